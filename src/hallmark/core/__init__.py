@@ -1,0 +1,1 @@
+"""Pure types of Hallmark: no clock, no disk, no network."""

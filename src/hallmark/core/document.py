@@ -1,0 +1,83 @@
+"""Canonical documents: variable content that a signed statement commits to by digest.
+
+A document is UTF-8 JSON: fields in declared order, map keys sorted, no white space, byte strings as 0x-hex
+text, integers
+only (a float raises). It travels as its exact bytes, so nobody has to re-encode anything to check a digest:
+
+    digest = SHA-256(TAG || 0x00 || bytes)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, ClassVar, Self
+
+import msgspec
+
+from hallmark.core.errors import InvalidInput
+from hallmark.core.hashing import sha256
+
+Hex20 = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{40}$")]
+Hex32 = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{64}$")]
+Hex48 = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{96}$")]
+HexBytes = Annotated[str, msgspec.Meta(pattern="^0x([0-9a-f]{2})*$")]
+
+
+def hex0x(data: bytes) -> str:
+    """Bytes as lower-case 0x-hex text."""
+    return "0x" + data.hex()
+
+
+def unhex(text: str) -> bytes:
+    """0x-hex text as bytes. Raises InvalidInput `bad_hex`."""
+    try:
+        if text[:2] != "0x":
+            raise ValueError
+        return bytes.fromhex(text[2:])
+    except ValueError as error:
+        raise InvalidInput("bad_hex", "A value is not 0x-prefixed hexadecimal text.") from error
+
+
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of canonical documents; see the module docstring."""
+
+    TAG: ClassVar[str] = ""
+
+    def encode(self) -> bytes:
+        """The exact bytes. Raises InvalidInput `float_in_document` when a float is inside."""
+        _refuse_floats(msgspec.to_builtins(self))
+
+        return msgspec.json.encode(self, order="deterministic")
+
+    def digest(self) -> bytes:
+        """SHA-256 over the tag, a zero byte and the exact bytes; 32 bytes."""
+        return digest_of(type(self), self.encode())
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Read exact bytes. Raises InvalidInput `bad_document` unless they are well-formed and canonical."""
+        try:
+            document = msgspec.json.decode(data, type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InvalidInput("bad_document", f"This is not a {cls.__name__} document.") from error
+        if document.encode() != data:
+            raise InvalidInput("bad_document", f"This {cls.__name__} document is not in canonical form.")
+        return document
+
+
+def digest_of(cls: type[Document], data: bytes) -> bytes:
+    """Digest of a document's exact bytes; 32 bytes."""
+    return sha256(cls.TAG.encode(), b"\0", data)
+
+
+def report_data(cls: type[Document], data: bytes) -> bytes:
+    """SHA-512 over the tag, a zero byte and the exact bytes: the 64 bytes that hardware evidence binds."""
+    return hashlib.sha512(cls.TAG.encode() + b"\0" + data).digest()
+
+
+def _refuse_floats(value: object) -> None:
+    if isinstance(value, float):
+        raise InvalidInput("float_in_document", "A signed document holds no floating-point numbers.")
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    for child in children:
+        _refuse_floats(child)

@@ -1,0 +1,288 @@
+"""The canonical documents that statements commit to. All are `Document`s: exact bytes, integers only.
+
+Times are unix milliseconds. Digests are 0x-hex SHA-256 unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from hallmark.core.document import Document, Hex20, Hex32, Hex48, HexBytes
+
+
+class HPKEKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One HPKE key configuration (RFC 9180 code points); the sealed path will use it."""
+
+    id: int
+    kem: int
+    kdf: int
+    aead: int
+    public_key: HexBytes
+
+
+class KeyBundle(Document, frozen=True):
+    """Everything about a node that its evidence binds. What is not in here is not attested.
+
+    `report_data(KeyBundle, bytes)` (64 bytes) goes into Nitro `user_data`, TDX and SNP `report_data`.
+    `configuration` is the digest of the enclave's `EnclaveConfiguration` document; `artifacts` are
+    Walrus blob IDs that it may load.
+    `image` is SHA-384 of the measured image. `engine` names engine, version, flags, processor class.
+    """
+
+    TAG = "hallmark/key-bundle/v1"
+
+    network: Hex32
+    owner: Hex20
+    endpoint: str
+    payment: Hex20
+    epoch: int
+    signing_key: Hex20
+    hpke: tuple[HPKEKey, ...]
+    tls_spki: Hex32
+    image: Hex48
+    configuration: Hex32
+    artifacts: tuple[Hex32, ...]
+    mode: int
+    capacity: int
+    engine: str
+    upstreams: tuple[str, ...] = ()
+
+
+class Profile(Document, frozen=True):
+    """A registered party without an enclave: a gateway or a full node.
+
+    `witness_key` is the C2SP vkey text of a full node, empty for a gateway.
+    """
+
+    TAG = "hallmark/profile/v1"
+
+    name: str
+    url: str
+    witness_key: str = ""
+
+
+class Measurement(Document, frozen=True):
+    """An image that the network's authority accepts.
+
+    `evidence` is the evidence kind ("nitro", "nitro-dev", "tdx", "sgx", "snp"); `registers` maps
+    register name ("PCR0", "MRTD", ...) to
+    0x-hex value; `not_after` 0 means without end.
+    """
+
+    TAG = "hallmark/measurement/v1"
+
+    name: str
+    version: str
+    evidence: str
+    registers: dict[str, HexBytes]
+    source: str
+    not_after: int = 0
+
+
+class ModelCard(Document, frozen=True):
+    """A label and who may point it at artifacts."""
+
+    TAG = "hallmark/model-card/v1"
+
+    label: str
+    owner: Hex20
+    task: str
+    description: str
+
+
+class Manifest(Document, frozen=True):
+    """One version of a model: the label bound to an artifact.
+
+    `artifact` is the Walrus blob ID (its 32 bytes), `sha256` and `size` (bytes) are of the same content;
+    `derived_from` is the digest of the manifest that this version replaces, empty for the first.
+    """
+
+    TAG = "hallmark/manifest/v1"
+
+    label: str
+    version: str
+    artifact: Hex32
+    sha256: Hex32
+    size: int
+    format: str
+    task: str
+    card: Hex32
+    derived_from: str = ""
+
+
+class Parameters(Document, frozen=True):
+    """The parameters that were effectively applied. Temperatures and penalties are in millionths.
+
+    `seed` = SHA-256("hallmark/seed/v1" || client nonce || node nonce) read as uint64, used only when
+    `temperature` > 0.
+    """
+
+    TAG = "hallmark/parameters/v1"
+
+    task: str
+    max_tokens: int = 0
+    temperature: int = 0
+    top_p: int = 1_000_000
+    top_k: int = 0
+    stop: tuple[str, ...] = ()
+    node_nonce: Hex32 = "0x" + "00" * 32
+    seed: int = 0
+    engine: str = ""
+
+
+class UpstreamRecord(Document, frozen=True):
+    """What a remote provider asserted. Nothing in it was measured by us."""
+
+    TAG = "hallmark/upstream/v1"
+
+    provider: str
+    url: str
+    label: str
+    asserted_model: str
+    response_id: str
+    tls_spki: str = ""
+
+
+class Attempt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One node that was tried, and how that ended ("answered" or a reason code)."""
+
+    node: Hex20
+    outcome: str
+
+
+class RouteRecord(Document, frozen=True):
+    """What really happened on the way. `path` is "plain" or "sealed" or "direct".
+
+    `ticket` is the struct hash of the route ticket (zero when direct); `saw_prompt` names the roles
+    that handled clear text.
+    `chosen` is the node; `attempts` are what the gateway tried before it, as it told the enclave.
+    """
+
+    TAG = "hallmark/route/v1"
+
+    ticket: Hex32
+    path: str
+    saw_prompt: tuple[str, ...]
+    chosen: Hex20
+    attempts: tuple[Attempt, ...] = ()
+
+
+class InputRecord(Document, frozen=True):
+    """One outside thing that entered the run: a tool result, an attachment, a data item, a memory row.
+
+    `content` is a digest, salted like the request; `source` says who vouches ("client"); `as_of` 0
+    means that its age is unknown.
+    """
+
+    TAG = "hallmark/input/v1"
+
+    kind: str
+    content: Hex32
+    source: str
+    as_of: int = 0
+
+
+class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A node that may serve, with the digest of its key bundle."""
+
+    node: Hex20
+    bundle: Hex32
+
+
+class Exclusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A node that was left out, and why (reason code)."""
+
+    node: Hex20
+    reason: str
+
+
+class Candidates(Document, frozen=True):
+    """What a route ticket commits to: who may serve, in order of preference, and who was left out."""
+
+    TAG = "hallmark/candidates/v1"
+
+    model: str
+    mode: int
+    candidates: tuple[Candidate, ...]
+    excluded: tuple[Exclusion, ...]
+
+
+class EnclaveConfiguration(Document, frozen=True):
+    """What the host tells an enclave at start. It is measured: its digest is in the key bundle.
+
+    `models` maps label to manifest digest; `limits` are integers (see services/enclave); `insecure`
+    lists every check that is off.
+    """
+
+    TAG = "hallmark/configuration/v1"
+
+    network: Hex32
+    chain_id: int
+    owner: Hex20
+    endpoint: str
+    payment: Hex20
+    mode: int
+    capacity: int
+    models: dict[str, Hex32]
+    upstreams: dict[str, str]
+    limits: dict[str, int]
+    insecure: tuple[str, ...] = ()
+
+
+class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One required mark: the question, its minimum state, who may have verified it, its maximum age in
+    ms (0: any).
+    """
+
+    question: str
+    state: str
+    verifiers: tuple[str, ...] = ()
+    max_age: int = 0
+    assurance: tuple[str, ...] = ("hardware",)
+
+
+class ClearingPolicy(Document, frozen=True):
+    """When an item may be cleared. Questions in neither list must not be negative, and nothing more."""
+
+    TAG = "hallmark/clearing-policy/v1"
+
+    name: str
+    version: int
+    requires: tuple[Requirement, ...]
+    not_required: tuple[str, ...] = ()
+
+
+class AttestationPolicy(Document, frozen=True):
+    """Which evidence the network accepts. Kinds that are not listed are refused.
+
+    `roots` maps evidence kind to accepted SHA-256 root certificate digests; `max_age` and `skew` are
+    ms; `debug` true accepts
+    debug enclaves and is never set outside tests. Accepted measurements come from the log, not from here.
+    """
+
+    TAG = "hallmark/attestation-policy/v1"
+
+    name: str
+    version: int
+    kinds: tuple[str, ...]
+    roots: dict[str, tuple[Hex32, ...]]
+    max_age: int
+    skew: int
+    tcb_statuses: tuple[str, ...] = ("UpToDate",)
+    denied_advisories: tuple[str, ...] = ()
+    snp_products: tuple[str, ...] = ("Genoa", "Turin")
+    debug: bool = False
+
+
+class AnchorRecord(Document, frozen=True):
+    """Where a checkpoint was anchored, as the anchoring service saw it."""
+
+    TAG = "hallmark/anchor/v1"
+
+    chain_id: int
+    contract: Hex20
+    transaction: Hex32
+    block: int
+    size: int
+    root: Hex32
+    confirmations: int

@@ -1,0 +1,82 @@
+"""The one error tree.
+
+HallmarkError
+├── InvalidInput          what the caller sent cannot be used (HTTP 400)
+│   └── TooLarge          it is over a stated limit (413)
+├── Unauthorized          the caller is not who it must be (401)
+├── NotFound              no such model, receipt, entry (404)
+├── Conflict              it contradicts what is already recorded (409)
+├── Held                  a policy is not met, so the answer is withheld (409)
+├── VerificationFailed    a signature, proof, evidence or binding does not hold (422)
+└── Unavailable           it cannot be done now: no node, no quorum, no disk (503)
+
+`reason` is a stable code in snake_case, documented in docs/reasons.md; `message` is one plain sentence;
+`hint` says what to do next. Neither ever holds content of a request or an answer.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HallmarkError(Exception):
+    """Root of every error that Hallmark raises on purpose."""
+
+    status: ClassVar[int] = 500
+
+    def __init__(self, reason: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class InvalidInput(HallmarkError):
+    """What the caller sent cannot be used."""
+
+    status = 400
+
+
+class TooLarge(InvalidInput):
+    """What the caller sent is over a stated limit."""
+
+    status = 413
+
+
+class Unauthorized(HallmarkError):
+    """The caller is not who it must be."""
+
+    status = 401
+
+
+class NotFound(HallmarkError):
+    """There is no such thing here."""
+
+    status = 404
+
+
+class Conflict(HallmarkError):
+    """It contradicts what is already recorded."""
+
+    status = 409
+
+
+class Held(HallmarkError):
+    """A policy is not met, so the answer is withheld."""
+
+    status = 409
+
+
+class VerificationFailed(HallmarkError):
+    """A signature, proof, evidence or binding does not hold."""
+
+    status = 422
+
+
+class Unavailable(HallmarkError):
+    """It cannot be done now."""
+
+    status = 503

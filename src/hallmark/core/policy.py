@@ -1,0 +1,103 @@
+"""The evaluator of the gate: does a set of marks meet a policy? Pure, and the only thing that ever says
+CLEAR.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+import msgspec
+
+from hallmark.core.documents import ClearingPolicy, Requirement
+from hallmark.core.marks import Mark, Question, State
+
+
+class Outcome(enum.StrEnum):
+    """Where an item stands."""
+
+    HOLD = "HOLD"
+    CLEAR = "CLEAR"
+
+
+class Shortfall(msgspec.Struct, frozen=True):
+    """A mark that does not meet the policy: the question, what is required, what is there, and why that
+    is not enough.
+    """
+
+    question: Question
+    required: str
+    state: State
+    reason: str
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """CLEAR only when nothing is missing and nothing failed. Carries the marks exactly as they were
+    judged.
+    """
+
+    outcome: Outcome
+    policy: str
+    at: int
+    missing: tuple[Shortfall, ...]
+    failed: tuple[Shortfall, ...]
+    marks: Mapping[Question, Mark]
+
+    @property
+    def met(self) -> int:
+        """How many of the seven marks are met or not required."""
+        return len(Question) - len({s.question for s in (*self.missing, *self.failed)})
+
+    def sentence(self) -> str:
+        """One sentence that names the policy, e.g. `meets witnessed: 7 of 7`."""
+        verb = "meets" if self.outcome is Outcome.CLEAR else "does not meet"
+        return f"{verb} {self.policy}: {self.met} of {len(Question)}"
+
+
+def evaluate(policy: ClearingPolicy, marks: Mapping[Question, Mark], now: int) -> Decision:
+    """Decide whether an item may be cleared at `now` (unix ms).
+
+    Every required mark must have reached its state, come from an allowed verifier, rest on an allowed
+    assurance and be
+    fresh; no mark, required or not, may be negative; every question must be either required or waived
+    by name.
+    """
+    missing: list[Shortfall] = []
+    failed: list[Shortfall] = []
+    required = {Question(need.question): need for need in policy.requires}
+    for question in Question:
+        mark, need = marks[question], required.get(question)
+        if mark.state.is_negative:
+            failed.append(Shortfall(question, need.state if need else "", mark.state, mark.reason))
+        elif need is not None:
+            reason = _shortfall(need, mark, now)
+            if reason:
+                missing.append(Shortfall(question, need.state, mark.state, reason))
+        elif question.value not in policy.not_required:
+            missing.append(Shortfall(question, "named", mark.state, "question_not_in_policy"))
+    outcome = Outcome.HOLD if missing or failed else Outcome.CLEAR
+    return Decision(outcome, policy.name, now, tuple(missing), tuple(failed), dict(marks))
+
+
+def waive(policy: ClearingPolicy, marks: Mapping[Question, Mark]) -> dict[Question, Mark]:
+    """The marks as `policy` presents them: an absent mark that it does not require reads
+    `not_required`, by the policy.
+    """
+    shown = {}
+    for question, mark in marks.items():
+        if mark.state is State.ABSENT and question.value in policy.not_required:
+            mark = msgspec.structs.replace(mark, state=State.NOT_REQUIRED, by=f"policy {policy.name}")
+        shown[question] = mark
+    return shown
+
+
+def _shortfall(need: Requirement, mark: Mark, now: int) -> str:
+    if not mark.state.reaches(State(need.state)):
+        return "state_too_low"
+    if need.verifiers and mark.by not in need.verifiers:
+        return "verifier_not_allowed"
+    if mark.question is Question.RAN and mark.assurance not in need.assurance:
+        return "assurance_not_allowed"
+    if need.max_age and mark.since + need.max_age < now:
+        return "mark_too_old"
+    return ""

@@ -1,0 +1,208 @@
+"""The signed statements that entries of the log carry. Fixed-size EIP-712 structs; documents are committed
+by digest.
+
+Text codes (reasons, fault kinds) are ASCII, right-padded with zero bytes to 32.
+`at` is when the signer made the statement, unix ms.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import ClassVar
+
+from hallmark.core.errors import InvalidInput
+from hallmark.core.typed import Address, Bytes32, TypedStruct, Uint8, Uint64
+
+
+class Role(enum.IntEnum):
+    """What a registered key may do."""
+
+    NODE = 1
+    GATEWAY = 2
+    FULL_NODE = 3
+
+
+class Registration(TypedStruct, frozen=True):
+    """A key joins. For a node, `document` is the digest of its KeyBundle and `evidence` SHA-256 of its
+    evidence bytes.
+
+    For a gateway or full node, `document` is the digest of its Profile and `evidence` is zero.
+    `beacon_*` name a checkpoint that the evidence's nonce was made from. Signed by `key`, then `owner`;
+    gateways and
+    full nodes also by the network's authority (threshold). Registering a known key again refreshes its
+    evidence.
+    """
+
+    NAME: ClassVar[str] = "Registration"
+
+    network: Bytes32
+    role: Uint8
+    key: Address
+    owner: Address
+    document: Bytes32
+    evidence: Bytes32
+    beacon_size: Uint64
+    beacon_root: Bytes32
+    at: Uint64
+
+
+class Retirement(TypedStruct, frozen=True):
+    """A key leaves in good standing; old receipts stay as they were. Signed by `key` or its owner."""
+
+    NAME: ClassVar[str] = "Retirement"
+
+    network: Bytes32
+    key: Address
+    reason: Bytes32
+    at: Uint64
+
+
+class Compromise(TypedStruct, frozen=True):
+    """A key is not to be believed from log position `since` on. Signed by its owner or by the authority
+    (threshold).
+    """
+
+    NAME: ClassVar[str] = "Compromise"
+
+    network: Bytes32
+    key: Address
+    since: Uint64
+    reason: Bytes32
+    at: Uint64
+
+
+class Approval(TypedStruct, frozen=True):
+    """The authority accepts a measurement (`document` = digest of a Measurement). Threshold of
+    authority keys.
+    """
+
+    NAME: ClassVar[str] = "Approval"
+
+    network: Bytes32
+    document: Bytes32
+    at: Uint64
+
+
+class Revocation(TypedStruct, frozen=True):
+    """The authority no longer accepts a measurement from log position `since` on. Threshold of
+    authority keys.
+    """
+
+    NAME: ClassVar[str] = "Revocation"
+
+    network: Bytes32
+    document: Bytes32
+    since: Uint64
+    reason: Bytes32
+    at: Uint64
+
+
+class Publication(TypedStruct, frozen=True):
+    """A label is claimed (`document` = digest of a ModelCard). First come, first served. Signed by
+    `owner`.
+    """
+
+    NAME: ClassVar[str] = "Publication"
+
+    network: Bytes32
+    owner: Address
+    document: Bytes32
+    at: Uint64
+
+
+class Version(TypedStruct, frozen=True):
+    """A label now points to an artifact (`document` = digest of a Manifest). Signed by the label's owner."""
+
+    NAME: ClassVar[str] = "Version"
+
+    network: Bytes32
+    owner: Address
+    document: Bytes32
+    artifact: Bytes32
+    sha256: Bytes32
+    at: Uint64
+
+
+class Ticket(TypedStruct, frozen=True):
+    """A gateway's route ticket. `candidates` is the digest of a Candidates document. Signed by `gateway`."""
+
+    NAME: ClassVar[str] = "Ticket"
+
+    network: Bytes32
+    gateway: Address
+    candidates: Bytes32
+    beacon_size: Uint64
+    beacon_root: Bytes32
+    issued: Uint64
+    expires: Uint64
+    nonce: Bytes32
+
+
+class Verdict(TypedStruct, frozen=True):
+    """A full node says that entry `subject` (leaf hash `leaf`) fails check `reason`. Signed by `author`."""
+
+    NAME: ClassVar[str] = "Verdict"
+
+    network: Bytes32
+    author: Address
+    subject: Uint64
+    leaf: Bytes32
+    reason: Bytes32
+    at: Uint64
+
+
+class Fault(TypedStruct, frozen=True):
+    """`culprit` broke a rule and entries `first` and `second` prove it (equal when one entry is enough).
+
+    Kinds: "equivocation" (two receipts for one position), "refuted_verdict" (`first` is a verdict entry
+    that re-checking
+    refutes). Signed by `author`.
+    """
+
+    NAME: ClassVar[str] = "Fault"
+
+    network: Bytes32
+    author: Address
+    culprit: Address
+    kind: Bytes32
+    first: Uint64
+    second: Uint64
+    at: Uint64
+
+
+class PolicyStatement(TypedStruct, frozen=True):
+    """The network's policy of a kind is now this document. Kinds: "attestation", "clearing:<name>".
+    Authority threshold.
+    """
+
+    NAME: ClassVar[str] = "PolicyStatement"
+
+    network: Bytes32
+    kind: Bytes32
+    document: Bytes32
+    at: Uint64
+
+
+class AnchoredCheckpoint(TypedStruct, frozen=True):
+    """What full nodes sign for the chain: this log had this root at this size. `origin` is SHA-256 of
+    the origin text.
+    """
+
+    NAME: ClassVar[str] = "AnchoredCheckpoint"
+
+    network: Bytes32
+    origin: Bytes32
+    size: Uint64
+    root: Bytes32
+
+
+def code(text: str) -> bytes:
+    """A text code as 32 bytes. Raises InvalidInput `bad_code` unless it is ASCII of 1 to 32 characters."""
+    if not text.isascii() or not 1 <= len(text) <= 32:
+        raise InvalidInput("bad_code", "A code is 1 to 32 ASCII characters.")
+    return text.encode().ljust(32, b"\0")
+
+
+def text_of(code32: bytes) -> str:
+    """The text of a 32-byte code."""
+    return code32.rstrip(b"\0").decode("ascii", "replace")
