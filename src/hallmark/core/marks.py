@@ -153,7 +153,9 @@ def derive_marks(findings: Iterable[Finding]) -> dict[Question, Mark]:
     """
     by_question: dict[Question, list[Finding]] = {question: [] for question in Question}
     for finding in findings:
-        by_question[finding.question].append(finding)
+        # Only a policy can waive a question, see `hallmark.core.policy.waive`; a finding cannot.
+        if finding.state is not State.NOT_REQUIRED:
+            by_question[finding.question].append(finding)
     return {question: _mark(question, tuple(found)) for question, found in by_question.items()}
 
 
