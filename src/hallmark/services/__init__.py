@@ -1,0 +1,1 @@
+"""The processes of a Hallmark network, one package each."""
