@@ -1,0 +1,140 @@
+"""The first entries of a development network's log: policies, the image's measurement, members, models.
+
+Each entry is written to genesis/ as exact bytes before it is submitted, so a start that was interrupted
+submits the same
+bytes again and the log answers with the place that they already have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from hallmark.core.beacon import EMPTY_ROOT
+from hallmark.core.document import Document, hex0x
+from hallmark.core.documents import (
+    AttestationPolicy,
+    ClearingPolicy,
+    Manifest,
+    Measurement,
+    ModelCard,
+    Profile,
+    Requirement,
+)
+from hallmark.core.entries import Entry
+from hallmark.core.hashing import ZERO32
+from hallmark.core.statements import (
+    Approval,
+    PolicyStatement,
+    Publication,
+    Registration,
+    Role,
+    Version,
+    code,
+)
+from hallmark.core.typed import TypedStruct
+from hallmark.crypto.secp256k1 import Key, sign_statement
+
+HOUR = 3_600_000
+NEEDED = ("ran", "model", "route", "proved")
+WAIVED = ("inputs", "paid", "reviewed")
+
+
+class Author:
+    """Signs statements of one network at one time."""
+
+    def __init__(self, network: bytes, chain_id: int, at: int) -> None:
+        self.network = network
+        self._chain_id = chain_id
+        self.at = at
+
+    def entry(self, statement: TypedStruct, signers: Iterable[Key], documents: Sequence[bytes] = ()) -> Entry:
+        """An entry with one signature by each signer, in their order."""
+        signatures = tuple(sign_statement(statement, self._chain_id, key) for key in signers)
+        return Entry(statement, signatures, tuple(documents))
+
+
+def attestation_policy(root: bytes) -> AttestationPolicy:
+    """What a development network accepts: emulated Nitro documents under its own root, at most two
+    hours old.
+    """
+    return AttestationPolicy(
+        name="development",
+        version=1,
+        kinds=("nitro-dev",),
+        roots={"nitro-dev": (hex0x(root),)},
+        max_age=2 * HOUR,
+        skew=60_000,
+    )
+
+
+def clearing_policies() -> tuple[ClearingPolicy, ...]:
+    """`witnessed` and `anchored` of a development network; both allow simulated hardware, by name."""
+    return tuple(
+        ClearingPolicy(
+            name=state,
+            version=1,
+            requires=tuple(
+                Requirement(
+                    question,
+                    state if question == "proved" else "witnessed",
+                    assurance=("hardware", "simulated"),
+                )
+                for question in NEEDED
+            ),
+            not_required=WAIVED,
+        )
+        for state in ("witnessed", "anchored")
+    )
+
+
+def policy_entries(author: Author, authority: Sequence[Key], root: bytes) -> list[Entry]:
+    """The attestation policy and the clearing policies, by the authority."""
+    documents: list[tuple[str, Document]] = [("attestation", attestation_policy(root))]
+    documents += [(f"clearing:{policy.name}", policy) for policy in clearing_policies()]
+    return [
+        author.entry(
+            PolicyStatement(author.network, code(kind), document.digest(), author.at),
+            authority,
+            (document.encode(),),
+        )
+        for kind, document in documents
+    ]
+
+
+def approval_entry(author: Author, authority: Sequence[Key], measurement: Measurement) -> Entry:
+    """The authority accepts a measurement."""
+    statement = Approval(author.network, measurement.digest(), author.at)
+    return author.entry(statement, authority, (measurement.encode(),))
+
+
+def member_entry(author: Author, authority: Sequence[Key], key: Key, role: Role, profile: Profile) -> Entry:
+    """A gateway or full node joins; it owns itself."""
+    statement = Registration(
+        author.network,
+        role,
+        key.address,
+        key.address,
+        profile.digest(),
+        ZERO32,
+        0,
+        EMPTY_ROOT,
+        author.at,
+    )
+    return author.entry(statement, (key, key, *authority), (profile.encode(), b""))
+
+
+def model_entries(author: Author, owner: Key, card: ModelCard, manifest: Manifest) -> list[Entry]:
+    """A label and its first version, by its owner."""
+    publication = Publication(author.network, owner.address, card.digest(), author.at)
+    version = Version(
+        author.network,
+        owner.address,
+        manifest.digest(),
+        bytes.fromhex(manifest.artifact[2:]),
+        bytes.fromhex(manifest.sha256[2:]),
+        author.at,
+    )
+    return [
+        author.entry(publication, (owner,), (card.encode(),)),
+        author.entry(version, (owner,), (manifest.encode(),)),
+    ]

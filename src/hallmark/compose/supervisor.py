@@ -1,0 +1,141 @@
+"""Starts the services of one network, restarts what dies, stops them all.
+
+Every service is a process of its own with its own log file. A child dies with its supervisor
+(PR_SET_PDEATHSIG), so a killed
+supervisor leaves nothing behind. What runs is written to run/services.json after every change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from hallmark.compose.home import Home
+
+PR_SET_PDEATHSIG = 1
+BACKOFF = (0.1, 0.5, 1.0, 2.0, 5.0)
+STOP_GRACE = 8.0
+MAX_LOG = 20_000_000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Service(msgspec.Struct, frozen=True):
+    """One process to run: its argv, where it serves, and where its health is asked (JSON-RPC for a chain)."""
+
+    name: str
+    argv: tuple[str, ...]
+    url: str
+    health: str
+    kind: str = "http"
+
+
+class Running(msgspec.Struct):
+    """What is known of one service now."""
+
+    url: str
+    health: str
+    kind: str
+    pid: int = 0
+    restarts: int = 0
+    since: float = 0.0
+    exit: int | None = None
+
+
+class Supervisor:
+    """Runs services until told to stop."""
+
+    def __init__(self, home: Home, services: tuple[Service, ...]) -> None:
+        self._home = home
+        self._services = services
+        self._running = {s.name: Running(s.url, s.health, s.kind) for s in services}
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT; returns when everything has stopped."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        self._record()
+        async with asyncio.TaskGroup() as group:
+            for service in self._services:
+                group.create_task(self._keep(service))
+        self._home.file("run", "services.json").unlink(missing_ok=True)
+
+    async def _keep(self, service: Service) -> None:
+        state, failures = self._running[service.name], 0
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            process = await self._spawn(service)
+            state.pid, state.since, state.exit = process.pid, time.time(), None
+            self._record()
+            waiting = asyncio.ensure_future(process.wait())
+            stopping = asyncio.ensure_future(self._stopping.wait())
+            await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if self._stopping.is_set():
+                await self._stop(process)
+                return
+            state.pid, state.exit = 0, process.returncode
+            state.restarts += 1
+            self._record()
+            failures = 0 if time.monotonic() - started > 10 else failures + 1
+            with contextlib.suppress(TimeoutError):
+                pause = BACKOFF[min(failures, len(BACKOFF) - 1)]
+                await asyncio.wait_for(self._stopping.wait(), pause)
+
+    async def _spawn(self, service: Service) -> asyncio.subprocess.Process:
+        path = self._home.file("services", service.name, "log.jsonl")
+        if path.exists() and path.stat().st_size > MAX_LOG:
+            path.replace(path.with_suffix(".old"))
+        with path.open("ab") as log:  # noqa: ASYNC230 - a local append, once a start
+            return await asyncio.create_subprocess_exec(
+                *service.argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+
+    async def _stop(self, process: asyncio.subprocess.Process) -> None:
+        if process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_GRACE)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    def _record(self) -> None:
+        shown = {"supervisor": os.getpid(), "services": self._running}
+        self._home.write(msgspec.json.encode(shown), "run", "services.json")
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What run/services.json holds."""
+
+    supervisor: int
+    services: Mapping[str, Running]
+
+
+def snapshot(home: Home) -> Snapshot | None:
+    """What the running supervisor last recorded; None when nothing runs from this home."""
+    path: Path = home.path / "run" / "services.json"
+    if not home.is_locked() or not path.exists():
+        return None
+    return msgspec.json.decode(path.read_bytes(), type=Snapshot)
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
