@@ -95,7 +95,7 @@ class Supervisor:
         path = self._home.file("services", service.name, "log.jsonl")
         if path.exists() and path.stat().st_size > MAX_LOG:
             path.replace(path.with_suffix(".old"))
-        with path.open("ab") as log:  # noqa: ASYNC230 - a local append, once a start
+        with path.open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 *service.argv,
                 stdin=asyncio.subprocess.DEVNULL,

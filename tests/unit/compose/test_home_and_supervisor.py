@@ -1,0 +1,147 @@
+"""The home directory keeps files whole, and the supervisor keeps processes running and leaves none behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hallmark.compose.home import Home
+from hallmark.compose.keys import load_keys
+from hallmark.compose.plan import load_plan, make_plan
+from hallmark.compose.supervisor import Service, Supervisor, snapshot
+from hallmark.core.errors import Conflict, InvalidInput, Unavailable
+
+
+def test_secrets_are_private_and_never_overwritten(tmp_path: Path) -> None:
+    """A key file is 0600 and a second write is refused."""
+    home = Home(tmp_path / "home")
+    path = home.write_secret(b"key", "keys", "a")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with pytest.raises(Conflict) as caught:
+        home.write_secret(b"other", "keys", "a")
+    assert caught.value.reason == "key_exists"
+    assert path.read_bytes() == b"key"
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_scraps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that cannot reach the disk changes nothing."""
+    home = Home(tmp_path)
+    home.write(b"old", "file")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Unavailable) as caught:
+        home.write(b"new", "file")
+    assert caught.value.reason == "home_unwritable"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_one_process_holds_a_home(tmp_path: Path) -> None:
+    """A second lock is refused until the first is let go."""
+    home = Home(tmp_path)
+    held = home.lock()
+    assert home.is_locked()
+    with pytest.raises(Conflict) as caught:
+        home.lock()
+    assert caught.value.reason == "already_running"
+    held.close()
+    assert not home.is_locked()
+
+
+def test_plan_and_keys_are_made_once(tmp_path: Path) -> None:
+    """The second start reads the same plan and keys; a damaged plan is refused, not replaced."""
+    home = Home(tmp_path)
+    plan = load_plan(home, base=21_900)
+    keys = load_keys(home, plan)
+    assert load_plan(home) == plan
+    again = load_keys(home, plan)
+    assert [key.address for key in again.authority] == [key.address for key in keys.authority]
+    assert again.full_node_seeds == keys.full_node_seeds
+    assert len({key.address for key in (*keys.authority, *keys.full_nodes, *keys.owners, keys.gateway)}) == 10
+    home.write(b"{", "network.json")
+    with pytest.raises(InvalidInput) as caught:
+        load_plan(home)
+    assert caught.value.reason == "bad_plan"
+
+
+def test_two_networks_never_share_an_origin() -> None:
+    """Each plan gets a name and origin of its own, below the ephemeral ports."""
+    first, second = make_plan(21_500), make_plan(21_500)
+    assert first.origin != second.origin
+    assert first.chain_port < 32_768
+
+
+async def _until(check, seconds: float = 10.0) -> None:  # type: ignore[no-untyped-def]
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.02)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_a_dead_service_is_started_again_and_stopped_at_the_end(tmp_path: Path) -> None:
+    """SIGKILL on a child leads to a new process; stopping ends it and clears the record."""
+    home = Home(tmp_path)
+    held = home.lock()
+    argv = (sys.executable, "-c", "import time; time.sleep(60)")
+    supervisor = Supervisor(home, (Service("sleeper", argv, "", ""),))
+    running = asyncio.create_task(supervisor.run())
+
+    def pid() -> int:
+        found = snapshot(home)
+        return found.services["sleeper"].pid if found else 0
+
+    await _until(pid)
+    first = pid()
+    os.kill(first, signal.SIGKILL)
+    await _until(lambda: pid() not in (0, first))
+    second = pid()
+    found = snapshot(home)
+    assert found is not None
+    assert found.services["sleeper"].restarts == 1
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running
+    assert not _alive(second)
+    assert snapshot(home) is None
+    held.close()
+
+
+async def test_children_die_with_a_killed_supervisor(tmp_path: Path) -> None:
+    """SIGKILL on the supervisor leaves no service running."""
+    script = (
+        "import asyncio, sys; from pathlib import Path\n"
+        "from hallmark.compose.home import Home\n"
+        "from hallmark.compose.supervisor import Service, Supervisor\n"
+        "home = Home(Path(sys.argv[1])); held = home.lock()\n"
+        "argv = (sys.executable, '-c', 'import time; time.sleep(60)')\n"
+        "asyncio.run(Supervisor(home, (Service('sleeper', argv, '', ''),)).run())\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
+    home = Home(tmp_path)
+    await _until(lambda: (found := snapshot(home)) is not None and found.services["sleeper"].pid)
+    found = snapshot(home)
+    assert found is not None
+    child = found.services["sleeper"].pid
+    process.kill()
+    process.wait()
+    await _until(lambda: not _alive(child))
+    assert not home.is_locked()
