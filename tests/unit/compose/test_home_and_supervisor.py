@@ -135,7 +135,7 @@ async def test_children_die_with_a_killed_supervisor(tmp_path: Path) -> None:
         "argv = (sys.executable, '-c', 'import time; time.sleep(60)')\n"
         "asyncio.run(Supervisor(home, (Service('sleeper', argv, '', ''),)).run())\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])  # noqa: ASYNC220 - killed below
     home = Home(tmp_path)
     await _until(lambda: (found := snapshot(home)) is not None and found.services["sleeper"].pid)
     found = snapshot(home)
