@@ -1,0 +1,1 @@
+"""HTTP for every service: a pooled client, an ASGI server helper, limits, errors and an SSE splitter."""

@@ -1,0 +1,84 @@
+"""Errors as OpenAI clients expect them: {"error": {"message", "type", "param", "code", "hint"}}."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hallmark.core.errors import HallmarkError
+from hallmark.http.asgi import ASGIApp, Disconnected, Message, Receive, Scope, Send, respond
+
+# OpenAI's error types by HTTP status; the stable reason code stands in `code`.
+TYPES: Final[dict[int, str]] = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    404: "invalid_request_error",
+    405: "invalid_request_error",
+    408: "invalid_request_error",
+    409: "conflict_error",
+    413: "invalid_request_error",
+    422: "verification_error",
+    429: "rate_limit_error",
+    503: "service_unavailable_error",
+}
+
+
+def render(error: HallmarkError, *, extra: dict[str, object] | None = None) -> bytes:
+    """The JSON body for `error`; `extra` members are added to the error object."""
+    param = getattr(error, "param", None)
+    body: dict[str, object] = {
+        "message": error.message,
+        "type": TYPES.get(error.status, "server_error"),
+        "param": param,
+        "code": error.reason,
+        "hint": error.hint,
+    }
+    return msgspec.json.encode({"error": body | (extra or {})})
+
+
+def render_bug() -> bytes:
+    """The JSON body for an exception that nobody expected: it says nothing about the cause."""
+    return render(HallmarkError("internal_error", "Something went wrong here that should not have."))
+
+
+async def respond_error(send: Send, error: HallmarkError, *, extra: dict[str, object] | None = None) -> None:
+    """Send `error` with its HTTP status; 503 says when to try again."""
+    headers = [(b"retry-after", b"1")] if error.status == 503 else []
+    await respond(send, error.status, render(error, extra=extra), headers)
+
+
+class Errors:
+    """ASGI middleware: renders a HallmarkError, hides the cause of any other exception, drops the
+    connection when the response had begun.
+
+
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Disconnected:
+            return
+        except HallmarkError as error:
+            if started:
+                raise
+            await respond_error(send, error)
+        except Exception:
+            if not started:
+                await respond(send, 500, render_bug())
+            raise

@@ -1,0 +1,136 @@
+"""Limits that keep a server standing: body size, slow senders, slow readers, long heads."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from hallmark.core.errors import InvalidInput, TooLarge
+from hallmark.http.asgi import ASGIApp, Message, Receive, Scope, Send
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bytes of a request body and of a request head; seconds for a head, a body, and a stuck reader."""
+
+    body: int = 16 * 1024 * 1024
+    head: int = 64 * 1024
+    head_s: float = 10.0
+    body_s: float = 30.0
+    stuck_s: float = 30.0
+
+
+class SlowRequest(InvalidInput):
+    """The client took too long to send its request."""
+
+    status = 408
+
+
+class BodyLimits:
+    """ASGI middleware that bounds a request body in size (also when announced) and in time.
+
+    Raises TooLarge `body_too_large` and SlowRequest `body_too_slow` into the application's `receive`.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self._app = app
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        for name, value in scope["headers"]:
+            if name == b"content-length" and int(value[:18]) > self._limits.body:
+                raise self._too_large()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._limits.body_s
+        size = 0
+        complete = False
+
+        async def bounded() -> Message:
+            nonlocal size, complete
+            if complete:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise SlowRequest("body_too_slow", "The request body took too long to arrive.") from None
+            size += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
+            if size > self._limits.body:
+                raise self._too_large()
+            return message
+
+        await self._app(scope, bounded, send)
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge("body_too_large", f"A request body has at most {self._limits.body} bytes.")
+
+
+def limited_protocol(limits: Limits) -> type[HttpToolsProtocol]:
+    """Uvicorn's HTTP protocol with limits on slow heads, long heads and readers that stop reading."""
+
+    class LimitedProtocol(HttpToolsProtocol):
+        _head_bytes = 0
+        _head_timer: asyncio.TimerHandle | None = None
+        _stuck_timer: asyncio.TimerHandle | None = None
+        _in_head = True
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._expect_head()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._cancel("_head_timer")
+            self._cancel("_stuck_timer")
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            if self._in_head:
+                self._head_bytes += len(data)
+                if self._head_timer is None:
+                    self._expect_head()
+            super().data_received(data)
+            if self._in_head and self._head_bytes > limits.head:
+                self._refuse(b"431 Request Header Fields Too Large")
+
+        def on_headers_complete(self) -> None:
+            self._in_head = False
+            self._cancel("_head_timer")
+            super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            super().on_message_complete()
+            self._in_head = True
+            self._head_bytes = 0
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._stuck_timer = self.loop.call_later(limits.stuck_s, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._cancel("_stuck_timer")
+            super().resume_writing()
+
+        def _expect_head(self) -> None:
+            self._head_timer = self.loop.call_later(limits.head_s, self._refuse, b"408 Request Timeout")
+
+        def _cancel(self, name: str) -> None:
+            timer = getattr(self, name)
+            if timer is not None:
+                timer.cancel()
+                setattr(self, name, None)
+
+        def _refuse(self, status: bytes) -> None:
+            if not self.transport.is_closing():
+                self.transport.write(
+                    b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+                )
+                self.transport.close()
+
+    return LimitedProtocol

@@ -1,0 +1,160 @@
+"""Run an ASGI app as a service: uvicorn with uvloop and httptools, /healthz, /metrics, graceful SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable
+from typing import Any, TypeVar
+
+import msgspec
+import uvicorn
+import uvloop
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from hallmark.http.asgi import ASGIApp, Receive, Scope, Send, respond, respond_json
+from hallmark.http.errors import Errors
+from hallmark.http.limits import BodyLimits, Limits, limited_protocol
+
+# Longer than our client keeps idle connections, so that a server is rarely the first to close one.
+KEEP_ALIVE_S = 75
+GRACE_S = 10
+
+T = TypeVar("T")
+
+
+class Health(msgspec.Struct, frozen=True):
+    """State of a service: "starting", "ready", "degraded" or "stopping", and why when not ready."""
+
+    state: str
+    reason: str = ""
+
+
+class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a service listens; port 0 takes a free one."""
+
+    port: int
+    host: str = "127.0.0.1"
+
+
+def ready() -> Health:
+    """Health of a service that has nothing to wait for."""
+    return Health("ready")
+
+
+class Service:
+    """An ASGI app with what every service has: health, metrics, error rendering, limits."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        health: Callable[[], Health] = ready,
+        registry: CollectorRegistry | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self._app = Errors(BodyLimits(app, self.limits))
+        self._health = health
+        self._registry = registry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+            if scope["path"] == "/healthz":
+                health = self._health()
+                status = 200 if health.state in ("ready", "degraded") else 503
+                await respond_json(send, {"state": health.state, "reason": health.reason}, status)
+                return
+            if scope["path"] == "/metrics" and self._registry is not None:
+                text = generate_latest(self._registry)
+                await respond(send, 200, text, content_type=CONTENT_TYPE_LATEST.encode())
+                return
+        await self._app(scope, receive, send)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handling: the process ends with 0 after a graceful stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def bind(listen: Listen) -> socket.socket:
+    """A listening TCP socket; connections queue up from now on. Raises OSError."""
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((listen.host, listen.port))
+        sock.listen(1024)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    app: Service, sock: socket.socket, *, tls: ssl.SSLContext | None = None, grace_s: int = GRACE_S
+) -> AsyncIterator[str]:
+    """Serve `app` on `sock` inside the block; gives the base URL. Leaving waits for open requests."""
+    config = uvicorn.Config(
+        app,
+        http=limited_protocol(app.limits),
+        loop="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=grace_s,
+    )
+    config.load()
+    config.ssl = tls
+    server = _Server(config)
+    running = asyncio.create_task(server.serve(sockets=[sock]))
+    host, port = sock.getsockname()[:2]
+    try:
+        yield f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+    finally:
+        server.should_exit = True
+        await running
+
+
+async def serve(
+    app: Service,
+    listen: Listen,
+    *,
+    tasks: Iterable[Coroutine[Any, Any, None]] = (),
+    stopping: Callable[[], None] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, beside `tasks`; open requests may finish first.
+
+    A task that raises ends the service with its exception (the supervisor starts it again); the tasks
+    are cancelled after the last request is done. `stopping` is called when the signal arrives.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    sock = bind(listen)
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(task) for task in tasks]
+        async with serving(app, sock):
+            await stop.wait()
+            if stopping is not None:
+                stopping()
+        for task in running:
+            task.cancel()
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a service's coroutine on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)

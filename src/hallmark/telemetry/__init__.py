@@ -1,0 +1,1 @@
+"""Logs and metrics that carry identifiers and numbers, never content."""

@@ -1,0 +1,143 @@
+"""JSON lines on stderr. A field that is not on the allow list, or whose value is not an identifier or a
+number, never gets out: it is dropped and counted in `dropped`.
+
+The event itself must be a code in snake_case, so that nobody can interpolate text into it. Exceptions are
+logged as class name, reason code and the places in our code, without their message.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+import traceback
+from collections.abc import Callable, MutableMapping
+from types import TracebackType
+from typing import Any, Final, TextIO
+
+import msgspec
+import structlog
+
+from hallmark.core.errors import HallmarkError
+
+CODE: Final = re.compile(r"[a-z][a-z0-9_.]{0,63}")
+# Hex, base32/base64url names, host:port, dotted names: no white space, so no sentence fits in.
+IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_.:/@+\[\]-]{0,160}")
+
+CODES: Final = frozenset(
+    """
+    event level service reason state kind outcome error stage question policy signal mode command
+    """.split()  # noqa: SIM905 - a word list reads better
+)
+IDS: Final = frozenset(
+    """
+    receipt node bundle entry_id leaf root origin network checkpoint measurement manifest artifact
+    key author culprit digest address transaction contract witness peer host version logger where id
+    member image
+    """.split()  # noqa: SIM905 - a word list reads better
+)
+NUMBERS: Final = frozenset(
+    """
+    at index size since until position sequence count bytes ms us seconds port pid attempt attempts
+    status epoch block confirmations queue inflight capacity tokens_in tokens_out rc admitted
+    cosigned_size free limit first second pending written chunks height gas threads fd slot
+    """.split()  # noqa: SIM905 - a word list reads better
+)
+ALLOWED: Final = CODES | IDS | NUMBERS
+
+Event = MutableMapping[str, Any]
+
+
+def only_allowed(_logger: object, _method: str, event: Event) -> Event:
+    """The structlog processor that keeps allowed fields with harmless values and drops the rest."""
+    kept: Event = {}
+    dropped = 0
+    for name, value in event.items():
+        shown = _shown(name, value)
+        if shown is None:
+            dropped += 1
+        else:
+            kept[name] = shown
+    if "event" not in kept:
+        kept["event"] = "unnamed"
+    if dropped:
+        kept["dropped"] = dropped
+    return kept
+
+
+def _shown(name: str, value: object) -> str | int | float | None:
+    if isinstance(value, bool | int | float):
+        return value if name in ALLOWED else None
+    if isinstance(value, bytes) and name in IDS and len(value) <= 64:
+        return "0x" + value.hex()
+    if not isinstance(value, str) or name not in ALLOWED:
+        return None
+    if name in CODES:
+        return str(value) if CODE.fullmatch(value) else None
+    return str(value) if name in IDS and IDENTIFIER.fullmatch(value) else None
+
+
+def _exception(_logger: object, _method: str, event: Event) -> Event:
+    """Replace `exc_info` by class, reason code and places: messages may quote content."""
+    info = event.pop("exc_info", None)
+    error = info[1] if isinstance(info, tuple) else info if isinstance(info, BaseException) else None
+    if info is True:
+        error = sys.exc_info()[1]
+    if error is not None:
+        event["error"] = _snake(type(error).__name__)
+        event["where"] = _places(error.__traceback__)
+        if isinstance(error, HallmarkError):
+            event["reason"] = error.reason
+    return event
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()[:64]
+
+
+def _places(trace: TracebackType | None) -> str:
+    frames = traceback.extract_tb(trace)[-3:]
+    return "/".join(f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno}" for f in frames)[:160]
+
+
+def _stamp(service: str) -> Callable[[object, str, Event], Event]:
+    def stamp(_logger: object, method: str, event: Event) -> Event:
+        event["level"] = "error" if method == "exception" else method
+        event["service"] = service
+        event["at"] = time.time_ns() // 1_000_000
+        return event
+
+    return stamp
+
+
+def _render(_logger: object, _method: str, event: Event) -> str:
+    return msgspec.json.encode(event).decode()
+
+
+class _Foreign(logging.Handler):
+    """Takes what libraries log, without their message: logger name, level and the exception's class."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        method = "error" if record.levelno >= logging.ERROR else "warning"
+        log = structlog.get_logger()
+        getattr(log, method)("library", logger=record.name, exc_info=record.exc_info or None)
+
+
+def configure(service: str, *, stream: TextIO | None = None) -> None:
+    """Set up logging for this process. `service` is a code, e.g. "gateway"; default stream stderr."""
+    structlog.configure(
+        processors=[_stamp(service), _exception, only_allowed, _render],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [_Foreign(level=logging.WARNING)]
+    root.setLevel(logging.WARNING)
+
+
+def get_logger() -> structlog.typing.FilteringBoundLogger:
+    """The process's logger: `log.info("code_of_event", receipt=digest, ms=3)`."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return logger
