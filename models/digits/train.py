@@ -3,8 +3,8 @@
     python models/digits/train.py
 
 A small convolutional network on scikit-learn's bundled 8x8 digits. The split and the seed are fixed; the
-held-out rows (`held_out.json`) are committed, so that `evaluate.py` measures on exactly the rows that training
-never saw.
+held-out rows (`held_out.json`) are committed, so that `evaluate.py` measures on exactly the rows that
+training never saw.
 """
 
 from __future__ import annotations
