@@ -1,0 +1,83 @@
+"""Engines: whatever computes answers, behind one protocol.
+
+`load` reads an artifact and gives the engine that its model.json names; a new engine is one file and one
+row of
+`LOADERS`. Engines are imported only when an artifact needs them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from hallmark.core.errors import InvalidInput
+from hallmark.engines.artifact import Artifact, Source, read_artifact
+from hallmark.engines.protocol import Description, Engine
+from hallmark.engines.stepper import Stepper
+
+__all__ = ["Engine", "describe_format", "load"]
+
+
+def load(
+    source: Source, expected_sha256: bytes, *, stepper: Stepper | None = None, scratch: Path | None = None
+) -> Engine:
+    """Load a model from its artifact (a tar), whose SHA-256 must be `expected_sha256` (32 bytes).
+
+    `stepper` gives the threads (a new one with one thread when None); `scratch` is where a private
+    folder may stand
+    while loading (the system's temporary folder when None), best on a tmpfs.
+    Raises VerificationFailed `artifact_digest_mismatch`, InvalidInput `bad_artifact`, `unknown_format`.
+    """
+    artifact = read_artifact(source, expected_sha256)
+    loader = LOADERS.get(artifact.model.format)
+    if loader is None:
+        raise unknown_format()
+    return loader[0](artifact, stepper or Stepper(), scratch or Path(tempfile.gettempdir()))
+
+
+def describe_format(name: str) -> Description:
+    """What an engine's bits depend on, by artifact format, without loading a model.
+
+    Raises InvalidInput `unknown_format`.
+    """
+    if name not in LOADERS:
+        raise unknown_format()
+    return LOADERS[name][1]()
+
+
+def unknown_format() -> InvalidInput:
+    """The error for an artifact that no engine reads."""
+    return InvalidInput("unknown_format", f"The artifact's format is none of: {', '.join(sorted(LOADERS))}.")
+
+
+def _load_onnx(artifact: Artifact, stepper: Stepper, _scratch: Path) -> Engine:
+    from hallmark.engines.onnx import ONNXEngine
+
+    return ONNXEngine(artifact, stepper)
+
+
+def _load_genai(artifact: Artifact, stepper: Stepper, scratch: Path) -> Engine:
+    from hallmark.engines.genai import GenAIEngine
+
+    return GenAIEngine(artifact, stepper, scratch)
+
+
+def _describe_onnx() -> Description:
+    from hallmark.engines import onnx
+
+    return onnx.describe()
+
+
+def _describe_genai() -> Description:
+    from hallmark.engines import genai
+
+    return genai.describe()
+
+
+Loader = Callable[[Artifact, Stepper, Path], Engine]
+LOADERS: Final[dict[str, tuple[Loader, Callable[[], Description]]]] = {
+    "onnx": (_load_onnx, _describe_onnx),
+    "onnxruntime-genai": (_load_genai, _describe_genai),
+}

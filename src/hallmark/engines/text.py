@@ -1,0 +1,81 @@
+"""Text from tokens, piece by piece: whole characters only, and nothing past a stop string."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+REPLACEMENT = "\ufffd"
+# A UTF-8 character has at most four bytes, so an incomplete one is resolved after three more byte tokens.
+LONGEST_CHARACTER = 4
+
+Decode = Callable[[Sequence[int]], str]
+
+
+class Detokenizer:
+    """Turns a growing list of tokens into text that never ends in half a character.
+
+    Decodes a short window instead of the whole answer: from the last token that was shown, so that
+    decoders which
+    treat a first token differently (leading space) still agree with decoding everything at once.
+    """
+
+    def __init__(self, decode: Decode) -> None:
+        self._decode = decode
+        self._window: list[int] = []
+        self._context = 0
+        self._shown = ""
+
+    def push(self, token: int) -> str:
+        """Text that this token completes; "" while a character is incomplete."""
+        self._window.append(token)
+        text = self._decode(self._window)
+        pending = len(self._window) - self._context
+        if text.endswith(REPLACEMENT) and pending < LONGEST_CHARACTER:
+            return ""
+        return self._advance(text)
+
+    def flush(self) -> str:
+        """Whatever is left at the end, with U+FFFD for bytes that never became a character."""
+        return self._advance(self._decode(self._window)) if len(self._window) > self._context else ""
+
+    def _advance(self, text: str) -> str:
+        new = text[len(self._shown) :]
+        self._window = self._window[self._context :]
+        self._context = len(self._window)
+        self._shown = self._decode(self._window)
+        return new
+
+
+class StopMatcher:
+    """Holds back text that may be the beginning of a stop string, and cuts at the first one that appears."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = tuple(stop for stop in stops if stop)
+        self._held = ""
+        self.stopped = False
+
+    def push(self, text: str) -> str:
+        """Text that may be shown now. Sets `stopped` when a stop string is complete; what follows
+        it is dropped.
+        """
+        if self.stopped:
+            return ""
+        self._held += text
+        found = [at for at in (self._held.find(stop) for stop in self._stops) if at >= 0]
+        if found:
+            self.stopped = True
+            shown, self._held = self._held[: min(found)], ""
+            return shown
+        keep = max((_overlap(self._held, stop) for stop in self._stops), default=0)
+        shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        return shown
+
+    def flush(self) -> str:
+        """The held text, when the answer ends without a stop string."""
+        shown, self._held = self._held, ""
+        return shown
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that begins `stop`."""
+    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

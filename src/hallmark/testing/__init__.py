@@ -1,0 +1,1 @@
+"""Fakes and tiny parts for tests; nothing in here runs in production."""
