@@ -13,7 +13,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -52,10 +52,20 @@ class Running(msgspec.Struct):
 class Supervisor:
     """Runs services until told to stop."""
 
-    def __init__(self, home: Home, services: tuple[Service, ...]) -> None:
+    def __init__(
+        self,
+        home: Home,
+        services: tuple[Service, ...],
+        *,
+        prepare: Callable[[], Awaitable[None]] | None = None,
+        later: tuple[Service, ...] = (),
+    ) -> None:
+        """Run `services` at once; when `prepare` has finished (it may wait for them), run `later` as well."""
         self._home = home
         self._services = services
-        self._running = {s.name: Running(s.url, s.health, s.kind) for s in services}
+        self._prepare = prepare
+        self._later = later
+        self._running = {s.name: Running(s.url, s.health, s.kind) for s in (*services, *later)}
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -67,7 +77,26 @@ class Supervisor:
         async with asyncio.TaskGroup() as group:
             for service in self._services:
                 group.create_task(self._keep(service))
+            group.create_task(self._start_later(group))
         self._home.file("run", "services.json").unlink(missing_ok=True)
+
+    async def _start_later(self, group: asyncio.TaskGroup) -> None:
+        if self._prepare is not None:
+            preparing = asyncio.ensure_future(self._prepare())
+            stopping = asyncio.ensure_future(self._stopping.wait())
+            await asyncio.wait((preparing, stopping), return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if self._stopping.is_set():
+                preparing.cancel()
+                return
+            try:
+                await preparing
+            except BaseException:
+                # Without its preparation a network is of no use: stop what runs, then say why.
+                self._stopping.set()
+                raise
+        for service in self._later:
+            group.create_task(self._keep(service))
 
     async def _keep(self, service: Service) -> None:
         state, failures = self._running[service.name], 0

@@ -1,0 +1,105 @@
+"""What the command line prints: errors, marks, states. Plain words, the same on every terminal."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hallmark.core.errors import HallmarkError
+from hallmark.core.marks import Mark, Question, State
+
+LETTERS: Mapping[Question, str] = {
+    Question.RAN: "E",
+    Question.MODEL: "A",
+    Question.ROUTE: "R",
+    Question.INPUTS: "I",
+    Question.PAID: "¤",
+    Question.PROVED: "Q",
+    Question.REVIEWED: "J",
+}
+# State shows by outline first, by word second, by colour last (docs: how marks look).
+STRIKES: Mapping[State, tuple[str, str, str]] = {
+    State.ABSENT: ("⸽ {} ⸽", "bright_black", "absent"),
+    State.NOT_REQUIRED: (" [{}] ", "bright_black", "not required"),
+    State.CLAIMED: ("│ {} │", "bright_black", "claimed"),
+    State.CHECKED: ("║ {} ║", "bold", "checked here"),
+    State.WITNESSED: ("█ {} █", "green", "witnessed"),
+    State.ANCHORED: ("█▌{}▐█", "blue", "anchored"),
+    State.STALE: ("┆ {} ┆", "yellow", "stale"),
+    State.DISPUTED: ("▌ {} │", "yellow", "disputed"),
+    State.REVOKED: ("╳ {} ╳", "red", "revoked"),
+    State.FAILED: ("╳ {} ╳", "red", "failed"),
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that adds nothing of its own."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+
+
+def complain(error: HallmarkError) -> None:
+    """Print an error: reason code, sentence, hint."""
+    out = console(stderr=True)
+    out.print(Text(f"{error.reason}: {error.message}", style="bold"))
+    if error.hint:
+        out.print(Text(error.hint))
+
+
+def strike(mark: Mark) -> Text:
+    """A mark's small sign. A simulated enclave is hatched, whatever its state."""
+    shape, style, _ = STRIKES[mark.state]
+    if mark.question is Question.RAN and mark.assurance == "simulated" and not mark.state.is_negative:
+        shape, style = "▒ {} ▒", "bright_black"
+    return Text(shape.format(LETTERS[mark.question]), style=style)
+
+
+def word(mark: Mark) -> str:
+    """A mark's state in words; `simulated` stands with it where the enclave is simulated."""
+    text = STRIKES[mark.state][2]
+    return f"{text}, simulated" if mark.question is Question.RAN and mark.assurance == "simulated" else text
+
+
+def marks_table(marks: Mapping[Question, Mark], *, answered: int = 0) -> Table:
+    """All seven marks in order, each with what it shows and what it does not; gaps are ms after
+    `answered`.
+    """
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, expand=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(overflow="fold", ratio=1)
+    for question in Question:
+        mark = marks[question]
+        says = Text(mark.shows)
+        says.append(f"\n{mark.does_not_show}", style="bright_black")
+        table.add_row(strike(mark), question.value, word(mark), gap(mark.since, answered), says)
+    return table
+
+
+def gap(since: int, answered: int) -> str:
+    """Time since the answer's last byte, e.g. `+18 ms`; empty when unknown."""
+    if not since or not answered:
+        return ""
+    difference = since - answered
+    if abs(difference) < 10_000:
+        return f"{difference:+d} ms"
+    return f"{difference / 1000:+.1f} s" if abs(difference) < 600_000 else clock(since)
+
+
+def clock(ms: int) -> str:
+    """A unix time in ms as local time of day, with the date when it is not today."""
+    moment = datetime.datetime.fromtimestamp(ms / 1000).astimezone()
+    today = datetime.datetime.now().astimezone().date()
+    return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M:%S")
+
+
+def emit(text: str) -> None:
+    """Write text as it comes, for answers that stream."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
