@@ -1,1 +1,1 @@
-"""What runs inside the measured image: keys, server, receipts. Nothing here opens a path of its own to the outside."""
+"""What runs inside the measured image: keys, server, receipts. It opens no path of its own to the outside."""

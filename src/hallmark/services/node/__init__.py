@@ -1,1 +1,1 @@
-"""The host of an enclave: builds and measures the image, confines it, pipes bytes it cannot read, keeps its receipts."""
+"""The host of an enclave: measures and confines it, pipes bytes that it cannot read, keeps its receipts."""
