@@ -1,0 +1,161 @@
+"""The replica: everything that the log has established, by folding its leaves in order.
+
+Rules that it keeps:
+
+1. Leaves are fed in log order, each exactly once; the root is recomputed from them, never taken over.
+2. Every check of an entry is run, whatever another one said, and is a function of the log alone: two replicas
+   fed the same leaves agree on every outcome and on the whole registry.
+3. An entry changes the registry only when all of its checks hold. A receipt with a good signature takes its
+   place in its key's chain in any case.
+4. What only a misbehaving log can bring about is not an entry's fault: it raises `LogMisbehaviour`, the
+   replica stays where it was, and nothing after it is judged.
+"""
+
+from __future__ import annotations
+
+from hallmark.core.entries import Entry, Kind, decode, split_leaf
+from hallmark.core.errors import HallmarkError, VerificationFailed
+from hallmark.core.evidence import VerifyEvidence
+from hallmark.core.hashing import sha256
+from hallmark.core.receipt import Receipt
+from hallmark.core.registry import Registry
+from hallmark.verification import admission
+from hallmark.verification.case import CheckArtifact, Context
+from hallmark.verification.checks import RECEIPT_RULES
+from hallmark.verification.genesis import Genesis
+from hallmark.verification.objections import Judgements, Standing, standing
+from hallmark.verification.outcome import Check, Outcome, failures, judge
+from hallmark.verification.receipts import Memory, ReceiptCase
+from hallmark.verification.statements import EntryCase
+from hallmark.verification.transitions import TRANSITIONS, extend_chain
+from hallmark.verification.tree import leaf_hash
+
+UNDECIDABLE = {"content": "artifact_content"}
+
+
+class LogMisbehaviour(VerificationFailed):
+    """The log itself broke its rules at `index`: it must not be cosigned from here on."""
+
+    def __init__(self, reason: str, message: str, index: int) -> None:
+        super().__init__(reason, message, f"Log position {index}.")
+        self.index = index
+
+
+class Replica:
+    """A verifying copy of the log's meaning. Holds no leaf bytes and reads no clock."""
+
+    def __init__(
+        self,
+        genesis: Genesis,
+        verify_evidence: VerifyEvidence,
+        *,
+        check_artifact: CheckArtifact | None = None,
+    ) -> None:
+        self.judgements = Judgements()
+        self._context = Context(genesis, verify_evidence, self.judgements)
+        self._context.check_artifact = check_artifact
+        self.memory = Memory()
+        self._places: dict[bytes, int] = {}
+
+    @property
+    def genesis(self) -> Genesis:
+        """What this replica started from."""
+        return self._context.genesis
+
+    @property
+    def registry(self) -> Registry:
+        """What the log has established so far. Read only."""
+        return self._context.registry
+
+    @property
+    def size(self) -> int:
+        """How many leaves were folded."""
+        return self.registry.size
+
+    def root(self, size: int | None = None) -> bytes:
+        """The log's root over the first `size` leaves (all by default); 32 bytes."""
+        return self.judgements.tree.root(size)
+
+    def leaf_hash(self, index: int) -> bytes:
+        """The leaf hash at `index`; 32 bytes."""
+        return self.judgements.tree.leaf(index)
+
+    def failures(self, index: int) -> tuple[str, ...]:
+        """Reasons why entry `index` does not hold, by this replica's own checks; empty when it does."""
+        return self.judgements.failed.get(index, ())
+
+    def standing(self, index: int) -> Standing:
+        """What full nodes hold against entry `index`, by the verdicts that count."""
+        return standing(self.registry, self.judgements.equivocal, index)
+
+    def receipt_position(self, receipt_digest: bytes) -> int | None:
+        """Where the receipt with this id stands; None when it is not in the log."""
+        return self._places.get(receipt_digest)
+
+    def objections_due(self, author: bytes, start: int, end: int) -> tuple[int, ...]:
+        """Positions in [start, end) that do not hold and that `author` has not objected to yet."""
+        found = sorted(at for at in self.judgements.failed if start <= at < end)
+        objections = self.registry.objections
+        return tuple(at for at in found if at not in objections or author not in objections[at].by)
+
+    def feed(self, index: int, leaf: bytes) -> tuple[Check, ...]:
+        """Judge the leaf at `index` and apply it if it holds. Raises LogMisbehaviour; see the rules above."""
+        entry, admitted, name = self._take(index, leaf)
+        if entry.kind is Kind.RECEIPT:
+            checks = self._receipt(index, admitted, entry)
+        else:
+            checks = self._statement(index, admitted, entry)
+        found = failures(checks)
+        if found:
+            self.judgements.failed[index] = found
+        unsure = tuple(
+            UNDECIDABLE[c.name] for c in checks if c.outcome is Outcome.SKIP and c.name in UNDECIDABLE
+        )
+        if unsure:
+            self.judgements.undecided[index] = unsure
+        self.judgements.tree.append(leaf_hash(leaf))
+        self.registry.seen.add(name)
+        self.registry.size, self.registry.last_admitted = index + 1, admitted
+        return checks
+
+    def _take(self, index: int, leaf: bytes) -> tuple[Entry, int, bytes]:
+        if index != self.size:
+            raise ValueError(f"leaf {index} was fed to a replica of size {self.size}")
+        try:
+            admitted, data = split_leaf(leaf)
+            entry = decode(data)
+        except HallmarkError as error:
+            raise LogMisbehaviour(
+                "log_undecodable_leaf", "The log holds bytes that are no entry.", index
+            ) from error
+        if admitted < self.registry.last_admitted:
+            raise LogMisbehaviour("log_time_reversed", "The log's admission time went backwards.", index)
+        name = sha256(data)
+        if name in self.registry.seen:
+            raise LogMisbehaviour("log_duplicate_entry", "The log holds the same entry twice.", index)
+        return entry, admitted, name
+
+    def _receipt(self, index: int, admitted: int, entry: Entry) -> tuple[Check, ...]:
+        case = ReceiptCase(self._context, self.memory, index=index, admitted=admitted, entry=entry)
+        signed = case.signer(0) == case.receipt.node
+        if signed and self._skips_predecessor(case.receipt, case):
+            raise LogMisbehaviour(
+                "log_predecessor_absent", "The log took a receipt before the one that it follows.", index
+            )
+        checks = judge(RECEIPT_RULES, case)
+        accepted = not failures(checks)
+        if signed:
+            extend_chain(case, accepted)
+            if accepted or case.digest not in self._places:
+                self._places[case.digest] = index
+        return checks
+
+    def _skips_predecessor(self, receipt: Receipt, case: ReceiptCase) -> bool:
+        return receipt.sequence > 0 and receipt.sequence - 1 not in case.chain.positions
+
+    def _statement(self, index: int, admitted: int, entry: Entry) -> tuple[Check, ...]:
+        case = EntryCase(self._context, index, admitted, entry)
+        checks = judge(admission.RULES[entry.kind], case)
+        if not failures(checks):
+            TRANSITIONS[entry.kind](case, self.memory)
+        return checks

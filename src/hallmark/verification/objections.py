@@ -1,0 +1,110 @@
+"""Objections: what full nodes hold against entries, and which of these objections count.
+
+The rules, all of them functions of the log alone:
+
+1. A verdict counts against its subject while its author is a full node that nobody has caught lying about it:
+   once f+1 distinct full nodes have logged a `refuted_verdict` fault, the verdict no longer counts and the
+   fault is its author's.
+2. One verdict that counts makes an entry `disputed`; f+1 by distinct full nodes make it `failed`.
+3. A proven equivocation makes both receipts `failed`: nobody can say which one the node meant.
+
+f is (n - 1) // 3 for n full nodes registered and in good standing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from hallmark.core.marks import State
+from hallmark.core.registry import Objection, Registry
+from hallmark.core.statements import Role
+from hallmark.verification.tree import Tree
+
+
+class Judgements:
+    """What this replica itself found, by position: the reasons why an entry does not hold.
+
+    `undecided` holds reasons that this replica could not judge at a position (it has no copy of an artifact);
+    it neither raises nor refutes those. `contradictory` holds receipts whose node signed another one for the
+    same sequence, as (node, sequence, receipt digest); `equivocal` maps those that a fault names to its
+    place.
+    """
+
+    def __init__(self) -> None:
+        self.tree = Tree()
+        self.failed: dict[int, tuple[str, ...]] = {}
+        self.undecided: dict[int, tuple[str, ...]] = {}
+        self.verdicts: dict[int, VerdictPlace] = {}
+        self.contradictory: dict[int, tuple[bytes, int, bytes]] = {}
+        self.equivocal: dict[int, int] = {}
+
+    def refutes(self, subject: int, reason: str) -> bool:
+        """True when re-checking entry `subject` finds that `reason` does not apply to it."""
+        if reason in self.undecided.get(subject, ()):
+            return False
+        return reason not in self.failed.get(subject, ())
+
+
+class VerdictPlace(msgspec.Struct, frozen=True):
+    """A logged verdict that admission accepted: who says what about which entry."""
+
+    author: bytes
+    subject: int
+    reason: str
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What the log holds against an entry: `state` is DISPUTED or FAILED, or None; who, and why.
+
+    `since` is the position of the entry that brought it about.
+    """
+
+    state: State | None
+    by: tuple[bytes, ...] = ()
+    reason: str = ""
+    since: int = 0
+
+
+def full_nodes(registry: Registry) -> tuple[bytes, ...]:
+    """Keys of the full nodes in good standing at the log's end."""
+    position = registry.size
+    return tuple(
+        key
+        for key, member in registry.members.items()
+        if member.role is Role.FULL_NODE and registry.member(key, Role.FULL_NODE, position) is not None
+    )
+
+
+def tolerated(registry: Registry) -> int:
+    """f: how many full nodes may lie or be dead. f+1 are believed."""
+    return max(len(full_nodes(registry)) - 1, 0) // 3
+
+
+def counting(registry: Registry, objection: Objection) -> Mapping[bytes, tuple[int, str]]:
+    """The verdicts of `objection` that count: author to (position, reason)."""
+    needed = tolerated(registry) + 1
+    live = {}
+    for author, (position, reason) in objection.by.items():
+        if len(objection.refuted_by.get(author, ())) >= needed:
+            continue
+        if registry.member(author, Role.FULL_NODE, position) is None:
+            continue
+        live[author] = (position, reason)
+    return live
+
+
+def standing(registry: Registry, equivocal: Mapping[int, int], index: int) -> Standing:
+    """Where entry `index` stands; `equivocal` maps positions of contradictory receipts to the fault's."""
+    if index in equivocal:
+        return Standing(State.FAILED, (), "equivocation", equivocal[index])
+    objection = registry.objections.get(index)
+    live = counting(registry, objection) if objection else {}
+    if not live:
+        return Standing(None)
+    authors = sorted(live, key=lambda author: live[author][0])
+    needed = tolerated(registry) + 1
+    state = State.FAILED if len(live) >= needed else State.DISPUTED
+    decisive = authors[min(needed, len(authors)) - 1]
+    return Standing(state, tuple(authors), live[authors[0]][1], live[decisive][0])

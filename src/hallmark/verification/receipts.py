@@ -1,0 +1,113 @@
+"""A receipt entry as it is judged: the receipt and everything beside it, decoded once.
+
+Route tickets are verified once per exact bytes: one ticket may carry many receipts, so what its bytes say is
+kept in a bounded table (the gateway's standing is looked up afresh each time).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import msgspec
+
+from hallmark.core.document import digest_of, hex0x, unhex
+from hallmark.core.documents import Candidates, Manifest, RouteRecord
+from hallmark.core.entries import SIGNATURE_SIZE, Entry
+from hallmark.core.errors import HallmarkError
+from hallmark.core.hashing import sha256
+from hallmark.core.receipt import Receipt
+from hallmark.core.registry import Chain, Member
+from hallmark.core.statements import Role, Ticket
+from hallmark.verification.attested import Attested
+from hallmark.verification.case import SKEW_MS, Case, Context, signers_of
+
+DIRECT = "0x" + "00" * 32
+TICKETS_KEPT = 16_384
+NO_CHAIN = Chain()
+
+
+class Passage(msgspec.Struct, frozen=True):
+    """A ticket read from its bytes: the statement, its struct hash, who signed it, and the candidates it
+    commits to as node to bundle digest (None when the candidates document is not the one it commits to).
+    """
+
+    ticket: Ticket
+    hash_hex: str
+    signer: bytes | None
+    candidates: Mapping[bytes, bytes] | None
+
+
+class Memory:
+    """What a replica keeps between receipts: bundles by (key, digest), artifacts by manifest, tickets."""
+
+    def __init__(self) -> None:
+        self.attested: dict[tuple[bytes, bytes], Attested] = {}
+        self.artifacts: dict[bytes, bytes] = {}
+        self.passages: dict[bytes, Passage | None] = {}
+
+    def passage(self, ticket: bytes, candidates: bytes, chain_id: int) -> Passage | None:
+        """What these exact bytes say; None when they are not a ticket and its candidates."""
+        key = sha256(len(ticket).to_bytes(4, "big"), ticket, candidates)
+        if key not in self.passages:
+            if len(self.passages) >= TICKETS_KEPT:
+                self.passages.clear()
+            self.passages[key] = read_passage(ticket, candidates, chain_id)
+        return self.passages[key]
+
+
+class ReceiptCase(Case):
+    """A receipt with its attachments decoded and its node looked up."""
+
+    def __init__(self, context: Context, memory: Memory, *, index: int, admitted: int, entry: Entry) -> None:
+        super().__init__(context, index, admitted, entry)
+        self.receipt = receipt = cast(Receipt, entry.statement)
+        self.digest = receipt.digest()
+        self.node_hex = hex0x(receipt.node)
+        self.node: Member | None = self.registry.member(receipt.node, Role.NODE, index)
+        self.chain = self.registry.chains.get(receipt.node, NO_CHAIN)
+        self.attested = memory.attested.get((receipt.node, receipt.bundle)) if self.node else None
+        known = self.registry.manifests.get(receipt.manifest)
+        self.manifest: Manifest | None = known[1] if known else None
+        self.manifest_artifact = memory.artifacts.get(receipt.manifest, b"")
+        route = self.attachment(0)
+        self.route_committed = digest_of(RouteRecord, route) == receipt.route
+        self.route = _route(route) if self.route_committed else None
+        self.direct = self.route is not None and self.route.ticket == DIRECT
+        self.passage = (
+            None
+            if self.route is None or self.direct
+            else memory.passage(self.attachment(2), self.attachment(1), self.genesis.chain_id)
+        )
+
+    @property
+    def passage_expired(self) -> bool:
+        """True when the ticket had expired, or was not issued yet, as the node started."""
+        if self.passage is None:
+            return False
+        ticket, started = self.passage.ticket, self.receipt.started
+        return started > ticket.expires + SKEW_MS or started + SKEW_MS < ticket.issued
+
+
+def read_passage(ticket: bytes, candidates: bytes, chain_id: int) -> Passage | None:
+    """Read packed ticket || signature and the candidates beside it; None unless the first is a ticket."""
+    try:
+        statement = Ticket.unpack(ticket[:-SIGNATURE_SIZE])
+    except HallmarkError:
+        return None
+    (signer,) = signers_of(statement, (ticket[-SIGNATURE_SIZE:],), chain_id)
+    named: Mapping[bytes, bytes] | None = None
+    if digest_of(Candidates, candidates) == statement.candidates:
+        try:
+            document = Candidates.decode(candidates)
+            named = {unhex(c.node): unhex(c.bundle) for c in document.candidates}
+        except HallmarkError:
+            named = None
+    return Passage(statement, hex0x(statement.struct_hash()), signer, named)
+
+
+def _route(data: bytes) -> RouteRecord | None:
+    try:
+        return RouteRecord.decode(data)
+    except HallmarkError:
+        return None

@@ -1,0 +1,165 @@
+"""What an accepted entry changes in the registry: one function per kind, applied in log order.
+
+Only `fold` calls these, and only with entries whose checks all held (receipts apart: a receipt takes its
+place in its key's chain as soon as its signature holds, because that is what makes equivocation visible).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, cast
+
+from hallmark.core.document import unhex
+from hallmark.core.documents import (
+    AttestationPolicy,
+    ClearingPolicy,
+    KeyBundle,
+    Manifest,
+    Measurement,
+    ModelCard,
+    Profile,
+)
+from hallmark.core.entries import Kind
+from hallmark.core.registry import Approved, Chain, Label, Member, Objection, Registry, Span
+from hallmark.core.statements import Role, text_of
+from hallmark.verification.attested import attest
+from hallmark.verification.disputes import EQUIVOCATION
+from hallmark.verification.objections import VerdictPlace, tolerated
+from hallmark.verification.receipts import Memory, ReceiptCase
+from hallmark.verification.statements import EntryCase
+
+
+def register(case: EntryCase, memory: Memory) -> None:
+    """A key joins, or refreshes its evidence."""
+    statement, registry = case.registration, case.registry
+    member = registry.members.get(statement.key)
+    if member is None:
+        member = Member(
+            statement.key, Role(statement.role), statement.owner, Span(case.index), statement.document
+        )
+        registry.members[statement.key] = member
+    member.document = statement.document
+    member.bundles[statement.document] = case.index
+    if isinstance(case.document, KeyBundle):
+        member.bundle = case.document
+        member.evidence_verdict = case.evidence
+        member.evidence_at = case.evidence.made_at if case.evidence else 0
+        memory.attested[statement.key, statement.document] = attest(
+            registry, case.index, case.document, case.evidence
+        )
+    elif isinstance(case.document, Profile):
+        member.profile = case.document
+
+
+def retire(case: EntryCase, _: Memory) -> None:
+    """A key leaves from this position on; what it signed before stays as it was."""
+    valid = case.registry.members[case.key].valid
+    if valid.until is None:
+        valid.until, valid.reason = case.index, case.reason
+
+
+def compromise(case: EntryCase, _: Memory) -> None:
+    """A key is not to be believed from the named position on; the earliest such position stands."""
+    member = case.registry.members[case.key]
+    known = member.compromised_since
+    member.compromised_since = case.since if known is None else min(known, case.since)
+
+
+def approve(case: EntryCase, _: Memory) -> None:
+    """A measurement counts from here on; approving it again changes nothing."""
+    document = cast(Measurement, case.document)
+    case.registry.approved.setdefault(case.committed, Approved(document, Span(case.index)))
+
+
+def revoke(case: EntryCase, _: Memory) -> None:
+    """A measurement no longer counts from the named position on; the earliest such position stands."""
+    valid = case.registry.approved[case.committed].valid
+    if valid.until is None or case.since < valid.until:
+        valid.until, valid.reason = case.since, case.reason
+
+
+def publish(case: EntryCase, _: Memory) -> None:
+    """A label is taken."""
+    card = cast(ModelCard, case.document)
+    case.registry.labels[card.label] = Label(card, case.owner, case.index)
+
+
+def release(case: EntryCase, memory: Memory) -> None:
+    """A label points to a new manifest."""
+    manifest = cast(Manifest, case.document)
+    case.registry.labels[manifest.label].versions.append((case.index, case.committed, manifest))
+    case.registry.manifests[case.committed] = (case.index, manifest)
+    memory.artifacts[case.committed] = unhex(manifest.artifact)
+
+
+def decree(case: EntryCase, _: Memory) -> None:
+    """A policy of the network comes into force."""
+    document = case.document
+    if isinstance(document, AttestationPolicy):
+        case.registry.attestation.append((case.index, case.committed, document))
+    elif isinstance(document, ClearingPolicy):
+        versions = case.registry.clearing.setdefault(document.name, [])
+        versions.append((case.index, case.committed, document))
+
+
+def object_to(case: EntryCase, _: Memory) -> None:
+    """A full node objects to an entry; its first verdict on that entry is the one that is kept."""
+    verdict, registry = case.verdict, case.registry
+    objection = registry.objections.setdefault(verdict.subject, Objection())
+    objection.by.setdefault(verdict.author, (case.index, case.reason))
+    case.context.judgements.verdicts[case.index] = VerdictPlace(verdict.author, verdict.subject, case.reason)
+
+
+def blame(case: EntryCase, _: Memory) -> None:
+    """A fault is proven: an equivocation at once, a refuted verdict when f+1 full nodes have refuted it."""
+    fault, registry, judgements = case.fault, case.registry, case.context.judgements
+    if text_of(fault.kind) == EQUIVOCATION:
+        for at in (fault.first, fault.second):
+            judgements.equivocal.setdefault(at, case.index)
+        _mark_fault(registry, fault.culprit, case.index)
+        return
+    verdict = judgements.verdicts[fault.first]
+    objection = registry.objections[verdict.subject]
+    if objection.by[verdict.author][1] != verdict.reason:
+        return
+    refuters = objection.refuted_by.setdefault(verdict.author, set())
+    before = len(refuters)
+    refuters.add(fault.author)
+    needed = tolerated(registry) + 1
+    if before < needed <= len(refuters):
+        _mark_fault(registry, verdict.author, case.index)
+
+
+def extend_chain(case: ReceiptCase, accepted: bool) -> None:
+    """A signed receipt takes its place in its key's chain; contradictory ones are remembered side by side."""
+    receipt, judgements = case.receipt, case.context.judgements
+    chain = case.registry.chains.setdefault(receipt.node, Chain())
+    taken = chain.positions.get(receipt.sequence)
+    if taken is not None and taken[1] != case.digest:
+        judgements.contradictory[case.index] = (receipt.node, receipt.sequence, case.digest)
+        judgements.contradictory[taken[0]] = (receipt.node, receipt.sequence, taken[1])
+        return
+    if taken is None or accepted:
+        chain.positions[receipt.sequence] = (case.index, case.digest)
+    if receipt.sequence > chain.sequence:
+        chain.sequence, chain.digest = receipt.sequence, case.digest
+
+
+def _mark_fault(registry: Registry, culprit: bytes, position: int) -> None:
+    member = registry.members.get(culprit)
+    if member is not None:
+        member.faults.append(position)
+
+
+TRANSITIONS: Final[dict[Kind, Callable[[EntryCase, Memory], None]]] = {
+    Kind.REGISTRATION: register,
+    Kind.RETIREMENT: retire,
+    Kind.COMPROMISE: compromise,
+    Kind.APPROVAL: approve,
+    Kind.REVOCATION: revoke,
+    Kind.PUBLICATION: publish,
+    Kind.VERSION: release,
+    Kind.VERDICT: object_to,
+    Kind.FAULT: blame,
+    Kind.POLICY: decree,
+}
