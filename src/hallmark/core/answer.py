@@ -1,0 +1,119 @@
+"""How a receipt rides on an answer, and which bytes it covers.
+
+A JSON answer carries the receipt as its last member, written without white space; what the receipt covers is
+the answer without it:
+
+    {"id":...,"choices":[...],"usage":{...},"hallmark":{...}}     as sent
+    {"id":...,"choices":[...],"usage":{...}}                      as covered
+
+A stream (server-sent events) carries it in the last event before `data: [DONE]`; what the receipt covers is
+every byte before that event:
+
+    data: {"id":...,"choices":[{"delta":{"content":"..."}}]}      covered
+    data: {"id":...,"choices":[...],"hallmark":{...}}             the receipt's event
+    data: [DONE]
+
+The receipt's event may hold no text of an answer, so nothing can be slipped into what is not covered.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hallmark.core.errors import InvalidInput
+from hallmark.core.hashing import sha256
+
+MEMBER: Final = b',"hallmark":'
+DONE: Final = b"data: [DONE]\n\n"
+INPUT_TAG: Final = b"hallmark/input-content/v1\0"
+# Members of a receipt's event besides the receipt; choices are checked to be empty.
+FRAME: Final = frozenset({"id", "object", "created", "model", "choices", "hallmark"})
+EMPTY_CHOICE: Final[dict[str, object]] = {
+    "index": 0,
+    "logprobs": None,
+    "finish_reason": None,
+    "delta": {},
+    "text": "",
+}
+
+
+def join_hallmark(content: bytes, hallmark: bytes) -> bytes:
+    """A JSON object with the `hallmark` object as its last member; the inverse of `split_hallmark`.
+
+    Raises InvalidInput `bad_answer` unless `content` is a non-empty JSON object that has no such member.
+    """
+    _require_content(content)
+    return content[:-1] + MEMBER + hallmark + b"}"
+
+
+def split_hallmark(body: bytes) -> tuple[bytes, bytes]:
+    """The covered bytes of a JSON answer and its `hallmark` object, both exact.
+
+    Inside JSON text quotes are escaped, so the member's name cannot be imitated by what the answer says; an
+    imitation in a nested object does not parse. Raises InvalidInput `no_receipt`, `bad_answer`.
+    """
+    at = body.rfind(MEMBER)
+    if at < 0 or not body.endswith(b"}"):
+        raise InvalidInput("no_receipt", "The answer carries no receipt as its last member.")
+    content, hallmark = body[:at] + b"}", body[at + len(MEMBER) : -1]
+    _require_content(content)
+    _object(hallmark)
+    return content, hallmark
+
+
+def hallmark_event(frame: bytes, hallmark: bytes) -> bytes:
+    """The event of a stream that carries the receipt; `frame` is a chunk object with empty choices."""
+    return b"data: " + join_hallmark(frame, hallmark) + b"\n\n"
+
+
+def split_hallmark_stream(body: bytes) -> tuple[bytes, bytes]:
+    """The covered bytes of a complete stream and its `hallmark` object, both exact.
+
+    Raises InvalidInput `no_receipt` (also when the stream was cut off), `bad_answer` (also when the receipt's
+    event holds anything that could be taken for a part of the answer).
+    """
+    if not body.endswith(b"\n\n" + DONE):
+        raise InvalidInput("no_receipt", "The stream ended without a receipt and [DONE].")
+    events = body[: -len(DONE)]
+    start = events.rfind(b"\n\n", 0, len(events) - 2)
+    start = 0 if start < 0 else start + 2
+    event = events[start:-2]
+    if not event.startswith(b"data: ") or b"\n" in event:
+        raise InvalidInput("no_receipt", "The stream's last event carries no receipt.")
+    frame, hallmark = split_hallmark(event[len(b"data: ") :])
+    _require_empty(_object(frame))
+    return events[:start], hallmark
+
+
+def input_digest(salt: bytes, content: bytes) -> bytes:
+    """Digest of an outside thing that entered a run: SHA-256(tag || request salt || content); 32 bytes."""
+    return sha256(INPUT_TAG, salt, content)
+
+
+def _object(data: bytes) -> dict[str, object]:
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput("bad_answer", "The answer is not JSON.") from error
+    if not isinstance(value, dict):
+        raise InvalidInput("bad_answer", "The answer is not a JSON object.")
+    return value
+
+
+def _require_content(content: bytes) -> None:
+    value = _object(content)
+    if not value or "hallmark" in value or not content.endswith(b"}"):
+        raise InvalidInput("bad_answer", "The answer is not a plain object without a receipt.")
+
+
+def _require_empty(frame: dict[str, object]) -> None:
+    choices = frame.get("choices")
+    if set(frame) - FRAME or not isinstance(choices, list):
+        raise InvalidInput("bad_answer", "The receipt's event holds more than a receipt.")
+    for choice in choices:
+        if not isinstance(choice, dict) or any(
+            key not in EMPTY_CHOICE or value != EMPTY_CHOICE[key] for key, value in choice.items()
+        ):
+            raise InvalidInput("bad_answer", "The receipt's event holds a part of the answer.")
