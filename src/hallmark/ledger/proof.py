@@ -57,7 +57,9 @@ class Proof(msgspec.Struct, frozen=True):
             if magic != MAGIC or not separator or not index.startswith("index ") or len(lines) > MAX_PROOF:
                 raise InvalidInput("bad_proof", "The text is not a tlog-proof.")
             path = tuple(unb64_hash(line) for line in lines)
-            return cls(decimal(index.removeprefix("index ")), path, Note.parse(note), extra)
+            proof = cls(decimal(index.removeprefix("index ")), path, Note.parse(note), extra)
+            Checkpoint.parse(proof.note.text)
+            return proof
         except (InvalidInput, UnicodeDecodeError, IndexError) as error:
             raise InvalidInput("bad_proof", "The text is not a tlog-proof.") from error
 
