@@ -91,7 +91,7 @@ def _equals(measurement: Measurement, claims: Claims) -> bool:
 
 
 def _over_floors(measurement: Measurement, claims: Claims) -> bool:
-    """Each byte of a register NAME is at least the byte at its place in NAME_FLOOR (one byte, one component)."""
+    """Each byte of register NAME is at least the same byte of NAME_FLOOR: one byte, one component."""
     for name, value in measurement.registers.items():
         if name.endswith(FLOOR):
             floor = unhex(value)

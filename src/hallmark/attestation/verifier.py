@@ -59,8 +59,8 @@ def verify(
     """Judge `evidence` under `policy` at time `at` (unix ms; a log's admission time, never this clock).
 
     Obligations, in this order, each a step of the verdict: (1) the policy takes this kind and keeps roots
-    apart; (2) the kind's own checks, from the bytes to the signature; (3) not a debug enclave; (4) an accepted
-    measurement; (5) the expected report data and nonce, where `expect` names them; (6) fresh at `at`.
+    apart; (2) the kind's own checks, from the bytes to the signature; (3) not a debug enclave; (4) an
+    accepted measurement; (5) the report data and nonce that `expect` names, where it does; (6) fresh at `at`.
 
     `roots` (kind to SHA-256 digests) narrows the policy's roots to those that the caller trusts as well;
     it never widens them. Pure: the same arguments give the same verdict, on every machine. Raises nothing
