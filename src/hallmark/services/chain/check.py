@@ -1,0 +1,82 @@
+"""Checking an anchor: the contract itself is read, the record is only a hint where to look."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hallmark.core.document import hex0x, unhex
+from hallmark.core.documents import AnchorRecord
+from hallmark.core.errors import VerificationFailed
+from hallmark.services.chain.contract import AnchorContract
+from hallmark.services.chain.rpc import RPC
+
+_SEAL = object()
+
+
+class ConfirmedAnchor(msgspec.Struct, frozen=True):
+    """A checkpoint that the contract held at the time of asking. Only `check_anchor` makes one.
+
+    `confirmations` counts the block that took the checkpoint and those on top of it; `time` is that
+    block's, in
+    unix ms.
+    """
+
+    chain_id: int
+    contract: bytes
+    size: int
+    root: bytes
+    block: int
+    time: int
+    confirmations: int
+    seal: object = None
+
+    def __post_init__(self) -> None:
+        if self.seal is not _SEAL:
+            raise TypeError("ConfirmedAnchor is made by check_anchor alone.")
+
+
+async def check_anchor(
+    rpc: RPC, contract: bytes, record: AnchorRecord, *, chain_id: int, confirmations: int = 1
+) -> ConfirmedAnchor:
+    """Check that the chain holds the record's checkpoint in `contract` (from the trust file), deep enough.
+
+    1. The record names the trust file's chain and contract, not one of its own choosing.
+    2. The endpoint serves that chain.
+    3. The contract has a checkpoint of that size, with that root.
+    4. Its block has at least `confirmations` confirmations, by the contract's own block number.
+
+    The record's transaction, block and confirmations are not used. The endpoint is believed for what
+    the chain
+    says. Raises VerificationFailed `anchor_other_chain`, `anchor_other_contract`, `anchor_not_deployed`,
+    `anchor_missing`, `anchor_root_differs`, `anchor_not_deep_enough`; Unavailable `chain_unreachable`.
+    """
+    if record.chain_id != chain_id:
+        raise VerificationFailed("anchor_other_chain", f"The record is of chain {record.chain_id}.")
+    if unhex(record.contract) != contract:
+        raise VerificationFailed(
+            "anchor_other_contract", "The record names another contract than the trust file."
+        )
+    if await rpc.chain_id() != chain_id:
+        raise VerificationFailed("anchor_other_chain", "The endpoint serves another chain.")
+    anchor = AnchorContract(rpc, contract)
+    if not await anchor.deployed():
+        raise VerificationFailed("anchor_not_deployed", f"The chain has no contract at {hex0x(contract)}.")
+    stored = await anchor.stored(record.size)
+    if stored is None:
+        raise VerificationFailed(
+            "anchor_missing",
+            f"The chain holds no checkpoint of size {record.size}.",
+            "The chain may have lost its tail; ask the network for a newer anchor.",
+        )
+    if stored.root != unhex(record.root):
+        raise VerificationFailed(
+            "anchor_root_differs", f"The chain holds another root for size {record.size}."
+        )
+    depth = await rpc.head() - stored.block + 1
+    if depth < max(1, confirmations):
+        raise VerificationFailed(
+            "anchor_not_deep_enough", f"The anchor has {max(0, depth)} of {confirmations} confirmations."
+        )
+    return ConfirmedAnchor(
+        chain_id, contract, stored.size, stored.root, stored.block, stored.time * 1000, depth, _SEAL
+    )

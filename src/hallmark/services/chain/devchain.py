@@ -1,0 +1,138 @@
+"""The development chain: starts anvil, keeps it running, funds the accounts that need gas.
+
+anvil runs as a child that dies with this process. It has no account of its own (no well-known development key
+holds anything); funds come by `anvil_setBalance`, which exists on development chains only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import signal
+from asyncio.subprocess import Process
+from pathlib import Path
+from typing import Final
+
+from hallmark.core.document import unhex
+from hallmark.core.errors import HallmarkError, Unavailable
+from hallmark.http.serve import Health
+from hallmark.services.chain.rpc import RPC
+from hallmark.services.chain.settings import Settings
+from hallmark.services.chain.state import Restored, prepare_state
+from hallmark.telemetry.logs import get_logger
+
+PR_SET_PDEATHSIG: Final = 1
+START_S: Final = 20.0
+STOP_S: Final = 10.0
+POLL_S: Final = 0.5
+ETHER: Final = 10**18
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def anvil_command(settings: Settings) -> tuple[str, ...]:
+    """The argv of anvil."""
+    return (
+        settings.anvil,
+        "--host=127.0.0.1",
+        f"--port={settings.rpc_port}",
+        f"--chain-id={settings.chain_id}",
+        f"--block-time={settings.block_seconds}",
+        "--hardfork=cancun",
+        "--accounts=0",
+        "--prune-history=256",
+        f"--state={settings.state}",
+        "--state-interval=1",
+        "--silent",
+    )
+
+
+class DevelopmentChain:
+    """Keeps one anvil running until cancelled."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.rpc = RPC(f"http://127.0.0.1:{settings.rpc_port}")
+        self.health = Health("starting", "anvil_starting")
+        self.head = 0
+        self.restarts = -1
+        self.losses = 0
+
+    async def run(self) -> None:
+        """Run until cancelled; anvil is asked to write its state before this returns."""
+        try:
+            while True:
+                await self._run_once()
+        finally:
+            self.health = Health("stopping", "anvil_stopping")
+            await self.rpc.aclose()
+
+    async def _run_once(self) -> None:
+        """One life of anvil: from its start until it dies or its memory has grown enough."""
+        restored = await asyncio.to_thread(prepare_state, Path(self._settings.state))
+        self.restarts += 1
+        self.losses += restored in (Restored.EARLIER, Restored.LOST)
+        process = await asyncio.create_subprocess_exec(
+            *anvil_command(self._settings),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            preexec_fn=_die_with_parent,
+        )
+        try:
+            await self._wait_until_serving(process)
+            for address in self._settings.funded:
+                await self._fund(unhex(address))
+            self.health = Health("ready")
+            get_logger().info("chain_ready", state=restored.value, block=self.head, pid=process.pid)
+            await self._watch(process)
+        except HallmarkError as error:
+            get_logger().warning("chain_failed", reason=error.reason)
+            await asyncio.sleep(POLL_S)
+        finally:
+            self.health = Health("starting", "anvil_restarting")
+            await stop(process)
+
+    async def _wait_until_serving(self, process: Process) -> None:
+        for _ in range(int(START_S / 0.05)):
+            if process.returncode is not None:
+                raise Unavailable("anvil_failed", f"anvil ended with {process.returncode}.")
+            with contextlib.suppress(Unavailable):
+                served = await self.rpc.chain_id()
+                if served != self._settings.chain_id:
+                    raise Unavailable("anvil_failed", "Another chain answers on this port.")
+                self.head = await self.rpc.head()
+                return
+            await asyncio.sleep(0.05)
+        raise Unavailable("anvil_failed", f"anvil did not answer within {START_S:g} s.")
+
+    async def _fund(self, address: bytes) -> None:
+        balance = self._settings.balance_ether * ETHER
+        if await self.rpc.balance(address) < balance // 2:
+            await self.rpc.call("anvil_setBalance", "0x" + address.hex(), hex(balance))
+
+    async def _watch(self, process: Process) -> None:
+        first = self.head
+        while process.returncode is None and self.head - first < self._settings.compact_blocks:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), POLL_S)
+            with contextlib.suppress(Unavailable):
+                self.head = await self.rpc.head()
+        get_logger().info("chain_ends", block=self.head, rc=process.returncode or 0)
+
+
+async def stop(process: Process) -> None:
+    """Ask a process to end, and make it end when it does not."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    try:
+        await asyncio.wait_for(process.wait(), STOP_S)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,140 @@
+"""A small asyncio client of Ethereum JSON-RPC (execution-apis), over any http or https endpoint.
+
+Nothing that it returns is verified: an RPC endpoint is believed, so use one that you run or trust.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Final
+
+import msgspec
+
+from hallmark.core.document import hex0x
+from hallmark.core.errors import HallmarkError, InvalidInput, TooLarge, Unavailable
+from hallmark.http.client import Pool, Timeouts
+
+TIMEOUTS: Final = Timeouts(connect=3.0, head=10.0, idle=10.0)
+MAX_RESPONSE: Final = 8 << 20
+
+
+class Reverted(HallmarkError):
+    """The chain executed the call and it reverted; `data` is the ABI-encoded custom error, or empty."""
+
+    status = 422
+
+    def __init__(self, data: bytes, message: str) -> None:
+        super().__init__("call_reverted", message)
+        self.data = data
+
+
+class RPCRefused(HallmarkError):
+    """The endpoint answered with a JSON-RPC error that is no revert; `code` is its number."""
+
+    status = 503
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__("chain_refused", f"The chain endpoint refused: {message}")
+        self.code = code
+
+
+class _Error(msgspec.Struct, frozen=True):
+    code: int = 0
+    message: str = ""
+    data: Any = None
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    result: Any = None
+    error: _Error | None = None
+
+
+class RPC:
+    """One endpoint. Calls may run at the same time; `aclose` at the end."""
+
+    def __init__(self, url: str, *, timeouts: Timeouts = TIMEOUTS) -> None:
+        self.url = url
+        self._timeouts = timeouts
+        self._pool = Pool(per_origin=8)
+        self._ids = itertools.count(1)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._pool.aclose()
+
+    async def call(self, method: str, *params: object) -> Any:
+        """The result of one JSON-RPC method.
+
+        Raises Unavailable `chain_unreachable`, Reverted, RPCRefused.
+        """
+        body = msgspec.json.encode(
+            {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
+        )
+        headers = ((b"content-type", b"application/json"),)
+        try:
+            async with self._pool.request(
+                "POST", self.url, headers, body, timeouts=self._timeouts
+            ) as response:
+                answer = msgspec.json.decode(await response.read(MAX_RESPONSE), type=_Answer)
+        except (Unavailable, TooLarge, msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Unavailable(
+                "chain_unreachable", "The chain's JSON-RPC endpoint gives no usable answer."
+            ) from error
+        if answer.error is not None:
+            raise _refusal(answer.error)
+        return answer.result
+
+    async def chain_id(self) -> int:
+        """The chain's EIP-155 id."""
+        return quantity(await self.call("eth_chainId"))
+
+    async def head(self) -> int:
+        """Number of the newest block."""
+        return quantity(await self.call("eth_blockNumber"))
+
+    async def code(self, address: bytes) -> bytes:
+        """Deployed code; empty where there is none."""
+        return data(await self.call("eth_getCode", hex0x(address), "latest"))
+
+    async def balance(self, address: bytes) -> int:
+        """Balance in wei."""
+        return quantity(await self.call("eth_getBalance", hex0x(address), "latest"))
+
+    async def nonce(self, address: bytes) -> int:
+        """Number of mined transactions of `address`: its next nonce, transactions in waiting left out."""
+        return quantity(await self.call("eth_getTransactionCount", hex0x(address), "latest"))
+
+    async def read(self, to: bytes, calldata: bytes) -> bytes:
+        """`eth_call` at the newest block; the returned bytes."""
+        return data(await self.call("eth_call", {"to": hex0x(to), "data": hex0x(calldata)}, "latest"))
+
+
+def quantity(value: object) -> int:
+    """A JSON-RPC quantity. Raises Unavailable `chain_unreachable` when it is none."""
+    try:
+        return int(str(value), 16)
+    except ValueError as error:
+        raise Unavailable("chain_unreachable", "The chain endpoint answered with no number.") from error
+
+
+def data(value: object) -> bytes:
+    """JSON-RPC byte data. Raises Unavailable `chain_unreachable` when it is none."""
+    try:
+        if not isinstance(value, str) or not value.startswith("0x"):
+            raise ValueError
+        return bytes.fromhex(value[2:])
+    except ValueError as error:
+        raise Unavailable("chain_unreachable", "The chain endpoint answered with no bytes.") from error
+
+
+def _refusal(error: _Error) -> HallmarkError:
+    """A revert is told by code 3 (geth, anvil) or by its message; its data is a string or inside an
+    object.
+    """
+    detail = error.data.get("data") if isinstance(error.data, dict) else error.data
+    if error.code == 3 or "revert" in error.message.lower():
+        try:
+            return Reverted(data(detail), error.message)
+        except (Unavailable, InvalidInput):
+            return Reverted(b"", error.message)
+    return RPCRefused(error.code, error.message)

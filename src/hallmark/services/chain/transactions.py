@@ -1,0 +1,137 @@
+"""EIP-1559 transactions: signing, fees, waiting; and deployment by CREATE2."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import msgspec
+from eth_account import Account
+from eth_utils.address import to_checksum_address
+
+from hallmark.core.document import hex0x
+from hallmark.core.errors import Unavailable
+from hallmark.crypto.secp256k1 import Key
+from hallmark.services.chain.contract import (
+    FACTORY,
+    SALT,
+    Artifact,
+    Parameters,
+    anchor_address,
+    creation_code,
+)
+from hallmark.services.chain.rpc import RPC, Reverted, RPCRefused, quantity
+
+TIP: Final = 1_000_000_000
+DEPLOYMENT_GAS: Final = 3_000_000
+
+
+class Fees(msgspec.Struct, frozen=True):
+    """EIP-1559 fees in wei per gas."""
+
+    limit: int
+    tip: int
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What a transaction does: 20-byte receiver, call data, gas limit."""
+
+    to: bytes
+    data: bytes
+    gas: int
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """A signed transaction: its raw bytes and its 32-byte hash."""
+
+    raw: bytes
+    hash: bytes
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """Where the Anchor is; `transaction` is the one that this call deployed it by, empty when it was
+    there.
+    """
+
+    address: bytes
+    transaction: bytes = b""
+
+
+def sign_transaction(call: Call, key: Key, *, chain_id: int, nonce: int, fees: Fees) -> Signed:
+    """Sign a type 2 transaction (EIP-1559)."""
+    fields = {
+        "type": 2,
+        "chainId": chain_id,
+        "nonce": nonce,
+        "to": to_checksum_address("0x" + call.to.hex()),
+        "value": 0,
+        "data": call.data,
+        "gas": call.gas,
+        "maxFeePerGas": fees.limit,
+        "maxPriorityFeePerGas": fees.tip,
+        "accessList": (),
+    }
+    signed = Account.sign_transaction(fields, key.secret)
+    return Signed(bytes(signed.raw_transaction), bytes(signed.hash))
+
+
+def bumped(fees: Fees) -> Fees:
+    """Fees that replace a waiting transaction: 25 % more (nodes ask for 10 %)."""
+    return Fees(fees.limit * 5 // 4 + 1, fees.tip * 5 // 4 + 1)
+
+
+async def suggest_fees(rpc: RPC) -> Fees:
+    """Twice the newest block's base fee and a fixed tip: a fixed tip cannot feed back into the suggestion."""
+    block = await rpc.call("eth_getBlockByNumber", "latest", False)
+    return Fees(2 * quantity((block or {}).get("baseFeePerGas", "0x0")) + TIP, TIP)
+
+
+async def send_raw(rpc: RPC, raw: bytes) -> bool:
+    """Hand a signed transaction to the chain; False when it refused (known already, nonce used, no funds).
+
+    Raises Unavailable `chain_unreachable`.
+    """
+    try:
+        await rpc.call("eth_sendRawTransaction", hex0x(raw))
+    except (RPCRefused, Reverted):
+        return False
+    return True
+
+
+async def deploy_anchor(
+    rpc: RPC, key: Key, artifact: Artifact, parameters: Parameters, *, timeout_s: float = 60.0
+) -> Deployment:
+    """Make sure that the Anchor is on the chain, at the one address that its code and parameters give.
+
+    Does nothing when it is there. Raises Unavailable `no_create2_factory`, `deployment_failed`,
+    `chain_unreachable`.
+    """
+    address = anchor_address(artifact, parameters)
+    if await rpc.code(address):
+        return Deployment(address)
+    if not await rpc.code(FACTORY):
+        raise Unavailable(
+            "no_create2_factory",
+            f"This chain has no deterministic deployment proxy at {hex0x(FACTORY)}.",
+            "See docs/chain.md, Another chain.",
+        )
+    call = Call(FACTORY, SALT + creation_code(artifact, parameters), DEPLOYMENT_GAS)
+    signed = sign_transaction(
+        call,
+        key,
+        chain_id=await rpc.chain_id(),
+        nonce=await rpc.nonce(key.address),
+        fees=await suggest_fees(rpc),
+    )
+    accepted = await send_raw(rpc, signed.raw)
+    for _ in range(max(1, int(timeout_s * 5))):
+        if await rpc.code(address):
+            return Deployment(address, signed.hash)
+        await asyncio.sleep(0.2)
+    raise Unavailable(
+        "deployment_failed",
+        "The Anchor contract did not appear on the chain."
+        if accepted
+        else "The chain refused the deployment.",
+        f"Does {hex0x(key.address)} have funds?",
+    )
