@@ -14,9 +14,7 @@ from hallmark.core.document import Document, hex0x
 from hallmark.core.documents import (
     AttestationPolicy,
     ClearingPolicy,
-    Manifest,
     Measurement,
-    ModelCard,
     Profile,
     Requirement,
 )
@@ -25,10 +23,8 @@ from hallmark.core.hashing import ZERO32
 from hallmark.core.statements import (
     Approval,
     PolicyStatement,
-    Publication,
     Registration,
     Role,
-    Version,
     code,
 )
 from hallmark.core.typed import TypedStruct
@@ -121,20 +117,3 @@ def member_entry(author: Author, authority: Sequence[Key], key: Key, role: Role,
         author.at,
     )
     return author.entry(statement, (key, key, *authority), (profile.encode(), b""))
-
-
-def model_entries(author: Author, owner: Key, card: ModelCard, manifest: Manifest) -> list[Entry]:
-    """A label and its first version, by its owner."""
-    publication = Publication(author.network, owner.address, card.digest(), author.at)
-    version = Version(
-        author.network,
-        owner.address,
-        manifest.digest(),
-        bytes.fromhex(manifest.artifact[2:]),
-        bytes.fromhex(manifest.sha256[2:]),
-        author.at,
-    )
-    return [
-        author.entry(publication, (owner,), (card.encode(),)),
-        author.entry(version, (owner,), (manifest.encode(),)),
-    ]

@@ -1,0 +1,68 @@
+"""The models that ship: packed into artifacts, identified, and bound to labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from hallmark.compose.home import Home
+from hallmark.core.document import hex0x
+from hallmark.core.documents import Manifest, ModelCard
+from hallmark.core.errors import InvalidInput
+from hallmark.hub.artifact import pack_artifact
+from hallmark.hub.cache import BlobIdCache
+from hallmark.hub.manifest import make_manifest
+
+FIRST_VERSION = "1"
+
+
+class Shipped(msgspec.Struct, frozen=True):
+    """A model ready to be published and loaded: its card, its manifest, the file that holds its artifact."""
+
+    card: ModelCard
+    manifest: Manifest
+    path: Path
+
+
+class _ModelFile(msgspec.Struct, frozen=True):
+    """The part of an artifact's model.json that a card needs."""
+
+    task: str
+
+
+def models_root() -> Path:
+    """The folder of shipped models in this checkout. Raises InvalidInput `no_models`."""
+    for folder in Path(__file__).resolve().parents:
+        if (folder / "models" / "digits" / "artifact").is_dir():
+            return folder / "models"
+    raise InvalidInput(
+        "no_models", "The shipped models are not beside this installation.", "Run from a checkout."
+    )
+
+
+def prepare_model(
+    home: Home, root: Path, label: str, owner: bytes, replaces: Manifest | None = None
+) -> Shipped:
+    """Pack and identify one model. Blob IDs are cached by SHA-256, because computing one takes seconds.
+
+    `replaces` is the manifest that the label points to now; the same content keeps that manifest.
+    """
+    folder = root / label
+    data = pack_artifact(folder / "artifact")
+    path = home.file("artifacts", f"{label}.tar")
+    if not path.exists() or path.read_bytes() != data:
+        home.write(data, "artifacts", f"{label}.tar")
+    identity = BlobIdCache(home.file("artifacts", "blob-ids.json")).identify(data)
+    task = msgspec.json.decode((folder / "artifact" / "model.json").read_bytes(), type=_ModelFile).task
+    card = ModelCard(label, hex0x(owner), task, _first_sentence(folder / "README.md"))
+    if replaces is not None and replaces.sha256 == hex0x(identity.sha256):
+        return Shipped(card, replaces, path)
+    version = FIRST_VERSION if replaces is None else str(int(replaces.version) + 1)
+    return Shipped(card, make_manifest(card, version, identity, replaces=replaces), path)
+
+
+def _first_sentence(card: Path) -> str:
+    paragraphs = [part.strip() for part in card.read_text().split("\n\n")]
+    text = next((p for p in paragraphs if p and not p.startswith(("#", "|", "```"))), "")
+    return " ".join(text.split()).split(". ")[0].rstrip(".") + "."
