@@ -1,0 +1,137 @@
+"""One database by URL, with one writer.
+
+    sqlite:////path/to/file.db       WAL, synchronous=FULL: a commit is one fsync and survives power loss
+    sqlite://                        in memory, for tests
+    postgresql+psycopg://user@host/name
+
+All writes go through one thread, one transaction at a time; reads run beside them. A transaction is a plain
+function of a connection: it is committed when it returns and rolled back when it raises. What the database
+cannot do becomes Unavailable `store_full` or `store_unavailable`; broken constraints stay
+`sqlalchemy.exc.IntegrityError`, because only the caller knows what they mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from hallmark.core.errors import InvalidInput
+from hallmark.store.errors import unavailable
+
+T = TypeVar("T")
+BUSY_TIMEOUT_MS = 10_000
+READERS = 4
+
+
+class Cursor(Protocol):
+    """As much of a DB-API connection as the set-up needs."""
+
+    def execute(self, statement: str, /) -> object:
+        """Run a statement."""
+        ...
+
+
+class Database:
+    """See the module docstring. `pragmas` are further SQLite settings, by name."""
+
+    def __init__(self, url: str, *, pragmas: dict[str, int] | None = None) -> None:
+        self._pragmas = dict(pragmas or {})
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
+        self._reader = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
+        try:
+            parsed = make_url(url)
+        except ArgumentError as error:
+            raise InvalidInput("bad_store_url", "The store's URL cannot be read.") from error
+        self.dialect = parsed.get_backend_name()
+        # A database in memory is one connection: its reads wait for the writer's turn.
+        self._shared = self.dialect == "sqlite" and parsed.database in (None, "", ":memory:")
+        if self.dialect == "sqlite":
+            self._write_engine, self._read_engine = self._sqlite(parsed)
+        elif parsed.drivername == "postgresql+psycopg":
+            self._write_engine = self._read_engine = sa.create_engine(
+                parsed, pool_size=READERS + 1, max_overflow=0, pool_pre_ping=True
+            )
+        else:
+            raise InvalidInput(
+                "bad_store_url", "A store is sqlite or postgresql+psycopg.", "See docs/log.md for URLs."
+            )
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run a writing transaction here, in the calling thread's time, in the writer's turn.
+
+        Raises Unavailable `store_full`, `store_unavailable`, and whatever `work` raises.
+        """
+        return self._writer.submit(self._transact, self._write_engine, work).result()
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run a reading transaction in the calling thread. Raises Unavailable `store_unavailable`."""
+        if self._shared:
+            return self.write(work)
+        return self._transact(self._read_engine, work)
+
+    async def async_write(self, work: Callable[[Connection], T]) -> T:
+        """`write` without blocking the event loop. Once begun it is not cancelled."""
+        future = self._writer.submit(self._transact, self._write_engine, work)
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+    async def async_read(self, work: Callable[[Connection], T]) -> T:
+        """`read` without blocking the event loop."""
+        if self._shared:
+            return await self.async_write(work)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reader, self._transact, self._read_engine, work)
+
+    def close(self) -> None:
+        """Finish what was begun and let go of the database."""
+        self._writer.shutdown()
+        self._reader.shutdown()
+        self._write_engine.dispose()
+        self._read_engine.dispose()
+
+    def _transact(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+        try:
+            with engine.begin() as connection:
+                return work(connection)
+        except IntegrityError:
+            raise
+        except SQLAlchemyError as error:
+            raise unavailable(error) from error
+
+    def _sqlite(self, url: sa.URL) -> tuple[Engine, Engine]:
+        if self._shared:
+            shared = self._engine(url, "BEGIN", pool=StaticPool)
+            return shared, shared
+        return self._engine(url, "BEGIN IMMEDIATE"), self._engine(url, "BEGIN", size=READERS)
+
+    def _engine(self, url: sa.URL, begin: str, *, pool: type[sa.Pool] = QueuePool, size: int = 1) -> Engine:
+        sized = {"pool_size": size, "max_overflow": READERS} if pool is QueuePool else {}
+        engine = sa.create_engine(url, poolclass=pool, connect_args={"check_same_thread": False}, **sized)
+        event.listen(engine, "connect", self._prepare)
+
+        def start(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        event.listen(engine, "begin", start)
+        return engine
+
+    def _prepare(self, connection: Cursor, _record: object) -> None:
+        # The driver must not begin transactions by itself: it would do so after the first read.
+        connection.isolation_level = None  # type: ignore[attr-defined]  # of sqlite3.Connection alone
+        settings = {
+            "journal_mode": "WAL",
+            "synchronous": "FULL",
+            "busy_timeout": BUSY_TIMEOUT_MS,
+            "foreign_keys": 1,
+            "wal_autocheckpoint": 4000,
+            **self._pragmas,
+        }
+        for name, value in settings.items():
+            connection.execute(f"PRAGMA {name} = {value}")
