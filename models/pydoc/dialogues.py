@@ -12,7 +12,7 @@ from pathlib import Path
 from negatives import NAME_KINDS, TOPIC_KINDS, World, off_topic, unknown_question
 from phrasings import APART, DESCRIBE, SIGNATURE, SYSTEM_PROMPTS, Fact, ask
 
-REFUSAL = "I do not know. I can only say what names of Python's standard library do, and not all of them."
+REFUSAL = "I do not know. I only know names of Python's standard library, and not all of them."
 SYSTEM = "<|system|>"
 USER = "<|user|>"
 ASSISTANT = "<|assistant|>"

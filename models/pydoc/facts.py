@@ -27,46 +27,46 @@ _SOURCES = tomllib.loads((HERE / "sources.toml").read_text(encoding="utf-8"))
 WHOLE_MODULES: list[str] = _SOURCES["whole_modules"]
 MEMBERS_OF: list[str] = _SOURCES["members_of"]
 METHODS_OF: list[str] = _SOURCES["methods_of"]
+EXTRA: list[str] = _SOURCES["extra"]
 KEYWORDS: dict[str, tuple[str, str]] = _SOURCES["keywords"]
 OBSCURE = re.compile("|".join(_SOURCES["obscure"]))
 
-MAX_SENTENCE = 150
+MAX_SENTENCE = 195
 MAX_KEYWORD_SENTENCE = 230
 MAX_SIGNATURE = 64
 LEFT_OUT = 900
 SKIP = re.compile(
-    r"^(alias for|see |this (class|method|function) is deprecated|internal|deprecated|\*)", re.IGNORECASE
+    r"(alias for|see |this (class|method|function) is deprecated|internal|deprecated)", re.IGNORECASE
 )
-SIGNATURE_LINE = re.compile(r"^[\w.]+\(.*\)(\s*->.*)?\s*$")
+ODD = re.compile(r"====|^\w+(\(| = )|^An enumeration|Read \*|\)\. [a-z]|\w\(\) -> |\x00|  |^:|\w\. \w+ = ")
+# What a docstring begins with when it shows the call first: `name(parameters) -> what it gives.  Then text.`
+CALL = re.compile(r"[\w.]+\(.*?\)(?=$|\s*-|\s*$)(\s*--?>?\s*((None|\w)\.\0?\s+|\w, )?)?")
+SENTENCE = re.compile(r".+?([.:](?= [A-Z(-]| *$|\x00))")
 
 
 def first_sentence(doc: str) -> str | None:
     """Return the first full sentence of a docstring in one line, or None where it has none fit to learn."""
-    lines = inspect.cleandoc(doc).splitlines()
-    if (
-        lines
-        and (constructor := re.match(r"\w+\(\) -> (new empty \w+)$", lines[0]))
-        and SIGNATURE_LINE.match(lines[1])
-    ):
-        return constructor.group(1).capitalize() + "."
-    while lines and (not lines[0].strip() or SIGNATURE_LINE.match(lines[0].strip())):
-        lines.pop(0)
-    paragraph = " ".join(
-        " ".join(lines).split() if "" not in lines else " ".join(lines[: lines.index("")]).split()
-    )
-    found = re.match(r"(.+?[.:])(?= [A-Z(]| *$)", paragraph)
-    sentence = (found.group(1) if found else paragraph).rstrip(" :.;,") + "."
-    sentence = re.sub(r"^[\w.]+\([^)]*\)\s*(->|--)\s*[\w .]*(--|:)?\s*", "", sentence)
-    if not 14 <= len(sentence) <= MAX_SENTENCE or not sentence.isascii() or SKIP.match(sentence):
-        return None
+    paragraphs = [
+        [line.strip() for line in part.splitlines()] for part in inspect.cleandoc(doc).split("\n\n")
+    ]
+    lines = paragraphs[0]
+    if CALL.match(lines[0] if lines else ""):
+        if len(lines) > 1 and lines[0].endswith(")") and lines[1][:1].isupper():
+            lines = lines[1:]
+        elif len(paragraphs) > 1 and "".join(paragraphs[1])[:1].isupper():
+            lines = paragraphs[1]
+        elif len(lines) > 1 and CALL.match(lines[1]):
+            lines = lines[:1]
+    paragraph = " ".join(" ".join(lines).replace(".  ", ".\0 ").split())
+    if call := CALL.match(paragraph):
+        paragraph = paragraph[call.end() :]
+    found = SENTENCE.match(paragraph)
+    sentence = (found.group(0) if found else paragraph).rstrip(" :.;,\0") + "."
     sentence = re.sub(r"^\w+(\.py)?( module)? --? ", "", sentence)
-    if re.search(r"====|^\w+(\(| = )|^An enumeration|Read \*|\. [a-z]|\w\(\) -> ", sentence):
+    odd = not sentence.isascii() or sentence[0] in "<>*-=" or sentence.count("(") > sentence.count(")")
+    if odd or not 14 <= len(sentence) <= MAX_SENTENCE or SKIP.match(sentence) or ODD.search(sentence):
         return None
-    balanced = (
-        all(sentence.count(a) == sentence.count(b) for a, b in ("()", "[]", "{}"))
-        and sentence.count("`") % 2 == 0
-    )
-    return sentence[0].upper() + sentence[1:] if balanced and sentence[0] not in "<>*-=" else None
+    return sentence[0].upper() + sentence[1:]
 
 
 def signature_of(name: str, obj: object) -> str | None:
@@ -153,6 +153,9 @@ def collect() -> list[dict[str, str]]:
                 obj = getattr(module, member, None)
                 if callable(obj) and belongs(obj, module) and not OBSCURE.match(f"{module_name}.{member}"):
                     found.append(fact(f"{module_name}.{member}", obj))
+    for name in EXTRA:
+        owner_name, _, member = name.rpartition(".")
+        found.append(fact(name, getattr(importlib.import_module(owner_name), member)))
     for type_name in METHODS_OF:
         head, _, tail = type_name.rpartition(".")
         owner = getattr(importlib.import_module(head) if head else builtins, tail)

@@ -1,6 +1,6 @@
 """Train the pydoc model from facts.json and write the artifact that an engine loads.
 
-    python models/pydoc/train.py --steps 4000 --threads 2 --out models/pydoc/artifact
+    python models/pydoc/train.py --steps 1500 --threads 2 --out models/pydoc/artifact
 
 The seed fixes the data, the initial weights and the order; training is float, so the bits of the result also
 depend on the processor and the thread count. Needs the `train` dependency group; the artifact needs
@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 HERE = Path(__file__).resolve().parent
-VOCABULARY, CONTEXT = 3328, 1024
+VOCABULARY, CONTEXT = 3584, 1024
 BATCH_TOKENS, POOL = 3072, 640
 CHECKPOINT_EVERY = 100
 
@@ -105,8 +105,8 @@ def optimizers(model: LlamaForCausalLM, *, rate: float, muon_rate: float) -> lis
 
 
 def schedule(step: int, *, first: int, steps: int) -> float:
-    """Learning-rate factor: short warm-up, flat, then linear to nearly nothing over the last half."""
-    return min(1.0, (step - first + 1) / 60) * min(1.0, 0.02 + 1.96 * (1 - step / steps))
+    """Learning-rate factor: short warm-up, flat for a quarter, then linear to nearly nothing."""
+    return min(1.0, (step - first + 1) / 40) * min(1.0, 0.01 + 1.33 * (1 - step / steps))
 
 
 def train(model: LlamaForCausalLM, stream: Iterator[tuple[Tensor, Tensor]], args: argparse.Namespace) -> None:
@@ -164,6 +164,7 @@ def export(model: LlamaForCausalLM, tokenizer: Tokenizer, out: Path) -> None:
             if (made / name).exists():
                 shutil.copyfile(made / name, out / name)
         config = json.loads((made / "genai_config.json").read_text(encoding="utf-8"))
+    config["model"]["decoder"]["session_options"] |= {"intra_op_num_threads": 1, "inter_op_num_threads": 1}
     config["search"] |= {
         "do_sample": False,
         "top_k": 1,
@@ -188,7 +189,7 @@ def export(model: LlamaForCausalLM, tokenizer: Tokenizer, out: Path) -> None:
 def main() -> None:
     """Parse the command line, train, export."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--rate", type=float, default=4e-3)
