@@ -27,6 +27,7 @@ from hallmark.core.hashing import sha256
 
 MEMBER: Final = b',"hallmark":'
 DONE: Final = b"data: [DONE]\n\n"
+SEED_TAG: Final = b"hallmark/seed/v1\0"
 INPUT_TAG: Final = b"hallmark/input-content/v1\0"
 # Members of a receipt's event besides the receipt; choices are checked to be empty.
 FRAME: Final = frozenset({"id", "object", "created", "model", "choices", "hallmark"})
@@ -90,6 +91,11 @@ def split_hallmark_stream(body: bytes) -> tuple[bytes, bytes]:
 def input_digest(salt: bytes, content: bytes) -> bytes:
     """Digest of an outside thing that entered a run: SHA-256(tag || request salt || content); 32 bytes."""
     return sha256(INPUT_TAG, salt, content)
+
+
+def sampling_seed(client_nonce: bytes, node_nonce: bytes) -> int:
+    """The seed both sides committed to: SHA-256(tag || client nonce || node nonce), first 8 bytes, uint64."""
+    return int.from_bytes(sha256(SEED_TAG, client_nonce, node_nonce)[:8], "big")
 
 
 def _object(data: bytes) -> dict[str, object]:

@@ -20,8 +20,8 @@ from hallmark.engines.protocol import (
     Array,
     Description,
     Task,
-    Unoffered,
     TensorSpec,
+    Unoffered,
 )
 from hallmark.engines.stepper import Stepper
 from hallmark.engines.tensors import to_array

@@ -1,0 +1,243 @@
+"""The application inside the enclave: an OpenAI-compatible API whose every answer carries a receipt.
+
+    POST /v1/chat/completions   POST /v1/completions   POST /v1/embeddings   POST /v1/hallmark/infer
+    GET  /v1/models             GET  /v1/models/{id}   GET  /v1/hallmark/identity
+
+`create_app` loads every model before the enclave is confined for good. The application holds no state between
+requests but the number of answers being made; it logs ids and numbers only.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from hallmark.core.document import digest_of, hex0x
+from hallmark.core.documents import EnclaveConfiguration, KeyBundle
+from hallmark.core.errors import HallmarkError, NotFound, Unavailable
+from hallmark.engines import describe_format, load
+from hallmark.engines.protocol import Engine, Task
+from hallmark.engines.stepper import Stepper
+from hallmark.engines.upstream import Target, Upstream
+from hallmark.http.asgi import Disconnected, Receive, Scope, Send, read_body, respond_json
+from hallmark.http.errors import respond_error
+from hallmark.services.enclave import infer, relayed, textual
+from hallmark.services.enclave.calls import Call, internal_error
+from hallmark.services.enclave.errors import BadParameter, MethodNotAllowed
+from hallmark.services.enclave.openai_request import Chat, Completion, Envelope, decode
+from hallmark.services.enclave.runtime import Model, Runtime
+
+BODY_BYTES: Final = 4 * 1024 * 1024
+MAX_THREADS: Final = 8
+SCRATCH: Final = Path("/tmp")  # noqa: S108 - the enclave's own tmpfs, the one place that it can write to
+
+T = TypeVar("T")
+
+
+class Named(msgspec.Struct, frozen=True):
+    """The one member that every request has."""
+
+    model: str
+
+
+class App:
+    """The ASGI application; see the module docstring."""
+
+    def __init__(
+        self, runtime: Runtime, engines: Mapping[str, Engine], upstreams: Mapping[str, Upstream]
+    ) -> None:
+        self._runtime = runtime
+        self._engines = engines
+        self._upstreams = upstreams
+        self._busy = 0
+        self._started = runtime.now() // 1000
+        self._body_bytes = runtime.configuration.limits.get("body_bytes", BODY_BYTES)
+        self._posts: dict[str, Callable[[Call], Awaitable[None]]] = {
+            "/v1/chat/completions": self._chat,
+            "/v1/completions": self._completion,
+            "/v1/embeddings": self._embedding,
+            "/v1/hallmark/infer": self._infer,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        started = False
+
+        async def watched(message: dict[str, object]) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._serve(scope, receive, watched)  # type: ignore[arg-type]  # messages are dicts
+        except Disconnected:
+            return
+        except Exception as error:
+            known = error if isinstance(error, HallmarkError) else internal_error(self._runtime, error)
+            # A response that had begun cannot become an error: returning cuts the connection.
+            if not started:
+                await respond_error(send, known)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        if path in self._posts:
+            if method != "POST":
+                raise MethodNotAllowed("method_not_allowed", "This path takes POST.")
+            body = await read_body(receive, self._body_bytes)
+            with self._place():
+                await self._posts[path](Call(self._runtime, scope, receive, send, body))
+        elif path == "/v1/models" or path.startswith("/v1/models/") or path == "/v1/hallmark/identity":
+            if method not in ("GET", "HEAD"):
+                raise MethodNotAllowed("method_not_allowed", "This path takes GET.")
+            await respond_json(send, self._read(path))
+        else:
+            raise NotFound("unknown_path", "There is nothing at this path.", "See docs/api.md for the paths.")
+
+    def _place(self) -> _Place:
+        if self._busy >= self._runtime.configuration.capacity:
+            raise Unavailable(
+                "node_busy", "This node answers as many requests as it can.", "Try again shortly."
+            )
+        return _Place(self)
+
+    async def _chat(self, call: Call) -> None:
+        label = decode(call.body, Named).model
+        if label in self._upstreams:
+            await relayed.answer(call, Task.CHAT, decode(call.body, Envelope), self._upstreams[label])
+            return
+        model, engine = self._engine(label, Task.CHAT)
+        await textual.answer(call, decode(call.body, Chat), model, engine)
+
+    async def _completion(self, call: Call) -> None:
+        label = decode(call.body, Named).model
+        if label in self._upstreams:
+            await relayed.answer(call, Task.COMPLETION, decode(call.body, Envelope), self._upstreams[label])
+            return
+        model, engine = self._engine(label, Task.COMPLETION)
+        await textual.answer(call, decode(call.body, Completion), model, engine)
+
+    async def _embedding(self, call: Call) -> None:
+        label = decode(call.body, Named).model
+        if label not in self._upstreams:
+            self._engine(label, Task.EMBEDDING)
+            raise not_offered(Task.EMBEDDING)
+        await relayed.answer(call, Task.EMBEDDING, decode(call.body, Envelope), self._upstreams[label])
+
+    async def _infer(self, call: Call) -> None:
+        asked = decode(call.body, infer.Inference)
+        model, engine = self._engine(asked.model, Task.TENSOR)
+        await infer.answer(call, asked, model, engine)
+
+    def _engine(self, label: str, task: Task) -> tuple[Model, Engine]:
+        if label not in self._engines:
+            raise unknown_model()
+        if task not in self._engines[label].tasks:
+            raise not_offered(task)
+        return self._runtime.models[label], self._engines[label]
+
+    def _read(self, path: str) -> dict[str, object]:
+        if path == "/v1/hallmark/identity":
+            return self._identity()
+        if path == "/v1/models":
+            labels = sorted({*self._engines, *self._upstreams})
+            return {"object": "list", "data": [self._model(label) for label in labels]}
+        return self._model(path.removeprefix("/v1/models/"))
+
+    def _model(self, label: str) -> dict[str, object]:
+        base = {"id": label, "object": "model", "created": self._started}
+        if label in self._engines:
+            manifest = self._runtime.models[label].manifest
+            facts = {
+                "artifact": manifest.artifact,
+                "sha256": manifest.sha256,
+                "version": manifest.version,
+                "manifest": hex0x(self._runtime.models[label].manifest_digest),
+                "tasks": sorted(task.value for task in self._engines[label].tasks),
+                "engine": self._engines[label].describe().text(),
+            }
+            return base | {"owned_by": "hallmark", "hallmark": facts}
+        if label in self._upstreams:
+            return base | {
+                "owned_by": "upstream",
+                "hallmark": {"artifact": None, "tasks": ["chat", "completion"]},
+            }
+        raise unknown_model()
+
+    def _identity(self) -> dict[str, object]:
+        bundle, beacon = self._runtime.bundle, self._runtime.beacon()
+        return {
+            "address": hex0x(self._runtime.address),
+            "bundle": bundle.decode(),
+            "bundle_digest": hex0x(digest_of(KeyBundle, bundle)),
+            "evidence": base64.b64encode(self._runtime.evidence).decode(),
+            "beacon": {"size": beacon.size, "root": hex0x(beacon.root)},
+        }
+
+
+class _Place:
+    """One of the node's places, taken from before the first to after the last byte of an answer."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def __enter__(self) -> None:
+        self._app._busy += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._app._busy -= 1
+
+
+def unknown_model() -> BadParameter:
+    """The error for a model that this node does not have, with OpenAI's code and status."""
+    return UnknownModel(
+        "model_not_found", "This node does not have the model.", "model", "See GET /v1/models."
+    )
+
+
+class UnknownModel(BadParameter):
+    """There is no such model here (404)."""
+
+    status = 404
+
+
+def not_offered(task: Task) -> NotFound:
+    """The error for an endpoint that a model does not serve."""
+    return NotFound(
+        "unsupported_endpoint", f"This model does not offer '{task}' on this node.", "See GET /v1/models."
+    )
+
+
+def describe_engines(configuration: EnclaveConfiguration, models: Mapping[str, Model]) -> str:
+    """One line for `KeyBundle.engine`: each engine that the models need, and whether there are upstreams."""
+    formats = sorted({model.manifest.format for model in models.values()})
+    lines = [describe_format(name).text() for name in formats]
+    return "; ".join([*lines, "upstream"] if configuration.upstreams else lines)
+
+
+def create_app(runtime: Runtime, *, scratch: Path = SCRATCH) -> App:
+    """Load every model and make the application.
+
+    Limits of the configuration: `body_bytes` (of a request), `engine_threads`. Raises as `engines.load` does.
+    """
+    configuration = runtime.configuration
+    threads = configuration.limits.get("engine_threads") or min(len(os.sched_getaffinity(0)), MAX_THREADS)
+    stepper = Stepper(threads)
+    engines = {}
+    for label, model in runtime.models.items():
+        digest = bytes.fromhex(model.manifest.sha256[2:])
+        engines[label] = load(model.artifact, digest, stepper=stepper, scratch=scratch)
+    secure = any(url.startswith("https:") for url in configuration.upstreams.values())
+    context = ssl.create_default_context() if secure else None
+    upstreams = {
+        label: Upstream(Target.parse(label, url), runtime.dial, context)
+        for label, url in configuration.upstreams.items()
+    }
+    return App(runtime, engines, upstreams)

@@ -1,0 +1,128 @@
+"""Answers by an upstream server: its bytes pass through, its claims are recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hallmark.core.document import hex0x
+from hallmark.core.documents import Parameters, UpstreamRecord
+from hallmark.engines.protocol import MILLION, Task
+from hallmark.engines.upstream import Asserted, Reply, Upstream
+from hallmark.http.asgi import header
+from hallmark.services.enclave.calls import Call, Ending, answer_stream, answer_whole
+from hallmark.services.enclave.inputs import input_records
+from hallmark.services.enclave.openai_request import Envelope
+from hallmark.services.enclave.openai_response import Shape
+from hallmark.services.enclave.sealing import Opening, Outcome, open_request
+from hallmark.services.enclave.streaming import Emitter
+
+AUTHORIZATION = b"hallmark-upstream-authorization"
+
+
+class _Relay(msgspec.Struct):
+    """An upstream's answer while it passes. `said` and `record` are what the server asserted so far."""
+
+    call: Call
+    upstream: Upstream
+    envelope: Envelope
+    opening: Opening
+    task: Task
+    inputs: tuple[bytes, ...]
+    said: Asserted
+    record: UpstreamRecord
+
+    async def whole(self) -> tuple[bytes, Ending]:
+        """The server's JSON object, as it came."""
+        async with self.upstream.open(
+            self._path(), self._body(stream=False), stream=False, authorization=self._authorization()
+        ) as reply:
+            content = await reply.content()
+            self._take(reply)
+        return content, self.ending()
+
+    async def stream(self, emitter: Emitter) -> None:
+        """The server's chunks, as they came, without the usage chunk that only we asked for."""
+        wants_usage = bool(self.envelope.stream_options and self.envelope.stream_options.include_usage)
+        async with self.upstream.open(
+            self._path(), self._body(stream=True), stream=True, authorization=self._authorization()
+        ) as reply:
+            async for payload, only_usage in reply.events():
+                self._take(reply)
+                if wants_usage or not only_usage:
+                    await emitter.emit(b"data: " + payload + b"\n\n")
+
+    def ending(self) -> Ending:
+        """How the receipt follows from what passed."""
+        return Ending(self._outcome, self._frame)
+
+    def _path(self) -> str:
+        return str(self.call.scope["path"]).removeprefix("/v1")
+
+    def _body(self, *, stream: bool) -> bytes:
+        return self.upstream.prepare(self.call.body, stream=stream)
+
+    def _authorization(self) -> bytes:
+        return header(self.call.scope, AUTHORIZATION) or b""
+
+    def _take(self, reply: Reply) -> None:
+        self.said, self.record = reply.asserted, reply.record()
+
+    def _frame(self) -> bytes:
+        model = self.said.model or self.envelope.model
+        answer_id = self.said.response_id or f"hallmark-{self.opening.answer_id}"
+        created = self.opening.started // 1000
+        return Shape(answer_id, created, model, chat=self.task is Task.CHAT).frame()
+
+    def _outcome(self, response: bytes) -> Outcome:
+        return Outcome(
+            response=response,
+            parameters=_parameters(self.call.body, self.task, self.upstream, self.opening),
+            tokens_in=self.said.tokens_in,
+            tokens_out=self.said.tokens_out,
+            upstream=self.record,
+            inputs=self.inputs,
+        )
+
+
+async def answer(call: Call, task: Task, envelope: Envelope, upstream: Upstream) -> None:
+    """Pass a request to an upstream server and its answer to the client."""
+    opening = open_request(call.runtime, call.scope, call.body, upstream=True)
+    target = upstream.target
+    relay = _Relay(
+        call=call,
+        upstream=upstream,
+        envelope=envelope,
+        opening=opening,
+        task=task,
+        inputs=input_records(envelope.messages, opening.request_salt),
+        said=Asserted(),
+        record=UpstreamRecord("", target.url, target.label, "", ""),
+    )
+    if envelope.stream and task is not Task.EMBEDDING:
+        await answer_stream(call, opening, relay.stream, relay.ending())
+    else:
+        await answer_whole(call, opening, relay.whole())
+
+
+def _parameters(body: bytes, task: Task, upstream: Upstream, opening: Opening) -> Parameters:
+    """What was asked of the upstream, where it fits; what it really applied is not known to anybody here."""
+    sent: dict[str, Any] = msgspec.json.decode(body)
+    stop = sent.get("stop")
+    stops = (stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, list) else ()
+    limit = sent.get("max_completion_tokens") or sent.get("max_tokens")
+    return Parameters(
+        task=task.value,
+        max_tokens=limit if isinstance(limit, int) and 0 < limit < 2**63 else 0,
+        temperature=_millionths(sent.get("temperature"), 0),
+        top_p=_millionths(sent.get("top_p"), MILLION),
+        stop=tuple(text for text in stops if isinstance(text, str)),
+        node_nonce=hex0x(opening.node_nonce),
+        seed=0,
+        engine=upstream.describe().text(),
+    )
+
+
+def _millionths(value: object, otherwise: int) -> int:
+    return round(value * MILLION) if isinstance(value, int | float) and 0 <= value <= 100 else otherwise

@@ -1,0 +1,159 @@
+"""From an answer to its receipt and the `hallmark` object that its owner gets."""
+
+from __future__ import annotations
+
+import base64
+import functools
+
+import msgspec
+
+from hallmark.core.answer import sampling_seed
+from hallmark.core.document import digest_of, hex0x, unhex
+from hallmark.core.documents import Parameters, RouteRecord, UpstreamRecord
+from hallmark.core.hashing import ZERO32, sha256
+from hallmark.core.marks import Question, State
+from hallmark.core.receipt import request_digest, response_prefix
+from hallmark.http.asgi import Scope
+from hallmark.services.enclave.inputs import inputs_root
+from hallmark.services.enclave.routes import Route, client_nonce, read_route
+from hallmark.services.enclave.runtime import Beacon, Model, ReceiptDraft, Runtime, SignedReceipt
+
+SEED_NONCE_TAG = b"hallmark/node-nonce/client-seed/v1\0"
+ID_SIZE = 12
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """What is fixed when a request arrives: its digest, salts, nonces, route, beacon and time (unix ms)."""
+
+    answer_id: str
+    request: bytes
+    request_salt: bytes
+    response_salt: bytes
+    client_nonce: bytes
+    node_nonce: bytes
+    route: Route
+    beacon: Beacon
+    started: int
+
+    @property
+    def seed(self) -> int:
+        """The sampling seed (uint64) that both nonces commit to."""
+        return sampling_seed(self.client_nonce, self.node_nonce)
+
+    @property
+    def response_start(self) -> bytes:
+        """What the rolling digest of the answer starts from."""
+        return response_prefix(self.response_salt)
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known when the answer is complete: digest of its exact bytes, parameters as applied, tokens."""
+
+    response: bytes
+    parameters: Parameters
+    tokens_in: int = 0
+    tokens_out: int = 0
+    model: Model | None = None
+    upstream: UpstreamRecord | None = None
+    inputs: tuple[bytes, ...] = ()
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """A stored receipt: its id (0x-hex) and the JSON of the `hallmark` object."""
+
+    id: str
+    hallmark: bytes
+
+
+def open_request(
+    runtime: Runtime, scope: Scope, body: bytes, *, upstream: bool = False, seed: int | None = None
+) -> Opening:
+    """Fix everything about a request before any work. Errors as `read_route` and `client_nonce` raise them.
+
+    A client's own `seed` takes the place of the node's randomness, so that equal seeds give equal draws.
+    """
+    now = runtime.now()
+    chance = runtime.random(96 + ID_SIZE)
+    node_nonce = chance[64:96] if seed is None else sha256(SEED_NONCE_TAG, str(seed).encode())
+    return Opening(
+        answer_id=chance[96:].hex(),
+        request=request_digest(chance[:32], scope["path"], body),
+        request_salt=chance[:32],
+        response_salt=chance[32:64],
+        client_nonce=client_nonce(scope),
+        node_nonce=node_nonce,
+        route=read_route(scope, runtime, now, upstream=upstream),
+        beacon=runtime.beacon(),
+        started=now,
+    )
+
+
+async def seal(runtime: Runtime, opening: Opening, outcome: Outcome) -> Sealed:
+    """Sign the receipt, wait until it is stored, and write the owner's object.
+
+    Raises Unavailable `receipt_not_stored`: the answer must then not be completed.
+    """
+    model, upstream = outcome.model, outcome.upstream
+    signed = await runtime.sign_receipt(
+        ReceiptDraft(
+            request=opening.request,
+            response=outcome.response,
+            parameters=outcome.parameters.digest(),
+            route=digest_of(RouteRecord, opening.route.record),
+            beacon=opening.beacon,
+            started=opening.started,
+            finished=max(runtime.now(), opening.started),
+            tokens_in=outcome.tokens_in,
+            tokens_out=outcome.tokens_out,
+            attachments=opening.route.attachments,
+            artifact=unhex(model.manifest.artifact) if model else ZERO32,
+            manifest=model.manifest_digest if model else ZERO32,
+            upstream=upstream.digest() if upstream else ZERO32,
+            inputs=inputs_root(outcome.inputs),
+            client_nonce=opening.client_nonce,
+        )
+    )
+    return Sealed(hex0x(signed.receipt.digest()), _hallmark(runtime, opening, outcome, signed))
+
+
+def _hallmark(runtime: Runtime, opening: Opening, outcome: Outcome, signed: SignedReceipt) -> bytes:
+    route = opening.route
+    documents = {
+        "bundle": runtime.bundle.decode(),
+        "parameters": outcome.parameters.encode().decode(),
+        "route": route.record.decode(),
+        "candidates": route.candidates.decode() if route.candidates else None,
+        "manifest": outcome.model.manifest_bytes.decode() if outcome.model else None,
+        "upstream": outcome.upstream.encode().decode() if outcome.upstream else None,
+        "inputs": [record.decode() for record in outcome.inputs],
+    }
+    return msgspec.json.encode(
+        {
+            "id": hex0x(signed.receipt.digest()),
+            "network": runtime.configuration.network,
+            "chain_id": runtime.configuration.chain_id,
+            "receipt": signed.receipt.to_json(),
+            "signature": hex0x(signed.signature),
+            "salts": {"request": hex0x(opening.request_salt), "response": hex0x(opening.response_salt)},
+            "documents": documents,
+            "ticket": hex0x(route.ticket) if route.ticket else None,
+            "evidence": _base64(runtime.evidence),
+            "marks": _claims(outcome),
+            "insecure": runtime.configuration.insecure,
+        }
+    )
+
+
+def _claims(outcome: Outcome) -> dict[str, str]:
+    """The marks as this node alone can strike them: it claims, and nothing more."""
+    claimed = {Question.RAN, Question.MODEL, Question.ROUTE}
+    claimed |= {Question.INPUTS} if outcome.inputs else set()
+    return {
+        question.value: (State.CLAIMED if question in claimed else State.ABSENT).value
+        for question in Question
+    }
+
+
+@functools.lru_cache(maxsize=4)
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

@@ -1,0 +1,85 @@
+"""Sending an answer such that every byte of it is in the digest, and stopping when nobody reads any more."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from hallmark.core.errors import HallmarkError
+from hallmark.http.asgi import Receive, Send
+from hallmark.http.errors import render
+
+T = TypeVar("T")
+
+STREAM_HEADERS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class Gone(Exception):
+    """The client went away before its answer was complete."""
+
+
+class Emitter:
+    """Sends a stream. What goes through `emit` is covered by the receipt, byte for byte, before it leaves."""
+
+    def __init__(self, send: Send, start: bytes) -> None:
+        """`start` is what the rolling digest starts from (`response_prefix`)."""
+        self._send = send
+        self._state = hashlib.sha256(start)
+        self.started = False
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 over `start` and every byte emitted so far; 32 bytes."""
+        return self._state.digest()
+
+    async def emit(self, data: bytes) -> None:
+        """Send covered bytes; the first call opens the response."""
+        if not self.started:
+            self.started = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
+        self._state.update(data)
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes) -> None:
+        """Send the closing bytes, which nothing covers, and end the response."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+    async def fail(self, error: HallmarkError) -> None:
+        """End the stream with an error event and without [DONE]: what came before is no complete answer."""
+        await self.end(b"data: " + render(error) + b"\n\n")
+
+
+async def while_present(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled when the client disconnects. Raises Gone."""
+    task = asyncio.ensure_future(work)
+    watch = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        task.cancel()
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise Gone
+        return task.result()
+    finally:
+        watch.cancel()
+        task.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def json_of(value: object) -> bytes:
+    """Compact JSON, as answers are written."""
+    return msgspec.json.encode(value)
