@@ -23,6 +23,7 @@ from hallmark.services.chain.contract import (
 from hallmark.services.chain.rpc import RPC, Reverted, RPCRefused, quantity
 
 TIP: Final = 1_000_000_000
+FEE_CAP: Final = 10**14
 DEPLOYMENT_GAS: Final = 3_000_000
 
 
@@ -76,8 +77,8 @@ def sign_transaction(call: Call, key: Key, *, chain_id: int, nonce: int, fees: F
 
 
 def bumped(fees: Fees) -> Fees:
-    """Fees that replace a waiting transaction: 25 % more (nodes ask for 10 %)."""
-    return Fees(fees.limit * 5 // 4 + 1, fees.tip * 5 // 4 + 1)
+    """Fees that replace a waiting transaction: 25 % more (nodes ask for 10 %), up to `FEE_CAP`."""
+    return Fees(min(FEE_CAP, fees.limit * 5 // 4 + 1), min(FEE_CAP, fees.tip * 5 // 4 + 1))
 
 
 async def suggest_fees(rpc: RPC) -> Fees:

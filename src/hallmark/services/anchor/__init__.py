@@ -1,0 +1,1 @@
+"""Anchoring: puts quorum-signed checkpoints on a chain and says how deep they are."""

@@ -1,0 +1,215 @@
+"""The anchoring service: its loop, what it answers, and its health."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+import msgspec
+
+from hallmark.core.beacon import network_id
+from hallmark.core.document import hex0x, unhex
+from hallmark.core.documents import AnchorRecord
+from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, NotFound, Unavailable
+from hallmark.core.hashing import sha256
+from hallmark.core.statements import AnchoredCheckpoint
+from hallmark.crypto.secp256k1 import Key
+from hallmark.http.client import Pool
+from hallmark.http.serve import Health
+from hallmark.ledger.policy import Policy
+from hallmark.services.anchor.chain import View
+from hallmark.services.anchor.evm import EVMAnchorChain
+from hallmark.services.anchor.machine import Machine
+from hallmark.services.anchor.outbox import ANCHORED, Anchoring, Outbox
+from hallmark.services.anchor.settings import Settings
+from hallmark.services.anchor.sources import Quorum, collect_signatures, quorum_checkpoint
+from hallmark.services.chain.contract import Artifact, Parameters, anchor_address
+from hallmark.services.chain.rpc import RPC
+from hallmark.services.chain.transactions import deploy_anchor
+from hallmark.telemetry.logs import get_logger
+
+RETRY_S: Final = 2.0
+TRIED: Final = 8
+
+
+class Status(msgspec.Struct, frozen=True):
+    """GET /status: the chain as last seen, the outbox by state, and the newest problem."""
+
+    chain_id: int
+    contract: str
+    confirmations: int
+    head: int
+    anchored_size: int
+    anchored_root: str
+    deployments: int
+    counts: dict[str, int]
+    reason: str
+
+
+class AnchorService:
+    """Anchors the checkpoints of one log. `run` is the loop; the rest answers requests beside it."""
+
+    def __init__(self, settings: Settings, outbox: Outbox, key: Key, artifact: Artifact) -> None:
+        self._settings = settings
+        self._network = network_id(settings.origin)
+        self._origin = sha256(settings.origin.encode())
+        self._signers = tuple(unhex(signer) for signer in settings.signers)
+        self._parameters = Parameters(self._network, settings.origin, self._signers, settings.threshold)
+        self._address = anchor_address(artifact, self._parameters)
+        if self._address != unhex(settings.contract):
+            raise InvalidInput(
+                "contract_mismatch",
+                f"These signers and this code give {hex0x(self._address)}, not {settings.contract}.",
+                "The trust file and this service must be made from the same contract.",
+            )
+        self._artifact = artifact
+        self._key = key
+        self._policy = Policy.parse(settings.tlog_policy)
+        self._pool = Pool(per_origin=8)
+        self._outbox = outbox
+        self._chain = EVMAnchorChain(RPC(settings.rpc_url), self._address, key, settings.chain_id)
+        self._machine = Machine(
+            outbox,
+            self._chain,
+            self._collect,
+            confirmations=settings.confirmations,
+            resend_ms=settings.resend_ms,
+        )
+        self._view: View | None = None
+        self.health = Health("starting", "chain_not_seen")
+        self.deployments = 0
+
+    @property
+    def head(self) -> int:
+        """Newest block seen."""
+        return self._view.head if self._view else 0
+
+    @property
+    def anchored_size(self) -> int:
+        """Size of the newest checkpoint on the chain, as last seen."""
+        return self._view.latest.size if self._view else 0
+
+    async def run(self) -> None:
+        """Anchor until cancelled. Problems show in health and in the log, and are tried again."""
+        due = 0.0
+        try:
+            while True:
+                pause = self._settings.poll_ms / 1000
+                try:
+                    await self._ensure_contract()
+                    if time.monotonic() >= due:
+                        due = time.monotonic() + self._settings.seconds
+                        await self._want_newest()
+                    await self._step()
+                    self._healthy()
+                except HallmarkError as error:
+                    self._problem(error)
+                    pause = max(pause, RETRY_S)
+                await asyncio.sleep(pause)
+        finally:
+            await self._pool.aclose()
+            await self._chain.rpc.aclose()
+
+    async def record(self, size: int, confirmations: int) -> AnchorRecord:
+        """The smallest anchored checkpoint of `size` entries or more, as the chain shows it now.
+
+        Raises NotFound `not_anchored_yet`, also while it has fewer than `confirmations`; Unavailable
+        `chain_unreachable`.
+        """
+        depth = 0
+        for row in await self._outbox.rows(ANCHORED, above=size - 1, limit=TRIED, newest=False):
+            stored = await self._chain.stored(row.size)
+            if stored is None or stored.root != row.root:
+                continue
+            depth = await self._chain.rpc.head() - stored.block + 1
+            if depth >= confirmations:
+                return self._record(row, stored.block, depth)
+            break
+        raise NotFound(
+            "not_anchored_yet",
+            f"No anchored checkpoint covers size {size} with {confirmations} confirmations yet.",
+            f"It has {depth} so far." if depth else f"One is anchored every {self._settings.seconds} s.",
+        )
+
+    async def status(self) -> Status:
+        """What is known now, without asking the chain."""
+        latest = self._view.latest if self._view else None
+        return Status(
+            chain_id=self._settings.chain_id,
+            contract=hex0x(self._address),
+            confirmations=self._settings.confirmations,
+            head=self.head,
+            anchored_size=self.anchored_size,
+            anchored_root=hex0x(latest.root) if latest else "",
+            deployments=self.deployments,
+            counts=await self._outbox.counts(),
+            reason=self.health.reason,
+        )
+
+    async def _ensure_contract(self) -> None:
+        """The chain is the right one and has the contract. A development chain may lose both at any time."""
+        served = await self._chain.rpc.chain_id()
+        if served != self._settings.chain_id:
+            raise Unavailable("other_chain", f"The endpoint serves chain {served}.")
+        if await self._chain.contract.deployed():
+            return
+        if not self._settings.deploy:
+            raise Unavailable("anchor_not_deployed", f"The chain has no contract at {hex0x(self._address)}.")
+        await deploy_anchor(self._chain.rpc, self._key, self._artifact, self._parameters)
+        self.deployments += 1
+        get_logger().warning("anchor_deployed", contract=self._address)
+
+    async def _want_newest(self) -> None:
+        """A log without a quorum-cosigned checkpoint does not keep earlier ones from being followed."""
+        try:
+            verified = await quorum_checkpoint(self._pool, self._settings.log_url, self._policy)
+        except Conflict:
+            raise
+        except HallmarkError as error:
+            self._problem(error)
+            return
+        if verified.checkpoint.size > 0:
+            size, root = verified.checkpoint.size, verified.checkpoint.root
+            await self._machine.want(self._statement(size, root), _now())
+
+    async def _step(self) -> None:
+        before = self.anchored_size
+        self._view = await self._machine.step(self._network, self._origin, _now())
+        if self._view.latest.size != before:
+            latest = self._view.latest
+            get_logger().info("anchored", size=latest.size, root=latest.root, block=latest.block)
+
+    async def _collect(self, checkpoint: AnchoredCheckpoint) -> tuple[bytes, ...]:
+        settings = self._settings
+        quorum = Quorum(self._signers, settings.threshold, settings.full_nodes, settings.chain_id)
+        return await collect_signatures(self._pool, quorum, settings.origin, checkpoint)
+
+    def _statement(self, size: int, root: bytes) -> AnchoredCheckpoint:
+        return AnchoredCheckpoint(self._network, self._origin, size, root)
+
+    def _record(self, row: Anchoring, block: int, depth: int) -> AnchorRecord:
+        return AnchorRecord(
+            chain_id=self._settings.chain_id,
+            contract=hex0x(self._address),
+            transaction=hex0x(row.transaction.rjust(32, b"\0")),
+            block=block,
+            size=row.size,
+            root=hex0x(row.root),
+            confirmations=depth,
+        )
+
+    def _healthy(self) -> None:
+        if self.health.state != "ready":
+            get_logger().info("anchor_ready", block=self.head, size=self.anchored_size)
+        self.health = Health("ready")
+
+    def _problem(self, error: HallmarkError) -> None:
+        if self.health.reason != error.reason:
+            get_logger().warning("anchor_problem", reason=error.reason)
+        state = "starting" if self._view is None else "degraded"
+        self.health = Health(state, error.reason)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
