@@ -52,8 +52,8 @@ def load(der: bytes) -> x509.Certificate:
         _ = certificate.extensions, certificate.not_valid_after_utc, certificate.subject, certificate.issuer
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
         raise VerificationFailed("certificate_unreadable", "A certificate cannot be read.") from error
-    if certificate.version is not x509.Version.v3:
-        raise VerificationFailed("certificate_unreadable", "A certificate is not of X.509 version 3.")
+    if certificate.version is not x509.Version.v3 or certificate.serial_number <= 0:
+        raise VerificationFailed("certificate_unreadable", "A certificate breaks RFC 5280 (version, serial).")
     return certificate
 
 
