@@ -2,15 +2,13 @@
 
 PCR1 covers the canonical JSON of `Confinement`: the exact bwrap argument template, the SHA-384 of the first
 seccomp filter, the limits and what enforces them, and how the root file system is held. A weaker variant
-(a directory instead of the sealed image, rlimits instead of cgroups) therefore has another PCR1, and a network
-accepts it only by approving that value.
+(a directory instead of the sealed image, rlimits instead of cgroups) therefore has another PCR1, and a
+network accepts it only by approving that value.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -19,6 +17,9 @@ from hallmark.services.node import seccomp
 
 SEALED: Final = "sealed-squashfs"
 DIRECTORY: Final = "verified-directory"
+RLIMIT: Final = "rlimit"
+NOBODY: Final = "nobody"
+INVOKER: Final = "invoker"
 
 CONTROL_FD: Final = 3
 NSM_FD: Final = 4
@@ -44,10 +45,13 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Confinement(msgspec.Struct, frozen=True):
-    """Everything that PCR1 covers. `root` and `enforced_by` say which variant this machine allows."""
+    """Everything that PCR1 covers. `root`, `enforced_by` and `user` say which variant this machine allows:
+    "nobody" is a user without any right on the host, "invoker" whoever started the host without root.
+    """
 
     root: str
     enforced_by: str
+    user: str
     limits: Limits
     arguments: tuple[str, ...]
     seccomp_sha384: str
@@ -66,23 +70,12 @@ class Confinement(msgspec.Struct, frozen=True):
         weaker = []
         if self.root != SEALED:
             weaker.append("root-is-directory")
-        if self.enforced_by == "rlimit":
+        if self.enforced_by == RLIMIT:
             weaker.append("limits-by-rlimit")
         return tuple(weaker)
 
 
-def confinement(root: str, enforced_by: str, limits: Limits | None = None) -> Confinement:
+def confinement(root: str, enforced_by: str, user: str, limits: Limits | None = None) -> Confinement:
     """The confinement of the given variant."""
     digest = hashlib.sha384(seccomp.starting_program()).hexdigest()
-    return Confinement(root, enforced_by, limits or Limits(), _ARGUMENTS, digest)
-
-
-def detect(limits: Limits | None = None) -> Confinement:
-    """The strongest confinement that this machine and user allow."""
-    from hallmark.services.node import cgroups
-
-    privileged = os.geteuid() == 0
-    sealed = privileged and Path("/dev/loop-control").exists()
-    return confinement(
-        SEALED if sealed else DIRECTORY, cgroups.enforcer() if privileged else "rlimit", limits
-    )
+    return Confinement(root, enforced_by, user, limits or Limits(), _ARGUMENTS, digest)

@@ -138,7 +138,7 @@ def _packages(package_root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _shared_libraries(files: Mapping[str, Path]) -> dict[str, Path]:
-    """Libraries that the dynamic loader takes from the system, flat under usr/lib; the loader at its own path."""
+    """Libraries that the loader takes from the system, flat under usr/lib; the loader at its own path."""
     objects = [
         str(path) for inside, path in files.items() if ".so" in path.name or inside == "usr/bin/python3"
     ]

@@ -1,6 +1,6 @@
 """Builds the enclave's image: the same inputs give the same bytes.
 
-    squashfs            padded to 4096 bytes: every file of `contents.collect`, byte-compiled, times 0, owner 0
+    squashfs            padded to 4096 bytes: the files of `contents.collect`, byte-compiled, times 0, owner 0
     manifest            one line a file: SHA-256 hex, octal mode, size, path; sorted by path; LF
     trailer, 24 bytes   "HALLMARK" || u64be length of squashfs || u64be length of manifest
 

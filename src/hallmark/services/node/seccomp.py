@@ -1,8 +1,8 @@
 """The two system-call filters of an enclave, as allow lists in BPF (libseccomp).
 
-`starting_program` is installed by bwrap before the interpreter is executed. `serving_program` is stored in the
-image and installed from inside once libraries, keys and models are loaded; filters add up, so from then on
-only what both allow is possible. Whatever is not listed fails with EPERM; `clone3` fails with ENOSYS so that
+`starting_program` is installed by bwrap before the interpreter is executed. `serving_program` is stored in
+the image and installed from inside once libraries, keys and models are loaded; filters add up, so from then
+on only what both allow is possible. What is not listed fails with EPERM; `clone3` fails with ENOSYS so that
 the C library falls back to `clone`, whose flags a filter can read; another architecture's calls kill.
 """
 
@@ -15,24 +15,28 @@ from typing import Final
 
 import pyseccomp
 
-_BOTH: Final = """
+_BOTH: Final = tuple(
+    """
 read readv pread64 preadv write writev pwrite64 pwritev close lseek fstat newfstatat stat lstat statx access
 faccessat faccessat2 readlink readlinkat getdents64 getcwd munmap mremap madvise brk msync
-rt_sigaction rt_sigprocmask rt_sigreturn rt_sigtimedwait sigaltstack futex futex_waitv set_robust_list get_robust_list
-rseq set_tid_address gettid getpid getppid getuid geteuid getgid getegid getresuid getresgid
+rt_sigaction rt_sigprocmask rt_sigreturn rt_sigtimedwait sigaltstack futex futex_waitv set_robust_list
+get_robust_list rseq set_tid_address gettid getpid getppid getuid geteuid getgid getegid getresuid getresgid
 sched_yield sched_getaffinity sched_setaffinity sched_getparam sched_getscheduler sched_get_priority_max
 sched_get_priority_min getcpu sysinfo uname getrlimit getrusage clock_gettime clock_getres clock_nanosleep
 nanosleep gettimeofday time times getrandom restart_syscall membarrier
 epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd2 pipe2 poll ppoll select pselect6
 dup dup2 dup3 fcntl sendmsg recvmsg sendto recvfrom shutdown getsockname getpeername getsockopt setsockopt
 exit exit_group
-""".split()
+""".split()  # noqa: SIM905 - a list of 110 literals would not be readable
+)
 
-_STARTING_ONLY: Final = """
+_STARTING_ONLY: Final = tuple(
+    """
 execve arch_prctl mmap mprotect open openat prctl prlimit64 seccomp
 landlock_create_ruleset landlock_add_rule landlock_restrict_self
 unlink unlinkat mkdir mkdirat rmdir rename renameat2 ftruncate fallocate fsync chmod fchmod umask tgkill
-""".split()
+""".split()  # noqa: SIM905
+)
 
 CLONE_THREAD: Final = 0x00010000
 CLONE_NAMESPACES: Final = 0x7E020000
@@ -55,7 +59,7 @@ def starting_program() -> bytes:
 
 @functools.cache
 def serving_program() -> bytes:
-    """BPF that holds while serving: besides, no program, no executable mapping, no file opened for writing."""
+    """BPF that holds while serving: also no program, no executable mapping, no file opened for writing."""
     filters = _new_filter()
     for name in _BOTH:
         _allow(filters, name)

@@ -1,0 +1,111 @@
+"""Serves the application over TLS on sockets that the host passes in. It listens nowhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final
+
+from hallmark.core.errors import Unavailable
+from hallmark.http.asgi import ASGIApp, Receive, Scope, Send
+from hallmark.http.errors import Errors
+from hallmark.http.limits import BodyLimits, Limits, limited_protocol
+
+DEFAULTS: Final = {
+    "body_bytes": 16 << 20,
+    "head_bytes": 256 << 10,
+    "head_ms": 10_000,
+    "body_ms": 30_000,
+    "stuck_ms": 30_000,
+    "request_ms": 600_000,
+    "handshake_ms": 10_000,
+    "connections": 1024,
+}
+"""What `EnclaveConfiguration.limits` may set: bytes, milliseconds, a count."""
+
+KEEP_ALIVE_S: Final = 75
+
+
+class Server:
+    """One application on many passed sockets."""
+
+    def __init__(self, app: ASGIApp, tls: ssl.SSLContext | None, limits: Mapping[str, int]) -> None:
+        from uvicorn.config import Config
+        from uvicorn.server import ServerState
+
+        self._limits = DEFAULTS | dict(limits)
+        http = Limits(
+            body=self._limits["body_bytes"],
+            head=self._limits["head_bytes"],
+            head_s=self._limits["head_ms"] / 1000,
+            body_s=self._limits["body_ms"] / 1000,
+            stuck_s=self._limits["stuck_ms"] / 1000,
+        )
+        bounded = Errors(BodyLimits(TimeLimit(app, self._limits["request_ms"] / 1000), http))
+        protocol = limited_protocol(http)
+        config = Config(
+            bounded,
+            http=protocol,
+            ws="none",
+            loop="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+        )
+        config.load()
+        self._tls = tls
+        self._state = ServerState()
+        self._protocol = functools.partial(protocol, config=config, server_state=self._state, app_state={})
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def connections(self) -> int:
+        """Open connections, handshakes included."""
+        return len(self._state.connections) + len(self._tasks)
+
+    def accept(self, connection: socket.socket) -> None:
+        """Serve one passed socket; beyond the limit it is closed at once."""
+        if self.connections >= self._limits["connections"]:
+            connection.close()
+            return
+        task = asyncio.get_running_loop().create_task(self._handshake(connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _handshake(self, connection: socket.socket) -> None:
+        """TLS until the handshake is done; what clients do wrong here is nobody's error."""
+        connection.setblocking(False)
+        loop = asyncio.get_running_loop()
+        arguments: dict[str, Any] = {}
+        if self._tls is not None:
+            arguments = {"ssl": self._tls, "ssl_handshake_timeout": self._limits["handshake_ms"] / 1000}
+        try:
+            with contextlib.suppress(OSError, EOFError):
+                await loop.connect_accepted_socket(self._protocol, connection, **arguments)
+        except BaseException:
+            connection.close()
+            raise
+
+
+class TimeLimit:
+    """ASGI middleware: a request that takes longer than `seconds` ends with Unavailable `request_timeout`."""
+
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        try:
+            async with asyncio.timeout(self._seconds) as limit:
+                await self._app(scope, receive, send)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise Unavailable("request_timeout", "The answer took longer than this node allows.") from None

@@ -1,0 +1,73 @@
+"""A small application for enclaves under test: says what it sees, signs a receipt when asked to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+
+def describe_engines(configuration: Any, models: Any) -> str:
+    """The engine line of the key bundle."""
+    return f"echo, {len(models)} models"
+
+
+def create_app(runtime: Any) -> Any:
+    """The application."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        status, answer = 200, await _answer(runtime, scope["path"], body)
+        await send({"type": "http.response.start", "status": status,
+                    "headers": [(b"content-type", b"application/json")]})  # fmt: skip
+        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+
+    return app
+
+
+async def _answer(runtime: Any, path: str, body: bytes) -> Any:
+    if path == "/echo":
+        return {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+    if path == "/receipt":
+        return await _receipt(runtime, body)
+    if path.startswith("/dial/"):
+        return await _dial(runtime, path.removeprefix("/dial/"), body)
+    beacon = runtime.beacon()
+    return {
+        "address": runtime.address.hex(),
+        "bundle": runtime.bundle.decode(),
+        "evidence": runtime.evidence.hex(),
+        "models": {label: hashlib.sha256(m.artifact).hexdigest() for label, m in runtime.models.items()},
+        "beacon": [beacon.size, beacon.root.hex()],
+        "random": [runtime.random(32).hex(), runtime.random(32).hex()],
+    }
+
+
+async def _receipt(runtime: Any, body: bytes) -> Any:
+    from hallmark.services.enclave.runtime import ReceiptDraft
+
+    now = runtime.now()
+    digest = hashlib.sha256(body).digest()
+    signed = await runtime.sign_receipt(
+        ReceiptDraft(request=digest, response=digest, parameters=bytes(32), route=bytes(32),
+                     beacon=runtime.beacon(), started=now, finished=now, tokens_in=1, tokens_out=2,
+                     attachments=(b"", b"", b""))  # fmt: skip
+    )
+    return {"sequence": signed.receipt.sequence, "entry": signed.entry.hex()}
+
+
+async def _dial(runtime: Any, name: str, body: bytes) -> Any:
+    import asyncio
+
+    connection = await runtime.dial(name)
+    reader, writer = await asyncio.open_connection(sock=connection)
+    writer.write(body)
+    writer.write_eof()
+    answer = await reader.read()
+    writer.close()
+    return {"answer": answer.decode()}
