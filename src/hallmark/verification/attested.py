@@ -9,6 +9,8 @@ from hallmark.core.documents import KeyBundle, Measurement
 from hallmark.core.evidence import Verdict
 from hallmark.core.registry import Registry
 
+FLOOR = "_FLOOR"
+
 
 class Attested(msgspec.Struct, frozen=True):
     """A key bundle as registered: position, what judging its evidence gave (None for a vanilla node), the
@@ -37,13 +39,16 @@ def approved_by(registry: Registry, position: int, evidence: Verdict) -> bytes:
 
 
 def matches(measurement: Measurement, evidence: Verdict) -> bool:
-    """True when kind and every register of the measurement agree with the evidence."""
-    return bool(measurement.registers) and (
-        measurement.evidence == evidence.kind
-        and all(
-            _plain(evidence.registers.get(name, "")) == _plain(value)
-            for name, value in measurement.registers.items()
-        )
+    """True when this is the measurement that accepted evidence was judged to meet: name, kind, registers.
+
+    Registers named *_FLOOR are lower bounds of another register; judging the evidence compared those.
+    """
+    exact = {n: v for n, v in measurement.registers.items() if not n.endswith(FLOOR)}
+    return (
+        bool(exact)
+        and measurement.evidence == evidence.kind
+        and evidence.measurement == f"{measurement.name} {measurement.version}"
+        and all(_plain(evidence.registers.get(name, "")) == _plain(value) for name, value in exact.items())
     )
 
 

@@ -52,6 +52,10 @@ class Tree:
             raise IndexError(index)
         return bytes(self._levels[0][index * HASH : (index + 1) * HASH])
 
+    def node(self, level: int, index: int) -> bytes:
+        """The hash over leaves [index << level, (index + 1) << level), all of them there; 32 bytes."""
+        return bytes(self._levels[level][index * HASH : (index + 1) * HASH])
+
     def root(self, size: int | None = None) -> bytes:
         """The root of the first `size` leaves (all by default); 32 bytes. Raises IndexError past the end."""
         size = self.size if size is None else size

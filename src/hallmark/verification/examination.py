@@ -1,0 +1,226 @@
+"""A dossier opened for examination: its parts typed, its documents held against what commits to them.
+
+Everything here raises `VerificationFailed` with a reason code of `reasons` when something does not hold;
+`findings` turns that into the mark that it speaks against.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from hallmark.core.document import Document, digest_of, hex0x, unhex
+from hallmark.core.documents import AnchorRecord, EnclaveConfiguration, KeyBundle, Parameters
+from hallmark.core.entries import Entry
+from hallmark.core.errors import HallmarkError, VerificationFailed
+from hallmark.core.evidence import VerifyEvidence
+from hallmark.core.hashing import ZERO32, sha256
+from hallmark.core.receipt import RECEIPT_VERSION, Receipt, request_digest, response_digest
+from hallmark.core.statements import Registration, Version
+from hallmark.crypto.secp256k1 import recover_statement
+from hallmark.verification.dossier import Dossier, LoggedPart, unbase64
+from hallmark.verification.genesis import ProvenPlace
+from hallmark.verification.reasons import sentence_of
+from hallmark.verification.trust import Trust
+
+VerifyProof = Callable[[bytes, str], ProvenPlace]
+"""(leaf bytes, tlog-proof text) -> where the leaf is proven to stand; raises when the proof does not hold.
+`hallmark.ledger.proof.verify_proof` under the trust file's tlog-policy is the one."""
+
+CheckAnchor = Callable[[AnchorRecord, bytes, ProvenPlace], int]
+"""(the server's word, leaf bytes, proven place) -> confirmations, read from a chain of the caller's own
+choosing; raises unless that chain holds a checkpoint that covers the leaf."""
+
+D = TypeVar("D", bound=Document)
+SIGNATURE_LINE = "\u2014 "
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """An entry of the dossier with its place: proven, or None when no proof came with it."""
+
+    part: LoggedPart
+    entry: Entry
+    place: ProvenPlace | None
+
+
+class Examination:
+    """One dossier under one trust file. Parts are read on demand; reading raises VerificationFailed."""
+
+    def __init__(
+        self,
+        dossier: Dossier,
+        trust: Trust,
+        now: int,
+        *,
+        verify_evidence: VerifyEvidence,
+        verify_proof: VerifyProof | None,
+        check_anchor: CheckAnchor | None,
+    ) -> None:
+        self.dossier, self.trust, self.now = dossier, trust, now
+        self.verify_evidence = verify_evidence
+        self.verify_proof = verify_proof
+        self.check_anchor = check_anchor
+        self.receipt: Receipt = dossier.opened()
+        self.measured = False
+        """Set when `ran` was checked: only then is what the enclave says more than a claim."""
+
+    def check_receipt(self) -> None:
+        """The receipt is of this network and version, is named by its id, and its node signed it."""
+        receipt, trust = self.receipt, self.trust
+        network = trust.network_id
+        require(receipt.version == RECEIPT_VERSION, "receipt_version")
+        require(receipt.network == network and unhex(self.dossier.network) == network, "wrong_network")
+        require(self.dossier.chain_id == trust.chain_id, "chain_mismatch")
+        require(hex0x(receipt.digest()) == self.dossier.id, "id_mismatch")
+        try:
+            signer = recover_statement(receipt, trust.chain_id, unhex(self.dossier.signature))
+        except VerificationFailed as error:
+            raise failure("bad_signature") from error
+        require(signer == receipt.node, "bad_signature")
+
+    def check_content(self) -> tuple[bool, bool]:
+        """The owner's copies are what the receipt commits to; (request compared, response compared)."""
+        request, response, salts = self.dossier.request, self.dossier.response, self.dossier.salts
+        if request is not None and salts.request is not None:
+            found = request_digest(unhex(salts.request), request.path, request.body.encode())
+            require(found == self.receipt.request, "request_mismatch")
+        if response is not None and salts.response is not None:
+            found = response_digest(unhex(salts.response), response.body.encode())
+            require(found == self.receipt.response, "response_mismatch")
+        return request is not None, response is not None
+
+    @functools.cached_property
+    def bundle(self) -> KeyBundle:
+        """The key bundle: the one that the receipt commits to, of this key, network and mode."""
+        bundle = committed(KeyBundle, self.dossier.documents.bundle, self.receipt.bundle, "bundle_mismatch")
+        require(bundle.signing_key == hex0x(self.receipt.node), "key_mismatch")
+        require(bundle.network == self.dossier.network, "wrong_network")
+        require(bundle.mode == self.receipt.mode, "mode_mismatch")
+        return bundle
+
+    def configuration(self, bundle: KeyBundle) -> EnclaveConfiguration | None:
+        """The enclave's configuration, and that its insecure switches are the listed ones; None if
+        not shown.
+        """
+        text = self.dossier.documents.configuration
+        if text is None:
+            require(not self.dossier.insecure, "insecure_mismatch")
+            return None
+        digest = unhex(bundle.configuration)
+        found = committed(EnclaveConfiguration, text, digest, "configuration_mismatch")
+        require(found.insecure == self.dossier.insecure, "insecure_mismatch")
+        return found
+
+    def parameters(self) -> Parameters | None:
+        """The parameters that were applied; None if not shown."""
+        text = self.dossier.documents.parameters
+        if text is None:
+            return None
+        return committed(Parameters, text, self.receipt.parameters, "parameters_mismatch")
+
+    def placed(self, part: LoggedPart | None, mismatch: str, unproven: str) -> Placed | None:
+        """An entry of the dossier and its proven place; None when the dossier has no such entry."""
+        if part is None:
+            return None
+        try:
+            entry = part.entry()
+        except HallmarkError as error:
+            raise failure(mismatch) from error
+        if part.proof is None or self.verify_proof is None:
+            return Placed(part, entry, None)
+        try:
+            place = self.verify_proof(part.leaf(), part.proof)
+        except HallmarkError as error:
+            raise failure(unproven, f"{error.reason}: {error.message}") from error
+        require(place.index == part.index, unproven)
+        lines = part.proof.split("\n")
+        require(not lines[1].startswith("extra "), unproven)
+        require(
+            sum(line.startswith(SIGNATURE_LINE) for line in lines) == len(place.signers) + 1,
+            "unknown_cosigner",
+        )
+        return Placed(part, entry, place)
+
+    @functools.cached_property
+    def entry(self) -> Placed | None:
+        """The receipt's own entry: this receipt, this signature, these attachments."""
+        placed = self.placed(self.dossier.entry, "entry_mismatch", "proof_invalid")
+        if placed is not None:
+            entry, documents = placed.entry, self.dossier.documents
+            require(entry.statement == self.receipt, "entry_mismatch")
+            require(entry.signatures == (unhex(self.dossier.signature),), "entry_mismatch")
+            beside = (documents.route.encode(), (documents.candidates or "").encode(), self.ticket_bytes())
+            require(entry.attachments == beside, "entry_mismatch")
+        return placed
+
+    @functools.cached_property
+    def registration(self) -> Placed | None:
+        """The node's registration: this key, this bundle, this evidence."""
+        placed = self.placed(self.dossier.registration, "registration_mismatch", "registration_proof")
+        if placed is not None:
+            statement, evidence = placed.entry.statement, self.evidence_bytes()
+            require(isinstance(statement, Registration), "registration_mismatch")
+            assert isinstance(statement, Registration)
+            found = (statement.key, statement.document, statement.evidence)
+            expected = (self.receipt.node, self.receipt.bundle, sha256(evidence) if evidence else ZERO32)
+            require(found == expected, "registration_mismatch")
+            require(
+                placed.entry.attachments == (self.dossier.documents.bundle.encode(), evidence),
+                "registration_mismatch",
+            )
+            self._earlier(placed, "registration_mismatch")
+        return placed
+
+    @functools.cached_property
+    def version(self) -> Placed | None:
+        """The entry that pointed the label at this manifest."""
+        placed = self.placed(self.dossier.version, "version_mismatch", "version_proof")
+        if placed is not None:
+            statement = placed.entry.statement
+            require(isinstance(statement, Version), "version_mismatch")
+            assert isinstance(statement, Version)
+            found = (statement.document, statement.artifact)
+            require(found == (self.receipt.manifest, self.receipt.artifact), "version_mismatch")
+            self._earlier(placed, "version_mismatch")
+        return placed
+
+    def moment(self) -> int:
+        """When the answer counts as given: its admission by the log, or before that the node's own time."""
+        return self.dossier.entry.admitted if self.dossier.entry else self.receipt.finished
+
+    def evidence_bytes(self) -> bytes:
+        """The encoded evidence; empty when there is none."""
+        return unbase64(self.dossier.evidence) if self.dossier.evidence else b""
+
+    def ticket_bytes(self) -> bytes:
+        """The route ticket, packed || signature; empty when there is none."""
+        return unhex(self.dossier.ticket) if self.dossier.ticket else b""
+
+    def _earlier(self, placed: Placed, reason: str) -> None:
+        if self.dossier.entry is not None:
+            require(placed.part.index < self.dossier.entry.index, reason)
+            require(placed.part.admitted <= self.dossier.entry.admitted, reason)
+
+
+def require(holds: bool, reason: str) -> None:
+    """Raises VerificationFailed with this reason code unless `holds`."""
+    if not holds:
+        raise failure(reason)
+
+
+def failure(reason: str, hint: str = "") -> VerificationFailed:
+    """The error of a reason code."""
+    return VerificationFailed(reason, sentence_of(reason), hint)
+
+
+def committed(cls: type[D], text: str | None, digest: bytes, reason: str) -> D:
+    """The document behind `text`, whose tagged digest must be `digest` (32 bytes); raises with `reason`."""
+    data = (text or "").encode()
+    require(digest_of(cls, data) == digest, reason)
+    try:
+        return cls.decode(data)
+    except HallmarkError as error:
+        raise failure(reason) from error

@@ -1,0 +1,381 @@
+"""What a dossier establishes, question by question: one function per mark, each with the same skeleton.
+
+Collect what the receipt commits to, hold it against what the dossier brings, and say at most this much:
+
+- `claimed`: the node's word alone (no enclave, an upstream provider, a configuration that is not shown or
+  that switched checks off);
+- `checked`: every digest, signature and evidence step was re-computed here;
+- `witnessed`: and a quorum-cosigned checkpoint covers the receipt and what the mark rests on;
+- `anchored`: and the caller read from the chain itself that it holds the checkpoint (`proved` only).
+
+A part that does not hold makes its mark `failed` with the reason code; nothing is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from hallmark.core.beacon import EMPTY_ROOT, evidence_nonce
+from hallmark.core.document import hex0x, report_data, unhex
+from hallmark.core.documents import (
+    AnchorRecord,
+    InputRecord,
+    KeyBundle,
+    Manifest,
+    Measurement,
+    RouteRecord,
+    UpstreamRecord,
+)
+from hallmark.core.errors import HallmarkError
+from hallmark.core.evidence import Assurance, Evidence, Expectation, VerifyEvidence
+from hallmark.core.evidence import Verdict as EvidenceVerdict
+from hallmark.core.hashing import ZERO32
+from hallmark.core.marks import Finding, Question, State
+from hallmark.core.receipt import Mode
+from hallmark.core.statements import Registration
+from hallmark.verification import words
+from hallmark.verification.attested import matches
+from hallmark.verification.case import SKEW_MS
+from hallmark.verification.dossier import Dossier
+from hallmark.verification.examination import (
+    CheckAnchor,
+    Examination,
+    Placed,
+    VerifyProof,
+    committed,
+    failure,
+    require,
+)
+from hallmark.verification.receipts import DIRECT, Passage, read_passage
+from hallmark.verification.tree import root_of
+from hallmark.verification.trust import Trust
+
+VERIFIER = "this verifier"
+NODE = "the node"
+RESTS_ON_RECEIPT = (Question.RAN, Question.MODEL, Question.ROUTE, Question.PROVED)
+
+
+def findings(
+    dossier: Dossier,
+    trust: Trust,
+    now: int,
+    verify_evidence: VerifyEvidence,
+    *,
+    verify_proof: VerifyProof | None = None,
+    check_anchor: CheckAnchor | None = None,
+) -> list[Finding]:
+    """Everything that the dossier establishes under `trust` at `now` (unix ms). Raises nothing about content.
+
+    1. The receipt is this network's and signed by its node; otherwise every mark that rests on it has failed.
+    2. Each question is examined on its own; `ran` first, because without it the rest is the node's word.
+    3. What the trust file says was compromised or revoked speaks against the answer in any case.
+    """
+    exam = Examination(
+        dossier,
+        trust,
+        now,
+        verify_evidence=verify_evidence,
+        verify_proof=verify_proof,
+        check_anchor=check_anchor,
+    )
+    try:
+        exam.check_receipt()
+    except HallmarkError as error:
+        return [_failed(exam, question, error) for question in RESTS_ON_RECEIPT]
+    found: list[Finding] = []
+    for question, examine in EXAMINATIONS:
+        try:
+            found += examine(exam)
+        except HallmarkError as error:
+            found.append(_failed(exam, question, error))
+    return [*found, *revocations(exam)]
+
+
+def ran(exam: Examination) -> Iterable[Finding]:
+    """Which measured code ran it: bundle, configuration, content, evidence, registration."""
+    receipt, bundle = exam.receipt, exam.bundle
+    configuration = exam.configuration(bundle)
+    here = [words.CONTENT[exam.check_content()]]
+    if exam.parameters() is None:
+        here.append("its parameters are not shown")
+    evidence = _evidence(exam, bundle, exam.registration)
+    if configuration is None:
+        here.append("its configuration is not shown, so a check may have been switched off")
+    elif configuration.insecure:
+        here.append(words.insecure(configuration.insecure))
+    assurance = evidence.assurance if evidence else Assurance.NONE
+    image = evidence.measurement if evidence else ""
+    told = words.ran(receipt.node, receipt.mode, image=image, assurance=assurance)
+    detail = {
+        "what": "; ".join([told, *here]),
+        "assurance": assurance.value,
+        "mode": Mode(receipt.mode).name.lower(),
+        "node": hex0x(receipt.node),
+        "image": image,
+        "insecure": ", ".join(configuration.insecure) if configuration else "",
+    }
+    digest = evidence.digest if evidence else receipt.bundle
+    exam.measured = evidence is not None and configuration is not None and not configuration.insecure
+    apart = f"{told}; this verifier alone: " + ", ".join(here)
+    return _ladder(exam, Question.RAN, digest, detail, rests_on=(exam.registration,), witnessed=apart)
+
+
+def model(exam: Examination) -> Iterable[Finding]:
+    """Which artifact answered, or what a provider merely asserts."""
+    receipt, documents = exam.receipt, exam.dossier.documents
+    if receipt.artifact == ZERO32:
+        require(receipt.manifest == ZERO32 and receipt.upstream != ZERO32, "artifact_missing")
+        require(documents.manifest is None and exam.dossier.version is None, "manifest_mismatch")
+        record = committed(UpstreamRecord, documents.upstream, receipt.upstream, "upstream_mismatch")
+        detail = {"what": words.asserted(record), "asserted_by": record.provider}
+        return [_claimed(exam, Question.MODEL, receipt.upstream, detail)]
+    require(receipt.upstream == ZERO32 and documents.upstream is None, "artifact_and_upstream")
+    require(hex0x(receipt.artifact) in exam.bundle.artifacts, "artifact_not_in_bundle")
+    manifest = committed(Manifest, documents.manifest, receipt.manifest, "manifest_mismatch")
+    require(manifest.artifact == hex0x(receipt.artifact), "artifact_mismatch")
+    detail = {
+        "what": words.model(manifest),
+        "artifact": manifest.artifact,
+        "label": manifest.label,
+        "version": manifest.version,
+        "sha256": manifest.sha256,
+        "derived_from": manifest.derived_from,
+    }
+    return _ladder(exam, Question.MODEL, receipt.manifest, detail, rests_on=(exam.registration, exam.version))
+
+
+def route(exam: Examination) -> Iterable[Finding]:
+    """Who saw the request, and that a gateway of the trust file offered this node."""
+    receipt, documents = exam.receipt, exam.dossier.documents
+    record = committed(RouteRecord, documents.route, receipt.route, "route_mismatch")
+    require(record.path in ("plain", "sealed", "direct"), "route_unreadable")
+    require(record.chosen == hex0x(receipt.node), "route_other_node")
+    ticket, offered = None, 0
+    if record.ticket == DIRECT:
+        require(exam.dossier.ticket is None and documents.candidates is None, "ticket_mismatch")
+    else:
+        passage = _passage(exam, record)
+        ticket, offered = passage.ticket, len(passage.candidates or ())
+    gateway = ticket.gateway if ticket else None
+    upstream = ""
+    if documents.upstream is not None and receipt.upstream != ZERO32:
+        upstream = committed(
+            UpstreamRecord, documents.upstream, receipt.upstream, "upstream_mismatch"
+        ).provider
+    detail = {
+        "what": words.route(record, gateway=gateway, candidates=offered, upstream=upstream),
+        "path": record.path,
+        "gateway": hex0x(gateway) if gateway else "",
+        "saw_prompt": ", ".join(record.saw_prompt),
+    }
+    return _ladder(exam, Question.ROUTE, receipt.route, detail, rests_on=(exam.registration,))
+
+
+def inputs(exam: Examination) -> Iterable[Finding]:
+    """What entered from outside; nothing when the receipt commits to nothing."""
+    texts = exam.dossier.documents.inputs
+    if exam.receipt.inputs == EMPTY_ROOT and not texts:
+        return []
+    if not texts:
+        detail = {"what": "outside inputs entered; their records are not shown"}
+        return [_claimed(exam, Question.INPUTS, exam.receipt.inputs, detail)]
+    require(root_of(text.encode() for text in texts) == exam.receipt.inputs, "inputs_mismatch")
+    try:
+        records = [InputRecord.decode(text.encode()) for text in texts]
+    except HallmarkError as error:
+        raise failure("inputs_mismatch") from error
+    detail = {"what": words.inputs(records, exam.receipt.started)}
+    return _ladder(exam, Question.INPUTS, exam.receipt.inputs, detail, rests_on=(exam.registration,))
+
+
+def paid(exam: Examination) -> Iterable[Finding]:
+    """Nothing without a payment record; a named one is the node's word, because none can be checked yet."""
+    if exam.receipt.payment == ZERO32 and exam.receipt.charged == 0:
+        return []
+    detail = {"what": f"a payment of {exam.receipt.charged} atomic units is named and was not compared"}
+    return [_claimed(exam, Question.PAID, exam.receipt.payment, detail)]
+
+
+def proved(exam: Examination) -> Iterable[Finding]:
+    """Which full nodes checked the log up to and beyond this receipt, and whether the chain holds that."""
+    placed = exam.entry
+    if placed is None or placed.place is None:
+        return []
+    place = placed.place
+    detail = {
+        "what": words.proved(place.index, place.size),
+        "index": str(place.index),
+        "size": str(place.size),
+        "root": hex0x(place.root),
+        "signers": ", ".join(place.signers),
+    }
+    by = words.quorum(len(place.signers), place.of)
+    found = [Finding(Question.PROVED, State.WITNESSED, by, place.cosigned_at, place.root, detail=detail)]
+    confirmed = _anchored(exam, placed, detail)
+    return [*found, confirmed] if confirmed else found
+
+
+EXAMINATIONS = (
+    (Question.RAN, ran),
+    (Question.MODEL, model),
+    (Question.ROUTE, route),
+    (Question.INPUTS, inputs),
+    (Question.PAID, paid),
+    (Question.PROVED, proved),
+)
+
+
+def revocations(exam: Examination) -> Iterable[Finding]:
+    """What the trust file lists against this key or its image, from the listed position on."""
+    index = exam.dossier.entry.index if exam.dossier.entry else None
+    node = hex0x(exam.receipt.node)
+    for key in exam.trust.compromised:
+        if key.key == node and (index is None or index >= key.since):
+            for question in RESTS_ON_RECEIPT:
+                yield _negative(exam, question, State.REVOKED, "key_compromised")
+    revoked = {entry.document: entry for entry in exam.trust.revoked}
+    for measurement in exam.trust.measurement:
+        entry = revoked.get(hex0x(measurement.digest()))
+        if entry and (index is None or index >= entry.since) and _ran_in(exam, measurement):
+            yield _negative(exam, Question.RAN, State.REVOKED, "measurement_revoked")
+
+
+def _evidence(exam: Examination, bundle: KeyBundle, registration: Placed | None) -> EvidenceVerdict | None:
+    """The evidence's verdict; None for a node without an enclave. Raises when it does not hold."""
+    raw = exam.evidence_bytes()
+    if bundle.mode == Mode.VANILLA:
+        require(not raw, "evidence_unexpected")
+        return None
+    require(bool(raw), "evidence_missing")
+    require(bundle.mode == Mode.TEE, "mode_not_supported")
+    verdict = _judged(exam, raw, registration)
+    if not verdict.ok:
+        raise failure("evidence_rejected", verdict.reason)
+    policy = exam.trust.attestation
+    require(verdict.made_at + policy.max_age >= exam.moment(), "evidence_stale")
+    return verdict
+
+
+def _judged(exam: Examination, raw: bytes, registration: Placed | None) -> EvidenceVerdict:
+    try:
+        evidence = Evidence.decode(raw)
+    except HallmarkError as error:
+        raise failure("evidence_unreadable") from error
+    nonce, at = None, exam.receipt.finished
+    if registration is not None and isinstance(registration.entry.statement, Registration):
+        statement = registration.entry.statement
+        nonce, at = evidence_nonce(statement.beacon_size, statement.beacon_root), registration.part.admitted
+    bound = report_data(KeyBundle, exam.dossier.documents.bundle.encode())
+    return exam.verify_evidence(
+        evidence,
+        exam.trust.attestation,
+        at,
+        measurements=exam.trust.measurement,
+        expect=Expectation(bound, nonce),
+    )
+
+
+def _passage(exam: Examination, record: RouteRecord) -> Passage:
+    """The ticket behind a route record: signed by a gateway of the trust file, valid, naming this node."""
+    candidates = (exam.dossier.documents.candidates or "").encode()
+    passage = read_passage(exam.ticket_bytes(), candidates, exam.trust.chain_id)
+    if passage is None or passage.hash_hex != record.ticket:
+        raise failure("ticket_mismatch")
+    ticket, receipt = passage.ticket, exam.receipt
+    require(ticket.network == receipt.network, "wrong_network")
+    require(passage.signer == ticket.gateway, "ticket_unsigned")
+    require(hex0x(ticket.gateway) in exam.trust.gateways, "gateway_not_registered")
+    require(ticket.issued <= receipt.started + SKEW_MS, "ticket_expired")
+    require(receipt.started <= ticket.expires + SKEW_MS, "ticket_expired")
+    if passage.candidates is None:
+        raise failure("candidates_mismatch")
+    require(receipt.node in passage.candidates, "node_not_candidate")
+    require(passage.candidates[receipt.node] == receipt.bundle, "candidate_bundle")
+    return passage
+
+
+def _anchored(exam: Examination, placed: Placed, detail: Mapping[str, str]) -> Finding | None:
+    """The anchor as the caller's own reading of the chain shows it; the server's word alone is nothing."""
+    word, known, place = exam.dossier.anchor, exam.trust.anchor, placed.place
+    if word is None or place is None:
+        return None
+    if known is not None:
+        require((word.contract, word.chain_id) == (known.contract, known.chain_id), "anchor_mismatch")
+    if word.size == place.size:
+        require(unhex(word.root) == place.root, "anchor_mismatch")
+    if exam.check_anchor is None or known is None:
+        return None
+    record = AnchorRecord(
+        word.chain_id, word.contract, word.transaction, word.block, word.size, word.root, word.confirmations
+    )
+    try:
+        confirmations = exam.check_anchor(record, placed.part.leaf(), place)
+    except HallmarkError:
+        return None
+    by = words.quorum(len(place.signers), place.of)
+    told = dict(detail) | {
+        "chain": str(word.chain_id),
+        "transaction": word.transaction,
+        "confirmations": str(confirmations),
+    }
+    return Finding(Question.PROVED, State.ANCHORED, by, exam.now, unhex(word.root), detail=told)
+
+
+def _ran_in(exam: Examination, measurement: Measurement) -> bool:
+    try:
+        evidence = _evidence(exam, exam.bundle, exam.registration)
+    except HallmarkError:
+        return False
+    return evidence is not None and matches(measurement, evidence)
+
+
+def _ladder(
+    exam: Examination,
+    question: Question,
+    digest: bytes,
+    detail: Mapping[str, str],
+    *,
+    rests_on: tuple[Placed | None, ...],
+    witnessed: str = "",
+) -> list[Finding]:
+    """Claimed, then checked if the code was measured, then witnessed if every entry it rests on is proven.
+
+    `witnessed` is what to say then, where full nodes saw less than this verifier did.
+    """
+    found = [_claimed(exam, question, digest, detail)]
+    if not exam.measured:
+        return found
+    found.append(Finding(question, State.CHECKED, VERIFIER, exam.now, digest, detail=detail))
+    placed = (_entry_if_sound(exam), *rests_on)
+    places = [part.place for part in placed if part is not None and part.place is not None]
+    if len(places) == len(placed):
+        least = min(places, key=lambda place: len(place.signers))
+        at = max(place.cosigned_at for place in places)
+        by = words.quorum(len(least.signers), least.of)
+        told = dict(detail) | {"what": witnessed or detail["what"]}
+        found.append(Finding(question, State.WITNESSED, by, at, digest, detail=told))
+    return found
+
+
+def _entry_if_sound(exam: Examination) -> Placed | None:
+    """The receipt's entry; None also when it does not hold, which is for `proved` to say."""
+    try:
+        return exam.entry
+    except HallmarkError:
+        return None
+
+
+def _claimed(exam: Examination, question: Question, digest: bytes, detail: Mapping[str, str]) -> Finding:
+    return Finding(question, State.CLAIMED, NODE, exam.receipt.finished, digest, detail=detail)
+
+
+def _failed(exam: Examination, question: Question, error: HallmarkError) -> Finding:
+    state = State.STALE if error.reason == "evidence_stale" else State.FAILED
+    detail = {"what": error.message.rstrip("."), "hint": error.hint}
+    return Finding(question, state, VERIFIER, exam.now, exam.receipt.digest(), error.reason, detail)
+
+
+def _negative(exam: Examination, question: Question, state: State, reason: str) -> Finding:
+    error = failure(reason)
+    detail = {"what": error.message.rstrip(".")}
+    return Finding(question, state, "the trust file", exam.now, exam.receipt.digest(), reason, detail)

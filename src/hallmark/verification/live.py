@@ -1,0 +1,233 @@
+"""Marks of a logged receipt as somebody who follows the log sees them: a gateway, an explorer, a wallet.
+
+`Replica` has run every check itself and reads every verdict, so a live view knows what a saved receipt
+cannot:
+that no objection stands, that a key was compromised later, that a measurement was revoked. It never saw the
+request or the answer, and it says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from hallmark.core.beacon import EMPTY_ROOT
+from hallmark.core.document import digest_of, hex0x
+from hallmark.core.documents import RouteRecord
+from hallmark.core.entries import Entry
+from hallmark.core.errors import HallmarkError
+from hallmark.core.evidence import Assurance
+from hallmark.core.hashing import ZERO32
+from hallmark.core.marks import Finding, Question, State
+from hallmark.core.receipt import Mode, Receipt
+from hallmark.core.registry import Approved
+from hallmark.core.statements import Role
+from hallmark.verification import words
+from hallmark.verification.attested import Attested
+from hallmark.verification.fold import Replica
+from hallmark.verification.reasons import question_of, sentence_of
+from hallmark.verification.receipts import DIRECT, read_passage
+
+RESTS_ON_KEY = (Question.RAN, Question.MODEL, Question.ROUTE, Question.PROVED)
+
+
+class Inclusion(msgspec.Struct, frozen=True):
+    """What the viewer verified about cosigning: a quorum of `signers` out of `of` full nodes cosigned the log
+    up to `size` with `root` at `at` (unix ms). `anchored_size` is how far a chain that the viewer read itself
+    holds the log, under `confirmations`.
+    """
+
+    size: int
+    root: bytes
+    signers: tuple[str, ...]
+    of: int
+    at: int
+    anchored_size: int = 0
+    anchored_at: int = 0
+    confirmations: int = 0
+
+
+class View:
+    """One receipt entry as a follower of the log sees it."""
+
+    def __init__(self, replica: Replica, index: int, entry: Entry, *, by: str, now: int) -> None:
+        if not isinstance(entry.statement, Receipt):
+            raise TypeError("a view is of a receipt entry")
+        self.replica, self.index, self.entry, self.by, self.now = replica, index, entry, by, now
+        self.receipt = entry.statement
+        self.attested: Attested | None = replica.memory.attested.get((self.receipt.node, self.receipt.bundle))
+
+
+def live_findings(
+    replica: Replica,
+    index: int,
+    entry: Entry,
+    inclusion: Inclusion | None,
+    *,
+    by: str,
+    now: int,
+) -> list[Finding]:
+    """Everything that the log establishes about the receipt at `index`, as `by` sees it at `now` (unix ms).
+
+    1. What this replica's own checks found against it.
+    2. What full nodes hold against it, by the verdicts that count.
+    3. What happened since to its key and its image.
+    4. What stands in its favour: checked by `by`, witnessed and anchored as far as `inclusion` reaches.
+    """
+    view = View(replica, index, entry, by=by, now=now)
+    return [*_own(view), *_objections(view), *_ended(view), *_positive(view, inclusion)]
+
+
+def _own(view: View) -> list[Finding]:
+    return [
+        _against(view, question_of(reason), State.FAILED, reason=reason, by=view.by)
+        for reason in view.replica.failures(view.index)
+    ]
+
+
+def _objections(view: View) -> list[Finding]:
+    standing = view.replica.standing(view.index)
+    if standing.state is None:
+        return []
+    by = (
+        f"{len(standing.by)} full nodes"
+        if len(standing.by) != 1
+        else f"full node {words.short(standing.by[0])}"
+    )
+    by = by if standing.by else "a proven fault"
+    questions = {question_of(standing.reason), Question.PROVED}
+    return [
+        _against(view, question, standing.state, reason=standing.reason, by=by)
+        for question in Question
+        if question in questions
+    ]
+
+
+def _ended(view: View) -> list[Finding]:
+    found = []
+    registry = view.replica.registry
+    member = registry.members.get(view.receipt.node)
+    if member is not None and member.role is Role.NODE:
+        since = member.compromised_since
+        if since is not None and view.index >= since:
+            found += [
+                _against(view, question, State.REVOKED, reason="key_compromised", by="the log")
+                for question in RESTS_ON_KEY
+            ]
+    approved: Approved | None = registry.approved.get(view.attested.measurement) if view.attested else None
+    if approved is not None and not approved.valid.covers(view.index):
+        found.append(_against(view, Question.RAN, State.REVOKED, reason="measurement_revoked", by="the log"))
+    return found
+
+
+def _positive(view: View, inclusion: Inclusion | None) -> list[Finding]:
+    found = [_finding(view, Question.PROVED, State.CHECKED, view.receipt.digest(), _proved(view, None))]
+    measured = view.attested is not None and view.attested.evidence is not None
+    told = ((Question.RAN, _ran(view)), (Question.MODEL, _model(view)), (Question.ROUTE, _route(view)))
+    for question, detail in told:
+        if detail is None:
+            continue
+        found.append(_finding(view, question, State.CLAIMED, view.receipt.digest(), detail, by="the node"))
+        if measured and not (question is Question.MODEL and view.receipt.artifact == ZERO32):
+            found.append(_finding(view, question, State.CHECKED, view.receipt.digest(), detail))
+            if inclusion is not None and inclusion.size > view.index:
+                found.append(_witnessed(view, question, inclusion, detail))
+    if view.receipt.inputs != EMPTY_ROOT:
+        detail = {"what": "outside inputs entered; their records are the owner's"}
+        found.append(
+            _finding(view, Question.INPUTS, State.CLAIMED, view.receipt.inputs, detail, by="the node")
+        )
+    if inclusion is not None and inclusion.size > view.index:
+        found.append(_witnessed(view, Question.PROVED, inclusion, _proved(view, inclusion)))
+        if inclusion.anchored_size > view.index:
+            detail = dict(_proved(view, inclusion)) | {"confirmations": str(inclusion.confirmations)}
+            by = words.quorum(len(inclusion.signers), inclusion.of)
+            found.append(
+                Finding(
+                    Question.PROVED,
+                    State.ANCHORED,
+                    by,
+                    inclusion.anchored_at,
+                    inclusion.root,
+                    detail=detail,
+                )
+            )
+    return found
+
+
+def _ran(view: View) -> Mapping[str, str] | None:
+    attested, receipt = view.attested, view.receipt
+    if attested is None:
+        return None
+    evidence = attested.evidence
+    assurance = evidence.assurance if evidence else Assurance.NONE
+    image = evidence.measurement if evidence else ""
+    note = "request, response and configuration are the owner's to compare"
+    return {
+        "what": words.ran(receipt.node, receipt.mode, image=image, assurance=assurance, notes=(note,)),
+        "assurance": assurance.value,
+        "mode": Mode(receipt.mode).name.lower() if receipt.mode in (0, 1, 2, 3) else "unknown",
+        "node": hex0x(receipt.node),
+        "image": image,
+    }
+
+
+def _model(view: View) -> Mapping[str, str] | None:
+    if view.receipt.artifact == ZERO32:
+        return {"what": "an upstream provider answered; its model is asserted by that provider alone"}
+    known = view.replica.registry.manifests.get(view.receipt.manifest)
+    if known is None:
+        return None
+    manifest = known[1]
+    return {
+        "what": words.model(manifest),
+        "artifact": manifest.artifact,
+        "label": manifest.label,
+        "version": manifest.version,
+    }
+
+
+def _route(view: View) -> Mapping[str, str] | None:
+    attachments = view.entry.attachments
+    if len(attachments) != 3 or digest_of(RouteRecord, attachments[0]) != view.receipt.route:
+        return None
+    try:
+        record = RouteRecord.decode(attachments[0])
+    except HallmarkError:
+        return None
+    gateway, offered = None, 0
+    if record.ticket != DIRECT:
+        passage = read_passage(attachments[2], attachments[1], view.replica.genesis.chain_id)
+        if passage is not None:
+            gateway, offered = passage.ticket.gateway, len(passage.candidates or ())
+    upstream = "provider" if view.receipt.upstream != ZERO32 else ""
+    return {
+        "what": words.route(record, gateway=gateway, candidates=offered, upstream=upstream),
+        "path": record.path,
+        "gateway": hex0x(gateway) if gateway else "",
+        "saw_prompt": ", ".join(record.saw_prompt),
+    }
+
+
+def _proved(view: View, inclusion: Inclusion | None) -> Mapping[str, str]:
+    size = inclusion.size if inclusion else view.replica.size
+    return {"what": words.clean(view.index, size), "index": str(view.index), "size": str(size)}
+
+
+def _finding(
+    view: View, question: Question, state: State, digest: bytes, detail: Mapping[str, str], *, by: str = ""
+) -> Finding:
+    at = view.receipt.finished if state is State.CLAIMED else view.now
+    return Finding(question, state, by or view.by, at, digest, detail=detail)
+
+
+def _witnessed(view: View, question: Question, inclusion: Inclusion, detail: Mapping[str, str]) -> Finding:
+    by = words.quorum(len(inclusion.signers), inclusion.of)
+    digest = inclusion.root if question is Question.PROVED else view.receipt.digest()
+    return Finding(question, State.WITNESSED, by, inclusion.at, digest, detail=detail)
+
+
+def _against(view: View, question: Question, state: State, *, reason: str, by: str) -> Finding:
+    detail = {"what": sentence_of(reason).rstrip(".")}
+    return Finding(question, state, by, view.now, view.receipt.digest(), reason, detail)

@@ -1,0 +1,107 @@
+"""The plain words of findings. One place, because no surface may say more than the state behind it (UI.md).
+
+Every function returns the clause that stands after "The node alone says:", "Checked here:" or "... checked:".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hallmark.core.document import hex0x
+from hallmark.core.documents import InputRecord, Manifest, RouteRecord, UpstreamRecord
+from hallmark.core.evidence import Assurance
+from hallmark.core.receipt import Mode
+
+SIMULATED = "the hardware is simulated and does not protect from its own host"
+CONTENT = {
+    (True, True): "request and response are the ones it signed for",
+    (True, False): "the request is the one it signed for; the response was not compared",
+    (False, True): "the response is the one it signed for; the request was not compared",
+    (False, False): "request and response were not compared",
+}
+
+
+def short(value: bytes | str) -> str:
+    """An identifier shortened in the middle, e.g. 0x1234...cdef."""
+    text = hex0x(value) if isinstance(value, bytes) else value
+    return text if len(text) <= 14 else f"{text[:8]}...{text[-4:]}"
+
+
+def ran(node: bytes, mode: int, *, image: str, assurance: Assurance, notes: Sequence[str] = ()) -> str:
+    """Which code ran the request, in which mode, on which hardware."""
+    if mode == Mode.VANILLA:
+        parts = [f"node {short(node)} ran this without an enclave, and nothing measured its code"]
+    else:
+        name = Mode(mode).name.lower()
+        parts = [f"image {image or 'unknown'} ran this in an enclave of node {short(node)}, mode {name}"]
+        if assurance is Assurance.SIMULATED:
+            parts.append(SIMULATED)
+        elif assurance is Assurance.HARDWARE:
+            parts.append("hardware evidence names the image")
+        else:
+            parts.append("no hardware vouches for it")
+    return "; ".join([*parts, *notes])
+
+
+def insecure(switches: Sequence[str]) -> str:
+    """Which checks were switched off inside the enclave."""
+    return "switched off by its configuration: " + ", ".join(switches)
+
+
+def model(manifest: Manifest) -> str:
+    """Which artifact answered, under which label."""
+    return (
+        f"artifact {short(manifest.artifact)} answered, as label {manifest.label} version {manifest.version}"
+    )
+
+
+def asserted(record: UpstreamRecord) -> str:
+    """What a remote provider says about its model; nothing of it was measured."""
+    provider = record.provider
+    return f"an upstream provider answered; the model {record.asserted_model} is asserted by {provider} alone"
+
+
+def route(record: RouteRecord, *, gateway: bytes | None, candidates: int, upstream: str) -> str:
+    """Who saw the request on its way, and what was tried before."""
+    seen = []
+    for role in record.saw_prompt:
+        who = gateway if role == "gateway" else bytes.fromhex(record.chosen[2:]) if role == "node" else None
+        seen.append(f"{role} {short(who)}" if who else role)
+    if upstream and not any(role.startswith("upstream") for role in record.saw_prompt):
+        seen.append(f"upstream {upstream}")
+    parts = [f"{record.path} path", f"the prompt was seen in clear by {', '.join(seen) or 'nobody it names'}"]
+    if candidates:
+        parts.append(f"{candidates} candidates were offered")
+    failed = [f"{short(a.node)} {a.outcome}" for a in record.attempts if a.outcome != "answered"]
+    parts.append("tried before: " + ", ".join(failed) if failed else "no other node was tried")
+    return "; ".join(parts)
+
+
+def inputs(records: Sequence[InputRecord], at: int) -> str:
+    """What entered the run from outside, each with its source and age."""
+    listed = [
+        f"{r.kind} from {r.source}, {f'{max(at - r.as_of, 0) // 1000} s old' if r.as_of else 'age unknown'}"
+        for r in records
+    ]
+    return f"{len(listed)} outside inputs, not re-validated: " + "; ".join(listed)
+
+
+def proved(index: int, size: int) -> str:
+    """Where the receipt stands, and what a proof of that leaves open."""
+    return (
+        f"every log entry below {size}, of which this receipt is number {index}; an objection of theirs "
+        "would stand in the log beside it, which this proof alone does not rule out"
+    )
+
+
+def clean(index: int, size: int) -> str:
+    """Where the receipt stands, said by somebody who read the log up to there and found no objection."""
+    return (
+        f"every log entry below {size}, of which this receipt is number {index}; "
+        "no objection stands against it"
+    )
+
+
+def quorum(signers: int, of: int) -> str:
+    """Who witnessed, e.g. `3 of 4 full nodes`."""
+    return f"{signers} of {of} full nodes" if of else f"{signers} full nodes"
