@@ -32,4 +32,5 @@ def create_app(service: AnchorService, confirmations: int) -> ASGIApp:
 
 
 def _first(query: dict[str, list[str]], name: str) -> str | None:
-    return query.get(name, [None])[0]  # type: ignore[list-item]  # None only where the name is absent
+    values = query.get(name)
+    return values[0] if values else None

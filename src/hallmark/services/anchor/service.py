@@ -30,7 +30,7 @@ from hallmark.services.chain.transactions import deploy_anchor
 from hallmark.telemetry.logs import get_logger
 
 RETRY_S: Final = 2.0
-TRIED: Final = 8
+TRIED: Final = 64
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -79,6 +79,7 @@ class AnchorService:
         self._view: View | None = None
         self.health = Health("starting", "chain_not_seen")
         self.deployments = 0
+        self._log_heard = True
 
     @property
     def head(self) -> int:
@@ -102,7 +103,8 @@ class AnchorService:
                         due = time.monotonic() + self._settings.seconds
                         await self._want_newest()
                     await self._step()
-                    self._healthy()
+                    if self._log_heard:
+                        self._healthy()
                 except HallmarkError as error:
                     self._problem(error)
                     pause = max(pause, RETRY_S)
@@ -167,8 +169,10 @@ class AnchorService:
         except Conflict:
             raise
         except HallmarkError as error:
+            self._log_heard = False
             self._problem(error)
             return
+        self._log_heard = True
         if verified.checkpoint.size > 0:
             size, root = verified.checkpoint.size, verified.checkpoint.root
             await self._machine.want(self._statement(size, root), _now())
