@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -63,6 +64,10 @@ async def answer_stream(
             sealed = await _seal(call, opening, emitter, ending)
             call.runtime.log("client_disconnected", receipt=sealed.id)
         return
+    except asyncio.CancelledError:  # the server ends this request: what left is still signed for
+        if emitter.started:
+            await asyncio.shield(asyncio.ensure_future(_seal(call, opening, emitter, ending)))
+        raise
     except Exception as error:
         if not emitter.started:
             raise
