@@ -1,0 +1,89 @@
+"""What a development network's authority and publisher have said so far, kept as exact entry bytes.
+
+Every start compares what there should be (policies, this image's measurement, members, the shipped models)
+with what was said,
+says what is missing, and hands all of it to the log, which admits each entry once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hallmark.attestation.emulator import DevelopmentRoot
+from hallmark.compose.genesis import Author, approval_entry, member_entry, policy_entries
+from hallmark.compose.home import Home
+from hallmark.compose.keys import AUTHORITY_THRESHOLD, Keys
+from hallmark.compose.models import Shipped, models_root, prepare_model
+from hallmark.compose.plan import Plan
+from hallmark.compose.trustfile import full_node_name, witness_key
+from hallmark.core.beacon import network_id
+from hallmark.core.documents import Manifest, Measurement, Profile
+from hallmark.core.entries import Entry, Kind, decode
+from hallmark.core.hashing import sha256
+from hallmark.core.statements import Role
+from hallmark.hub.manifest import Network, publish_label, publish_version
+
+
+class Founding:
+    """The kept entries of one home, in the order in which they were said."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._paths = sorted(home.dir("genesis").glob("*.entry"))
+        self.entries = [decode(path.read_bytes()) for path in self._paths]
+
+    def say(self, entries: Iterable[Entry]) -> None:
+        """Keep new entries, in order."""
+        for entry in entries:
+            self._home.write(entry.encode(), "genesis", f"{len(self.entries):06d}.entry")
+            self.entries.append(entry)
+
+    def measurements(self) -> tuple[Measurement, ...]:
+        """Every measurement that the authority has approved, oldest first."""
+        return tuple(Measurement.decode(e.attachments[0]) for e in self._of(Kind.APPROVAL))
+
+    def manifest(self, label: str) -> Manifest | None:
+        """The manifest that the label points to."""
+        manifests = [Manifest.decode(e.attachments[0]) for e in self._of(Kind.VERSION)]
+        return next((m for m in reversed(manifests) if m.label == label), None)
+
+    def _of(self, kind: Kind) -> list[Entry]:
+        return [entry for entry in self.entries if entry.kind is kind]
+
+
+def found(
+    home: Home, plan: Plan, keys: Keys, *, root: DevelopmentRoot, measurement: Measurement, now: int
+) -> tuple[Founding, dict[str, Shipped]]:
+    """Say whatever has not been said yet; returns everything said, and the models ready to load."""
+    founding = Founding(home)
+    author = Author(network_id(plan.origin), plan.chain_id, now)
+    authority = keys.authority[:AUTHORITY_THRESHOLD]
+    if not founding.entries:
+        founding.say(policy_entries(author, authority, sha256(root.issued.der)))
+        founding.say(_members(author, plan, keys))
+    if measurement not in founding.measurements():
+        founding.say((approval_entry(author, authority, measurement),))
+    return founding, _models(home, founding, author, plan, keys)
+
+
+def _members(author: Author, plan: Plan, keys: Keys) -> Iterable[Entry]:
+    authority = keys.authority[:AUTHORITY_THRESHOLD]
+    for number, port in enumerate(plan.full_nodes, start=1):
+        profile = Profile(full_node_name(number), f"http://127.0.0.1:{port}", witness_key(keys, number).vkey)
+        yield member_entry(author, authority, keys.full_nodes[number - 1], Role.FULL_NODE, profile)
+    profile = Profile("gateway", f"http://127.0.0.1:{plan.gateway_port}")
+    yield member_entry(author, authority, keys.gateway, Role.GATEWAY, profile)
+
+
+def _models(home: Home, founding: Founding, author: Author, plan: Plan, keys: Keys) -> dict[str, Shipped]:
+    network, shipped = Network(author.network, plan.chain_id), {}
+    folder = models_root()
+    for label in dict.fromkeys(label for node in plan.nodes for label in node.models):
+        said = founding.manifest(label)
+        model = prepare_model(home, folder, label, keys.publisher.address, said)
+        if said is None:
+            founding.say((publish_label(model.card, network, keys.publisher, author.at),))
+        if model.manifest != said:
+            founding.say((publish_version(model.manifest, network, keys.publisher, author.at),))
+        shipped[label] = model
+    return shipped

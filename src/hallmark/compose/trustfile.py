@@ -1,0 +1,83 @@
+"""The trust file of a development network, from its plan and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cryptography.hazmat.primitives import serialization
+
+from hallmark.attestation.emulator import DevelopmentRoot
+from hallmark.compose.genesis import attestation_policy, clearing_policies
+from hallmark.compose.keys import AUTHORITY_THRESHOLD, Keys
+from hallmark.compose.plan import Plan
+from hallmark.core.document import hex0x
+from hallmark.core.documents import Measurement
+from hallmark.core.hashing import sha256
+from hallmark.ledger.note import COSIGNATURE, ED25519, SigningKey
+from hallmark.verification.trust import FORMAT, AnchorContract, RootCertificate, Trust
+
+
+def full_node_name(number: int) -> str:
+    """Name of the full node with this number, counted from 1."""
+    return f"fullnode-{number}"
+
+
+def quorum_of(count: int) -> tuple[int, int]:
+    """f and the quorum 2f+1 for `count` = 3f+1 (or a few more) full nodes."""
+    faulty = (count - 1) // 3
+    return faulty, count - faulty if count < 4 else 2 * faulty + 1
+
+
+def log_key(plan: Plan, keys: Keys) -> SigningKey:
+    """The log's key; its name is the origin, as C2SP wants it."""
+    return SigningKey(plan.origin, ED25519, keys.log_seed)
+
+
+def witness_key(keys: Keys, number: int) -> SigningKey:
+    """The cosigning key of full node `number`."""
+    return SigningKey(full_node_name(number), COSIGNATURE, keys.full_node_seeds[number - 1])
+
+
+def tlog_policy(plan: Plan, keys: Keys) -> str:
+    """C2SP tlog-policy: one log, every full node with its address, a quorum of 2f+1."""
+    _, quorum = quorum_of(len(plan.full_nodes))
+    lines = [f"log {log_key(plan, keys).vkey}"]
+    names = []
+    for number, port in enumerate(plan.full_nodes, start=1):
+        name = full_node_name(number)
+        names.append(name)
+        lines.append(f"witness {name} {witness_key(keys, number).vkey} http://127.0.0.1:{port}")
+    lines.append(f"group fullnodes {quorum} {' '.join(names)}")
+    lines.append("quorum fullnodes")
+    return "\n".join(lines) + "\n"
+
+
+def development_trust(
+    plan: Plan,
+    keys: Keys,
+    root: DevelopmentRoot,
+    measurements: Sequence[Measurement],
+    contract: bytes,
+) -> Trust:
+    """What a stranger needs to verify receipts of this network offline."""
+    certificate = root.issued.certificate
+    faulty, _ = quorum_of(len(plan.full_nodes))
+    return Trust(
+        format=FORMAT,
+        network=plan.name,
+        origin=plan.origin,
+        chain_id=plan.chain_id,
+        tlog_policy=tlog_policy(plan, keys),
+        authority=tuple(hex0x(key.address) for key in keys.authority),
+        threshold=AUTHORITY_THRESHOLD,
+        full_nodes=tuple(hex0x(key.address) for key in keys.full_nodes),
+        f=faulty,
+        gateways=(hex0x(keys.gateway.address),),
+        attestation=attestation_policy(sha256(root.issued.der)),
+        measurement=tuple(measurements),
+        policy=clearing_policies(),
+        root_certificates=(
+            RootCertificate("nitro-dev", certificate.public_bytes(serialization.Encoding.PEM).decode()),
+        ),
+        anchor=AnchorContract(hex0x(contract), plan.chain_id),
+    )
