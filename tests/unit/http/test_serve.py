@@ -1,0 +1,169 @@
+"""The server helper: health, metrics, errors, limits, graceful stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prometheus_client import CollectorRegistry, Counter
+
+from hallmark.core.errors import Unavailable
+from hallmark.http.asgi import Receive, Scope, Send, read_body, respond
+from hallmark.http.client import Pool
+from hallmark.http.limits import Limits
+from hallmark.http.serve import Health, Listen, Service, bind, serving
+
+FLOODS = asyncio.Event()
+SMALL = Limits(body=1000, head=2000, head_s=0.05, body_s=0.05, stuck_s=0.05)
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Echoes a body; `/bug` and `/down` raise; `/flood` sends without end."""
+    if scope["path"] == "/bug":
+        raise RuntimeError("secret detail")
+    if scope["path"] == "/down":
+        raise Unavailable("no_node", "No node.", "Wait.")
+    if scope["path"] == "/flood":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await read_body(receive, 0)
+        gone = asyncio.ensure_future(receive())
+        while not gone.done():
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+            await asyncio.sleep(0)
+        FLOODS.set()
+    await respond(send, 200, await read_body(receive, 10_000))
+
+
+@asynccontextmanager
+async def running(limits: Limits | None = None, **options: object) -> AsyncIterator[str]:
+    """The echo service on a free port; gives its base URL."""
+    service = Service(app, limits=limits, **options)  # type: ignore[arg-type]
+    async with serving(service, bind(Listen(port=0)), grace_s=1) as url:
+        yield url
+
+
+async def fetch(url: str, method: str = "GET", body: bytes = b"") -> tuple[int, bytes]:
+    """Status and body of one request."""
+    async with Pool().request(method, url, body=body) as response:
+        return response.status, await response.read()
+
+
+async def raw(url: str, data: bytes) -> bytes:
+    """What the server answers to raw bytes until it closes the connection."""
+    reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
+    writer.write(data)
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_health_and_metrics() -> None:
+    """Health follows the service's own word, with 503 while it starts; metrics come from its registry."""
+    registry = CollectorRegistry()
+    Counter("hallmark_x", "x", registry=registry).inc()
+    health = Health("starting", "replay")
+    async with running(health=lambda: health, registry=registry) as url:
+        assert await fetch(f"{url}/healthz") == (503, b'{"state":"starting","reason":"replay"}')
+        health = Health("ready")
+        assert (await fetch(f"{url}/healthz"))[0] == 200
+        assert b"hallmark_x_total 1.0" in (await fetch(f"{url}/metrics"))[1]
+
+
+async def test_errors_have_the_openai_shape_and_no_detail_of_bugs() -> None:
+    """A HallmarkError shows its reason; any other exception shows nothing of its cause."""
+    async with running() as url:
+        status, body = await fetch(f"{url}/down")
+        assert status == 503
+        assert json.loads(body)["error"] == {
+            "message": "No node.",
+            "type": "service_unavailable_error",
+            "param": None,
+            "code": "no_node",
+            "hint": "Wait.",
+        }
+        status, body = await fetch(f"{url}/bug")
+        assert (status, json.loads(body)["error"]["code"]) == (500, "internal_error")
+        assert b"secret" not in body
+
+
+async def test_bodies_are_bounded_whether_announced_or_not() -> None:
+    """413 by content-length, and 413 when chunks add up to more than the limit."""
+    async with running(SMALL) as url:
+        assert (await fetch(url, "POST", b"x" * 1000)) == (200, b"x" * 1000)
+        assert (await fetch(url, "POST", b"x" * 1001))[0] == 413
+        chunks = (
+            b"POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+            + b"1f4\r\n"
+            + b"x" * 500
+        )
+        answer = await raw(url, chunks + b"\r\n1f5\r\n" + b"x" * 501 + b"\r\n0\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 413")
+
+
+async def test_slow_and_long_requests_are_cut() -> None:
+    """A head or body that does not arrive gets 408, an endless head 431."""
+    async with running(SMALL) as url:
+        assert (await raw(url, b"POST / HT")).startswith(b"HTTP/1.1 408")
+        slow_body = b"POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 9\r\n\r\nabc"
+        assert b"body_too_slow" in await raw(url, slow_body)
+        assert (await raw(url, b"GET / HTTP/1.1\r\nx: " + b"a" * 3000)).startswith(b"HTTP/1.1 431")
+
+
+async def test_a_client_that_stops_reading_is_dropped() -> None:
+    """A reader that takes nothing does not hold its connection for ever."""
+    async with running(SMALL) as url:
+        _, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"), limit=1024)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(b"GET /flood HTTP/1.1\r\nhost: a\r\n\r\n")
+        async with asyncio.timeout(5):
+            await FLOODS.wait()
+        writer.transport.abort()
+
+
+PROGRAM = """
+import asyncio, sys
+from hallmark.http.asgi import respond
+from hallmark.http.serve import Listen, Service, bind, serve, run
+async def app(scope, receive, send):
+    print("began", flush=True)
+    await asyncio.sleep(0.3)
+    await respond(send, 200, b"late but whole")
+async def background():
+    try:
+        await asyncio.Event().wait()
+    finally:
+        print("task stopped", flush=True)
+run(serve(Service(app), Listen(port=int(sys.argv[1])), tasks=[background()]))
+"""
+
+
+async def test_sigterm_lets_open_requests_finish() -> None:
+    """After SIGTERM the open request is answered, tasks are stopped, and the process ends with 0."""
+    with bind(Listen(port=0)) as free:
+        port = free.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROGRAM, str(port), stdout=subprocess.PIPE, env=dict(os.environ)
+    )
+    assert process.stdout is not None
+    while True:
+        try:
+            answer = asyncio.ensure_future(fetch(f"http://127.0.0.1:{port}/"))
+            began = asyncio.ensure_future(process.stdout.readline())
+            await asyncio.wait({answer, began}, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                began.cancel()
+                answer.result()
+            break
+        except Unavailable:
+            await asyncio.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert await answer == (200, b"late but whole")
+    assert await process.stdout.read() == b"task stopped\n"
+    assert await process.wait() == 0
