@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 import onnxruntime_genai as og
 
-from hallmark.core.errors import InvalidInput
+from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.engines.artifact import Artifact
 from hallmark.engines.processor import processor_class
 from hallmark.engines.prompt import Prompter
@@ -69,7 +69,9 @@ class GenAIEngine(Unoffered):
         folder = Path(tempfile.mkdtemp(prefix="model-", dir=scratch))
         try:
             self._load(artifact, folder)
-        except (RuntimeError, og.onnxruntime_genai.OrtException) as error:
+        except HallmarkError:
+            raise
+        except Exception as error:  # the library raises its own classes, which it does not export
             raise InvalidInput("bad_artifact", "The artifact's language model cannot be loaded.") from error
         finally:
             shutil.rmtree(folder)
