@@ -1,0 +1,198 @@
+"""Who may serve a request, and for every node that may not, why. Hard, by evidence, closed by default.
+
+A node is asked only when, at this log position and time, every rule of `RULES` lets it pass; the first rule
+that does not gives the reason code. Load never enters here except as `at_capacity` and `not_reachable`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from hallmark.core.document import hex0x
+from hallmark.core.documents import (
+    AttestationPolicy,
+    Candidate,
+    Candidates,
+    Exclusion,
+    KeyBundle,
+    Measurement,
+)
+from hallmark.core.errors import NotFound, Unavailable
+from hallmark.core.evidence import Assurance
+from hallmark.core.evidence import Verdict as EvidenceVerdict
+from hallmark.core.receipt import Mode
+from hallmark.core.registry import Member, Registry
+from hallmark.core.statements import Role
+from hallmark.routing.load import NodeLoad
+
+ANY_MODE: Final = 255
+# An answer may take this long; evidence must not run out before it is given. Milliseconds.
+MARGIN: Final = 60_000
+ASSURANCE: Final = (Assurance.NONE, Assurance.SIMULATED, Assurance.HARDWARE)
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What a request needs: the model's label, the mode (ANY_MODE: any), the least assurance."""
+
+    model: str
+    mode: int = ANY_MODE
+    assurance: Assurance = Assurance.NONE
+
+
+class Eligible(msgspec.Struct, frozen=True):
+    """A node that may serve: its key, key bundle and that bundle's digest (32 bytes)."""
+
+    node: bytes
+    bundle: KeyBundle
+    bundle_digest: bytes
+
+    def candidate(self) -> Candidate:
+        """As a route ticket lists it."""
+        return Candidate(hex0x(self.node), hex0x(self.bundle_digest))
+
+
+class Eligibility(msgspec.Struct, frozen=True):
+    """Who may serve, and who was left out with which reason code; both in order of their keys."""
+
+    wanted: Wanted
+    eligible: tuple[Eligible, ...]
+    excluded: tuple[Exclusion, ...]
+    known: bool
+
+    def require(self) -> None:
+        """Raises NotFound `model_not_found`, Unavailable `no_node` naming counts per reason."""
+        if not self.known:
+            raise NotFound("model_not_found", "No such model is published here.", "See GET /v1/models.")
+        if not self.eligible:
+            raise self.refusal()
+
+    def refusal(self, tried: Iterable[str] = ()) -> Unavailable:
+        """The error when nobody can serve; `tried` are the outcomes of nodes that were asked."""
+        counts = Counter([exclusion.reason for exclusion in self.excluded])
+        counts.update(tried)
+        told = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()))
+        return Unavailable(
+            "no_node",
+            f"No node can serve {self.wanted.model}: {told or 'no node is registered'}.",
+            "See GET /v1/hallmark/network for every node and its reason.",
+        )
+
+
+class _Case(msgspec.Struct, frozen=True):
+    """One node under judgement."""
+
+    member: Member
+    bundle: KeyBundle
+    wanted: Wanted
+    artifact: str | None
+    policy: AttestationPolicy | None
+    measurements: tuple[Measurement, ...]
+    load: NodeLoad
+    position: int
+    now: int
+
+
+def eligibility(
+    registry: Registry, wanted: Wanted, loads: Mapping[bytes, NodeLoad], *, now: int
+) -> Eligibility:
+    """Judge every registered node at the registry's end and at `now` (unix ms)."""
+    label = registry.labels.get(wanted.model)
+    version = label.at(registry.size) if label else None
+    artifact = version[1].artifact if version else None
+    policy, measurements = registry.attestation_policy(registry.size), registry.measurements(registry.size)
+    eligible, excluded = [], []
+    offered = False
+    for key, member in sorted(registry.members.items()):
+        if member.role is not Role.NODE:
+            continue
+        if member.bundle is None:
+            excluded.append(Exclusion(hex0x(key), "bundle_missing"))
+            continue
+        load = loads.get(key) or NodeLoad()
+        case = _Case(member, member.bundle, wanted, artifact, policy, measurements, load, registry.size, now)
+        offered = offered or wanted.model in member.bundle.upstreams
+        reason = next((reason for reason, holds in RULES if not holds(case)), "")
+        if reason:
+            excluded.append(Exclusion(hex0x(key), reason))
+        else:
+            eligible.append(Eligible(key, member.bundle, member.document))
+    return Eligibility(wanted, tuple(eligible), tuple(excluded), artifact is not None or offered)
+
+
+def candidates_document(found: Eligibility, order: Iterable[Eligible], mode: int) -> Candidates:
+    """What a ticket commits to: `order` is the order of preference."""
+    return Candidates(found.wanted.model, mode, tuple(node.candidate() for node in order), found.excluded)
+
+
+def _not_retired(case: _Case) -> bool:
+    return case.member.valid.covers(case.position)
+
+
+def _not_compromised(case: _Case) -> bool:
+    since = case.member.compromised_since
+    return since is None or case.position < since
+
+
+def _offers_model(case: _Case) -> bool:
+    if case.artifact is not None and case.artifact in case.bundle.artifacts:
+        return True
+    return case.wanted.model in case.bundle.upstreams
+
+
+def _offers_mode(case: _Case) -> bool:
+    return case.wanted.mode in (ANY_MODE, case.bundle.mode)
+
+
+def _has_evidence(case: _Case) -> bool:
+    return case.bundle.mode == Mode.VANILLA or case.member.evidence_verdict is not None
+
+
+def _evidence_holds(case: _Case) -> bool:
+    verdict = case.member.evidence_verdict
+    return verdict is None or verdict.ok
+
+
+def _evidence_fresh(case: _Case) -> bool:
+    verdict = case.member.evidence_verdict
+    if verdict is None:
+        return True
+    return case.policy is not None and case.now + MARGIN <= verdict.made_at + case.policy.max_age
+
+
+def _measurement_accepted(case: _Case) -> bool:
+    verdict = case.member.evidence_verdict
+    return verdict is None or any(_matches(m, verdict, case.now) for m in case.measurements)
+
+
+def _assured(case: _Case) -> bool:
+    verdict = case.member.evidence_verdict
+    found = verdict.assurance if verdict is not None else Assurance.NONE
+    return ASSURANCE.index(found) >= ASSURANCE.index(case.wanted.assurance)
+
+
+def _matches(measurement: Measurement, verdict: EvidenceVerdict, now: int) -> bool:
+    return (
+        measurement.evidence == verdict.kind
+        and verdict.measurement == f"{measurement.name} {measurement.version}"
+        and (measurement.not_after == 0 or now <= measurement.not_after)
+    )
+
+
+RULES: Final[tuple[tuple[str, Callable[[_Case], bool]], ...]] = (
+    ("compromised", _not_compromised),
+    ("retired", _not_retired),
+    ("faulted", lambda case: not case.member.faults),
+    ("model_not_offered", _offers_model),
+    ("mode_not_offered", _offers_mode),
+    ("evidence_missing", _has_evidence),
+    ("evidence_rejected", _evidence_holds),
+    ("evidence_stale", _evidence_fresh),
+    ("measurement_revoked", _measurement_accepted),
+    ("assurance_too_low", _assured),
+    ("not_reachable", lambda case: case.load.reachable(case.now)),
+    ("at_capacity", lambda case: case.load.in_flight < case.bundle.capacity),
+)
