@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 REPLACEMENT = "\ufffd"
-# A UTF-8 character has at most four bytes, so an incomplete one is resolved after three more byte tokens.
-LONGEST_CHARACTER = 4
+# A UTF-8 character has at most four bytes, so an incomplete one stands for at most three replacements.
+LONGEST_OPEN = 3
+# Bytes that never become text do not make the window grow for ever.
+LONGEST_WINDOW = 64
 
 Decode = Callable[[Sequence[int]], str]
 
@@ -14,35 +16,38 @@ Decode = Callable[[Sequence[int]], str]
 class Detokenizer:
     """Turns a growing list of tokens into text that never ends in half a character.
 
-    Decodes a short window instead of the whole answer: from the last token that was shown, so that
-    decoders which
-    treat a first token differently (leading space) still agree with decoding everything at once.
+    Decodes a short window instead of the whole answer: from the last token that was shown, so that decoders
+    which treat a first token differently (leading space) still agree with decoding everything at once.
     """
 
     def __init__(self, decode: Decode) -> None:
         self._decode = decode
         self._window: list[int] = []
-        self._context = 0
-        self._shown = ""
+        self._context = 0  # tokens at the window's start that are shown already
+        self._shown = 0  # characters of the window's text that are shown already
 
     def push(self, token: int) -> str:
         """Text that this token completes; "" while a character is incomplete."""
         self._window.append(token)
         text = self._decode(self._window)
-        pending = len(self._window) - self._context
-        if text.endswith(REPLACEMENT) and pending < LONGEST_CHARACTER:
-            return ""
-        return self._advance(text)
+        certain = len(text)
+        while certain and len(text) - certain < LONGEST_OPEN and text[certain - 1] == REPLACEMENT:
+            certain -= 1
+        if certain == len(text) or len(self._window) - self._context >= LONGEST_WINDOW:
+            return self._advance(text)
+        new = text[self._shown : certain]
+        self._shown = max(self._shown, certain)
+        return new
 
     def flush(self) -> str:
         """Whatever is left at the end, with U+FFFD for bytes that never became a character."""
         return self._advance(self._decode(self._window)) if len(self._window) > self._context else ""
 
     def _advance(self, text: str) -> str:
-        new = text[len(self._shown) :]
+        new = text[self._shown :]
         self._window = self._window[self._context :]
         self._context = len(self._window)
-        self._shown = self._decode(self._window)
+        self._shown = len(self._decode(self._window))
         return new
 
 
