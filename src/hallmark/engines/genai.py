@@ -37,7 +37,7 @@ from hallmark.engines.protocol import (
 )
 from hallmark.engines.sampling import choose, uniform
 from hallmark.engines.stepper import Stepper
-from hallmark.engines.text import Detokenizer, StopMatcher
+from hallmark.engines.text import ByteDetokenizer, Detokenizer, StopMatcher, WindowDetokenizer
 
 FLAGS: Final = ("threads=1", "optimization=extended", "batching=none", "sampler=v1")
 OVERLAY: Final = {
@@ -118,7 +118,7 @@ class GenAIEngine(Unoffered):
         """The answer, one token a step; what `generate` runs on a thread."""
         prompt = self._prompter.encode(request)
         budget = self._budget(len(prompt), sampling.max_tokens)
-        words, stops = Detokenizer(self._tokenizer.decode), StopMatcher(sampling.stop)
+        words, stops = self._detokenizer(), StopMatcher(sampling.stop)
         count = 0
 
         def delta(text: str, finish: str = "") -> Delta:
@@ -140,6 +140,10 @@ class GenAIEngine(Unoffered):
             return
         rest = stops.push(words.flush())
         yield delta(rest + stops.flush(), "stop")
+
+    def _detokenizer(self) -> Detokenizer:
+        table = self._prompter.table
+        return ByteDetokenizer(table) if table else WindowDetokenizer(self._tokenizer.decode)
 
     def _budget(self, prompt: int, wanted: int) -> int:
         room = self.context - prompt

@@ -18,6 +18,7 @@ import numpy as np
 
 from hallmark.core.errors import InvalidInput
 from hallmark.engines.protocol import Array, ChatRequest, CompletionRequest
+from hallmark.engines.vocabulary import token_bytes
 
 # A private-use character (Unicode 23.5) that content may not hold once marks are replaced by it.
 HOLDER = "\ue000"
@@ -36,13 +37,15 @@ class Tokenizer(Protocol):
 
 
 class Prompter:
-    """Encodes chats and raw prompts for one model."""
+    """Encodes chats and raw prompts for one model. `table` gives the bytes of its tokens, if they have any."""
 
     def __init__(self, tokenizer: Tokenizer, files: Mapping[str, bytes]) -> None:
         self._tokenizer = tokenizer
         config = _object(files.get("tokenizer_config.json", b"{}"))
         self.has_template = bool(config.get("chat_template")) or "chat_template.jinja" in files
-        marks = _special_tokens(_object(files.get("tokenizer.json", b"{}")))
+        tokenizer_file = _object(files.get("tokenizer.json", b"{}"))
+        self.table = token_bytes(tokenizer_file)
+        marks = _special_tokens(tokenizer_file)
         self._marks = re.compile("|".join(map(re.escape, marks))) if marks else None
 
     def encode(self, request: ChatRequest | CompletionRequest) -> Array:

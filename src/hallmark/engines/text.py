@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from hallmark.engines.vocabulary import Table
 
 REPLACEMENT = "\ufffd"
 # A UTF-8 character has at most four bytes, so an incomplete one stands for at most three replacements.
@@ -13,8 +17,36 @@ LONGEST_WINDOW = 64
 Decode = Callable[[Sequence[int]], str]
 
 
-class Detokenizer:
-    """Turns a growing list of tokens into text that never ends in half a character.
+class Detokenizer(Protocol):
+    """Turns a growing list of tokens into text that never ends in half a character."""
+
+    def push(self, token: int) -> str:
+        """Text that this token completes; "" while a character is incomplete."""
+        ...
+
+    def flush(self) -> str:
+        """Whatever is left at the end, with U+FFFD for bytes that never became a character."""
+        ...
+
+
+class ByteDetokenizer:
+    """By the bytes of each token; exactly `bytes.decode("utf-8", "replace")` of the whole, in pieces."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, token: int) -> str:
+        """See `Detokenizer`."""
+        return self._decoder.decode(self._table.get(token, b""))
+
+    def flush(self) -> str:
+        """See `Detokenizer`."""
+        return self._decoder.decode(b"", final=True)
+
+
+class WindowDetokenizer:
+    """By a library's decoder, for tokenizers whose tokens have no bytes of their own.
 
     Decodes a short window instead of the whole answer: from the last token that was shown, so that decoders
     which treat a first token differently (leading space) still agree with decoding everything at once.
@@ -27,7 +59,7 @@ class Detokenizer:
         self._shown = 0  # characters of the window's text that are shown already
 
     def push(self, token: int) -> str:
-        """Text that this token completes; "" while a character is incomplete."""
+        """See `Detokenizer`."""
         self._window.append(token)
         text = self._decode(self._window)
         certain = len(text)
@@ -40,7 +72,7 @@ class Detokenizer:
         return new
 
     def flush(self) -> str:
-        """Whatever is left at the end, with U+FFFD for bytes that never became a character."""
+        """See `Detokenizer`."""
         return self._advance(self._decode(self._window)) if len(self._window) > self._context else ""
 
     def _advance(self, text: str) -> str:

@@ -75,16 +75,18 @@ def tensor_graph() -> bytes:
 
 def language_artifact(**changes: Any) -> bytes:
     """The language model; `changes` go into model.json."""
-    described = {"format": "onnxruntime-genai", "task": "chat"} | changes
-    return pack(
-        {
-            "model.json": _json(described),
-            "model.onnx": language_graph(),
-            "tokenizer.json": _json(_tokenizer()),
-            "tokenizer_config.json": _json(_tokenizer_config()),
-            "genai_config.json": _json(_genai_config()),
-        }
-    )
+    return pack(language_files(**changes))
+
+
+def language_files(**changes: Any) -> dict[str, bytes]:
+    """The files of `language_artifact`."""
+    return {
+        "model.json": _json({"format": "onnxruntime-genai", "task": "chat"} | changes),
+        "model.onnx": language_graph(),
+        "tokenizer.json": _json(_tokenizer()),
+        "tokenizer_config.json": _json(_tokenizer_config()),
+        "genai_config.json": _json(_genai_config()),
+    }
 
 
 def language_graph() -> bytes:

@@ -103,7 +103,7 @@ def test_formats_are_a_table() -> None:
 @pytest.mark.parametrize("broken", ["model.onnx", "tokenizer.json", "genai_config.json"])
 def test_a_broken_language_model_is_refused(broken: str) -> None:
     """A file of the model that cannot be read gives `bad_artifact`, not a crash."""
-    files = dict(read_artifact(d := tiny_models.language_artifact(), digest(d)).files)
+    files = tiny_models.language_files()
     files[broken] = b"broken"
     data = tiny_models.pack(files)
     with pytest.raises(InvalidInput) as caught:

@@ -133,3 +133,10 @@ async def test_leaving_stops_the_work(language: GenAIEngine) -> None:
     async with aclosing(language.generate(HELLO, WARM, 1)) as deltas:
         assert (await anext(deltas)).tokens_out == 1
     assert await collect(language, HELLO, Sampling(), 0) == SCRIPT
+
+
+def test_text_after_broken_bytes_is_not_lost(language: GenAIEngine) -> None:
+    """Bytes that are no character become U+FFFD, and everything after them is still there."""
+    wild = "".join(delta.text for delta in language.steps(HELLO, WARM, 1))
+    assert len(wild) > 25
+    assert "\ufffd" in wild[:-5]

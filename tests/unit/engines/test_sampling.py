@@ -58,7 +58,7 @@ def test_top_k_top_p_and_temperature_cut(sampling: Sampling, allowed: set[int]) 
 
 
 def test_frequencies_are_the_probabilities() -> None:
-    """Over forty thousand draws each token comes as often as softmax says, within four standard deviations."""
+    """Over forty thousand draws tokens come as often as softmax says, within four standard deviations."""
     sampling = Sampling(temperature=MILLION)
     counts = Counter(choose(LOGITS, sampling, uniform(seed, n)) for seed in range(8) for n in range(5_000))
     shares = np.exp(LOGITS.astype(np.float64))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hallmark.engines.text import Detokenizer, StopMatcher
+from hallmark.engines.text import ByteDetokenizer, Detokenizer, StopMatcher, WindowDetokenizer
+from hallmark.engines.vocabulary import byte_alphabet, token_bytes
+from hallmark.testing import tiny_models
 
 
 def decode(tokens: Sequence[int]) -> str:
@@ -16,32 +19,40 @@ def decode(tokens: Sequence[int]) -> str:
     return bytes(tokens).decode("utf-8", "replace")
 
 
-def run(data: bytes) -> list[str]:
+def both() -> list[Detokenizer]:
+    """A detokenizer of either kind."""
+    return [ByteDetokenizer({byte: bytes((byte,)) for byte in range(256)}), WindowDetokenizer(decode)]
+
+
+def run(words: Detokenizer, data: bytes) -> list[str]:
     """The pieces of a text that comes byte by byte."""
-    words = Detokenizer(decode)
     return [*(words.push(byte) for byte in data), words.flush()]
 
 
-def test_a_character_appears_when_it_is_complete() -> None:
+@pytest.mark.parametrize("words", both())
+def test_a_character_appears_when_it_is_complete(words: Detokenizer) -> None:
     """The four bytes of an emoji give nothing, nothing, nothing, then the emoji."""
-    assert run("👋é".encode()) == ["", "", "", "👋", "", "é", ""]
+    assert run(words, "👋é".encode()) == ["", "", "", "👋", "", "é", ""]
 
 
-def test_broken_bytes_become_replacement_characters() -> None:
+@pytest.mark.parametrize("words", both())
+def test_broken_bytes_become_replacement_characters(words: Detokenizer) -> None:
     """What never becomes a character is shown as U+FFFD once that is certain, at the latest at the end."""
-    assert "".join(run(b"a\xff\xfeb\xc3")) == "a\ufffd\ufffdb\ufffd"
+    assert "".join(run(words, b"a\xff\xfeb\xc3")) == "a\ufffd\ufffdb\ufffd"
 
 
 @given(st.text())
 def test_text_in_pieces_is_the_text(text: str) -> None:
     """Over any text the pieces add up to it, and none ends in half a character."""
-    assert "".join(run(text.encode())) == text
+    for words in both():
+        assert "".join(run(words, text.encode())) == text
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_give_what_decoding_at_once_gives(data: bytes) -> None:
     """Over any bytes the pieces add up to what decoding them at once gives."""
-    assert "".join(run(data)) == decode(data)
+    for words in both():
+        assert "".join(run(words, data)) == decode(data)
 
 
 def test_decoders_that_strip_a_first_space_agree() -> None:
@@ -51,8 +62,28 @@ def test_decoders_that_strip_a_first_space_agree() -> None:
     def sentencepiece(tokens: Sequence[int]) -> str:
         return "".join(vocabulary[token] for token in tokens).replace("▁", " ").removeprefix(" ")
 
-    words = Detokenizer(sentencepiece)
+    words = WindowDetokenizer(sentencepiece)
     assert [words.push(token) for token in (1, 2, 3)] == ["Hello", " big", " world"]
+
+
+def test_the_byte_alphabet_is_a_bijection() -> None:
+    """Every byte has one character, and the printable ones have their own."""
+    alphabet = byte_alphabet()
+    assert sorted(alphabet.values()) == list(range(256))
+    assert (alphabet["A"], alphabet["Ġ"], alphabet["Ċ"]) == (65, 32, 10)
+
+
+def test_token_bytes_come_from_byte_level_tokenizers_only() -> None:
+    """Special tokens are silent, added words are their text, and other kinds of tokenizer give no table."""
+    files = tiny_models.language_files()
+    tokenizer = json.loads(files["tokenizer.json"])
+    tokenizer["added_tokens"].append({"id": 300, "content": "né", "special": False})
+    table = token_bytes(tokenizer)
+    assert table is not None
+    assert (table[65], table[255], table[256], table[300]) == (b"A", b"\xff", b"", "né".encode())
+    assert token_bytes(tokenizer | {"decoder": {"type": "Metaspace"}}) is None
+    assert token_bytes(tokenizer | {"model": {"vocab": {"▁the": 0}}}) is None
+    assert token_bytes({}) is None
 
 
 @pytest.mark.parametrize(
