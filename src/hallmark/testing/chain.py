@@ -33,6 +33,7 @@ class FakeChain:
         self.refuse = ""
         self.takes = True
         self.sent = 0
+        self._asked = 0
 
     def mine(self, count: int = 1) -> None:
         """Make blocks; the first takes every waiting transaction whose nonce is next."""
@@ -73,9 +74,17 @@ class FakeChain:
         """The checkpoint of exactly `size`."""
         return next((s for s in self._all() if s.size == size and size > 0), None)
 
+    async def transaction_of(self, stored: Stored) -> bytes:
+        """Hash of the transaction of that size in that block."""
+        for t in self.blocks[stored.block - 1]:
+            if t.size == stored.size:
+                return keccak256(msgspec.msgpack.encode(t))
+        return b""
+
     async def fees(self) -> Fees:
-        """Always the same."""
-        return Fees(100, 10)
+        """A little other each time, as the base fee is."""
+        self._asked += 1
+        return Fees(100 + self._asked % 5, 10)
 
     async def build(self, submission: Submission, nonce: int, fees: Fees) -> Signed:
         """A fake transaction. Raises Rejected as told, or as the contract would."""

@@ -55,6 +55,10 @@ class AnchorChain(Protocol):
         """The checkpoint of exactly `size`, if it is anchored."""
         ...
 
+    async def transaction_of(self, stored: Stored) -> bytes:
+        """Hash of the transaction that anchored a checkpoint, whoever sent it; empty when unknown."""
+        ...
+
     async def fees(self) -> Fees:
         """Fees that get a transaction into one of the next blocks."""
         ...

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from hallmark.core.document import hex0x
 from hallmark.core.errors import Unavailable
+from hallmark.core.hashing import keccak256
 from hallmark.crypto.secp256k1 import Key
 from hallmark.services.anchor.chain import Rejected, Submission, View
 from hallmark.services.chain.contract import AnchorContract, Stored, error_name, submit_call
-from hallmark.services.chain.rpc import RPC, Reverted, RPCRefused, quantity
+from hallmark.services.chain.rpc import RPC, Reverted, RPCRefused, data, quantity
 from hallmark.services.chain.transactions import Call, Fees, Signed, send_raw, sign_transaction, suggest_fees
+
+ANCHORED_TOPIC: Final = keccak256(b"Anchored(uint64,bytes32,uint64,address)")
 
 
 class EVMAnchorChain:
@@ -30,14 +35,28 @@ class EVMAnchorChain:
         """The checkpoint of exactly `size`, if it is anchored."""
         return await self.contract.stored(size)
 
+    async def transaction_of(self, stored: Stored) -> bytes:
+        """Hash of the transaction that anchored a checkpoint, from the contract's event in its block."""
+        filters = {
+            "address": hex0x(self.contract.address),
+            "topics": [hex0x(ANCHORED_TOPIC), hex0x(stored.size.to_bytes(32, "big"))],
+            "fromBlock": hex(stored.block),
+            "toBlock": hex(stored.block),
+        }
+        try:
+            logs = await self.rpc.call("eth_getLogs", filters)
+        except RPCRefused:
+            return b""
+        return data(logs[0]["transactionHash"]) if logs else b""
+
     async def fees(self) -> Fees:
         """Twice the base fee and a fixed tip."""
         return await suggest_fees(self.rpc)
 
     async def build(self, submission: Submission, nonce: int, fees: Fees) -> Signed:
         """A signed transaction with an estimated gas limit and a fifth on top."""
-        data = submit_call(submission.size, submission.root, submission.signatures)
-        call = {"from": hex0x(self._key.address), "to": hex0x(self.contract.address), "data": hex0x(data)}
+        calldata = submit_call(submission.size, submission.root, submission.signatures)
+        call = {"from": hex0x(self._key.address), "to": hex0x(self.contract.address), "data": hex0x(calldata)}
         try:
             gas = quantity(await self.rpc.call("eth_estimateGas", call))
         except Reverted as revert:
@@ -45,7 +64,7 @@ class EVMAnchorChain:
         except RPCRefused as error:
             raise Unavailable("chain_unreachable", "The chain does not estimate the submission.") from error
         return sign_transaction(
-            Call(self.contract.address, data, gas * 6 // 5),
+            Call(self.contract.address, calldata, gas * 6 // 5),
             self._key,
             chain_id=self._chain_id,
             nonce=nonce,

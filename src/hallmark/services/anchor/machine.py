@@ -23,6 +23,7 @@ from hallmark.core.errors import Conflict
 from hallmark.core.statements import AnchoredCheckpoint
 from hallmark.services.anchor.chain import AnchorChain, Rejected, Submission, View
 from hallmark.services.anchor.outbox import ANCHORED, Anchoring, Outbox, State
+from hallmark.services.chain.contract import Stored
 from hallmark.services.chain.transactions import Fees, bumped
 
 Collect = Callable[[AnchoredCheckpoint], Awaitable[tuple[bytes, ...]]]
@@ -104,7 +105,7 @@ class Machine:
         state = State.CONFIRMED if deep else State.MINED
         if (state, stored.block) == (row.state, row.block):
             return []
-        return [replace(_to(row, state, now), block=stored.block)]
+        return [await self._placed(_to(row, state, now), stored)]
 
     async def _advance_sent(self, view: View, now: int) -> bool:
         """See to the transaction under way; True while there is one."""
@@ -126,12 +127,17 @@ class Machine:
         if stored is not None:
             state = State.MINED if stored.root == row.root else State.CONFLICT
             reason = "" if state is State.MINED else "two_roots_on_chain"
-            await self._outbox.save(replace(_to(row, state, now, reason), block=stored.block))
+            await self._outbox.save(await self._placed(_to(row, state, now, reason), stored))
             return True
         if row.size <= view.latest.size:
             await self._outbox.save(_to(row, State.SUPERSEDED, now, "larger_is_anchored"))
             return True
         return False
+
+    async def _placed(self, row: Anchoring, stored: Stored) -> Anchoring:
+        """The row with the block and the transaction that really anchored it."""
+        transaction = await self._chain.transaction_of(stored)
+        return replace(row, block=stored.block, transaction=transaction or row.transaction)
 
     async def _push(self, row: Anchoring, now: int) -> None:
         """Send again what the chain forgot; raise the fees of what has waited for long."""

@@ -1,0 +1,160 @@
+"""The JSON-RPC client and the anchor check, against a server that answers as told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from eth_abi.abi import encode
+from msgspec.structs import replace
+
+from hallmark.core.document import hex0x
+from hallmark.core.documents import AnchorRecord
+from hallmark.core.errors import Unavailable, VerificationFailed
+from hallmark.http.asgi import Receive, Scope, Send, read_body, respond
+from hallmark.http.serve import Listen, Service, bind, serving
+from hallmark.services.chain.check import ConfirmedAnchor, check_anchor
+from hallmark.services.chain.contract import CHECKPOINT_ABI, selector
+from hallmark.services.chain.rpc import RPC, Reverted, RPCRefused
+
+CONTRACT, ROOT = b"\xaa" * 20, b"\x05" * 32
+RECORD = AnchorRecord(
+    chain_id=31_337,
+    contract=hex0x(CONTRACT),
+    transaction=hex0x(bytes(32)),
+    block=1,
+    size=7,
+    root=hex0x(ROOT),
+    confirmations=99,
+)
+Answer = Callable[[str, list[Any]], dict[str, Any] | bytes]
+
+
+@asynccontextmanager
+async def endpoint(answer: Answer) -> AsyncIterator[RPC]:
+    """A JSON-RPC endpoint on a free loopback port."""
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        call = msgspec.json.decode(await read_body(receive, 1 << 20))
+        given = answer(call["method"], call["params"])
+        body = given if isinstance(given, bytes) else msgspec.json.encode({"jsonrpc": "2.0", "id": 1, **given})
+        await respond(send, 200, body)
+
+    async with serving(Service(app), bind(Listen(0))) as url:
+        rpc = RPC(url)
+        yield rpc
+        await rpc.aclose()
+
+
+def chain(**changes: Any) -> Answer:
+    """A chain at block 12 with one checkpoint, of block 10."""
+    state = {"id": 31_337, "head": 12, "code": "0x60", "root": ROOT, "block": 10, "size": 7, **changes}
+
+    def answer(method: str, params: list[Any]) -> dict[str, Any]:
+        if method == "eth_call":
+            assert params[0]["to"] == hex0x(CONTRACT)
+            if state["size"] != 7:
+                data = selector("UnknownCheckpoint(uint64)") + encode(["uint64"], [7])
+                return {"error": {"code": 3, "message": "execution reverted", "data": hex0x(data)}}
+            stored = (state["root"], state["block"], 1_700_000_000, 0)
+            return {"result": hex0x(encode([CHECKPOINT_ABI], [stored]))}
+        results = {"eth_chainId": hex(state["id"]), "eth_blockNumber": hex(state["head"])}
+        return {"result": results.get(method, state["code"])}
+
+    return answer
+
+
+async def test_anchor_is_read_from_the_contract() -> None:
+    """The confirmed anchor is what the contract says; the record's block and confirmations are ignored."""
+    async with endpoint(chain()) as rpc:
+        anchor = await check_anchor(rpc, CONTRACT, RECORD, chain_id=31_337, confirmations=3)
+    assert (anchor.size, anchor.root, anchor.block, anchor.confirmations) == (7, ROOT, 10, 3)
+    assert anchor.time == 1_700_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"id": 1}, "anchor_other_chain"),
+        ({"code": "0x"}, "anchor_not_deployed"),
+        ({"size": 8}, "anchor_missing"),
+        ({"root": bytes(32)}, "anchor_root_differs"),
+        ({"block": 11}, "anchor_not_deep_enough"),
+        ({"block": 13}, "anchor_not_deep_enough"),
+    ],
+)
+async def test_every_lie_has_its_reason(changes: dict[str, Any], reason: str) -> None:
+    """What the chain does not hold, or not deep enough, is refused for that reason."""
+    async with endpoint(chain(**changes)) as rpc:
+        with pytest.raises(VerificationFailed) as error:
+            await check_anchor(rpc, CONTRACT, RECORD, chain_id=31_337, confirmations=3)
+    assert error.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (replace(RECORD, chain_id=1), "anchor_other_chain"),
+        (replace(RECORD, contract=hex0x(bytes(20))), "anchor_other_contract"),
+    ],
+)
+async def test_record_cannot_choose_its_judge(record: AnchorRecord, reason: str) -> None:
+    """A record of another chain or contract than the trust file's is refused before anything is asked."""
+
+    def nobody(method: str, params: list[Any]) -> dict[str, Any]:
+        raise AssertionError("the endpoint was asked")
+
+    async with endpoint(nobody) as rpc:
+        with pytest.raises(VerificationFailed) as error:
+            await check_anchor(rpc, CONTRACT, record, chain_id=31_337)
+    assert error.value.reason == reason
+
+
+def test_confirmed_anchor_is_not_made_by_hand() -> None:
+    """Only the check makes a ConfirmedAnchor."""
+    with pytest.raises(TypeError):
+        ConfirmedAnchor(31_337, CONTRACT, 7, ROOT, 10, 0, 9)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"not json", b"[]", b'{"result": "0xzz"}', b'{"result": null}', b'{"result": 5e}']
+)
+async def test_endpoint_that_talks_nonsense(body: bytes) -> None:
+    """An answer that is no JSON-RPC answer is an unreachable chain, never a value."""
+    async with endpoint(lambda method, params: body) as rpc:
+        with pytest.raises(Unavailable) as error:
+            await rpc.head()
+    assert error.value.reason == "chain_unreachable"
+
+
+async def test_nobody_there() -> None:
+    """A closed port is an unreachable chain."""
+    sock = bind(Listen(0))
+    rpc = RPC(f"http://127.0.0.1:{sock.getsockname()[1]}")
+    sock.close()
+    with pytest.raises(Unavailable) as error:
+        await rpc.head()
+    assert error.value.reason == "chain_unreachable"
+    await rpc.aclose()
+
+
+async def test_reverts_are_told_from_refusals() -> None:
+    """A revert carries its data wherever the endpoint puts it; other errors carry their code."""
+    answers = iter(
+        [
+            {"error": {"code": 3, "message": "execution reverted", "data": "0x1234"}},
+            {"error": {"code": -32000, "message": "VM: revert", "data": {"data": "0x1234"}}},
+            {"error": {"code": -32003, "message": "insufficient funds"}},
+        ]
+    )
+    async with endpoint(lambda method, params: next(answers)) as rpc:
+        for _ in range(2):
+            with pytest.raises(Reverted) as reverted:
+                await rpc.call("eth_call")
+            assert reverted.value.data == b"\x12\x34"
+        with pytest.raises(RPCRefused) as refused:
+            await rpc.call("eth_call")
+        assert refused.value.code == -32003
