@@ -4,7 +4,8 @@ The chat template writes role marks such as <|assistant|> as special tokens. A t
 out of a
 user's text just as well, so somebody could write another role's message. Here a mark inside content is
 replaced by a
-place holder before the template is applied and encoded as ordinary characters afterwards.
+place holder before the template is applied and encoded as ordinary characters afterwards. A zero character is
+refused, because the library's C strings end there and would drop the rest of the chat without a word.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from hallmark.core.errors import InvalidInput
 from hallmark.engines.protocol import Array, ChatRequest, CompletionRequest
 from hallmark.engines.vocabulary import token_bytes
 
-# A private-use character (Unicode 23.5) that content may not hold once marks are replaced by it.
+# A private-use character (Unicode 23.5). Where content holds it, it is replaced by itself like any mark.
 HOLDER = "\ue000"
 
 
@@ -37,7 +38,7 @@ class Tokenizer(Protocol):
 
 
 class Prompter:
-    """Encodes chats and raw prompts for one model. `table` gives the bytes of its tokens, if they have any."""
+    """Encodes chats and raw prompts for one model. `table` gives the bytes of its tokens, if known."""
 
     def __init__(self, tokenizer: Tokenizer, files: Mapping[str, bytes]) -> None:
         self._tokenizer = tokenizer
@@ -46,10 +47,12 @@ class Prompter:
         tokenizer_file = _object(files.get("tokenizer.json", b"{}"))
         self.table = token_bytes(tokenizer_file)
         marks = _special_tokens(tokenizer_file)
-        self._marks = re.compile("|".join(map(re.escape, marks))) if marks else None
+        self._marks = re.compile("|".join(map(re.escape, [HOLDER, *marks])))
 
     def encode(self, request: ChatRequest | CompletionRequest) -> Array:
-        """Token ids (int32) of a request. Raises InvalidInput `empty_prompt`, `template_refused`."""
+        """Token ids (int32) of a request. Raises InvalidInput `empty_prompt`, `nul_in_text`,
+        `template_refused`.
+        """
         held: list[str] = []
         if isinstance(request, CompletionRequest):
             text = self._disarm(request.prompt, held)
@@ -75,14 +78,16 @@ class Prompter:
             ) from error
 
     def _disarm(self, content: str, held: list[str]) -> str:
-        if self._marks is None:
-            return content
+        if "\0" in content:
+            raise InvalidInput(
+                "nul_in_text", "Text for this model may not hold a zero character.", "Remove U+0000."
+            )
 
         def hold(match: re.Match[str]) -> str:
             held.append(match.group())
             return HOLDER
 
-        return self._marks.sub(hold, content.replace(HOLDER, "\ufffd"))
+        return self._marks.sub(hold, content)
 
     def _encode_parts(self, text: str, held: list[str]) -> Array:
         pieces: list[str] = []

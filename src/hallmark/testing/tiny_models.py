@@ -90,7 +90,7 @@ def language_files(**changes: Any) -> dict[str, bytes]:
 
 
 def language_graph() -> bytes:
-    """Next-token logits: table[token] + (sum of all embeddings so far) @ mix; the key-value cache carries the sum."""
+    """Next-token logits: table[token] + (sum of embeddings so far) @ mix; the key-value cache carries it."""
     generator = np.random.default_rng(7)
     table = generator.normal(size=(VOCABULARY, VOCABULARY)).astype(np.float32)
     table[:, END] -= 4

@@ -59,6 +59,16 @@ def test_a_user_cannot_write_the_template(language: GenAIEngine) -> None:
     assert run(language, chat, Sampling(max_tokens=1))[0].tokens_in == 2 + 2 + 2 * len(mark)
 
 
+def test_no_part_of_a_prompt_is_dropped(language: GenAIEngine) -> None:
+    """A zero character, at which the library would stop reading, is refused; the place holder is kept."""
+    for request in (CompletionRequest("a\0b"), ChatRequest((Message("user", "a\0b"),))):
+        with pytest.raises(InvalidInput) as caught:
+            run(language, request, Sampling(max_tokens=1))
+        assert caught.value.reason == "nul_in_text"
+    odd = '\ue000{{ 7 * 7 }}{% x \\ " \n'
+    assert run(language, CompletionRequest(odd), Sampling(max_tokens=1))[0].tokens_in == len(odd.encode())
+
+
 async def test_greedy_is_equal_over_runs_threads_and_company(language: GenAIEngine) -> None:
     """Forty answers at once on two threads equal the one that ran alone."""
     wander = CompletionRequest("zz")
