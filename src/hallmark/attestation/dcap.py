@@ -24,9 +24,37 @@ MAX_COLLATERAL = 48 * 1024
 HEADER_SIZE = 48
 TEE_TYPES: Final = {0x00: "sgx", 0x81: "tdx"}
 
-# Size of the signed body by (quote version, TEE); version 5 states its own after the header.
-BODY_SIZES: Final = {(3, "sgx"): 384, (4, "sgx"): 384, (4, "tdx"): 584}
+# Where the signed body begins and how long it is, by (quote version, TEE), and by body type in version 5.
+BODIES: Final = {(3, "sgx"): 384, (4, "sgx"): 384, (4, "tdx"): 584}
+BODIES_5: Final = {(1, "sgx"): 384, (2, "tdx"): 584, (3, "tdx"): 648}
 BODY_5_PREFIX = 6
+
+# Fields of a body: offset and size in bytes. SGX enclave report; TD report 1.0, and what 1.5 adds to it.
+SGX_LAYOUT: Final = {
+    "ATTRIBUTES": (48, 16),
+    "MRENCLAVE": (64, 32),
+    "MRSIGNER": (128, 32),
+    "ISVPRODID": (256, 2),
+    "ISVSVN": (258, 2),
+    "REPORTDATA": (320, 64),
+}
+TDX_LAYOUT: Final = {
+    "TEE_TCB_SVN": (0, 16),
+    "MRSEAM": (16, 48),
+    "TDATTRIBUTES": (120, 8),
+    "XFAM": (128, 8),
+    "MRTD": (136, 48),
+    "MRCONFIGID": (184, 48),
+    "MROWNER": (232, 48),
+    "MROWNERCONFIG": (280, 48),
+    "RTMR0": (328, 48),
+    "RTMR1": (376, 48),
+    "RTMR2": (424, 48),
+    "RTMR3": (472, 48),
+    "REPORTDATA": (520, 64),
+}
+MRSERVICETD: Final = (600, 48)
+SGX_DEBUG = 0x02
 
 # What the library says, in our reason codes; the first fragment that occurs counts.
 REASONS: Final = (
@@ -34,25 +62,20 @@ REASONS: Final = (
     ("issue date is in the future", "collateral_not_yet_valid"),
     ("expired", "collateral_expired"),
     ("CrlExpired", "collateral_expired"),
-    ("Debug", "debug_mode"),
-    ("debug", "debug_mode"),
-    ("revoked", "certificate_revoked"),
-    ("Revoked", "certificate_revoked"),
-    ("signature", "signature_invalid"),
+    ("ebug", "debug_mode"),
+    ("evoked", "revoked"),
+    ("MR service TD", "service_td"),
+    ("ignature is invalid", "signature_invalid"),
 )
-TDX_REGISTERS: Final = {
-    "MRTD": "mr_td",
-    "RTMR0": "rt_mr0",
-    "RTMR1": "rt_mr1",
-    "RTMR2": "rt_mr2",
-    "RTMR3": "rt_mr3",
-    "MRSEAM": "mr_seam",
-    "MRCONFIGID": "mr_config_id",
-    "MROWNER": "mr_owner",
-    "MROWNERCONFIG": "mr_owner_config",
-    "TEE_TCB_SVN": "tee_tcb_svn",
-}
-SGX_DEBUG = 0x02
+
+
+class Body(msgspec.Struct, frozen=True):
+    """The signed part of a quote: its bytes (header and report), and the report's fields by name."""
+
+    version: int
+    kind: str
+    signed: bytes
+    fields: Mapping[str, bytes]
 
 
 def examine(case: Case) -> Quote:
@@ -64,6 +87,7 @@ class Quote:
     """One quote under examination."""
 
     _root_der: bytes
+    _body: Body
     _found: Mapping[str, Any]
 
     def __init__(self, case: Case) -> None:
@@ -77,7 +101,7 @@ class Quote:
             Check("header", self._header),
             Check("root", self._root),
             Check("quote", self._quote),
-            Check("tcb", lambda: check_tcb(self._case, self._found), fatal=False),
+            Check("tcb", lambda: check_tcb(self._case, self._body, self._found), fatal=False),
         )
 
     def identity(self) -> bytes:
@@ -86,7 +110,7 @@ class Quote:
 
     def claims(self) -> Claims:
         """Registers, report data and platform facts; see `read_claims`."""
-        return read_claims(self._found)
+        return read_claims(self._body, self._found)
 
     def _format(self) -> str:
         evidence = self._case.evidence
@@ -99,13 +123,9 @@ class Quote:
         return f"{len(evidence.data)} bytes, collateral {len(evidence.collateral)} bytes"
 
     def _header(self) -> str:
-        data = self._case.evidence.data
-        version, tee_type = int.from_bytes(data[:2], "little"), int.from_bytes(data[4:8], "little")
-        kind = TEE_TYPES.get(tee_type, "")
-        if kind != self._case.evidence.kind:
-            raise VerificationFailed("wrong_tee_type", f"TEE type {tee_type:#x} is not this evidence kind.")
-        self._signed = data[: HEADER_SIZE + _body_size(data, version, kind)]
-        return f"quote version {version}"
+        self._body = read_body(self._case.evidence.data, self._case.evidence.kind)
+        self._signed = self._body.signed
+        return f"quote version {self._body.version}"
 
     def _root(self) -> str:
         self._root_der = root_of(self._case.evidence.collateral)
@@ -120,7 +140,31 @@ class Quote:
         return f"TCB evaluation {self._found['tcb']['eval_data_number']}"
 
 
-def check_tcb(case: Case, found: Mapping[str, Any]) -> str:
+def read_body(quote: bytes, kind: str) -> Body:
+    """Cut the signed part of a quote, which is at least a header long, into its fields.
+
+    Raises VerificationFailed `wrong_tee_type`, `quote_version`, `quote_unreadable`.
+    """
+    version, tee_type = int.from_bytes(quote[:2], "little"), int.from_bytes(quote[4:8], "little")
+    if TEE_TYPES.get(tee_type) != kind:
+        raise VerificationFailed("wrong_tee_type", f"TEE type {tee_type:#x} is not this evidence kind.")
+    begin, size = HEADER_SIZE, BODIES.get((version, kind))
+    if version == 5:
+        body_type = int.from_bytes(quote[begin : begin + 2], "little")
+        begin, size = begin + BODY_5_PREFIX, BODIES_5.get((body_type, kind))
+    if size is None:
+        raise VerificationFailed("quote_version", f"This form of quote version {version} is not supported.")
+    body = quote[begin : begin + size]
+    if len(body) != size:
+        raise VerificationFailed("quote_unreadable", "The quote ends inside its report.")
+    layout = dict(TDX_LAYOUT if kind == "tdx" else SGX_LAYOUT)
+    if size > MRSERVICETD[0]:
+        layout["MRSERVICETD"] = MRSERVICETD
+    fields = {name: body[at : at + length] for name, (at, length) in layout.items()}
+    return Body(version, kind, quote[: begin + size], fields)
+
+
+def check_tcb(case: Case, body: Body, found: Mapping[str, Any]) -> str:
     """Compare TCB status and advisories with the policy.
 
     Raises VerificationFailed `tcb_status_not_accepted`, `advisory_denied`, `service_td`.
@@ -130,37 +174,30 @@ def check_tcb(case: Case, found: Mapping[str, Any]) -> str:
         raise VerificationFailed("tcb_status_not_accepted", f"TCB status {status} is not accepted.")
     if denied := sorted(set(advisories) & set(case.policy.denied_advisories)):
         raise VerificationFailed("advisory_denied", f"The platform is open to {', '.join(denied)}.")
-    if int(_report(found).get("mr_service_td", "0") or "0", 16):
+    if any(body.fields.get("MRSERVICETD", b"")):
         raise VerificationFailed("service_td", "A service TD is bound, which could migrate this one.")
     return status
 
 
-def read_claims(found: Mapping[str, Any]) -> Claims:
-    """Claims from the library's verified data (the JSON form of `QuoteClaims`)."""
-    report = _report(found)
-    is_tdx = TEE_TYPES[found["tee_type"]] == "tdx"
+def read_claims(body: Body, found: Mapping[str, Any]) -> Claims:
+    """Registers from the signed body; facts from what the library verified (JSON of `QuoteClaims`)."""
     pck = found["platform"]["pck"]
     facts = {
-        "tcb_status": found["tcb"]["status"],
+        "tcb_status": str(found["tcb"]["status"]),
         "advisories": ",".join(found["tcb"]["advisory_ids"]),
         "tcb_evaluation": str(found["tcb"]["eval_data_number"]),
         "fmspc": bytes(pck["fmspc"]).hex(),
         "ppid": bytes(pck["ppid"]).hex(),
-        "smt": str(pck.get("smt_enabled", "Undefined")).lower(),
-        "report_data": report["report_data"],
+        "smt": str(pck["smt_enabled"]).lower(),
+        "report_data": body.fields["REPORTDATA"].hex(),
     }
-    if is_tdx:
-        registers = {name: report[field] for name, field in TDX_REGISTERS.items()}
-        facts |= {name: report[name] for name in ("td_attributes", "xfam")}
+    if body.kind == "tdx":
         # The first attribute byte is the "TD under debug" group; none of its bits is for production.
-        debug = report["td_attributes"][:2] != "00"
+        debug = body.fields["TDATTRIBUTES"][0] != 0
     else:
-        registers = {"MRENCLAVE": report["mr_enclave"], "MRSIGNER": report["mr_signer"]}
-        registers["ISVPRODID"] = int(report["isv_prod_id"]).to_bytes(2, "big").hex()
-        registers["ISVSVN"] = int(report["isv_svn"]).to_bytes(2, "big").hex()
-        facts["attributes"] = report["attributes"]
-        debug = bool(int(report["attributes"][:2], 16) & SGX_DEBUG)
-    return Claims(registers, bytes.fromhex(report["report_data"]), debug=debug, facts=facts)
+        debug = bool(body.fields["ATTRIBUTES"][0] & SGX_DEBUG)
+    registers = {name: value.hex() for name, value in body.fields.items() if name != "REPORTDATA"}
+    return Claims(registers, body.fields["REPORTDATA"], debug=debug, facts=facts)
 
 
 def root_of(collateral: bytes) -> bytes:
@@ -178,22 +215,6 @@ def root_of(collateral: bytes) -> bytes:
 def reason_of(message: str) -> str:
     """Our reason code for a message of the library."""
     return next((reason for fragment, reason in REASONS if fragment in message), "quote_invalid")
-
-
-def _report(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    (report,) = found["report"].values()
-    if not isinstance(report, Mapping):
-        raise VerificationFailed("quote_unreadable", "The quote's report is of an unknown form.")
-    return report
-
-
-def _body_size(data: bytes, version: int, kind: str) -> int:
-    if version == 5:
-        return BODY_5_PREFIX + int.from_bytes(data[HEADER_SIZE + 2 : HEADER_SIZE + BODY_5_PREFIX], "little")
-    size = BODY_SIZES.get((version, kind))
-    if size is None:
-        raise VerificationFailed("quote_version", f"Quote version {version} is not supported for {kind}.")
-    return size
 
 
 def _verify_quote(quote: bytes, collateral: bytes, root_der: bytes, seconds: int) -> Mapping[str, Any]:

@@ -162,7 +162,9 @@ class Forged:
 
     def document(self, payload: bytes | None = None, **changes: Any) -> bytes:
         """A document signed by the leaf over `payload`, or over the sound fields with changes."""
-        return sign(encode_payload(self.fields(**changes)) if payload is None else payload, self.chain[-1].key)
+        return sign(
+            encode_payload(self.fields(**changes)) if payload is None else payload, self.chain[-1].key
+        )
 
 
 def forge(specs: tuple[Spec, ...] = CHAIN, **changes: Spec) -> Forged:
@@ -197,7 +199,10 @@ class Recorded:
     def judge(self, at: int | None = None, data: bytes | None = None, **changes: Any) -> Verdict:
         """The verdict at the document's own time, its PCR0 accepted, unless changed."""
         registers = {"PCR0": self.payload["pcrs"][0].hex()}
-        arguments = {"measurements": (measurement_for("nitro", registers),), "expect": Expectation()} | changes
+        arguments = {
+            "measurements": (measurement_for("nitro", registers),),
+            "expect": Expectation(),
+        } | changes
         policy = arguments.pop("policy", policy_for("nitro", AWS_NITRO_ROOT))
         evidence = arguments.pop("evidence", Evidence("nitro", self.data if data is None else data))
         return verify(evidence, policy, self.at if at is None else at, **arguments)

@@ -231,7 +231,9 @@ def test_verdict_is_the_same_with_cold_and_warm_cache(recorded: Reader) -> None:
     assert certificates.authorities.cache_info().hits > 0
 
 
-def test_cache_does_not_outlive_the_certificates(development: Development, boundary_chains: dict[str, Forged]) -> None:
+def test_cache_does_not_outlive_the_certificates(
+    development: Development, boundary_chains: dict[str, Forged]
+) -> None:
     """A bundle that was valid when it was cached is refused after one of its certificates expired."""
     forged = boundary_chains["zonal"]
     assert judge(development, forged).ok

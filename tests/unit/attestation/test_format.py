@@ -291,7 +291,9 @@ VALUES = st.recursive(
 )
 
 
-@given(name=st.sampled_from(("digest", "timestamp", "pcrs", "certificate", "cabundle", "nonce")), value=VALUES)
+@given(
+    name=st.sampled_from(("digest", "timestamp", "pcrs", "certificate", "cabundle", "nonce")), value=VALUES
+)
 @settings(max_examples=100, deadline=None)
 def test_arbitrary_signed_field_gets_a_verdict(sound: Forged, name: str, value: object) -> None:
     """A signed payload with any CBOR value in any field is judged, never crashed upon, and never passes."""

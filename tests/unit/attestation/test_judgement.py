@@ -127,9 +127,7 @@ def test_measurement_must_match_wholly(
     development: Development, kind: str, registers: dict[str, str]
 ) -> None:
     """Every register of the measurement must be there and equal, its kind too, and PCR0 must be named."""
-    verdict = development.judge(
-        development.attest(), measurements=(measurement_for(kind, registers),)
-    )
+    verdict = development.judge(development.attest(), measurements=(measurement_for(kind, registers),))
     assert verdict.reason == "measurement_not_accepted"
 
 

@@ -14,7 +14,9 @@ AWS, INTEL, DEV, AMD = AWS_NITRO_ROOT, INTEL_SGX_ROOT, b"\x11" * 32, b"\x22" * 3
 AWS_ZIP = bytes.fromhex("8cf60e2b2efca96c6a9e71e851d00c1b6991cc09eadbe64a6a1d1b1eb9faff7c")
 
 
-def policy(kinds: tuple[str, ...] = (), limits: tuple[int, int] = (1, 1), **roots: bytes) -> AttestationPolicy:
+def policy(
+    kinds: tuple[str, ...] = (), limits: tuple[int, int] = (1, 1), **roots: bytes
+) -> AttestationPolicy:
     """A policy with one root a kind; underscores in names stand for hyphens."""
     named = {kind.replace("_", "-"): ("0x" + root.hex(),) for kind, root in roots.items()}
     return AttestationPolicy("roots", 1, kinds or tuple(named), named, *limits)

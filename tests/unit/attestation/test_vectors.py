@@ -19,10 +19,7 @@ DEBUG = ("dstack_attest_debug", "evervault_ga_debug")
 TODAY = calendar.timegm((2026, 11, 20, 0, 0, 0)) * 1000
 TDX_TIME = calendar.timegm((2025, 6, 24, 0, 0, 0)) * 1000
 OUTDATED_TIME = calendar.timegm((2026, 2, 23, 0, 0, 0)) * 1000
-TDX_MRTD = (
-    "91eb2b44d141d4ece09f0c75c2c53d247a3c68edd7fafe8a3520c942a604a407"
-    "de03ae6dc5f87f27428b2538873118b7"
-)
+TDX_MRTD = "91eb2b44d141d4ece09f0c75c2c53d247a3c68edd7fafe8a3520c942a604a407de03ae6dc5f87f27428b2538873118b7"
 
 
 @pytest.mark.parametrize("name", PRODUCTION)
