@@ -148,6 +148,20 @@ class SQLLogStore:
             raise NotFound("no_such_tile", f"The log has {self.size} entries: it has no such tile yet.")
         return await self._database.async_read(lambda _: self._tree.tile_hashes(level, index, width))
 
+    async def inclusion_proof(self, index: int, size: int) -> tuple[bytes, ...]:
+        """Audit path of a leaf at a size."""
+        tree = self._tree
+        if tree.is_hot(index):
+            return tree.inclusion_proof(index, size)
+        return await asyncio.to_thread(tree.inclusion_proof, index, size)
+
+    async def consistency_proof(self, old: int, new: int) -> tuple[bytes, ...]:
+        """Proof between two sizes."""
+        tree = self._tree
+        if old == 0 or tree.is_hot(old - 1):
+            return tree.consistency_proof(old, new)
+        return await asyncio.to_thread(tree.consistency_proof, old, new)
+
     async def find(self, entry_ids: Sequence[bytes]) -> dict[bytes, Found]:
         """Which of these entries are in the log, by entry id."""
         return await self._database.async_read(lambda connection: _find(connection, entry_ids))

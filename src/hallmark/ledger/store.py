@@ -23,7 +23,7 @@ class LogStore(Protocol):
     """A log's leaves, its tree, and the newest checkpoint that its quorum cosigned.
 
     Leaves are never changed or removed. One process writes; appending is atomic: all leaves of a call are
-    durable when it returns, or none is there. Roots and proofs of any size are asked of `tree`.
+    durable when it returns, or none is there. Roots of any size are asked of `tree`.
     Everything raises Unavailable `store_full` or `store_unavailable` when the database cannot.
     """
 
@@ -59,6 +59,14 @@ class LogStore(Protocol):
 
     async def tile(self, level: int, index: int, width: int) -> bytes:
         """The first `width` hashes of a tile, 32 bytes each. Raises NotFound `no_such_tile`."""
+        ...
+
+    async def inclusion_proof(self, index: int, size: int) -> tuple[bytes, ...]:
+        """`Tree.inclusion_proof`, beside the event loop when old tiles must be read for it."""
+        ...
+
+    async def consistency_proof(self, old: int, new: int) -> tuple[bytes, ...]:
+        """`Tree.consistency_proof`, beside the event loop when old tiles must be read for it."""
         ...
 
     async def find(self, entry_ids: Sequence[bytes]) -> dict[bytes, Found]:

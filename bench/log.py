@@ -1,0 +1,319 @@
+"""Measure the log: throughput in batches, accepted-to-quorum latency, and what a light client pays.
+
+    python bench/log.py [--witnesses 4] [--seconds 5] [--json FILE]
+
+Every process is real and every commit is an fsync: one log, N plain witnesses, each with its own SQLite.
+The figures include this client, which shares the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from hallmark.core.beacon import network_id
+from hallmark.core.entries import Entry, leaf
+from hallmark.core.hashing import sha256
+from hallmark.core.receipt import Receipt
+from hallmark.core.statements import Verdict, code
+from hallmark.crypto.secp256k1 import Key, sign_statement
+from hallmark.http.client import Pool
+from hallmark.ledger.merkle import leaf_hash, verify_inclusion
+from hallmark.ledger.note import COSIGNATURE, ED25519, SigningKey
+from hallmark.ledger.policy import Policy
+from hallmark.ledger.proof import Proof, verify_proof
+from hallmark.services.log.admission import admit, join_many
+
+ORIGIN = "bench.hallmark/log"
+CHAIN_ID = 31_337
+NETWORK = network_id(ORIGIN)
+FIRST_PORT = 23_100
+ENTRY_BYTES = 700
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value below which `share` of the values lie."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+class Network:
+    """A log and its witnesses as processes under one folder."""
+
+    def __init__(self, folder: Path, witnesses: int, database: str) -> None:
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{FIRST_PORT}"
+        self.processes: list[subprocess.Popen[bytes]] = []
+        log = SigningKey(ORIGIN, ED25519, sha256(b"log"))
+        (folder / "log.key").write_text(sha256(b"log").hex())
+        names = [f"w{n}" for n in range(witnesses)]
+        keys = {
+            name: SigningKey(f"bench.hallmark/{name}", COSIGNATURE, sha256(name.encode())) for name in names
+        }
+        quorum = (2 * witnesses) // 3 + 1
+        lines = [f"log {log.vkey} {self.url}"]
+        for number, (name, key) in enumerate(keys.items()):
+            lines.append(f"witness {name} {key.vkey} http://127.0.0.1:{FIRST_PORT + 1 + number}")
+            config = {
+                "listen": {"port": FIRST_PORT + 1 + number},
+                "name": key.verifier.name,
+                "seed": sha256(name.encode()).hex(),
+                "log": log.vkey,
+                "database": f"sqlite:///{folder}/{name}.db",
+            }
+            self.start("hallmark.testing.witness_service", name, config)
+        self.policy_text = "\n".join((*lines, f"group all {quorum} {' '.join(names)}", "quorum all", ""))
+        self.policy = Policy.parse(self.policy_text)
+        config = {
+            "listen": {"port": FIRST_PORT},
+            "origin": ORIGIN,
+            "chain_id": CHAIN_ID,
+            "key_file": str(folder / "log.key"),
+            "database": database or f"sqlite:///{folder}/log.db",
+            "policy": self.policy_text,
+        }
+        self.start("hallmark.services.log", "log", config)
+
+    def start(self, module: str, name: str, config: object) -> None:
+        """Start one service."""
+        path = self.folder / f"{name}.json"
+        path.write_text(json.dumps(config))
+        with (self.folder / f"{name}.log").open("wb") as output:
+            self.processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", module, "--config", path], stdout=output, stderr=output
+                )
+            )
+
+    def stop(self) -> None:
+        """Stop every process that was started."""
+        for process in self.processes:
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            process.wait(20)
+
+
+@contextlib.contextmanager
+def network(witnesses: int, database: str) -> Iterator[Network]:
+    """A running network in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="hallmark-bench-") as folder:
+        running = Network(Path(folder), witnesses, database)
+        try:
+            yield running
+        finally:
+            running.stop()
+
+
+def plain_entry(number: int) -> bytes:
+    """An entry of a receipt's size whose signature the log does not check."""
+    statement = Verdict(NETWORK, bytes(20), number, bytes(32), code("bench"), 0)
+    entry = Entry(statement, (bytes(65),), (os.urandom(ENTRY_BYTES - 207),))
+    return entry.encode()
+
+
+def receipts(count: int) -> list[bytes]:
+    """A chain of properly signed receipts of one node."""
+    key = Key.generate()
+    made, previous = [], bytes(32)
+    values = {field.name: bytes(32) if field.kind == "bytes32" else 0 for field in Receipt.fields()}
+    for sequence in range(count):
+        changed = {"network": NETWORK, "node": key.address, "sequence": sequence, "previous": previous}
+        receipt = Receipt(**{**values, **changed})
+        previous = receipt.digest()
+        signature = sign_statement(receipt, CHAIN_ID, key)
+        made.append(Entry(receipt, (signature,), (b"r" * 60, b"", b"")).encode())
+    return made
+
+
+class Client:
+    """A client of the log."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.pool = Pool(per_origin=64)
+
+    async def call(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        """Status and body of one request."""
+        async with self.pool.request(method, self.url + path, (), body) as response:
+            return response.status, await response.read()
+
+    async def json(self, method: str, path: str, body: bytes = b"") -> dict:
+        """A JSON answer; raises when the status is not 200."""
+        status, data = await self.call(method, path, body)
+        if status != 200:
+            raise RuntimeError(f"{path}: {status} {data[:200]!r}")
+        return json.loads(data)
+
+    async def ready(self) -> None:
+        """Wait until the log takes entries."""
+        for _ in range(200):
+            with contextlib.suppress(Exception):
+                if (await self.json("GET", "/healthz"))["state"] == "ready":
+                    return
+            await asyncio.sleep(0.05)
+        raise RuntimeError("the log did not become ready")
+
+
+async def throughput(client: Client, batches: list[bytes], per_batch: int, inflight: int) -> dict[str, float]:
+    """Entries per second until all are cosigned by the quorum, and the time of a batch's answer."""
+    queue, times = list(reversed(batches)), []
+
+    async def work() -> None:
+        while queue:
+            body, started = queue.pop(), time.perf_counter()
+            results = (await client.json("POST", "/add-many", body))["results"]
+            if len(results) != per_batch or any("error" in result for result in results):
+                raise RuntimeError("an entry was refused")
+            times.append(time.perf_counter() - started)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(inflight)))
+    accepted = time.perf_counter() - started
+    size = (await client.json("GET", "/head"))["size"]
+    await client.json("GET", f"/wait?size={size}&timeout=20000")
+    witnessed = time.perf_counter() - started
+    count = len(batches) * per_batch
+    return {
+        "entries": count,
+        "accepted_per_s": count / accepted,
+        "witnessed_per_s": count / witnessed,
+        "batch_ms_p50": 1000 * statistics.median(times),
+    }
+
+
+async def latency(client: Client, network_: Network, rate: int, seconds: float) -> dict[str, float]:
+    """One entry at a time, at a steady rate: submitted to accepted, accepted to proof in hand, and both."""
+    to_accepted, to_proof, total, sizes, lag = [], [], [], [], []
+    entries = [plain_entry(10_000_000 + n) for n in range(int(rate * seconds))]
+    loop = asyncio.get_running_loop()
+
+    async def one(entry: bytes, due: float) -> None:
+        await asyncio.sleep(max(0, due - loop.time()))
+        lag.append(loop.time() - due)
+        started = time.perf_counter()
+        place = await client.json("POST", "/add", entry)
+        accepted = time.perf_counter()
+        status, text = await client.call("GET", f"/proof/{place['index']}?wait=5000")
+        ended = time.perf_counter()
+        if status != 200:
+            raise RuntimeError(f"proof: {status}")
+        to_accepted.append(accepted - started)
+        to_proof.append(ended - accepted)
+        total.append(ended - started)
+        sizes.append(len(text))
+        verify_proof(network_.policy, leaf(place["admitted"], entry), text)
+
+    begin = loop.time() + 0.2
+    await asyncio.gather(*(one(entry, begin + n / rate) for n, entry in enumerate(entries)))
+    result = {"entries": len(entries), "rate": rate, "proof_bytes": statistics.median(sizes)}
+    named = {"accepted": to_accepted, "accepted_to_proof": to_proof, "total": total, "client_lag": lag}
+    for name, values in named.items():
+        result |= {
+            f"{name}_ms_p50": 1000 * percentile(values, 0.5),
+            f"{name}_ms_p99": 1000 * percentile(values, 0.99),
+        }
+    return result
+
+
+async def light_client(client: Client, network_: Network) -> dict[str, float]:
+    """What it costs to verify a proof, and its parts."""
+    entry = plain_entry(99_999_999)
+    place = await client.json("POST", "/add", entry)
+    _, text = await client.call("GET", f"/proof/{place['index']}?wait=5000")
+    data = leaf(place["admitted"], entry)
+    proof, digest = Proof.parse(text), leaf_hash(data)
+    checkpoint = verify_proof(network_.policy, data, text).checkpoint
+
+    def timed(work: object, repeat: int = 300) -> float:
+        values = []
+        for _ in range(repeat):
+            started = time.perf_counter()
+            work()  # type: ignore[operator]
+            values.append(time.perf_counter() - started)
+        return 1e6 * statistics.median(values)
+
+    return {
+        "proof_bytes": len(text),
+        "tree_size": checkpoint.size,
+        "verify_us": timed(lambda: verify_proof(network_.policy, data, text)),
+        "inclusion_us": timed(
+            lambda: verify_inclusion(digest, proof.index, checkpoint.size, proof.path, checkpoint.root)
+        ),
+    }
+
+
+def admission(made: list[bytes]) -> dict[str, float]:
+    """Receipts per second through the admission checks alone, signature included, on one core."""
+    started = time.perf_counter()
+    for entry in made:
+        admit(entry, NETWORK, CHAIN_ID)
+    return {"receipts_per_s": len(made) / (time.perf_counter() - started)}
+
+
+async def measure(options: argparse.Namespace, network_: Network) -> dict[str, dict[str, float]]:
+    """All figures."""
+    client = Client(network_.url)
+    await client.ready()
+    figures: dict[str, dict[str, float]] = {}
+    figures["latency, idle log"] = await latency(client, network_, options.rate, options.seconds)
+    number = 0
+    for per_batch, batches in ((100, options.batches * 4), (1000, options.batches)):
+        bodies = []
+        for _ in range(batches):
+            bodies.append(join_many([plain_entry(number + n) for n in range(per_batch)]))
+            number += per_batch
+        name = f"throughput, {per_batch} an add-many, no signature check"
+        figures[name] = await throughput(client, bodies, per_batch, options.inflight)
+    made = receipts(options.batches * 500)
+    bodies = [join_many(made[at : at + 500]) for at in range(0, len(made), 500)]
+    figures["throughput, 500 receipts an add-many, signatures checked"] = await throughput(
+        client, bodies, 500, 1
+    )
+    figures["admission of receipts, one core"] = admission(made[:2000])
+    figures["light client"] = await light_client(client, network_)
+    figures["latency, after that"] = await latency(client, network_, options.rate, options.seconds)
+    await client.pool.aclose()
+    return figures
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--witnesses", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--rate", type=int, default=100)
+    parser.add_argument("--batches", type=int, default=40)
+    parser.add_argument("--inflight", type=int, default=4)
+    parser.add_argument(
+        "--database", default="", help="store URL of the log; SQLite in a temporary folder if empty"
+    )
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with network(options.witnesses, options.database) as running:
+        figures = asyncio.run(measure(options, running))
+    for name, values in figures.items():
+        print(name)
+        for key, value in values.items():
+            print(f"    {key:<28} {value:>12,.2f}")
+    machine = {"cpus": os.cpu_count(), "python": sys.version.split()[0], "load": os.getloadavg()[0]}
+    if options.json:
+        options.json.write_text(
+            json.dumps({"machine": machine, "witnesses": options.witnesses, **figures}, indent=2)
+        )
+    print("machine", machine, "digest", hashlib.sha256(json.dumps(figures).encode()).hexdigest()[:8])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""One link per witness: sends the newest round, takes the cosignature, tries again in its own rhythm.
+
+A witness that is elsewhere says so by 409 and its own size (C2SP tlog-witness) and gets the right proof next.
+One that refuses is asked again with the next round; one that cannot be reached, ever less often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from hallmark.core.errors import HallmarkError, InvalidInput, Unavailable, VerificationFailed
+from hallmark.http.client import Pool, Timeouts
+from hallmark.ledger.note import NoteSignature, parse_signatures, verify_signature
+from hallmark.ledger.policy import Party
+from hallmark.ledger.text import decimal
+from hallmark.ledger.witness import SIZE_TYPE, AddCheckpoint
+from hallmark.services.log.publisher import Publisher, Round
+
+MIN_PAUSE_S, MAX_PAUSE_S = 0.05, 2.0
+TIMEOUTS = Timeouts(connect=2.0, head=10.0, idle=5.0, pool=5.0)
+MAX_ANSWER = 64 * 1024
+
+
+class Refused(Unavailable):
+    """The witness answered, and did not cosign."""
+
+
+class Link:
+    """Keeps one witness up with the log. `failed(witness, reason)` counts what went wrong."""
+
+    def __init__(
+        self, publisher: Publisher, pool: Pool, witness: Party, failed: Callable[[str, str], None]
+    ) -> None:
+        if not witness.url:
+            raise InvalidInput("witness_without_url", f"The policy names no URL for {witness.name}.")
+        self.witness = witness
+        self.known = 0
+        self._publisher = publisher
+        self._pool = pool
+        self._url = witness.url.rstrip("/") + "/add-checkpoint"
+        self._failed = failed
+        self._pause = MIN_PAUSE_S
+
+    async def run(self) -> None:
+        """Send rounds until cancelled."""
+        while True:
+            changed, round_ = self._publisher.changed, self._publisher.current
+            if round_ is None or self.witness.name in round_.lines:
+                await changed.wait()
+                continue
+            try:
+                line = await self._cosign(round_)
+            except HallmarkError as error:
+                self._failed(self.witness.name, error.reason)
+                self._publisher.refuse(round_, self.witness)
+                await self._rest(changed, hurry=isinstance(error, Refused))
+            else:
+                self._pause = MIN_PAUSE_S
+                self._publisher.accept(round_, self.witness, line)
+
+    async def _rest(self, changed: asyncio.Event, *, hurry: bool) -> None:
+        """Pause; a new round ends the pause after a refusal, not after a broken connection."""
+        pause, self._pause = self._pause, min(self._pause * 2, MAX_PAUSE_S)
+        if not hurry:
+            await asyncio.sleep(pause)
+            return
+        try:
+            async with asyncio.timeout(pause):
+                await changed.wait()
+            self._pause = MIN_PAUSE_S
+        except TimeoutError:
+            return
+
+    async def _cosign(self, round_: Round) -> NoteSignature:
+        """One witness's verified cosignature of a round. Raises Refused, Unavailable."""
+        for _ in range(3):
+            status, kind, body = await self._send(round_)
+            if status == 200:
+                line = self._line(round_, body)
+                self.known = max(self.known, round_.checkpoint.size)
+                return line
+            if status != 409 or kind != SIZE_TYPE:
+                raise Refused("witness_refused", f"The witness answered {status}.")
+            self._resync(round_, body)
+        raise Refused("witness_refused", "The witness moves its size at each request.")
+
+    async def _send(self, round_: Round) -> tuple[int, str, bytes]:
+        old = min(self.known, round_.checkpoint.size)
+        proof = await self._publisher.store.consistency_proof(old, round_.checkpoint.size)
+        body = AddCheckpoint(old, proof, round_.note).encode()
+        headers = ((b"content-type", b"text/plain"),)
+        async with self._pool.request("POST", self._url, headers, body, timeouts=TIMEOUTS) as response:
+            kind = (response.header(b"content-type") or b"").decode("latin-1")
+            return response.status, kind, await response.read(MAX_ANSWER)
+
+    def _line(self, round_: Round, body: bytes) -> NoteSignature:
+        key = self.witness.key
+        try:
+            for line in parse_signatures(body):
+                if (line.name, line.key_id) == (key.name, key.key_id):
+                    verify_signature(key, round_.note.text, line)
+                    return line
+        except (InvalidInput, VerificationFailed) as error:
+            raise Refused("bad_cosignature", "The witness's cosignature does not verify.") from error
+        raise Refused("bad_cosignature", "The witness did not sign with its key.")
+
+    def _resync(self, round_: Round, body: bytes) -> None:
+        try:
+            size = decimal(body.decode("ascii", "replace").removesuffix("\n"))
+        except InvalidInput as error:
+            raise Refused("witness_refused", "The witness's size cannot be read.") from error
+        if size > self._publisher.store.size:
+            self._publisher.contradict(self.witness, "log_behind_witness")
+            raise Refused("log_behind_witness", "The witness has seen a longer history than the store has.")
+        if size == round_.checkpoint.size == self.known:
+            self._publisher.contradict(self.witness, "log_forked")
+            raise Refused("log_forked", "The witness has seen another history of this size.")
+        self.known = size
+        if size > round_.checkpoint.size:
+            raise Refused("witness_ahead_of_round", "The witness has cosigned a later round already.")

@@ -1,0 +1,272 @@
+"""The sequencer: gives entries their places, in batches, each durable with one fsync.
+
+Rules it keeps:
+
+- a batch starts as soon as the one before is durable; what arrives meanwhile goes into the next;
+- nobody is told a place before it is durable; a batch is durable whole or not at all;
+- one entry has one place: who submits it again is told the first;
+- a receipt comes after a receipt of the same node with the sequence before (equivocating ones included);
+- admission times never go backwards;
+- a process whose lease is gone appends nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hallmark.core.entries import leaf
+from hallmark.core.errors import Conflict, HallmarkError, Unavailable
+from hallmark.ledger.merkle import leaf_hash
+from hallmark.ledger.store import LogStore
+from hallmark.services.log.admission import Submission
+from hallmark.services.log.settings import Limits
+from hallmark.store import Database, Migration, migrate
+
+RECENT_ENTRIES = 65_536
+
+METADATA = sa.MetaData()
+CHAINS = sa.Table(
+    "log_chains",
+    METADATA,
+    sa.Column("node", sa.LargeBinary, primary_key=True),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+)
+KEEP_CHAIN = sa.text(
+    "INSERT INTO log_chains (node, sequence) VALUES (:node, :sequence) "
+    "ON CONFLICT (node) DO UPDATE SET sequence = excluded.sequence"
+)
+
+
+def _create(connection: Connection) -> None:
+    METADATA.create_all(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_create,)
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """A durable entry: its index, its admission time (unix ms), its 32-byte leaf hash."""
+
+    index: int
+    admitted: int
+    leaf_hash: bytes
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """What was made durable at once: size afterwards, how many entries, and how long it took in seconds."""
+
+    size: int
+    entries: int
+    seconds: float
+
+
+Place = asyncio.Future[Placed]
+
+
+class Sequencer:
+    """See the module docstring. One per process; `run` must be running. `now` gives unix ms."""
+
+    def __init__(
+        self,
+        store: LogStore,
+        database: Database,
+        *,
+        now: Callable[[], int],
+        grown: Callable[[Batch], None],
+        limits: Limits | None = None,
+    ) -> None:
+        migrate(database, "log-chains", MIGRATIONS)
+        self._store = store
+        self._now = now
+        self._grown = grown
+        self._limits = limits or Limits()
+        rows = database.read(lambda connection: connection.execute(sa.select(CHAINS)).all())
+        self._durable_chains: dict[bytes, int] = {bytes(row.node): row.sequence for row in rows}
+        self._chains = dict(self._durable_chains)
+        self._recent: OrderedDict[bytes, Placed] = OrderedDict()
+        self._queue: deque[Submission] = deque()
+        self._waiting: dict[tuple[bytes, int], list[Submission]] = {}
+        self._places: dict[bytes, Place] = {}
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self.fence: Callable[[Connection], None] = _no_lease
+
+    @property
+    def pending(self) -> int:
+        """Entries that wait for a place."""
+        return len(self._places)
+
+    async def add(self, submission: Submission) -> Placed:
+        """The entry's durable place. Raises Unavailable `log_busy`, `log_standby`, `store_full`,
+        `store_unavailable`; Conflict `receipt_out_of_order`.
+        """
+        (placed,) = await self.add_all([submission])
+        if isinstance(placed, HallmarkError):
+            raise placed
+        return placed
+
+    async def add_all(self, submissions: Sequence[Submission]) -> list[Placed | HallmarkError]:
+        """For each entry its place, or why it got none."""
+        places = [self._enqueue(one) for one in submissions]
+        results: list[Placed | HallmarkError] = []
+        for place in places:
+            try:
+                # Shielded: an entry that two parties submitted is not cancelled with one of them.
+                results.append(await asyncio.shield(place) if isinstance(place, asyncio.Future) else place)
+            except HallmarkError as error:
+                results.append(error)
+        return results
+
+    async def run(self) -> None:
+        """Make batches until cancelled. Raises Conflict `lease_lost` when another process took over."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                await self._commit(self._take())
+
+    def _enqueue(self, submission: Submission) -> Placed | Place | HallmarkError:
+        found = self._recent.get(submission.entry_id) or self._places.get(submission.entry_id)
+        if found is not None:
+            return found
+        if self.pending >= self._limits.pending_entries or self._bytes >= self._limits.pending_bytes:
+            return Unavailable("log_busy", "The log has too much to do.", "Try again in a second.")
+        place: Place = asyncio.get_running_loop().create_future()
+        place.add_done_callback(_retrieve)
+        self._places[submission.entry_id] = place
+        self._bytes += len(submission.data)
+        known = self._chains.get(submission.node, -1)
+        if submission.node and submission.sequence > known + 1:
+            self._wait(submission)
+        else:
+            self._push(submission)
+        return place
+
+    def _push(self, submission: Submission) -> None:
+        """Into the queue, and after it the receipts that waited for it."""
+        self._queue.append(submission)
+        self._wake.set()
+        if not submission.node:
+            return
+        if submission.sequence > self._chains.get(submission.node, -1):
+            self._chains[submission.node] = submission.sequence
+        for follower in self._waiting.pop((submission.node, submission.sequence + 1), ()):
+            self._push(follower)
+
+    def _wait(self, submission: Submission) -> None:
+        key = (submission.node, submission.sequence)
+        self._waiting.setdefault(key, []).append(submission)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._limits.order_wait_ms / 1000, self._give_up, submission)
+
+    def _give_up(self, submission: Submission) -> None:
+        key = (submission.node, submission.sequence)
+        if submission in self._waiting.get(key, ()):
+            self._waiting[key].remove(submission)
+            if not self._waiting[key]:
+                del self._waiting[key]
+            self._fail(
+                [submission],
+                Conflict(
+                    "receipt_out_of_order",
+                    "The receipt before this one of the same node is not in the log.",
+                    "Submit the receipts of a node in the order of their sequence.",
+                ),
+            )
+
+    def _take(self) -> list[Submission]:
+        batch: list[Submission] = []
+        size = 0
+        while self._queue and len(batch) < self._limits.batch_entries and size < self._limits.batch_bytes:
+            batch.append(self._queue.popleft())
+            size += len(batch[-1].data)
+        return batch
+
+    async def _commit(self, batch: list[Submission]) -> None:
+        """Make a batch durable and tell its places; on failure fail it and all that came after it."""
+        try:
+            try:
+                await self._append(batch)
+            except Conflict as error:
+                if error.reason != "duplicate_entry":
+                    raise
+                await self._append(await self._without_known(batch))
+        except HallmarkError as error:
+            everyone = [*batch, *self._queue, *(s for waiting in self._waiting.values() for s in waiting)]
+            self._queue.clear()
+            self._waiting.clear()
+            self._chains = dict(self._durable_chains)
+            lost = isinstance(error, Conflict)
+            self._fail(
+                everyone, Unavailable("log_standby", "This process is not the log.") if lost else error
+            )
+            if lost:
+                raise
+
+    async def _append(self, batch: list[Submission]) -> None:
+        if not batch:
+            return
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        admitted = max(self._now(), self._store.last_admitted)
+        leaves = [leaf(admitted, submission.data) for submission in batch]
+        chains: dict[bytes, int] = {}
+        for submission in batch:
+            if submission.node and submission.sequence > self._durable_chains.get(submission.node, -1):
+                chains[submission.node] = max(submission.sequence, chains.get(submission.node, -1))
+
+        def within(connection: Connection) -> None:
+            self.fence(connection)
+            if chains:
+                rows = [{"node": node, "sequence": sequence} for node, sequence in chains.items()]
+                connection.execute(KEEP_CHAIN, rows)
+
+        first = await self._store.append(leaves, within=within)
+        self._durable_chains |= chains
+        self._grown(Batch(first + len(leaves), len(leaves), loop.time() - started))
+        for offset, submission in enumerate(batch):
+            self._done(submission, Placed(first + offset, admitted, leaf_hash(leaves[offset])))
+
+    async def _without_known(self, batch: list[Submission]) -> list[Submission]:
+        """The batch without entries that are in the log already; those are told their places."""
+        found = await self._store.find([submission.entry_id for submission in batch])
+        for submission in batch:
+            place = found.get(submission.entry_id)
+            if place is not None:
+                digest = leaf_hash(leaf(place.admitted, submission.data))
+                self._done(submission, Placed(place.index, place.admitted, digest))
+        return [submission for submission in batch if submission.entry_id not in found]
+
+    def _done(self, submission: Submission, placed: Placed) -> None:
+        self._recent[submission.entry_id] = placed
+        if len(self._recent) > RECENT_ENTRIES:
+            self._recent.popitem(last=False)
+        self._bytes -= len(submission.data)
+        place = self._places.pop(submission.entry_id)
+        if not place.done():
+            place.set_result(placed)
+
+    def _fail(self, batch: Sequence[Submission], error: HallmarkError) -> None:
+        for submission in batch:
+            place = self._places.pop(submission.entry_id, None)
+            if place is None:
+                continue
+            self._bytes -= len(submission.data)
+            if not place.done():
+                place.set_exception(error)
+
+
+def _no_lease(_connection: Connection) -> None:
+    raise Conflict("lease_lost", "This process never was the log.")
+
+
+def _retrieve(place: Place) -> None:
+    """Mark a failure as seen: who submitted may have gone away."""
+    if not place.cancelled():
+        place.exception()

@@ -1,0 +1,205 @@
+"""The log as a process: takes the lease, then runs sequencer, publisher and links until it loses it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+
+from hallmark.core.beacon import network_id
+from hallmark.core.errors import HallmarkError, InvalidInput
+from hallmark.http import serve as http
+from hallmark.http.client import Pool
+from hallmark.http.limits import Limits
+from hallmark.ledger.note import ED25519, SigningKey
+from hallmark.ledger.policy import Policy
+from hallmark.ledger.sql_store import SQLLogStore
+from hallmark.services.log.app import MAX_MANY, Leader, LogApp
+from hallmark.services.log.lease import Lease, LeaseKeeper, fence
+from hallmark.services.log.links import Link
+from hallmark.services.log.publisher import Publisher, Round, check_policy
+from hallmark.services.log.sequencer import Batch, Sequencer
+from hallmark.services.log.settings import Settings
+from hallmark.store import Database
+from hallmark.telemetry.logs import get_logger
+from hallmark.telemetry.metrics import Metrics
+
+KEEP_S = 2.0
+SIZES = (1, 3, 10, 30, 100, 300, 1_000, 3_000)
+
+
+def now_ms() -> int:
+    """Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class LogService:
+    """One process of a log, leading or standing by. `app` is its ASGI application."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._key = SigningKey(settings.origin, ED25519, _seed(settings.key_file))
+        self._policy = Policy.parse(settings.policy)
+        check_policy(self._policy, self._key)
+        self._database = Database(settings.database)
+        self._keeper = LeaseKeeper(self._database, settings.holder, settings.lease_ms)
+        self._log = get_logger()
+        self.app = LogApp()
+        self.metrics = Metrics()
+        self._entries = self.metrics.counter("log_entries", "Entries made durable")
+        self._batches = self.metrics.histogram("log_batch_entries", "Entries in a batch", buckets=SIZES)
+        self._commits = self.metrics.histogram("log_commit_seconds", "Time to make a batch durable")
+        self._rounds = self.metrics.histogram("log_quorum_seconds", "Time from signing to the quorum")
+        self._failures = self.metrics.counter("log_witness_failures", "Refusals", ("witness", "reason"))
+        self.metrics.gauge("log_size", "Durable entries", lambda: self._number("size"))
+        self.metrics.gauge(
+            "log_cosigned_size", "Entries that the quorum cosigned", lambda: self._number("cosigned")
+        )
+        self.metrics.gauge("log_pending", "Entries waiting for a place", lambda: self._number("pending"))
+
+    def health(self) -> http.Health:
+        """Ready while it leads; degraded while it stands by or waits for its quorum."""
+        leader = self.app.leader
+        if leader is None:
+            return http.Health("degraded", "log_standby")
+        if leader.publisher.alarm:
+            return http.Health("failed", leader.publisher.alarm)
+        if not leader.publisher.confirmed:
+            return http.Health("degraded", "log_unconfirmed")
+        return http.Health("ready")
+
+    async def run(self) -> None:
+        """Wait for the lease, then be the log until cancelled.
+
+        Raises Conflict `lease_lost` when another process took over; the supervisor starts this one again.
+        """
+        lease = await self._take()
+        self._log.info("log_leads", epoch=lease.epoch)
+        pool = Pool()
+        try:
+            leader = await self._prepare(lease)
+            links = [Link(leader.publisher, pool, party, self._refused) for party in self._policy.witnesses]
+            self.app.leader = leader
+            await _together(
+                leader.sequencer.run(),
+                self._renew(lease),
+                self._keep(leader.publisher),
+                *(link.run() for link in links),
+            )
+        finally:
+            self.app.leader = None
+            await pool.aclose()
+            await self._keeper.release(lease)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._database.close()
+
+    async def _take(self) -> Lease:
+        while True:
+            lease = await self._keeper.take(now_ms())
+            if lease is not None:
+                return lease
+            await asyncio.sleep(self._settings.lease_ms / 5_000)
+
+    async def _prepare(self, lease: Lease) -> Leader:
+        store = SQLLogStore(self._database)
+        publisher = Publisher(
+            store,
+            self._key,
+            self._policy,
+            clock=asyncio.get_running_loop().time,
+            round_ms=self._settings.limits.round_ms,
+        )
+        publisher.on_done = self._cosigned
+
+        def grown(batch: Batch) -> None:
+            publisher.advance()
+            self.app.grown()
+            self._entries.add(n=batch.entries)
+            self._batches.observe(batch.entries)
+            self._commits.observe(batch.seconds)
+
+        sequencer = Sequencer(store, self._database, now=now_ms, grown=grown, limits=self._settings.limits)
+        sequencer.fence = fence(lease)
+        await publisher.start()
+        network = network_id(self._settings.origin)
+        return Leader(network, self._settings.chain_id, store, sequencer, publisher)
+
+    async def _renew(self, lease: Lease) -> None:
+        while True:
+            await asyncio.sleep(self._settings.lease_ms / 3_000)
+            try:
+                await self._keeper.renew(lease, now_ms())
+            except HallmarkError as error:
+                if error.reason == "lease_lost":
+                    raise
+                self._log.warning("lease_not_renewed", reason=error.reason)
+
+    async def _keep(self, publisher: Publisher) -> None:
+        try:
+            while True:
+                await asyncio.sleep(KEEP_S)
+                try:
+                    await publisher.keep()
+                except HallmarkError as error:
+                    self._log.warning("checkpoint_not_kept", reason=error.reason)
+        finally:
+            await publisher.keep()
+
+    def _cosigned(self, round_: Round) -> None:
+        self._rounds.observe(asyncio.get_running_loop().time() - round_.started)
+
+    def _refused(self, witness: str, reason: str) -> None:
+        self._failures.add(witness, reason)
+
+    def _number(self, what: str) -> int:
+        leader = self.app.leader
+        if leader is None:
+            return 0
+        numbers = {
+            "size": leader.store.size,
+            "cosigned": leader.publisher.cosigned_size,
+            "pending": leader.sequencer.pending,
+        }
+        return numbers[what]
+
+
+async def main(settings: Settings) -> None:
+    """Serve a log until SIGTERM."""
+    service = LogService(settings)
+    front = http.Service(
+        service.app,
+        health=service.health,
+        registry=service.metrics.registry,
+        limits=Limits(body=MAX_MANY),
+    )
+    try:
+        await http.serve(front, settings.listen, tasks=[service.run()])
+    finally:
+        service.close()
+
+
+async def _together(*work: Coroutine[object, object, None]) -> None:
+    """Run coroutines until one ends; its exception ends them all, alone and not in a group."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _seed(path: str) -> bytes:
+    """The seed in a key file: 64 hex digits. Raises InvalidInput `bad_key_file`."""
+    try:
+        seed = bytes.fromhex(Path(path).read_text().strip())
+    except (OSError, ValueError) as error:
+        raise InvalidInput("bad_key_file", "The log's key file cannot be read.") from error
+    if len(seed) != 32:
+        raise InvalidInput("bad_key_file", "The log's key file does not hold 64 hex digits.")
+    return seed
