@@ -1,0 +1,72 @@
+"""Answers. A draft and a cleared answer are different types, so that a type checker keeps them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from hallmark.core.errors import Held
+from hallmark.core.policy import Decision, Outcome
+
+R = TypeVar("R")
+"""The receipt's handle: `AsyncReceipt` or `PlainReceipt`."""
+
+_SEAL: Final = object()
+
+
+class AnswerHeld(Held):
+    """The named policy is not met in time. `decision` says what is missing and what failed."""
+
+    def __init__(self, decision: Decision | None, policy: str, detail: str = "") -> None:
+        parts = []
+        if decision is not None:
+            parts += [f"{s.question.value} {s.state.value} ({s.reason})" for s in decision.failed]
+            parts += [
+                f"{s.question.value} {s.state.value}, needs {s.required} ({s.reason})"
+                for s in decision.missing
+            ]
+        why = "; ".join(parts) or detail or "no proof is known yet"
+        super().__init__(
+            "policy_not_met",
+            f"The answer is held: it does not meet {policy}. {why}.",
+            "Wait longer, or look at the receipt with `hallmark receipt`.",
+        )
+        self.decision = decision
+        self.policy = policy
+
+
+class Draft(msgspec.Struct, Generic[R], frozen=True):
+    """An answer as the node gave it. Nothing about it is proved yet; see `receipt`.
+
+    `text` is a language model's answer, empty for tensors; `outputs` are named tensors; `body` is the whole
+    response as JSON data.
+    """
+
+    text: str
+    body: Mapping[str, Any]
+    receipt: R
+    outputs: Mapping[str, Any] = {}
+
+
+class Cleared(msgspec.Struct, Generic[R], frozen=True):
+    """An answer that meets a policy, as this program checked from bytes. Only `clear` makes one."""
+
+    text: str
+    body: Mapping[str, Any]
+    receipt: R
+    decision: Decision
+    outputs: Mapping[str, Any] = {}
+    seal: object = None
+
+    def __post_init__(self) -> None:
+        if self.seal is not _SEAL:
+            raise TypeError("Cleared is made by clear alone.")
+
+
+def clear(draft: Draft[R], decision: Decision) -> Cleared[R]:
+    """The draft as a cleared answer. Raises AnswerHeld `policy_not_met` unless the decision is CLEAR."""
+    if decision.outcome is not Outcome.CLEAR:
+        raise AnswerHeld(decision, decision.policy)
+    return Cleared(draft.text, draft.body, draft.receipt, decision, draft.outputs, _SEAL)

@@ -1,0 +1,92 @@
+"""The network as a client reaches it: a gateway's address, a trust file, and errors as they come back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hallmark.core.errors import (
+    Conflict,
+    HallmarkError,
+    Held,
+    InvalidInput,
+    NotFound,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    VerificationFailed,
+)
+from hallmark.services.sdk.verifying import Verifier
+
+DEFAULT_HOME: Final = Path("~/.hallmark")
+_KINDS: Final[dict[int, type[HallmarkError]]] = {
+    400: InvalidInput,
+    401: Unauthorized,
+    404: NotFound,
+    409: Conflict,
+    413: TooLarge,
+    422: VerificationFailed,
+}
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a network is: the gateway's base URL without a slash at the end, and the path of its trust
+    file.
+    """
+
+    base_url: str
+    trust: str | None = None
+
+
+class _Error(msgspec.Struct, frozen=True):
+    message: str = ""
+    code: str | None = None
+    hint: str = ""
+
+
+class _Body(msgspec.Struct, frozen=True):
+    error: _Error
+
+
+def find(base_url: str | None, trust: Path | str | None, home: Path | str | None) -> Place:
+    """Where to connect: what is given, else what the home directory of a local network says.
+
+    Raises InvalidInput `no_network` when neither is there.
+    """
+    chosen = str(trust) if trust is not None else None
+    if base_url is not None and home is None:
+        return Place(_trimmed(base_url), chosen)
+    path = Path(home or DEFAULT_HOME).expanduser() / "client.json"
+    try:
+        place = msgspec.json.decode(path.read_bytes(), type=Place)
+    except (OSError, msgspec.DecodeError) as error:
+        raise InvalidInput(
+            "no_network",
+            f"No network is known in {path.parent}.",
+            "Start one with `hallmark up`, or give base_url= and trust=.",
+        ) from error
+    return Place(_trimmed(base_url or place.base_url), chosen or place.trust)
+
+
+def verifier_of(place: Place) -> Verifier | None:
+    """The verifier for the place's trust file; None without one."""
+    return Verifier.read(Path(place.trust)) if place.trust is not None else None
+
+
+def error_of(status: int, body: bytes) -> HallmarkError:
+    """The error that a response stands for, with the reason code that it carries."""
+    try:
+        said = msgspec.json.decode(body, type=_Body).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = _Error()
+    reason = said.code or f"http_{status}"
+    message = said.message or f"The network answered with status {status}."
+    if status == 409 and reason in ("held", "policy_not_met"):
+        return Held(reason, message, said.hint)
+    return _KINDS.get(status, Unavailable)(reason, message, said.hint)
+
+
+def _trimmed(url: str) -> str:
+    return url.rstrip("/").removesuffix("/v1")

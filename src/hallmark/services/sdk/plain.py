@@ -1,0 +1,219 @@
+"""The plain façade: the asyncio client, run by a thread of its own. One implementation, two ways to call
+it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar, overload
+
+from hallmark.core.marks import Mark, Question
+from hallmark.services.sdk.answers import Cleared, Draft, clear
+from hallmark.services.sdk.client import AnswerStream, AsyncClient, Messages
+from hallmark.services.sdk.receipts import AsyncReceipt
+from hallmark.verification.dossier import Dossier
+from hallmark.verification.offline import Verified
+
+T = TypeVar("T")
+
+
+class _Loop:
+    """An event loop in a thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="hallmark-sdk", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` there and wait for it here; an interrupt here cancels it there."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=5)
+        if not self._loop.is_running():
+            self._loop.close()
+
+
+class PlainReceipt:
+    """One receipt; see `AsyncReceipt`."""
+
+    def __init__(self, receipt: AsyncReceipt, loop: _Loop) -> None:
+        self._receipt = receipt
+        self._loop = loop
+
+    @property
+    def id(self) -> str:
+        """The receipt's id."""
+        return self._receipt.id
+
+    @property
+    def dossier(self) -> Dossier:
+        """All that is known of it so far."""
+        return self._receipt.dossier
+
+    @property
+    def answered(self) -> int:
+        """When the answer had arrived here, unix ms."""
+        return self._receipt.answered
+
+    def verify(self) -> Verified:
+        """The marks as derived now, from what is at hand."""
+        return self._receipt.verify()
+
+    def marks(self) -> dict[Question, Mark]:
+        """The seven marks as derived now."""
+        return self._receipt.marks()
+
+    def refresh(self, wait: str = "", timeout_ms: int = 0) -> None:
+        """Fetch what the network has by now."""
+        self._loop.run(self._receipt.refresh(wait, timeout_ms))
+
+    def wait(self, policy: str = "witnessed", timeout: float = 10.0) -> Verified:
+        """Wait until the marks meet `policy`, checked here; see `AsyncReceipt.wait`."""
+        return self._loop.run(self._receipt.wait(policy, timeout))
+
+    def save(self, path: Path | str) -> Path:
+        """Write the dossier."""
+        return self._receipt.save(path)
+
+
+class PlainStream:
+    """A streamed answer: iterate over its text, then read `draft`."""
+
+    def __init__(self, stream: AnswerStream, loop: _Loop) -> None:
+        self._stream = stream
+        self._loop = loop
+
+    @property
+    def draft(self) -> Draft[PlainReceipt]:
+        """The whole answer with its receipt, once the stream has ended."""
+        return _draft(self._stream.draft, self._loop)
+
+    def __iter__(self) -> Iterator[str]:
+        pieces = aiter(self._stream)
+        while True:
+            piece = self._loop.run(_next(pieces))
+            if piece is None:
+                return
+            yield piece
+
+
+class Client:
+    """`AsyncClient` without asyncio; same arguments, same errors. Use it as a context manager, or close
+    it.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        trust: Path | str | None = None,
+        home: Path | str | None = None,
+        timeout: float = 120.0,
+    ) -> None:
+        self._client = AsyncClient(base_url, trust=trust, home=home, timeout=timeout)
+        self._loop = _Loop()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection and end the thread."""
+        self._loop.run(self._client.aclose())
+        self._loop.stop()
+
+    @property
+    def base_url(self) -> str:
+        """The gateway's base URL."""
+        return self._client.base_url
+
+    @overload
+    def ask(
+        self, prompt: Messages, *, model: str = ..., require: None = ..., timeout: float = ..., **options: Any
+    ) -> Draft[PlainReceipt]: ...
+
+    @overload
+    def ask(
+        self, prompt: Messages, *, model: str = ..., require: str, timeout: float = ..., **options: Any
+    ) -> Cleared[PlainReceipt]: ...
+
+    def ask(
+        self,
+        prompt: Messages,
+        *,
+        model: str = "pydoc",
+        require: str | None = None,
+        timeout: float = 10.0,
+        **options: Any,
+    ) -> Draft[PlainReceipt] | Cleared[PlainReceipt]:
+        """Ask a language model; see `AsyncClient.ask`."""
+        if require is None:
+            return _draft(self._loop.run(self._client.ask(prompt, model=model, **options)), self._loop)
+        asked = self._client.ask(prompt, model=model, require=require, timeout=timeout, **options)
+        return _cleared(self._loop.run(asked), self._loop)
+
+    def stream(self, prompt: Messages, *, model: str = "pydoc", **options: Any) -> PlainStream:
+        """Ask a language model and read the answer as it comes; see `AsyncClient.stream`."""
+        return PlainStream(self._client.stream(prompt, model=model, **options), self._loop)
+
+    @overload
+    def infer(
+        self, model: str, inputs: Mapping[str, Any], *, require: None = ..., timeout: float = ...
+    ) -> Draft[PlainReceipt]: ...
+
+    @overload
+    def infer(
+        self, model: str, inputs: Mapping[str, Any], *, require: str, timeout: float = ...
+    ) -> Cleared[PlainReceipt]: ...
+
+    def infer(
+        self, model: str, inputs: Mapping[str, Any], *, require: str | None = None, timeout: float = 10.0
+    ) -> Draft[PlainReceipt] | Cleared[PlainReceipt]:
+        """Run a tensor model; see `AsyncClient.infer`."""
+        if require is None:
+            return _draft(self._loop.run(self._client.infer(model, inputs)), self._loop)
+        asked = self._client.infer(model, inputs, require=require, timeout=timeout)
+        return _cleared(self._loop.run(asked), self._loop)
+
+    def models(self) -> list[dict[str, Any]]:
+        """The models that the network knows."""
+        return self._loop.run(self._client.models())
+
+    def receipt(self, receipt_id: str) -> PlainReceipt:
+        """A receipt by its id, as the network has it."""
+        return PlainReceipt(self._loop.run(self._client.receipt(receipt_id)), self._loop)
+
+    def get_json(self, path: str) -> Any:
+        """GET a JSON page of the gateway."""
+        return self._loop.run(self._client.get_json(path))
+
+
+async def _next(pieces: AsyncIterator[str]) -> str | None:
+    return await anext(pieces, None)
+
+
+def _draft(draft: Draft[AsyncReceipt], loop: _Loop) -> Draft[PlainReceipt]:
+    return Draft(draft.text, draft.body, PlainReceipt(draft.receipt, loop), draft.outputs)
+
+
+def _cleared(cleared: Cleared[AsyncReceipt], loop: _Loop) -> Cleared[PlainReceipt]:
+    return clear(
+        _draft(Draft(cleared.text, cleared.body, cleared.receipt, cleared.outputs), loop), cleared.decision
+    )
