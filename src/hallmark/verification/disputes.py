@@ -10,11 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 from hallmark.core.statements import Role, text_of
+from hallmark.verification.objections import EQUIVOCATION, REFUTED_VERDICT
 from hallmark.verification.outcome import NO_SUBJECT, OK, Rule
 from hallmark.verification.statements import EntryCase
-
-EQUIVOCATION: Final = "equivocation"
-REFUTED_VERDICT: Final = "refuted_verdict"
 
 
 def check_bare(case: EntryCase) -> str:
@@ -30,7 +28,9 @@ def check_verdict_author(case: EntryCase) -> str:
     if case.signer(0) != author:
         return "bad_signature"
     known = case.registry.member(author, Role.FULL_NODE, case.index)
-    return OK if known is not None else "author_not_full_node"
+    if known is None:
+        return "author_not_full_node"
+    return "key_at_fault" if known.faults else OK
 
 
 def check_verdict_subject(case: EntryCase) -> str:

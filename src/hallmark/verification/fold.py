@@ -17,13 +17,14 @@ from hallmark.core.entries import Entry, Kind, decode, split_leaf
 from hallmark.core.errors import HallmarkError, VerificationFailed
 from hallmark.core.evidence import VerifyEvidence
 from hallmark.core.hashing import sha256
+from hallmark.core.marks import State
 from hallmark.core.receipt import Receipt
 from hallmark.core.registry import Registry
 from hallmark.verification import admission
 from hallmark.verification.case import CheckArtifact, Context
 from hallmark.verification.checks import RECEIPT_RULES
 from hallmark.verification.genesis import Genesis
-from hallmark.verification.objections import Judgements, Standing, standing
+from hallmark.verification.objections import FaultDue, Judgements, Standing, faults_due, standing
 from hallmark.verification.outcome import Check, Outcome, failures, judge
 from hallmark.verification.receipts import Memory, ReceiptCase
 from hallmark.verification.statements import EntryCase
@@ -92,11 +93,22 @@ class Replica:
         """Where the receipt with this id stands; None when it is not in the log."""
         return self._places.get(receipt_digest)
 
-    def objections_due(self, author: bytes, start: int, end: int) -> tuple[int, ...]:
-        """Positions in [start, end) that do not hold and that `author` has not objected to yet."""
-        found = sorted(at for at in self.judgements.failed if start <= at < end)
-        objections = self.registry.objections
-        return tuple(at for at in found if at not in objections or author not in objections[at].by)
+    def objections_due(self, author: bytes, end: int) -> tuple[int, ...]:
+        """Positions below `end` that do not hold, to which `author` has not objected, nor f+1 others."""
+        objections, due = self.registry.objections, []
+        for at in sorted(self.judgements.failed):
+            if at >= end:
+                break
+            objection = objections.get(at)
+            if objection is not None and author in objection.by:
+                continue
+            if self.standing(at).state is not State.FAILED:
+                due.append(at)
+        return tuple(due)
+
+    def faults_due(self, author: bytes) -> tuple[FaultDue, ...]:
+        """Faults that re-checking shows and that the log does not hold yet, as far as `author` has a say."""
+        return faults_due(self.registry, self.judgements, author)
 
     def feed(self, index: int, leaf: bytes) -> tuple[Check, ...]:
         """Judge the leaf at `index` and apply it if it holds. Raises LogMisbehaviour; see the rules above."""

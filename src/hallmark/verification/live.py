@@ -14,7 +14,7 @@ import msgspec
 
 from hallmark.core.beacon import EMPTY_ROOT
 from hallmark.core.document import digest_of, hex0x
-from hallmark.core.documents import RouteRecord
+from hallmark.core.documents import EnclaveConfiguration, RouteRecord
 from hallmark.core.entries import Entry
 from hallmark.core.errors import HallmarkError
 from hallmark.core.evidence import Assurance
@@ -51,12 +51,39 @@ class Inclusion(msgspec.Struct, frozen=True):
 class View:
     """One receipt entry as a follower of the log sees it."""
 
-    def __init__(self, replica: Replica, index: int, entry: Entry, *, by: str, now: int) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        index: int,
+        entry: Entry,
+        *,
+        by: str,
+        now: int,
+        configuration: bytes,
+    ) -> None:
         if not isinstance(entry.statement, Receipt):
             raise TypeError("a view is of a receipt entry")
         self.replica, self.index, self.entry, self.by, self.now = replica, index, entry, by, now
         self.receipt = entry.statement
         self.attested: Attested | None = replica.memory.attested.get((self.receipt.node, self.receipt.bundle))
+        self.insecure = _insecure(self.attested, configuration)
+        """Switches of the configuration; None when it is not shown or not the bundle's."""
+
+    @property
+    def measured(self) -> bool:
+        """True when evidence says what ran, and nothing was switched off in it."""
+        return self.attested is not None and self.attested.evidence is not None and self.insecure == ()
+
+
+def _insecure(attested: Attested | None, configuration: bytes) -> tuple[str, ...] | None:
+    if attested is None or not configuration:
+        return None
+    if hex0x(digest_of(EnclaveConfiguration, configuration)) != attested.bundle.configuration:
+        return None
+    try:
+        return EnclaveConfiguration.decode(configuration).insecure
+    except HallmarkError:
+        return None
 
 
 def live_findings(
@@ -67,15 +94,21 @@ def live_findings(
     *,
     by: str,
     now: int,
+    configuration: bytes = b"",
 ) -> list[Finding]:
     """Everything that the log establishes about the receipt at `index`, as `by` sees it at `now` (unix ms).
+
+    `configuration` is the exact `EnclaveConfiguration` document of the node. The log holds only its
+    digest (in
+    the bundle), so without it nobody knows which checks it switched off, and nothing that the enclave says
+    rises above `claimed`.
 
     1. What this replica's own checks found against it.
     2. What full nodes hold against it, by the verdicts that count.
     3. What happened since to its key and its image.
     4. What stands in its favour: checked by `by`, witnessed and anchored as far as `inclusion` reaches.
     """
-    view = View(replica, index, entry, by=by, now=now)
+    view = View(replica, index, entry, by=by, now=now, configuration=configuration)
     return [*_own(view), *_objections(view), *_ended(view), *_positive(view, inclusion)]
 
 
@@ -123,13 +156,12 @@ def _ended(view: View) -> list[Finding]:
 
 def _positive(view: View, inclusion: Inclusion | None) -> list[Finding]:
     found = [_finding(view, Question.PROVED, State.CHECKED, view.receipt.digest(), _proved(view, None))]
-    measured = view.attested is not None and view.attested.evidence is not None
     told = ((Question.RAN, _ran(view)), (Question.MODEL, _model(view)), (Question.ROUTE, _route(view)))
     for question, detail in told:
         if detail is None:
             continue
         found.append(_finding(view, question, State.CLAIMED, view.receipt.digest(), detail, by="the node"))
-        if measured and not (question is Question.MODEL and view.receipt.artifact == ZERO32):
+        if view.measured and not (question is Question.MODEL and view.receipt.artifact == ZERO32):
             found.append(_finding(view, question, State.CHECKED, view.receipt.digest(), detail))
             if inclusion is not None and inclusion.size > view.index:
                 found.append(_witnessed(view, question, inclusion, detail))
@@ -163,9 +195,13 @@ def _ran(view: View) -> Mapping[str, str] | None:
     evidence = attested.evidence
     assurance = evidence.assurance if evidence else Assurance.NONE
     image = evidence.measurement if evidence else ""
-    note = "request, response and configuration are the owner's to compare"
+    notes = ["request and response are the owner's to compare"]
+    if view.insecure is None:
+        notes.append("its configuration is not shown, so a check may have been switched off")
+    elif view.insecure:
+        notes.append(words.insecure(view.insecure))
     return {
-        "what": words.ran(receipt.node, receipt.mode, image=image, assurance=assurance, notes=(note,)),
+        "what": words.ran(receipt.node, receipt.mode, image=image, assurance=assurance, notes=notes),
         "assurance": assurance.value,
         "mode": Mode(receipt.mode).name.lower() if receipt.mode in (0, 1, 2, 3) else "unknown",
         "node": hex0x(receipt.node),

@@ -22,10 +22,14 @@ from hallmark.core.registry import Objection, Registry
 from hallmark.core.statements import Role
 from hallmark.verification.tree import Tree
 
+EQUIVOCATION = "equivocation"
+REFUTED_VERDICT = "refuted_verdict"
+
 
 class Judgements:
     """What this replica itself found, by position: the reasons why an entry does not hold.
 
+    `false_verdicts` are positions of logged verdicts that re-checking refutes.
     `undecided` holds reasons that this replica could not judge at a position (it has no copy of an artifact);
     it neither raises nor refutes those. `contradictory` holds receipts whose node signed another one for the
     same sequence, as (node, sequence, receipt digest); `equivocal` maps those that a fault names to its
@@ -37,6 +41,7 @@ class Judgements:
         self.failed: dict[int, tuple[str, ...]] = {}
         self.undecided: dict[int, tuple[str, ...]] = {}
         self.verdicts: dict[int, VerdictPlace] = {}
+        self.false_verdicts: set[int] = set()
         self.contradictory: dict[int, tuple[bytes, int, bytes]] = {}
         self.equivocal: dict[int, int] = {}
 
@@ -108,3 +113,34 @@ def standing(registry: Registry, equivocal: Mapping[int, int], index: int) -> St
     state = State.FAILED if len(live) >= needed else State.DISPUTED
     decisive = authors[min(needed, len(authors)) - 1]
     return Standing(state, tuple(authors), live[authors[0]][1], live[decisive][0])
+
+
+class FaultDue(msgspec.Struct, frozen=True):
+    """A fault that can be proven from the log: who, what kind, and the two entries (equal when one is
+    enough).
+    """
+
+    culprit: bytes
+    kind: str
+    first: int
+    second: int
+
+
+def faults_due(registry: Registry, judgements: Judgements, author: bytes) -> tuple[FaultDue, ...]:
+    """Contradictory receipts that no fault names yet, and false verdicts that neither `author` nor f+1 others
+    have refuted.
+    """
+    found: list[FaultDue] = []
+    firsts: dict[tuple[bytes, int], int] = {}
+    for at in sorted(judgements.contradictory):
+        node, sequence, _ = judgements.contradictory[at]
+        first = firsts.setdefault((node, sequence), at)
+        if at != first and at not in judgements.equivocal:
+            found.append(FaultDue(node, EQUIVOCATION, first, at))
+    needed = tolerated(registry) + 1
+    for at in sorted(judgements.false_verdicts):
+        verdict = judgements.verdicts[at]
+        refuters = registry.objections[verdict.subject].refuted_by.get(verdict.author, set())
+        if verdict.author != author and author not in refuters and len(refuters) < needed:
+            found.append(FaultDue(verdict.author, REFUTED_VERDICT, at, at))
+    return tuple(found)

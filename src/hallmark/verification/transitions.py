@@ -23,8 +23,7 @@ from hallmark.core.entries import Kind
 from hallmark.core.registry import Approved, Chain, Label, Member, Objection, Registry, Span
 from hallmark.core.statements import Role, text_of
 from hallmark.verification.attested import attest
-from hallmark.verification.disputes import EQUIVOCATION
-from hallmark.verification.objections import VerdictPlace, tolerated
+from hallmark.verification.objections import EQUIVOCATION, VerdictPlace, tolerated
 from hallmark.verification.receipts import Memory, ReceiptCase
 from hallmark.verification.statements import EntryCase
 
@@ -104,10 +103,12 @@ def decree(case: EntryCase, _: Memory) -> None:
 
 def object_to(case: EntryCase, _: Memory) -> None:
     """A full node objects to an entry; its first verdict on that entry is the one that is kept."""
-    verdict, registry = case.verdict, case.registry
+    verdict, registry, judgements = case.verdict, case.registry, case.context.judgements
     objection = registry.objections.setdefault(verdict.subject, Objection())
     objection.by.setdefault(verdict.author, (case.index, case.reason))
-    case.context.judgements.verdicts[case.index] = VerdictPlace(verdict.author, verdict.subject, case.reason)
+    judgements.verdicts[case.index] = VerdictPlace(verdict.author, verdict.subject, case.reason)
+    if judgements.refutes(verdict.subject, case.reason):
+        judgements.false_verdicts.add(case.index)
 
 
 def blame(case: EntryCase, _: Memory) -> None:

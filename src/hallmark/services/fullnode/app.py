@@ -1,0 +1,96 @@
+"""HTTP of a full node.
+
+POST /add-checkpoint      C2SP tlog-witness                POST /anchor-signature   {origin, size, root}
+GET  /tile/..., /checkpoint   read-only mirror, C2SP       POST /hallmark/leaves?start=N   entry bundle, a
+hint
+GET  /status
+"""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+import msgspec
+
+from hallmark.core.document import Hex32, hex0x, unhex
+from hallmark.core.errors import HallmarkError, InvalidInput, NotFound
+from hallmark.http.asgi import ASGIApp, Receive, Scope, Send, query_int, read_body, respond, respond_json
+from hallmark.ledger.tiles import WIDTH, TileName, decode_bundle, encode_bundle
+from hallmark.ledger.witness import MAX_BODY, TEXT_TYPE, http_reply
+from hallmark.services.fullnode.node import FullNode
+
+BINARY = b"application/octet-stream"
+FULL_TILE = ((b"cache-control", b"public, max-age=604800, immutable"),)
+MAX_HINT = 16 * 1024 * 1024
+
+
+class AnchorRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the anchoring service asks to be signed: the log's origin, a size, its root."""
+
+    origin: str
+    size: int
+    root: Hex32
+
+
+def create_app(node: FullNode) -> ASGIApp:
+    """The app of one full node."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["path"]
+        if (method, path) == ("POST", "/add-checkpoint"):
+            await _add_checkpoint(node, receive, send)
+        elif (method, path) == ("POST", "/anchor-signature"):
+            await _anchor_signature(node, receive, send)
+        elif (method, path) == ("POST", "/hallmark/leaves"):
+            await _leaves(node, scope, receive, send)
+        elif (method, path) == ("GET", "/status"):
+            await respond_json(send, msgspec.to_builtins(await node.status()))
+        elif (method, path) == ("GET", "/checkpoint"):
+            await respond(send, 200, node.checkpoint(), content_type=TEXT_TYPE.encode())
+        elif method == "GET" and path.startswith("/tile/"):
+            await _tile(node, path[1:], send)
+        else:
+            raise NotFound("no_such_page", "There is no such page here.", "Ask for /status.")
+
+    return app
+
+
+async def _add_checkpoint(node: FullNode, receive: Receive, send: Send) -> None:
+    body = await read_body(receive, MAX_BODY)
+    try:
+        line = await node.add_checkpoint(body)
+    except HallmarkError as error:
+        status, kind, text = http_reply(error)
+        await respond(send, status, text, content_type=kind.encode())
+        return
+    await respond(send, 200, line, content_type=TEXT_TYPE.encode())
+
+
+async def _anchor_signature(node: FullNode, receive: Receive, send: Send) -> None:
+    try:
+        wanted = msgspec.json.decode(await read_body(receive, 4096), type=AnchorRequest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput("bad_json", "The body is not {origin, size, root}.") from error
+    signature = await node.anchor_signature(wanted.origin, wanted.size, unhex(wanted.root))
+    await respond_json(send, {"signature": hex0x(signature), "address": hex0x(node.address)})
+
+
+async def _leaves(node: FullNode, scope: Scope, receive: Receive, send: Send) -> None:
+    values = parse_qs(scope["query_string"].decode("latin-1")).get("start")
+    start = query_int(values[0] if values else None, 0, low=0, high=1 << 53)
+    kept = node.hint(start, decode_bundle(await read_body(receive, MAX_HINT)))
+    await respond_json(send, {"kept": kept})
+
+
+async def _tile(node: FullNode, path: str, send: Send) -> None:
+    name = TileName.parse(path)
+    headers = FULL_TILE if name.width == WIDTH else ()
+    if name.level is not None:
+        data = await node.store.tile(name.level, name.index, name.width)
+        await respond(send, 200, data, headers, content_type=BINARY)
+        return
+    start = name.index * WIDTH
+    if start + name.width > node.store.size:
+        raise NotFound("no_such_tile", f"This copy has {node.store.size} entries.")
+    leaves = await node.store.leaves(start, start + name.width)
+    await respond(send, 200, encode_bundle(leaves), headers, content_type=BINARY)

@@ -1,0 +1,345 @@
+"""A full node's state machine.
+
+Rules it keeps, in this order, for each checkpoint that the log asks it to cosign:
+
+1. The log signed it, and it extends what this node cosigned before (`ledger.witness`).
+2. Every leaf below its size is in this node's own store, and their root is the checkpoint's.
+3. Every entry below its size was judged by this node's own replica.
+4. Every entry that does not hold has this node's verdict, or f+1 others', below the checkpoint's size; until
+   then the answer is 503, and the log asks again with the next checkpoint.
+5. Only then the new state is made durable and the cosignature is given.
+
+A log that broke its own rules (two roots for one size, time running backwards, an entry twice, bytes that
+are no
+entry, a receipt before its predecessor) is never cosigned again; why is kept, and shown in /healthz and
+/status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from hallmark.core.beacon import network_id
+from hallmark.core.document import hex0x
+from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, NotFound, Unavailable
+from hallmark.core.hashing import sha256
+from hallmark.core.statements import AnchoredCheckpoint
+from hallmark.crypto.secp256k1 import Signer, sign_statement
+from hallmark.http.client import Pool
+from hallmark.http.serve import Health
+from hallmark.ledger.checkpoint import Checkpoint, verify_log_signature
+from hallmark.ledger.merkle import CompactRange, leaf_hash
+from hallmark.ledger.note import Note, SigningKey, VerifierKey, parse_signatures
+from hallmark.ledger.store import LogStore
+from hallmark.ledger.witness import AddCheckpoint, SizeConflict, Witness, WitnessState
+from hallmark.services.fullnode.duties import Duties
+from hallmark.services.fullnode.memory import Cosigned, Memory, Misbehaviour
+from hallmark.services.fullnode.settings import Settings
+from hallmark.services.fullnode.source import Hints, Source
+from hallmark.telemetry.logs import get_logger
+from hallmark.verification.fold import LogMisbehaviour, Replica
+from hallmark.verification.outcome import Outcome
+
+RECENT = 100
+RELOAD = 1_024
+KEEP_S = 0.25
+
+
+class Objected(msgspec.Struct, frozen=True):
+    """An entry that this node found not to hold: position and reason codes."""
+
+    index: int
+    reasons: tuple[str, ...]
+
+
+class Status(msgspec.Struct, frozen=True):
+    """GET /status."""
+
+    state: str
+    reason: str
+    origin: str
+    address: str
+    vkey: str
+    registered: bool
+    size: int
+    root: str
+    cosigned_size: int
+    objections: tuple[Objected, ...]
+    owed: int
+    last_refusal: str
+
+
+class FullNode:
+    """See the module docstring. `start` must have run before anything is cosigned."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        replica: Replica,
+        *,
+        store: LogStore,
+        witness_state: WitnessState,
+        memory: Memory,
+        signer: Signer,
+        witness_key: SigningKey,
+        pool: Pool,
+        now: Callable[[], int],
+    ) -> None:
+        self._settings = settings
+        self.replica = replica
+        self.store = store
+        self._memory = memory
+        self._signer = signer
+        self._now = now
+        self._log_key = VerifierKey.parse(settings.log_vkey)
+        self._state = witness_state
+        self._witness = Witness(witness_key, [self._log_key], witness_state, self._check)
+        self._source = Source(pool, (settings.log_url, settings.copy_from), settings.limits.source_s)
+        self.hints = Hints(settings.limits.hint_bytes)
+        self.duties = Duties(replica, signer, pool, settings.log_url, now)
+        self._range = CompactRange()
+        self._unsaved: list[bytes] = []
+        self._advancing = asyncio.Lock()
+        self._owing = asyncio.Event()
+        self._note: bytes | None = None
+        self._unkept: dict[int, Cosigned] = {}
+        self._accused: Misbehaviour | None = None
+        self._starting = True
+        self._last_refusal = ""
+        self._found: deque[Objected] = deque(maxlen=RECENT)
+        self.judged = 0
+        self.cosigned = 0
+        self.refused = 0
+
+    @property
+    def address(self) -> bytes:
+        """The 20-byte address that signs verdicts, faults and anchors."""
+        return self._signer.address
+
+    @property
+    def health(self) -> Health:
+        """`starting`, `ready`, `degraded` (not registered yet), or `refusing` with the log's misbehaviour."""
+        if self._accused is not None:
+            return Health("refusing", self._accused.reason)
+        if self._starting:
+            return Health("starting", "reading_own_copy")
+        return Health("ready")
+
+    async def start(self) -> None:
+        """Judge this node's own copy again, then catch up from `copy_from` if there is one."""
+        self._accused = await self._memory.accusation()
+        self._note = await self._memory.newest()
+        try:
+            while self.replica.size < self.store.size:
+                end = min(self.replica.size + RELOAD, self.store.size)
+                await self._judge(await self.store.leaves(self.replica.size, end))
+        except LogMisbehaviour as error:
+            await self._accuse(error.reason, error.index, b"")
+        if self._settings.copy_from and self._accused is None:
+            await self._copy()
+        self._starting = False
+        self._owing.set()
+
+    async def add_checkpoint(self, body: bytes) -> bytes:
+        """The C2SP add-checkpoint request; returns the cosignature line. Raises as `Witness` does, and
+        Unavailable `objections_pending`, `log_refused`, `starting`, `leaves_unavailable`.
+        """
+        if self._starting:
+            raise Unavailable("starting", "This full node is reading its own copy.")
+        if self._accused is not None:
+            self.refused += 1
+            raise Unavailable(
+                "log_refused", "This log broke its rules and is not cosigned.", self._accused.reason
+            )
+        try:
+            line = await self._witness.add_checkpoint(body, self._now)
+        except HallmarkError as error:
+            self._last_refusal = error.reason
+            self.refused += 1
+            if isinstance(error, SizeConflict) and error.reason == "root_differs":
+                await self._accuse("log_fork", error.size, body)
+            raise
+        self._last_refusal = ""
+        self.cosigned += 1
+        note = AddCheckpoint.parse(body).note
+        whole = Note(note.text, (*note.signatures, *parse_signatures(line)))
+        checkpoint = Checkpoint.parse(note.text)
+        self._note = whole.encode()
+        self._unkept[checkpoint.size] = Cosigned(checkpoint.size, checkpoint.root, self._note)
+        return line
+
+    async def anchor_signature(self, origin: str, size: int, root: bytes) -> bytes:
+        """The node's signature for the chain; 65 bytes. Only for what it cosigned itself.
+
+        Raises NotFound `unknown_log`, `not_cosigned`; Conflict `root_differs`.
+        """
+        if origin != self._settings.origin:
+            raise NotFound("unknown_log", "This full node does not know a log of that origin.")
+        unkept = self._unkept.get(size)
+        known = unkept.root if unkept else await self._memory.root(size)
+        if known is None:
+            raise NotFound("not_cosigned", f"This full node did not cosign a checkpoint of size {size}.")
+        if known != root:
+            raise Conflict("root_differs", f"This full node cosigned another root at size {size}.")
+        statement = AnchoredCheckpoint(network_id(origin), sha256(origin.encode()), size, root)
+        return sign_statement(statement, self._settings.chain_id, self._signer)
+
+    def hint(self, start: int, leaves: list[bytes]) -> int:
+        """Leaves pushed ahead of their checkpoint; returns how many were kept."""
+        if not 0 <= start < 1 << 53:
+            raise InvalidInput("bad_query", "The first leaf's index is out of range.")
+        return self.hints.offer(start, leaves, self.replica.size)
+
+    def checkpoint(self) -> bytes:
+        """The newest checkpoint that this node cosigned. Raises NotFound `no_checkpoint`."""
+        if self._note is None:
+            raise NotFound("no_checkpoint", "This full node has not cosigned a checkpoint yet.")
+        return self._note
+
+    async def status(self) -> Status:
+        """What is known now."""
+        health = self.health
+        return Status(
+            state=health.state,
+            reason=health.reason,
+            origin=self._settings.origin,
+            address=hex0x(self._signer.address),
+            vkey=self._witness.vkey,
+            registered=self.duties.registered,
+            size=self.store.size,
+            root=hex0x(self.replica.root()),
+            cosigned_size=(await self._state.latest(self._settings.origin)).size,
+            objections=tuple(self._found),
+            owed=len(self.duties.owed(self.replica.size)),
+            last_refusal=self._last_refusal,
+        )
+
+    async def pay_duties(self) -> None:
+        """Submit what is owed, again and again until it is in the log. Runs until cancelled."""
+        while True:
+            await self._owing.wait()
+            self._owing.clear()
+            try:
+                await self.duties.perform()
+            except HallmarkError as error:
+                get_logger().warning("objection_waits", reason=error.reason)
+                await asyncio.sleep(self._settings.limits.retry_ms / 1000)
+                self._owing.set()
+
+    async def keep_checkpoints(self) -> None:
+        """Write down what was cosigned, a few times a second, apart from answering. Runs until cancelled.
+
+        A crash loses the newest: then this node does not sign those for the chain, and that is all.
+        """
+        try:
+            while True:
+                await asyncio.sleep(KEEP_S)
+                await self.flush()
+        finally:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write down what was cosigned and is not written yet."""
+        pending = list(self._unkept.values())
+        try:
+            await self._memory.keep(pending)
+        except HallmarkError as error:
+            get_logger().warning("checkpoints_not_kept", reason=error.reason)
+            return
+        for checkpoint in pending:
+            if self._unkept.get(checkpoint.size) is checkpoint:
+                del self._unkept[checkpoint.size]
+
+    async def _check(self, _old: int, size: int, checkpoint: Checkpoint) -> None:
+        """Rules 2 to 4; raises to refuse."""
+        async with self._advancing:
+            try:
+                await self._reach(size, checkpoint.root)
+            except LogMisbehaviour as error:
+                await self._accuse(error.reason, error.index, checkpoint.encode())
+                raise
+            if not self.duties.owed(size):
+                return
+        self._owing.set()
+        if not self.duties.registered:
+            raise Unavailable(
+                "objections_impossible",
+                "Entries do not hold, and this full node is not registered to object.",
+                "Register its key with the network's authority.",
+            )
+        raise Unavailable("objections_pending", "This full node's verdicts must be in the log first.")
+
+    async def _reach(self, size: int, root: bytes) -> None:
+        """Have, know and store every leaf below `size`, whose root must be `root`."""
+        if size <= self._range.size:
+            if self.replica.root(size) != root:
+                raise LogMisbehaviour("log_fork", "The log signed two histories.", size)
+        else:
+            await self._judge(await self._fetch(size, root))
+        await self._save()
+
+    async def _fetch(self, size: int, root: bytes) -> list[bytes]:
+        start = self._range.size
+        hinted = self.hints.take(start, size)
+        if hinted is not None and self._root_with(hinted) == root:
+            return hinted
+        leaves = await self._source.leaves(start, size)
+        if self._root_with(leaves) != root:
+            raise Unavailable("leaves_mismatch", "What the log serves does not have the root that it signed.")
+        return leaves
+
+    def _root_with(self, leaves: list[bytes]) -> bytes:
+        trial = self._range.copy()
+        trial.extend(leaf_hash(leaf) for leaf in leaves)
+        return trial.root()
+
+    async def _judge(self, leaves: list[bytes]) -> None:
+        """Feed the replica, with a turn for other requests every few entries."""
+        for count, leaf in enumerate(leaves, start=1):
+            index = self.replica.size
+            checks = self.replica.feed(index, leaf)
+            self._range.append(leaf_hash(leaf))
+            self.judged += 1
+            if index >= self.store.size:
+                self._unsaved.append(leaf)
+            failed = tuple(c.reason for c in checks if c.outcome is Outcome.FAIL)
+            if failed:
+                self._found.append(Objected(index, failed))
+                get_logger().warning("entry_does_not_hold", index=index, reason=failed[0])
+            if count % self._settings.limits.chunk == 0:
+                await asyncio.sleep(0)
+        if self.replica.judgements.failed or self.replica.judgements.false_verdicts:
+            self._owing.set()
+
+    async def _save(self) -> None:
+        if self._unsaved:
+            leaves, self._unsaved = self._unsaved, []
+            try:
+                await self.store.append(leaves)
+            except BaseException:
+                self._unsaved = leaves + self._unsaved
+                raise
+
+    async def _copy(self) -> None:
+        """Take over what another mirror holds, judging all of it."""
+        try:
+            note = await self._source.checkpoint(self._settings.copy_from)
+            checkpoint = verify_log_signature(note, (self._log_key,)).checkpoint
+            async with self._advancing:
+                if checkpoint.size > self._range.size:
+                    await self._reach(checkpoint.size, checkpoint.root)
+        except LogMisbehaviour as error:
+            await self._accuse(error.reason, error.index, b"")
+        except HallmarkError as error:
+            # The log's own tiles will do; copying only saves it the work.
+            get_logger().warning("copy_failed", reason=error.reason)
+
+    async def _accuse(self, reason: str, index: int, note: bytes) -> None:
+        if self._accused is None:
+            self._accused = Misbehaviour(reason, index, note, self._now())
+            get_logger().error("log_misbehaved", reason=reason, index=index)
+            await self._memory.accuse(self._accused)

@@ -1,0 +1,83 @@
+"""Where leaves come from: pushed ahead as a hint, the log's tiles, or another full node's mirror.
+
+No source is believed: whoever asks compares the root of what came with a checkpoint that the log signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hallmark.core.errors import HallmarkError, Unavailable
+from hallmark.http.client import Pool, Timeouts
+from hallmark.ledger.note import Note
+from hallmark.ledger.tiles import WIDTH, decode_bundle, entry_bundles
+
+MAX_BUNDLE = 32 * 1024 * 1024
+
+
+class Hints:
+    """Leaves that somebody pushed ahead of a checkpoint, by index; bounded, and only a shortcut."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._leaves: dict[int, bytes] = {}
+        self._bytes = 0
+
+    def offer(self, start: int, leaves: Sequence[bytes], have: int) -> int:
+        """Keep leaves at or above `have`; returns how many were kept."""
+        kept = 0
+        for index, leaf in enumerate(leaves, start=start):
+            if index < have or index in self._leaves or self._bytes + len(leaf) > self._limit:
+                continue
+            self._leaves[index] = leaf
+            self._bytes += len(leaf)
+            kept += 1
+        return kept
+
+    def take(self, start: int, end: int) -> list[bytes] | None:
+        """Leaves [start, end) if all are here. What lies below `end` is forgotten either way."""
+        known = [self._leaves.get(index) for index in range(start, end)]
+        for index in [index for index in self._leaves if index < end]:
+            self._bytes -= len(self._leaves.pop(index))
+        found = [leaf for leaf in known if leaf is not None]
+        return found if len(found) == end - start else None
+
+
+class Source:
+    """Reads leaves over HTTP, from the first of `urls` that has them."""
+
+    def __init__(self, pool: Pool, urls: Sequence[str], wait_s: float) -> None:
+        self._pool = pool
+        self._urls = tuple(dict.fromkeys(url.rstrip("/") for url in urls if url))
+        self._timeouts = Timeouts(connect=2.0, head=wait_s, idle=wait_s)
+
+    async def leaves(self, start: int, end: int) -> list[bytes]:
+        """Leaves [start, end) of a log of at least `end`. Raises Unavailable `leaves_unavailable`."""
+        problem = ""
+        for url in self._urls:
+            try:
+                return await self._from(url, start, end)
+            except HallmarkError as error:
+                problem = error.reason
+        raise Unavailable("leaves_unavailable", "No source has the leaves of the checkpoint.", problem)
+
+    async def checkpoint(self, url: str) -> Note:
+        """The newest checkpoint that a mirror holds. Raises Unavailable, InvalidInput `bad_note`."""
+        return Note.parse(await self._get(f"{url.rstrip('/')}/checkpoint"))
+
+    async def _from(self, url: str, start: int, end: int) -> list[bytes]:
+        found: list[bytes] = []
+        for name in entry_bundles(start, end):
+            leaves = decode_bundle(await self._get(f"{url}/{name.path}"))
+            if len(leaves) != name.width:
+                raise Unavailable("leaves_unavailable", "A source sent a bundle of another width.")
+            found += leaves
+        first = start // WIDTH * WIDTH
+        return found[start - first : end - first]
+
+    async def _get(self, url: str) -> bytes:
+        async with self._pool.request("GET", url, timeouts=self._timeouts) as response:
+            body = await response.read(MAX_BUNDLE)
+            if response.status != 200:
+                raise Unavailable("leaves_unavailable", f"A source answers {response.status}.")
+            return body
