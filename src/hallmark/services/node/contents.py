@@ -51,6 +51,8 @@ PACKAGES = (
     "hub",
     "attestation",
     "engines",
+    "ledger/__init__.py",
+    "ledger/merkle.py",
     "services/__init__.py",
     "services/enclave",
 )
@@ -61,7 +63,7 @@ _LEFT_OUT = re.compile(
     (^|/)__pycache__/ | \.(pyi|pyx|pxd|h|hpp|c|cpp|a|f90|lib|dll|pdb)$ | (^|/)tests?/ | \.dist-info/
     | ^hallmark/attestation/emulator
     | ^\.\./ | ^uvloop/_testbase | ^click/testing
-    | ^numpy/(f2py|distutils|typing|testing/_private|_pyinstaller|_core/include|_core/lib|random/lib)/
+    | ^numpy/(f2py|distutils|testing/_private|_pyinstaller|_core/include|_core/lib|random/lib)/
     | ^numpy\.libs/\.\.
     | ^onnxruntime/(tools|quantization|transformers|backend|datasets)/ | ^onnxruntime_genai/models/
     | ThirdPartyNotices | ^onnxruntime/(LICENSE|Privacy)

@@ -1,0 +1,54 @@
+"""What a node says about itself, on its own port: /healthz with its state and load, /metrics."""
+
+from __future__ import annotations
+
+from hallmark.core.document import hex0x
+from hallmark.core.errors import NotFound
+from hallmark.http.asgi import Receive, Scope, Send, respond_json
+from hallmark.http.serve import Service
+from hallmark.services.node.node import Node
+from hallmark.services.node.settings import Settings
+from hallmark.telemetry.metrics import Metrics
+
+
+class NodeService(Service):
+    """The service with a /healthz that says more than a state."""
+
+    def __init__(self, node: Node, settings: Settings) -> None:
+        metrics = Metrics()
+        metrics.gauge("node_connections", "Open client connections.", lambda: node.pipes.open)
+        metrics.gauge("node_piped_bytes", "Bytes passed in both directions.", lambda: node.pipes.meter.bytes)
+        metrics.gauge("node_receipts", "Receipts of all enclaves since the start.", lambda: node.receipts)
+        metrics.gauge("node_restarts", "Enclaves that had to be replaced.", lambda: node.restarts)
+        super().__init__(_nothing, health=lambda: node.health, registry=metrics.registry)
+        self._node = node
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["path"] == "/healthz":
+            state = self._status()
+            await respond_json(send, state, 200 if state["state"] in ("ready", "degraded") else 503)
+            return
+        await super().__call__(scope, receive, send)
+
+    def _status(self) -> dict[str, object]:
+        node, running = self._node, self._node.running
+        return {
+            "state": node.health.state,
+            "reason": node.health.reason,
+            "mode": self._settings.mode,
+            "node": hex0x(running.address) if running else None,
+            "bundle": hex0x(running.bundle_digest) if running else None,
+            "endpoint": self._settings.endpoint,
+            "connections": node.pipes.open,
+            "capacity": self._settings.capacity,
+            "registered_at": node.registered_at,
+            "receipts": node.receipts,
+            "restarts": node.restarts,
+            **node.outbox_status(),
+        }
+
+
+async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise NotFound("no_such_path", "A node's host has /healthz and /metrics only.")

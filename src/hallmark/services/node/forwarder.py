@@ -1,0 +1,186 @@
+"""Carries the outbox's entries to the log, in order, until the log has each one or refuses it for good."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from hallmark.core.beacon import EMPTY_ROOT
+from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
+from hallmark.http.client import Pool
+from hallmark.ledger.checkpoint import Checkpoint
+from hallmark.ledger.note import Note
+from hallmark.services.enclave.runtime import Beacon
+from hallmark.services.node.outbox import Outbox
+from hallmark.telemetry.logs import get_logger
+
+BATCH_ENTRIES: Final = 512
+BATCH_BYTES: Final = 4 << 20
+IN_FLIGHT: Final = 4
+FIRST_BACKOFF_S: Final = 0.1
+LAST_BACKOFF_S: Final = 5.0
+FOR_GOOD: Final = frozenset(
+    ("bad_entry", "wrong_network", "entry_too_large", "signature_missing", "bad_signature", "wrong_signer")
+)
+"""Reasons of the log that no repetition changes."""
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """Where the log put an entry: index, admission time (unix ms)."""
+
+    index: int
+    admitted: int
+
+
+class LogProblem(msgspec.Struct, frozen=True):
+    """The log's reason for not taking an entry."""
+
+    code: str
+    message: str = ""
+
+
+class _Result(msgspec.Struct, frozen=True):
+    index: int = -1
+    admitted: int = 0
+    error: LogProblem | None = None
+
+
+class _Results(msgspec.Struct, frozen=True):
+    results: tuple[_Result, ...]
+
+
+class LogClient:
+    """The log, as a node host needs it."""
+
+    def __init__(self, pool: Pool, url: str, origin: str) -> None:
+        self._pool = pool
+        self._url = url.rstrip("/")
+        self._origin = origin
+
+    async def beacon(self) -> Beacon:
+        """The newest checkpoint that a quorum has cosigned; size 0 before there is one.
+
+        It is taken as it is: whoever judges evidence or a receipt compares it with the log. Raises
+        Unavailable, InvalidInput `bad_checkpoint`, VerificationFailed `wrong_origin`.
+        """
+        async with self._pool.request("GET", f"{self._url}/checkpoint") as response:
+            data = await response.read(1 << 20)
+            if response.status == 503 and b"not_witnessed_yet" in data:
+                return Beacon(0, EMPTY_ROOT)
+            if response.status != 200:
+                raise Unavailable("log_unavailable", f"The log answers {response.status}.")
+        checkpoint = Checkpoint.parse(Note.parse(data).text)
+        if checkpoint.origin != self._origin:
+            raise VerificationFailed("wrong_origin", "The log is another network's.")
+        return Beacon(checkpoint.size, checkpoint.root)
+
+    async def add(self, entries: list[bytes]) -> list[Placed | LogProblem]:
+        """For each entry its place or the log's reason. Raises Unavailable."""
+        body = b"".join(len(entry).to_bytes(4, "big") + entry for entry in entries)
+        async with self._pool.request("POST", f"{self._url}/add-many", (), body) as response:
+            data = await response.read(1 << 22)
+            if response.status != 200:
+                raise Unavailable("log_unavailable", f"The log answers {response.status}.")
+        try:
+            results = msgspec.json.decode(data, type=_Results).results
+        except msgspec.DecodeError as error:
+            raise Unavailable("log_unavailable", "The log's answer cannot be read.") from error
+        if len(results) != len(entries):
+            raise Unavailable("log_unavailable", "The log's answer is incomplete.")
+        return [result.error or Placed(result.index, result.admitted) for result in results]
+
+
+class Forwarder:
+    """See the module docstring. `run` must be running."""
+
+    def __init__(self, outbox: Outbox, log: LogClient) -> None:
+        self._outbox = outbox
+        self._log = log
+        self._sending: set[int] = set()
+        self._watched: dict[int, asyncio.Future[Placed]] = {}
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._backoff = FIRST_BACKOFF_S
+        self.problem = ""
+
+    def watch(self, number: int) -> asyncio.Future[Placed]:
+        """The place of an entry that was just put; fails with VerificationFailed and the log's reason."""
+        return self._watched.setdefault(number, asyncio.get_running_loop().create_future())
+
+    async def run(self) -> None:
+        """Send what waits, for ever."""
+        try:
+            while True:
+                await self._outbox.arrived.wait()
+                await self._slots.acquire()
+                batch = self._take()
+                if not batch:
+                    self._slots.release()
+                    self._outbox.arrived.clear()
+                    continue
+                task = asyncio.create_task(self._send(batch))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    async def idle(self) -> None:
+        """Until nothing waits any more."""
+        while self._outbox.waiting:  # noqa: ASYNC110 - used once, when stopping
+            await asyncio.sleep(0.02)
+
+    def _take(self) -> dict[int, bytes]:
+        batch: dict[int, bytes] = {}
+        size = 0
+        for number, entry in self._outbox.waiting.items():
+            if number in self._sending:
+                continue
+            if len(batch) >= BATCH_ENTRIES or size >= BATCH_BYTES:
+                break
+            batch[number] = entry
+            size += len(entry)
+        self._sending.update(batch)
+        return batch
+
+    async def _send(self, batch: dict[int, bytes]) -> None:
+        try:
+            if await self._settled(batch):
+                self.problem, self._backoff = "", FIRST_BACKOFF_S
+                return
+            get_logger().warning("log_refused_entries", reason=self.problem, count=len(batch))
+            await asyncio.sleep(self._backoff)
+            self._backoff = min(self._backoff * 2, LAST_BACKOFF_S)
+        finally:
+            self._sending.difference_update(batch)
+            self._slots.release()
+            self._outbox.arrived.set()
+
+    async def _settled(self, batch: dict[int, bytes]) -> bool:
+        """Send once; whether every entry of the batch is done with."""
+        try:
+            results = await self._log.add(list(batch.values()))
+        except HallmarkError as error:
+            self.problem = error.reason
+            return False
+        return all([await self._settle(n, result) for n, result in zip(batch, results, strict=True)])
+
+    async def _settle(self, number: int, result: Placed | LogProblem) -> bool:
+        """Act on the log's answer for one entry; False when it has to go again."""
+        watcher = self._watched.get(number)
+        if isinstance(result, Placed):
+            self._outbox.admitted(number)
+            if watcher is not None and not watcher.done():
+                watcher.set_result(result)
+        elif result.code in FOR_GOOD:
+            get_logger().error("log_refused_entry", reason=result.code)
+            await self._outbox.refuse(number, result.code)
+            if watcher is not None and not watcher.done():
+                watcher.set_exception(VerificationFailed(result.code, "The log refuses the entry."))
+        else:
+            self.problem = result.code
+            return False
+        self._watched.pop(number, None)
+        return True
