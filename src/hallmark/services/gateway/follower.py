@@ -1,0 +1,144 @@
+"""Follows the log: every quorum-cosigned checkpoint, every leaf below it, folded into a replica.
+
+1. A checkpoint counts only when the trust file's policy says that a quorum cosigned it.
+2. Leaves are folded only when, with those before them, they hash to that checkpoint's root.
+3. So routing never looks at an entry that the quorum has not covered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from hallmark.core.entries import Kind, decode, split_leaf
+from hallmark.core.errors import HallmarkError, VerificationFailed
+from hallmark.core.statements import Registration, Version
+from hallmark.http.serve import Health
+from hallmark.ledger.merkle import CompactRange, leaf_hash
+from hallmark.ledger.note import Note
+from hallmark.ledger.policy import Policy, VerifiedCheckpoint, verify_quorum
+from hallmark.services.gateway.log_client import LogClient
+from hallmark.telemetry.logs import get_logger
+from hallmark.verification.fold import Replica
+
+BATCH: Final = 4096
+SLICE: Final = 16
+WAIT_MS: Final = 10_000
+PAUSE_S: Final = 0.25
+# A node refreshes its evidence hourly; receipts outlive a registration by little.
+KEPT_REGISTRATIONS: Final = 8
+
+
+class Logged(msgspec.Struct, frozen=True):
+    """A leaf that a dossier may need, with its place."""
+
+    index: int
+    leaf: bytes
+
+
+class Follower:
+    """Keeps `replica` at the newest cosigned checkpoint. `run` never returns."""
+
+    def __init__(self, log: LogClient, policy: Policy, replica: Replica) -> None:
+        self.replica = replica
+        self.head: VerifiedCheckpoint | None = None
+        self.size_of_quorum = len(policy.witnesses)
+        self._log = log
+        self._policy = policy
+        self._range = CompactRange()
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._registrations: dict[bytes, dict[bytes, Logged]] = {}
+        self._versions: dict[bytes, Logged] = {}
+        self._reachable = True
+
+    @property
+    def health(self) -> Health:
+        """Starting until the first checkpoint is folded; degraded while the log cannot be followed."""
+        if self.head is None:
+            return Health("starting", "following_log")
+        return Health("ready") if self._reachable else Health("degraded", "log_unreachable")
+
+    def registration(self, key: bytes, evidence: bytes) -> Logged | None:
+        """The registration of `key` with the evidence of this SHA-256 (zero: without any)."""
+        return self._registrations.get(key, {}).get(evidence)
+
+    def version(self, manifest: bytes) -> Logged | None:
+        """The entry that logged the manifest of this digest."""
+        return self._versions.get(manifest)
+
+    async def reached(self, size: int, timeout_s: float) -> bool:
+        """True once the replica has folded `size` leaves; False after the time."""
+        if self.replica.size >= size:
+            return True
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append((size, waiter))
+        try:
+            async with asyncio.timeout(max(timeout_s, 0)):
+                await waiter
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Follow for ever. Raises VerificationFailed when the log contradicts its cosigned root."""
+        while True:
+            try:
+                await self._step()
+                self._reachable = True
+            except VerificationFailed:
+                raise
+            except HallmarkError as error:
+                self._reachable = False
+                get_logger().warning("log_not_followed", reason=error.reason)
+                await asyncio.sleep(PAUSE_S)
+
+    async def _step(self) -> None:
+        verified = verify_quorum(self._policy, Note.parse(await self._log.checkpoint()))
+        size = verified.checkpoint.size
+        while self.replica.size < size:
+            # Before the first checkpoint nothing routes; afterwards nothing is folded unless all of it fits.
+            end = size if self.head is not None else min(size, self.replica.size + BATCH)
+            await self._fold(end, verified)
+        if self.head is None or size >= self.head.checkpoint.size:
+            self.head = verified
+        self._wake()
+        await self._log.wait(self.replica.size + 1, WAIT_MS)
+
+    async def _fold(self, end: int, verified: VerifiedCheckpoint) -> None:
+        """Fold leaves up to `end`; those that end at the checkpoint's size must hash to its root."""
+        leaves = await self._log.leaves(self.replica.size, end)
+        staged = self._range.copy()
+        staged.extend(leaf_hash(leaf) for leaf in leaves)
+        checkpoint = verified.checkpoint
+        if staged.size == checkpoint.size and staged.root() != checkpoint.root:
+            raise VerificationFailed("log_root_differs", "The log's leaves do not hash to its cosigned root.")
+        for number, leaf in enumerate(leaves):
+            self._take(self.replica.size, leaf)
+            if number % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+        self._range = staged
+
+    def _take(self, index: int, leaf: bytes) -> None:
+        self.replica.feed(index, leaf)
+        if self.replica.failures(index):
+            return
+        entry = decode(split_leaf(leaf)[1])
+        match entry.kind, entry.statement:
+            case Kind.REGISTRATION, Registration() as registration:
+                kept = self._registrations.setdefault(registration.key, {})
+                kept[registration.evidence] = Logged(index, leaf)
+                while len(kept) > KEPT_REGISTRATIONS:
+                    kept.pop(next(iter(kept)))
+            case Kind.VERSION, Version() as version:
+                self._versions.setdefault(version.document, Logged(index, leaf))
+
+    def _wake(self) -> None:
+        waiting = []
+        for size, waiter in self._waiters:
+            if self.replica.size >= size and not waiter.done():
+                waiter.set_result(None)
+            elif not waiter.done():
+                waiting.append((size, waiter))
+        self._waiters = waiting

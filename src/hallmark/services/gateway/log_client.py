@@ -1,0 +1,116 @@
+"""The log as a gateway uses it: submit, follow, ask for proofs. Nothing that it says is believed here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hallmark.core.entries import entry_id
+from hallmark.core.errors import HallmarkError, NotFound, Unavailable, VerificationFailed
+from hallmark.http.client import Exchange, Pool, Timeouts
+from hallmark.http.connection import Response
+from hallmark.ledger.tiles import decode_bundle, entry_bundles
+
+TIMEOUTS: Final = Timeouts(connect=2.0, head=15.0, idle=15.0)
+BINARY: Final = ((b"content-type", b"application/octet-stream"),)
+PERMANENT: Final = (400, 413, 422)
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where the log put an entry: index and admission time (unix ms)."""
+
+    index: int
+    admitted: int
+
+
+class Refused(VerificationFailed):
+    """The log will never take this entry; trying again is of no use."""
+
+
+class _Detail(msgspec.Struct):
+    code: str = ""
+    message: str = ""
+
+
+class _Failure(msgspec.Struct):
+    error: _Detail = _Detail()
+
+
+class LogClient:
+    """Speaks to one log by URL."""
+
+    def __init__(self, pool: Pool, url: str) -> None:
+        self._pool = pool
+        self._url = url.rstrip("/")
+
+    async def add(self, entry: bytes) -> Place:
+        """Submit an entry; returns once it is durable. Raises Refused, Unavailable, or what is retryable."""
+        async with self._pool.request(
+            "POST", f"{self._url}/add", BINARY, entry, timeouts=TIMEOUTS
+        ) as response:
+            if response.status == 200:
+                return await response.json(Place)
+            raise await _error(response)
+
+    async def find(self, entry: bytes) -> Place:
+        """Where an entry stands. Raises NotFound `no_such_entry`, Unavailable."""
+        async with self._get(f"/find/{entry_id(entry).hex()}") as response:
+            if response.status == 200:
+                return await response.json(Place)
+            raise await _error(response)
+
+    async def checkpoint(self) -> bytes:
+        """The newest checkpoint that the log says a quorum cosigned, as a note."""
+        async with self._get("/checkpoint") as response:
+            if response.status == 200:
+                return await response.read(65_536)
+            raise await _error(response)
+
+    async def wait(self, size: int, timeout_ms: int) -> None:
+        """Return when the log says that its cosigned size is at least `size`, or after the time."""
+        async with self._get(f"/wait?size={size}&timeout={timeout_ms}") as response:
+            if response.status != 200:
+                raise await _error(response)
+            await response.read(65_536)
+
+    async def leaves(self, start: int, end: int) -> list[bytes]:
+        """Leaves [start, end), from entry bundles (C2SP tlog-tiles)."""
+        found: list[bytes] = []
+        for name in entry_bundles(start, end):
+            async with self._get(f"/{name.path}") as response:
+                if response.status != 200:
+                    raise await _error(response)
+                leaves = decode_bundle(await response.read(32 * 1024 * 1024))
+            if len(leaves) != name.width:
+                raise Unavailable("bad_bundle", "The log served an entry bundle of the wrong length.")
+            found += leaves
+        first = start // 256 * 256
+        return found[start - first : end - first]
+
+    async def proof(self, index: int, wait_ms: int = 0) -> str:
+        """The tlog-proof of an entry against the newest cosigned checkpoint.
+
+        Raises Unavailable `not_witnessed_yet` when no cosigned checkpoint covers it within `wait_ms`.
+        """
+        async with self._get(f"/proof/{index}?wait={wait_ms}") as response:
+            if response.status == 200:
+                return (await response.read(131_072)).decode("ascii", "replace")
+            raise await _error(response)
+
+    def _get(self, path: str) -> Exchange:
+        return self._pool.request("GET", self._url + path, timeouts=TIMEOUTS)
+
+
+async def _error(response: Response) -> HallmarkError:
+    """The log's own refusal as an error of the tree."""
+    try:
+        detail = msgspec.json.decode(await response.read(65_536), type=_Failure).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        detail = _Detail()
+    reason = detail.code or "log_refused"
+    if response.status in PERMANENT:
+        return Refused(reason, "The log does not take this entry.")
+    if response.status == 404:
+        return NotFound(reason, "The log has no such entry.")
+    return Unavailable(reason, f"The log answers {response.status}.")

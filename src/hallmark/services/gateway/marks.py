@@ -1,0 +1,140 @@
+"""Marks as this gateway can strike them: at first by examining the answer, later from the log it follows."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from hallmark.core.document import hex0x
+from hallmark.core.documents import AttestationPolicy, Measurement
+from hallmark.core.entries import leaf
+from hallmark.core.evidence import Evidence, Expectation, Verdict, VerifyEvidence
+from hallmark.core.hashing import sha256
+from hallmark.core.marks import Finding, Mark, Question, State, derive_marks
+from hallmark.ledger.policy import Policy
+from hallmark.ledger.proof import VerifiedProof, verify_proof
+from hallmark.services.gateway.follower import Follower
+from hallmark.services.gateway.sealed import Sealed
+from hallmark.services.gateway.store import Kept
+from hallmark.verification.findings import RESTS_ON_RECEIPT, findings
+from hallmark.verification.live import Inclusion, live_findings
+from hallmark.verification.trust import Trust
+
+REMEMBERED: Final = 256
+
+
+class RememberedEvidence:
+    """`VerifyEvidence` that judges the same evidence under the same terms once."""
+
+    def __init__(self, verify: VerifyEvidence) -> None:
+        self._verify = verify
+        self._verdicts: OrderedDict[object, Verdict] = OrderedDict()
+
+    def __call__(
+        self,
+        evidence: Evidence,
+        policy: AttestationPolicy,
+        at: int,
+        *,
+        measurements: tuple[Measurement, ...],
+        expect: Expectation,
+    ) -> Verdict:
+        """See `VerifyEvidence`. `at` counts by the minute here, downwards: a verdict is never reused later
+        than a minute after the time that it was made for.
+        """
+        terms = (evidence.kind, sha256(evidence.data), at // 60_000, expect.report_data, expect.nonce)
+        known = (*terms, id(policy), tuple(id(m) for m in measurements))
+        verdict = self._verdicts.get(known)
+        if verdict is None:
+            verdict = self._verify(evidence, policy, at, measurements=measurements, expect=expect)
+            self._verdicts[known] = verdict
+            while len(self._verdicts) > REMEMBERED:
+                self._verdicts.popitem(last=False)
+        return verdict
+
+
+class Marker:
+    """Derives marks for answers and for receipts in the log."""
+
+    def __init__(
+        self,
+        trust: Trust,
+        follower: Follower,
+        verify_evidence: VerifyEvidence,
+        *,
+        by: str,
+        clock: Callable[[], int],
+    ) -> None:
+        self.trust = trust
+        self.policy = Policy.parse(trust.tlog_policy)
+        self._follower = follower
+        self._verify_evidence = RememberedEvidence(verify_evidence)
+        self._by = by
+        self._clock = clock
+
+    def examine(self, sealed: Sealed, path: str, request: bytes) -> Sequence[Finding]:
+        """Everything that can be re-computed when an answer has just arrived: signature, digests of the very
+        bytes that were passed on, documents, ticket, evidence. What does not hold is a negative finding.
+        """
+        try:
+            dossier = sealed.dossier(path, request)
+            found = findings(dossier, self.trust, self._clock(), self._verify_evidence)
+        except (UnicodeDecodeError, msgspec.ValidationError):
+            return [self._broken(sealed, question, "receipt_unreadable") for question in RESTS_ON_RECEIPT]
+        return [msgspec.structs.replace(f, by=self._by) if f.by == "this verifier" else f for f in found]
+
+    def broken(self, sealed: Sealed, reason: str) -> list[Finding]:
+        """Findings that speak against an answer for a reason that only the gateway can know."""
+        return [self._broken(sealed, question, reason) for question in RESTS_ON_RECEIPT]
+
+    def follow(self, kept: Kept, proof: str | None) -> tuple[dict[Question, Mark], list[Finding]]:
+        """Marks of a logged receipt, and what speaks against it; `proof` is the log's, verified here."""
+        entry, receipt = kept.opened()
+        if kept.position is None or self._follower.replica.size <= kept.position:
+            claimed = [
+                Finding(
+                    question, State.CLAIMED, "the node", receipt.finished, detail={"what": WORDS[question]}
+                )
+                for question in (Question.RAN, Question.MODEL, Question.ROUTE)
+            ]
+            return derive_marks(claimed), []
+        found = live_findings(
+            self._follower.replica,
+            kept.position,
+            entry,
+            self._inclusion(kept, proof),
+            by=self._by,
+            now=self._clock(),
+            configuration=kept.configuration,
+        )
+        return derive_marks(found), [finding for finding in found if finding.state.is_negative]
+
+    def verify(self, kept: Kept, proof: str) -> VerifiedProof:
+        """Where the quorum saw the receipt. Raises VerificationFailed, InvalidInput."""
+        assert kept.admitted is not None
+        return verify_proof(self.policy, leaf(kept.admitted, kept.entry), proof.encode())
+
+    def _inclusion(self, kept: Kept, proof: str | None) -> Inclusion | None:
+        if proof is None:
+            return None
+        verified = self.verify(kept, proof)
+        head = verified.checkpoint
+        # A quorum's checkpoint covers the verdicts on all below it: only then is silence a good sign.
+        if self._follower.replica.size < head.size or verified.index != kept.position:
+            return None
+        of = len(self.policy.witnesses)
+        return Inclusion(head.size, head.root, verified.signers, of, max(verified.times))
+
+    def _broken(self, sealed: Sealed, question: Question, reason: str) -> Finding:
+        detail = {"what": "the answer is not what its receipt says", "receipt": hex0x(sealed.id)}
+        return Finding(question, State.FAILED, self._by, self._clock(), sealed.id, reason, detail)
+
+
+WORDS: Final = {
+    Question.RAN: "it ran this, as its receipt says",
+    Question.MODEL: "this model answered",
+    Question.ROUTE: "this is the path that the request took",
+}

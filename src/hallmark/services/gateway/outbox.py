@@ -1,0 +1,146 @@
+"""Brings every receipt into the log: kept on disk first or meanwhile, submitted until the log has it.
+
+The node's host submits the same entry; the log takes it once. So a gateway that dies loses nothing, and one
+whose disk is full still submits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from hallmark.core.errors import HallmarkError
+from hallmark.services.gateway.log_client import LogClient, Place, Refused
+from hallmark.services.gateway.store import Kept, ReceiptStore
+from hallmark.telemetry.logs import get_logger
+from hallmark.telemetry.metrics import Metrics
+
+PARALLEL: Final = 64
+RECENT: Final = 10_000
+PAUSES: Final = (0.05, 0.2, 1.0, 5.0, 15.0)
+SWEEP_S: Final = 600.0
+DRAIN_S: Final = 3.0
+
+
+class Track:
+    """A receipt that this process knows: what is kept of it, and a signal when its place is known."""
+
+    def __init__(self, kept: Kept) -> None:
+        self.kept = kept
+        self.placed = asyncio.Event()
+        if kept.position is not None or kept.refused:
+            self.placed.set()
+
+
+class Outbox:
+    """See the module docstring. `run` restores what an earlier process left and must run for disk writes."""
+
+    def __init__(
+        self,
+        store: ReceiptStore,
+        log: LogClient,
+        metrics: Metrics,
+        clock: Callable[[], int],
+        retention_ms: int,
+    ) -> None:
+        self._store = store
+        self._log = log
+        self._clock = clock
+        self._retention_ms = retention_ms
+        self._slots = asyncio.Semaphore(PARALLEL)
+        self._tracks: OrderedDict[bytes, Track] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._logged = metrics.counter("gateway_receipts", "Receipts by what became of them.", ("outcome",))
+        metrics.gauge("gateway_outbox", "Receipts not in the log yet.", lambda: len(self._tasks))
+
+    async def run(self) -> None:
+        """Submit what is pending on disk, then keep the disk tidy, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._store.run())
+            for kept in await self._store.pending():
+                self._start(kept)
+            try:
+                while True:
+                    await self._sweep()
+                    await asyncio.sleep(SWEEP_S)
+            finally:
+                await self._drain(DRAIN_S)
+
+    def add(self, kept: Kept) -> Track:
+        """Take on a receipt: it goes to the disk and to the log at the same time. Never blocks."""
+        track = self._tracks.get(kept.id)
+        return track if track is not None else self._start(kept, fresh=True)
+
+    async def track(self, digest: bytes) -> Track | None:
+        """The receipt of this id, from memory or disk."""
+        found = self._tracks.get(digest)
+        if found is None:
+            kept = await self._store.get(digest)
+            if kept is None:
+                return None
+            found = self._remember(Track(kept))
+        return found
+
+    async def _sweep(self) -> None:
+        try:
+            await self._store.forget(self._clock() - self._retention_ms)
+        except HallmarkError as error:
+            get_logger().warning("store_not_swept", reason=error.reason)
+
+    async def _drain(self, timeout_s: float) -> None:
+        """Wait for submissions under way, a while; what is left is on disk."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    def _start(self, kept: Kept, *, fresh: bool = False) -> Track:
+        track = self._remember(Track(kept))
+        task = asyncio.get_running_loop().create_task(self._bring(track, fresh))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return track
+
+    def _remember(self, track: Track) -> Track:
+        self._tracks[track.kept.id] = track
+        while len(self._tracks) > RECENT:
+            self._tracks.popitem(last=False)
+        return track
+
+    async def _bring(self, track: Track, fresh: bool) -> None:
+        """Submit until the log has the receipt or refuses it; write down what became of it."""
+        saved = asyncio.ensure_future(self._save(track.kept)) if fresh else None
+        attempt = 0
+        while True:
+            try:
+                async with self._slots:
+                    place = await self._log.add(track.kept.entry)
+                self._place(track, place)
+                break
+            except Refused as error:
+                track.kept = msgspec.structs.replace(track.kept, refused=error.reason[:64])
+                self._logged.add("refused")
+                get_logger().error("receipt_refused", receipt=track.kept.id, reason=error.reason)
+                break
+            except HallmarkError as error:
+                get_logger().warning("receipt_delayed", receipt=track.kept.id, reason=error.reason)
+                await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
+                attempt += 1
+        track.placed.set()
+        if saved is not None:
+            await saved
+        await self._save(track.kept)
+
+    def _place(self, track: Track, place: Place) -> None:
+        track.kept = msgspec.structs.replace(track.kept, position=place.index, admitted=place.admitted)
+        self._logged.add("logged")
+
+    async def _save(self, kept: Kept) -> None:
+        try:
+            await self._store.put(kept)
+        except HallmarkError as error:
+            get_logger().error("receipt_not_kept", receipt=kept.id, reason=error.reason)

@@ -1,0 +1,141 @@
+"""What came back from an enclave: the answer's covered bytes and the receipt's object, taken apart and held
+against each other before anybody relies on it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+
+import msgspec
+
+from hallmark.core.answer import DONE, hallmark_event, join_hallmark, split_hallmark, split_hallmark_stream
+from hallmark.core.document import hex0x, unhex
+from hallmark.core.entries import Entry
+from hallmark.core.errors import HallmarkError, VerificationFailed
+from hallmark.core.hashing import ZERO32, sha256
+from hallmark.core.receipt import Receipt
+from hallmark.verification.dossier import (
+    FORMAT,
+    Documents,
+    Dossier,
+    RequestCopy,
+    ResponseCopy,
+    Salts,
+)
+
+DOCUMENTS: Final = frozenset(Documents.__struct_fields__)
+
+
+class Seal(msgspec.Struct, frozen=True):
+    """The `hallmark` object of an enclave, as far as a gateway reads it; `raw` is all of it."""
+
+    id: str
+    receipt: dict[str, str | int]
+    signature: str
+    salts: Salts
+    documents: dict[str, object]
+    network: str = ""
+    chain_id: int = 0
+    ticket: str | None = None
+    evidence: str | None = None
+    insecure: tuple[str, ...] = ()
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """An answer taken apart: covered bytes, the receipt's object as sent, and what it holds."""
+
+    content: bytes
+    frame: bytes
+    raw: bytes
+    seal: Seal
+    receipt: Receipt
+    entry: bytes
+
+    @property
+    def id(self) -> bytes:
+        """The receipt's id; 32 bytes."""
+        return self.receipt.digest()
+
+    @property
+    def evidence(self) -> bytes:
+        """SHA-256 of the evidence that came along; zero without."""
+        try:
+            data = base64.b64decode(self.seal.evidence or "", validate=True)
+        except binascii.Error:
+            return ZERO32
+        return sha256(data) if data else ZERO32
+
+    def dossier(self, path: str, request: bytes) -> Dossier:
+        """The dossier as the owner could make it now. Raises UnicodeDecodeError for what is not text."""
+        seal = self.seal
+        documents = {name: value for name, value in seal.documents.items() if name in DOCUMENTS}
+        return Dossier(
+            format=FORMAT,
+            network=seal.network or hex0x(self.receipt.network),
+            chain_id=seal.chain_id,
+            receipt=seal.receipt,
+            signature=seal.signature,
+            id=seal.id,
+            documents=msgspec.convert(documents, Documents),
+            salts=seal.salts,
+            request=RequestCopy(path, request.decode()),
+            response=ResponseCopy(self.content.decode()),
+            ticket=seal.ticket,
+            evidence=seal.evidence or None,
+            insecure=seal.insecure,
+        )
+
+    def rejoin(self, hallmark: bytes) -> bytes:
+        """The answer with another `hallmark` object: a JSON body, or a stream's last event and [DONE]."""
+        if self.frame:
+            return hallmark_event(self.frame, hallmark) + DONE
+        return join_hallmark(self.content, hallmark)
+
+
+def open_answer(body: bytes) -> Sealed:
+    """Take a JSON answer apart. Raises VerificationFailed `answer_unsigned`."""
+    try:
+        content, raw = split_hallmark(body)
+        return _sealed(content, b"", raw)
+    except (HallmarkError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise unsigned() from error
+
+
+def open_stream(body: bytes) -> Sealed:
+    """Take a complete stream apart. Raises VerificationFailed `answer_unsigned`."""
+    try:
+        content, raw = split_hallmark_stream(body)
+        frame, _ = split_hallmark(body[len(content) + len(b"data: ") : -len(DONE)].rstrip(b"\n"))
+        return _sealed(content, frame, raw)
+    except (HallmarkError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise unsigned() from error
+
+
+def unsigned() -> VerificationFailed:
+    """The error for an answer without a readable receipt: it is not passed off as an answer."""
+    return VerificationFailed(
+        "answer_unsigned",
+        "The node's answer carries no receipt that can be read, so it is not passed on as an answer.",
+        "Ask again; the node is avoided for a while.",
+    )
+
+
+def _sealed(content: bytes, frame: bytes, raw: bytes) -> Sealed:
+    seal = msgspec.json.decode(raw, type=Seal)
+    receipt = Receipt.from_json(seal.receipt)
+    if hex0x(receipt.digest()) != seal.id:
+        raise unsigned()
+    documents = seal.documents
+    attachments = (
+        _text(documents.get("route")),
+        _text(documents.get("candidates")),
+        unhex(seal.ticket) if seal.ticket else b"",
+    )
+    entry = Entry(receipt, (unhex(seal.signature),), attachments).encode()
+    return Sealed(content, frame, raw, seal, receipt, entry)
+
+
+def _text(value: object) -> bytes:
+    return value.encode() if isinstance(value, str) else b""

@@ -1,0 +1,31 @@
+"""Settings of the gateway."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hallmark.http.serve import Listen
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One gateway of one network.
+
+    `trust_file` is the network's trust.toml; its tlog-policy decides which checkpoints count. `key_file`
+    holds the gateway's secp256k1 secret (64 hex digits); it signs route tickets. `database` is a store URL
+    for receipts that are on their way to the log. `anchor_url` may be empty. `retention_ms` is how long a
+    logged receipt stays here, `hold_ms` how long a response is held for a policy at most; `body` and
+    `answer` bound a request and an answer in bytes; `first_byte_s` and `idle_s` bound a node's silence.
+    """
+
+    listen: Listen
+    log_url: str
+    trust_file: str
+    key_file: str
+    database: str
+    anchor_url: str = ""
+    retention_ms: int = 24 * 3_600_000
+    hold_ms: int = 10_000
+    body: int = 4 * 1024 * 1024
+    answer: int = 16 * 1024 * 1024
+    first_byte_s: float = 60.0
+    idle_s: float = 60.0
