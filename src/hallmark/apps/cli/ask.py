@@ -1,0 +1,209 @@
+"""`hallmark ask`, `infer`, `models`, `receipt`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from rich.table import Table
+
+from hallmark.apps.cli.asking import as_json, finish, follow, print_decision, report_held
+from hallmark.apps.cli.output import console, emit
+from hallmark.core.errors import InvalidInput
+from hallmark.services.sdk.answers import AnswerHeld, Cleared, Draft
+from hallmark.services.sdk.plain import Client, PlainReceipt
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _connection(command: F) -> F:
+    """Options that say which network to talk to."""
+    command = click.option("--url", help="Gateway address; default: the local network's.")(command)
+    return click.option("--trust", type=click.Path(path_type=Path), help="The network's trust file.")(command)
+
+
+def _answering(command: F) -> F:
+    """Options of commands that produce an answer."""
+    command = click.option(
+        "--require", metavar="POLICY", help="Withhold the answer until this policy is met."
+    )(command)
+    command = click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait for marks.")(
+        command
+    )
+    command = click.option("--json", "as_data", is_flag=True, help="Print JSON.")(command)
+    return click.option("--save", type=click.Path(path_type=Path), help="Save the receipt to a file.")(
+        command
+    )
+
+
+def _client(home: Path, url: str | None, trust: Path | None) -> Client:
+    return Client(url, trust=trust, home=home if url is None or trust is None else None)
+
+
+@click.command()
+@click.argument("prompt")
+@click.option("--model", default="pydoc", show_default=True)
+@click.option("--max-tokens", type=int, help="Longest answer, in tokens.")
+@click.option("--temperature", type=float, help="0 is greedy; above it the receipt commits to the seed.")
+@_answering
+@_connection
+@click.pass_obj
+def ask(home: Path, /, prompt: str, **options: Any) -> None:
+    """Ask a language model and watch the marks of its answer.
+
+    PROMPT is the question; `-` reads it from standard input.
+    """
+    text = sys.stdin.read() if prompt == "-" else prompt
+    wanted = {"max_tokens": options["max_tokens"], "temperature": options["temperature"]}
+    settings = {name: value for name, value in wanted.items() if value is not None}
+    with _client(home, options["url"], options["trust"]) as client:
+        if options["require"] or options["as_data"]:
+            _whole(
+                lambda require: client.ask(
+                    text, model=options["model"], require=require, timeout=options["timeout"], **settings
+                ),
+                options,
+            )
+        stream = client.stream(text, model=options["model"], **settings)
+        for piece in stream:
+            emit(piece)
+        emit("\n\n")
+        _watch(stream.draft.receipt, options)
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--input",
+    "source",
+    type=click.Path(path_type=Path, allow_dash=True),
+    required=True,
+    help="JSON of named tensors.",
+)
+@_answering
+@_connection
+@click.pass_obj
+def infer(home: Path, /, model: str, source: Path, **options: Any) -> None:
+    """Run a tensor model on a JSON file of named nested lists.
+
+    MODEL is a label such as `digits`; `hallmark models` lists them.
+    """
+    inputs = _read_inputs(source)
+    with _client(home, options["url"], options["trust"]) as client:
+
+        def run(require: str | None) -> Draft[PlainReceipt] | Cleared[PlainReceipt]:
+            if require is None:
+                return client.infer(model, inputs)
+            return client.infer(model, inputs, require=require, timeout=options["timeout"])
+
+        if options["require"] or options["as_data"]:
+            _whole(run, options)
+        draft = run(None)
+        emit(_pretty(draft.outputs) + "\n\n")
+        _watch(draft.receipt, options)
+
+
+@click.command()
+@click.option("--json", "as_data", is_flag=True, help="Print JSON.")
+@_connection
+@click.pass_obj
+def models(home: Path, /, url: str | None, trust: Path | None, *, as_data: bool) -> None:
+    """List the models and how many nodes can serve each."""
+    with _client(home, url, trust) as client:
+        found = client.models()
+    if as_data:
+        emit(_pretty(found) + "\n")
+        return
+    table = Table(box=None, padding=(0, 3, 0, 0))
+    for heading in ("model", "task", "nodes", "artifact"):
+        table.add_column(heading, no_wrap=heading != "artifact")
+    for model in found:
+        about = model.get("hallmark", {})
+        artifact = about.get("artifact") or "none of ours: see who asserts it"
+        table.add_row(model["id"], str(about.get("task", "")), str(about.get("eligible", "")), artifact)
+    console().print(table)
+
+
+@click.command()
+@click.argument("receipt_id")
+@click.option("--policy", default="witnessed", show_default=True)
+@click.option("--json", "as_data", is_flag=True, help="Print JSON.")
+@click.option("--save", type=click.Path(path_type=Path), help="Save what the network has of it.")
+@_connection
+@click.pass_obj
+def receipt(home: Path, /, receipt_id: str, policy: str, **options: Any) -> None:
+    """Show one receipt's marks as they are now, derived here.
+
+    RECEIPT_ID is what an answer carried, 0x and 64 hexadecimal digits.
+    """
+    with _client(home, options["url"], options["trust"]) as client:
+        found = client.receipt(receipt_id)
+        verified = found.verify()
+        decision = verified.decide(policy)
+        if options["save"]:
+            found.save(options["save"])
+        if options["as_data"]:
+            emit(as_json(found, decision) + "\n")
+        else:
+            print_decision(verified, decision)
+    finish(decision)
+
+
+def _whole(
+    run: Callable[[str | None], Draft[PlainReceipt] | Cleared[PlainReceipt]], options: dict[str, Any]
+) -> None:
+    """An answer in one piece: withheld until its policy is met, or as JSON. Ends the command."""
+    try:
+        answer = run(options["require"])
+    except AnswerHeld as error:
+        report_held(error)
+        sys.exit(1)
+    handle = answer.receipt
+    decision = answer.decision if isinstance(answer, Cleared) else _settled(handle, options["timeout"])
+    if options["save"]:
+        handle.save(options["save"])
+    if options["as_data"]:
+        shown = {"text": answer.text} if answer.text else {"outputs": answer.outputs}
+        emit(as_json(handle, decision, **shown) + "\n")
+    else:
+        emit((answer.text or _pretty(answer.outputs)) + "\n\n")
+        print_decision(handle.verify(), decision, handle.answered)
+    sys.exit(0)
+
+
+def _settled(handle: PlainReceipt, timeout: float) -> Any:
+    """The decision under `witnessed` once it is met or the time is over."""
+    try:
+        return handle.wait("witnessed", timeout).decide("witnessed")
+    except AnswerHeld as error:
+        return error.decision
+
+
+def _watch(handle: PlainReceipt, options: dict[str, Any]) -> None:
+    decision = follow(handle, "witnessed", options["timeout"])
+    console().print()
+    print_decision(handle.verify(), decision, handle.answered)
+    if options["save"]:
+        handle.save(options["save"])
+        console().print(f"saved to {options['save']}", style="bright_black")
+
+
+def _read_inputs(source: Path) -> dict[str, Any]:
+    try:
+        data = sys.stdin.buffer.read() if str(source) == "-" else source.read_bytes()
+        inputs: dict[str, Any] = msgspec.json.decode(data, type=dict[str, Any])
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            "bad_inputs",
+            f"{source} is not a JSON object of named tensors.",
+            "See models/digits/example.json.",
+        ) from error
+    return inputs
+
+
+def _pretty(value: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
