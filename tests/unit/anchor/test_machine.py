@@ -23,10 +23,12 @@ RESEND_MS = 1000
 
 
 def root(size: int) -> bytes:
+    """A root of its own for each size."""
     return sha256(b"root", bytes([size]))
 
 
 async def collect(checkpoint: AnchoredCheckpoint) -> tuple[bytes, ...]:
+    """Full nodes that always sign."""
     return (bytes(65), checkpoint.root + bytes(33))
 
 
@@ -68,6 +70,7 @@ class Bench:
 
 @pytest.fixture
 def bench() -> Bench:
+    """A machine with an empty outbox and an empty chain."""
     return Bench(Database("sqlite://"), FakeChain())
 
 
@@ -320,7 +323,7 @@ async def test_killed_at_every_call(after: bool, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(25))
 async def test_random_misfortunes(seed: int) -> None:
     """After any sequence of kills, lost tails, drops and replacements, quiet time anchors the newest."""
-    rng = random.Random(seed)  # noqa: S311 - a seeded sequence, no secret
+    rng = random.Random(seed)
     chain = FakeChain()
     bench = Bench(Database("sqlite://"), chain)
     size = 1

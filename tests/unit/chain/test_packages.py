@@ -14,6 +14,7 @@ LICENCES = {"MIT", "ISC", "Apache-2.0", "MIT OR Apache-2.0"}
 
 
 def lock() -> dict[str, dict[str, Any]]:
+    """The locked packages by folder; the project itself is the empty name."""
     packages: dict[str, dict[str, Any]] = json.loads((ROOT / "package-lock.json").read_text())["packages"]
     return packages
 

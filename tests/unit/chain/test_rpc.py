@@ -40,7 +40,9 @@ async def endpoint(answer: Answer) -> AsyncIterator[RPC]:
     async def app(_scope: Scope, receive: Receive, send: Send) -> None:
         call = msgspec.json.decode(await read_body(receive, 1 << 20))
         given = answer(call["method"], call["params"])
-        body = given if isinstance(given, bytes) else msgspec.json.encode({"jsonrpc": "2.0", "id": 1, **given})
+        body = (
+            given if isinstance(given, bytes) else msgspec.json.encode({"jsonrpc": "2.0", "id": 1, **given})
+        )
         await respond(send, 200, body)
 
     async with serving(Service(app), bind(Listen(0))) as url:

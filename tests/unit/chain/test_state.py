@@ -12,6 +12,7 @@ from hallmark.services.chain.state import Restored, prepare_state, trim
 
 
 def state(blocks: int) -> dict[str, Any]:
+    """A state as anvil dumps it, blocks in any order, one transaction each."""
     return {
         "accounts": {"0x01": {"storage": {"0x0": "0x1"}}},
         "best_block_number": blocks - 1,
@@ -22,6 +23,7 @@ def state(blocks: int) -> dict[str, Any]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """Where the state would be."""
     return tmp_path / "state.json"
 
 

@@ -21,6 +21,7 @@ NAMES = st.from_regex(r"[a-zA-Z0-9_.-]{1,12}", fullmatch=True).filter(lambda nam
 
 
 def write(folder: Path, files: dict[str, bytes]) -> Path:
+    """Write files below a folder."""
     for name, data in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -58,7 +58,13 @@ def test_lie_in_the_cache_is_found_and_corrected(tmp_path: Path, computed: list[
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", '{"format":"other","blob_ids":{}}', '{"format":"hallmark.blob-ids/1","blob_ids":{"zz":"y"}}'],
+    [
+        "",
+        "{",
+        "[]",
+        '{"format":"other","blob_ids":{}}',
+        '{"format":"hallmark.blob-ids/1","blob_ids":{"zz":"y"}}',
+    ],
 )
 def test_damaged_file_is_an_empty_cache(text: str, tmp_path: Path, computed: list[bytes]) -> None:
     """Half a file or a foreign one costs time and nothing else."""

@@ -18,10 +18,12 @@ HELLO_10 = "U7SsW35U8kcth--WuFhMMTTo80K2E-ouCdbcySPTWzk"
 
 
 def pattern(length: int) -> bytes:
+    """The published pattern: byte i is (7*i+13) mod 256."""
     return (bytes((7 * i + 13) % 256 for i in range(256)) * (length // 256 + 1))[:length]
 
 
 def content(name: str, length: int) -> bytes:
+    """Content of a published vector."""
     known = {"empty": b"", "hello": b"hello", "a": b"a", "zeros1000": bytes(1000)}
     data = pattern(length) if name.startswith("pat") else known[name]
     assert len(data) == length
@@ -29,6 +31,7 @@ def content(name: str, length: int) -> bytes:
 
 
 def vectors(*, shards: int | None) -> list[dict[str, object]]:
+    """The published vectors, of one number of shards or all."""
     if not VECTORS.exists():
         pytest.skip("the vectors are not beside this checkout (HALLMARK_VECTORS)")
     found = [v for v in json.loads(VECTORS.read_text())["vectors"] if shards in (None, v["n"])]

@@ -11,27 +11,23 @@ from typing import Any, Final
 import msgspec
 
 from hallmark.core.document import hex0x
-from hallmark.core.errors import HallmarkError, InvalidInput, TooLarge, Unavailable
+from hallmark.core.errors import HallmarkError, InvalidInput, TooLarge, Unavailable, VerificationFailed
 from hallmark.http.client import Pool, Timeouts
 
 TIMEOUTS: Final = Timeouts(connect=3.0, head=10.0, idle=10.0)
 MAX_RESPONSE: Final = 8 << 20
 
 
-class Reverted(HallmarkError):
+class Reverted(VerificationFailed):
     """The chain executed the call and it reverted; `data` is the ABI-encoded custom error, or empty."""
-
-    status = 422
 
     def __init__(self, data: bytes, message: str) -> None:
         super().__init__("call_reverted", message)
         self.data = data
 
 
-class RPCRefused(HallmarkError):
+class RPCRefused(Unavailable):
     """The endpoint answered with a JSON-RPC error that is no revert; `code` is its number."""
-
-    status = 503
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__("chain_refused", f"The chain endpoint refused: {message}")
