@@ -1,4 +1,4 @@
-"""What the attestation tests share: recorded vectors, an emulated enclave, and a workshop for bad documents."""
+"""What the attestation tests share: recorded vectors, an emulated enclave, a workshop for bad documents."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_validity_boundary_of_every_certificate(
 
 @pytest.fixture(scope="module")
 def boundary_chains() -> dict[str, Forged]:
-    """For each certificate a chain in which that one is valid for one minute around NOW, the others for days."""
+    """For each certificate a chain in which it is valid for a minute around NOW, the others for days."""
     wide = tuple(replace(s, first=NOW - WIDE, last=NOW + WIDE) for s in CHAIN)
     return {
         spec.name: forge(wide, **{spec.name: replace(spec, first=NOW - 60_000, last=NOW + 60_000)})

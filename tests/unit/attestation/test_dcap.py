@@ -1,7 +1,7 @@
 """TDX and SGX quotes: what is refused, and how fields and library messages are read.
 
-There is no recorded SGX quote among the vectors. SGX is tested here on its negative paths and on the reading of
-its report; no SGX quote is shown to verify.
+There is no recorded SGX quote among the vectors. SGX is tested here on its negative paths and on the
+reading of its report; no SGX quote is shown to verify.
 """
 
 from __future__ import annotations

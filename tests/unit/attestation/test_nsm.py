@@ -1,4 +1,4 @@
-"""The emulated security module on the wire, its registers, its certificates, and the attester that uses it."""
+"""The emulated security module: wire, registers, certificates, and the attester that uses it."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_roots_kept_apart_are_accepted() -> None:
     ],
 )
 def test_policy_that_mixes_roots_is_refused(bad: AttestationPolicy, reason: str) -> None:
-    """A root under two kinds, a vendor's under a simulated kind, and any other under a vendor's are refused."""
+    """Shared roots, a vendor's under a simulated kind, and any other under a vendor's kind are refused."""
     with pytest.raises(InvalidInput) as caught:
         check_policy(bad)
     assert caught.value.reason == reason

@@ -170,7 +170,7 @@ class Manufacturer:
         return pem(leaf) + b"".join(c.public_bytes(serialization.Encoding.PEM) for c in above)
 
     def judge(self, report: Report | None = None, chip: Chip | None = None, **changes: Any) -> Verdict:
-        """The verdict on a report of a chip (sound ones by default), its measurement accepted with a floor."""
+        """The verdict on a report of a chip (sound by default), its measurement accepted with a floor."""
         evidence = changes.pop("evidence", None)
         if evidence is None:
             data = (report or Report()).signed_by(self.key)

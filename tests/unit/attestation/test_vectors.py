@@ -46,7 +46,7 @@ def test_document_is_refused_today(recorded: Reader, name: str) -> None:
 
 @pytest.mark.parametrize("name", DEBUG)
 def test_debug_document_is_authentic_but_refused(recorded: Reader, name: str) -> None:
-    """Chain and signature of a debug enclave hold; the debug step refuses it, with or without an allow list."""
+    """Chain and signature of a debug enclave hold; the debug step refuses it, allow list or not."""
     for changes in ({}, {"measurements": ()}):
         verdict = recorded(name).judge(**changes)
         states = {step.name: step.state for step in verdict.steps}
