@@ -21,6 +21,7 @@ from hallmark.services.fullnode.node import FullNode
 
 BINARY = b"application/octet-stream"
 FULL_TILE = ((b"cache-control", b"public, max-age=604800, immutable"),)
+MAX_LEAVES = 4_096
 MAX_HINT = 16 * 1024 * 1024
 
 
@@ -43,6 +44,8 @@ def create_app(node: FullNode) -> ASGIApp:
             await _anchor_signature(node, receive, send)
         elif (method, path) == ("POST", "/hallmark/leaves"):
             await _leaves(node, scope, receive, send)
+        elif (method, path) == ("GET", "/leaves"):
+            await _served_leaves(node, scope, send)
         elif (method, path) == ("GET", "/status"):
             await respond_json(send, msgspec.to_builtins(await node.status()))
         elif (method, path) == ("GET", "/checkpoint"):
@@ -75,9 +78,22 @@ async def _anchor_signature(node: FullNode, receive: Receive, send: Send) -> Non
     await respond_json(send, {"signature": hex0x(signature), "address": hex0x(node.address)})
 
 
+async def _served_leaves(node: FullNode, scope: Scope, send: Send) -> None:
+    start = _number(scope, "start", 0)
+    end = min(_number(scope, "end", start + MAX_LEAVES), node.store.size, start + MAX_LEAVES)
+    if end < start:
+        raise NotFound("no_such_entry", f"This copy has {node.store.size} entries.")
+    data = encode_bundle(await node.store.leaves(start, end))
+    await respond(send, 200, data, content_type=BINARY)
+
+
+def _number(scope: Scope, name: str, default: int) -> int:
+    values = parse_qs(scope["query_string"].decode("latin-1")).get(name)
+    return query_int(values[0] if values else None, default, low=0, high=1 << 53)
+
+
 async def _leaves(node: FullNode, scope: Scope, receive: Receive, send: Send) -> None:
-    values = parse_qs(scope["query_string"].decode("latin-1")).get("start")
-    start = query_int(values[0] if values else None, 0, low=0, high=1 << 53)
+    start = _number(scope, "start", 0)
     kept = node.hint(start, decode_bundle(await read_body(receive, MAX_HINT)))
     await respond_json(send, {"kept": kept})
 
