@@ -23,7 +23,7 @@ def full_node_name(number: int) -> str:
 
 
 def quorum_of(count: int) -> tuple[int, int]:
-    """f and the quorum 2f+1 for `count` = 3f+1 (or a few more) full nodes."""
+    """F and the quorum 2f+1 for `count` = 3f+1 (or a few more) full nodes."""
     faulty = (count - 1) // 3
     return faulty, count - faulty if count < 4 else 2 * faulty + 1
 

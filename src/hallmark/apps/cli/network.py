@@ -1,0 +1,131 @@
+"""`hallmark up`, `down`, `status`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from hallmark.apps.cli.demonstration import demonstrate
+from hallmark.apps.cli.output import console, emit
+from hallmark.compose import running
+from hallmark.compose.home import Home
+from hallmark.compose.start import prepare_network
+from hallmark.core.errors import Unavailable
+
+READY_S = 120.0
+
+
+@click.command()
+@click.option("--detach", is_flag=True, help="Return when the network is up and leave it running.")
+@click.option("--no-ask", is_flag=True, help="Do not ask the first questions.")
+@click.option(
+    "--port", type=click.IntRange(1024, 32_600), help="First of a hundred ports; only at the first start."
+)
+@click.pass_obj
+def up(home_path: Path, /, *, detach: bool, no_ask: bool, port: int | None) -> None:
+    """Start a network on this machine and ask it a question.
+
+    Two inference nodes with their enclaves, four full nodes, a log, a development chain, a gateway. The
+    first start also makes what they need; state lives under --home and survives.
+    """
+    out, began = console(), time.monotonic()
+    home = Home(home_path)
+    home.lock().close()
+    prepared = prepare_network(
+        home, base=port, say=lambda text: out.print(Text(f"  made  {text}", "bright_black"))
+    )
+    process = running.launch(home, prepared)
+    try:
+        states = asyncio.run(_until_ready(home, process))
+        out.print(f"{len(states)} services are up after {time.monotonic() - began:.1f} s.\n")
+        if not no_ask:
+            demonstrate(home.path, began)
+        _where_next(states["gateway"].url, home)
+        if not detach:
+            out.print("\nRunning. Ctrl-C stops the network.")
+            process.wait()
+    except KeyboardInterrupt:
+        out.print("\nStopping.")
+    finally:
+        if not detach or sys.exc_info()[0] is not None:
+            _end(process)
+
+
+@click.command()
+@click.pass_obj
+def down(home_path: Path, /) -> None:
+    """Stop the network."""
+    stopped = running.stop(Home(home_path))
+    console().print("Stopped." if stopped else "Nothing was running.")
+
+
+@click.command()
+@click.option("--json", "as_data", is_flag=True, help="Print JSON: service name to state, url, reason, pid.")
+@click.pass_obj
+def status(home_path: Path, /, *, as_data: bool) -> None:
+    """Show every service with its state. Exit code 0 when all are ready, 3 otherwise."""
+    found = asyncio.run(running.statuses(Home(home_path)))
+    if as_data:
+        emit(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
+    elif not found:
+        console().print(f"Nothing runs from {home_path}.")
+    else:
+        table = Table(box=None, padding=(0, 3, 0, 0))
+        for heading in ("service", "state", "address", "restarts", "reason"):
+            table.add_column(heading, justify="right" if heading == "restarts" else "left")
+        for name, service in found.items():
+            table.add_row(name, service.state, service.url, str(service.restarts), service.reason)
+        console().print(table)
+    sys.exit(0 if found and all(service.state == "ready" for service in found.values()) else 3)
+
+
+async def _until_ready(home: Home, process: subprocess.Popen[bytes]) -> dict[str, running.Status]:
+    """Wait for every service, printing each as it becomes ready.
+
+    Raises Unavailable `not_ready` naming those that are not.
+    """
+    out, began, ready = console(), time.monotonic(), set[str]()
+    while True:
+        running.is_over(process, home)
+        states = await running.statuses(home)
+        for name, service in states.items():
+            if service.state == "ready" and name not in ready:
+                ready.add(name)
+                out.print(Text(f"  ready {name:<12} {service.url:<26} {time.monotonic() - began:5.1f} s"))
+        if states and len(ready) == len(states):
+            return states
+        if time.monotonic() - began > READY_S:
+            waiting = "; ".join(f"{n} {s.state} {s.reason}" for n, s in states.items() if n not in ready)
+            raise Unavailable(
+                "not_ready", f"Not every service became ready: {waiting}.", f"Logs: {home.path}/services"
+            )
+        await asyncio.sleep(0.1)
+
+
+def _where_next(gateway: str, home: Home) -> None:
+    out = console()
+    rows: tuple[tuple[str, str], ...] = (
+        ("OpenAI API", f"{gateway}/v1   (any API key)"),
+        ("ask", './hallmark ask "What does os.mkfifo do?" --save r.json'),
+        ("verify offline", "./hallmark verify r.json"),
+        ("trust file", str(home.path / "trust.toml")),
+        ("see", "./hallmark status   ./hallmark models   ./hallmark down"),
+    )
+    for name, text in rows:
+        out.print(Text(f"  {name:<15}{text}"))
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        process.wait()

@@ -1,0 +1,138 @@
+"""Preparing a start: tools, image, models, keys, founding entries, trust file, settings. Each step is done
+once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from hallmark import __version__
+from hallmark.attestation.emulator import DevelopmentRoot
+from hallmark.compose.founding import Founding, found
+from hallmark.compose.home import Home
+from hallmark.compose.keys import Keys, load_keys
+from hallmark.compose.plan import Plan, load_plan
+from hallmark.compose.supervisor import Service
+from hallmark.compose.trustfile import development_trust, quorum_of, tlog_policy
+from hallmark.compose.wiring import Parts, Wiring, write_manifests
+from hallmark.core.beacon import network_id
+from hallmark.core.documents import Measurement
+from hallmark.core.errors import HallmarkError, Unavailable
+from hallmark.http.client import Pool
+from hallmark.services.chain.contract import Parameters, anchor_address, read_contract
+from hallmark.services.chain.toolchain import Toolchain, prepare, repository_root
+from hallmark.services.node.measure import ImageInfo, build_image
+
+Say = Callable[[str], None]
+SUBMIT_S = 60.0
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A network that is ready to run."""
+
+    plan: Plan
+    founding: Founding
+    first: tuple[Service, ...]
+    later: tuple[Service, ...]
+
+
+def prepare_network(home: Home, *, base: int | None = None, say: Say = lambda _: None) -> Prepared:
+    """Do whatever is missing; the second time nothing is. `say` hears each step and how long it took."""
+    with _step(say, "development chain and contracts"):
+        tools = prepare(repository_root())
+    with _step(say, "enclave image"):
+        image = build_image(home.dir("image"))
+    plan = load_plan(home, base=base)
+    keys = load_keys(home, plan)
+    root = _development_root(home)
+    now = int(time.time() * 1000)
+    with _step(say, "models"):
+        founding, models = found(home, plan, keys, root=root, measurement=measurement_of(image), now=now)
+    trust = development_trust(plan, keys, root, founding.measurements(), anchor_contract(plan, keys, tools))
+    home.write(trust.to_toml().encode(), "trust.toml")
+    write_manifests(home, tuple(models.values()))
+    place = {
+        "base_url": f"http://127.0.0.1:{plan.gateway_port}",
+        "trust": str(home.file("trust.toml")),
+    }
+    home.write(msgspec.json.encode(place), "client.json")
+    parts = Parts(
+        trust=trust,
+        policy=tlog_policy(plan, keys),
+        anvil=tools.anvil,
+        contract=tools.contracts / "Anchor.json",
+        image=Path(image.path),
+        models=models,
+        anchor_account=keys.anchor.address,
+    )
+    wiring = Wiring(home, plan, parts)
+    return Prepared(plan, founding, wiring.first(), wiring.later())
+
+
+def measurement_of(image: ImageInfo) -> Measurement:
+    """The measurement that a development network's authority approves: this installation's own image."""
+    return Measurement(
+        name="hallmark-enclave",
+        version=__version__,
+        evidence="nitro-dev",
+        registers={"PCR0": f"0x{image.pcr0}", "PCR1": f"0x{image.pcr1}", "PCR2": f"0x{image.pcr2}"},
+        source="built on this machine from this checkout",
+    )
+
+
+def anchor_contract(plan: Plan, keys: Keys, tools: Toolchain) -> bytes:
+    """Where this network's Anchor contract is: a function of its code, its log and its full nodes."""
+    _, quorum = quorum_of(len(plan.full_nodes))
+    signers = tuple(sorted(key.address for key in keys.full_nodes))
+    parameters = Parameters(network_id(plan.origin), plan.origin, signers, quorum)
+    return anchor_address(read_contract(tools.contracts / "Anchor.json"), parameters)
+
+
+async def submit_founding(plan: Plan, founding: Founding) -> None:
+    """Hand every founding entry to the log, in order; it admits each once.
+
+    Retries while the log starts. Raises Unavailable `founding_not_logged` after a minute.
+    """
+    deadline = time.monotonic() + SUBMIT_S
+    pool, problem = Pool(), ""
+    entries = [entry.encode() for entry in founding.entries]
+    body = b"".join(len(entry).to_bytes(4, "big") + entry for entry in entries)
+    headers = ((b"content-type", b"application/octet-stream"),)
+    url = f"http://127.0.0.1:{plan.log_port}/add-many"
+    try:
+        while time.monotonic() < deadline:
+            try:
+                async with pool.request("POST", url, headers, body) as response:
+                    answer = await response.read()
+                    if response.status == 200:
+                        return
+                    problem = answer.decode(errors="replace")[:300]
+            except HallmarkError as error:
+                problem = str(error)
+            await asyncio.sleep(0.1)
+    finally:
+        await pool.aclose()
+    raise Unavailable("founding_not_logged", "The log does not take the founding entries.", problem)
+
+
+def _development_root(home: Home) -> DevelopmentRoot:
+    path = home.file("keys", "development-root.pem")
+    if not path.exists():
+        made = DevelopmentRoot.create(int(time.time() * 1000))
+        home.write_secret(made.to_pem(), "keys", "development-root.pem")
+    return DevelopmentRoot.from_pem(path.read_bytes())
+
+
+@contextmanager
+def _step(say: Say, what: str) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    took = time.monotonic() - started
+    if took > 0.5:
+        say(f"{what}: {took:.1f} s")

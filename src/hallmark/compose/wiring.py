@@ -1,0 +1,187 @@
+"""From a plan to running services: every settings file of the network, and the command that reads it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from hallmark.compose.home import Home
+from hallmark.compose.models import Shipped
+from hallmark.compose.plan import NodePlan, Plan
+from hallmark.compose.supervisor import Service
+from hallmark.compose.trustfile import full_node_name, quorum_of
+from hallmark.core.document import hex0x
+from hallmark.http.serve import Listen
+from hallmark.services.anchor.settings import Settings as AnchorSettings
+from hallmark.services.chain.settings import Settings as ChainSettings
+from hallmark.services.fullnode.settings import Settings as FullNodeSettings
+from hallmark.services.gateway.settings import Settings as GatewaySettings
+from hallmark.services.log.settings import Settings as LogSettings
+from hallmark.services.node.settings import ModelFile
+from hallmark.services.node.settings import Settings as NodeSettings
+from hallmark.verification.trust import Trust
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What the settings point at: the trust file's content, tools, image, models, accounts."""
+
+    trust: Trust
+    policy: str
+    anvil: Path
+    contract: Path
+    image: Path
+    models: Mapping[str, Shipped]
+    anchor_account: bytes
+
+
+class Wiring:
+    """Writes each service's settings and says how to run it."""
+
+    def __init__(self, home: Home, plan: Plan, parts: Parts) -> None:
+        self._home = home
+        self._plan = plan
+        self._parts = parts
+        self._log_url = _url(plan.log_port)
+
+    def first(self) -> tuple[Service, ...]:
+        """What the founding entries need: chain, log, full nodes."""
+        count = len(self._plan.full_nodes)
+        return (self._chain(), self._log(), *(self._full_node(n) for n in range(1, count + 1)))
+
+    def later(self) -> tuple[Service, ...]:
+        """What needs the founding entries: nodes, gateway, anchoring."""
+        nodes = (self._node(node) for node in self._plan.nodes)
+        return (*nodes, self._gateway(), self._anchor())
+
+    def _chain(self) -> Service:
+        # The chain's health port stands next to its JSON-RPC port.
+        listen = Listen(self._plan.chain_port + 1)
+        settings = ChainSettings(
+            listen=listen,
+            rpc_port=self._plan.chain_port,
+            anvil=str(self._parts.anvil),
+            state=str(self._home.file("services", "chain", "state.json")),
+            chain_id=self._plan.chain_id,
+            funded=(hex0x(self._parts.anchor_account),),
+        )
+        return self._service("chain", "chain", settings, _url(self._plan.chain_port), _url(listen.port))
+
+    def _log(self) -> Service:
+        settings = LogSettings(
+            listen=Listen(self._plan.log_port),
+            origin=self._plan.origin,
+            chain_id=self._plan.chain_id,
+            key_file=self._key("log.ed25519"),
+            database=self._plan.log_database or self._database("log"),
+            policy=self._parts.policy,
+        )
+        return self._service("log", "log", settings, self._log_url)
+
+    def _full_node(self, number: int) -> Service:
+        name, trust = full_node_name(number), self._parts.trust
+        port = self._plan.full_nodes[number - 1]
+        log_line = next(line for line in self._parts.policy.splitlines() if line.startswith("log "))
+        settings = FullNodeSettings(
+            listen=Listen(port),
+            origin=self._plan.origin,
+            chain_id=self._plan.chain_id,
+            authority=trust.authority,
+            threshold=trust.threshold,
+            log_vkey=log_line.split()[1],
+            log_url=self._log_url,
+            witness_name=name,
+            seed_file=self._key(f"{name}.ed25519"),
+            key_file=self._key(f"{name}.secp256k1"),
+            database=self._database(name),
+            artifacts=(str(self._home.dir("artifacts")),),
+            artifact_cache=str(self._home.file("services", name, "blob-ids.json")),
+        )
+        return self._service(name, "fullnode", settings, _url(port))
+
+    def _node(self, node: NodePlan) -> Service:
+        models = tuple(
+            ModelFile(
+                label,
+                str(self._home.file("artifacts", f"{label}.manifest")),
+                str(self._parts.models[label].path),
+            )
+            for label in node.models
+        )
+        settings = NodeSettings(
+            listen=Listen(node.port),
+            health=Listen(node.health_port),
+            endpoint=f"https://127.0.0.1:{node.port}",
+            log_url=self._log_url,
+            origin=self._plan.origin,
+            chain_id=self._plan.chain_id,
+            owner_key_file=self._key(f"{node.name}-owner.secp256k1"),
+            database=self._database(node.name),
+            models=models,
+            image_cache=str(self._home.dir("image")),
+            image=str(self._parts.image),
+            development_root=self._key("development-root.pem"),
+            capacity=node.capacity,
+        )
+        endpoint = f"https://127.0.0.1:{node.port}"
+        return self._service(node.name, "node", settings, endpoint, _url(node.health_port))
+
+    def _gateway(self) -> Service:
+        settings = GatewaySettings(
+            listen=Listen(self._plan.gateway_port),
+            log_url=self._log_url,
+            trust_file=str(self._home.file("trust.toml")),
+            key_file=self._key("gateway.secp256k1"),
+            database=self._database("gateway"),
+            anchor_url=_url(self._plan.anchor_port),
+        )
+        return self._service("gateway", "gateway", settings, _url(self._plan.gateway_port))
+
+    def _anchor(self) -> Service:
+        trust = self._parts.trust
+        assert trust.anchor is not None
+        _, quorum = quorum_of(len(self._plan.full_nodes))
+        settings = AnchorSettings(
+            listen=Listen(self._plan.anchor_port),
+            database=self._database("anchor"),
+            origin=self._plan.origin,
+            tlog_policy=self._parts.policy,
+            log_url=self._log_url,
+            full_nodes=tuple(_url(port) for port in self._plan.full_nodes),
+            signers=trust.full_nodes,
+            threshold=quorum,
+            rpc_url=_url(self._plan.chain_port),
+            chain_id=self._plan.chain_id,
+            contract=trust.anchor.contract,
+            contract_file=str(self._parts.contract),
+            key_file=self._key("anchor.secp256k1"),
+            seconds=self._plan.anchor_seconds,
+            confirmations=self._plan.confirmations,
+        )
+        return self._service("anchor", "anchor", settings, _url(self._plan.anchor_port))
+
+    def _service(
+        self, name: str, module: str, settings: msgspec.Struct, url: str, health: str = ""
+    ) -> Service:
+        data = msgspec.json.format(msgspec.json.encode(settings), indent=2)
+        path = self._home.write(data + b"\n", "services", name, "settings.json", mode=0o600)
+        argv = (sys.executable, "-m", f"hallmark.services.{module}", "--config", str(path))
+        return Service(name, argv, url, (health or url) + "/healthz")
+
+    def _key(self, name: str) -> str:
+        return str(self._home.file("keys", name))
+
+    def _database(self, name: str) -> str:
+        return f"sqlite:///{self._home.file('services', name, 'store.db')}"
+
+
+def write_manifests(home: Home, models: Sequence[Shipped]) -> None:
+    """Put each manifest's exact bytes beside its artifact, for the nodes to load."""
+    for model in models:
+        home.write(model.manifest.encode(), "artifacts", f"{model.manifest.label}.manifest")
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
