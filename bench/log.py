@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import hashlib
+import itertools
 import json
 import os
 import signal
@@ -24,23 +24,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hallmark.core.beacon import network_id
-from hallmark.core.entries import Entry, leaf
+from hallmark.core.entries import leaf
 from hallmark.core.hashing import sha256
-from hallmark.core.receipt import Receipt
-from hallmark.core.statements import Verdict, code
-from hallmark.crypto.secp256k1 import Key, sign_statement
+from hallmark.crypto.secp256k1 import Key
 from hallmark.http.client import Pool
 from hallmark.ledger.merkle import leaf_hash, verify_inclusion
 from hallmark.ledger.note import COSIGNATURE, ED25519, SigningKey
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import Proof, verify_proof
 from hallmark.services.log.admission import admit, join_many
+from hallmark.testing.log_entries import plain_entry, receipt_chain
 
 ORIGIN = "bench.hallmark/log"
 CHAIN_ID = 31_337
 NETWORK = network_id(ORIGIN)
 FIRST_PORT = 23_100
-ENTRY_BYTES = 700
+PADDING = 493  # makes an entry of 700 bytes, about what a receipt takes
+fresh = itertools.count(10_000_000)
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -116,27 +116,6 @@ def network(witnesses: int, database: str) -> Iterator[Network]:
             running.stop()
 
 
-def plain_entry(number: int) -> bytes:
-    """An entry of a receipt's size whose signature the log does not check."""
-    statement = Verdict(NETWORK, bytes(20), number, bytes(32), code("bench"), 0)
-    entry = Entry(statement, (bytes(65),), (os.urandom(ENTRY_BYTES - 207),))
-    return entry.encode()
-
-
-def receipts(count: int) -> list[bytes]:
-    """A chain of properly signed receipts of one node."""
-    key = Key.generate()
-    made, previous = [], bytes(32)
-    values = {field.name: bytes(32) if field.kind == "bytes32" else 0 for field in Receipt.fields()}
-    for sequence in range(count):
-        changed = {"network": NETWORK, "node": key.address, "sequence": sequence, "previous": previous}
-        receipt = Receipt(**{**values, **changed})
-        previous = receipt.digest()
-        signature = sign_statement(receipt, CHAIN_ID, key)
-        made.append(Entry(receipt, (signature,), (b"r" * 60, b"", b"")).encode())
-    return made
-
-
 class Client:
     """A client of the log."""
 
@@ -196,7 +175,7 @@ async def throughput(client: Client, batches: list[bytes], per_batch: int, infli
 async def latency(client: Client, network_: Network, rate: int, seconds: float) -> dict[str, float]:
     """One entry at a time, at a steady rate: submitted to accepted, accepted to proof in hand, and both."""
     to_accepted, to_proof, total, sizes, lag = [], [], [], [], []
-    entries = [plain_entry(10_000_000 + n) for n in range(int(rate * seconds))]
+    entries = [plain_entry(NETWORK, next(fresh), PADDING) for n in range(int(rate * seconds))]
     loop = asyncio.get_running_loop()
 
     async def one(entry: bytes, due: float) -> None:
@@ -229,7 +208,7 @@ async def latency(client: Client, network_: Network, rate: int, seconds: float) 
 
 async def light_client(client: Client, network_: Network) -> dict[str, float]:
     """What it costs to verify a proof, and its parts."""
-    entry = plain_entry(99_999_999)
+    entry = plain_entry(NETWORK, next(fresh), PADDING)
     place = await client.json("POST", "/add", entry)
     _, text = await client.call("GET", f"/proof/{place['index']}?wait=5000")
     data = leaf(place["admitted"], entry)
@@ -272,11 +251,11 @@ async def measure(options: argparse.Namespace, network_: Network) -> dict[str, d
     for per_batch, batches in ((100, options.batches * 4), (1000, options.batches)):
         bodies = []
         for _ in range(batches):
-            bodies.append(join_many([plain_entry(number + n) for n in range(per_batch)]))
+            bodies.append(join_many([plain_entry(NETWORK, number + n, PADDING) for n in range(per_batch)]))
             number += per_batch
         name = f"throughput, {per_batch} an add-many, no signature check"
         figures[name] = await throughput(client, bodies, per_batch, options.inflight)
-    made = receipts(options.batches * 500)
+    made = receipt_chain(NETWORK, CHAIN_ID, Key.generate(), options.batches * 500)
     bodies = [join_many(made[at : at + 500]) for at in range(0, len(made), 500)]
     figures["throughput, 500 receipts an add-many, signatures checked"] = await throughput(
         client, bodies, 500, 1
@@ -312,7 +291,7 @@ def main() -> None:
         options.json.write_text(
             json.dumps({"machine": machine, "witnesses": options.witnesses, **figures}, indent=2)
         )
-    print("machine", machine, "digest", hashlib.sha256(json.dumps(figures).encode()).hexdigest()[:8])
+    print("machine", machine)
 
 
 if __name__ == "__main__":
