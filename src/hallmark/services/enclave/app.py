@@ -30,7 +30,7 @@ from hallmark.http.errors import respond_error
 from hallmark.services.enclave import infer, relayed, textual
 from hallmark.services.enclave.calls import Call, internal_error
 from hallmark.services.enclave.errors import BadParameter, MethodNotAllowed
-from hallmark.services.enclave.openai_request import Chat, Completion, Envelope, decode
+from hallmark.services.enclave.openai_request import Chat, Completion, Envelope, decode, require_text
 from hallmark.services.enclave.runtime import Model, Runtime
 
 BODY_BYTES: Final = 4 * 1024 * 1024
@@ -92,6 +92,7 @@ class App:
             if method != "POST":
                 raise MethodNotAllowed("method_not_allowed", "This path takes POST.")
             body = await read_body(receive, self._body_bytes)
+            require_text(body)
             with self._place():
                 await self._posts[path](Call(self._runtime, scope, receive, send, body))
         elif path == "/v1/models" or path.startswith("/v1/models/") or path == "/v1/hallmark/identity":

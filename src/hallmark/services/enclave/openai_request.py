@@ -114,19 +114,25 @@ class Envelope(msgspec.Struct, frozen=True):
     messages: list[ChatMessage] = []
 
 
-def decode(body: bytes, kind: type[T]) -> T:
-    """Read a JSON body as `kind`.
+def require_text(body: bytes) -> None:
+    """Require UTF-8 all over, also in members that nobody reads. Raises InvalidInput `bad_utf8`."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        raise InvalidInput("bad_utf8", "The request body is not valid UTF-8.") from None
 
-    Raises InvalidInput `bad_utf8`, `bad_json`; BadParameter `invalid_type` with the member named. No error
-    quotes what was sent.
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """Read a JSON body, which is UTF-8, as `kind`.
+
+    Raises InvalidInput `bad_json`; BadParameter `missing_parameter`, `invalid_type`, `invalid_value` with the
+    member named. No error quotes what was sent.
     """
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise _named(str(error)) from None
-    except UnicodeDecodeError:
-        raise InvalidInput("bad_utf8", "The request body is not valid UTF-8.") from None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidInput("bad_json", "The request body is not valid JSON.") from None
 
 
