@@ -43,9 +43,11 @@ def render_bug() -> bytes:
 
 
 async def respond_error(send: Send, error: HallmarkError, *, extra: dict[str, object] | None = None) -> None:
-    """Send `error` with its HTTP status; 503 says when to try again."""
+    """Send `error` with its HTTP status; 503 says when to try again. An error's own `detail`, a dict, is
+    shown with it.
+    """
     headers = [(b"retry-after", b"1")] if error.status == 503 else []
-    await respond(send, error.status, render(error, extra=extra), headers)
+    await respond(send, error.status, render(error, extra=extra or getattr(error, "detail", None)), headers)
 
 
 class Errors:

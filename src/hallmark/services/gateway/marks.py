@@ -16,6 +16,7 @@ from hallmark.core.hashing import sha256
 from hallmark.core.marks import Finding, Mark, Question, State, derive_marks
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import VerifiedProof, verify_proof
+from hallmark.services.chain.check import ConfirmedAnchor
 from hallmark.services.gateway.follower import Follower
 from hallmark.services.gateway.sealed import Sealed
 from hallmark.services.gateway.store import Kept
@@ -42,8 +43,8 @@ class RememberedEvidence:
         measurements: tuple[Measurement, ...],
         expect: Expectation,
     ) -> Verdict:
-        """See `VerifyEvidence`. `at` counts by the minute here, downwards: a verdict is never reused later
-        than a minute after the time that it was made for.
+        """See `VerifyEvidence`. `at` counts by the minute: a verdict may have been judged up to a minute
+        before or after the time that is asked for.
         """
         terms = (evidence.kind, sha256(evidence.data), at // 60_000, expect.report_data, expect.nonce)
         known = (*terms, id(policy), tuple(id(m) for m in measurements))
@@ -90,7 +91,9 @@ class Marker:
         """Findings that speak against an answer for a reason that only the gateway can know."""
         return [self._broken(sealed, question, reason) for question in RESTS_ON_RECEIPT]
 
-    def follow(self, kept: Kept, proof: str | None) -> tuple[dict[Question, Mark], list[Finding]]:
+    def follow(
+        self, kept: Kept, proof: str | None, anchor: ConfirmedAnchor | None = None
+    ) -> tuple[dict[Question, Mark], list[Finding]]:
         """Marks of a logged receipt, and what speaks against it; `proof` is the log's, verified here."""
         entry, receipt = kept.opened()
         if kept.position is None or self._follower.replica.size <= kept.position:
@@ -105,7 +108,7 @@ class Marker:
             self._follower.replica,
             kept.position,
             entry,
-            self._inclusion(kept, proof),
+            self._inclusion(kept, proof, anchor),
             by=self._by,
             now=self._clock(),
             configuration=kept.configuration,
@@ -117,7 +120,7 @@ class Marker:
         assert kept.admitted is not None
         return verify_proof(self.policy, leaf(kept.admitted, kept.entry), proof.encode())
 
-    def _inclusion(self, kept: Kept, proof: str | None) -> Inclusion | None:
+    def _inclusion(self, kept: Kept, proof: str | None, anchor: ConfirmedAnchor | None) -> Inclusion | None:
         if proof is None:
             return None
         verified = self.verify(kept, proof)
@@ -126,7 +129,20 @@ class Marker:
         if self._follower.replica.size < head.size or verified.index != kept.position:
             return None
         of = len(self.policy.witnesses)
-        return Inclusion(head.size, head.root, verified.signers, of, max(verified.times))
+        inclusion = Inclusion(head.size, head.root, verified.signers, of, max(verified.times))
+        if anchor is None or not self._is_ours(anchor):
+            return inclusion
+        return msgspec.structs.replace(
+            inclusion,
+            anchored_size=anchor.size,
+            anchored_at=anchor.time,
+            confirmations=anchor.confirmations,
+        )
+
+    def _is_ours(self, anchor: ConfirmedAnchor) -> bool:
+        """The chain's root at that size is the one that this gateway recomputed."""
+        replica = self._follower.replica
+        return anchor.size <= replica.size and replica.root(anchor.size) == anchor.root
 
     def _broken(self, sealed: Sealed, question: Question, reason: str) -> Finding:
         detail = {"what": "the answer is not what its receipt says", "receipt": hex0x(sealed.id)}

@@ -12,8 +12,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `trust_file` is the network's trust.toml; its tlog-policy decides which checkpoints count. `key_file`
     holds the gateway's secp256k1 secret (64 hex digits); it signs route tickets. `database` is a store URL
-    for receipts that are on their way to the log. `anchor_url` may be empty. `retention_ms` is how long a
-    logged receipt stays here, `hold_ms` how long a response is held for a policy at most; `body` and
+    for receipts that are on their way to the log. `anchor_url` and `rpc_url` (of a chain's JSON-RPC, which
+    the gateway reads itself) may be empty: then nothing is ever shown as anchored. `retention_ms` is how
+    long a logged receipt stays here, `hold_ms` how long a response is held for a policy at most; `body` and
     `answer` bound a request and an answer in bytes; `first_byte_s` and `idle_s` bound a node's silence.
     """
 
@@ -23,6 +24,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_file: str
     database: str
     anchor_url: str = ""
+    rpc_url: str = ""
+    confirmations: int = 1
     retention_ms: int = 24 * 3_600_000
     hold_ms: int = 10_000
     body: int = 4 * 1024 * 1024

@@ -1,0 +1,176 @@
+"""The gateway's HTTP interface, as bare ASGI. docs/gateway.md describes every path."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+from urllib.parse import parse_qs, unquote
+
+import msgspec
+
+from hallmark.core.document import HexBytes, hex0x, unhex
+from hallmark.core.entries import decode
+from hallmark.core.errors import InvalidInput, NotFound, VerificationFailed
+from hallmark.core.hashing import ZERO32
+from hallmark.core.receipt import Receipt
+from hallmark.crypto.secp256k1 import recover_statement
+from hallmark.http.asgi import Receive, Scope, Send, query_int, read_body, respond, respond_json
+from hallmark.services.gateway.desk import MAX_WAIT_MS, STAGES, Desk
+from hallmark.services.gateway.outbox import Outbox
+from hallmark.services.gateway.overview import Overview
+from hallmark.services.gateway.planner import Planner, wanted
+from hallmark.services.gateway.relay import Relay
+from hallmark.services.gateway.store import Kept
+from hallmark.verification.genesis import Genesis
+
+ANSWERS: Final = frozenset(
+    ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/hallmark/infer")
+)
+RECEIPT: Final = re.compile(r"/v1/hallmark/receipts/(0x[0-9a-f]{64})")
+SMALL: Final = 256 * 1024
+NO_STORE: Final = ((b"cache-control", b"no-store"),)
+
+T = TypeVar("T")
+Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class MethodNotAllowed(InvalidInput):
+    """The path exists, but not for this method."""
+
+    status = 405
+
+
+class RouteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/hallmark/route: what a client that goes to a node itself needs a ticket for."""
+
+    model: str
+    mode: str = ""
+    assurance: str = ""
+
+
+class Handed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/hallmark/receipts: a receipt's log entry (base64) by its owner, with the SHA-256 of its node's
+    evidence and the node's configuration document.
+    """
+
+    entry: str
+    evidence: HexBytes = ""
+    configuration: str = ""
+
+
+class API:
+    """Dispatches by path; answers go through the relay."""
+
+    def __init__(
+        self,
+        relay: Relay,
+        desk: Desk,
+        outbox: Outbox,
+        *,
+        overview: Overview,
+        planner: Planner,
+        genesis: Genesis,
+        trust: bytes,
+        clock: Callable[[], int],
+    ) -> None:
+        self._relay, self._desk, self._outbox = relay, desk, outbox
+        self._overview, self._planner, self._genesis = overview, planner, genesis
+        self._trust, self._clock = trust, clock
+        self._gets: dict[str, Handler] = {
+            "/v1/models": self._models,
+            "/v1/hallmark/network": self._network,
+            "/v1/hallmark/trust": self._trust_file,
+        }
+        self._posts: dict[str, Handler] = dict.fromkeys(ANSWERS, relay.serve)
+        self._posts |= {"/v1/hallmark/route": self._route, "/v1/hallmark/receipts": self._hand_in}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        path, method = scope["path"], scope["method"]
+        if path in self._posts:
+            handler, allowed = self._posts[path], ("POST",)
+        elif path in self._gets:
+            handler, allowed = self._gets[path], ("GET", "HEAD")
+        elif path.startswith("/v1/models/"):
+            handler, allowed = self._model, ("GET", "HEAD")
+        elif RECEIPT.fullmatch(path):
+            handler, allowed = self._receipt, ("GET", "HEAD")
+        else:
+            raise NotFound("unknown_path", "There is nothing at this path.", "See docs/gateway.md.")
+        if method not in allowed:
+            raise MethodNotAllowed("method_not_allowed", f"This path takes {allowed[0]}.")
+        await handler(scope, receive, send)
+
+    async def _models(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await respond_json(send, self._overview.models())
+
+    async def _model(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        label = unquote(scope["path"].removeprefix("/v1/models/"))
+        await respond_json(send, self._overview.model(label))
+
+    async def _network(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await respond_json(send, self._overview.network(), headers=NO_STORE)
+
+    async def _trust_file(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await respond(send, 200, TRUST_NOTE + self._trust, content_type=b"application/toml")
+
+    async def _receipt(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        stage = query.get("wait", [""])[0]
+        if stage and stage not in STAGES:
+            raise InvalidInput("bad_query", f"A receipt can be waited for until {', '.join(STAGES)}.")
+        timeout = query_int(query.get("timeout", [None])[0], 10_000, low=0, high=MAX_WAIT_MS)
+        receipt = unhex(scope["path"].rsplit("/", 1)[1])
+        await respond_json(send, await self._desk.view(receipt, stage, timeout), headers=NO_STORE)
+
+    async def _route(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        asked = _decode(await read_body(receive, SMALL), RouteRequest)
+        plan = self._planner.plan(wanted(asked.model, asked.mode, asked.assurance))
+        value = {
+            "ticket": hex0x(plan.signed.packed),
+            "candidates": plan.signed.candidates.decode(),
+            "nodes": [
+                {
+                    "node": hex0x(node.node),
+                    "endpoint": node.bundle.endpoint,
+                    "bundle": node.bundle.encode().decode(),
+                }
+                for node in plan.order
+            ],
+        }
+        await respond_json(send, value, headers=NO_STORE)
+
+    async def _hand_in(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        handed = _decode(await read_body(receive, SMALL), Handed)
+        try:
+            data = base64.b64decode(handed.entry, validate=True)
+        except binascii.Error as error:
+            raise InvalidInput("bad_entry", "The entry is not base64.") from error
+        entry = decode(data)
+        receipt = entry.statement
+        if not isinstance(receipt, Receipt) or receipt.network != self._genesis.network:
+            raise InvalidInput("bad_entry", "The entry is not a receipt of this network.")
+        if recover_statement(receipt, self._genesis.chain_id, (*entry.signatures, b"")[0]) != receipt.node:
+            raise VerificationFailed("bad_signature", "The receipt is not signed by the node that it names.")
+        evidence = unhex(handed.evidence) if handed.evidence else ZERO32
+        kept = Kept(receipt.digest(), data, evidence, handed.configuration.encode(), self._clock())
+        self._outbox.add(kept)
+        await respond_json(send, {"id": hex0x(kept.id)}, 202)
+
+
+TRUST_NOTE: Final = (
+    b"# For convenience only: whoever can change this answer can change what you trust.\n"
+    b"# Get the network's trust file from somebody you have reason to believe, and compare.\n"
+)
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput("bad_json", f"The request body is not a {kind.__name__}.") from error

@@ -1,0 +1,124 @@
+"""Wires a gateway together: everything that it needs is passed in, so tests pass what they like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from hallmark.core.document import hex0x
+from hallmark.core.evidence import VerifyEvidence
+from hallmark.crypto.secp256k1 import Signer
+from hallmark.http.client import Pool, Timeouts
+from hallmark.http.limits import Limits as HTTPLimits
+from hallmark.http.serve import Service
+from hallmark.ledger.policy import Policy
+from hallmark.routing.load import LoadTable
+from hallmark.services.chain.rpc import RPC
+from hallmark.services.gateway.anchors import Anchors
+from hallmark.services.gateway.api import API
+from hallmark.services.gateway.desk import Desk
+from hallmark.services.gateway.follower import Follower
+from hallmark.services.gateway.log_client import LogClient
+from hallmark.services.gateway.marks import Marker
+from hallmark.services.gateway.outbox import Outbox
+from hallmark.services.gateway.overview import Overview
+from hallmark.services.gateway.planner import Planner
+from hallmark.services.gateway.relay import Limits, Relay
+from hallmark.services.gateway.settings import Settings
+from hallmark.services.gateway.store import ReceiptStore
+from hallmark.store import Database
+from hallmark.telemetry.metrics import Metrics
+from hallmark.verification.fold import Replica
+from hallmark.verification.trust import Trust
+
+
+class World(msgspec.Struct, frozen=True):
+    """What a gateway takes from outside: clock (unix ms), random bytes, a uniform draw below n, and how
+    evidence is judged.
+    """
+
+    clock: Callable[[], int]
+    random: Callable[[int], bytes]
+    draw: Callable[[int], int]
+    verify_evidence: VerifyEvidence
+
+
+class Gateway:
+    """A gateway's parts. `service` is the ASGI app; `tasks` must run beside it; then `aclose`."""
+
+    def __init__(
+        self, settings: Settings, trust: Trust, signer: Signer, database: Database, world: World
+    ) -> None:
+        self._pool = Pool(per_origin=256)
+        self._rpc = RPC(settings.rpc_url) if settings.rpc_url else None
+        self.metrics = Metrics()
+        self.loads = LoadTable()
+        log = LogClient(self._pool, settings.log_url)
+        replica = Replica(trust.genesis(), world.verify_evidence)
+        self.follower = Follower(log, Policy.parse(trust.tlog_policy), replica)
+        self.outbox = Outbox(
+            ReceiptStore(database), log, self.metrics, world.clock, retention_ms=settings.retention_ms
+        )
+        planner = Planner(
+            self.follower, self.loads, signer, clock=world.clock, random=world.random, draw=world.draw
+        )
+        by = f"gateway {hex0x(signer.address)[:10]}"
+        marker = Marker(trust, self.follower, world.verify_evidence, by=by, clock=world.clock)
+        anchors = Anchors(
+            self._pool,
+            trust,
+            anchor_url=settings.anchor_url,
+            rpc=self._rpc,
+            confirmations=settings.confirmations,
+        )
+        desk = Desk(
+            self.follower,
+            log,
+            self.outbox,
+            marker=marker,
+            anchors=anchors,
+            clock=world.clock,
+            hold_ms=settings.hold_ms,
+        )
+        relay = Relay(
+            self._pool,
+            planner,
+            self.loads,
+            marker=marker,
+            outbox=self.outbox,
+            desk=desk,
+            metrics=self.metrics,
+            limits=Limits(settings.body, settings.answer),
+            timeouts=Timeouts(connect=2.0, head=settings.first_byte_s, idle=settings.idle_s, pool=2.0),
+            clock=world.clock,
+        )
+        api = API(
+            relay,
+            desk,
+            self.outbox,
+            overview=Overview(self.follower, planner, self.loads, world.clock),
+            planner=planner,
+            genesis=trust.genesis(),
+            trust=trust.to_toml().encode(),
+            clock=world.clock,
+        )
+        self.metrics.gauge("gateway_log_size", "Leaves folded.", lambda: replica.size)
+        self.service = Service(
+            api,
+            health=lambda: self.follower.health,
+            registry=self.metrics.registry,
+            limits=HTTPLimits(body=settings.body),
+        )
+
+    @property
+    def tasks(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        """What must run while the service is served."""
+        return (self.follower.run(), self.outbox.run())
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._pool.aclose()
+        if self._rpc is not None:
+            await self._rpc.aclose()

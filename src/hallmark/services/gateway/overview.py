@@ -1,0 +1,124 @@
+"""What the gateway tells about the network: models, members, reasons."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from hallmark.core.document import hex0x
+from hallmark.core.errors import NotFound
+from hallmark.core.receipt import Mode
+from hallmark.core.registry import Member, Registry
+from hallmark.core.statements import Role
+from hallmark.routing.eligibility import Wanted
+from hallmark.routing.load import LoadTable
+from hallmark.services.gateway.follower import Follower
+from hallmark.services.gateway.planner import Planner
+
+MODES: Final = {int(mode): mode.name.lower() for mode in Mode}
+
+
+class Overview:
+    """Reads the follower's registry and the planner's judgement; changes nothing."""
+
+    def __init__(
+        self, follower: Follower, planner: Planner, loads: LoadTable, clock: Callable[[], int]
+    ) -> None:
+        self._follower, self._planner, self._loads, self._clock = follower, planner, loads, clock
+
+    @property
+    def _registry(self) -> Registry:
+        return self._follower.replica.registry
+
+    def models(self) -> dict[str, object]:
+        """GET /v1/models: every label that an eligible node can serve."""
+        labels = set(self._registry.labels)
+        for member in self._registry.members.values():
+            labels |= set(member.bundle.upstreams) if member.bundle else set()
+        listed = [self._model(label) for label in sorted(labels)]
+        return {"object": "list", "data": [model for model in listed if model is not None]}
+
+    def model(self, label: str) -> dict[str, object]:
+        """GET /v1/models/{label}. Raises NotFound `model_not_found`, Unavailable `no_node`."""
+        self._planner.judge(Wanted(label)).require()
+        found = self._model(label)
+        if found is None:
+            raise NotFound("model_not_found", "No such model is served here.")
+        return found
+
+    def _model(self, label: str) -> dict[str, object] | None:
+        found = self._planner.judge(Wanted(label))
+        if not found.eligible:
+            return None
+        known = self._registry.labels.get(label)
+        version = known.at(self._registry.size) if known else None
+        manifest = version[1] if version else None
+        facts: dict[str, object] = {
+            "artifact": manifest.artifact if manifest else None,
+            "manifest": hex0x(version[0]) if version else None,
+            "sha256": manifest.sha256 if manifest else None,
+            "version": manifest.version if manifest else None,
+            "task": known.card.task if known else None,
+            "description": known.card.description if known else None,
+            "nodes": len(found.eligible),
+            "capacity": sum(node.bundle.capacity for node in found.eligible),
+            "modes": sorted({MODES.get(node.bundle.mode, "unknown") for node in found.eligible}),
+            "excluded": dict(Counter(exclusion.reason for exclusion in found.excluded)),
+        }
+        owner = hex0x(known.owner) if known else "upstream"
+        return {"id": label, "object": "model", "created": 0, "owned_by": owner, "hallmark": facts}
+
+    def network(self) -> dict[str, object]:
+        """GET /v1/hallmark/network: members, capacity, and per model why a node is left out."""
+        registry, head = self._registry, self._follower.head
+        labels = sorted(registry.labels)
+        judged = {label: self._planner.judge(Wanted(label)) for label in labels}
+        reasons: dict[str, dict[str, str]] = {}
+        for label, found in judged.items():
+            for exclusion in found.excluded:
+                reasons.setdefault(exclusion.node, {})[label] = exclusion.reason
+        return {
+            "network": hex0x(self._follower.replica.genesis.network),
+            "origin": self._follower.replica.genesis.origin,
+            "chain_id": self._follower.replica.genesis.chain_id,
+            "size": registry.size,
+            "cosigned": {
+                "size": head.checkpoint.size if head else 0,
+                "root": hex0x(head.checkpoint.root) if head else None,
+                "signers": list(head.signers) if head else [],
+                "of": self._follower.size_of_quorum,
+            },
+            "models": labels,
+            "members": [self._member(m, reasons.get(hex0x(m.key), {})) for m in registry.members.values()],
+        }
+
+    def _member(self, member: Member, excluded: dict[str, str]) -> dict[str, object]:
+        told: dict[str, object] = {
+            "key": hex0x(member.key),
+            "role": member.role.name.lower(),
+            "owner": hex0x(member.owner),
+            "since": member.valid.since,
+            "until": member.valid.until,
+            "compromised_since": member.compromised_since,
+            "faults": list(member.faults),
+        }
+        if member.profile is not None:
+            told |= {"name": member.profile.name, "url": member.profile.url}
+        if member.role is Role.NODE and member.bundle is not None:
+            verdict, load = member.evidence_verdict, self._loads.of(member.key)
+            told |= {
+                "endpoint": member.bundle.endpoint,
+                "bundle": hex0x(member.document),
+                "mode": MODES.get(member.bundle.mode, "unknown"),
+                "engine": member.bundle.engine,
+                "capacity": member.bundle.capacity,
+                "in_flight": load.in_flight,
+                "latency_ms": round(load.latency, 3),
+                "reachable": load.reachable(self._clock()),
+                "assurance": verdict.assurance.value if verdict else "none",
+                "measurement": verdict.measurement if verdict else "",
+                "evidence_made": verdict.made_at if verdict else 0,
+                "excluded": excluded,
+            }
+        return told

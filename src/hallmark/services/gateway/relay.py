@@ -1,0 +1,293 @@
+"""Passing a request to an enclave and its answer back, byte for byte.
+
+1. The body goes out as it came in, over TLS that ends in the enclave whose key the plan names.
+2. Another node is tried only while nothing of an answer has come: a client never gets parts of two.
+3. What comes back is taken apart, checked against its receipt and shown with the marks that follow. An answer
+   without a receipt is an error; one whose receipt does not hold says so in its marks and in the log.
+4. The receipt goes to the log at once, beside the last bytes to the client.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from hallmark.core.document import hex0x
+from hallmark.core.documents import Attempt
+from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
+from hallmark.core.marks import Finding, derive_marks
+from hallmark.http.asgi import Message, Receive, Scope, Send, header, read_body
+from hallmark.http.client import Pool, Timeouts
+from hallmark.http.connection import Response
+from hallmark.http.errors import render
+from hallmark.http.sse import event_of
+from hallmark.routing.eligibility import Eligible
+from hallmark.routing.load import LoadTable
+from hallmark.services.gateway.desk import Desk
+from hallmark.services.gateway.marks import Marker
+from hallmark.services.gateway.outbox import Outbox, Track
+from hallmark.services.gateway.planner import Plan, Planner, pin_of, read_named, read_wanted
+from hallmark.services.gateway.present import while_present
+from hallmark.services.gateway.sealed import Sealed, open_answer, open_stream, unsigned
+from hallmark.services.gateway.store import Kept
+from hallmark.services.gateway.tap import Tap
+from hallmark.telemetry.logs import get_logger
+from hallmark.telemetry.metrics import Metrics
+
+PASSED_ON: Final = frozenset((b"content-type", b"accept", b"hallmark-nonce", b"hallmark-inputs"))
+STREAM: Final = b"text/event-stream"
+# Statuses with which a node says that it did not begin: another one may.
+ANOTHER: Final = frozenset((429, 500, 502, 503, 504))
+
+
+class NextNode(Exception):
+    """A node gave nothing of an answer, so another one may be tried."""
+
+    def __init__(self, reason: str, *, unreachable: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.unreachable = unreachable
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bytes of a request and of an answer."""
+
+    body: int
+    answer: int
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A request: path, exact body, headers for the enclave, the policy that must be met (empty: none)."""
+
+    path: str
+    body: bytes
+    headers: list[tuple[bytes, bytes]]
+    policy: str
+
+
+class Answering:
+    """The client's side of one request: knows whether anything was sent."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Send the head."""
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def body(self, data: bytes, *, more: bool) -> None:
+        """Send body bytes."""
+        message: Message = {"type": "http.response.body", "body": data, "more_body": more}
+        await self._send(message)
+
+
+class Relay:
+    """See the module docstring."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        planner: Planner,
+        loads: LoadTable,
+        *,
+        marker: Marker,
+        outbox: Outbox,
+        desk: Desk,
+        metrics: Metrics,
+        limits: Limits,
+        timeouts: Timeouts,
+        clock: Callable[[], int],
+    ) -> None:
+        self._pool, self._planner, self._loads = pool, planner, loads
+        self._marker, self._outbox, self._desk = marker, outbox, desk
+        self._limits, self._timeouts, self._clock = limits, timeouts, clock
+        self._outcomes = metrics.counter("gateway_attempts", "Attempts at nodes by outcome.", ("outcome",))
+        self._first = metrics.histogram("gateway_first_byte_seconds", "Request to a node's first byte.")
+        self._faults = metrics.counter("gateway_faults", "Answers that did not hold, by reason.", ("reason",))
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Raises HallmarkError before the first byte, Disconnected."""
+        body = await read_body(receive, self._limits.body)
+        named = read_named(body)
+        policy = (header(scope, b"hallmark-policy") or b"").decode("latin-1")
+        if policy:
+            self._desk.require_policy(policy)
+        headers = [(key, value) for key, value in scope["headers"] if key in PASSED_ON]
+        asked = Asked(scope["path"], body, headers, policy)
+        plan = self._planner.plan(read_wanted(scope, named.model))
+        await while_present(receive, self._try(asked, plan, Answering(send)))
+
+    async def _try(self, asked: Asked, plan: Plan, out: Answering) -> None:
+        attempts: list[Attempt] = []
+        for node in plan.order:
+            try:
+                with self._loads.lease(node.node):
+                    await self._attempt(asked, node, plan.headers(attempts), out)
+                return
+            except NextNode as failure:
+                self._loads.failed(node.node, self._clock(), unreachable=failure.unreachable)
+                self._outcomes.add(failure.reason)
+                get_logger().warning("node_passed_over", node=node.node, reason=failure.reason)
+                attempts.append(Attempt(hex0x(node.node), failure.reason[:64]))
+        raise plan.found.refusal(attempt.outcome for attempt in attempts)
+
+    async def _attempt(
+        self, asked: Asked, node: Eligible, route: list[tuple[bytes, bytes]], out: Answering
+    ) -> None:
+        began = time.perf_counter()
+        exchange = self._pool.request(
+            "POST",
+            node.bundle.endpoint + asked.path,
+            [*asked.headers, *route],
+            asked.body,
+            pin=pin_of(node),
+            timeouts=self._timeouts,
+        )
+        try:
+            response = await exchange.__aenter__()
+        except HallmarkError as error:
+            raise NextNode(error.reason, unreachable=error.reason != "pool_exhausted") from error
+        try:
+            took = time.perf_counter() - began
+            if response.status != 200:
+                await self._refused(response, out)
+                return
+            if (response.header(b"content-type") or b"").startswith(STREAM):
+                await self._stream(asked, node, response, out)
+            else:
+                await self._whole(asked, node, response, out)
+            self._first.observe(took)
+            self._outcomes.add("answered")
+            self._loads.answered(node.node, took * 1000, self._clock())
+        finally:
+            await exchange.__aexit__(None, None, None)
+
+    async def _refused(self, response: Response, out: Answering) -> None:
+        """Pass the enclave's own refusal on, or try another node when it did not begin."""
+        try:
+            body = await response.read(65_536)
+        except HallmarkError as error:
+            raise NextNode(error.reason, unreachable=True) from error
+        if response.status in ANOTHER:
+            raise NextNode(_reason(body), unreachable=False)
+        self._outcomes.add("refused")
+        length = str(len(body)).encode()
+        await out.start(
+            response.status, [(b"content-type", b"application/json"), (b"content-length", length)]
+        )
+        await out.body(body, more=False)
+
+    async def _whole(self, asked: Asked, node: Eligible, response: Response, out: Answering) -> None:
+        try:
+            sealed = open_answer(await response.read(self._limits.answer))
+        except HallmarkError as error:
+            self._failed(node, error.reason)
+            raise _lost(error) from error
+        track, findings = self._receive(asked, node, sealed)
+        if asked.policy:
+            await self._desk.hold(track, asked.policy, findings)
+        body = sealed.rejoin(self._hallmark(sealed, findings))
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"hallmark-receipt", hex0x(sealed.id).encode()),
+        ]
+        await out.start(200, headers)
+        await out.body(body, more=False)
+
+    async def _stream(self, asked: Asked, node: Eligible, response: Response, out: Answering) -> None:
+        tap = Tap(self._limits.answer)
+        try:
+            async for chunk in response:
+                passed = tap.feed(chunk)
+                if passed and not asked.policy:
+                    if not out.started:
+                        await out.start(200, STREAM_HEADERS)
+                    await out.body(passed, more=True)
+            sealed = open_stream(tap.whole())
+        except HallmarkError as error:
+            if not tap.whole():
+                raise NextNode(error.reason, unreachable=True) from error
+            self._failed(node, error.reason)
+            if not out.started:
+                raise _lost(error) from error
+            # No [DONE]: what the client has is no complete answer, and it is told so.
+            await out.body(event_of(render(_lost(error))), more=False)
+            return
+        track, findings = self._receive(asked, node, sealed)
+        last = sealed.rejoin(self._hallmark(sealed, findings))
+        if asked.policy:
+            await self._desk.hold(track, asked.policy, findings)
+            await out.start(200, [*STREAM_HEADERS, (b"hallmark-receipt", hex0x(sealed.id).encode())])
+            last = sealed.content + last
+        elif not out.started:
+            await out.start(200, STREAM_HEADERS)
+        await out.body(last, more=False)
+
+    def _receive(self, asked: Asked, node: Eligible, sealed: Sealed) -> tuple[Track, list[Finding]]:
+        """Send the receipt on its way to the log, and examine the answer that it came with."""
+        configuration = sealed.seal.documents.get("configuration")
+        kept = Kept(
+            sealed.id,
+            sealed.entry,
+            sealed.evidence,
+            configuration.encode() if isinstance(configuration, str) else b"",
+            self._clock(),
+        )
+        track = self._outbox.add(kept)
+        findings = list(self._marker.examine(sealed, asked.path, asked.body))
+        if sealed.receipt.node != node.node:
+            findings += self._marker.broken(sealed, "other_node_answered")
+        for finding in findings:
+            if finding.state.is_negative:
+                self._faults.add(finding.reason)
+                get_logger().error(
+                    "answer_does_not_hold",
+                    receipt=sealed.id,
+                    node=node.node,
+                    question=finding.question.value,
+                    reason=finding.reason,
+                )
+        return track, findings
+
+    def _hallmark(self, sealed: Sealed, findings: list[Finding]) -> bytes:
+        """The enclave's object, with the marks as they stand here in place of the node's own."""
+        members = msgspec.json.decode(sealed.raw, type=dict[str, msgspec.Raw])
+        marks = {question.value: mark.to_json() for question, mark in derive_marks(findings).items()}
+        members["marks"] = msgspec.Raw(msgspec.json.encode(marks))
+        return msgspec.json.encode(members)
+
+    def _failed(self, node: Eligible, reason: str) -> None:
+        self._loads.failed(node.node, self._clock(), unreachable=False)
+        self._outcomes.add(reason)
+        get_logger().error("answer_failed", node=node.node, reason=reason)
+
+
+STREAM_HEADERS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+def _lost(error: HallmarkError) -> HallmarkError:
+    if isinstance(error, VerificationFailed):
+        return unsigned()
+    return Unavailable(
+        "answer_lost",
+        "The node stopped before its answer was complete; no other node was asked.",
+        "Ask again. If the node had finished, its receipt is in the log, and no answer belongs to it.",
+    )
+
+
+def _reason(body: bytes) -> str:
+    try:
+        code = msgspec.json.decode(body)["error"]["code"]
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+        return "node_failed"
+    return code[:64] if isinstance(code, str) and code.isidentifier() and code.isascii() else "node_failed"
