@@ -95,12 +95,12 @@ class Answers:
         advance: bool = True,
         inputs: tuple[Document, ...] = (),
         inputs_root: bytes = EMPTY_ROOT,
-        upstream: Document | None = None,
+        upstream_record: Document | None = None,
         **changes: Any,
     ) -> Answer:
         """An answer by `node` that now extends its chain (unless `advance` is false)."""
         self.count += 1
-        net, manifest = self.network, None if upstream else self.network.manifest
+        net, manifest = self.network, None if upstream_record else self.network.manifest
         candidates = None if direct else self.candidates(node)
         ticket, packed = self.ticket(candidates, **(ticket_changes or {})) if candidates else (None, b"")
         route = RouteRecord(
@@ -126,7 +126,7 @@ class Answers:
             mode=bundle.mode,
             artifact=bytes.fromhex(manifest.artifact[2:]) if manifest else ZERO32,
             manifest=manifest.digest() if manifest else ZERO32,
-            upstream=upstream.digest() if upstream else ZERO32,
+            upstream=upstream_record.digest() if upstream_record else ZERO32,
             parameters=parameters.digest(),
             route=route.digest(),
             inputs=inputs_root,
@@ -149,5 +149,5 @@ class Answers:
             node.sequence, node.previous = receipt.sequence + 1, receipt.digest()
         return Answer(
             node, receipt, entry, REQUEST, RESPONSE, salts, parameters, route, candidates, packed, manifest,
-            inputs, upstream,
+            inputs, upstream_record,
         )  # fmt: skip
