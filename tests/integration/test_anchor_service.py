@@ -309,6 +309,28 @@ async def test_chain_that_lost_everything_is_rebuilt(site: Site) -> None:
     assert "anchor_deployed" in (site.folder / "anchor.log").read_text()
 
 
+async def test_compaction_keeps_anchors(site: Site) -> None:
+    """Anvil is started anew after many blocks, without its oldest ones; what is anchored stays anchored."""
+    site.network.size = 4
+    before = await until(lambda: site.anchor(4))
+    old = site.anvil()
+    await site.rpc.call("anvil_mine", hex(2000))
+
+    async def compacted() -> bool | None:
+        with contextlib.suppress(IndexError, OSError):
+            return site.anvil() != old or None
+        return None
+
+    await until(compacted)
+    after = await until(lambda: site.anchor(4, confirmations=2000))
+    assert (after.size, after.root, after.block) == (4, before.root, before.block)
+    state = msgspec.json.decode(site.state.with_suffix(".good").read_bytes())
+    assert len(state["blocks"]) == 300
+    assert state["transactions"] == []
+    site.network.size = 6
+    assert (await until(lambda: site.anchor(6))).size == 6
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_killed_anchor_catches_up(site: Site, seed: int) -> None:
     """The anchoring service, killed five times at random moments while the log grows, loses nothing."""
