@@ -26,9 +26,10 @@ class Shipped(msgspec.Struct, frozen=True):
 
 
 class _ModelFile(msgspec.Struct, frozen=True):
-    """The part of an artifact's model.json that a card needs."""
+    """The part of an artifact's model.json that card and manifest need."""
 
     task: str
+    format: str
 
 
 def models_root() -> Path:
@@ -54,12 +55,13 @@ def prepare_model(
     if not path.exists() or path.read_bytes() != data:
         home.write(data, "artifacts", f"{label}.tar")
     identity = BlobIdCache(home.file("artifacts", "blob-ids.json")).identify(data)
-    task = msgspec.json.decode((folder / "artifact" / "model.json").read_bytes(), type=_ModelFile).task
-    card = ModelCard(label, hex0x(owner), task, _first_sentence(folder / "README.md"))
+    about = msgspec.json.decode((folder / "artifact" / "model.json").read_bytes(), type=_ModelFile)
+    card = ModelCard(label, hex0x(owner), about.task, _first_sentence(folder / "README.md"))
     if replaces is not None and replaces.sha256 == hex0x(identity.sha256):
         return Shipped(card, replaces, path)
     version = FIRST_VERSION if replaces is None else str(int(replaces.version) + 1)
-    return Shipped(card, make_manifest(card, version, identity, replaces=replaces), path)
+    manifest = make_manifest(card, version, identity, replaces=replaces, format=about.format)
+    return Shipped(card, manifest, path)
 
 
 def _first_sentence(card: Path) -> str:

@@ -89,7 +89,7 @@ def measurement_of(image: ImageInfo) -> Measurement:
 def anchor_contract(plan: Plan, keys: Keys, tools: Toolchain) -> bytes:
     """Where this network's Anchor contract is: a function of its code, its log and its full nodes."""
     _, quorum = quorum_of(len(plan.full_nodes))
-    signers = tuple(sorted(key.address for key in keys.full_nodes))
+    signers = tuple(key.address for key in keys.full_nodes)
     parameters = Parameters(network_id(plan.origin), plan.origin, signers, quorum)
     return anchor_address(read_contract(tools.contracts / "Anchor.json"), parameters)
 
