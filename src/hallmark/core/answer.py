@@ -13,7 +13,8 @@ every byte before that event:
     data: {"id":...,"choices":[...],"hallmark":{...}}             the receipt's event
     data: [DONE]
 
-The receipt's event may hold no text of an answer, so nothing can be slipped into what is not covered.
+The receipt's event may hold no text of an answer, so nothing can be slipped into what is not covered. It may
+repeat the usage of the event before it (client libraries keep the usage of the last event), if it is equal.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def split_hallmark_stream(body: bytes) -> tuple[bytes, bytes]:
     if not event.startswith(b"data: ") or b"\n" in event:
         raise InvalidInput("no_receipt", "The stream's last event carries no receipt.")
     frame, hallmark = split_hallmark(event[len(b"data: ") :])
-    _require_empty(_object(frame))
+    _require_empty(_object(frame), events[:start])
     return events[:start], hallmark
 
 
@@ -114,8 +115,10 @@ def _require_content(content: bytes) -> None:
         raise InvalidInput("bad_answer", "The answer is not a plain object without a receipt.")
 
 
-def _require_empty(frame: dict[str, object]) -> None:
+def _require_empty(frame: dict[str, object], content: bytes) -> None:
     choices = frame.get("choices")
+    if "usage" in frame and frame.pop("usage") != _last_usage(content):
+        raise InvalidInput("bad_answer", "The receipt's event counts tokens that nothing covers.")
     if set(frame) - FRAME or not isinstance(choices, list):
         raise InvalidInput("bad_answer", "The receipt's event holds more than a receipt.")
     for choice in choices:
@@ -123,3 +126,9 @@ def _require_empty(frame: dict[str, object]) -> None:
             key not in EMPTY_CHOICE or value != EMPTY_CHOICE[key] for key, value in choice.items()
         ):
             raise InvalidInput("bad_answer", "The receipt's event holds a part of the answer.")
+
+
+def _last_usage(content: bytes) -> object:
+    """The usage that the last covered event states, if it does."""
+    event = content[content.rfind(b"\n\n", 0, max(len(content) - 2, 0)) :].strip()
+    return _object(event[len(b"data: ") :]).get("usage") if event.startswith(b"data: {") else None

@@ -178,6 +178,14 @@ class Upstream:
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
+class Chunk(msgspec.Struct, frozen=True):
+    """One event of a stream: its exact JSON object, whether it carries usage only, and the usage in it."""
+
+    data: bytes
+    only_usage: bool
+    usage: object
+
+
 class Reply:
     """The server's answer, to be read once: `content` for an object, `events` for a stream."""
 
@@ -203,8 +211,8 @@ class Reply:
         self.asserted.take(_answer_object(raw))
         return raw
 
-    async def events(self) -> AsyncGenerator[tuple[bytes, bool], None]:
-        """Each chunk's JSON object, and whether it only carries usage; ends at `[DONE]`.
+    async def events(self) -> AsyncGenerator[Chunk, None]:
+        """The chunks of a stream; ends at `[DONE]`.
 
         Raises Unavailable `upstream_failed` on an error event, a malformed chunk, or an end that comes too
         early.
@@ -221,7 +229,7 @@ class Reply:
                 self.asserted.take(value)
                 if b"\n" in payload or b"\r" in payload:
                     payload = msgspec.json.encode(value)
-                yield payload, value.get("choices") == [] and "usage" in value
+                yield Chunk(payload, value.get("choices") == [] and "usage" in value, value.get("usage"))
         if not self.asserted.finished:
             raise Unavailable("upstream_failed", "The upstream's stream ended before its answer did.")
 

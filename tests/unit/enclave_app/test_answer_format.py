@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hallmark.core.answer import DONE, hallmark_event, join_hallmark, split_hallmark, split_hallmark_stream
@@ -21,6 +21,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text().filter(lambda key: key != "hallmark"), JSON, min_size=1))
 def test_what_is_joined_is_split_again(value: dict[str, Any]) -> None:
     """Over any JSON object, content and receipt come back byte for byte."""
@@ -93,6 +94,17 @@ def test_the_receipts_event_holds_nothing_else(frame: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput) as caught:
         split_hallmark_stream(b"data: {}\n\n" + event + DONE)
     assert caught.value.reason == "bad_answer"
+
+
+def test_usage_may_be_repeated_but_not_invented() -> None:
+    """The receipt's event may carry the usage of the event before it, and no other."""
+    frame = FRAME[:-1] + b',"usage":{"total_tokens":3}}'
+    content = b'data: {"choices":[1]}\n\ndata: {"choices":[],"usage":{"total_tokens":3}}\n\n'
+    event = hallmark_event(frame, HALLMARK)
+    assert split_hallmark_stream(content + event + DONE) == (content, HALLMARK)
+    for other in (b"", b"data: {}\n\n", content.replace(b"3", b"4"), content + b"data: {}\n\n"):
+        with pytest.raises(InvalidInput):
+            split_hallmark_stream(other + event + DONE)
 
 
 def test_cut_or_prolonged_streams_carry_no_receipt() -> None:

@@ -32,6 +32,7 @@ class _Relay(msgspec.Struct):
     inputs: tuple[bytes, ...]
     said: Asserted
     record: UpstreamRecord
+    last_usage: object = None
 
     async def whole(self) -> tuple[bytes, Ending]:
         """The server's JSON object, as it came."""
@@ -48,10 +49,11 @@ class _Relay(msgspec.Struct):
         async with self.upstream.open(
             self._path(), self._body(stream=True), stream=True, authorization=self._authorization()
         ) as reply:
-            async for payload, only_usage in reply.events():
+            async for chunk in reply.events():
                 self._take(reply)
-                if wants_usage or not only_usage:
-                    await emitter.emit(b"data: " + payload + b"\n\n")
+                if wants_usage or not chunk.only_usage:
+                    self.last_usage = chunk.usage
+                    await emitter.emit(b"data: " + chunk.data + b"\n\n")
 
     def ending(self) -> Ending:
         """How the receipt follows from what passed."""
@@ -73,7 +75,7 @@ class _Relay(msgspec.Struct):
         model = self.said.model or self.envelope.model
         answer_id = self.said.response_id or f"hallmark-{self.opening.answer_id}"
         created = self.opening.started // 1000
-        return Shape(answer_id, created, model, chat=self.task is Task.CHAT).frame()
+        return Shape(answer_id, created, model, chat=self.task is Task.CHAT).frame(self.last_usage)
 
     def _outcome(self, response: bytes) -> Outcome:
         return Outcome(

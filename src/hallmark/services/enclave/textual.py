@@ -69,7 +69,10 @@ class _Run(msgspec.Struct):
 
     def ending(self) -> Ending:
         """How the receipt follows from this run."""
-        return Ending(self._outcome, self.shape.frame)
+        return Ending(self._outcome, self._frame)
+
+    def _frame(self) -> bytes:
+        return self.shape.frame(self._usage().to_json() if self.wants_usage else None)
 
     def _usage(self) -> Usage:
         return Usage(self.last.tokens_in, self.last.tokens_out)

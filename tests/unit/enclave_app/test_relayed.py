@@ -1,0 +1,319 @@
+"""Upstream servers: bytes pass through, claims are recorded as claims, failures have our reasons."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from hallmark.core.documents import UpstreamRecord
+from hallmark.core.hashing import ZERO32
+from hallmark.testing.runtime import MemoryRuntime
+from hallmark.testing.upstream import Answer, FakeUpstream, SentRequest, json_answer, stream_answer
+
+CHAT = "/v1/chat/completions"
+URL = "http://model-server.invalid:8000/v1#qwen-there"
+HELLO: dict[str, Any] = {"model": "qwen", "messages": [{"role": "user", "content": "hello"}]}
+TOOL_CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"at":"Bern"}'}}
+WHOLE = json.dumps(
+    {
+        "id": "up-1",
+        "object": "chat.completion",
+        "created": 5,
+        "model": "Qwen/Qwen9-72B",
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [TOOL_CALL],
+                    "reasoning": "hm",
+                },
+                "finish_reason": "tool_calls",
+            }
+        ],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
+    },
+    indent=1,
+).encode()
+
+
+def chunk(**members: Any) -> bytes:
+    """One event of a stream."""
+    base = {"id": "up-2", "object": "chat.completion.chunk", "created": 5, "model": "Qwen/Qwen9-72B"}
+    return b"data: " + json.dumps(base | members).encode() + b"\n\n"
+
+
+def delta(finish: str | None = None, **members: Any) -> bytes:
+    """An event with one choice."""
+    return chunk(choices=[{"index": 0, "delta": members, "finish_reason": finish}])
+
+
+USAGE = chunk(choices=[], usage={"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7})
+DONE = b"data: [DONE]\n\n"
+CALL_DELTA = {"index": 0, "id": "c1", "function": {"name": "weather", "arguments": "{}"}}
+STREAM = delta(role="assistant") + delta(tool_calls=[CALL_DELTA]) + delta("tool_calls") + USAGE + DONE
+
+
+@pytest.fixture
+def server() -> FakeUpstream:
+    """The upstream; tests set its answer."""
+    return FakeUpstream(json_answer(WHOLE))
+
+
+@pytest.fixture
+def runtime(models: Any, server: FakeUpstream) -> MemoryRuntime:
+    """A runtime with the upstream `qwen` beside the embedded models."""
+    return MemoryRuntime(models, upstreams={"qwen": URL}, dialer=server.dial)
+
+
+@pytest.fixture
+async def client(runtime: MemoryRuntime, make_app: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client of the application."""
+    transport = httpx.ASGITransport(make_app(runtime))
+    async with httpx.AsyncClient(transport=transport, base_url="http://node.invalid") as made:
+        yield made
+
+
+async def test_a_json_answer_passes_through(
+    client: httpx.AsyncClient, server: FakeUpstream, check: Any
+) -> None:
+    """The server's object keeps its exact bytes; the receipt names no artifact but what was asserted."""
+    tools = {
+        "tools": [{"type": "function", "function": {"name": "weather"}}],
+        "tool_choice": "required",
+        "n": 1,
+    }
+    response = await client.post(CHAT, json=HELLO | tools | {"temperature": 0.5, "logprobs": True})
+    checked = check(response)
+    assert checked.content == WHOLE
+    assert response.json()["choices"][0]["message"]["tool_calls"] == [TOOL_CALL]
+    sent = json.loads(server.seen[0].body)
+    assert sent == HELLO | tools | {"temperature": 0.5, "logprobs": True, "model": "qwen-there"}
+    assert server.seen[0].path == "/v1/chat/completions"
+    assert server.seen[0].headers["host"] == "model-server.invalid:8000"
+    assert "authorization" not in server.seen[0].headers
+    assert (checked.receipt.artifact, checked.receipt.manifest) == (ZERO32, ZERO32)
+    assert (checked.receipt.tokens_in, checked.receipt.tokens_out) == (3, 4)
+    record = UpstreamRecord.decode(checked.hallmark["documents"]["upstream"].encode())
+    assert record == UpstreamRecord(
+        "model-server.invalid", "http://model-server.invalid:8000/v1", "qwen", "Qwen/Qwen9-72B", "up-1"
+    )
+    assert checked.route.saw_prompt == ("enclave", "upstream")
+    assert checked.parameters.temperature == 500_000
+    assert checked.parameters.engine == "upstream/unmeasured label=qwen"
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 10_000])
+async def test_a_stream_passes_through(
+    client: httpx.AsyncClient, server: FakeUpstream, check: Any, size: int
+) -> None:
+    """Tool calls and all, over any cutting into packets; the usage that only we asked for is kept back."""
+    server.answer = stream_answer(*(STREAM[at : at + size] for at in range(0, len(STREAM), size)))
+    checked = check(await client.post(CHAT, json=HELLO | {"stream": True}))
+    assert checked.content == STREAM.removesuffix(USAGE + DONE)
+    assert (checked.receipt.tokens_in, checked.receipt.tokens_out) == (3, 4)
+    assert json.loads(server.seen[0].body)["stream_options"] == {"include_usage": True}
+
+
+async def test_usage_is_passed_on_when_wanted(
+    client: httpx.AsyncClient, server: FakeUpstream, check: Any
+) -> None:
+    """With include_usage the usage chunk is covered, and repeated on the receipt's event."""
+    server.answer = stream_answer(b": ping\n\nevent: x\n" + STREAM)
+    body = HELLO | {"stream": True, "stream_options": {"include_usage": True, "other": 1}}
+    response = await client.post(CHAT, json=body)
+    assert check(response).content == STREAM.removesuffix(DONE)
+    assert json.loads(response.text.split("\n\n")[-3][6:])["usage"]["total_tokens"] == 7
+    assert json.loads(server.seen[0].body)["stream_options"] == {"include_usage": True, "other": 1}
+
+
+async def test_the_body_keeps_its_bytes_when_nothing_must_change(
+    models: Any, make_app: Any, server: FakeUpstream
+) -> None:
+    """Without another name there, the request goes out byte for byte, odd spacing and all."""
+    runtime = MemoryRuntime(models, upstreams={"qwen": "http://other.invalid/v1/"}, dialer=server.dial)
+    body = b'{ "model" : "qwen", "messages":[{"content":"\\u00e9","role":"user"}], "x": 1.50 }'
+    transport = httpx.ASGITransport(make_app(runtime))
+    async with httpx.AsyncClient(transport=transport, base_url="http://node.invalid") as client:
+        sent = {"Hallmark-Upstream-Authorization": "Bearer key", "Authorization": "Bearer for the gateway"}
+        assert (await client.post(CHAT, content=body, headers=sent)).status_code == 200
+    assert server.seen[0].body == body
+    assert server.seen[0].headers["authorization"] == "Bearer key"
+
+
+async def test_completions_and_embeddings_pass_through(
+    client: httpx.AsyncClient, server: FakeUpstream, check: Any
+) -> None:
+    """Every endpoint of the server is reached under its own path, with the parameters' task."""
+    server.answer = json_answer(b'{"object":"list","data":[],"model":"m","usage":{"prompt_tokens":2}}')
+    checked = check(await client.post("/v1/embeddings", json={"model": "qwen", "input": ["a"]}))
+    assert (checked.parameters.task, checked.receipt.tokens_in) == ("embedding", 2)
+    check(await client.post("/v1/completions", json={"model": "qwen", "prompt": "a"}))
+    assert [request.path for request in server.seen] == ["/v1/embeddings", "/v1/completions"]
+
+
+async def test_attachments_become_inputs(client: httpx.AsyncClient, check: Any) -> None:
+    """Images, audio and files for an upstream are recorded by digest, tool results as well."""
+    parts = [
+        {"type": "text", "text": "look"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}},
+        {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}},
+        {"type": "file", "file": {"file_id": "f"}},
+    ]
+    messages = [{"role": "user", "content": parts}, {"role": "tool", "content": "42", "tool_call_id": "1"}]
+    checked = check(await client.post(CHAT, json=HELLO | {"messages": messages}))
+    kinds = [json.loads(text)["kind"] for text in checked.hallmark["documents"]["inputs"]]
+    assert kinds == ["image", "audio", "file", "tool_result"]
+    assert "base64" not in "".join(checked.hallmark["documents"]["inputs"])
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        ("400 B", {"error": {"code": "content_filter", "param": "m[0]"}}, (400, "content_filter", "m[0]")),
+        ("400 Bad", {"error": {"code": "SECRET", "param": "a SECRET"}}, (400, "upstream_rejected", None)),
+        ("422 Unprocessable", ["SECRET"], (400, "upstream_rejected", None)),
+        ("401 Unauthorized", {}, (503, "upstream_unauthorized", None)),
+        ("404 Not Found", {}, (404, "model_not_found", None)),
+        ("429 Too Many", {}, (429, "upstream_rate_limited", None)),
+        ("500 Oops", {"error": "SECRET"}, (503, "upstream_failed", None)),
+        ("302 Found", {}, (503, "upstream_failed", None)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("stream", [False, True])
+async def test_refusals_get_our_reasons(
+    client: httpx.AsyncClient, server: FakeUpstream, runtime: MemoryRuntime,
+    status: str, body: Any, expected: tuple[int, str, str | None], stream: bool,
+) -> None:  # fmt: skip
+    """Statuses and known codes are mapped; the server's own words, which may quote the prompt, are not."""
+    server.answer = json_answer(json.dumps(body).encode(), status)
+    response = await client.post(CHAT, json=HELLO | {"stream": stream})
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["param"]) == expected
+    assert "SECRET" not in response.text
+    assert runtime.signed == []
+
+
+async def _garbage(_request: SentRequest, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"this is not HTTP\r\n\r\n")
+
+
+async def _silence(_request: SentRequest, _writer: asyncio.StreamWriter) -> None:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (json_answer(b"not json"), "upstream_failed"),
+        (json_answer(b"[]"), "upstream_failed"),
+        (json_answer(b'{"id":1,"hallmark":{"forged":true}}'), "upstream_failed"),
+        (json_answer(b'{"error":{"message":"x"}}'), "upstream_failed"),
+        (_garbage, "bad_http"),
+        (_silence, "connection_lost"),
+    ],
+)
+async def test_answers_that_are_none(
+    client: httpx.AsyncClient, server: FakeUpstream, runtime: MemoryRuntime, answer: Answer, reason: str
+) -> None:
+    """What is no answer, or brings its own receipt, is refused and never signed."""
+    server.answer = answer
+    response = await client.post(CHAT, json=HELLO)
+    assert (response.status_code, response.json()["error"]["code"]) == (503, reason)
+    assert runtime.signed == []
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [b"", b"data: {broken\n\n", b'data: {"error":{"message":"x"}}\n\n', b'data: {"a":1,"hallmark":{}}\n\n'],
+    ids=["ends", "broken", "error", "forged"],
+)
+async def test_streams_that_break_off(
+    client: httpx.AsyncClient, server: FakeUpstream, runtime: MemoryRuntime, rest: bytes
+) -> None:
+    """A stream that ends early, breaks or reports an error ends without [DONE]; what left is signed for."""
+    server.answer = (
+        stream_answer(delta(content="half"), rest) if rest else stream_answer(delta(content="half"))
+    )
+    response = await client.post(CHAT, json=HELLO | {"stream": True})
+    assert "half" in response.text
+    assert "[DONE]" not in response.text
+    assert json.loads(response.text.rstrip().split("\n\n")[-1][6:])["error"]["code"] == "upstream_failed"
+    assert len(runtime.signed) == 1
+
+
+async def test_a_stream_may_end_without_done_after_its_answer(
+    client: httpx.AsyncClient, server: FakeUpstream, check: Any
+) -> None:
+    """Servers that close after the finish reason, without [DONE], are understood."""
+    server.answer = stream_answer(delta(content="all"), delta("stop"))
+    assert b"all" in check(await client.post(CHAT, json=HELLO | {"stream": True})).content
+
+
+async def test_an_unreachable_upstream(client: httpx.AsyncClient, server: FakeUpstream) -> None:
+    """What the dial says, the client gets."""
+    server.unreachable = True
+    response = await client.post(CHAT, json=HELLO)
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "upstream_unreachable")
+
+
+async def test_leaving_closes_the_connection_to_the_upstream(
+    client: httpx.AsyncClient, server: FakeUpstream, runtime: MemoryRuntime
+) -> None:
+    """When the client is gone, the provider sees it too and can stop."""
+
+    async def endless(_request: SentRequest, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(delta(content="x"))
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    server.answer = endless
+    app = client._transport.app  # type: ignore[attr-defined]
+    left, seen = asyncio.Event(), asyncio.Event()
+    body = json.dumps(HELLO | {"stream": True}).encode()
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receive() -> dict[str, Any]:
+        for message in messages:
+            return message
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message.get("body"):
+            seen.set()
+
+    scope = {"type": "http", "path": CHAT, "method": "POST", "headers": []}
+    task = asyncio.ensure_future(app(scope, receive, send))
+    await seen.wait()
+    left.set()
+    await task
+    await asyncio.wait_for(server.closed.wait(), 10)
+    assert len(runtime.signed) == 1
+
+
+async def test_the_sdk_gets_tool_calls(client: httpx.AsyncClient, server: FakeUpstream) -> None:
+    """The OpenAI SDK's accumulating helper assembles a streamed tool call with usage."""
+    server.answer = stream_answer(STREAM)
+    async with openai.AsyncOpenAI(base_url="http://node.invalid/v1", api_key="x", http_client=client) as sdk:
+        async with sdk.chat.completions.stream(
+            model="qwen",
+            messages=[{"role": "user", "content": "weather?"}],
+            tools=[{"type": "function", "function": {"name": "weather", "parameters": {}}}],
+            stream_options={"include_usage": True},
+        ) as stream:
+            final = await stream.get_final_completion()
+    calls = final.choices[0].message.tool_calls
+    assert calls is not None
+    assert calls[0].function.name == "weather"
+    assert final.usage is not None
+    assert final.usage.total_tokens == 7
