@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Final
+from typing import Final, cast
 
 from hallmark.core.errors import HallmarkError
 
@@ -33,10 +33,11 @@ class End(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Bound the buffer; read nothing until the other end is there."""
-        assert isinstance(transport, asyncio.Transport)
-        transport.set_write_buffer_limits(high=BUFFER)
-        transport.pause_reading()
-        self.transport = transport
+        # uvloop's transports do not inherit from asyncio's, so this is said, not checked.
+        stream = cast(asyncio.Transport, transport)
+        stream.set_write_buffer_limits(high=BUFFER)
+        stream.pause_reading()
+        self.transport = stream
 
     def join(self, other: End) -> None:
         """Begin to pass bytes between the two."""
