@@ -94,7 +94,8 @@ def authorities(bundle: tuple[bytes, ...]) -> Authorities:
     for depth, certificate in enumerate(chain):
         _check_key(certificate)
         _check_authority(certificate, below=len(chain) - 1 - depth)
-        check_issued(certificate, chain[max(0, depth - 1)])
+        if depth:  # the root is pinned by its hash; that it signed itself would add nothing
+            check_issued(certificate, chain[depth - 1])
     names = ["root", *(f"authority {depth}" for depth in range(1, len(chain)))]
     return Authorities(chain[-1], tuple(span(c, name) for c, name in zip(chain, names, strict=True)))
 

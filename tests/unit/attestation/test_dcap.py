@@ -170,6 +170,26 @@ def test_same_verdict_every_time(quote: Evidence) -> None:
     assert judge(quote) == judge(quote)
 
 
+def test_panic_in_the_library_refuses_the_quote(quote: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A panic of the Rust code, which is no Exception, is a refusal; an interrupt still goes through."""
+    import dcap_qvl
+
+    class PanicException(BaseException):
+        pass
+
+    for error, reason in ((PanicException, "quote_unreadable"), (KeyboardInterrupt, "")):
+
+        def verifier(_: bytes, error: type[BaseException] = error) -> None:
+            raise error
+
+        monkeypatch.setattr(dcap_qvl, "QuoteVerifier", verifier)
+        if reason:
+            assert judge(quote).reason == reason
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                judge(quote)
+
+
 def sgx_body(attributes: int = 0x05) -> dcap.Body:
     """A made SGX report, never signed: for reading only."""
     report = bytearray(384)

@@ -224,6 +224,7 @@ def test_unexpected_collateral_is_refused(development: Development) -> None:
     assert development.judge(Evidence("nitro-dev", evidence.data, b"x")).reason == "collateral_unexpected"
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
 @pytest.mark.parametrize("name", ["og_evm", "oyster_bin"])
 def test_no_flipped_bit_of_a_real_document_passes(recorded: Reader, name: str) -> None:
     """Of 300 seeded bit flips anywhere in a document none passes."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -250,6 +254,37 @@ def test_no_clock_but_the_given_time(development: Development, monkeypatch: pyte
     for name in ("time", "time_ns", "monotonic"):
         monkeypatch.setattr(time, name, forbidden)
     assert development.judge(evidence, expect=BOUND).ok
+
+
+def test_two_nodes_give_one_verdict(development: Development, tmp_path: Path) -> None:
+    """Two processes with other time zones and hash seeds give the same verdict on the same bytes and time."""
+    arguments = (
+        development.attest(),
+        development.policy,
+        NOW,
+        development.measurements,
+        Expectation(REPORT_DATA, NONCE),
+    )
+    (tmp_path / "case").write_bytes(msgspec.msgpack.encode(arguments))
+    verdicts = set()
+    for zone, seed in (("UTC", "1"), ("Asia/Kolkata", "2")):
+        settings = os.environ | {"TZ": zone, "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", NODE, str(tmp_path / "case")]
+        verdicts.add(subprocess.run(command, env=settings, capture_output=True, check=True).stdout)
+    here = development.judge(arguments[0], expect=BOUND)
+    assert verdicts == {msgspec.json.encode(here)}
+
+
+NODE = """
+import sys, msgspec
+from hallmark.attestation import verify
+from hallmark.core.documents import AttestationPolicy, Measurement
+from hallmark.core.evidence import Evidence, Expectation
+kinds = tuple[Evidence, AttestationPolicy, int, tuple[Measurement, ...], Expectation]
+evidence, policy, at, accepted, expect = msgspec.msgpack.decode(open(sys.argv[1], "rb").read(), type=kinds)
+verdict = verify(evidence, policy, at, measurements=accepted, expect=expect)
+sys.stdout.buffer.write(msgspec.json.encode(verdict))
+"""
 
 
 def claims(**changes: Any) -> Claims:
