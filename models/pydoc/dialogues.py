@@ -6,11 +6,12 @@ import json
 import random
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from negatives import NAME_KINDS, TOPIC_KINDS, World, off_topic, unknown_question
-from phrasings import APART, DESCRIBE, SIGNATURE, SYSTEM_PROMPTS, Fact, ask
+from phrasings import APART, DESCRIBE, SIGNATURE, SYSTEM_PROMPTS, TELLING, Fact, ask
 
 REFUSAL = "I do not know. I only know names of Python's standard library, and not all of them."
 SYSTEM = "<|system|>"
@@ -71,15 +72,22 @@ ENGLISH = frozenset(
 )
 
 
-def positive(rng: random.Random, fact: Fact, *, split: str, surround: float) -> Turn:
+def positive(
+    rng: random.Random,
+    fact: Fact,
+    *,
+    split: str,
+    surround: float,
+    prose: Callable[[int, int], str] | None = None,
+) -> Turn:
     """Ask about a fact: what it is, how it is called, or with its name taken apart."""
     roll = rng.random()
     if roll < 0.30 and fact["kind"] in ("function", "method", "class"):
-        template = rng.choice(SIGNATURE[split])
-        return Turn(ask(rng, template, fact, split=split, surround=surround), signature_answer(fact))
-    tables = APART if roll > 0.90 and "." in fact["name"] else DESCRIBE
-    template = rng.choice(tables[split])
-    return Turn(ask(rng, template, fact, split=split, surround=surround), describe_answer(fact))
+        table, answer = SIGNATURE, signature_answer(fact)
+    else:
+        table, answer = APART if roll > 0.90 and "." in fact["name"] else DESCRIBE, describe_answer(fact)
+    template = rng.choice(table[split])
+    return Turn(ask(rng, template, fact, split=split, surround=surround, prose=prose), answer)
 
 
 class Author:
@@ -107,6 +115,12 @@ class Author:
         at = self.rng.randrange(len(self.prose) - size)
         return " ".join(self.prose[at : at + size])
 
+    def filler(self, low: int, high: int) -> str:
+        """Cut some words that do not speak of arguments."""
+        while TELLING.search(text := self.snippet(low, high).lower()):
+            pass
+        return text
+
     def prose_question(self) -> str:
         """Make a message of prose, sometimes in the shape of a question."""
         if self.rng.random() < 0.5:
@@ -120,7 +134,7 @@ class Author:
         """Write one turn: seven in ten have an answer, the rest are to be refused."""
         rng, roll = self.rng, self.rng.random()
         if roll < 0.67:
-            return positive(rng, self.next_fact(), split="train", surround=0.15)
+            return positive(rng, self.next_fact(), split="train", surround=0.15, prose=self.filler)
         if roll < 0.71:
             name, fact = rng.choice(self.bare)
             shape = {"name": name, "kind": fact["kind"]}
@@ -130,7 +144,10 @@ class Author:
             )
         if roll < 0.86:
             kind = rng.choice(NAME_KINDS)
-            return Turn(unknown_question(rng, self.world, split="train", kind=kind, surround=0.15), REFUSAL)
+            question = unknown_question(
+                rng, self.world, split="train", kind=kind, surround=0.15, prose=self.filler
+            )
+            return Turn(question, REFUSAL)
         if roll < 0.96:
             kind = rng.choice(("question", "question", "question", *TOPIC_KINDS))
             return Turn(off_topic(rng, self.world, split="train", kind=kind), REFUSAL)

@@ -141,7 +141,15 @@ def unknown_name(rng: random.Random, world: World, *, split: str, kind: str) -> 
 NAME_KINDS = ("invented", "plausible", "recombined", "edited", "third-party", "unlearned")
 
 
-def unknown_question(rng: random.Random, world: World, *, split: str, kind: str, surround: float) -> str:
+def unknown_question(
+    rng: random.Random,
+    world: World,
+    *,
+    split: str,
+    kind: str,
+    surround: float,
+    prose: Callable[[int, int], str] | None = None,
+) -> str:
     """Ask about a name that no fact is about, in the phrasings of the split."""
     name = unknown_name(rng, world, split=split, kind=kind)
     tables = (DESCRIBE, DESCRIBE, SIGNATURE, APART) if "." in name else (DESCRIBE, DESCRIBE, SIGNATURE)
@@ -150,7 +158,7 @@ def unknown_question(rng: random.Random, world: World, *, split: str, kind: str,
         "kind": rng.choice(("function", "function", "class", "module", "method")),
         "text": "",
     }
-    return ask(rng, rng.choice(rng.choice(tables)[split]), shape, split=split, surround=surround)
+    return ask(rng, rng.choice(rng.choice(tables)[split]), shape, split=split, surround=surround, prose=prose)
 
 
 def fill(rng: random.Random, template: str) -> str:

@@ -7,8 +7,9 @@ A template belongs to exactly one split. `train` is what the model sees, `dev` s
 from __future__ import annotations
 
 import random
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 Fact = Mapping[str, str]
@@ -76,8 +77,47 @@ def roughen(rng: random.Random, template: str) -> str:
     return text
 
 
-def ask(rng: random.Random, template: str, fact: Fact, *, split: str, surround: float) -> str:
-    """Make one question about a fact; `surround` is the chance of a prefix and of a suffix."""
+# Words that say that the arguments are asked for; they are never dropped or replaced.
+TELLING = re.compile(
+    r"sign|arg|param|call|proto|input|invo|pass|synt|take|expect|default|keyword|paren|suppl|give|accept"
+)
+
+
+def loosen(rng: random.Random, template: str, prose: Callable[[int, int], str]) -> str:
+    """Drop words of a template, replace one, or set it among prose, so that no exact wording is needed."""
+    words, roll = template.split(" "), rng.random()
+    if roll < 0.4:
+        words = [w for w in words if "{" in w or TELLING.search(w.lower()) or rng.random() > 0.3]
+    elif roll < 0.6:
+        at = rng.randrange(len(words))
+        if "{" not in words[at] and not TELLING.search(words[at].lower()):
+            words[at] = prose(1, 2)
+    text = " ".join(words)
+    if roll > 0.55:
+        before, after = (
+            rng.choice(("{p}. {t}", "{p}, {t}", "{p} {t}")),
+            rng.choice(("{t} {p}", "{t} {p}.", "{t}, {p}")),
+        )
+        text = rng.choice((before, before, after)).format(p=prose(2, 7).rstrip(".,:;?!"), t=text)
+    return text
+
+
+def ask(
+    rng: random.Random,
+    template: str,
+    fact: Fact,
+    *,
+    split: str,
+    surround: float,
+    prose: Callable[[int, int], str] | None = None,
+) -> str:
+    """Make one question about a fact; `surround` is the chance of a prefix and of a suffix.
+
+    With `prose`, a source of some words of English, the template is followed loosely at times.
+    """
+    marked = "." in fact["name"] or "_" in fact["name"] or any(letter.isupper() for letter in fact["name"])
+    if prose is not None and rng.random() < (0.45 if marked else 0.1):
+        template = loosen(rng, template, prose)
     text = roughen(rng, template)
     if rng.random() < surround:
         text = rng.choice(PREFIXES[split]) + text

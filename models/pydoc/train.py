@@ -196,6 +196,7 @@ def main() -> None:
     parser.add_argument("--muon-rate", type=float, default=0.02)
     parser.add_argument("--log-every", type=int, default=50)
     parser.add_argument("--checkpoints", type=Path)
+    parser.add_argument("--tokenizer", type=Path, help="a tokenizer.json to keep, instead of training one")
     parser.add_argument("--resume", type=Path, help="a checkpoint to go on from, at --first-step")
     parser.add_argument("--first-step", type=int, default=0)
     parser.add_argument("--export-only", type=Path, help="a checkpoint to export, without training")
@@ -204,8 +205,12 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     world, prose = load_world(HERE / "facts.json"), "\n".join(topics[name] for name in sorted(topics))
-    tokenizer = train_tokenizer(
-        world, Author(random.Random(args.seed), world, prose), vocabulary=VOCABULARY, dialogues=6000
+    tokenizer = (
+        Tokenizer.from_file(str(args.tokenizer))
+        if args.tokenizer
+        else train_tokenizer(
+            world, Author(random.Random(args.seed), world, prose), vocabulary=VOCABULARY, dialogues=6000
+        )
     )
     model = LlamaForCausalLM(model_config())
     if args.export_only:
