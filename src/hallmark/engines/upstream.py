@@ -108,9 +108,7 @@ class Upstream:
         return Description("upstream", "unmeasured", (f"label={self.target.label}",))
 
     @asynccontextmanager
-    async def open(
-        self, path: str, body: bytes, *, stream: bool, authorization: bytes = b""
-    ) -> AsyncGenerator[Reply, None]:
+    async def open(self, path: str, body: bytes, authorization: bytes = b"") -> AsyncGenerator[Reply, None]:
         """Send a request to `path` below the base URL ("/chat/completions").
 
         Raises UpstreamRejected `upstream_rejected` (or a code of KNOWN_CODES), UpstreamLimited
@@ -125,7 +123,7 @@ class Upstream:
             response = Response(connection, IDLE_S)
             if response.status != 200:
                 raise _refusal(response.status, await response.read(65_536))
-            yield Reply(response, self.target, _spki(connection), stream=stream)
+            yield Reply(response, self.target, _spki(connection))
         except TimeoutError:
             raise Unavailable("timed_out", f"The upstream gave no answer within {HEAD_S:g} s.") from None
         finally:
@@ -189,13 +187,13 @@ class Chunk(msgspec.Struct, frozen=True):
 class Reply:
     """The server's answer, to be read once: `content` for an object, `events` for a stream."""
 
-    def __init__(self, response: Response, target: Target, spki: str, *, stream: bool) -> None:
+    def __init__(self, response: Response, target: Target, spki: str) -> None:
         self._response = response
         self._target = target
         self._spki = spki
         self.asserted = Asserted()
         kind = response.header(b"content-type") or b""
-        self.streams = stream and kind.startswith(b"text/event-stream")
+        self._streams = kind.startswith(b"text/event-stream")
 
     def record(self) -> UpstreamRecord:
         """What the server asserted, for the receipt."""
@@ -217,6 +215,10 @@ class Reply:
         Raises Unavailable `upstream_failed` on an error event, a malformed chunk, or an end that comes too
         early.
         """
+        if not self._streams:
+            raise Unavailable(
+                "upstream_failed", "The upstream answered a stream request with something else."
+            )
         splitter = Splitter()
         async for data in self._response:
             for event in splitter.feed(data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import msgspec
@@ -36,9 +37,7 @@ class _Relay(msgspec.Struct):
 
     async def whole(self) -> tuple[bytes, Ending]:
         """The server's JSON object, as it came."""
-        async with self.upstream.open(
-            self._path(), self._body(stream=False), stream=False, authorization=self._authorization()
-        ) as reply:
+        async with self._open(stream=False) as reply:
             content = await reply.content()
             self._take(reply)
         return content, self.ending()
@@ -46,9 +45,7 @@ class _Relay(msgspec.Struct):
     async def stream(self, emitter: Emitter) -> None:
         """The server's chunks, as they came, without the usage chunk that only we asked for."""
         wants_usage = bool(self.envelope.stream_options and self.envelope.stream_options.include_usage)
-        async with self.upstream.open(
-            self._path(), self._body(stream=True), stream=True, authorization=self._authorization()
-        ) as reply:
+        async with self._open(stream=True) as reply:
             async for chunk in reply.events():
                 self._take(reply)
                 if wants_usage or not chunk.only_usage:
@@ -59,14 +56,11 @@ class _Relay(msgspec.Struct):
         """How the receipt follows from what passed."""
         return Ending(self._outcome, self._frame)
 
-    def _path(self) -> str:
-        return str(self.call.scope["path"]).removeprefix("/v1")
-
-    def _body(self, *, stream: bool) -> bytes:
-        return self.upstream.prepare(self.call.body, stream=stream)
-
-    def _authorization(self) -> bytes:
-        return header(self.call.scope, AUTHORIZATION) or b""
+    def _open(self, *, stream: bool) -> AbstractAsyncContextManager[Reply]:
+        scope = self.call.scope
+        path = str(scope["path"]).removeprefix("/v1")
+        body = self.upstream.prepare(self.call.body, stream=stream)
+        return self.upstream.open(path, body, header(scope, AUTHORIZATION) or b"")
 
     def _take(self, reply: Reply) -> None:
         self.said, self.record = reply.asserted, reply.record()

@@ -120,6 +120,7 @@ def _hallmark(runtime: Runtime, opening: Opening, outcome: Outcome, signed: Sign
     route = opening.route
     documents = {
         "bundle": runtime.bundle.decode(),
+        "configuration": runtime.configuration.encode().decode(),
         "parameters": outcome.parameters.encode().decode(),
         "route": route.record.decode(),
         "candidates": route.candidates.decode() if route.candidates else None,
