@@ -87,7 +87,8 @@ class _Server(uvicorn.Server):
 def bind(listen: Listen) -> socket.socket:
     """A listening TCP socket; connections queue up from now on. Raises OSError."""
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # Named, because asyncio turns Nagle off only for sockets that say that they are TCP.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((listen.host, listen.port))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import time
 from pathlib import Path
 
 from hallmark.attestation import verify
+from hallmark.core.document import unhex
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.serve import run, serve
 from hallmark.services.gateway.app import Gateway, World
@@ -25,7 +27,10 @@ def main() -> None:
     key = Key(bytes.fromhex(Path(settings.key_file).read_text().strip()))
     trust = read_trust(Path(settings.trust_file).read_text())
     database = Database(settings.database)
-    world = World(lambda: time.time_ns() // 1_000_000, os.urandom, secrets.randbelow, verify)
+    # Never more roots than the trust file names, whatever policy the log holds.
+    roots = {kind: [unhex(root) for root in found] for kind, found in trust.attestation.roots.items()}
+    judge = functools.partial(verify, roots=roots)
+    world = World(lambda: time.time_ns() // 1_000_000, os.urandom, secrets.randbelow, judge)
     run(_serve(Gateway(settings, trust, key, database, world), settings))
     database.close()
 

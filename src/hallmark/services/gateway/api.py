@@ -92,14 +92,15 @@ class API:
         if scope["type"] != "http":
             return
         path, method = scope["path"], scope["method"]
+        allowed: tuple[str, ...] = ("GET", "HEAD")
         if path in self._posts:
             handler, allowed = self._posts[path], ("POST",)
         elif path in self._gets:
-            handler, allowed = self._gets[path], ("GET", "HEAD")
+            handler = self._gets[path]
         elif path.startswith("/v1/models/"):
-            handler, allowed = self._model, ("GET", "HEAD")
+            handler = self._model
         elif RECEIPT.fullmatch(path):
-            handler, allowed = self._receipt, ("GET", "HEAD")
+            handler = self._receipt
         else:
             raise NotFound("unknown_path", "There is nothing at this path.", "See docs/gateway.md.")
         if method not in allowed:

@@ -28,12 +28,12 @@ class Refused(VerificationFailed):
     """The log will never take this entry; trying again is of no use."""
 
 
-class _Detail(msgspec.Struct):
+class _Detail(msgspec.Struct, frozen=True):
     code: str = ""
     message: str = ""
 
 
-class _Failure(msgspec.Struct):
+class _Failure(msgspec.Struct, frozen=True):
     error: _Detail = _Detail()
 
 
@@ -95,7 +95,7 @@ class LogClient:
         """
         async with self._get(f"/proof/{index}?wait={wait_ms}") as response:
             if response.status == 200:
-                return (await response.read(131_072)).decode("ascii", "replace")
+                return (await response.read(131_072)).decode("utf-8", "replace")
             raise await _error(response)
 
     def _get(self, path: str) -> Exchange:
