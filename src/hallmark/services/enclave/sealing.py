@@ -113,10 +113,15 @@ async def seal(runtime: Runtime, opening: Opening, outcome: Outcome) -> Sealed:
             client_nonce=opening.client_nonce,
         )
     )
-    return Sealed(hex0x(signed.receipt.digest()), _hallmark(runtime, opening, outcome, signed))
+    receipt_id = hex0x(signed.receipt.digest())
+    return Sealed(receipt_id, _hallmark(runtime, opening, outcome, {"id": receipt_id} | _signed(signed)))
 
 
-def _hallmark(runtime: Runtime, opening: Opening, outcome: Outcome, signed: SignedReceipt) -> bytes:
+def _signed(signed: SignedReceipt) -> dict[str, object]:
+    return {"receipt": signed.receipt.to_json(), "signature": hex0x(signed.signature)}
+
+
+def _hallmark(runtime: Runtime, opening: Opening, outcome: Outcome, signed: dict[str, object]) -> bytes:
     route = opening.route
     documents = {
         "bundle": runtime.bundle.decode(),
@@ -130,11 +135,9 @@ def _hallmark(runtime: Runtime, opening: Opening, outcome: Outcome, signed: Sign
     }
     return msgspec.json.encode(
         {
-            "id": hex0x(signed.receipt.digest()),
+            **signed,
             "network": runtime.configuration.network,
             "chain_id": runtime.configuration.chain_id,
-            "receipt": signed.receipt.to_json(),
-            "signature": hex0x(signed.signature),
             "salts": {"request": hex0x(opening.request_salt), "response": hex0x(opening.response_salt)},
             "documents": documents,
             "ticket": hex0x(route.ticket) if route.ticket else None,
