@@ -48,7 +48,8 @@ from pathlib import Path
 from hallmark.hub import blob_id_of_file
 start = time.perf_counter()
 blob_id_of_file(Path(sys.argv[1]))
-print(time.perf_counter() - start, time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(time.perf_counter() - start, time.process_time(), peak)
 """
 
 
