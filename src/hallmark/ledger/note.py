@@ -14,6 +14,7 @@ Sources: c2sp.org/signed-note, c2sp.org/tlog-cosignature.
 from __future__ import annotations
 
 import functools
+import re
 from typing import Self
 
 import msgspec
@@ -27,6 +28,7 @@ from hallmark.ledger.text import b64, unb64
 ED25519 = 0x01
 COSIGNATURE = 0x04
 DASH = "\u2014 "
+CONTROL = re.compile(rb"[\x00-\x09\x0b-\x1f]")
 MAX_NOTE = 65_536
 MAX_SIGNATURES = 128
 
@@ -99,7 +101,7 @@ class Note(msgspec.Struct, frozen=True):
         if len(data) > MAX_NOTE:
             raise TooLarge("note_too_large", f"A note has at most {MAX_NOTE} bytes.")
         text, separator, lines = data.rpartition(b"\n\n")
-        if not separator or any(byte < 0x20 and byte != 0x0A for byte in data):
+        if not separator or CONTROL.search(data):
             raise InvalidInput("bad_note", "A note is text, an empty line, and signature lines.")
         _decode(text)
         return cls(text + b"\n", parse_signatures(lines))

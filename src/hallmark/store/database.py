@@ -13,6 +13,7 @@ cannot do becomes Unavailable `store_full` or `store_unavailable`; broken constr
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
@@ -102,7 +103,7 @@ class Database:
                 return work(connection)
         except IntegrityError:
             raise
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             raise unavailable(error) from error
 
     def _sqlite(self, url: sa.URL) -> tuple[Engine, Engine]:
@@ -126,9 +127,9 @@ class Database:
         # The driver must not begin transactions by itself: it would do so after the first read.
         connection.isolation_level = None  # type: ignore[attr-defined]  # of sqlite3.Connection alone
         settings = {
+            "busy_timeout": BUSY_TIMEOUT_MS,
             "journal_mode": "WAL",
             "synchronous": "FULL",
-            "busy_timeout": BUSY_TIMEOUT_MS,
             "foreign_keys": 1,
             "wal_autocheckpoint": 4000,
             **self._pragmas,
