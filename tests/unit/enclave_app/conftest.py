@@ -15,6 +15,7 @@ from hallmark.core.answer import split_hallmark, split_hallmark_stream
 from hallmark.core.document import digest_of, unhex
 from hallmark.core.documents import (
     Candidates,
+    EnclaveConfiguration,
     KeyBundle,
     Manifest,
     Parameters,
@@ -120,6 +121,10 @@ def check(runtime: MemoryRuntime) -> Check:
         assert receipt.response == response_digest(salts["response"], content)
         documents = hallmark["documents"]
         assert digest_of(KeyBundle, documents["bundle"].encode()) == receipt.bundle
+        bundle = KeyBundle.decode(documents["bundle"].encode())
+        assert digest_of(EnclaveConfiguration, documents["configuration"].encode()) == unhex(
+            bundle.configuration
+        )
         assert digest_of(Parameters, documents["parameters"].encode()) == receipt.parameters
         assert digest_of(RouteRecord, documents["route"].encode()) == receipt.route
         for name, kind in (("manifest", Manifest), ("upstream", UpstreamRecord)):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hallmark.engines import load
+from hallmark.engines.genai import GenAIEngine
 from hallmark.engines.protocol import ChatRequest, Message, Sampling, Task
 from hallmark.testing.tiny_models import pack
 
@@ -48,3 +49,16 @@ async def test_the_language_model_answers() -> None:
     assert answers[0] == answers[1]
     assert answers[0][-1].finish == "stop"
     assert len("".join(delta.text for delta in answers[0])) > 10
+
+
+def test_the_sampler_agrees_with_the_engine_on_the_shipped_model() -> None:
+    """At the coldest temperature our draw over the engine's logits gives the tokens of its own argmax."""
+    data = artifact("pydoc")
+    engine = load(data, hashlib.sha256(data).digest())
+    assert isinstance(engine, GenAIEngine)
+    request = ChatRequest((Message("user", "what is json.dumps for?"),))
+    texts = [
+        "".join(delta.text for delta in engine.steps(request, Sampling(temperature=temperature), 3))
+        for temperature in (0, 1)
+    ]
+    assert texts[0] == texts[1] != ""
