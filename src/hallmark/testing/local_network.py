@@ -15,19 +15,23 @@ import contextlib
 import datetime
 import os
 import random
+import socket
 import ssl
 import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
+import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from uvicorn.server import ServerState
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Parameters
@@ -35,7 +39,8 @@ from hallmark.core.entries import entry_id, split_leaf
 from hallmark.core.errors import NotFound, Unavailable
 from hallmark.core.receipt import RECEIPT_VERSION, Receipt
 from hallmark.http.asgi import Receive, Scope, Send, read_body, respond, respond_json
-from hallmark.http.serve import Listen, Service, bind, serving
+from hallmark.http.limits import limited_protocol
+from hallmark.http.serve import Listen, Service, bind
 from hallmark.http.sse import event_of
 from hallmark.http.tls import spki_digest
 from hallmark.ledger.tiles import TileName, encode_bundle
@@ -62,6 +67,7 @@ class LocalLog:
         self.down = False
         self.witnessed = net.tree.size
         self.adds = 0
+        self.added = asyncio.Event()
         self.places = {entry_id(split_leaf(leaf)[1]): i for i, leaf in enumerate(net.leaves)}
         self._grown = asyncio.Event()
 
@@ -101,6 +107,7 @@ class LocalLog:
         name = entry_id(data)
         if name not in self.places:
             self.places[name] = self.net.add(data)
+            self.added.set()
             if self.witnessing:
                 self.witness()
         index = self.places[name]
@@ -280,6 +287,33 @@ def self_signed(folder: Path, name: str) -> tuple[ssl.SSLContext, bytes]:
     return context, spki_digest(signed.public_bytes(Encoding.DER))
 
 
+@contextlib.asynccontextmanager
+async def listening(
+    app: Service, sock: socket.socket, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
+    """Serve `app` inside the block, and stop at once: open connections are cut. Gives the base URL."""
+    config = uvicorn.Config(
+        app, http=limited_protocol(app.limits), lifespan="off", access_log=False, log_config=None
+    )
+    config.load()
+    loop, state = asyncio.get_running_loop(), ServerState()
+
+    def protocol() -> asyncio.Protocol:
+        return config.http_protocol_class(config=config, server_state=state, app_state={}, _loop=loop)  # type: ignore[call-arg]  # our own class
+
+    server = await loop.create_server(protocol, sock=sock, ssl=tls)
+    try:
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{sock.getsockname()[1]}"
+    finally:
+        server.close()
+        for task in tuple(state.tasks):
+            task.cancel()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
+        for connection in tuple(state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+
+
 class LocalNetwork:
     """See the module docstring; an async context manager."""
 
@@ -301,10 +335,10 @@ class LocalNetwork:
         for party, (sock, context) in zip(self.net.nodes, sockets, strict=True):
             node = LocalNode(self.net, party)
             self.nodes.append(node)
-            await self._stack.enter_async_context(serving(node, sock, tls=context, grace_s=1))
+            await self._stack.enter_async_context(listening(node, sock, context))
         self.log = LocalLog(self.net, self.notary)
         log = Service(self.log)
-        log_url = await self._stack.enter_async_context(serving(log, bind(Listen(port=0)), grace_s=1))
+        log_url = await self._stack.enter_async_context(listening(log, bind(Listen(port=0))))
         settings = Settings(
             Listen(port=0), log_url, "", "", "", hold_ms=self._hold_ms, first_byte_s=0.5, body=100_000
         )
@@ -314,7 +348,7 @@ class LocalNetwork:
         self._tasks = [asyncio.ensure_future(task) for task in self.gateway.tasks]
         await self.gateway.follower.reached(len(self.net.leaves), 10)
         self.url = await self._stack.enter_async_context(
-            serving(self.gateway.service, bind(Listen(port=0)), grace_s=1)
+            listening(self.gateway.service, bind(Listen(port=0)))
         )
         return self
 
@@ -326,7 +360,6 @@ class LocalNetwork:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.log.witness()
         await self._stack.aclose()
         self._database.close()
 
