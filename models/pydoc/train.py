@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from pydoc_data.topics import topics
 
+import onnx
 import torch
 from dialogues import Author, Dialogue, load_world, pieces
 from tokenizer import save, train_tokenizer
@@ -160,9 +161,11 @@ def export(model: LlamaForCausalLM, tokenizer: Tokenizer, out: Path) -> None:
         subprocess.run([*builder, "-p", "fp32", "-e", "cpu", "-c", str(Path(scratch, "cache"))], check=True)
         save(tokenizer, made)
         out.mkdir(parents=True, exist_ok=True)
-        for name in ("model.onnx", "model.onnx.data", "tokenizer.json", "tokenizer_config.json"):
-            if (made / name).exists():
-                shutil.copyfile(made / name, out / name)
+        # One file: onnxruntime opens external data through /proc, which an enclave does not have.
+        onnx.save_model(onnx.load(made / "model.onnx"), out / "model.onnx")
+        (out / "model.onnx.data").unlink(missing_ok=True)
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copyfile(made / name, out / name)
         config = json.loads((made / "genai_config.json").read_text(encoding="utf-8"))
     config["model"]["decoder"]["session_options"] |= {"intra_op_num_threads": 1, "inter_op_num_threads": 1}
     config["search"] |= {
@@ -178,7 +181,6 @@ def export(model: LlamaForCausalLM, tokenizer: Tokenizer, out: Path) -> None:
         "files": [
             "genai_config.json",
             "model.onnx",
-            "model.onnx.data",
             "tokenizer.json",
             "tokenizer_config.json",
         ]
