@@ -102,6 +102,8 @@ class Upstream:
         self.target = target
         self._dial = dial
         self._context = context
+        # Encoded here, not at the first request: the codec is a module that an enclave could not load any more.
+        self._authority = urlsplit(target.url).netloc.rpartition("@")[2].encode("idna")
 
     def describe(self) -> Description:
         """Names the server and nothing else: nothing else is known."""
@@ -165,7 +167,7 @@ class Upstream:
         parts = urlsplit(self.target.url)
         lines = [
             f"POST {parts.path}{path} HTTP/1.1".encode("ascii"),
-            b"host: " + parts.netloc.rpartition("@")[2].encode("idna"),
+            b"host: " + self._authority,
             b"content-type: application/json",
             b"accept: application/json, text/event-stream",
             b"content-length: " + str(len(body)).encode(),
