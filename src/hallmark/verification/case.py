@@ -14,11 +14,11 @@ from hallmark.core.entries import Entry
 from hallmark.core.errors import HallmarkError
 from hallmark.core.evidence import VerifyEvidence
 from hallmark.core.registry import Registry
-from hallmark.core.typed import TypedStruct
 from hallmark.crypto.secp256k1 import recover
 from hallmark.verification.genesis import Genesis
 from hallmark.verification.objections import Judgements
 from hallmark.verification.outcome import OK
+from hallmark.verification.packed import signing_digest, struct_hash
 
 SKEW_MS = 60_000
 
@@ -39,16 +39,20 @@ class Context:
 
 
 class Case:
-    """One entry at its place: position, admission time (unix ms), statement, recovered signers."""
+    """One entry at its place: position, admission time (unix ms), statement, recovered signers.
 
-    def __init__(self, context: Context, index: int, admitted: int, entry: Entry) -> None:
+    `packed` is the statement's packed form, `digest` its EIP-712 struct hash (32 bytes).
+    """
+
+    def __init__(self, context: Context, index: int, admitted: int, entry: Entry, *, packed: bytes) -> None:
         self.context = context
         self.registry = context.registry
         self.genesis = context.genesis
         self.index = index
         self.admitted = admitted
         self.entry = entry
-        self.signers = signers_of(entry.statement, entry.signatures, context.genesis.chain_id)
+        self.digest = struct_hash(type(entry.statement), packed)
+        self.signers = signers_of(self.digest, entry.signatures, context.genesis.chain_id)
 
     def signer(self, at: int) -> bytes | None:
         """The address behind the signature at `at`; None when there is none or it does not recover."""
@@ -80,13 +84,11 @@ class Case:
         return at > self.admitted + SKEW_MS
 
 
-def signers_of(
-    statement: TypedStruct, signatures: tuple[bytes, ...], chain_id: int
-) -> tuple[bytes | None, ...]:
-    """The address behind each signature of a statement, None where none can be recovered."""
+def signers_of(hashed: bytes, signatures: tuple[bytes, ...], chain_id: int) -> tuple[bytes | None, ...]:
+    """The address behind each signature of a statement with this struct hash, None where none recovers."""
     if not signatures:
         return ()
-    digest = statement.signing_digest(chain_id)
+    digest = signing_digest(hashed, chain_id)
     return tuple([_recovered(digest, signature) for signature in signatures])
 
 

@@ -13,7 +13,7 @@ Rules that it keeps:
 
 from __future__ import annotations
 
-from hallmark.core.entries import Entry, Kind, decode, split_leaf
+from hallmark.core.entries import Entry, decode, split_leaf
 from hallmark.core.errors import HallmarkError, VerificationFailed
 from hallmark.core.evidence import VerifyEvidence
 from hallmark.core.hashing import sha256
@@ -26,11 +26,14 @@ from hallmark.verification.checks import RECEIPT_RULES
 from hallmark.verification.genesis import Genesis
 from hallmark.verification.objections import FaultDue, Judgements, Standing, faults_due, standing
 from hallmark.verification.outcome import Check, Outcome, failures, judge
+from hallmark.verification.packed import packed_size
 from hallmark.verification.receipts import Memory, ReceiptCase
 from hallmark.verification.statements import EntryCase
 from hallmark.verification.transitions import TRANSITIONS, extend_chain
 from hallmark.verification.tree import leaf_hash
 
+# A leaf is u64be admitted || u8 entry version || u8 kind || packed statement ...
+PACKED_AT = 10
 UNDECIDABLE = {"content": "artifact_content"}
 
 
@@ -113,10 +116,10 @@ class Replica:
     def feed(self, index: int, leaf: bytes) -> tuple[Check, ...]:
         """Judge the leaf at `index` and apply it if it holds. Raises LogMisbehaviour; see the rules above."""
         entry, admitted, name = self._take(index, leaf)
-        if entry.kind is Kind.RECEIPT:
-            checks = self._receipt(index, admitted, entry)
-        else:
-            checks = self._statement(index, admitted, entry)
+        kind = type(entry.statement)
+        packed = leaf[PACKED_AT : PACKED_AT + packed_size(kind)]
+        judged = self._receipt if kind is Receipt else self._statement
+        checks = judged(index, admitted, entry, packed)
         found = failures(checks)
         if found:
             self.judgements.failed[index] = found
@@ -147,8 +150,10 @@ class Replica:
             raise LogMisbehaviour("log_duplicate_entry", "The log holds the same entry twice.", index)
         return entry, admitted, name
 
-    def _receipt(self, index: int, admitted: int, entry: Entry) -> tuple[Check, ...]:
-        case = ReceiptCase(self._context, self.memory, index=index, admitted=admitted, entry=entry)
+    def _receipt(self, index: int, admitted: int, entry: Entry, packed: bytes) -> tuple[Check, ...]:
+        case = ReceiptCase(
+            self._context, self.memory, index=index, admitted=admitted, entry=entry, packed=packed
+        )
         signed = case.signer(0) == case.receipt.node
         if signed and self._skips_predecessor(case.receipt, case):
             raise LogMisbehaviour(
@@ -165,8 +170,8 @@ class Replica:
     def _skips_predecessor(self, receipt: Receipt, case: ReceiptCase) -> bool:
         return receipt.sequence > 0 and receipt.sequence - 1 not in case.chain.positions
 
-    def _statement(self, index: int, admitted: int, entry: Entry) -> tuple[Check, ...]:
-        case = EntryCase(self._context, index, admitted, entry)
+    def _statement(self, index: int, admitted: int, entry: Entry, packed: bytes) -> tuple[Check, ...]:
+        case = EntryCase(self._context, index, admitted, entry, packed=packed)
         checks = judge(admission.RULES[entry.kind], case)
         if not failures(checks):
             TRANSITIONS[entry.kind](case, self.memory)

@@ -115,7 +115,7 @@ _PROVED: Final = {
     "entry_mismatch": "The log entry is not of this receipt.",
     "proof_invalid": "The proof does not show that the entry stands in a quorum-cosigned checkpoint.",
     "unknown_cosigner": "The proof carries a signature by a party that the trust file does not know.",
-    "anchor_mismatch": "The anchor is not of this network's contract, or not of the proven checkpoint.",
+    "anchor_mismatch": "The anchor is not of this network's contract, or not of the checkpoint in the proof.",
 }
 REASONS: Final[Mapping[str, Reason]] = {
     code: Reason(question, sentence)

@@ -21,6 +21,7 @@ from hallmark.core.registry import Chain, Member
 from hallmark.core.statements import Role, Ticket
 from hallmark.verification.attested import Attested
 from hallmark.verification.case import SKEW_MS, Case, Context, signers_of
+from hallmark.verification.packed import struct_hash
 
 DIRECT = "0x" + "00" * 32
 TICKETS_KEPT = 16_384
@@ -45,6 +46,7 @@ class Memory:
         self.attested: dict[tuple[bytes, bytes], Attested] = {}
         self.artifacts: dict[bytes, bytes] = {}
         self.passages: dict[bytes, Passage | None] = {}
+        self.candidates: dict[bytes, Mapping[bytes, bytes] | None] = {}
 
     def passage(self, ticket: bytes, candidates: bytes, chain_id: int) -> Passage | None:
         """What these exact bytes say; None when they are not a ticket and its candidates."""
@@ -52,17 +54,25 @@ class Memory:
         if key not in self.passages:
             if len(self.passages) >= TICKETS_KEPT:
                 self.passages.clear()
-            self.passages[key] = read_passage(ticket, candidates, chain_id)
+            self.passages[key] = read_passage(ticket, candidates, chain_id, self.candidates)
         return self.passages[key]
 
 
 class ReceiptCase(Case):
     """A receipt with its attachments decoded and its node looked up."""
 
-    def __init__(self, context: Context, memory: Memory, *, index: int, admitted: int, entry: Entry) -> None:
-        super().__init__(context, index, admitted, entry)
+    def __init__(
+        self,
+        context: Context,
+        memory: Memory,
+        *,
+        index: int,
+        admitted: int,
+        entry: Entry,
+        packed: bytes,
+    ) -> None:
+        super().__init__(context, index, admitted, entry, packed=packed)
         self.receipt = receipt = cast(Receipt, entry.statement)
-        self.digest = receipt.digest()
         self.node_hex = hex0x(receipt.node)
         self.node: Member | None = self.registry.member(receipt.node, Role.NODE, index)
         self.chain = self.registry.chains.get(receipt.node, NO_CHAIN)
@@ -89,21 +99,39 @@ class ReceiptCase(Case):
         return started > ticket.expires + SKEW_MS or started + SKEW_MS < ticket.issued
 
 
-def read_passage(ticket: bytes, candidates: bytes, chain_id: int) -> Passage | None:
-    """Read packed ticket || signature and the candidates beside it; None unless the first is a ticket."""
+def read_passage(
+    ticket: bytes,
+    candidates: bytes,
+    chain_id: int,
+    known: dict[bytes, Mapping[bytes, bytes] | None] | None = None,
+) -> Passage | None:
+    """Read packed ticket || signature and the candidates beside it; None unless the first is a ticket.
+
+    `known` keeps what candidates documents say, by digest: many tickets offer the same nodes.
+    """
+    packed, signature = ticket[:-SIGNATURE_SIZE], ticket[-SIGNATURE_SIZE:]
     try:
-        statement = Ticket.unpack(ticket[:-SIGNATURE_SIZE])
+        statement = Ticket.unpack(packed)
     except HallmarkError:
         return None
-    (signer,) = signers_of(statement, (ticket[-SIGNATURE_SIZE:],), chain_id)
-    named: Mapping[bytes, bytes] | None = None
-    if digest_of(Candidates, candidates) == statement.candidates:
-        try:
-            document = Candidates.decode(candidates)
-            named = {unhex(c.node): unhex(c.bundle) for c in document.candidates}
-        except HallmarkError:
-            named = None
-    return Passage(statement, hex0x(statement.struct_hash()), signer, named)
+    hashed = struct_hash(Ticket, packed)
+    (signer,) = signers_of(hashed, (signature,), chain_id)
+    digest = digest_of(Candidates, candidates)
+    if digest != statement.candidates:
+        return Passage(statement, hex0x(hashed), signer, None)
+    table = {} if known is None else known
+    if digest not in table:
+        if len(table) >= TICKETS_KEPT:
+            table.clear()
+        table[digest] = _candidates(candidates)
+    return Passage(statement, hex0x(hashed), signer, table[digest])
+
+
+def _candidates(data: bytes) -> Mapping[bytes, bytes] | None:
+    try:
+        return {unhex(c.node): unhex(c.bundle) for c in Candidates.decode(data).candidates}
+    except HallmarkError:
+        return None
 
 
 def _route(data: bytes) -> RouteRecord | None:
