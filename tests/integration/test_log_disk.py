@@ -39,7 +39,7 @@ async def fill(store: SQLLogStore) -> None:
 
 
 async def test_no_space_left(tiny: Path) -> None:
-    """The batch that does not fit is refused whole; the log stays readable, and goes on when there is room."""
+    """The batch that does not fit is refused whole; the log stays readable and goes on with more room."""
     ballast = tiny / "ballast"
     ballast.write_bytes(bytes(100_000))
     database = Database(f"sqlite:///{tiny}/log.db")
