@@ -102,7 +102,7 @@ class Upstream:
         self.target = target
         self._dial = dial
         self._context = context
-        # Encoded here, not at the first request: the codec is a module that an enclave could not load any more.
+        # Encoded here, not at the first request: an enclave could not load the codec any more.
         self._authority = urlsplit(target.url).netloc.rpartition("@")[2].encode("idna")
 
     def describe(self) -> Description:
