@@ -34,6 +34,7 @@ from hallmark.testing.anvil import CHAIN_ID, fund, running_anvil, toolchain, tra
 
 pytestmark = pytest.mark.integration
 
+BYTECODE = "be50d4469cecac983e0719efd308bd936c0a41fcdfb90e3d96f80f945cf3e939"
 ORDER = 2 * HALF_ORDER + 1
 SUBMITTER = Key(b"\x09" * 32)
 SIGNERS = sorted((Key(bytes([n]) * 32) for n in range(1, 5)), key=lambda key: key.address)
@@ -107,6 +108,12 @@ async def anchor(rpc: RPC) -> Deployed:
         deployment, transaction=b""
     )
     return Deployed(rpc, parameters, deployment.address)
+
+
+def test_bytecode_is_reproduced() -> None:
+    """Compiling gives the same code everywhere. Changing it changes the address of every network's contract."""
+    artifact = read_contract(toolchain().contracts / "Anchor.json")
+    assert sha256(artifact.bytecode.encode()).hex() == BYTECODE
 
 
 async def test_parameters_are_what_was_deployed(anchor: Deployed) -> None:

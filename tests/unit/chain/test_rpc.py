@@ -53,7 +53,8 @@ async def endpoint(answer: Answer) -> AsyncIterator[RPC]:
 
 def chain(**changes: Any) -> Answer:
     """A chain at block 12 with one checkpoint, of block 10."""
-    state = {"id": 31_337, "head": 12, "code": "0x60", "root": ROOT, "block": 10, "size": 7, **changes}
+    state = {"id": 31_337, "head": 12, "code": "0x60", "root": ROOT, "block": 10, "size": 7}
+    state |= {"time": 1_700_000_000, **changes}
 
     def answer(method: str, params: list[Any]) -> dict[str, Any]:
         if method == "eth_call":
@@ -63,6 +64,8 @@ def chain(**changes: Any) -> Answer:
                 return {"error": {"code": 3, "message": "execution reverted", "data": hex0x(data)}}
             stored = (state["root"], state["block"], 1_700_000_000, 0)
             return {"result": hex0x(encode([CHECKPOINT_ABI], [stored]))}
+        if method == "eth_getBlockByNumber":
+            return {"result": {"timestamp": hex(state["time"])} if state["time"] else None}
         results = {"eth_chainId": hex(state["id"]), "eth_blockNumber": hex(state["head"])}
         return {"result": results.get(method, state["code"])}
 
@@ -77,6 +80,13 @@ async def test_anchor_is_read_from_the_contract() -> None:
     assert anchor.time == 1_700_000_000_000
 
 
+async def test_block_that_was_pruned_still_counts() -> None:
+    """An endpoint that no longer has the block can still say how deep it is."""
+    async with endpoint(chain(time=0)) as rpc:
+        anchor = await check_anchor(rpc, CONTRACT, RECORD, chain_id=31_337, confirmations=3)
+    assert anchor.confirmations == 3
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -84,6 +94,7 @@ async def test_anchor_is_read_from_the_contract() -> None:
         ({"code": "0x"}, "anchor_not_deployed"),
         ({"size": 8}, "anchor_missing"),
         ({"root": bytes(32)}, "anchor_root_differs"),
+        ({"time": 1_700_000_001}, "anchor_block_mismatch"),
         ({"block": 11}, "anchor_not_deep_enough"),
         ({"block": 13}, "anchor_not_deep_enough"),
     ],

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from hallmark.hub import blob_id
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "artifacts.md"
@@ -28,13 +26,3 @@ def test_program_of_the_documentation_gives_the_same_ids() -> None:
         data = bytes(n % 251 for n in range(length))
         for shards in (4, 7, 10, 13):
             assert by_hand(data, shards) == blob_id(data, shards)
-
-
-@pytest.mark.integration
-def test_program_of_the_documentation_on_hello() -> None:
-    """At a thousand shards it prints the ID that the documentation promises."""
-    text = DOCUMENT.read_text()
-    program = next(part for part in re.findall(r"```python\n(.*?)```", text, re.S) if "def blob_id" in part)
-    names: dict[str, Any] = {"__name__": "by_hand"}
-    exec(program, names)
-    assert names["blob_id"](b"hello") == blob_id(b"hello")

@@ -51,22 +51,6 @@ def test_hello_at_a_thousand_shards() -> None:
     assert blob_text(blob_id(b"hello")) == HELLO_1000
 
 
-@pytest.mark.integration
-def test_all_vectors_are_identical() -> None:
-    """Every published vector comes out, in memory and from a file."""
-    for vector in vectors(shards=None):
-        data = content(str(vector["name"]), int(str(vector["len"])))
-        assert blob_text(blob_id(data, int(str(vector["n"])))) == vector["id"], vector["name"]
-
-
-@pytest.mark.integration
-def test_blob_of_five_mebibytes(tmp_path: Path) -> None:
-    """A blob with symbols of many bytes has the ID that the network's own encoder gives."""
-    path = tmp_path / "blob"
-    path.write_bytes(pattern(5_242_880))
-    assert blob_text(blob_id_of_file(path)) == "2sQpMJ0-MBPOITz3dpkaXC_5cz_-6zvuIBvJOw796XI"
-
-
 @pytest.mark.parametrize("length", [0, 1, 55, 56, 57, 1000, 70_001])
 def test_stripes_and_spilling_change_nothing(
     length: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

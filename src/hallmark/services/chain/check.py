@@ -43,12 +43,15 @@ async def check_anchor(
     1. The record names the trust file's chain and contract, not one of its own choosing.
     2. The endpoint serves that chain.
     3. The contract has a checkpoint of that size, with that root.
-    4. Its block has at least `confirmations` confirmations, by the contract's own block number.
+    4. The contract counts blocks as the endpoint does: its block there has the time that the contract noted.
+       (On some second layers `block.number` is another chain's.) A block that the endpoint lacks passes.
+    5. That block has at least `confirmations` confirmations.
 
     The record's transaction, block and confirmations are not used. The endpoint is believed for what
     the chain
     says. Raises VerificationFailed `anchor_other_chain`, `anchor_other_contract`, `anchor_not_deployed`,
-    `anchor_missing`, `anchor_root_differs`, `anchor_not_deep_enough`; Unavailable `chain_unreachable`.
+    `anchor_missing`, `anchor_root_differs`, `anchor_block_mismatch`, `anchor_not_deep_enough`; Unavailable
+    `chain_unreachable`.
     """
     if record.chain_id != chain_id:
         raise VerificationFailed("anchor_other_chain", f"The record is of chain {record.chain_id}.")
@@ -71,6 +74,13 @@ async def check_anchor(
     if stored.root != unhex(record.root):
         raise VerificationFailed(
             "anchor_root_differs", f"The chain holds another root for size {record.size}."
+        )
+    time = await rpc.block_time(stored.block)
+    if time not in (None, stored.time):
+        raise VerificationFailed(
+            "anchor_block_mismatch",
+            f"Block {stored.block} of the endpoint is not the one that the contract noted.",
+            "Confirmations cannot be counted on this chain.",
         )
     depth = await rpc.head() - stored.block + 1
     if depth < max(1, confirmations):

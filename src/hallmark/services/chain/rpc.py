@@ -88,6 +88,11 @@ class RPC:
         """Number of the newest block."""
         return quantity(await self.call("eth_blockNumber"))
 
+    async def block_time(self, number: int) -> int | None:
+        """A block's time in unix seconds; None when the endpoint does not have it."""
+        block = await self.call("eth_getBlockByNumber", hex(number), False)
+        return quantity(block.get("timestamp")) if isinstance(block, dict) else None
+
     async def code(self, address: bytes) -> bytes:
         """Deployed code; empty where there is none."""
         return data(await self.call("eth_getCode", hex0x(address), "latest"))
