@@ -84,8 +84,7 @@ class ONNXEngine(Unoffered):
 
     async def infer(self, inputs: Mapping[str, object]) -> dict[str, Array]:
         """See `Engine.infer`."""
-        arrays = self.prepare(inputs)
-        return await self._stepper.call(lambda: self.run(arrays))
+        return await self._stepper.call(lambda: self.run(self.prepare(inputs)))
 
     def prepare(self, inputs: Mapping[str, object]) -> dict[str, Array]:
         """Check and convert every input before anything runs; errors as `Engine.infer` raises them."""

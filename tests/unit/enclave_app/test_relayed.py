@@ -257,6 +257,17 @@ async def test_a_stream_may_end_without_done_after_its_answer(
     assert b"all" in check(await client.post(CHAT, json=HELLO | {"stream": True})).content
 
 
+async def test_a_body_that_is_broken_where_nobody_looks(
+    client: httpx.AsyncClient, server: FakeUpstream, runtime: MemoryRuntime
+) -> None:
+    """A request that is not JSON in a member that only the server would read is refused before it is sent."""
+    for rest in (b"NaN", b"01", b"1e", b"[1,]"):
+        body = b'{"model":"qwen","stream":true,"messages":[],"x":' + rest + b"}"
+        response = await client.post(CHAT, content=body)
+        assert (response.status_code, response.json()["error"]["code"]) == (400, "bad_json")
+    assert (server.seen, runtime.signed) == ([], [])
+
+
 async def test_an_unreachable_upstream(client: httpx.AsyncClient, server: FakeUpstream) -> None:
     """What the dial says, the client gets."""
     server.unreachable = True

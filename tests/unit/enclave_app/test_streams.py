@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from hallmark.core.answer import split_hallmark_stream
+from hallmark.core.document import hex0x
 from hallmark.core.errors import InvalidInput, Unavailable
 from hallmark.core.receipt import response_digest, response_prefix
 from hallmark.engines.protocol import (
@@ -127,7 +128,8 @@ async def test_leaving_mid_stream_stops_the_engine_and_signs_what_left(runtime: 
     assert draft.response == response_digest(salt, wire.sent)
     assert (draft.tokens_in, draft.tokens_out) == (1, 2)
     assert b"[DONE]" not in wire.sent
-    assert [event for event, _ in runtime.logged] == ["client_disconnected"]
+    assert [event for event, _ in runtime.logged] == ["client_disconnected", "partial_answer_signed"]
+    assert runtime.logged[1][1] == {"receipt": hex0x(runtime.signed[0].receipt.digest())}
 
 
 async def test_leaving_before_the_first_byte_leaves_nothing(runtime: MemoryRuntime) -> None:
@@ -154,6 +156,19 @@ async def test_a_server_that_stops_still_signs_what_left(runtime: MemoryRuntime)
     with pytest.raises(asyncio.CancelledError):
         await task
     assert len(runtime.signed) == 1
+
+
+async def test_storing_may_fail_while_a_stream_is_cut(runtime: MemoryRuntime) -> None:
+    """A cancelled request stays cancelled, and the failure to sign is logged with its reason."""
+    runtime.refuse = "receipt_not_stored"
+    wire = Wire(STREAM)
+    app = app_of(runtime, Script("one", asyncio.Event()))
+    task = asyncio.ensure_future(app(wire.scope, wire.receive, wire.send))  # type: ignore[arg-type]
+    await wire.arrived.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert runtime.logged == [("answer_unsigned", {"reason": "receipt_not_stored"})]
 
 
 async def test_a_receipt_that_cannot_be_stored_ends_the_stream_with_an_error(runtime: MemoryRuntime) -> None:

@@ -20,7 +20,7 @@ import msgspec
 
 from hallmark.core.document import digest_of, hex0x
 from hallmark.core.documents import EnclaveConfiguration, KeyBundle
-from hallmark.core.errors import HallmarkError, NotFound, Unavailable
+from hallmark.core.errors import NotFound, Unavailable
 from hallmark.engines import describe_format, load
 from hallmark.engines.protocol import Engine, Task
 from hallmark.engines.stepper import Stepper
@@ -28,7 +28,7 @@ from hallmark.engines.upstream import Target, Upstream
 from hallmark.http.asgi import Disconnected, Receive, Scope, Send, read_body, respond_json
 from hallmark.http.errors import respond_error
 from hallmark.services.enclave import infer, relayed, textual
-from hallmark.services.enclave.calls import Call, internal_error
+from hallmark.services.enclave.calls import Call, told_of
 from hallmark.services.enclave.errors import BadParameter, MethodNotAllowed
 from hallmark.services.enclave.openai_request import Chat, Completion, Envelope, decode, require_text
 from hallmark.services.enclave.runtime import Model, Runtime
@@ -81,7 +81,7 @@ class App:
         except Disconnected:
             return
         except Exception as error:
-            known = error if isinstance(error, HallmarkError) else internal_error(self._runtime, error)
+            known = told_of(self._runtime, error)
             # A response that had begun cannot become an error: returning cuts the connection.
             if not started:
                 await respond_error(send, known)

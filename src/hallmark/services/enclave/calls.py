@@ -61,25 +61,30 @@ async def answer_stream(
         await while_present(call.receive, _run(work, emitter))
     except Gone:
         if emitter.started:
-            sealed = await _seal(call, opening, emitter, ending)
-            call.runtime.log("client_disconnected", receipt=sealed.id)
+            call.runtime.log("client_disconnected")
+            await _seal_partial(call, opening, emitter, ending)
         return
     except asyncio.CancelledError:  # the server ends this request: what left is still signed for
         if emitter.started:
-            await asyncio.shield(asyncio.ensure_future(_seal(call, opening, emitter, ending)))
+            await asyncio.shield(asyncio.ensure_future(_seal_partial(call, opening, emitter, ending)))
         raise
     except Exception as error:
         if not emitter.started:
             raise
-        await emitter.fail(await _after_failure(call, opening, emitter, ending, error))
+        told = told_of(call.runtime, error)
+        call.runtime.log("answer_failed", reason=told.reason)
+        await _seal_partial(call, opening, emitter, ending)
+        await emitter.fail(told)
         return
     try:
         sealed = await _seal(call, opening, emitter, ending)
-    except HallmarkError as error:
-        call.runtime.log("answer_unsigned", reason=error.reason)
-        await emitter.fail(error)
+        closing = hallmark_event(ending.frame(), sealed.hallmark) + DONE
+    except Exception as error:
+        told = told_of(call.runtime, error)
+        call.runtime.log("answer_unsigned", reason=told.reason)
+        await emitter.fail(told)
         return
-    await emitter.end(hallmark_event(ending.frame(), sealed.hallmark) + DONE)
+    await emitter.end(closing)
 
 
 async def _run(work: Callable[[Emitter], Awaitable[None]], emitter: Emitter) -> None:
@@ -90,20 +95,18 @@ async def _seal(call: Call, opening: Opening, emitter: Emitter, ending: Ending) 
     return await seal(call.runtime, opening, ending.outcome(emitter.digest))
 
 
-async def _after_failure(
-    call: Call, opening: Opening, emitter: Emitter, ending: Ending, error: Exception
-) -> HallmarkError:
-    """Seal what has left although making the rest failed; what the client is told."""
-    told = error if isinstance(error, HallmarkError) else internal_error(call.runtime, error)
+async def _seal_partial(call: Call, opening: Opening, emitter: Emitter, ending: Ending) -> None:
+    """Store a receipt for what has left of an answer that will not be completed."""
     try:
         sealed = await _seal(call, opening, emitter, ending)
-        call.runtime.log("answer_failed", reason=told.reason, receipt=sealed.id)
-    except HallmarkError as refused:
-        call.runtime.log("answer_unsigned", reason=refused.reason)
-    return told
+        call.runtime.log("partial_answer_signed", receipt=sealed.id)
+    except Exception as error:
+        call.runtime.log("answer_unsigned", reason=told_of(call.runtime, error).reason)
 
 
-def internal_error(runtime: Runtime, error: BaseException) -> HallmarkError:
-    """A bug, logged by the name of its class alone: an exception's text may hold content."""
+def told_of(runtime: Runtime, error: BaseException) -> HallmarkError:
+    """What the client is told. A bug is logged by the name of its class alone: its text may hold content."""
+    if isinstance(error, HallmarkError):
+        return error
     runtime.log("internal_error", kind=type(error).__name__)
     return HallmarkError("internal_error", "Something went wrong here that should not have.")

@@ -14,7 +14,7 @@ from hallmark.engines.upstream import Asserted, Reply, Upstream
 from hallmark.http.asgi import header
 from hallmark.services.enclave.calls import Call, Ending, answer_stream, answer_whole
 from hallmark.services.enclave.inputs import input_records
-from hallmark.services.enclave.openai_request import Envelope
+from hallmark.services.enclave.openai_request import Envelope, decode
 from hallmark.services.enclave.openai_response import Shape
 from hallmark.services.enclave.sealing import Opening, Outcome, open_request
 from hallmark.services.enclave.streaming import Emitter
@@ -33,6 +33,7 @@ class _Relay(msgspec.Struct):
     inputs: tuple[bytes, ...]
     said: Asserted
     record: UpstreamRecord
+    parameters: Parameters
     last_usage: object = None
 
     async def whole(self) -> tuple[bytes, Ending]:
@@ -74,7 +75,7 @@ class _Relay(msgspec.Struct):
     def _outcome(self, response: bytes) -> Outcome:
         return Outcome(
             response=response,
-            parameters=_parameters(self.call.body, self.task, self.upstream, self.opening),
+            parameters=self.parameters,
             tokens_in=self.said.tokens_in,
             tokens_out=self.said.tokens_out,
             upstream=self.record,
@@ -95,6 +96,7 @@ async def answer(call: Call, task: Task, envelope: Envelope, upstream: Upstream)
         inputs=input_records(envelope.messages, opening.request_salt),
         said=Asserted(),
         record=UpstreamRecord("", target.url, target.label, "", ""),
+        parameters=_parameters(decode(call.body, dict[str, Any]), task, upstream, opening),
     )
     if envelope.stream and task is not Task.EMBEDDING:
         await answer_stream(call, opening, relay.stream, relay.ending())
@@ -102,9 +104,8 @@ async def answer(call: Call, task: Task, envelope: Envelope, upstream: Upstream)
         await answer_whole(call, opening, relay.whole())
 
 
-def _parameters(body: bytes, task: Task, upstream: Upstream, opening: Opening) -> Parameters:
+def _parameters(sent: dict[str, Any], task: Task, upstream: Upstream, opening: Opening) -> Parameters:
     """What was asked of the upstream, where it fits; what it really applied is not known to anybody here."""
-    sent: dict[str, Any] = msgspec.json.decode(body)
     stop = sent.get("stop")
     stops = (stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, list) else ()
     limit = sent.get("max_completion_tokens") or sent.get("max_tokens")
