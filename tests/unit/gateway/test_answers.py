@@ -161,7 +161,7 @@ async def test_a_client_that_leaves_stops_the_node(ask: Any, local: LocalNetwork
     async with asyncio.timeout(5):
         waits = [asyncio.ensure_future(node.cancelled.wait()) for node in local.nodes]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        while any(load.in_flight for load in local.gateway.loads.loads.values()):
+        while any(load.in_flight for load in local.gateway.loads.loads.values()):  # noqa: ASYNC110
             await asyncio.sleep(0)
     for wait in waits:
         wait.cancel()

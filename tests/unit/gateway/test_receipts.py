@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ CANARY = "canary sings at dawn"
 async def until(local: LocalNetwork, pending: int) -> None:
     """Wait until so many receipts are pending on disk."""
     async with asyncio.timeout(5):
-        while len(await local.gateway.outbox._store.pending()) != pending:
+        while len(await local.gateway.outbox._store.pending()) != pending:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
@@ -56,9 +55,9 @@ async def test_the_dossier_completes_with_the_owners_copies(ask: Any, local: Loc
     content, raw = split_hallmark(body)
     hallmark = json.loads(raw)
     _, found = await ask.get(f"/v1/hallmark/receipts/{hallmark['id']}?wait=witnessed")
-    assert "request" not in found["dossier"] or found["dossier"]["request"] is None
-    assert found["dossier"]["salts"] == {"request": None, "response": None}
-    merged = found["dossier"] | {
+    assert found["request"] is found["response"] is found["documents"]["parameters"] is None
+    assert found["salts"] == {"request": None, "response": None}
+    merged = {name: found[name] for name in Dossier.__struct_fields__} | {
         "salts": hallmark["salts"],
         "request": {"path": "/v1/chat/completions", "body": sent.decode()},
         "response": {"body": content.decode()},
@@ -132,7 +131,7 @@ async def test_a_verdict_disputes_the_receipt(ask: Any, local: LocalNetwork) -> 
     _, headers, _ = await ask.chat()
     path = f"/v1/hallmark/receipts/{headers['hallmark-receipt']}"
     _, found = await ask.get(f"{path}?wait=witnessed")
-    index = found["dossier"]["entry"]["index"]
+    index = found["entry"]["index"]
     local.net.add(local.net.verdict(local.net.full_nodes[0], index, "beacon_mismatch"))
     local.log.witness()
     await local.gateway.follower.reached(local.net.tree.size, 5)
@@ -171,16 +170,15 @@ async def test_a_new_process_brings_in_what_an_old_one_left(tmp_path: Path) -> N
 async def test_an_owner_can_hand_a_receipt_in(ask: Any, local: LocalNetwork) -> None:
     """A receipt that the network seems to lack is taken from its owner, if its node signed it."""
     answer = local.net.answer(local.net.nodes[0])
-    entry = base64.b64encode(answer.entry.encode()).decode()
-    status, _, body = await ask.raw("/v1/hallmark/receipts", json.dumps({"entry": entry}).encode())
+    status, _, body = await ask.raw("/v1/hallmark/receipts", answer.entry.encode())
     assert (status, json.loads(body)["id"]) == (202, hex0x(answer.receipt.digest()))
     _, found = await ask.get(f"/v1/hallmark/receipts/{hex0x(answer.receipt.digest())}?wait=witnessed")
     assert found["stage"] == "witnessed"
+    assert found["registration"]["index"] == local.net.nodes[0].registered
     broken = bytearray(answer.entry.encode())
     broken[40] ^= 1
-    body = json.dumps({"entry": base64.b64encode(bytes(broken)).decode()}).encode()
-    assert (await ask.raw("/v1/hallmark/receipts", body))[0] in (400, 422)
-    assert (await ask.raw("/v1/hallmark/receipts", b'{"entry":"!"}'))[0] == 400
+    assert (await ask.raw("/v1/hallmark/receipts", bytes(broken)))[0] in (400, 422)
+    assert (await ask.raw("/v1/hallmark/receipts", b"{}"))[0] == 400
 
 
 async def test_a_route_ticket_for_a_client_that_goes_direct(ask: Any, local: LocalNetwork) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -11,14 +9,14 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 
-from hallmark.core.document import HexBytes, hex0x, unhex
+from hallmark.core.document import hex0x, unhex
 from hallmark.core.entries import decode
 from hallmark.core.errors import InvalidInput, NotFound, VerificationFailed
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Receipt
 from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.http.asgi import Receive, Scope, Send, query_int, read_body, respond, respond_json
-from hallmark.services.gateway.desk import MAX_WAIT_MS, STAGES, Desk
+from hallmark.services.gateway.desk import MAX_WAIT_MS, Desk
 from hallmark.services.gateway.outbox import Outbox
 from hallmark.services.gateway.overview import Overview
 from hallmark.services.gateway.planner import Planner, wanted
@@ -49,16 +47,6 @@ class RouteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str
     mode: str = ""
     assurance: str = ""
-
-
-class Handed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/hallmark/receipts: a receipt's log entry (base64) by its owner, with the SHA-256 of its node's
-    evidence and the node's configuration document.
-    """
-
-    entry: str
-    evidence: HexBytes = ""
-    configuration: str = ""
 
 
 class API:
@@ -122,12 +110,11 @@ class API:
 
     async def _receipt(self, scope: Scope, _receive: Receive, send: Send) -> None:
         query = parse_qs(scope["query_string"].decode("latin-1"))
-        stage = query.get("wait", [""])[0]
-        if stage and stage not in STAGES:
-            raise InvalidInput("bad_query", f"A receipt can be waited for until {', '.join(STAGES)}.")
+        stage = self._desk.stage_of(query.get("wait", [""])[0])
         timeout = query_int(query.get("timeout", [None])[0], 10_000, low=0, high=MAX_WAIT_MS)
         receipt = unhex(scope["path"].rsplit("/", 1)[1])
-        await respond_json(send, await self._desk.view(receipt, stage, timeout), headers=NO_STORE)
+        view = await self._desk.view(receipt, stage, timeout)
+        await respond_json(send, view.to_json(), headers=NO_STORE)
 
     async def _route(self, _scope: Scope, receive: Receive, send: Send) -> None:
         asked = _decode(await read_body(receive, SMALL), RouteRequest)
@@ -147,19 +134,15 @@ class API:
         await respond_json(send, value, headers=NO_STORE)
 
     async def _hand_in(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        handed = _decode(await read_body(receive, SMALL), Handed)
-        try:
-            data = base64.b64decode(handed.entry, validate=True)
-        except binascii.Error as error:
-            raise InvalidInput("bad_entry", "The entry is not base64.") from error
+        """Take a receipt's log entry from its owner, whose node or gateway may have lost it."""
+        data = await read_body(receive, SMALL)
         entry = decode(data)
         receipt = entry.statement
         if not isinstance(receipt, Receipt) or receipt.network != self._genesis.network:
             raise InvalidInput("bad_entry", "The entry is not a receipt of this network.")
         if recover_statement(receipt, self._genesis.chain_id, (*entry.signatures, b"")[0]) != receipt.node:
             raise VerificationFailed("bad_signature", "The receipt is not signed by the node that it names.")
-        evidence = unhex(handed.evidence) if handed.evidence else ZERO32
-        kept = Kept(receipt.digest(), data, evidence, handed.configuration.encode(), self._clock())
+        kept = Kept(receipt.digest(), data, ZERO32, b"", self._clock())
         self._outbox.add(kept)
         await respond_json(send, {"id": hex0x(kept.id)}, 202)
 

@@ -15,7 +15,7 @@ import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import AnchorRecord
-from hallmark.core.errors import HallmarkError, Held, NotFound, Unavailable
+from hallmark.core.errors import HallmarkError, Held, InvalidInput, NotFound, Unavailable
 from hallmark.core.marks import Finding, Mark, Question, derive_marks
 from hallmark.core.policy import Decision, Outcome, Shortfall, evaluate
 from hallmark.services.chain.check import ConfirmedAnchor
@@ -52,14 +52,18 @@ class NotCleared(Held):
 
 
 class View(msgspec.Struct, frozen=True):
-    """A receipt as it stands: stage, marks, what speaks against it, dossier."""
+    """A receipt as it stands: stage, why the log refused it, marks, what speaks against it, dossier."""
 
-    id: str
     stage: str
     reason: str
     marks: dict[str, dict[str, object]]
     status: tuple[dict[str, object], ...]
     dossier: Dossier
+
+    def to_json(self) -> dict[str, object]:
+        """The dossier's members and, beside them, `stage`, `reason`, `marks` and `status`."""
+        told = {"stage": self.stage, "reason": self.reason, "marks": self.marks, "status": self.status}
+        return {**msgspec.to_builtins(self.dossier), **told}
 
 
 class Desk:
@@ -86,6 +90,19 @@ class Desk:
         """Raises NotFound `policy_unknown` unless the network has a clearing policy of this name."""
         self._marker.trust.clearing(name)
 
+    def stage_of(self, wait: str) -> str:
+        """The stage to wait for: a stage by name, or what a clearing policy of this name asks of `proved`.
+
+        Raises InvalidInput `bad_query`.
+        """
+        if not wait or wait in STAGES:
+            return wait
+        for policy in self._marker.trust.policy:
+            if policy.name == wait:
+                states = [need.state for need in policy.requires if need.question == Question.PROVED]
+                return states[0] if states and states[0] in STAGES else "logged"
+        raise InvalidInput("bad_query", f"A receipt can be waited for until {', '.join(STAGES)}.")
+
     async def view(self, receipt: bytes, stage: str, timeout_ms: int) -> View:
         """A receipt, after waiting at most `timeout_ms` for it to reach `stage` (empty: not at all).
 
@@ -102,7 +119,6 @@ class Desk:
         record, anchor = await self._anchored(track, deadline if wanted > 2 else 0)
         marks, against = self._marker.follow(track.kept, proof, anchor)
         return View(
-            hex0x(receipt),
             _stage(track, proof, anchor),
             track.kept.refused,
             {question.value: mark.to_json() for question, mark in marks.items()},

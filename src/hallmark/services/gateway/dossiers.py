@@ -32,7 +32,7 @@ class Dossiers:
         add: without them the digests that commit to them stay unopened.
         """
         entry, receipt = kept.opened()
-        registration = self._follower.registration(receipt.node, kept.evidence)
+        registration = self._follower.registration(receipt.node, kept.evidence, receipt.bundle)
         version = self._follower.version(receipt.manifest)
         bundle, evidence = self._identity(receipt, registration)
         route, candidates, ticket = (*entry.attachments, b"", b"", b"")[:3]

@@ -32,10 +32,11 @@ KEPT_REGISTRATIONS: Final = 8
 
 
 class Logged(msgspec.Struct, frozen=True):
-    """A leaf that a dossier may need, with its place."""
+    """A leaf that a dossier may need, with its place and the digest of its document."""
 
     index: int
     leaf: bytes
+    document: bytes
 
 
 class Follower:
@@ -60,9 +61,14 @@ class Follower:
             return Health("starting", "following_log")
         return Health("ready") if self._reachable else Health("degraded", "log_unreachable")
 
-    def registration(self, key: bytes, evidence: bytes) -> Logged | None:
-        """The registration of `key` with the evidence of this SHA-256 (zero: without any)."""
-        return self._registrations.get(key, {}).get(evidence)
+    def registration(self, key: bytes, evidence: bytes, bundle: bytes) -> Logged | None:
+        """The registration of `key` with the evidence of this SHA-256, else its newest one with the key
+        bundle of this digest.
+        """
+        kept = self._registrations.get(key, {})
+        if evidence in kept:
+            return kept[evidence]
+        return next((logged for logged in reversed(kept.values()) if logged.document == bundle), None)
 
     def version(self, manifest: bytes) -> Logged | None:
         """The entry that logged the manifest of this digest."""
@@ -128,11 +134,11 @@ class Follower:
         match entry.kind, entry.statement:
             case Kind.REGISTRATION, Registration() as registration:
                 kept = self._registrations.setdefault(registration.key, {})
-                kept[registration.evidence] = Logged(index, leaf)
+                kept[registration.evidence] = Logged(index, leaf, registration.document)
                 while len(kept) > KEPT_REGISTRATIONS:
                     kept.pop(next(iter(kept)))
             case Kind.VERSION, Version() as version:
-                self._versions.setdefault(version.document, Logged(index, leaf))
+                self._versions.setdefault(version.document, Logged(index, leaf, version.document))
 
     def _wake(self) -> None:
         waiting = []

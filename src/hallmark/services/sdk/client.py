@@ -14,7 +14,8 @@ from hallmark.http.client import Pool, Timeouts
 from hallmark.http.sse import Splitter, data_of
 from hallmark.services.sdk.answers import Cleared, Draft, clear
 from hallmark.services.sdk.network import error_of, find, verifier_of
-from hallmark.services.sdk.receipts import AsyncReceipt, open_answer
+from hallmark.services.sdk.receipts import AsyncReceipt, News, open_answer, read_news
+from hallmark.services.sdk.verifying import Verifier
 from hallmark.verification.dossier import Dossier
 
 Messages = str | Sequence[Mapping[str, Any]]
@@ -28,7 +29,7 @@ class AsyncClient:
 
     `base_url` is a gateway; `trust` its trust file; without them `home` (default ~/.hallmark) says
     both, for a network on this machine. Without a trust file answers still come, and every mark stays
-    underived.
+    underived. `verifier` takes the trust file's place.
     """
 
     def __init__(
@@ -38,10 +39,11 @@ class AsyncClient:
         trust: Path | str | None = None,
         home: Path | str | None = None,
         timeout: float = 120.0,
+        verifier: Verifier | None = None,
     ) -> None:
         place = find(base_url, trust, home)
         self.base_url = place.base_url
-        self._verifier = verifier_of(place)
+        self._verifier = verifier or verifier_of(place)
         self._pool = Pool(timeouts=Timeouts(head=timeout, idle=timeout))
 
     async def __aenter__(self) -> AsyncClient:
@@ -114,8 +116,8 @@ class AsyncClient:
 
     async def receipt(self, receipt_id: str) -> AsyncReceipt:
         """A receipt by its id, as the network has it (without the owner's copies and salts)."""
-        dossier = await self._ask_for(receipt_id, "", 0)
-        return self._handle(dossier)
+        news = await self._ask_for(receipt_id, "", 0)
+        return self._handle(news.dossier)
 
     async def get_json(self, path: str) -> Any:
         """GET a JSON page of the gateway. Raises the error that the page answers with."""
@@ -126,12 +128,15 @@ class AsyncClient:
         return msgspec.json.decode(body)
 
     async def _post(self, path: str, body: bytes) -> Draft[AsyncReceipt]:
-        async with self._pool.request("POST", self.base_url + path, _headers(), body) as response:
+        nonce = secrets.token_bytes(32)
+        async with self._pool.request("POST", self.base_url + path, headers_of(nonce), body) as response:
             answer = await response.read(MAX_ANSWER)
             if response.status != 200:
                 raise error_of(response.status, answer)
         content, dossier = open_answer(path, body, answer)
-        return _draft(msgspec.json.decode(content), self._handle(dossier))
+        receipt = self._handle(dossier)
+        receipt.arrived(nonce)
+        return _draft(msgspec.json.decode(content), receipt)
 
     async def _cleared(
         self, draft: Draft[AsyncReceipt], policy: str, timeout: float
@@ -140,16 +145,15 @@ class AsyncClient:
         return clear(draft, verified.decide(policy))
 
     def _handle(self, dossier: Dossier) -> AsyncReceipt:
-        async def ask(wait: str, timeout_ms: int) -> Dossier:
+        async def ask(wait: str, timeout_ms: int) -> News:
             return await self._ask_for(dossier.id, wait, timeout_ms)
 
         return AsyncReceipt(dossier, self._verifier, ask, self._submit)
 
-    async def _ask_for(self, receipt_id: str, wait: str, timeout_ms: int) -> Dossier:
+    async def _ask_for(self, receipt_id: str, wait: str, timeout_ms: int) -> News:
         query = f"?wait={wait}&timeout={timeout_ms}" if wait else ""
         found = await self.get_json(f"/v1/hallmark/receipts/{receipt_id}{query}")
-        names = set(Dossier.__struct_fields__)
-        return Dossier.parse(msgspec.json.encode({k: v for k, v in found.items() if k in names}))
+        return read_news(found)
 
     async def _submit(self, entry: bytes) -> None:
         headers = ((b"content-type", b"application/octet-stream"),)
@@ -182,7 +186,8 @@ class AnswerStream:
         received: list[bytes] = []
         text: list[str] = []
         url = client.base_url + CHAT
-        async with client._pool.request("POST", url, _headers(), self._body) as response:
+        nonce = secrets.token_bytes(32)
+        async with client._pool.request("POST", url, headers_of(nonce), self._body) as response:
             if response.status != 200:
                 raise error_of(response.status, await response.read(MAX_ANSWER))
             async for chunk in response:
@@ -192,7 +197,9 @@ class AnswerStream:
                         text.append(piece)
                         yield piece
         _, dossier = open_answer(CHAT, self._body, b"".join(received), stream=True)
-        self._draft = Draft("".join(text), {}, client._handle(dossier))
+        receipt = client._handle(dossier)
+        receipt.arrived(nonce)
+        self._draft = Draft("".join(text), {}, receipt)
 
 
 def encode_chat(prompt: Messages, model: str, options: Mapping[str, Any]) -> bytes:
@@ -203,9 +210,9 @@ def encode_chat(prompt: Messages, model: str, options: Mapping[str, Any]) -> byt
     return msgspec.json.encode({"model": model, "messages": messages, **options})
 
 
-def _headers() -> tuple[tuple[bytes, bytes], ...]:
-    nonce = secrets.token_hex(32).encode()
-    return ((b"content-type", b"application/json"), (b"hallmark-nonce", nonce))
+def headers_of(nonce: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """Headers of a request whose receipt must carry `nonce` (32 bytes)."""
+    return ((b"content-type", b"application/json"), (b"hallmark-nonce", nonce.hex().encode()))
 
 
 def _draft(body: dict[str, Any], receipt: AsyncReceipt) -> Draft[AsyncReceipt]:

@@ -15,6 +15,7 @@ from hallmark.core.marks import Mark, Question
 from hallmark.services.sdk.answers import Cleared, Draft, clear
 from hallmark.services.sdk.client import AnswerStream, AsyncClient, Messages
 from hallmark.services.sdk.receipts import AsyncReceipt
+from hallmark.services.sdk.verifying import Verifier
 from hallmark.verification.dossier import Dossier
 from hallmark.verification.offline import Verified
 
@@ -122,8 +123,9 @@ class Client:
         trust: Path | str | None = None,
         home: Path | str | None = None,
         timeout: float = 120.0,
+        verifier: Verifier | None = None,
     ) -> None:
-        self._client = AsyncClient(base_url, trust=trust, home=home, timeout=timeout)
+        self._client = AsyncClient(base_url, trust=trust, home=home, timeout=timeout, verifier=verifier)
         self._loop = _Loop()
 
     def __enter__(self) -> Client:

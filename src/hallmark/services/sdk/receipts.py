@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,8 +13,8 @@ import msgspec
 from hallmark.core.answer import split_hallmark, split_hallmark_stream
 from hallmark.core.document import unhex
 from hallmark.core.entries import Entry
-from hallmark.core.errors import InvalidInput, NotFound
-from hallmark.core.marks import Mark, Question
+from hallmark.core.errors import InvalidInput, NotFound, VerificationFailed
+from hallmark.core.marks import Finding, Mark, Question, State
 from hallmark.core.policy import Outcome
 from hallmark.core.receipt import Receipt
 from hallmark.services.sdk.answers import AnswerHeld
@@ -29,8 +29,16 @@ from hallmark.verification.dossier import (
 )
 from hallmark.verification.offline import Verified
 
-Ask = Callable[[str, int], Awaitable[Dossier]]
-"""(what to wait for, at most how many ms) -> the network's part of the dossier."""
+
+class News(msgspec.Struct, frozen=True):
+    """What the network says about a receipt: its part of the dossier, and what it holds against it."""
+
+    dossier: Dossier
+    against: tuple[Finding, ...] = ()
+
+
+Ask = Callable[[str, int], Awaitable[News]]
+"""(what to wait for, at most how many ms) -> the network's news."""
 
 Submit = Callable[[bytes], Awaitable[None]]
 """Hand an entry's bytes to the network."""
@@ -95,6 +103,8 @@ class AsyncReceipt:
 
     def __init__(self, dossier: Dossier, verifier: Verifier | None, ask: Ask, submit: Submit) -> None:
         self.dossier = dossier
+        self.against: tuple[Finding, ...] = ()
+        """What the network holds against it, as far as it said so: objections, revocations."""
         self.answered = int(time.time() * 1000)
         self._verifier = verifier
         self._ask = ask
@@ -116,20 +126,39 @@ class AsyncReceipt:
                 "This client has no trust file, so it cannot derive marks.",
                 "Give the client `trust=`, a path to the network's trust.toml.",
             )
-        return self._verifier.verify(self.dossier, int(time.time() * 1000))
+        return self._verifier.verify(self.dossier, int(time.time() * 1000), status=self.against)
 
     def marks(self) -> dict[Question, Mark]:
         """The seven marks as derived now."""
         return dict(self.verify().marks)
 
+    def arrived(self, nonce: bytes) -> None:
+        """Require that a fresh answer belongs to the request that carried `nonce`, and that nothing about it
+        fails outright: such an answer is not handed out, not even as a draft.
+
+        Raises VerificationFailed `nonce_mismatch`, `answer_does_not_hold`.
+        """
+        if self.dossier.opened().client_nonce != nonce:
+            raise VerificationFailed("nonce_mismatch", "The receipt is of another request, or of an old one.")
+        if self._verifier is None:
+            return
+        for question, mark in self.marks().items():
+            if mark.state is State.FAILED:
+                raise VerificationFailed(
+                    "answer_does_not_hold",
+                    f"The answer does not hold: {question.value}, {mark.reason}.",
+                    "Keep nothing of it. Somebody on the way changed it, or the node lies.",
+                )
+
     async def refresh(self, wait: str = "", timeout_ms: int = 0) -> None:
         """Fetch what the network has by now; hand it the receipt if it has not heard of it."""
         try:
-            newer = await self._ask(wait, timeout_ms)
+            news = await self._ask(wait, timeout_ms)
         except NotFound:
             await self._submit(self.entry())
-            newer = await self._ask(wait, timeout_ms)
-        self.dossier = grown(self.dossier, newer)
+            news = await self._ask(wait, timeout_ms)
+        self.dossier = grown(self.dossier, news.dossier)
+        self.against = news.against
 
     async def wait(self, policy: str = "witnessed", timeout: float = 10.0) -> Verified:
         """Wait until the marks meet `policy` of the trust file, checked here.
@@ -169,6 +198,34 @@ class AsyncReceipt:
         target = Path(path)
         target.write_bytes(self.dossier.encode())
         return target
+
+
+def read_news(found: Mapping[str, Any]) -> News:
+    """The network's answer about a receipt. Only what it says *against* the receipt is taken from `status`.
+
+    Raises InvalidInput `bad_answer`, `bad_dossier`.
+    """
+    names = set(Dossier.__struct_fields__)
+    dossier = Dossier.parse(msgspec.json.encode({k: v for k, v in found.items() if k in names}))
+    try:
+        told = msgspec.convert(found.get("status", ()), type=tuple[_Against, ...])
+        against = tuple(t.finding() for t in told)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise InvalidInput("bad_answer", "What the network holds against it cannot be read.") from error
+    return News(dossier, tuple(finding for finding in against if finding.state.is_negative))
+
+
+class _Against(msgspec.Struct, frozen=True):
+    question: str
+    state: str
+    by: str
+    at: int
+    reason: str
+    detail: dict[str, str] = {}
+
+    def finding(self) -> Finding:
+        question, state = Question(self.question), State(self.state)
+        return Finding(question, state, self.by, self.at, b"", self.reason, self.detail)
 
 
 def grown(mine: Dossier, theirs: Dossier) -> Dossier:

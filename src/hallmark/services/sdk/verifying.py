@@ -11,6 +11,7 @@ from hallmark.attestation import verify as verify_evidence
 from hallmark.core.document import unhex
 from hallmark.core.documents import AnchorRecord
 from hallmark.core.errors import InvalidInput
+from hallmark.core.evidence import VerifyEvidence
 from hallmark.core.marks import Finding
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import verify_proof
@@ -24,10 +25,14 @@ from hallmark.verification.trust import Trust, read_trust
 
 
 class Verifier:
-    """Verifies dossiers under one trust file. Keeps nothing between calls but the parsed file."""
+    """Verifies dossiers under one trust file. Keeps nothing between calls but the parsed file.
 
-    def __init__(self, trust: Trust) -> None:
+    `judge` judges evidence; anything but the default is for tests.
+    """
+
+    def __init__(self, trust: Trust, judge: VerifyEvidence = verify_evidence) -> None:
         self.trust = trust
+        self._judge = judge
         self._policy = Policy.parse(trust.tlog_policy)
 
     @classmethod
@@ -71,7 +76,7 @@ class Verifier:
             dossier,
             self.trust,
             now,
-            verify_evidence=verify_evidence,
+            verify_evidence=self._judge,
             verify_proof=self.place,
             check_anchor=check,
             status=status,

@@ -1,0 +1,227 @@
+"""The SDK against a local network: it derives every mark itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hallmark import AsyncClient, Cleared, Client, Draft
+from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
+from hallmark.core.marks import State
+from hallmark.services.sdk.answers import AnswerHeld
+from hallmark.services.sdk.verifying import Verifier
+from hallmark.testing.local_network import ANSWER, LocalNetwork
+from hallmark.testing.stub_evidence import verify_stub_evidence
+from hallmark.verification.dossier import Dossier
+
+TEXT = "".join(ANSWER)
+
+
+@pytest.fixture
+async def local() -> AsyncIterator[LocalNetwork]:
+    """A network of a log, two nodes and a gateway."""
+    async with LocalNetwork() as network:
+        yield network
+
+
+@pytest.fixture
+async def client(local: LocalNetwork) -> AsyncIterator[AsyncClient]:
+    """A client with the network's trust file."""
+    async with AsyncClient(local.url, verifier=Verifier(local.trust, verify_stub_evidence)) as client:
+        yield client
+
+
+async def test_a_draft_grows_into_proof(local: LocalNetwork, client: AsyncClient) -> None:
+    """A draft comes at once, its marks checked here; waiting gives the quorum's proof, verified here."""
+    local.log.witnessing = False
+    draft = await client.ask("Which?", model="digits")
+    assert isinstance(draft, Draft)
+    assert draft.text == TEXT
+    marks = {question.value: mark.state.value for question, mark in draft.receipt.marks().items()}
+    assert (marks["ran"], marks["proved"]) == ("checked", "absent")
+    waiting = asyncio.ensure_future(draft.receipt.wait("witnessed", 5))
+    await asyncio.sleep(0)
+    local.log.witnessing = True
+    local.log.witness()
+    verified = await waiting
+    assert verified.decide("witnessed").sentence() == "meets witnessed: 7 of 7"
+
+
+async def test_require_gives_another_type(client: AsyncClient) -> None:
+    """With `require` the answer is a Cleared that carries the decision and its marks."""
+    cleared = await client.ask("Which?", model="digits", require="witnessed")
+    assert isinstance(cleared, Cleared)
+    assert not isinstance(cleared, Draft)
+    assert cleared.decision.sentence() == "meets witnessed: 7 of 7"
+    with pytest.raises(TypeError):
+        Cleared(cleared.text, cleared.body, cleared.receipt, cleared.decision)
+
+
+async def test_what_is_not_witnessed_is_held(local: LocalNetwork, client: AsyncClient) -> None:
+    """Without a quorum `require` raises with what is missing, instead of giving the answer."""
+    local.log.witnessing = False
+    with pytest.raises(AnswerHeld) as caught:
+        await client.ask("Which?", model="digits", require="witnessed", timeout=0.05)
+    assert caught.value.decision is not None
+    assert {s.question.value for s in caught.value.decision.missing} == {"ran", "model", "route", "proved"}
+    assert TEXT not in str(caught.value)
+
+
+async def test_a_stream_gives_pieces_then_a_draft(client: AsyncClient) -> None:
+    """Pieces come as text; the draft is there when the stream has ended, and not before."""
+    stream = client.stream("Which?", model="digits")
+    with pytest.raises(Unavailable):
+        _ = stream.draft
+    assert [piece async for piece in stream] == list(ANSWER)
+    verified = await stream.draft.receipt.wait("witnessed", 5)
+    assert verified.decide("witnessed").sentence() == "meets witnessed: 7 of 7"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_changed_answer_is_not_handed_out(
+    local: LocalNetwork, client: AsyncClient, stream: bool
+) -> None:
+    """An answer that was changed on its way raises; it does not even become a draft."""
+    for node in local.nodes:
+        node.behaviour = "forge"
+
+    async def asked() -> None:
+        if stream:
+            _ = [piece async for piece in client.stream("Which?", model="digits")]
+        else:
+            await client.ask("Which?", model="digits")
+
+    with pytest.raises(VerificationFailed) as caught:
+        await asked()
+    assert caught.value.reason == "answer_does_not_hold"
+
+
+async def test_an_old_answer_is_not_a_new_one(
+    local: LocalNetwork, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer whose receipt carries another nonce than this request's is refused."""
+    monkeypatch.setattr("secrets.token_bytes", lambda size: b"\1" * size)
+    await client.ask("Which?", model="digits")
+    for node in local.nodes:
+        monkeypatch.setattr(node.runtime, "random", lambda size: b"\2" * size)
+    monkeypatch.setattr("hallmark.services.sdk.client.headers_of", lambda _nonce: ())
+    with pytest.raises(VerificationFailed) as caught:
+        await client.ask("Which?", model="digits")
+    assert caught.value.reason == "nonce_mismatch"
+
+
+async def test_a_stream_that_breaks_off_is_no_answer(local: LocalNetwork, client: AsyncClient) -> None:
+    """A stream that ends early raises and leaves no draft."""
+    for node in local.nodes:
+        node.behaviour = "die_midway"
+    stream = client.stream("Which?", model="digits")
+    with pytest.raises(HallmarkError):
+        _ = [piece async for piece in stream]
+    with pytest.raises(Unavailable):
+        _ = stream.draft
+
+
+async def test_a_lost_receipt_is_handed_in(local: LocalNetwork, client: AsyncClient) -> None:
+    """When the network has not heard of a receipt, its owner submits it and gets its proof."""
+    draft = await client.ask("Which?", model="digits")
+    local.gateway.outbox._tracks.clear()
+    receipt = bytes.fromhex(draft.receipt.id[2:])
+    async with asyncio.timeout(5):
+        kept = await local.gateway.outbox._store.get(receipt)
+        while kept is None or kept.position is None:
+            await asyncio.sleep(0.005)
+            kept = await local.gateway.outbox._store.get(receipt)
+    await local.gateway.outbox._store.forget(local.net.now + 1)
+    verified = await draft.receipt.wait("witnessed", 5)
+    assert verified.decide("witnessed").sentence() == "meets witnessed: 7 of 7"
+
+
+async def test_an_objection_is_taken_from_the_network(local: LocalNetwork, client: AsyncClient) -> None:
+    """A dispute that the network tells of makes the mark disputed; its praise would count for nothing."""
+    draft = await client.ask("Which?", model="digits")
+    await draft.receipt.wait("witnessed", 5)
+    entry = draft.receipt.dossier.entry
+    assert entry is not None
+    local.net.add(local.net.verdict(local.net.full_nodes[0], entry.index, "beacon_mismatch"))
+    local.log.witness()
+    await local.gateway.follower.reached(local.net.tree.size, 5)
+    await draft.receipt.refresh()
+    assert State.DISPUTED in {mark.state for mark in draft.receipt.marks().values()}
+    with pytest.raises(AnswerHeld):
+        await draft.receipt.wait("witnessed", 5)
+
+
+async def test_a_gateway_cannot_lie_about_proof(local: LocalNetwork, client: AsyncClient) -> None:
+    """A proof by too few full nodes fails here, whatever the gateway says."""
+    draft = await client.ask("Which?", model="digits")
+    await draft.receipt.wait("witnessed", 5)
+    entry = draft.receipt.dossier.entry
+    assert entry is not None
+    weak = local.notary.proof(entry.index, signers=["full node 0", "full node 1"])
+    forged = msgspec.structs.replace(entry, proof=weak)
+    draft.receipt.dossier = msgspec.structs.replace(draft.receipt.dossier, entry=forged)
+    proved = draft.receipt.verify().marks
+    assert {mark.state for question, mark in proved.items() if question == "proved"} == {State.FAILED}
+
+
+async def test_a_saved_receipt_verifies_alone(
+    local: LocalNetwork, client: AsyncClient, tmp_path: Path
+) -> None:
+    """The saved file holds the owner's copies and all proofs, and verifies without any network."""
+    cleared = await client.ask("Which?", model="digits", require="witnessed")
+    path = cleared.receipt.save(tmp_path / "r.json")
+    dossier = Dossier.parse(path.read_bytes())
+    assert dossier.request is not None
+    verified = Verifier(local.trust, verify_stub_evidence).verify(dossier, local.net.now)
+    assert verified.decide("witnessed").sentence() == "meets witnessed: 7 of 7"
+    changed = path.read_bytes().replace(b"seven", b"eight")
+    verdict = Verifier(local.trust, verify_stub_evidence).verify(Dossier.parse(changed), local.net.now)
+    assert verdict.marks[next(iter(verdict.marks))].reason == "response_mismatch"
+
+
+@pytest.fixture
+def plain_url() -> Iterator[tuple[str, LocalNetwork]]:
+    """A local network in a thread of its own, for the plain client."""
+    loop = asyncio.new_event_loop()
+    import threading
+
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def enter() -> LocalNetwork:
+        return await LocalNetwork().__aenter__()
+
+    network = asyncio.run_coroutine_threadsafe(enter(), loop).result(20)
+    yield network.url, network
+    asyncio.run_coroutine_threadsafe(network.__aexit__(None, None, None), loop).result(20)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(5)
+
+
+def test_the_plain_client_does_the_same(plain_url: tuple[str, LocalNetwork], tmp_path: Path) -> None:
+    """Without asyncio: ask, stream, require, wait, save, by a trust file on disk."""
+    url, network = plain_url
+    with Client(url, verifier=Verifier(network.trust, verify_stub_evidence)) as client:
+        assert [model["id"] for model in client.models()] == ["digits"]
+        draft = client.ask("Which?", model="digits")
+        assert draft.text == TEXT
+        assert draft.receipt.wait("witnessed", 5).decide("witnessed").missing == ()
+        assert client.ask("Which?", model="digits", require="witnessed").text == TEXT
+        stream = client.stream("Which?", model="digits")
+        assert "".join(stream) == TEXT
+        assert stream.draft.receipt.save(tmp_path / "r.json").stat().st_size > 1000
+
+
+async def test_without_a_trust_file_no_mark_is_derived(local: LocalNetwork) -> None:
+    """Answers come, but a client that trusts nothing shows no marks and clears nothing."""
+    async with AsyncClient(local.url) as client:
+        draft = await client.ask("Which?", model="digits")
+        with pytest.raises(HallmarkError) as caught:
+            draft.receipt.marks()
+        assert caught.value.reason == "no_trust_file"
+        with pytest.raises(HallmarkError):
+            await client.ask("Which?", model="digits", require="witnessed")
