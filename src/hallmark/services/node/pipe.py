@@ -28,6 +28,7 @@ class End(asyncio.Protocol):
         self._meter = meter
         self._ended = False
         self._closed = False
+        self._early: list[bytes] = []
         self.other: End | None = None
         self.transport: asyncio.Transport | None = None
 
@@ -43,26 +44,49 @@ class End(asyncio.Protocol):
         """Begin to pass bytes between the two."""
         self.other, other.other = other, self
         for end in (self, other):
+            end._pass_early()
             if end._closed:
                 end._close_other()
             elif end.transport is not None:
                 end.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Pass on."""
+        """Pass on; what comes before the other end is there waits for it.
+
+        uvloop begins to read after `connection_made` even if that paused it, so the first bytes may
+        come early; pausing
+        again bounds them to one read.
+        """
         self._meter.moved(len(data))
-        if self.other is not None and self.other.transport is not None:
+        if self.other is None:
+            self._early.append(data)
+            if self.transport is not None:
+                self.transport.pause_reading()
+        elif self.other.transport is not None:
             self.other.transport.write(data)
 
     def eof_received(self) -> bool:
         """Pass the end of stream on; close when both directions have ended."""
         self._ended = True
         other = self.other
-        if other is None or other.transport is None or other._ended:
+        if other is None:
+            return True
+        if other.transport is None or other._ended:
             return False
         with contextlib.suppress(OSError, RuntimeError):
             other.transport.write_eof()
         return True
+
+    def _pass_early(self) -> None:
+        """Hand over what came before the other end was there, and an end of stream that came with it."""
+        if self.other is None or self.other.transport is None:
+            return
+        for data in self._early:
+            self.other.transport.write(data)
+        self._early.clear()
+        if self._ended and not self._closed:
+            with contextlib.suppress(OSError, RuntimeError):
+                self.other.transport.write_eof()
 
     def pause_writing(self) -> None:
         """Stop reading at the other end while this one takes no more."""
