@@ -268,6 +268,13 @@ async def test_a_body_that_is_broken_where_nobody_looks(
     assert (server.seen, runtime.signed) == ([], [])
 
 
+async def test_an_upstreams_model_claims_no_artifact(client: httpx.AsyncClient) -> None:
+    """In the list of models an upstream's has an address and nothing that was not measured."""
+    facts = (await client.get("/v1/models/qwen")).json()
+    assert facts["owned_by"] == "upstream"
+    assert facts["hallmark"] == {"artifact": None, "upstream": "http://model-server.invalid:8000/v1"}
+
+
 async def test_an_unreachable_upstream(client: httpx.AsyncClient, server: FakeUpstream) -> None:
     """What the dial says, the client gets."""
     server.unreachable = True

@@ -156,7 +156,7 @@ class App:
         base = {"id": label, "object": "model", "created": self._started}
         if label in self._engines:
             manifest = self._runtime.models[label].manifest
-            facts = {
+            facts: dict[str, object] = {
                 "artifact": manifest.artifact,
                 "sha256": manifest.sha256,
                 "version": manifest.version,
@@ -166,10 +166,8 @@ class App:
             }
             return base | {"owned_by": "hallmark", "hallmark": facts}
         if label in self._upstreams:
-            return base | {
-                "owned_by": "upstream",
-                "hallmark": {"artifact": None, "tasks": ["chat", "completion"]},
-            }
+            facts = {"artifact": None, "upstream": self._upstreams[label].target.url}
+            return base | {"owned_by": "upstream", "hallmark": facts}
         raise unknown_model()
 
     def _identity(self) -> dict[str, object]:
