@@ -94,6 +94,7 @@ class _Case(msgspec.Struct, frozen=True):
     load: NodeLoad
     position: int
     now: int
+    newest: bool
 
 
 def eligibility(
@@ -106,6 +107,7 @@ def eligibility(
     policy, measurements = registry.attestation_policy(registry.size), registry.measurements(registry.size)
     eligible, excluded = [], []
     offered = False
+    newest = _newest(registry)
     for key, member in sorted(registry.members.items()):
         if member.role is not Role.NODE:
             continue
@@ -113,7 +115,19 @@ def eligibility(
             excluded.append(Exclusion(hex0x(key), "bundle_missing"))
             continue
         load = loads.get(key) or NodeLoad()
-        case = _Case(member, member.bundle, wanted, artifact, policy, measurements, load, registry.size, now)
+        place = (member.owner, member.bundle.endpoint)
+        case = _Case(
+            member,
+            member.bundle,
+            wanted,
+            artifact,
+            policy,
+            measurements,
+            load,
+            registry.size,
+            now,
+            newest[place] == member.valid.since,
+        )
         offered = offered or wanted.model in member.bundle.upstreams
         reason = next((reason for reason, holds in RULES if not holds(case)), "")
         if reason:
@@ -126,6 +140,18 @@ def eligibility(
 def candidates_document(found: Eligibility, order: Iterable[Eligible], mode: int) -> Candidates:
     """What a ticket commits to: `order` is the order of preference."""
     return Candidates(found.wanted.model, mode, tuple(node.candidate() for node in order), found.excluded)
+
+
+def _newest(registry: Registry) -> dict[tuple[bytes, str], int]:
+    """Where the newest node of each owner and endpoint was registered: an enclave's keys die with it, so an
+    older key at the same place belongs to an enclave that is gone.
+    """
+    newest: dict[tuple[bytes, str], int] = {}
+    for member in registry.members.values():
+        if member.role is Role.NODE and member.bundle is not None:
+            place = (member.owner, member.bundle.endpoint)
+            newest[place] = max(newest.get(place, -1), member.valid.since)
+    return newest
 
 
 def _not_retired(case: _Case) -> bool:
@@ -185,6 +211,7 @@ def _matches(measurement: Measurement, verdict: EvidenceVerdict, now: int) -> bo
 RULES: Final[tuple[tuple[str, Callable[[_Case], bool]], ...]] = (
     ("compromised", _not_compromised),
     ("retired", _not_retired),
+    ("superseded", lambda case: case.newest),
     ("faulted", lambda case: not case.member.faults),
     ("model_not_offered", _offers_model),
     ("mode_not_offered", _offers_mode),

@@ -63,6 +63,22 @@ def test_log_entries_exclude_one_node(change: Callable[[LittleNetwork], None], r
     assert [node.node for node in found.eligible] == [net.nodes[1].address]
 
 
+def test_an_older_key_at_the_same_endpoint_is_superseded() -> None:
+    """A restarted enclave has new keys: only the newest of one owner at one endpoint is asked."""
+    net = LittleNetwork(nodes=3)
+    registry = net.replica().registry
+    old, new, stranger = (registry.members[node.address] for node in net.nodes)
+    assert old.bundle is not None
+    assert new.bundle is not None
+    assert stranger.bundle is not None
+    new.owner = old.owner
+    for member in (new, stranger):
+        assert member.bundle is not None
+        member.bundle = msgspec.structs.replace(member.bundle, endpoint=old.bundle.endpoint)
+    found = eligibility(registry, DIGITS, LoadTable().loads, now=net.now)
+    assert reasons(found) == {hex0x(old.key): "superseded"}
+
+
 def test_a_revoked_measurement_excludes_all_that_ran_it() -> None:
     """After a revocation no node with that image is asked, and the refusal counts them."""
     net = LittleNetwork()

@@ -171,7 +171,7 @@ def _whole(
         emit(as_json(handle, decision, **shown) + "\n")
     else:
         emit((answer.text or _pretty(answer.outputs)) + "\n\n")
-        print_decision(handle.verify(), decision, handle.answered)
+        print_decision(handle.verify(), decision)
     sys.exit(0)
 
 
@@ -184,9 +184,9 @@ def _settled(handle: PlainReceipt, timeout: float) -> Any:
 
 
 def _watch(handle: PlainReceipt, options: dict[str, Any]) -> None:
-    decision = follow(handle, "witnessed", options["timeout"])
+    watched = follow(handle, "witnessed", options["timeout"])
     console().print()
-    print_decision(handle.verify(), decision, handle.answered)
+    print_decision(handle.verify(), watched.decision, watched.times)
     if options["save"]:
         handle.save(options["save"])
         console().print(f"saved to {options['save']}", style="bright_black")

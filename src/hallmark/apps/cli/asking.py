@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from rich.text import Text
 
-from hallmark.apps.cli.output import clock, console, gap, marks_table, strike, word
+from hallmark.apps.cli.output import clock, console, gap, marks_in_full, strike, word
 from hallmark.core.marks import Mark, Question, State
 from hallmark.core.policy import Decision
 from hallmark.services.sdk.answers import AnswerHeld
@@ -18,42 +18,54 @@ from hallmark.services.sdk.plain import PlainReceipt
 from hallmark.verification.offline import Verified
 
 
-def follow(receipt: PlainReceipt, policy: str, timeout: float) -> Decision:
+class Watched(msgspec.Struct, frozen=True):
+    """How watching a receipt ended: the last decision, and when each mark reached its state in this
+    program's hand.
+    """
+
+    decision: Decision
+    times: Mapping[Question, str]
+
+
+def follow(receipt: PlainReceipt, policy: str, timeout: float) -> Watched:
     """Print each mark when its state changes, until `policy` is met or `timeout` seconds have passed.
 
-    The marks are derived here, from bytes. Returns the last decision.
+    The marks are derived here, from bytes; times are gaps from the answer's last byte to the mark being
+    derived here.
     """
     out = console()
     shown: dict[Question, State] = {}
+    times: dict[Question, str] = {}
     deadline = time.monotonic() + timeout
     while True:
         verified = receipt.verify()
         for question, mark in verified.shown(policy).items():
             if shown.get(question) is not mark.state:
                 shown[question] = mark.state
-                out.print(mark_line(mark, receipt.answered))
+                if mark.state.rank > 0:
+                    times[question] = gap(int(time.time() * 1000), receipt.answered)
+                out.print(mark_line(mark, times.get(question, "")))
         decision = verified.decide(policy)
         left = deadline - time.monotonic()
         if not decision.missing or decision.failed or left <= 0:
-            return decision
+            return Watched(decision, times)
         receipt.refresh(policy, int(min(left, 2.0) * 1000))
 
 
-def mark_line(mark: Mark, answered: int) -> Text:
+def mark_line(mark: Mark, moment: str) -> Text:
     """One mark on one line: sign, question, state, time after the last byte."""
     line = Text("  ")
     line.append_text(strike(mark))
-    line.append(f"  {mark.question.value:<9}{word(mark):<24}")
-    moment = gap(mark.since, answered) if mark.state.rank >= State.WITNESSED.rank else ""
-    line.append(f"{moment:>9}")
+    line.append(f"  {mark.question.value:<9}{word(mark):<24}{moment:>9}")
     return line
 
 
-def print_decision(verified: Verified, decision: Decision, answered: int = 0) -> None:
+def print_decision(
+    verified: Verified, decision: Decision, times: Mapping[Question, str] | None = None
+) -> None:
     """The seven marks in full, and the one sentence about the whole, which names its policy."""
     out = console()
-    out.print(marks_table(verified.shown(decision.policy), answered=answered))
-    out.print()
+    out.print(marks_in_full(verified.shown(decision.policy), times or {}))
     out.print(Text(sentence(decision)))
 
 

@@ -40,7 +40,7 @@ def demonstrate(home: Path, began: float) -> None:
 
 def _marks(home: Path, label: str, receipt: PlainReceipt, began: float) -> None:
     out = console()
-    decision = follow(receipt, "witnessed", TIMEOUT)
+    decision = follow(receipt, "witnessed", TIMEOUT).decision
     folder = home / "receipts"
     folder.mkdir(exist_ok=True)
     path = receipt.save(folder / f"first-{label}.json")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from hallmark.core.errors import HallmarkError
@@ -64,32 +66,31 @@ def word(mark: Mark) -> str:
     return f"{text}, simulated" if mark.question is Question.RAN and mark.assurance == "simulated" else text
 
 
-def marks_table(marks: Mapping[Question, Mark], *, answered: int = 0) -> Table:
-    """All seven marks in order, each with what it shows and what it does not; gaps are ms after
-    `answered`.
+def marks_in_full(
+    marks: Mapping[Question, Mark], times: Mapping[Question, str] = MappingProxyType({})
+) -> Text:
+    """All seven marks in order, each with what it shows and what it does not; `times` stand beside the
+    states.
     """
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, expand=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, justify="right")
-    table.add_column(overflow="fold", ratio=1)
+    width = min(shutil.get_terminal_size((100, 40)).columns, 100)
+    text = Text()
     for question in Question:
         mark = marks[question]
-        says = Text(mark.shows)
-        says.append(f"\n{mark.does_not_show}", style="bright_black")
-        table.add_row(strike(mark), question.value, word(mark), gap(mark.since, answered), says)
-    return table
+        text.append_text(strike(mark))
+        text.append(f"  {question.value:<10}")
+        text.append(word(mark), style="bold")
+        moment = times.get(question) or (clock(mark.since) if mark.since else "")
+        text.append(f"   {moment}\n" if moment else "\n")
+        for sentence, style in ((mark.shows, ""), (mark.does_not_show, "bright_black")):
+            for line in textwrap.wrap(sentence, width - 9):
+                text.append(f"       {line}\n", style=style)
+    return text
 
 
-def gap(since: int, answered: int) -> str:
-    """Time since the answer's last byte, e.g. `+18 ms`; empty when unknown."""
-    if not since or not answered:
-        return ""
-    difference = since - answered
-    if abs(difference) < 10_000:
-        return f"{difference:+d} ms"
-    return f"{difference / 1000:+.1f} s" if abs(difference) < 600_000 else clock(since)
+def gap(moment: int, answered: int) -> str:
+    """Time after the answer's last byte, e.g. `+18 ms`; both in unix ms by one clock."""
+    difference = moment - answered
+    return f"{difference:+d} ms" if abs(difference) < 10_000 else f"{difference / 1000:+.1f} s"
 
 
 def clock(ms: int) -> str:

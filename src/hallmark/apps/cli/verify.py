@@ -53,8 +53,7 @@ def verify(
         }
         emit(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
     else:
-        answered = int(verified.receipt.finished)
-        print_decision(verified, decision, answered)
+        print_decision(verified, decision)
     finish(decision)
 
 
