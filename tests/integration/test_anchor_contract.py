@@ -111,7 +111,7 @@ async def anchor(rpc: RPC) -> Deployed:
 
 
 def test_bytecode_is_reproduced() -> None:
-    """Compiling gives the same code everywhere. Changing it changes the address of every network's contract."""
+    """Compiling gives the same code everywhere; other code is another address for every network."""
     artifact = read_contract(toolchain().contracts / "Anchor.json")
     assert sha256(artifact.bytecode.encode()).hex() == BYTECODE
 

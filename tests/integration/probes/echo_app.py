@@ -22,10 +22,10 @@ def create_app(runtime: Any) -> Any:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        status, answer = 200, await _answer(runtime, scope["path"], body)
-        await send({"type": "http.response.start", "status": status,
-                    "headers": [(b"content-type", b"application/json")]})  # fmt: skip
-        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+        answer = json.dumps(await _answer(runtime, scope["path"], body)).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
 
     return app
 
@@ -54,9 +54,18 @@ async def _receipt(runtime: Any, body: bytes) -> Any:
     now = runtime.now()
     digest = hashlib.sha256(body).digest()
     signed = await runtime.sign_receipt(
-        ReceiptDraft(request=digest, response=digest, parameters=bytes(32), route=bytes(32),
-                     beacon=runtime.beacon(), started=now, finished=now, tokens_in=1, tokens_out=2,
-                     attachments=(b"", b"", b""))  # fmt: skip
+        ReceiptDraft(
+            request=digest,
+            response=digest,
+            parameters=bytes(32),
+            route=bytes(32),
+            beacon=runtime.beacon(),
+            started=now,
+            finished=now,
+            tokens_in=1,
+            tokens_out=2,
+            attachments=(b"", b"", b""),
+        )
     )
     return {"sequence": signed.receipt.sequence, "entry": signed.entry.hex()}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import shutil
 import sys
 import textwrap
 from collections.abc import Mapping
@@ -72,7 +71,7 @@ def marks_in_full(
     """All seven marks in order, each with what it shows and what it does not; `times` stand beside the
     states.
     """
-    width = min(shutil.get_terminal_size((100, 40)).columns, 100)
+    width = min(console().width, 100)
     text = Text()
     for question in Question:
         mark = marks[question]

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 SERVING_FILTER: Final = Path("/app/serving.bpf")
 APPLICATION: Final = "hallmark.services.enclave.app"
 REFUSED: Final = 3
+INHERITED: Final = 5
+"""Descriptors below this one are meant: the standard ones, control, security module."""
 
 
 def main() -> NoReturn:
@@ -48,6 +50,7 @@ def main() -> NoReturn:
     confined = "--unconfined" not in sys.argv[1:]
     landlock = 0
     if confined:
+        os.closerange(INHERITED, 64)  # bwrap leaves the descriptor of its filter open
         confine.limit_process()
         landlock = confine.restrict_paths()
     transport = _transport()
