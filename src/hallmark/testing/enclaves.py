@@ -116,6 +116,7 @@ class FakeLog:
         self.entries: list[bytes] = []
         self.submissions = 0
         self.away = False
+        self._grown = asyncio.Event()
         self._key = SigningKey(origin, ED25519, bytes(32))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,6 +131,12 @@ class FakeLog:
         else:
             await respond_json(send, {"results": list(self._take(body))})
 
+    async def reached(self, size: int) -> None:
+        """Until there are `size` entries."""
+        while len(self.entries) < size:
+            self._grown.clear()
+            await self._grown.wait()
+
     def _take(self, body: bytes) -> Iterator[dict[str, object]]:
         at = 0
         while at < len(body):
@@ -139,6 +146,7 @@ class FakeLog:
             self.submissions += 1
             if entry not in self.entries:
                 self.entries.append(entry)
+                self._grown.set()
             yield {"index": self.entries.index(entry), "admitted": 1, "leaf_hash": "00"}
 
 
