@@ -32,7 +32,17 @@ from hallmark.routing.load import NodeLoad
 ANY_MODE: Final = 255
 # An answer may take this long; evidence must not run out before it is given. Milliseconds.
 MARGIN: Final = 60_000
+# What a node or its own host says when it has no free place.
+BUSY: Final = frozenset(("at_capacity", "node_busy"))
 ASSURANCE: Final = (Assurance.NONE, Assurance.SIMULATED, Assurance.HARDWARE)
+
+
+class NoNode(Unavailable):
+    """Nobody can serve now. `busy`: a node could, had it not its hands full."""
+
+    def __init__(self, message: str, *, busy: bool) -> None:
+        super().__init__("no_node", message, "See GET /v1/hallmark/network for every node and its reason.")
+        self.busy = busy
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -70,15 +80,14 @@ class Eligibility(msgspec.Struct, frozen=True):
         if not self.eligible:
             raise self.refusal()
 
-    def refusal(self, tried: Iterable[str] = ()) -> Unavailable:
+    def refusal(self, tried: Iterable[str] = ()) -> NoNode:
         """The error when nobody can serve; `tried` are the outcomes of nodes that were asked."""
         counts = Counter([exclusion.reason for exclusion in self.excluded])
         counts.update(tried)
         told = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()))
-        return Unavailable(
-            "no_node",
+        return NoNode(
             f"No node can serve {self.wanted.model}: {told or 'no node is registered'}.",
-            "See GET /v1/hallmark/network for every node and its reason.",
+            busy=not BUSY.isdisjoint(counts),
         )
 
 

@@ -18,7 +18,7 @@ import random
 import socket
 import ssl
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -78,7 +78,7 @@ class LocalLog:
             raise Unavailable("log_standby", "Down.")
         if path == "/add":
             self.adds += 1
-            await respond_json(send, self._add(await read_body(receive, 70_000)))
+            await respond_json(send, self.add(await read_body(receive, 70_000)))
         elif path == "/checkpoint":
             await respond(send, 200, self.notary.cosigned(self.witnessed).encode())
         elif path == "/wait":
@@ -103,7 +103,8 @@ class LocalLog:
         self._grown.set()
         self._grown = asyncio.Event()
 
-    def _add(self, data: bytes) -> dict[str, int]:
+    def add(self, data: bytes) -> dict[str, int]:
+        """Admit an entry, once."""
         name = entry_id(data)
         if name not in self.places:
             self.places[name] = self.net.add(data)
@@ -136,6 +137,8 @@ class LocalRuntime:
         model = Model(manifest.label, manifest, manifest.encode(), manifest.digest(), memoryview(b""))
         self.models = {manifest.label: model}
         self.signed: list[SignedReceipt] = []
+        self.submit: Callable[[bytes], object] = lambda _entry: None
+        """What the node's host does with a receipt; nothing, so that tests see what the gateway does."""
         self.log_lines: list[str] = []
 
     def beacon(self) -> Beacon:
@@ -171,6 +174,7 @@ class LocalRuntime:
         party.sequence, party.previous = receipt.sequence + 1, receipt.digest()
         signed = SignedReceipt(receipt, entry.signatures[0], entry.encode())
         self.signed.append(signed)
+        self.submit(signed.entry)
         return signed
 
     async def dial(self, name: str) -> Any:
@@ -317,13 +321,16 @@ async def listening(
 class LocalNetwork:
     """See the module docstring; an async context manager."""
 
-    def __init__(self, database: str = "sqlite://", *, seed: int = 1, hold_ms: int = 2000) -> None:
+    def __init__(
+        self, database: str = "sqlite://", *, seed: int = 1, hold_ms: int = 2000, queue_s: float = 0.05
+    ) -> None:
         self.net = LittleNetwork(found=False)
         self.notary = Notary(self.net)
         self.trust = self.notary.trust()
         self._chance = random.Random(seed)  # noqa: S311 - tests want the same draws each time
         self._database = Database(database)
         self._hold_ms = hold_ms
+        self._queue_s = queue_s
         self._stack = contextlib.AsyncExitStack()
         self.nodes: list[LocalNode] = []
         self.url = ""
@@ -340,7 +347,15 @@ class LocalNetwork:
         log = Service(self.log)
         log_url = await self._stack.enter_async_context(listening(log, bind(Listen(port=0))))
         settings = Settings(
-            Listen(port=0), log_url, "", "", "", hold_ms=self._hold_ms, first_byte_s=0.5, body=100_000
+            Listen(port=0),
+            log_url,
+            trust_file="",
+            key_file="",
+            database="",
+            hold_ms=self._hold_ms,
+            first_byte_s=0.5,
+            body=100_000,
+            queue_s=self._queue_s,
         )
         world = World(lambda: self.net.now, os.urandom, self._chance.randrange, verify_stub_evidence)
         self.gateway = Gateway(settings, self.trust, self.net.gateway.key, self._database, world)

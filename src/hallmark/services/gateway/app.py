@@ -90,7 +90,7 @@ class Gateway:
             outbox=self.outbox,
             desk=desk,
             metrics=self.metrics,
-            limits=Limits(settings.body, settings.answer),
+            limits=Limits(settings.body, settings.answer, settings.queue_s),
             timeouts=Timeouts(connect=2.0, head=settings.first_byte_s, idle=settings.idle_s, pool=2.0),
             clock=world.clock,
         )

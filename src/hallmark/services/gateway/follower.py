@@ -21,7 +21,7 @@ from hallmark.ledger.note import Note
 from hallmark.ledger.policy import Policy, VerifiedCheckpoint, verify_quorum
 from hallmark.services.gateway.log_client import LogClient
 from hallmark.telemetry.logs import get_logger
-from hallmark.verification.fold import Replica
+from hallmark.verification.fold import LogMisbehaviour, Replica
 
 BATCH: Final = 4096
 SLICE: Final = 16
@@ -39,12 +39,17 @@ class Logged(msgspec.Struct, frozen=True):
     document: bytes
 
 
+class RootDiffers(VerificationFailed):
+    """The log serves leaves that are not those its quorum cosigned."""
+
+
 class Follower:
     """Keeps `replica` at the newest cosigned checkpoint. `run` never returns."""
 
     def __init__(self, log: LogClient, policy: Policy, replica: Replica) -> None:
         self.replica = replica
         self.head: VerifiedCheckpoint | None = None
+        self.distrust = ""
         self.size_of_quorum = len(policy.witnesses)
         self._log = log
         self._policy = policy
@@ -57,6 +62,8 @@ class Follower:
     @property
     def health(self) -> Health:
         """Starting until the first checkpoint is folded; degraded while the log cannot be followed."""
+        if self.distrust:
+            return Health("failed", self.distrust)
         if self.head is None:
             return Health("starting", "following_log")
         return Health("ready") if self._reachable else Health("degraded", "log_unreachable")
@@ -88,13 +95,16 @@ class Follower:
         return True
 
     async def run(self) -> None:
-        """Follow for ever. Raises VerificationFailed when the log contradicts its cosigned root."""
-        while True:
+        """Follow for ever, or until the log breaks its own rules: from then on `distrust` says why, and
+        nothing is routed by what it said.
+        """
+        while not self.distrust:
             try:
                 await self._step()
                 self._reachable = True
-            except VerificationFailed:
-                raise
+            except (LogMisbehaviour, RootDiffers) as error:
+                self.distrust = error.reason
+                get_logger().error("log_distrusted", reason=error.reason, size=self.replica.size)
             except HallmarkError as error:
                 self._reachable = False
                 get_logger().warning("log_not_followed", reason=error.reason)
@@ -119,7 +129,7 @@ class Follower:
         staged.extend(leaf_hash(leaf) for leaf in leaves)
         checkpoint = verified.checkpoint
         if staged.size == checkpoint.size and staged.root() != checkpoint.root:
-            raise VerificationFailed("log_root_differs", "The log's leaves do not hash to its cosigned root.")
+            raise RootDiffers("log_root_differs", "The log's leaves do not hash to its cosigned root.")
         for number, leaf in enumerate(leaves):
             self._take(self.replica.size, leaf)
             if number % SLICE == SLICE - 1:

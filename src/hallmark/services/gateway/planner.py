@@ -77,9 +77,15 @@ class Planner:
 
     def plan(self, wanted: Wanted) -> Plan:
         """A plan with at least one node. Raises NotFound `model_not_found`, Unavailable `no_node`,
-        `gateway_starting`.
+        `gateway_starting`, `log_distrusted`.
         """
         head = self._follower.head
+        if self._follower.distrust:
+            raise Unavailable(
+                "log_distrusted",
+                f"The log broke its own rules ({self._follower.distrust}), so nothing is routed by it.",
+                "Only the network's operators can resolve this; what was proved before stays proved.",
+            )
         if head is None:
             raise Unavailable(
                 "gateway_starting", "The gateway has not caught up with the log yet.", "Try again shortly."

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
@@ -24,9 +25,10 @@ from hallmark.http.client import Pool, Timeouts
 from hallmark.http.connection import Response
 from hallmark.http.errors import render
 from hallmark.http.sse import event_of
-from hallmark.routing.eligibility import Eligible
+from hallmark.routing.eligibility import Eligible, NoNode, Wanted
 from hallmark.routing.load import LoadTable
 from hallmark.services.gateway.desk import Desk
+from hallmark.services.gateway.line import Line
 from hallmark.services.gateway.marks import Marker
 from hallmark.services.gateway.outbox import Outbox, Track
 from hallmark.services.gateway.planner import Plan, Planner, pin_of, read_named, read_wanted
@@ -53,10 +55,11 @@ class NextNode(Exception):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Bytes of a request and of an answer."""
+    """Bytes of a request and of an answer; seconds that a request waits for a free place at most."""
 
     body: int
     answer: int
+    queue_s: float
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -107,6 +110,8 @@ class Relay:
         self._marker, self._outbox, self._desk = marker, outbox, desk
         self._limits, self._timeouts, self._clock = limits, timeouts, clock
         self._outcomes = metrics.counter("gateway_attempts", "Attempts at nodes by outcome.", ("outcome",))
+        self._line = Line()
+        metrics.gauge("gateway_waiting", "Requests that wait for a free place.", lambda: len(self._line))
         self._first = metrics.histogram("gateway_first_byte_seconds", "Request to a node's first byte.")
         self._faults = metrics.counter("gateway_faults", "Answers that did not hold, by reason.", ("reason",))
 
@@ -119,15 +124,29 @@ class Relay:
             self._desk.require_policy(policy)
         headers = [(key, value) for key, value in scope["headers"] if key in PASSED_ON]
         asked = Asked(scope["path"], body, headers, policy)
-        plan = self._planner.plan(read_wanted(scope, named.model))
-        await while_present(receive, self._try(asked, plan, Answering(send)))
+        wanted = read_wanted(scope, named.model)
+        await while_present(receive, self._answer(asked, wanted, Answering(send)))
+
+    async def _answer(self, asked: Asked, wanted: Wanted, out: Answering) -> None:
+        """Try; while nodes only lack a free place, wait in line for one and try again."""
+        deadline = asyncio.get_running_loop().time() + self._limits.queue_s
+        while True:
+            try:
+                await self._try(asked, self._planner.plan(wanted), out)
+                return
+            except NoNode as error:
+                if out.started or not error.busy or not await self._line.wait(deadline):
+                    raise
 
     async def _try(self, asked: Asked, plan: Plan, out: Answering) -> None:
         attempts: list[Attempt] = []
         for node in plan.order:
             try:
-                with self._loads.lease(node.node):
-                    await self._attempt(asked, node, plan.headers(attempts), out)
+                try:
+                    with self._loads.lease(node.node):
+                        await self._attempt(asked, node, plan.headers(attempts), out)
+                finally:
+                    self._line.released()
                 return
             except NextNode as failure:
                 self._loads.failed(node.node, self._clock(), unreachable=failure.unreachable)

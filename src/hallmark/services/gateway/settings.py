@@ -15,7 +15,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     for receipts that are on their way to the log. `anchor_url` and `rpc_url` (of a chain's JSON-RPC, which
     the gateway reads itself) may be empty: then nothing is ever shown as anchored. `retention_ms` is how
     long a logged receipt stays here, `hold_ms` how long a response is held for a policy at most; `body` and
-    `answer` bound a request and an answer in bytes; `first_byte_s` and `idle_s` bound a node's silence.
+    `answer` bound a request and an answer in bytes; `first_byte_s` and `idle_s` bound a node's silence,
+    `queue_s` the wait for a free place at a node.
     """
 
     listen: Listen
@@ -32,3 +33,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answer: int = 16 * 1024 * 1024
     first_byte_s: float = 60.0
     idle_s: float = 60.0
+    queue_s: float = 10.0
