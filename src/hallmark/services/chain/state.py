@@ -3,7 +3,7 @@
 Anvil writes its whole state as one JSON object in place, so a kill in the middle leaves half a file. It also
 keeps every block for ever, at about 1.6 kB on disk and 20 to 190 kB in memory each. So before each start the
 file is parsed; if it is damaged, the copy of the last good start takes its place (the chain lost its tail);
-blocks older than the newest `KEEP_BLOCKS` and their transactions are dropped. Contract storage is never touched.
+blocks older than the newest `KEEP_BLOCKS` are dropped with their transactions. Contract storage is untouched.
 """
 
 from __future__ import annotations
