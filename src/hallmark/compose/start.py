@@ -66,7 +66,7 @@ def prepare_network(home: Home, *, base: int | None = None, say: Say = lambda _:
         trust=trust,
         policy=tlog_policy(plan, keys),
         anvil=tools.anvil,
-        contract=tools.contracts / "Anchor.json",
+        contract=contract,
         image=Path(image.path),
         models=models,
         anchor_account=keys.anchor.address,
@@ -86,12 +86,12 @@ def measurement_of(image: ImageInfo) -> Measurement:
     )
 
 
-def anchor_contract(plan: Plan, keys: Keys, tools: Toolchain) -> bytes:
+def anchor_contract(plan: Plan, keys: Keys, compiled: Path) -> bytes:
     """Where this network's Anchor contract is: a function of its code, its log and its full nodes."""
     _, quorum = quorum_of(len(plan.full_nodes))
     signers = tuple(key.address for key in keys.full_nodes)
     parameters = Parameters(network_id(plan.origin), plan.origin, signers, quorum)
-    return anchor_address(read_contract(tools.contracts / "Anchor.json"), parameters)
+    return anchor_address(read_contract(compiled), parameters)
 
 
 async def submit_founding(plan: Plan, founding: Founding) -> None:
@@ -119,6 +119,14 @@ async def submit_founding(plan: Plan, founding: Founding) -> None:
     finally:
         await pool.aclose()
     raise Unavailable("founding_not_logged", "The log does not take the founding entries.", problem)
+
+
+def _kept_contract(home: Home, tools: Toolchain) -> Path:
+    """The compiled contract as it was at the first start: its address depends on every byte of it."""
+    path = home.file("contract", "Anchor.json")
+    if not path.exists():
+        home.write((tools.contracts / "Anchor.json").read_bytes(), "contract", "Anchor.json")
+    return path
 
 
 def _development_root(home: Home) -> DevelopmentRoot:
