@@ -54,7 +54,9 @@ def prepare_network(home: Home, *, base: int | None = None, say: Say = lambda _:
     now = int(time.time() * 1000)
     with _step(say, "models"):
         founding, models = found(home, plan, keys, root=root, measurement=measurement_of(image), now=now)
-    trust = development_trust(plan, keys, root, founding.measurements(), anchor_contract(plan, keys, tools))
+    contract = _kept_contract(home, tools)
+    address = anchor_contract(plan, keys, contract)
+    trust = development_trust(plan, keys, root, founding.measurements(), address)
     home.write(trust.to_toml().encode(), "trust.toml")
     write_manifests(home, tuple(models.values()))
     place = {

@@ -19,8 +19,8 @@ from hallmark.verification import reasons
 SOURCE = Path(hallmark.__file__).parent
 HEAD = """# Reason codes
 
-Every refusal carries a stable code, one plain sentence and, where there is something to do, a hint. Codes never
-change their meaning. A name in angle brackets stands for a value. This page is written from the source
+Every refusal carries a stable code, one plain sentence and, where there is something to do, a hint. Codes
+never change their meaning. A name in angle brackets stands for a value. This page is written from the source
 (`python -m hallmark.testing.reasons`).
 
 ## Errors
