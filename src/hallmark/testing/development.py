@@ -1,4 +1,6 @@
-"""A little network whose evidence is real: documents of the emulated security module under a development root."""
+"""A little network whose evidence is real: documents of the emulated security module under a development
+root.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from hallmark.core.document import hex0x, report_data
 from hallmark.core.documents import AttestationPolicy, KeyBundle, Measurement
 from hallmark.core.evidence import Evidence, VerifyEvidence
 from hallmark.testing.dossiers import Notary
-from hallmark.testing.network import HOUR, START, LittleNetwork
+from hallmark.testing.network import HOUR, LittleNetwork
 from hallmark.verification.fold import Replica
 from hallmark.verification.trust import RootCertificate, Trust
 
@@ -24,8 +26,8 @@ KIND = "nitro-dev"
 class DevelopmentNetwork(LittleNetwork):
     """`LittleNetwork` with evidence that `hallmark.attestation.verify` accepts."""
 
-    def __init__(self, **options: Any) -> None:
-        self.root = DevelopmentRoot.create(START)
+    def __init__(self, *, found: bool = True, **options: Any) -> None:
+        self.root = DevelopmentRoot.create(self.start)
         self.pcrs = {index: pcr_of(b"image %d" % index) for index in range(3)}
         super().__init__(found=False, **options)
         self.attestation = AttestationPolicy(
@@ -33,7 +35,8 @@ class DevelopmentNetwork(LittleNetwork):
         )
         registers = {f"PCR{index}": hex0x(value) for index, value in self.pcrs.items()}
         self.measurement = Measurement("hallmark-enclave", "1", KIND, registers, "test")
-        self.found()
+        if found:
+            self.found()
 
     def evidence(self, bundle: bytes, size: int, root: bytes) -> Evidence:
         """A document of the emulated module that binds a bundle's exact bytes and a beacon."""

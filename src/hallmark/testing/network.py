@@ -85,12 +85,14 @@ class Party:
 
 
 class LittleNetwork:
-    """See the module docstring. `leaves` is the log; `now` the time in unix ms."""
+    """See the module docstring. `leaves` is the log; `now` the time in unix ms, `start` at first."""
+
+    start = START
 
     def __init__(
         self, *, nodes: int = 2, full_nodes: int = 4, found: bool = True, insecure: tuple[str, ...] = ()
     ) -> None:
-        self.now = START
+        self.now = self.start
         self.insecure = insecure
         self.authority = tuple(key(f"authority {i}") for i in range(3))
         self.genesis = Genesis.of(ORIGIN, CHAIN_ID, tuple(k.address for k in self.authority), 2)

@@ -13,10 +13,11 @@ from hallmark.core.documents import AttestationPolicy
 from hallmark.core.entries import Entry
 from hallmark.core.errors import HallmarkError
 from hallmark.core.evidence import VerifyEvidence
+from hallmark.core.marks import State
 from hallmark.core.registry import Registry
 from hallmark.crypto.secp256k1 import recover
 from hallmark.verification.genesis import Genesis
-from hallmark.verification.objections import Judgements
+from hallmark.verification.objections import Judgements, standing
 from hallmark.verification.outcome import OK
 from hallmark.verification.packed import signing_digest, struct_hash
 
@@ -78,6 +79,12 @@ class Case:
             return "beacon_in_future"
         known = self.context.judgements.tree.root(size) if size else EMPTY_ROOT
         return OK if root == known else "beacon_unknown"
+
+    def objected(self, position: int) -> bool:
+        """True when f+1 full nodes object to the entry at `position`."""
+        if position not in self.registry.objections:
+            return False
+        return standing(self.registry, {}, position).state is State.FAILED
 
     def in_future(self, at: int) -> bool:
         """True when `at` (unix ms) lies past admission by more than the clock skew that is allowed."""

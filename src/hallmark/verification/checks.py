@@ -127,6 +127,8 @@ def check_artifact(case: ReceiptCase) -> str:
         return "artifact_not_in_bundle"
     if case.manifest is None:
         return "manifest_unknown"
+    if case.objected(case.manifest_position):
+        return "manifest_rejected"
     return OK if case.manifest_artifact == receipt.artifact else "artifact_mismatch"
 
 

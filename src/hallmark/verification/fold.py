@@ -5,8 +5,9 @@ Rules that it keeps:
 1. Leaves are fed in log order, each exactly once; the root is recomputed from them, never taken over.
 2. Every check of an entry is run, whatever another one said, and is a function of the log alone: two replicas
    fed the same leaves agree on every outcome and on the whole registry.
-3. An entry changes the registry only when all of its checks hold. A receipt with a good signature takes its
-   place in its key's chain in any case.
+3. An entry changes the registry only when all of its checks hold that follow from the log alone (what only
+   holders of an artifact can see is objected to, and counts once f+1 have). A receipt with a good signature
+   takes its place in its key's chain in any case.
 4. What only a misbehaving log can bring about is not an entry's fault: it raises `LogMisbehaviour`, the
    replica stays where it was, and nothing after it is judged.
 """
@@ -173,6 +174,6 @@ class Replica:
     def _statement(self, index: int, admitted: int, entry: Entry, packed: bytes) -> tuple[Check, ...]:
         case = EntryCase(self._context, index, admitted, entry, packed=packed)
         checks = judge(admission.RULES[entry.kind], case)
-        if not failures(checks):
+        if not set(failures(checks)).difference(UNDECIDABLE.values()):
             TRANSITIONS[entry.kind](case, self.memory)
         return checks

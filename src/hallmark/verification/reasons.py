@@ -67,6 +67,7 @@ _MODEL: Final = {
     "artifact_mismatch": "The artifact is not the one that the manifest binds.",
     "artifact_content": "The artifact's content has another blob ID, SHA-256 or size.",
     "manifest_unknown": "No such manifest was logged.",
+    "manifest_rejected": "Full nodes reject the manifest that the receipt names.",
     "manifest_mismatch": "The manifest is not the one that the receipt commits to.",
     "label_unknown": "No such label was published.",
     "label_moved": "The label did not point to this manifest at that time.",

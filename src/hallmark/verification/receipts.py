@@ -79,6 +79,7 @@ class ReceiptCase(Case):
         self.attested = memory.attested.get((receipt.node, receipt.bundle)) if self.node else None
         known = self.registry.manifests.get(receipt.manifest)
         self.manifest: Manifest | None = known[1] if known else None
+        self.manifest_position = known[0] if known else 0
         self.manifest_artifact = memory.artifacts.get(receipt.manifest, b"")
         route = self.attachment(0)
         self.route_committed = digest_of(RouteRecord, route) == receipt.route

@@ -353,6 +353,14 @@ def test_content_is_compared_where_a_copy_is_held() -> None:
     for index, leaf in enumerate(net.leaves):
         held.feed(index, leaf)
     assert held.failures(net.version_index) == ("artifact_content",)
+    receipt = net.add(net.receipt_entry(net.nodes[0]))
+    held.feed(receipt, net.leaves[receipt])
+    assert held.failures(receipt) == ()
+    for author in net.full_nodes[:2]:
+        net.add(net.verdict(author, net.version_index, "artifact_content"))
+    later = net.add(net.receipt_entry(net.nodes[0]))
     other = net.replica()
+    assert other.failures(later) == ("manifest_rejected",)
+    assert other.faults_due(net.full_nodes[3].address) == ()
     assert other.judgements.undecided == {net.version_index: ("artifact_content",)}
     assert not other.judgements.refutes(net.version_index, "artifact_content")

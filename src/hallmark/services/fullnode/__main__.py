@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
+import threading
 import time
 from pathlib import Path
 
@@ -54,7 +54,8 @@ async def _serve(settings: Settings, database: Database) -> None:
 
     async def start() -> None:
         await node.start()
-        await asyncio.to_thread(artifacts.read)
+        reader = threading.Thread(target=artifacts.read, name="artifacts", daemon=True)
+        reader.start()
 
     try:
         await serve(app, settings.listen, tasks=(start(), node.pay_duties(), node.keep_checkpoints()))

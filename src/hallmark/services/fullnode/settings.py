@@ -28,8 +28,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     faults and
     anchors. `database` is a store URL of this node's own. `copy_from` is another full node (or the log)
     to copy
-    from when starting empty. `artifacts` are directories of model files held here, whose content published
-    manifests are compared with; `artifact_cache` is a file of this node's own for their blob IDs.
+    from when starting empty. `artifacts` are packed artifacts held here (files, or
+    directories of `*.tar` files), with whose content published manifests are compared; `artifact_cache` is a
+    file of this node's own for their blob IDs.
     """
 
     listen: Listen
