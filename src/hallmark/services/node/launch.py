@@ -28,7 +28,7 @@ from hallmark.services.node.confinement import (
     Confinement,
 )
 from hallmark.services.node.machine import tool
-from hallmark.services.node.measure import SealedImage, attach_loop, extract
+from hallmark.services.node.measure import SealedImage, attach_loop, extract, keep_mounted
 
 MOUNT_POINTS: Final = ("/mnt", "/media", "/srv", "/opt")
 HIGH_FD: Final = 16
@@ -98,10 +98,12 @@ class Launcher:
         self.sealed = sealed
         self.confinement = confinement
         self._bwrap = tool("bwrap", "bubblewrap")
-        self._loop: int | None = None
+        self._held: list[int] = []
         self._device = ""
         if confinement.root == SEALED:
-            self._loop, self._device = attach_loop(sealed)
+            loop, self._device = attach_loop(sealed)
+            mounted = keep_mounted(self._device)
+            self._held = [loop] if mounted is None else [mounted, loop]
             self._root = next(place for place in MOUNT_POINTS if Path(place).is_dir())
         else:
             self._root = str(extract(sealed, cache))
@@ -139,9 +141,8 @@ class Launcher:
 
     def close(self) -> None:
         """Release the image; running enclaves keep what they have mounted."""
-        if self._loop is not None:
-            os.close(self._loop)
-            self._loop = None
+        while self._held:
+            os.close(self._held.pop(0))
         self.sealed.close()
 
 

@@ -1,0 +1,139 @@
+"""How long an enclave takes from nothing to serving, and what each part costs. Prints a table and JSON.
+
+    .venv/bin/python bench/enclave.py [--runs 20] [--product] [--json FILE]
+
+`warm` is what a node does when it replaces an enclave: the sealed, measured image is in memory. `cold` adds
+copying, hashing and attaching the image, as at a host's start with the file in the page cache. No model is
+loaded: the application is the tests' small one, or with `--product` the product's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import mmap
+import os
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from hallmark.core.beacon import evidence_nonce
+from hallmark.services.enclave import control
+from hallmark.services.enclave.runtime import Beacon
+from hallmark.services.node import image, machine, measure
+from hallmark.services.node.launch import Launcher
+from hallmark.services.node.starting import Running, Starter
+from hallmark.testing import enclaves
+
+ECHO = Path(__file__).parents[1] / "tests/integration/probes/echo_app.py"
+BEACON = Beacon(1, bytes(32))
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    result = work()
+    return (time.perf_counter() - start) * 1000, result
+
+
+def measured(path: Path, runs: int) -> dict[str, list[float]]:
+    """Milliseconds of each step before an enclave is launched."""
+    found: dict[str, list[float]] = {"seal_and_hash": [], "hash": [], "attach": [], "registers": []}
+    for _ in range(runs):
+        spent, sealed = timed(lambda: measure.seal(path))
+        found["seal_and_hash"].append(spent)
+        with mmap.mmap(sealed.fd, os.fstat(sealed.fd).st_size, prot=mmap.PROT_READ) as view:
+            found["hash"].append(timed(lambda view=view: hashlib.sha384(view).digest())[0])
+        spent, (loop, _) = timed(lambda sealed=sealed: measure.attach_loop(sealed))
+        found["attach"].append(spent)
+        found["registers"].append(timed(lambda sealed=sealed: sealed.measure(machine.detect()))[0])
+        os.close(loop)
+        sealed.close()
+    return found
+
+
+async def one_start(starter: Starter) -> tuple[Running, float]:
+    start = time.perf_counter()
+    running = await starter.start(
+        enclaves.cargo(), epoch=1, beacon=BEACON, on_message=lambda _: None, on_ended=lambda: None
+    )
+    return running, (time.perf_counter() - start) * 1000
+
+
+async def starts(path: Path, runs: int) -> dict[str, list[float]]:
+    """Milliseconds from launch to `Ready`, and to the first answered request."""
+    found: dict[str, list[float]] = {
+        "cold_ready": [],
+        "warm_ready": [],
+        "warm_first_answer": [],
+        "attest": [],
+    }
+    root = enclaves.root()
+    for _ in range(max(3, runs // 4)):
+        begin = time.perf_counter()
+        launcher = Launcher(measure.seal(path), machine.detect(), enclaves.cache())
+        running, _ = await one_start(Starter(launcher, root))
+        found["cold_ready"].append((time.perf_counter() - begin) * 1000)
+        await running.link.close()
+        launcher.close()
+    launcher = Launcher(measure.seal(path), machine.detect(), enclaves.cache())
+    for _ in range(runs):
+        begin = time.perf_counter()
+        running, ready = await one_start(Starter(launcher, root))
+        found["warm_ready"].append(ready)
+        await enclaves.ask(running, "/v1/models")
+        found["warm_first_answer"].append((time.perf_counter() - begin) * 1000)
+        await running.link.close()
+    found["attest"] = await attestations(launcher, runs)
+    launcher.close()
+    return found
+
+
+async def attestations(launcher: Launcher, runs: int) -> list[float]:
+    """Milliseconds from asking the enclave for evidence to having it: control channel, NSM, signatures."""
+    arrived: asyncio.Queue[control.FromEnclave] = asyncio.Queue()
+    running = await Starter(launcher, enclaves.root()).start(
+        enclaves.cargo(), epoch=1, beacon=BEACON, on_message=arrived.put_nowait, on_ended=lambda: None
+    )
+    found = []
+    for number in range(runs):
+        begin = time.perf_counter()
+        running.link.send(control.Attest(number, evidence_nonce(number, bytes(32))))
+        await arrived.get()
+        found.append((time.perf_counter() - begin) * 1000)
+    await running.link.close()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--product", action="store_true")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    path = image.build(enclaves.cache()) if options.product else enclaves.image_with(ECHO)
+    found = measured(path, options.runs) | uvloop.run(starts(path, options.runs))
+    load = os.getloadavg()[0]
+    print(
+        f"image {path.stat().st_size / 1e6:.1f} MB, {options.runs} runs, {os.cpu_count()} cores, load {load:.1f}"
+    )
+    print(f"{'ms':22}{'min':>8}{'median':>8}{'max':>8}")
+    for name, values in found.items():
+        print(f"{name:22}{min(values):8.1f}{statistics.median(values):8.1f}{max(values):8.1f}")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"peak resident memory of an enclave {peak:.0f} MB; budget: warm start 150 ms")
+    if options.json:
+        values = {name: {"min": min(v), "median": statistics.median(v)} for name, v in found.items()}
+        report = {"image_bytes": path.stat().st_size, "runs": options.runs, "load": load, "ms": values}
+        options.json.write_text(json.dumps(report | {"machine": platform.machine()}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
