@@ -35,8 +35,8 @@ from uvicorn.server import ServerState
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Parameters
-from hallmark.core.entries import entry_id, split_leaf
-from hallmark.core.errors import NotFound, Unavailable
+from hallmark.core.entries import decode, entry_id, split_leaf
+from hallmark.core.errors import Conflict, NotFound, Unavailable
 from hallmark.core.receipt import RECEIPT_VERSION, Receipt
 from hallmark.http.asgi import Receive, Scope, Send, read_body, respond, respond_json
 from hallmark.http.limits import limited_protocol
@@ -67,6 +67,7 @@ class LocalLog:
         self.down = False
         self.witnessed = net.tree.size
         self.adds = 0
+        self.receipts: set[bytes] = set()
         self.added = asyncio.Event()
         self.places = {entry_id(split_leaf(leaf)[1]): i for i, leaf in enumerate(net.leaves)}
         self._grown = asyncio.Event()
@@ -104,9 +105,16 @@ class LocalLog:
         self._grown = asyncio.Event()
 
     def add(self, data: bytes) -> dict[str, int]:
-        """Admit an entry, once."""
+        """Admit an entry, once; a receipt only after its predecessor. Raises Conflict
+        `receipt_out_of_order`.
+        """
         name = entry_id(data)
         if name not in self.places:
+            receipt = decode(data).statement
+            if isinstance(receipt, Receipt):
+                if receipt.sequence > 0 and receipt.previous not in self.receipts:
+                    raise Conflict("receipt_out_of_order", "Its predecessor is not in the log.")
+                self.receipts.add(receipt.digest())
             self.places[name] = self.net.add(data)
             self.added.set()
             if self.witnessing:
@@ -322,15 +330,24 @@ class LocalNetwork:
     """See the module docstring; an async context manager."""
 
     def __init__(
-        self, database: str = "sqlite://", *, seed: int = 1, hold_ms: int = 2000, queue_s: float = 0.05
+        self,
+        database: str = "sqlite://",
+        *,
+        seed: int = 1,
+        hold_ms: int = 2000,
+        queue_s: float = 0.05,
+        net: LittleNetwork | None = None,
+        with_gateway: bool = True,
     ) -> None:
-        self.net = LittleNetwork(found=False)
+        self.net = net or LittleNetwork(found=False)
         self.notary = Notary(self.net)
         self.trust = self.notary.trust()
         self._chance = random.Random(seed)  # noqa: S311 - tests want the same draws each time
         self._database = Database(database)
         self._hold_ms = hold_ms
         self._queue_s = queue_s
+        self._with_gateway = with_gateway
+        self._tasks: list[asyncio.Future[None]] = []
         self._stack = contextlib.AsyncExitStack()
         self.nodes: list[LocalNode] = []
         self.url = ""
@@ -345,7 +362,12 @@ class LocalNetwork:
             await self._stack.enter_async_context(listening(node, sock, context))
         self.log = LocalLog(self.net, self.notary)
         log = Service(self.log)
-        log_url = await self._stack.enter_async_context(listening(log, bind(Listen(port=0))))
+        self.log_url = await self._stack.enter_async_context(listening(log, bind(Listen(port=0))))
+        if self._with_gateway:
+            await self._start_gateway(self.log_url)
+        return self
+
+    async def _start_gateway(self, log_url: str) -> None:
         settings = Settings(
             Listen(port=0),
             log_url,
@@ -365,7 +387,6 @@ class LocalNetwork:
         self.url = await self._stack.enter_async_context(
             listening(self.gateway.service, bind(Listen(port=0)))
         )
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

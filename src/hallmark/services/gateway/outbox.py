@@ -24,14 +24,18 @@ RECENT: Final = 10_000
 PAUSES: Final = (0.05, 0.2, 1.0, 5.0, 15.0)
 SWEEP_S: Final = 600.0
 DRAIN_S: Final = 3.0
+SETTLE_S: Final = 0.5
 
 
 class Track:
-    """A receipt that this process knows: what is kept of it, and a signal when its place is known."""
+    """A receipt that this process knows: what is kept of it; `placed` when the log has taken or refused it,
+    `safe` when it outlives this process, on disk here or in the log.
+    """
 
     def __init__(self, kept: Kept) -> None:
         self.kept = kept
         self.placed = asyncio.Event()
+        self.safe = asyncio.Event()
         if kept.position is not None or kept.refused:
             self.placed.set()
 
@@ -85,6 +89,14 @@ class Outbox:
             found = self._remember(Track(kept))
         return found
 
+    async def settle(self, track: Track) -> None:
+        """Wait until the receipt outlives this process, but not for long: the node's host keeps it too."""
+        try:
+            async with asyncio.timeout(SETTLE_S):
+                await track.safe.wait()
+        except TimeoutError:
+            get_logger().warning("receipt_not_safe_yet", receipt=track.kept.id)
+
     async def _sweep(self) -> None:
         try:
             await self._store.forget(self._clock() - self._retention_ms)
@@ -113,7 +125,7 @@ class Outbox:
 
     async def _bring(self, track: Track, fresh: bool) -> None:
         """Submit until the log has the receipt or refuses it; write down what became of it."""
-        saved = asyncio.ensure_future(self._save(track.kept)) if fresh else None
+        saved = asyncio.ensure_future(self._save_first(track)) if fresh else None
         attempt = 0
         while True:
             try:
@@ -130,6 +142,7 @@ class Outbox:
                 get_logger().warning("receipt_delayed", receipt=track.kept.id, reason=error.reason)
                 await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
                 attempt += 1
+        track.safe.set()
         track.placed.set()
         if saved is not None:
             await saved
@@ -139,8 +152,14 @@ class Outbox:
         track.kept = msgspec.structs.replace(track.kept, position=place.index, admitted=place.admitted)
         self._logged.add("logged")
 
-    async def _save(self, kept: Kept) -> None:
+    async def _save_first(self, track: Track) -> None:
+        if await self._save(track.kept):
+            track.safe.set()
+
+    async def _save(self, kept: Kept) -> bool:
         try:
             await self._store.put(kept)
         except HallmarkError as error:
             get_logger().error("receipt_not_kept", receipt=kept.id, reason=error.reason)
+            return False
+        return True

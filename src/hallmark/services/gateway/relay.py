@@ -4,7 +4,7 @@
 2. Another node is tried only while nothing of an answer has come: a client never gets parts of two.
 3. What comes back is taken apart, checked against its receipt and shown with the marks that follow. An answer
    without a receipt is an error; one whose receipt does not hold says so in its marks and in the log.
-4. The receipt goes to the log at once, beside the last bytes to the client.
+4. The receipt goes to the disk and to the log at once; the last bytes wait until one of them has it.
 """
 
 from __future__ import annotations
@@ -211,6 +211,7 @@ class Relay:
         if asked.policy:
             await self._desk.hold(track, asked.policy, findings)
         body = sealed.rejoin(self._hallmark(sealed, findings))
+        await self._outbox.settle(track)
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
@@ -240,6 +241,7 @@ class Relay:
             return
         track, findings = self._receive(asked, node, sealed)
         last = sealed.rejoin(self._hallmark(sealed, findings))
+        await self._outbox.settle(track)
         if asked.policy:
             await self._desk.hold(track, asked.policy, findings)
             await out.start(200, [*STREAM_HEADERS, (b"hallmark-receipt", hex0x(sealed.id).encode())])
