@@ -46,13 +46,18 @@ class Notary:
 
     def __init__(self, network: LittleNetwork) -> None:
         self.network = network
-        self.log = SigningKey(network.genesis.origin, ED25519, sha256(b"log seed"))
+        self.log_seed = sha256(b"log seed")
+        self.log = SigningKey(network.genesis.origin, ED25519, self.log_seed)
         self.witnesses = {p.name: self.witness(p) for p in network.full_nodes}
 
     def witness(self, party: Party) -> SigningKey:
         """A full node's Ed25519 key."""
         name = party.name.replace(" ", "-")
-        return SigningKey(f"{name}.hallmark.test", COSIGNATURE, sha256(b"witness seed", party.name.encode()))
+        return SigningKey(f"{name}.hallmark.test", COSIGNATURE, self.witness_seed(party))
+
+    def witness_seed(self, party: Party) -> bytes:
+        """The 32-byte seed of that key."""
+        return sha256(b"witness seed", party.name.encode())
 
     @property
     def quorum(self) -> int:
