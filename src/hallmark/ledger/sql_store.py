@@ -146,7 +146,8 @@ class SQLLogStore:
         last = (index * WIDTH + width) << (LEVEL_BITS * level)
         if not 1 <= width <= WIDTH or last > self.size:
             raise NotFound("no_such_tile", f"The log has {self.size} entries: it has no such tile yet.")
-        return await self._database.async_read(lambda _: self._tree.tile_hashes(level, index, width))
+        # Not inside a transaction: a tile that is not in memory is read in one of its own.
+        return await asyncio.to_thread(self._tree.tile_hashes, level, index, width)
 
     async def inclusion_proof(self, index: int, size: int) -> tuple[bytes, ...]:
         """Audit path of a leaf at a size."""

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from hallmark.core.entries import leaf
 from hallmark.core.errors import InvalidInput, Unavailable
+from hallmark.ledger.merkle import leaf_hash, verify_inclusion
 from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.store import Database
 
@@ -84,6 +85,17 @@ async def test_a_database_in_memory_takes_reads_and_writes() -> None:
         *(database.async_read(lambda c: c.scalar(sa.text("SELECT count(*) FROM t"))) for _ in range(9)),
     )
     assert count(database) == 9
+
+
+async def test_old_tiles_are_read_from_a_database_in_memory() -> None:
+    """Tiles and proofs that are not in memory any more come from the one connection without a deadlock."""
+    store = SQLLogStore(Database("sqlite://"))
+    for start in range(0, 1200, 100):
+        await store.append([leaf(n, n.to_bytes(4, "big")) for n in range(start, start + 100)])
+    tiles = await asyncio.gather(*(store.tile(0, index, 256) for index in (0, 1, 2, 3) for _ in range(3)))
+    assert {len(tile) for tile in tiles} == {8192}
+    proof = await store.inclusion_proof(5, 1200)
+    verify_inclusion(leaf_hash(leaf(5, (5).to_bytes(4, "big"))), 5, 1200, proof, store.tree.root())
 
 
 async def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path: Path) -> None:
