@@ -72,65 +72,75 @@ class BodyLimits:
         return TooLarge("body_too_large", f"A request body has at most {self._limits.body} bytes.")
 
 
-def limited_protocol(limits: Limits) -> type[HttpToolsProtocol]:
-    """Uvicorn's HTTP protocol with limits on slow heads, long heads and readers that stop reading."""
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol, with limits on slow heads, long heads and readers that stop reading."""
 
-    class LimitedProtocol(HttpToolsProtocol):
-        _head_bytes = 0
-        _head_timer: asyncio.TimerHandle | None = None
-        _stuck_timer: asyncio.TimerHandle | None = None
-        _in_head = True
+    limits = Limits()
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+    _stuck_timer: asyncio.TimerHandle | None = None
+    _in_head = True
 
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._expect_head()
+    def connection_made(self, transport: Any) -> None:
+        """Expect a head from now on."""
+        super().connection_made(transport)
+        self._expect_head()
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._cancel("_head_timer")
-            self._cancel("_stuck_timer")
-            super().connection_lost(exc)
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop every timer."""
+        self._cancel("_head_timer")
+        self._cancel("_stuck_timer")
+        super().connection_lost(exc)
 
-        def data_received(self, data: bytes) -> None:
-            if self._in_head:
-                self._head_bytes += len(data)
-                if self._head_timer is None:
-                    self._expect_head()
-            super().data_received(data)
-            if self._in_head and self._head_bytes > limits.head:
-                self._refuse(b"431 Request Header Fields Too Large")
+    def data_received(self, data: bytes) -> None:
+        """Count the bytes of a head."""
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_timer is None:
+                self._expect_head()
+        super().data_received(data)
+        if self._in_head and self._head_bytes > self.limits.head:
+            self._refuse(b"431 Request Header Fields Too Large")
 
-        def on_headers_complete(self) -> None:
-            self._in_head = False
-            self._cancel("_head_timer")
-            super().on_headers_complete()
+    def on_headers_complete(self) -> None:
+        """The head is there."""
+        self._in_head = False
+        self._cancel("_head_timer")
+        super().on_headers_complete()
 
-        def on_message_complete(self) -> None:
-            super().on_message_complete()
-            self._in_head = True
-            self._head_bytes = 0
+    def on_message_complete(self) -> None:
+        """The next head may come."""
+        super().on_message_complete()
+        self._in_head = True
+        self._head_bytes = 0
 
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self._stuck_timer = self.loop.call_later(limits.stuck_s, self.transport.abort)
+    def pause_writing(self) -> None:
+        """The client reads slowly: give it a while."""
+        super().pause_writing()
+        self._stuck_timer = self.loop.call_later(self.limits.stuck_s, self.transport.abort)
 
-        def resume_writing(self) -> None:
-            self._cancel("_stuck_timer")
-            super().resume_writing()
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._cancel("_stuck_timer")
+        super().resume_writing()
 
-        def _expect_head(self) -> None:
-            self._head_timer = self.loop.call_later(limits.head_s, self._refuse, b"408 Request Timeout")
+    def _expect_head(self) -> None:
+        self._head_timer = self.loop.call_later(self.limits.head_s, self._refuse, b"408 Request Timeout")
 
-        def _cancel(self, name: str) -> None:
-            timer = getattr(self, name)
-            if timer is not None:
-                timer.cancel()
-                setattr(self, name, None)
+    def _cancel(self, name: str) -> None:
+        timer = getattr(self, name)
+        if timer is not None:
+            timer.cancel()
+            setattr(self, name, None)
 
-        def _refuse(self, status: bytes) -> None:
-            if not self.transport.is_closing():
-                self.transport.write(
-                    b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-                )
-                self.transport.close()
+    def _refuse(self, status: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(
+                b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+            )
+            self.transport.close()
 
-    return LimitedProtocol
+
+def limited_protocol(limits: Limits) -> type[LimitedProtocol]:
+    """The protocol class with these limits."""
+    return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits})

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Health(msgspec.Struct, frozen=True):
-    """State of a service: "starting", "ready", "degraded" or "stopping", and why when not ready."""
+    """State of a service: "starting", "ready", "degraded", "failed" or "stopping", and why when not ready."""
 
     state: str
     reason: str = ""

@@ -64,6 +64,28 @@ class Gateway:
         planner = Planner(
             self.follower, self.loads, signer, clock=world.clock, random=world.random, draw=world.draw
         )
+        desk, marker = self._desk(settings, trust, log, signer=signer, world=world)
+        api = API(
+            self._relay(settings, planner, desk, marker=marker, world=world),
+            desk,
+            self.outbox,
+            overview=Overview(self.follower, planner, self.loads, world.clock),
+            planner=planner,
+            genesis=trust.genesis(),
+            trust=trust.to_toml().encode(),
+            clock=world.clock,
+        )
+        self.metrics.gauge("gateway_log_size", "Leaves folded.", lambda: replica.size)
+        self.service = Service(
+            api,
+            health=lambda: self.follower.health,
+            registry=self.metrics.registry,
+            limits=HTTPLimits(body=settings.body),
+        )
+
+    def _desk(
+        self, settings: Settings, trust: Trust, log: LogClient, *, signer: Signer, world: World
+    ) -> tuple[Desk, Marker]:
         by = f"gateway {hex0x(signer.address)[:10]}"
         marker = Marker(trust, self.follower, world.verify_evidence, by=by, clock=world.clock)
         anchors = Anchors(
@@ -82,7 +104,12 @@ class Gateway:
             clock=world.clock,
             hold_ms=settings.hold_ms,
         )
-        relay = Relay(
+        return desk, marker
+
+    def _relay(
+        self, settings: Settings, planner: Planner, desk: Desk, *, marker: Marker, world: World
+    ) -> Relay:
+        return Relay(
             self._pool,
             planner,
             self.loads,
@@ -93,23 +120,6 @@ class Gateway:
             limits=Limits(settings.body, settings.answer, settings.queue_s),
             timeouts=Timeouts(connect=2.0, head=settings.first_byte_s, idle=settings.idle_s, pool=2.0),
             clock=world.clock,
-        )
-        api = API(
-            relay,
-            desk,
-            self.outbox,
-            overview=Overview(self.follower, planner, self.loads, world.clock),
-            planner=planner,
-            genesis=trust.genesis(),
-            trust=trust.to_toml().encode(),
-            clock=world.clock,
-        )
-        self.metrics.gauge("gateway_log_size", "Leaves folded.", lambda: replica.size)
-        self.service = Service(
-            api,
-            health=lambda: self.follower.health,
-            registry=self.metrics.registry,
-            limits=HTTPLimits(body=settings.body),
         )
 
     @property
