@@ -121,9 +121,8 @@ def main() -> None:
     path = image.build(enclaves.cache()) if options.product else enclaves.image_with(ECHO)
     found = measured(path, options.runs) | uvloop.run(starts(path, options.runs))
     load = os.getloadavg()[0]
-    print(
-        f"image {path.stat().st_size / 1e6:.1f} MB, {options.runs} runs, {os.cpu_count()} cores, load {load:.1f}"
-    )
+    size = path.stat().st_size / 1e6
+    print(f"image {size:.1f} MB, {options.runs} runs, {os.cpu_count()} cores, load {load:.1f}")
     print(f"{'ms':22}{'min':>8}{'median':>8}{'max':>8}")
     for name, values in found.items():
         print(f"{name:22}{min(values):8.1f}{statistics.median(values):8.1f}{max(values):8.1f}")

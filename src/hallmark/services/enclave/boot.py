@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from hallmark.services.enclave.server import Server
 
 SERVING_FILTER: Final = Path("/app/serving.bpf")
+SERVING_FILTER_VSOCK: Final = Path("/app/serving-vsock.bpf")
 APPLICATION: Final = "hallmark.services.enclave.app"
 REFUSED: Final = 3
 INHERITED: Final = 5
@@ -104,8 +105,12 @@ def check_image(module: Client, image: bytes) -> None:
         raise VerificationFailed("image_mismatch", "The host names another image than PCR0 does.")
 
 
+def _on_nitro() -> bool:
+    return "--vsock" in sys.argv[1:]
+
+
 def _transport() -> Transport:
-    if "--vsock" in sys.argv[1:]:
+    if _on_nitro():
         from hallmark.services.enclave.vsock import VsockTransport
 
         return VsockTransport()
@@ -171,7 +176,7 @@ async def _serve(
     """Close the door, make evidence, serve until the host goes."""
     gone = asyncio.Event()
     if confined:
-        confine.install_filter(SERVING_FILTER.read_bytes())
+        confine.install_filter((SERVING_FILTER_VSOCK if _on_nitro() else SERVING_FILTER).read_bytes())
     shell.attest(shell.beacon())
     transport.attach(shell.on_message, server.accept, gone.set)
     transport.send(control.Ready(shell.address, {"landlock": landlock, "confined": int(confined)}))

@@ -29,7 +29,8 @@ WRITE_FILE: Final = 1 << 1
 TMP: Final = READ | WRITE_FILE | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 14  # remove, make, truncate
 FILE_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15}
 ALL_FILE_RIGHTS: Final = 16
-PATHS: Final = {"/usr": READ, "/lib64": READ, "/app": READ, "/dev": READ | WRITE_FILE, "/tmp": TMP}  # noqa: S108
+DEVICES: Final = READ | WRITE_FILE | 1 << 15  # ioctl on devices: /dev/nsm; the filters allow no other request
+PATHS: Final = {"/usr": READ, "/lib64": READ, "/app": READ, "/dev": DEVICES, "/tmp": TMP}  # noqa: S108
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

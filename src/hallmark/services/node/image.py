@@ -30,7 +30,7 @@ from hallmark.services.node import contents, seccomp
 MAGIC: Final = b"HALLMARK"
 TRAILER: Final = struct.Struct(">8sQQ")
 COMPRESSION: Final = ("-comp", "zstd", "-Xcompression-level", "9", "-b", "256K")
-FORMAT: Final = "3"
+FORMAT: Final = "4"
 
 _FIRST_PROGRAM = """\
 import sys
@@ -122,7 +122,7 @@ def application_lines(manifest: bytes) -> bytes:
 def _content_key(files: Mapping[str, Path]) -> str:
     """Names the inputs cheaply: distributions by path, size and time; our own code by content."""
     state = hashlib.sha256(f"{FORMAT}\0{sys.version}\0{COMPRESSION}".encode())
-    state.update(seccomp.serving_program())
+    state.update(seccomp.serving_program() + seccomp.serving_program(vsock=True))
     for inside, source in sorted(files.items()):
         status = source.stat()
         own = inside.startswith("app/lib/hallmark/")
@@ -143,6 +143,7 @@ def _stage(files: Mapping[str, Path], stage: Path) -> None:
             sources.append(inside)
     (stage / "app/enclave.py").write_text(_FIRST_PROGRAM)
     (stage / "app/serving.bpf").write_bytes(seccomp.serving_program())
+    (stage / "app/serving-vsock.bpf").write_bytes(seccomp.serving_program(vsock=True))
     for device in ("null", "urandom"):
         (stage / "dev" / device).touch()
     _compile(stage, sources)

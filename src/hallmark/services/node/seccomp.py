@@ -43,6 +43,8 @@ CLONE_NAMESPACES: Final = 0x7E020000
 PROT_EXEC: Final = 4
 WRITING: Final = 0o1 | 0o2 | 0o100 | 0o1000 | 0o20000000  # O_WRONLY O_RDWR O_CREAT O_TRUNC O_TMPFILE
 IOCTLS: Final = (0x5421, 0x541B, 0x5451, 0x5450, 0x5401)  # FIONBIO FIONREAD FIOCLEX FIONCLEX TCGETS
+AF_VSOCK: Final = 40
+NSM_IOCTL: Final = 0xC0200A00
 PRCTLS_SERVING: Final = (15, 16, 3, 0x53564D41)  # PR_SET_NAME PR_GET_NAME PR_GET_DUMPABLE PR_SET_VMA
 
 
@@ -58,8 +60,12 @@ def starting_program() -> bytes:
 
 
 @functools.cache
-def serving_program() -> bytes:
-    """BPF that holds while serving: also no program, no executable mapping, no file opened for writing."""
+def serving_program(*, vsock: bool = False) -> bytes:
+    """BPF that holds while serving: also no program, no executable mapping, no file opened for writing.
+
+    With `vsock` (on Nitro, where descriptors cannot be passed in) AF_VSOCK sockets and the security module's
+    ioctl are allowed as well.
+    """
     filters = _new_filter()
     for name in _BOTH:
         _allow(filters, name)
@@ -70,6 +76,11 @@ def serving_program() -> bytes:
     _allow(filters, "prlimit64", pyseccomp.Arg(2, pyseccomp.EQ, 0))
     for option in PRCTLS_SERVING:
         _allow(filters, "prctl", pyseccomp.Arg(0, pyseccomp.EQ, option))
+    if vsock:
+        _allow(filters, "socket", pyseccomp.Arg(0, pyseccomp.EQ, AF_VSOCK))
+        for name in ("connect", "accept4"):
+            _allow(filters, name)
+        _allow(filters, "ioctl", pyseccomp.Arg(1, pyseccomp.EQ, NSM_IOCTL))
     return _export(filters)
 
 

@@ -1,0 +1,165 @@
+"""The outbox: order, durability across restarts, a full disk, and what the log refuses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from hallmark.core.errors import Unavailable
+from hallmark.http.client import Pool
+from hallmark.services.node.forwarder import Forwarder, LogClient, LogProblem, Placed
+from hallmark.services.node.outbox import Outbox
+from hallmark.store import Database
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[Outbox]:
+    """An outbox with its writer running, closed without a farewell as by a kill."""
+    database = Database(f"sqlite:///{path}/box.db")
+    outbox = Outbox(database)
+    running = asyncio.create_task(outbox.run())
+    try:
+        yield outbox
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        database.close()
+
+
+async def put(outbox: Outbox, *entries: bytes) -> list[int]:
+    """Put entries and wait until they are stored."""
+    stored = [asyncio.get_running_loop().create_future() for _ in entries]
+    numbers = [
+        outbox.put(entry, lambda done=done: done.set_result(None))  # type: ignore[misc]
+        for entry, done in zip(entries, stored, strict=True)
+    ]
+    await asyncio.gather(*stored)
+    return numbers
+
+
+async def test_what_is_stored_survives(tmp_path: Path) -> None:
+    """Stored entries are there again in their order; admitted ones are forgotten with the next write."""
+    async with opened(tmp_path) as outbox:
+        numbers = await put(outbox, b"a", b"b", b"c")
+        outbox.admitted(numbers[1])
+        await put(outbox, b"d")
+    async with opened(tmp_path) as outbox:
+        assert list(outbox.waiting.values()) == [b"a", b"c", b"d"]
+        assert await put(outbox, b"e") > numbers
+        assert outbox.arrived.is_set()
+
+
+async def test_an_entry_admitted_before_it_is_written_is_not_kept(tmp_path: Path) -> None:
+    """The log may be faster than the disk: then the row goes as soon as it can."""
+    async with opened(tmp_path) as outbox:
+        done = asyncio.get_running_loop().create_future()
+        outbox.admitted(outbox.put(b"fast", lambda: done.set_result(None)))
+        await done
+        await put(outbox, b"next")
+        await outbox.close()
+    async with opened(tmp_path) as outbox:
+        assert list(outbox.waiting.values()) == [b"next"]
+
+
+async def test_a_full_disk_is_waited_out(tmp_path: Path, monkeypatch: Any) -> None:
+    """While the store fails nothing is called stored; afterwards everything is, in order."""
+    monkeypatch.setattr("hallmark.services.node.outbox.RETRY_S", 0.001)
+    async with opened(tmp_path) as outbox:
+        real, failures = outbox._database.async_write, 3
+
+        async def failing(work: Any) -> Any:
+            nonlocal failures
+            if failures:
+                failures -= 1
+                raise Unavailable("store_full", "The disk is full.")
+            return await real(work)
+
+        monkeypatch.setattr(outbox._database, "async_write", failing)
+        await put(outbox, b"a", b"b")
+        assert failures == 0
+    async with opened(tmp_path) as outbox:
+        assert list(outbox.waiting.values()) == [b"a", b"b"]
+
+
+async def test_counters_count_across_restarts(tmp_path: Path) -> None:
+    """Each start has its own number."""
+    seen = []
+    for _ in range(3):
+        async with opened(tmp_path) as outbox:
+            seen.append(await outbox.count("epoch"))
+    assert seen == [1, 2, 3]
+
+
+class Log(LogClient):
+    """A log that answers from a script."""
+
+    def __init__(self) -> None:
+        super().__init__(Pool(), "http://127.0.0.1:1", "origin")
+        self.taken: list[bytes] = []
+        self.calls = 0
+        self.answers: dict[bytes, list[str]] = {}
+
+    async def add(self, entries: list[bytes]) -> list[Placed | LogProblem]:
+        """Take each entry unless the script has a reason left for it."""
+        self.calls += 1
+        if self.answers.get(b"", ()):
+            raise Unavailable(self.answers[b""].pop(0), "The log is away.")
+        results: list[Placed | LogProblem] = []
+        for entry in entries:
+            if self.answers.get(entry):
+                results.append(LogProblem(self.answers[entry].pop(0)))
+                continue
+            self.taken.append(entry)
+            results.append(Placed(len(self.taken) - 1, 1))
+        return results
+
+
+@asynccontextmanager
+async def forwarding(outbox: Outbox, log: Log, monkeypatch: Any) -> AsyncIterator[Forwarder]:
+    """A forwarder at work, with short pauses."""
+    monkeypatch.setattr("hallmark.services.node.forwarder.FIRST_BACKOFF_S", 0.001)
+    forwarder = Forwarder(outbox, log)
+    forwarder._backoff = 0.001
+    running = asyncio.create_task(forwarder.run())
+    yield forwarder
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_everything_reaches_the_log_in_order(tmp_path: Path, monkeypatch: Any) -> None:
+    """An absent log, then a busy one, delay entries and lose none."""
+    log = Log()
+    log.answers = {
+        b"": ["connect_failed", "log_unavailable"],
+        b"1": ["log_busy"],
+        b"3": ["receipt_out_of_order"],
+    }
+    async with opened(tmp_path) as outbox, forwarding(outbox, log, monkeypatch) as forwarder:
+        numbers = await put(outbox, *(b"%d" % n for n in range(6)))
+        async with asyncio.timeout(10):
+            placed = await forwarder.watch(outbox.put(b"last", lambda: None))
+            await forwarder.idle()
+        assert placed.admitted == 1
+        assert sorted(log.taken) == [b"0", b"1", b"2", b"3", b"4", b"5", b"last"]
+        assert not outbox.waiting
+        assert len(numbers) == 6
+
+
+async def test_what_the_log_refuses_for_good_is_set_aside(tmp_path: Path, monkeypatch: Any) -> None:
+    """A bad entry is kept with its reason and not sent again; the others go through."""
+    log = Log()
+    log.answers = {b"bad": ["bad_signature"]}
+    async with opened(tmp_path) as outbox, forwarding(outbox, log, monkeypatch) as forwarder:
+        watched = forwarder.watch(outbox.put(b"bad", lambda: None))
+        await put(outbox, b"good")
+        async with asyncio.timeout(10):
+            await forwarder.idle()
+            await asyncio.wait((watched,))
+        error = watched.exception()
+        assert getattr(error, "reason", "") == "bad_signature"
+    async with opened(tmp_path) as outbox:
+        assert outbox.refused == 1
+        assert b"bad" not in outbox.waiting.values()
