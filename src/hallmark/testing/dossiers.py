@@ -12,10 +12,10 @@ from hallmark.core.hashing import sha256
 from hallmark.core.marks import Question, State
 from hallmark.core.receipt import Receipt
 from hallmark.ledger.checkpoint import Checkpoint, sign
-from hallmark.ledger.merkle import inclusion_proof
+from hallmark.ledger.merkle import inclusion_proof, leaf_hash, verify_inclusion
 from hallmark.ledger.note import COSIGNATURE, ED25519, Note, SigningKey
-from hallmark.ledger.policy import Policy
-from hallmark.ledger.proof import Proof, verify_proof
+from hallmark.ledger.policy import Policy, verify_quorum
+from hallmark.ledger.proof import Proof
 from hallmark.testing.answers import PATH, Answer
 from hallmark.testing.network import LittleNetwork, Party
 from hallmark.verification.dossier import (
@@ -162,14 +162,19 @@ class Notary:
 
 
 def proof_verifier(trust: Trust) -> VerifyProof:
-    """The `VerifyProof` of a trust file, by the ledger."""
+    """The `VerifyProof` of a trust file, by the ledger. A checkpoint that several proofs share is
+    verified once.
+    """
     policy = Policy.parse(trust.tlog_policy)
+    quorum = functools.lru_cache(maxsize=64)(lambda note: verify_quorum(policy, Note.parse(note)))
 
     def verify(leaf: bytes, text: str) -> ProvenPlace:
-        proven = verify_proof(policy, leaf, text.encode())
+        proof = Proof.parse(text.encode())
+        proven = quorum(proof.note.encode())
         head = proven.checkpoint
+        verify_inclusion(leaf_hash(leaf), proof.index, head.size, proof.path, head.root)
         return ProvenPlace(
-            proven.index, head.size, head.root, proven.signers, proven.times, len(policy.witnesses)
+            proof.index, head.size, head.root, proven.signers, proven.times, len(policy.witnesses)
         )
 
     return verify

@@ -25,7 +25,7 @@ FORMAT: Final = "hallmark.dossier/1"
 MAX_DOSSIER: Final = 64 << 20
 Base64 = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9+/]*={0,2}$")]
 Signature = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{130}$")]
-_LOOSE_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u(?=[0-9a-fA-F]{0,3}[A-F])")
+_ESCAPE = re.compile(rb"\\+u[0-9a-fA-F]{4}")
 
 
 class Salts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -163,7 +163,7 @@ def unhex_signature(text: str) -> bytes:
 def _strict(dossier: Dossier, data: bytes) -> None:
     if dossier.format != FORMAT:
         raise InvalidInput("not_canonical", f"The format is not {FORMAT}.")
-    if _LOOSE_ESCAPE.search(data):
+    if _loose_escape(data):
         raise InvalidInput("not_canonical", "A JSON escape has upper-case hexadecimal digits.")
     if (dossier.salts.request is None) != (dossier.request is None):
         raise InvalidInput("not_canonical", "The request and its salt go together: keep both or neither.")
@@ -173,3 +173,11 @@ def _strict(dossier: Dossier, data: bytes) -> None:
     for text in (dossier.evidence, *(part.data for part in parts if part)):
         if text is not None:
             unbase64(text)
+
+
+def _loose_escape(data: bytes) -> bool:
+    """Whether a JSON escape (an odd number of backslashes, then u) has upper-case hexadecimal digits."""
+    if b"\\u" not in data:
+        return False
+    escapes = (match.group() for match in _ESCAPE.finditer(data))
+    return any(text.count(b"\\") % 2 == 1 and text[-4:] != text[-4:].lower() for text in escapes)

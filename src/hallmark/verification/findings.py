@@ -78,6 +78,11 @@ def findings(
         verify_proof=verify_proof,
         check_anchor=check_anchor,
     )
+    return examined(exam)
+
+
+def examined(exam: Examination) -> list[Finding]:
+    """The findings of an examination; see `findings`."""
     try:
         exam.check_receipt()
     except HallmarkError as error:

@@ -12,8 +12,8 @@ from hallmark.core.marks import Finding, Mark, Question, derive_marks
 from hallmark.core.policy import Decision, evaluate, waive
 from hallmark.core.receipt import Receipt
 from hallmark.verification.dossier import Dossier
-from hallmark.verification.examination import CheckAnchor, VerifyProof
-from hallmark.verification.findings import findings
+from hallmark.verification.examination import CheckAnchor, Examination, VerifyProof
+from hallmark.verification.findings import examined
 from hallmark.verification.trust import Trust
 
 _SEAL: Final = object()
@@ -68,9 +68,15 @@ def verify_dossier(
 
     Raises nothing about the dossier's content: what does not hold is a failed mark with a reason code.
     """
-    found = findings(
-        dossier, trust, now, verify_evidence, verify_proof=verify_proof, check_anchor=check_anchor
+    exam = Examination(
+        dossier,
+        trust,
+        now,
+        verify_evidence=verify_evidence,
+        verify_proof=verify_proof,
+        check_anchor=check_anchor,
     )
+    found = examined(exam)
     against = [finding for finding in status if finding.state.is_negative]
     marks = derive_marks([*found, *against])
-    return Verified(marks, (*found, *against), dossier.opened(), dossier.id, now, trust, _SEAL)
+    return Verified(marks, (*found, *against), exam.receipt, dossier.id, now, trust, _SEAL)

@@ -464,3 +464,16 @@ def test_a_dossier_reads_back_as_it_was_written() -> None:
     """Encoding and parsing are inverse."""
     dossier = Case().dossier
     assert Dossier.parse(dossier.encode()) == dossier
+
+
+@pytest.mark.parametrize(
+    ("escape", "refused"), [(rb"\u00e9", False), (rb"\u00E9", True), (rb"\\u00E9", False)]
+)
+def test_escapes_have_one_spelling(escape: bytes, refused: bool) -> None:
+    """An upper-case JSON escape is refused; the same letters after an escaped backslash are just text."""
+    data = msgspec.json.encode(Case().dossier).replace(b"Seven", b"Seven" + escape, 1)
+    if refused:
+        with pytest.raises(InvalidInput):
+            Dossier.parse(data)
+    else:
+        Dossier.parse(data)
