@@ -97,6 +97,14 @@ class Network:
                 )
             )
 
+    def cpu_seconds(self) -> list[float]:
+        """Processor time that each process has used so far, the log last (proc(5), fields 14 and 15)."""
+        fields = [
+            Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+            for process in self.processes
+        ]
+        return [(int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK") for values in fields]
+
     def stop(self) -> None:
         """Stop every process that was started."""
         for process in self.processes:
@@ -194,9 +202,14 @@ async def latency(client: Client, network_: Network, rate: int, seconds: float) 
         sizes.append(len(text))
         verify_proof(network_.policy, leaf(place["admitted"], entry), text)
 
-    begin = loop.time() + 0.2
+    begin, used = loop.time() + 0.2, network_.cpu_seconds()
     await asyncio.gather(*(one(entry, begin + n / rate) for n, entry in enumerate(entries)))
+    *others, log = (
+        1000 * (after - before) for before, after in zip(used, network_.cpu_seconds(), strict=True)
+    )
     result = {"entries": len(entries), "rate": rate, "proof_bytes": statistics.median(sizes)}
+    # Processor time does not depend on who else uses the machine.
+    result |= {"log_cpu_ms": log / len(entries), "witness_cpu_ms": statistics.mean(others) / len(entries)}
     named = {"accepted": to_accepted, "accepted_to_proof": to_proof, "total": total, "client_lag": lag}
     for name, values in named.items():
         result |= {
