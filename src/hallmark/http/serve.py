@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import secrets
 import signal
 import socket
 import ssl
@@ -22,6 +24,8 @@ from hallmark.http.limits import BodyLimits, Limits, limited_protocol
 # Longer than our client keeps idle connections, so that a server is rarely the first to close one.
 KEEP_ALIVE_S = 75
 GRACE_S = 10
+FREE_PORTS = range(22_000, 32_768)
+FREE_TRIES = 100
 
 T = TypeVar("T")
 
@@ -85,13 +89,28 @@ class _Server(uvicorn.Server):
 
 
 def bind(listen: Listen) -> socket.socket:
-    """A listening TCP socket; connections queue up from now on. Raises OSError."""
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    """A listening TCP socket; connections queue up from now on. Raises OSError.
+
+    Port 0 takes a free one below those that the system hands out to clients, where nothing else grabs it.
+    """
+    if listen.port:
+        return _bound(listen.host, listen.port)
+    for _ in range(FREE_TRIES):
+        try:
+            return _bound(listen.host, FREE_PORTS.start + secrets.randbelow(len(FREE_PORTS)))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+    raise OSError(errno.EADDRINUSE, "no free port was found")
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named, because asyncio turns Nagle off only for sockets that say that they are TCP.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        sock.bind((listen.host, listen.port))
+        sock.bind((host, port))
         sock.listen(1024)
     except OSError:
         sock.close()

@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from hallmark.core.errors import HallmarkError, InvalidInput, TooLarge, Unavailable, VerificationFailed
 from hallmark.http.client import Pool, Timeouts
+from hallmark.http.serve import Listen, bind
 from hallmark.http.tls import spki_digest
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -40,7 +41,7 @@ async def raw_server(handler: Handler, tls: ssl.SSLContext | None = None) -> Asy
         finally:
             writer.close()
 
-    server = await asyncio.start_server(guarded, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(guarded, sock=bind(Listen(port=0)), ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
