@@ -1,0 +1,165 @@
+"""A campaign of seeded kill runs on one network: run, recover, look for every receipt, audit the log."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import time
+from collections.abc import Callable, Iterable
+
+import httpx
+import msgspec
+
+from hallmark.compose.home import Home
+from hallmark.compose.plan import Plan, load_plan
+from hallmark.compose.running import statuses
+from hallmark.services.sdk.verifying import Verifier
+from hallmark.testing.chaos import Run, run_once
+from hallmark.testing.chaos_audit import Audit, audit, witnessed
+from hallmark.testing.running import Network, logs
+
+RECOVERY_S = 90.0
+WITNESS_S = 60.0
+SETTLED_S = 30.0
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One run in the table: outcomes by kind, seconds to the last proof and to full recovery, problems."""
+
+    seed: int
+    killed: tuple[str, ...]
+    answered: int
+    refused: int
+    broken: int
+    codes: tuple[str, ...]
+    witnessed_s: float
+    recovered_s: float
+    problems: tuple[str, ...]
+
+
+class Report(msgspec.Struct, frozen=True):
+    """A whole campaign."""
+
+    rows: tuple[Row, ...]
+    audit: Audit
+
+    @property
+    def problems(self) -> list[str]:
+        """Every promise that was not kept, with its seed."""
+        return [f"seed {row.seed}: {p}" for row in self.rows for p in row.problems] + list(
+            self.audit.problems
+        )
+
+    def table(self) -> str:
+        """Counts by victim and by reason code, times, and what the audit found."""
+        victims = collections.Counter(victim for row in self.rows for victim in row.killed)
+        codes = collections.Counter(code for row in self.rows for code in row.codes)
+        rows, found = self.rows, self.audit
+        lines = [
+            f"runs {len(rows)}, kills {victims.total()}: " + _counted(victims),
+            f"clients {sum(r.answered + r.refused + r.broken for r in rows)}: "
+            f"answered {sum(r.answered for r in rows)}, refused {sum(r.refused for r in rows)}, "
+            f"broken {sum(r.broken for r in rows)}",
+            "codes: " + (_counted(codes) or "none"),
+            f"answer to proof, worst: {max((r.witnessed_s for r in rows), default=0):.2f} s; "
+            f"to full recovery, worst: {max((r.recovered_s for r in rows), default=0):.1f} s",
+            f"log: {found.leaves} leaves, {found.receipts} receipts, {found.roots} roots compared, "
+            f"{found.objections} objections",
+            f"problems: {len(self.problems)}",
+            *self.problems,
+        ]
+        return "\n".join(lines)
+
+
+async def campaign(network: Network, seeds: Iterable[int], say: Callable[[str], None] = print) -> Report:
+    """Run every seed on a running network, then audit its log. The report names whatever did not hold."""
+    home = Home(network.home)
+    plan = load_plan(home)
+    rows, seen = [], set[str]()
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
+        for seed in seeds:
+            row = await _one(network, plan, client, seed=seed, seen=seen)
+            rows.append(row)
+            say(
+                f"seed {row.seed:4d}  {row.answered} answered {row.refused} refused {row.broken} broken  "
+                f"proof {row.witnessed_s:5.2f} s  back {row.recovered_s:5.1f} s  "
+                f"{', '.join(row.killed):<32} {' '.join(row.codes)} {' | '.join(row.problems)}".rstrip()
+            )
+        return Report(tuple(rows), await _audited(network, plan, client))
+
+
+async def _one(network: Network, plan: Plan, client: httpx.AsyncClient, *, seed: int, seen: set[str]) -> Row:
+    verifier = Verifier.read(network.trust)
+    run = await run_once(Home(network.home), f"http://127.0.0.1:{plan.gateway_port}", seed, verifier)
+    problems = [f"{o.kind} {o.code}: {o.wrong}" for o in run.outcomes if o.wrong]
+    dossiers = [o.dossier for o in run.outcomes if o.dossier is not None]
+    ids = [dossier.id for dossier in dossiers]
+    problems += ["one receipt for two answers"] if len({*ids} - seen) != len(ids) else []
+    seen.update(ids)
+    finding = [
+        asyncio.create_task(
+            asyncio.wait_for(witnessed(client, _log(plan), dossier, verifier), WITNESS_S + RECOVERY_S)
+        )
+        for dossier in dossiers
+    ]
+    began = time.monotonic()
+    problems += await _recover(network, run)
+    recovered = time.monotonic() - began
+    found = await asyncio.gather(*finding, return_exceptions=True)
+    problems += [
+        f"receipt {i} is not witnessed: {f!r}"
+        for i, f in zip(ids, found, strict=True)
+        if isinstance(f, BaseException)
+    ]
+    kinds = collections.Counter(outcome.kind for outcome in run.outcomes)
+    return Row(
+        seed,
+        tuple(kill.victim for kill in run.kills),
+        kinds["answered"],
+        kinds["refused"],
+        kinds["broken"],
+        tuple(sorted(outcome.code for outcome in run.outcomes if outcome.kind != "answered")),
+        max((f for f in found if isinstance(f, float)), default=0.0),
+        recovered,
+        tuple(problems),
+    )
+
+
+async def _recover(network: Network, run: Run) -> list[str]:
+    """Wait until every service is ready; start the network again when its supervisor died."""
+    home, problems = Home(network.home), list[str]()
+    deadline = time.monotonic() + RECOVERY_S
+    if run.supervisor_died:
+        done = await asyncio.to_thread(network.run, "up", "--detach", "--no-ask")
+        if done.returncode != 0:
+            problems.append(f"up after a killed supervisor: {done.stderr.strip()}")
+    while True:
+        states = await statuses(home)
+        waiting = {name: status for name, status in states.items() if status.state != "ready"}
+        if states and not waiting:
+            return problems
+        if time.monotonic() > deadline:
+            return [*problems, f"not ready again: {waiting}\n{logs(network.home)}"]
+        await asyncio.sleep(0.1)
+
+
+async def _audited(network: Network, plan: Plan, client: httpx.AsyncClient) -> Audit:
+    """The audit, once the full nodes have had time to follow the last leaves."""
+    stores = [
+        network.home / "services" / f"fullnode-{n + 1}" / "store.db" for n in range(len(plan.full_nodes))
+    ]
+    mirrors = [f"http://127.0.0.1:{port}" for port in plan.full_nodes]
+    deadline = time.monotonic() + SETTLED_S
+    while True:
+        found = await audit(client, _log(plan), stores, mirrors)
+        if not found.problems or time.monotonic() > deadline:
+            return found
+        await asyncio.sleep(1.0)
+
+
+def _log(plan: Plan) -> str:
+    return f"http://127.0.0.1:{plan.log_port}"
+
+
+def _counted(counter: collections.Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counter.most_common())
