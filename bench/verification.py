@@ -123,7 +123,8 @@ def offline_times(rounds: int) -> list[dict[str, float | str]]:
     """A whole saved receipt with evidence of the emulated module, and its parts.
 
     Its three proofs share one checkpoint, which is verified once in each round; the evidence's certificate
-    authorities are known from the rounds before, as they are in a process that verifies more than one receipt.
+    authorities are known from the rounds before, as they are in a process that verifies more than one
+    receipt.
     """
     net = DevelopmentNetwork()
     for number in range(64):
