@@ -65,6 +65,7 @@ class LocalLog:
         self.net, self.notary = net, notary
         self.witnessing = True
         self.down = False
+        self.ranges = True
         self.witnessed = net.tree.size
         self.adds = 0
         self.receipts: set[bytes] = set()
@@ -84,7 +85,12 @@ class LocalLog:
             await respond(send, 200, self.notary.cosigned(self.witnessed).encode())
         elif path == "/wait":
             await self._wait(int(query["size"][0]), int(query["timeout"][0]))
+            if self.witnessed < int(query["size"][0]):
+                raise Unavailable("not_witnessed_yet", "Not yet.")
             await respond_json(send, {"cosigned_size": self.witnessed})
+        elif path == "/leaves" and self.ranges:
+            leaves = self.net.leaves[int(query["start"][0]) : int(query["end"][0])]
+            await respond(send, 200, encode_bundle(leaves))
         elif path.startswith("/tile/entries/"):
             name = TileName.parse(path[1:])
             start = name.index * 256

@@ -71,11 +71,38 @@ class LogClient:
         """Return when the log says that its cosigned size is at least `size`, or after the time."""
         async with self._get(f"/wait?size={size}&timeout={timeout_ms}") as response:
             if response.status != 200:
-                raise await _error(response)
+                error = await _error(response)
+                if error.reason != "not_witnessed_yet":
+                    raise error
+                return
             await response.read(65_536)
 
     async def leaves(self, start: int, end: int) -> list[bytes]:
-        """Leaves [start, end), from entry bundles (C2SP tlog-tiles)."""
+        """Leaves [start, end). Raises Unavailable `bad_bundle` and as requests do.
+
+        Asked by range, which moves each leaf once; an entry bundle that grows would be fetched again and
+        again. A mirror that serves tiles only (C2SP tlog-tiles) will do too.
+        """
+        found: list[bytes] = []
+        while len(found) < end - start:
+            part = await self._range(start + len(found), end)
+            if part is None:
+                return await self._bundles(start, end)
+            if not 0 < len(part) <= end - start - len(found):
+                raise Unavailable("bad_bundle", "The log served a range of leaves of the wrong length.")
+            found += part
+        return found
+
+    async def _range(self, start: int, end: int) -> list[bytes] | None:
+        async with self._get(f"/leaves?start={start}&end={end}") as response:
+            if response.status == 404:
+                await response.read(65_536)
+                return None
+            if response.status != 200:
+                raise await _error(response)
+            return decode_bundle(await response.read(512 * 1024 * 1024))
+
+    async def _bundles(self, start: int, end: int) -> list[bytes]:
         found: list[bytes] = []
         for name in entry_bundles(start, end):
             async with self._get(f"/{name.path}") as response:

@@ -207,7 +207,7 @@ class Relay:
         except HallmarkError as error:
             self._failed(node, error.reason)
             raise _lost(error) from error
-        track, findings = self._receive(asked, node, sealed)
+        track, findings = await self._receive(asked, node, sealed)
         if asked.policy:
             await self._desk.hold(track, asked.policy, findings)
         body = sealed.rejoin(self._hallmark(sealed, findings))
@@ -239,7 +239,7 @@ class Relay:
             # No [DONE]: what the client has is no complete answer, and it is told so.
             await out.body(event_of(render(_lost(error))), more=False)
             return
-        track, findings = self._receive(asked, node, sealed)
+        track, findings = await self._receive(asked, node, sealed)
         last = sealed.rejoin(self._hallmark(sealed, findings))
         await self._outbox.settle(track)
         if asked.policy:
@@ -250,7 +250,7 @@ class Relay:
             await out.start(200, STREAM_HEADERS)
         await out.body(last, more=False)
 
-    def _receive(self, asked: Asked, node: Eligible, sealed: Sealed) -> tuple[Track, list[Finding]]:
+    async def _receive(self, asked: Asked, node: Eligible, sealed: Sealed) -> tuple[Track, list[Finding]]:
         """Send the receipt on its way to the log, and examine the answer that it came with."""
         configuration = sealed.seal.documents.get("configuration")
         kept = Kept(
@@ -261,6 +261,9 @@ class Relay:
             self._clock(),
         )
         track = self._outbox.add(kept)
+        # Disk and log begin before the examination takes this thread.
+        for _ in range(3):
+            await asyncio.sleep(0)
         findings = list(self._marker.examine(sealed, asked.path, asked.body))
         if sealed.receipt.node != node.node:
             findings += self._marker.broken(sealed, "other_node_answered")
