@@ -59,7 +59,7 @@ def test_ask_shows_the_answer_then_seven_marks(network: Network) -> None:
     """The answer streams; all seven marks stand below it; `simulated` is always said."""
     done = network.run("ask", QUESTION)
     assert done.returncode == 0, done.stderr
-    assert "FIFO" in done.stdout
+    assert "fifo" in done.stdout
     for question in SEVEN:
         assert question in done.stdout
     assert "witnessed, simulated" in done.stdout
@@ -153,7 +153,7 @@ def test_the_openai_client_works_unchanged(network: Network) -> None:
     messages = [{"role": "user", "content": QUESTION}]
     raw = client.chat.completions.with_raw_response.create(model="pydoc", messages=messages)  # type: ignore[call-overload]
     answer = raw.parse()
-    assert "FIFO" in answer.choices[0].message.content
+    assert "fifo" in answer.choices[0].message.content
     assert answer.usage.completion_tokens > 0
     assert raw.headers["Hallmark-Receipt"] == answer.model_extra["hallmark"]["id"]
     stream = client.chat.completions.create(  # type: ignore[call-overload]
@@ -191,7 +191,7 @@ def test_the_sdk_tells_drafts_from_cleared_answers(network: Network) -> None:
         assert verified.marks[Question.PROVED].state.reaches(State.WITNESSED)
         cleared = client.ask(QUESTION, require="witnessed")
         assert isinstance(cleared, product.Cleared)
-        assert "FIFO" in cleared.text
+        assert "fifo" in cleared.text
 
 
 def test_checkpoints_reach_the_chain(network: Network, saved: Path, tmp_path: Path) -> None:
