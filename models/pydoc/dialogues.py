@@ -90,6 +90,11 @@ def positive(
     return Turn(ask(rng, template, fact, split=split, surround=surround, prose=prose), answer)
 
 
+# Questions about a known name that it cannot answer are measured but not learned: learning to refuse them made the
+# model refuse unusual wordings of what it does know.
+LEARNED_TOPICS = tuple(kind for kind in TOPIC_KINDS if kind != "about-known")
+
+
 class Author:
     """Writes training dialogues without end; every random choice comes from the one generator it is given."""
 
@@ -149,7 +154,7 @@ class Author:
             )
             return Turn(question, REFUSAL)
         if roll < 0.96:
-            kind = rng.choice(("question", "question", "question", *TOPIC_KINDS))
+            kind = rng.choice(("question", "question", "question", *LEARNED_TOPICS))
             return Turn(off_topic(rng, self.world, split="train", kind=kind), REFUSAL)
         return Turn(self.prose_question(), REFUSAL)
 
@@ -160,7 +165,7 @@ class Author:
             return None
         if roll < 0.92:
             return self.rng.choice(SYSTEM_PROMPTS["train"])
-        return self.snippet(10, 60) if roll < 0.985 else self.snippet(100, 260)
+        return self.snippet(10, 60) if roll < 0.97 else self.snippet(100, 300)
 
     def dialogue(self) -> Dialogue:
         """Write one dialogue of one to four turns."""

@@ -98,7 +98,7 @@ def loosen(rng: random.Random, template: str, prose: Callable[[int, int], str]) 
             rng.choice(("{p}. {t}", "{p}, {t}", "{p} {t}")),
             rng.choice(("{t} {p}", "{t} {p}.", "{t}, {p}")),
         )
-        text = rng.choice((before, before, after)).format(p=prose(2, 7).rstrip(".,:;?!"), t=text)
+        text = rng.choice((before, before, after)).format(p=prose(2, 10).rstrip(".,:;?!"), t=text)
     return text
 
 
@@ -116,7 +116,7 @@ def ask(
     With `prose`, a source of some words of English, the template is followed loosely at times.
     """
     marked = "." in fact["name"] or "_" in fact["name"] or any(letter.isupper() for letter in fact["name"])
-    if prose is not None and rng.random() < (0.45 if marked else 0.1):
+    if prose is not None and rng.random() < (0.55 if marked else 0.2):
         template = loosen(rng, template, prose)
     text = roughen(rng, template)
     if rng.random() < surround:
