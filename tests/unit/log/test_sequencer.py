@@ -220,6 +220,18 @@ async def test_who_lost_the_lease_appends_nothing() -> None:
         assert (await successor.sequencer.add(plain(1))).index == 1
 
 
+async def test_nobody_waits_for_a_sequencer_that_ended() -> None:
+    """When it is cancelled, whoever waits is refused, and so is whoever comes later."""
+    chain = receipts(2)
+    async with running() as bench:
+        waiting = asyncio.create_task(bench.sequencer.add(chain[1]))
+        await bench.sequencer.add(plain(0))
+    with pytest.raises(Unavailable) as caught:
+        await waiting
+    assert caught.value.reason == "log_standby"
+    assert reason((await bench.sequencer.add_all([plain(1)]))[0]) == "log_standby"
+
+
 async def test_a_sequencer_without_a_lease_appends_nothing() -> None:
     """The fence is closed until a lease is given."""
     database = Database("sqlite://")

@@ -94,6 +94,7 @@ class Sequencer:
         self._waiting: dict[tuple[bytes, int], list[Submission]] = {}
         self._places: dict[bytes, Place] = {}
         self._bytes = 0
+        self._ended = False
         self._wake = asyncio.Event()
         self.fence: Callable[[Connection], None] = _no_lease
 
@@ -124,17 +125,29 @@ class Sequencer:
         return results
 
     async def run(self) -> None:
-        """Make batches until cancelled. Raises Conflict `lease_lost` when another process took over."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._queue:
-                await self._commit(self._take())
+        """Make batches until cancelled. Raises Conflict `lease_lost` when another process took over.
+
+        Whoever still waits when it ends is refused with `log_standby`; a batch that was on its way to the
+        store may be durable all the same, and submitting again tells its places.
+        """
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._queue:
+                    await self._commit(self._take())
+        finally:
+            self._ended = True
+            for place in self._places.values():
+                if not place.done():
+                    place.set_exception(_standby())
 
     def _enqueue(self, submission: Submission) -> Placed | Place | HallmarkError:
         found = self._recent.get(submission.entry_id) or self._places.get(submission.entry_id)
         if found is not None:
             return found
+        if self._ended:
+            return _standby()
         if self.pending >= self._limits.pending_entries or self._bytes >= self._limits.pending_bytes:
             return Unavailable("log_busy", "The log has too much to do.", "Try again in a second.")
         place: Place = asyncio.get_running_loop().create_future()
@@ -264,6 +277,10 @@ class Sequencer:
 
 def _no_lease(_connection: Connection) -> None:
     raise Conflict("lease_lost", "This process never was the log.")
+
+
+def _standby() -> Unavailable:
+    return Unavailable("log_standby", "This process is not the log.", "Ask the one that is.")
 
 
 def _retrieve(place: Place) -> None:
