@@ -86,6 +86,39 @@ class Answers:
         signature = sign_statement(statement, self.network.genesis.chain_id, gateway.key)
         return statement, statement.pack() + signature
 
+    def receipt(self, node: Party, manifest: Manifest | None, salts: tuple[bytes, bytes]) -> Receipt:
+        """The next receipt of `node`, without upstream, parameters, route and inputs."""
+        net, bundle = self.network, node.bundle
+        assert bundle is not None, "register the node first"
+        size, root = net.beacon()
+        return Receipt(
+            version=RECEIPT_VERSION,
+            network=net.genesis.network,
+            node=node.address,
+            bundle=bundle.digest(),
+            sequence=node.sequence,
+            previous=node.previous,
+            request=request_digest(salts[0], PATH, REQUEST),
+            response=response_digest(salts[1], RESPONSE),
+            mode=bundle.mode,
+            artifact=bytes.fromhex(manifest.artifact[2:]) if manifest else ZERO32,
+            manifest=manifest.digest() if manifest else ZERO32,
+            upstream=ZERO32,
+            parameters=ZERO32,
+            route=ZERO32,
+            inputs=EMPTY_ROOT,
+            payment=ZERO32,
+            charged=0,
+            tokens_in=7,
+            tokens_out=2,
+            beacon_size=size,
+            beacon_root=root,
+            started=net.now - 40,
+            finished=net.now - 10,
+            policy=ZERO32,
+            client_nonce=self.salt("client"),
+        )
+
     def make(
         self,
         node: Party,
@@ -111,35 +144,12 @@ class Answers:
         )
         parameters = Parameters("chat", 64, node_nonce=hex0x(self.salt("nonce")), engine="onnx 1 test")
         salts = (self.salt("request"), self.salt("response"))
-        bundle = node.bundle
-        assert bundle is not None, "register the node first"
-        size, root = net.beacon()
-        receipt = Receipt(
-            version=RECEIPT_VERSION,
-            network=net.genesis.network,
-            node=node.address,
-            bundle=bundle.digest(),
-            sequence=node.sequence,
-            previous=node.previous,
-            request=request_digest(salts[0], PATH, REQUEST),
-            response=response_digest(salts[1], RESPONSE),
-            mode=bundle.mode,
-            artifact=bytes.fromhex(manifest.artifact[2:]) if manifest else ZERO32,
-            manifest=manifest.digest() if manifest else ZERO32,
+        receipt = msgspec.structs.replace(
+            self.receipt(node, manifest, salts),
             upstream=upstream_record.digest() if upstream_record else ZERO32,
             parameters=parameters.digest(),
             route=route.digest(),
             inputs=inputs_root,
-            payment=ZERO32,
-            charged=0,
-            tokens_in=7,
-            tokens_out=2,
-            beacon_size=size,
-            beacon_root=root,
-            started=net.now - 40,
-            finished=net.now - 10,
-            policy=ZERO32,
-            client_nonce=self.salt("client"),
         )
         receipt = msgspec.structs.replace(receipt, **changes)
         entry = net.entry(

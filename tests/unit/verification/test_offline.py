@@ -23,7 +23,7 @@ from hallmark.testing.answers import Answer
 from hallmark.testing.dossiers import Notary, proof_verifier
 from hallmark.testing.network import HOUR, LittleNetwork, Party
 from hallmark.testing.stub_evidence import verify_stub_evidence
-from hallmark.verification.dossier import Dossier, RequestCopy, ResponseCopy, Salts
+from hallmark.verification.dossier import Anchor, Dossier, RequestCopy, ResponseCopy, Salts
 from hallmark.verification.genesis import ProvenPlace
 from hallmark.verification.offline import Verified, verify_dossier
 from hallmark.verification.tree import root_of
@@ -253,8 +253,10 @@ def _outcomes(case: Case) -> Callable[[bytes], bool]:
     return meets
 
 
-INERT_FIELDS: tuple[str, ...] = ()
-"""Fields of a witnessed dossier (without an anchor) in which a change would go unnoticed: none."""
+INERT_IN_ANCHOR = {"transaction", "block", "confirmations", "size"}
+"""Members of an anchor that no chain was asked about, in which a change goes unnoticed. Nothing else is
+inert.
+"""
 
 
 @pytest.mark.parametrize("offset", [0, STRIDE // 2])
@@ -303,10 +305,33 @@ def test_an_anchor_is_nothing_until_the_chain_was_read() -> None:
     assert _reasons(case.verify(other, check_anchor=check))["proved"] == "anchor_mismatch"
 
 
-def _anchor() -> Any:
-    from hallmark.verification.dossier import Anchor
+def test_of_an_unchecked_anchor_exactly_the_listed_members_are_inert() -> None:
+    """The one exception to 'no character is inert' is what docs/formats.md lists, member by member."""
+    case = Case()
+    contract = "0x" + "aa" * 20
+    case.trust = replace(case.trust, anchor=AnchorContract(contract, 31337))
+    size, root = case.net.beacon()
+    members: dict[str, Any] = {
+        "chain_id": 31337,
+        "contract": contract,
+        "transaction": hex0x(ZERO32),
+        "block": 7,
+        "size": size,
+        "root": hex0x(root),
+        "confirmations": 2,
+    }
 
-    return Anchor
+    def meets(values: dict[str, Any]) -> bool:
+        saved = replace(case.dossier, anchor=msgspec.convert(values, type=Anchor))
+        return case.verify(saved).decide("witnessed").outcome is Outcome.CLEAR
+
+    assert meets(members)
+    inert = set()
+    for name, value in members.items():
+        changed = value + 1 if isinstance(value, int) else value[:-1] + ("1" if value[-1] != "1" else "2")
+        if meets({**members, name: changed}):
+            inert.add(name)
+    assert inert == INERT_IN_ANCHOR
 
 
 def test_content_that_was_not_kept_was_not_compared() -> None:
