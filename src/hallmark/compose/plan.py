@@ -16,13 +16,20 @@ SPAN = 100
 
 
 class NodePlan(msgspec.Struct, frozen=True):
-    """One inference node: its name, TLS port and health port, and the models that it serves."""
+    """One inference node: its name, TLS port and health port, and the models that it serves.
+
+    `upstreams` maps a label to an OpenAI-compatible server (`http://host:port/v1`, with `#name` where
+    the model has another
+    name there). `mode` is "tee", or "vanilla": no enclave, and every receipt says so.
+    """
 
     name: str
     port: int
     health_port: int
     models: tuple[str, ...]
     capacity: int = 16
+    upstreams: dict[str, str] = {}
+    mode: str = "tee"
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -53,8 +60,23 @@ def load_plan(home: Home, *, base: int | None = None) -> Plan:
                 "bad_plan", f"{path} cannot be read.", "Restore it, or use a new --home."
             ) from error
     plan = make_plan(base or free_base())
-    home.write(msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n", "network.json")
+    _keep(home, plan)
     return plan
+
+
+def _keep(home: Home, plan: Plan) -> None:
+    home.write(msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n", "network.json")
+
+
+def add_upstreams(home: Home, plan: Plan, upstreams: dict[str, str]) -> Plan:
+    """The plan with every node offering these upstream servers as well, kept."""
+    nodes = tuple(
+        msgspec.structs.replace(node, upstreams={**node.upstreams, **upstreams}) for node in plan.nodes
+    )
+    changed = msgspec.structs.replace(plan, nodes=nodes)
+    if changed != plan:
+        _keep(home, changed)
+    return changed
 
 
 def make_plan(base: int) -> Plan:

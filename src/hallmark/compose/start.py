@@ -17,9 +17,9 @@ from hallmark.attestation.emulator import DevelopmentRoot
 from hallmark.compose.founding import Founding, found
 from hallmark.compose.home import Home
 from hallmark.compose.keys import Keys, load_keys
-from hallmark.compose.plan import Plan, load_plan
+from hallmark.compose.plan import Plan, add_upstreams, load_plan
 from hallmark.compose.supervisor import Service
-from hallmark.compose.trustfile import development_trust, quorum_of, tlog_policy
+from hallmark.compose.trustfile import development_trust, quorum_of, tlog_policy, with_declarations
 from hallmark.compose.wiring import Parts, Wiring, write_manifests
 from hallmark.core.beacon import network_id
 from hallmark.core.documents import Measurement
@@ -42,13 +42,19 @@ class Prepared(msgspec.Struct, frozen=True):
     later: tuple[Service, ...]
 
 
-def prepare_network(home: Home, *, base: int | None = None, say: Say = lambda _: None) -> Prepared:
+def prepare_network(
+    home: Home,
+    *,
+    base: int | None = None,
+    upstreams: dict[str, str] | None = None,
+    say: Say = lambda _: None,
+) -> Prepared:
     """Do whatever is missing; the second time nothing is. `say` hears each step and how long it took."""
     with _step(say, "development chain and contracts"):
         tools = prepare(repository_root())
     with _step(say, "enclave image"):
         image = build_image(home.dir("image"))
-    plan = load_plan(home, base=base)
+    plan = add_upstreams(home, load_plan(home, base=base), upstreams or {})
     keys = load_keys(home, plan)
     root = _development_root(home)
     now = int(time.time() * 1000)
@@ -57,6 +63,7 @@ def prepare_network(home: Home, *, base: int | None = None, say: Say = lambda _:
     contract = _kept_contract(home, tools)
     address = anchor_contract(plan, keys, contract)
     trust = development_trust(plan, keys, root, founding.measurements(), address)
+    trust = with_declarations(trust, founding.entries)
     home.write(trust.to_toml().encode(), "trust.toml")
     write_manifests(home, tuple(models.values()))
     place = {

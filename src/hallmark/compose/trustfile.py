@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import msgspec
 from cryptography.hazmat.primitives import serialization
 
 from hallmark.attestation.emulator import DevelopmentRoot
@@ -12,9 +13,18 @@ from hallmark.compose.keys import AUTHORITY_THRESHOLD, Keys
 from hallmark.compose.plan import Plan
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Measurement
+from hallmark.core.entries import Entry
 from hallmark.core.hashing import sha256
+from hallmark.core.statements import Compromise, Revocation, text_of
 from hallmark.ledger.note import COSIGNATURE, ED25519, SigningKey
-from hallmark.verification.trust import FORMAT, AnchorContract, RootCertificate, Trust
+from hallmark.verification.trust import (
+    FORMAT,
+    AnchorContract,
+    CompromisedKey,
+    RevokedMeasurement,
+    RootCertificate,
+    Trust,
+)
 
 
 def full_node_name(number: int) -> str:
@@ -81,3 +91,19 @@ def development_trust(
         ),
         anchor=AnchorContract(hex0x(contract), plan.chain_id),
     )
+
+
+def with_declarations(trust: Trust, declared: Iterable[Entry]) -> Trust:
+    """The trust file with every revocation and compromise that was declared."""
+    revoked, compromised = [], []
+    for entry in declared:
+        statement = entry.statement
+        if isinstance(statement, Revocation):
+            revoked.append(
+                RevokedMeasurement(hex0x(statement.document), statement.since, text_of(statement.reason))
+            )
+        elif isinstance(statement, Compromise):
+            compromised.append(
+                CompromisedKey(hex0x(statement.key), statement.since, text_of(statement.reason))
+            )
+    return msgspec.structs.replace(trust, revoked=tuple(revoked), compromised=tuple(compromised))

@@ -124,6 +124,8 @@ class Wiring:
             image=str(self._parts.image),
             development_root=self._key("development-root.pem"),
             capacity=node.capacity,
+            upstreams=node.upstreams,
+            mode=node.mode,
         )
         endpoint = f"https://127.0.0.1:{node.port}"
         return self._service(node.name, "node", settings, endpoint, _url(node.health_port))

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("ask", "List the models and who can serve them."),
     "receipt": ("ask", "Show one receipt's marks as they are now."),
     "verify": ("verify", "Verify a saved receipt, offline."),
+    "declare": ("authority", "Revoke a measurement, declare a key compromised, retire a node."),
     "image": ("image", "Build or measure the enclave image."),
 }
 

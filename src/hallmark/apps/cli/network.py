@@ -20,7 +20,7 @@ from hallmark.apps.cli.output import console, emit
 from hallmark.compose import running
 from hallmark.compose.home import Home
 from hallmark.compose.start import prepare_network
-from hallmark.core.errors import Unavailable
+from hallmark.core.errors import InvalidInput, Unavailable
 
 READY_S = 120.0
 
@@ -31,8 +31,17 @@ READY_S = 120.0
 @click.option(
     "--port", type=click.IntRange(1024, 32_600), help="First of a hundred ports; only at the first start."
 )
+@click.option(
+    "--upstream",
+    "upstreams",
+    multiple=True,
+    metavar="LABEL=URL",
+    help="Also offer a model of an OpenAI-compatible server; its receipts say who asserts it.",
+)
 @click.pass_obj
-def up(home_path: Path, /, *, detach: bool, no_ask: bool, port: int | None) -> None:
+def up(
+    home_path: Path, /, *, detach: bool, no_ask: bool, port: int | None, upstreams: tuple[str, ...]
+) -> None:
     """Start a network on this machine and ask it a question.
 
     Two inference nodes with their enclaves, four full nodes, a log, a development chain, a gateway. The
@@ -110,6 +119,17 @@ async def _until_ready(home: Home, process: subprocess.Popen[bytes]) -> dict[str
                 "not_ready", f"Not every service became ready: {waiting}.", f"Logs: {home.path}/services"
             )
         await asyncio.sleep(0.1)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    label, equals, url = text.partition("=")
+    if not equals or not label or not url.startswith(("http://", "https://")):
+        raise InvalidInput(
+            "bad_upstream",
+            f"{text!r} is not LABEL=URL.",
+            "For example: big=http://127.0.0.1:8000/v1#model-name",
+        )
+    return label, url
 
 
 def _where_next(gateway: str, home: Home) -> None:
