@@ -279,9 +279,7 @@ def test_an_anchor_is_nothing_until_the_chain_was_read() -> None:
     case.trust = replace(case.trust, anchor=AnchorContract(contract, 31337))
     size, root = case.net.beacon()
     record = {"chain_id": 31337, "contract": contract, "transaction": hex0x(ZERO32), "block": 7}
-    anchor = msgspec.convert(
-        {**record, "size": size, "root": hex0x(root), "confirmations": 99}, type=_anchor()
-    )
+    anchor = msgspec.convert({**record, "size": size, "root": hex0x(root), "confirmations": 99}, type=Anchor)
     saved = replace(case.dossier, anchor=anchor)
     assert case.verify(saved).marks[Question.PROVED].state is State.WITNESSED
     asked: list[AnchorRecord] = []
