@@ -90,8 +90,8 @@ def positive(
     return Turn(ask(rng, template, fact, split=split, surround=surround, prose=prose), answer)
 
 
-# Questions about a known name that its sentence does not answer are measured but not learned: learning to refuse
-# them made the model refuse unusual wordings of what it does know.
+# Questions about a known name that its sentence does not answer are measured but not learned: learning to
+# refuse them made the model refuse unusual wordings of what it does know.
 LEARNED_TOPICS = tuple(kind for kind in TOPIC_KINDS if kind != "about-known")
 
 
