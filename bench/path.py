@@ -66,7 +66,15 @@ class Way:
         self.pool = Pool(per_origin=512, timeouts=PATIENT)
 
     async def ask(self, body: bytes, due: float) -> Timing:
-        """One streamed answer. Raises RuntimeError when it is not a whole one."""
+        """One streamed answer; asks again while a node asked directly has no free place, as a gateway would.
+
+        Raises RuntimeError when it is not a whole one.
+        """
+        while (timing := await self._once(body, due)) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        return timing
+
+    async def _once(self, body: bytes, due: float) -> Timing | None:
         first, parts = 0.0, []
         async with self.pool.request("POST", self.url + CHAT, JSON, body, pin=self.pin) as response:
             async for chunk in response:
@@ -74,6 +82,8 @@ class Way:
                     first = time.perf_counter() - due
                 parts.append(chunk)
         whole = b"".join(parts)
+        if response.status == 503 and b'"node_busy"' in whole:
+            return None
         if response.status != 200 or not whole.endswith(b"data: [DONE]\n\n"):
             raise RuntimeError(f"{self.name} answered {response.status}: {whole[-200:]!r}")
         return Timing(first or time.perf_counter() - due, time.perf_counter() - due, whole)
