@@ -15,10 +15,12 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
 from hallmark.compose.home import Home
+from hallmark.core.errors import HallmarkError
 
 PR_SET_PDEATHSIG = 1
 BACKOFF = (0.1, 0.5, 1.0, 2.0, 5.0)
@@ -121,10 +123,7 @@ class Supervisor:
                 await asyncio.wait_for(self._stopping.wait(), pause)
 
     async def _spawn(self, service: Service) -> asyncio.subprocess.Process:
-        path = self._home.file("services", service.name, "log.jsonl")
-        if path.exists() and path.stat().st_size > MAX_LOG:
-            path.replace(path.with_suffix(".old"))
-        with path.open("ab") as log:
+        with self._log_of(service) as log:
             return await asyncio.create_subprocess_exec(
                 *service.argv,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -133,6 +132,16 @@ class Supervisor:
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )
+
+    def _log_of(self, service: Service) -> IO[bytes]:
+        """Where a service's lines go: its log file, or nowhere while the disk has no room for one."""
+        try:
+            path = self._home.file("services", service.name, "log.jsonl")
+            if path.exists() and path.stat().st_size > MAX_LOG:
+                path.replace(path.with_suffix(".old"))
+            return path.open("ab")
+        except (OSError, HallmarkError):
+            return open(os.devnull, "ab")
 
     async def _stop(self, process: asyncio.subprocess.Process) -> None:
         if process.returncode is not None:
@@ -148,7 +157,9 @@ class Supervisor:
 
     def _record(self) -> None:
         shown = {"supervisor": os.getpid(), "services": self._running}
-        self._home.write(msgspec.json.encode(shown), "run", "services.json")
+        # A full disk must not end what runs; what is written next time is whole again.
+        with contextlib.suppress(HallmarkError):
+            self._home.write(msgspec.json.encode(shown), "run", "services.json")
 
 
 class Snapshot(msgspec.Struct, frozen=True):

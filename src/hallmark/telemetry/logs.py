@@ -7,6 +7,7 @@ logged as class name, reason code and the places in our code, without their mess
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
@@ -14,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, MutableMapping
 from types import TracebackType
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, cast
 
 import msgspec
 import structlog
@@ -124,12 +125,28 @@ class _Foreign(logging.Handler):
         getattr(log, method)("library", logger=record.name, exc_info=record.exc_info or None)
 
 
+class _Lenient:
+    """A stream that drops what it cannot write: a full disk under the log lines ends no service."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
 def configure(service: str, *, stream: TextIO | None = None) -> None:
     """Set up logging for this process. `service` is a code, e.g. "gateway"; default stream stderr."""
     structlog.configure(
         processors=[_stamp(service), _exception, only_allowed, _render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Lenient(stream or sys.stderr))),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()

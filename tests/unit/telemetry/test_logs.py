@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -92,3 +93,15 @@ def test_gauges_and_histograms() -> None:
     text = generate_latest(metrics.registry).decode()
     assert "hallmark_queue 7.0" in text
     assert 'hallmark_wait_bucket{le="0.0025"} 1.0' in text
+
+
+def test_a_full_disk_under_the_log_ends_nothing() -> None:
+    """A line that cannot be written is dropped; the caller never hears of it."""
+    with open("/dev/full", "w") as full:
+        configure("gateway", stream=full)
+        try:
+            get_logger().warning("disk_full")
+        finally:
+            configure("gateway")
+            with contextlib.suppress(OSError):
+                full.close()

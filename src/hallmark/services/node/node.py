@@ -244,4 +244,5 @@ def _explain(error: HallmarkError) -> None:
     """Why a start failed, in the enclave's own words: there is no content before it serves."""
     import sys
 
-    sys.stderr.write("".join(f"# {line}\n" for line in error.hint.splitlines()))
+    with contextlib.suppress(OSError):
+        sys.stderr.write("".join(f"# {line}\n" for line in error.hint.splitlines()))
