@@ -37,6 +37,11 @@ class Health(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+def unless(problem: str, health: Health) -> Health:
+    """`health`, but degraded by `problem` (a reason code, empty for none) where it would be ready."""
+    return Health("degraded", problem) if problem and health.state == "ready" else health
+
+
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a service listens; port 0 takes a free one."""
 

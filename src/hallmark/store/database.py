@@ -24,7 +24,7 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from hallmark.core.errors import InvalidInput
+from hallmark.core.errors import InvalidInput, Unavailable
 from hallmark.store.errors import unavailable
 
 T = TypeVar("T")
@@ -45,6 +45,8 @@ class Database:
 
     def __init__(self, url: str, *, pragmas: dict[str, int] | None = None) -> None:
         self._pragmas = dict(pragmas or {})
+        self.problem = ""
+        """Why the last write failed, `store_full` or `store_unavailable`; empty when it did not."""
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._reader = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
         try:
@@ -70,7 +72,7 @@ class Database:
 
         Raises Unavailable `store_full`, `store_unavailable`, and whatever `work` raises.
         """
-        return self._writer.submit(self._transact, self._write_engine, work).result()
+        return self._writer.submit(self._commit, work).result()
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run a reading transaction in the calling thread. Raises Unavailable `store_unavailable`."""
@@ -80,7 +82,7 @@ class Database:
 
     async def async_write(self, work: Callable[[Connection], T]) -> T:
         """`write` without blocking the event loop. Once begun it is not cancelled."""
-        future = self._writer.submit(self._transact, self._write_engine, work)
+        future = self._writer.submit(self._commit, work)
         return await asyncio.shield(asyncio.wrap_future(future))
 
     async def async_read(self, work: Callable[[Connection], T]) -> T:
@@ -96,6 +98,15 @@ class Database:
         self._reader.shutdown()
         self._write_engine.dispose()
         self._read_engine.dispose()
+
+    def _commit(self, work: Callable[[Connection], T]) -> T:
+        try:
+            done = self._transact(self._write_engine, work)
+        except Unavailable as error:
+            self.problem = error.reason if error.reason.startswith("store_") else self.problem
+            raise
+        self.problem = ""
+        return done
 
     def _transact(self, engine: Engine, work: Callable[[Connection], T]) -> T:
         try:

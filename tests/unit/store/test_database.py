@@ -114,6 +114,7 @@ async def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path: Path) -
     with pytest.raises(Unavailable) as caught:
         await fill()
     assert caught.value.reason == "store_full"
+    assert database.problem == "store_full"
     assert 0 < appended == store.size
     root = store.tree.root()
     assert SQLLogStore(Database(url)).tree.root() == root

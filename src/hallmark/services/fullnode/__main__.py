@@ -12,7 +12,7 @@ import msgspec
 from hallmark.attestation import verify
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.client import Pool
-from hallmark.http.serve import Service, run, serve
+from hallmark.http.serve import Service, run, serve, unless
 from hallmark.ledger.note import COSIGNATURE, SigningKey
 from hallmark.ledger.sql_store import SQLLogStore, SQLWitnessState
 from hallmark.services.fullnode.app import create_app
@@ -50,7 +50,9 @@ async def _serve(settings: Settings, database: Database) -> None:
     metrics.gauge("fullnode_judged", "Entries judged since the start.", lambda: node.judged)
     metrics.gauge("fullnode_cosigned", "Checkpoints cosigned since the start.", lambda: node.cosigned)
     metrics.gauge("fullnode_refused", "Checkpoints refused since the start.", lambda: node.refused)
-    app = Service(create_app(node), health=lambda: node.health, registry=metrics.registry)
+    app = Service(
+        create_app(node), health=lambda: unless(database.problem, node.health), registry=metrics.registry
+    )
 
     async def start() -> None:
         await node.start()

@@ -12,7 +12,7 @@ from hallmark.core.evidence import VerifyEvidence
 from hallmark.crypto.secp256k1 import Signer
 from hallmark.http.client import Pool, Timeouts
 from hallmark.http.limits import Limits as HTTPLimits
-from hallmark.http.serve import Service
+from hallmark.http.serve import Service, unless
 from hallmark.ledger.policy import Policy
 from hallmark.routing.load import LoadTable
 from hallmark.services.chain.rpc import RPC
@@ -78,7 +78,7 @@ class Gateway:
         self.metrics.gauge("gateway_log_size", "Leaves folded.", lambda: replica.size)
         self.service = Service(
             api,
-            health=lambda: self.follower.health,
+            health=lambda: unless(database.problem, self.follower.health),
             registry=self.metrics.registry,
             limits=HTTPLimits(body=settings.body),
         )

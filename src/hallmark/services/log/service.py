@@ -59,7 +59,7 @@ class LogService:
         self.metrics.gauge("log_pending", "Entries waiting for a place", lambda: self._number("pending"))
 
     def health(self) -> http.Health:
-        """Ready while it leads; degraded while it stands by or waits for its quorum."""
+        """Ready while it leads; degraded while it stands by, waits for its quorum, or cannot write."""
         leader = self.app.leader
         if leader is None:
             return http.Health("degraded", "log_standby")
@@ -67,7 +67,7 @@ class LogService:
             return http.Health("failed", leader.publisher.alarm)
         if not leader.publisher.confirmed:
             return http.Health("degraded", "log_unconfirmed")
-        return http.Health("ready")
+        return http.unless(self._database.problem, http.Health("ready"))
 
     async def run(self) -> None:
         """Wait for the lease, then be the log until cancelled.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hallmark.core.document import hex0x
 from hallmark.core.errors import NotFound
 from hallmark.http.asgi import Receive, Scope, Send, respond_json
-from hallmark.http.serve import Service
+from hallmark.http.serve import Health, Service, unless
 from hallmark.services.node.node import Node
 from hallmark.services.node.settings import Settings
 from hallmark.telemetry.metrics import Metrics
@@ -14,14 +16,15 @@ from hallmark.telemetry.metrics import Metrics
 class NodeService(Service):
     """The service with a /healthz that says more than a state."""
 
-    def __init__(self, node: Node, settings: Settings) -> None:
+    def __init__(self, node: Node, settings: Settings, *, problem: Callable[[], str] = str) -> None:
         metrics = Metrics()
         metrics.gauge("node_connections", "Open client connections.", lambda: node.pipes.open)
         metrics.gauge("node_piped_bytes", "Bytes passed in both directions.", lambda: node.pipes.meter.bytes)
         metrics.gauge("node_receipts", "Receipts of all enclaves since the start.", lambda: node.receipts)
         metrics.gauge("node_restarts", "Enclaves that had to be replaced.", lambda: node.restarts)
-        super().__init__(_nothing, health=lambda: node.health, registry=metrics.registry)
+        super().__init__(_nothing, health=self._health_now, registry=metrics.registry)
         self._node = node
+        self._problem = problem
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -32,11 +35,14 @@ class NodeService(Service):
             return
         await super().__call__(scope, receive, send)
 
+    def _health_now(self) -> Health:
+        return unless(self._problem(), self._node.health)
+
     def _status(self) -> dict[str, object]:
-        node, running = self._node, self._node.running
+        node, running, health = self._node, self._node.running, self._health_now()
         return {
-            "state": node.health.state,
-            "reason": node.health.reason,
+            "state": health.state,
+            "reason": health.reason,
             "mode": self._settings.mode,
             "node": hex0x(running.address) if running else None,
             "bundle": hex0x(running.bundle_digest) if running else None,

@@ -41,7 +41,7 @@ async def run_node(settings: Settings, database: Database) -> None:
         node = Node(
             settings, cargo, starter, owner=owner, outbox=outbox, forwarder=Forwarder(outbox, log), log=log
         )
-        app = NodeService(node, settings)
+        app = NodeService(node, settings, problem=lambda: database.problem)
         living = asyncio.create_task(node.run(listening))
         try:
             await serve(app, settings.health, tasks=(_watch(living),), stopping=node.stop)
