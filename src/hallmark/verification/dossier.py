@@ -70,6 +70,7 @@ class LoggedPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admitted: int
     data: Base64 = msgspec.field(name="bytes")
     proof: str | None = None
+    after: tuple[Base64, ...] | None = None
 
     def entry(self) -> Entry:
         """The entry. Raises InvalidInput `bad_entry`."""
@@ -170,7 +171,8 @@ def _strict(dossier: Dossier, data: bytes) -> None:
     if (dossier.salts.response is None) != (dossier.response is None):
         raise InvalidInput("not_canonical", "The response and its salt go together: keep both or neither.")
     parts = (dossier.entry, dossier.registration, dossier.version)
-    for text in (dossier.evidence, *(part.data for part in parts if part)):
+    after = tuple(text for part in parts if part for text in part.after or ())
+    for text in (dossier.evidence, *(part.data for part in parts if part), *after):
         if text is not None:
             unbase64(text)
 

@@ -21,6 +21,7 @@ from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.receipt import RECEIPT_VERSION, Receipt, request_digest, response_digest
 from hallmark.core.statements import Registration, Version
 from hallmark.crypto.secp256k1 import recover_statement
+from hallmark.verification.after import Objections, completes, leaves_of, objections, path_of
 from hallmark.verification.dossier import Dossier, LoggedPart, unbase64
 from hallmark.verification.genesis import ProvenPlace
 from hallmark.verification.reasons import sentence_of
@@ -149,6 +150,7 @@ class Examination:
         """The receipt's own entry: this receipt, this signature, these attachments."""
         placed = self.placed(self.dossier.entry, "entry_mismatch", "proof_invalid")
         if placed is not None:
+            require(placed.part.after is None or placed.place is not None, "after_mismatch")
             entry, documents = placed.entry, self.dossier.documents
             require(entry.statement == self.receipt, "entry_mismatch")
             require(entry.signatures == (unhex(self.dossier.signature),), "entry_mismatch")
@@ -199,7 +201,18 @@ class Examination:
         """The route ticket, packed || signature; empty when there is none."""
         return unhex(self.dossier.ticket) if self.dossier.ticket else b""
 
+    def objections(self) -> Objections | None:
+        """What the leaves between the receipt and its checkpoint's end hold against it; None if not shown."""
+        placed = self.entry
+        if placed is None or placed.place is None or placed.part.after is None:
+            return None
+        after = leaves_of(placed.part.after)
+        path = path_of(placed.part.proof or "")
+        require(completes(placed.place, path, placed.part.leaf(), after), "after_mismatch")
+        return objections(placed.place.index, after, self.trust)
+
     def _earlier(self, placed: Placed, reason: str) -> None:
+        require(placed.part.after is None, reason)
         if self.dossier.entry is not None:
             require(placed.part.index < self.dossier.entry.index, reason)
             require(placed.part.admitted <= self.dossier.entry.admitted, reason)

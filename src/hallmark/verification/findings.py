@@ -34,6 +34,7 @@ from hallmark.core.marks import Finding, Question, State
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Registration
 from hallmark.verification import words
+from hallmark.verification.after import Objections
 from hallmark.verification.attested import matches
 from hallmark.verification.case import SKEW_MS
 from hallmark.verification.dossier import Dossier
@@ -46,6 +47,7 @@ from hallmark.verification.examination import (
     failure,
     require,
 )
+from hallmark.verification.reasons import question_of, sentence_of
 from hallmark.verification.receipts import DIRECT, Passage, read_passage
 from hallmark.verification.tree import root_of
 from hallmark.verification.trust import Trust
@@ -206,15 +208,18 @@ def proved(exam: Examination) -> Iterable[Finding]:
     placed = exam.entry
     if placed is None or placed.place is None:
         return []
-    place = placed.place
+    place, objected = placed.place, exam.objections()
+    told = words.proved if objected is None else words.silent
     detail = {
-        "what": words.proved(place.index, place.size),
+        "what": told(place.index, place.size),
         "index": str(place.index),
         "size": str(place.size),
         "root": hex0x(place.root),
         "signers": ", ".join(place.signers),
     }
     by = words.quorum(len(place.signers), place.of)
+    if objected is not None and objected.state is not None:
+        return _objected(exam, objected)
     found = [Finding(Question.PROVED, State.WITNESSED, by, place.cosigned_at, place.root, detail=detail)]
     confirmed = _anchored(exam, placed, detail)
     return [*found, confirmed] if confirmed else found
@@ -324,6 +329,16 @@ def _anchored(exam: Examination, placed: Placed, detail: Mapping[str, str]) -> F
         "confirmations": str(confirmations),
     }
     return Finding(Question.PROVED, State.ANCHORED, by, exam.now, unhex(word.root), detail=told)
+
+
+def _objected(exam: Examination, found: Objections) -> list[Finding]:
+    """Objections in the log speak against `proved` and against the mark of their reason."""
+    by = f"{found.by} full node{'s' if found.by > 1 else ''}"
+    state = found.state or State.DISPUTED
+    detail = {"what": sentence_of(found.reason).rstrip(".")}
+    digest = exam.receipt.digest()
+    questions = dict.fromkeys((Question.PROVED, question_of(found.reason)))
+    return [Finding(q, state, by, exam.now, digest, found.reason, detail) for q in questions]
 
 
 def _ran_in(exam: Examination, measurement: Measurement) -> bool:

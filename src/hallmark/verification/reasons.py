@@ -115,6 +115,7 @@ _PROVED: Final = {
     "chain_mismatch": "The chain id is not the network's.",
     "entry_mismatch": "The log entry is not of this receipt.",
     "proof_invalid": "The proof does not show that the entry stands in a quorum-cosigned checkpoint.",
+    "after_mismatch": "The entries said to follow the receipt are not those of the checkpoint in the proof.",
     "unknown_cosigner": "The proof carries a signature by a party that the trust file does not know.",
     "anchor_mismatch": "The anchor is not of this network's contract, or not of the checkpoint in the proof.",
 }

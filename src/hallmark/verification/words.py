@@ -94,6 +94,14 @@ def proved(index: int, size: int) -> str:
     )
 
 
+def silent(index: int, size: int) -> str:
+    """Where the receipt stands, when every entry up to the checkpoint's end was read and none objects."""
+    return (
+        f"every log entry below {size}, of which this receipt is number {index}; "
+        f"none of the {size - index - 1} entries logged behind it up to there objects to it"
+    )
+
+
 def clean(index: int, size: int) -> str:
     """Where the receipt stands, said by somebody who read the log up to there and found no objection."""
     return (
