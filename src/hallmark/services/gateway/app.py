@@ -64,9 +64,9 @@ class Gateway:
         planner = Planner(
             self.follower, self.loads, signer, clock=world.clock, random=world.random, draw=world.draw
         )
-        desk, marker = self._desk(settings, trust, log, signer=signer, world=world)
+        desk, self.marker = self._desk(settings, trust, log, signer=signer, world=world)
         api = API(
-            self._relay(settings, planner, desk, marker=marker, world=world),
+            self._relay(settings, planner, desk, world=world),
             desk,
             self.outbox,
             overview=Overview(self.follower, planner, self.loads, world.clock),
@@ -106,14 +106,12 @@ class Gateway:
         )
         return desk, marker
 
-    def _relay(
-        self, settings: Settings, planner: Planner, desk: Desk, *, marker: Marker, world: World
-    ) -> Relay:
+    def _relay(self, settings: Settings, planner: Planner, desk: Desk, *, world: World) -> Relay:
         return Relay(
             self._pool,
             planner,
             self.loads,
-            marker=marker,
+            marker=self.marker,
             outbox=self.outbox,
             desk=desk,
             metrics=self.metrics,

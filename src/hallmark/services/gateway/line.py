@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 
 MAX_WAITING = 512
+LOOK_AGAIN_S = 0.25
 
 
 class Line:
@@ -27,17 +28,19 @@ class Line:
                 return
 
     async def wait(self, deadline: float) -> bool:
-        """True when woken; False when the line is full or the deadline (loop time) has come."""
+        """True when it is time to look again: woken, or after a moment, because others fill and free places
+        too. False when the line is full or the deadline (loop time) has come.
+        """
         loop = asyncio.get_running_loop()
         if len(self._waiting) >= self._limit or loop.time() >= deadline:
             return False
         mine: asyncio.Future[None] = loop.create_future()
         self._waiting.append(mine)
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(min(deadline, loop.time() + LOOK_AGAIN_S)):
                 await mine
         except TimeoutError:
-            return False
+            return loop.time() < deadline
         finally:
             if mine.cancelled() and mine in self._waiting:
                 self._waiting.remove(mine)
