@@ -179,6 +179,26 @@ async def test_a_log_that_breaks_its_order_is_refused_for_ever(fleet: Fleet, wha
     assert set((await fleet.log.round(HOSTS)).values()) == {503}
 
 
+async def test_a_log_whose_time_is_ahead_waits(fleet: Fleet) -> None:
+    """A log that dates entries into the future is not cosigned before that time has come."""
+    net = fleet.network
+    net.add(net.receipt_entry(net.nodes[0]), net.now + 120_000)
+    assert set((await fleet.log.round(HOSTS)).values()) == {503}
+    assert (await fleet.nodes[HOSTS[0]].status()).last_refusal == "log_time_ahead"
+    net.tick(120_000)
+    assert set((await fleet.log.round(HOSTS)).values()) == {200}
+
+
+async def test_a_log_whose_time_stands_still_shows(fleet: Fleet) -> None:
+    """A log that dates entries too early, so that evidence never ages, makes honest receipts fail visibly."""
+    net = fleet.network
+    stopped = net.now
+    net.tick(3_600_000)
+    at = net.add(net.receipt_entry(net.nodes[0]), stopped)
+    await fleet.log.round(HOSTS)
+    assert fleet.nodes[HOSTS[0]].replica.failures(at) == ("finished_in_future",)
+
+
 async def test_leaves_that_do_not_have_the_signed_root_are_not_believed(fleet: Fleet) -> None:
     """A log that serves other leaves than it signed is not cosigned until it serves the right ones."""
     net = fleet.network

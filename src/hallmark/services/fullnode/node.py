@@ -7,7 +7,8 @@ Rules it keeps, in this order, for each checkpoint that the log asks it to cosig
 3. Every entry below its size was judged by this node's own replica.
 4. Every entry that does not hold has this node's verdict, or f+1 others', below the checkpoint's size; until
    then the answer is 503, and the log asks again with the next checkpoint.
-5. Only then the new state is made durable and the cosignature is given.
+5. The log does not date entries into this node's future (a minute of skew apart).
+6. Only then the new state is made durable and the cosignature is given.
 
 A log that broke its own rules (two roots for one size, time running backwards, an entry twice, bytes that
 are no
@@ -25,6 +26,7 @@ import msgspec
 
 from hallmark.core.beacon import network_id
 from hallmark.core.document import hex0x
+from hallmark.core.entries import split_leaf
 from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, NotFound, Unavailable
 from hallmark.core.hashing import sha256
 from hallmark.core.statements import AnchoredCheckpoint
@@ -41,6 +43,7 @@ from hallmark.services.fullnode.memory import Cosigned, Memory, Misbehaviour
 from hallmark.services.fullnode.settings import Settings
 from hallmark.services.fullnode.source import Hints, Source
 from hallmark.telemetry.logs import get_logger
+from hallmark.verification.case import SKEW_MS
 from hallmark.verification.fold import LogMisbehaviour, Replica
 from hallmark.verification.outcome import Outcome
 
@@ -146,7 +149,8 @@ class FullNode:
 
     async def add_checkpoint(self, body: bytes) -> bytes:
         """The C2SP add-checkpoint request; returns the cosignature line. Raises as `Witness` does, and
-        Unavailable `objections_pending`, `log_refused`, `starting`, `leaves_unavailable`.
+        Unavailable `objections_pending`, `objections_impossible`, `log_time_ahead`,
+        `log_refused`, `starting`, `leaves_unavailable`, `leaves_mismatch`.
         """
         if self._starting:
             raise Unavailable("starting", "This full node is reading its own copy.")
@@ -255,13 +259,14 @@ class FullNode:
                 del self._unkept[checkpoint.size]
 
     async def _check(self, _old: int, size: int, checkpoint: Checkpoint) -> None:
-        """Rules 2 to 4; raises to refuse."""
+        """Rules 2 to 5; raises to refuse."""
         async with self._advancing:
             try:
                 await self._reach(size, checkpoint.root)
             except LogMisbehaviour as error:
                 await self._accuse(error.reason, error.index, checkpoint.encode())
                 raise
+            await self._check_time(size)
             if not self.duties.owed(size):
                 return
         self._owing.set()
@@ -272,6 +277,15 @@ class FullNode:
                 "Register its key with the network's authority.",
             )
         raise Unavailable("objections_pending", "This full node's verdicts must be in the log first.")
+
+    async def _check_time(self, size: int) -> None:
+        """The log does not date entries into the future.
+
+        One that dates them too early shows by itself: honest receipts then finish after their admission.
+        """
+        (newest,) = await self.store.leaves(size - 1, size)
+        if split_leaf(newest)[0] > self._now() + SKEW_MS:
+            raise Unavailable("log_time_ahead", "The log's time is ahead of this full node's clock.")
 
     async def _reach(self, size: int, root: bytes) -> None:
         """Have, know and store every leaf below `size`, whose root must be `root`."""
