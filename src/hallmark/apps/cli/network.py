@@ -50,8 +50,12 @@ def up(
     out, began = console(), time.monotonic()
     home = Home(home_path)
     home.lock().close()
+    offered = dict(_pair(text) for text in upstreams)
     prepared = prepare_network(
-        home, base=port, say=lambda text: out.print(Text(f"  made  {text}", "bright_black"))
+        home,
+        base=port,
+        upstreams=offered,
+        say=lambda text: out.print(Text(f"  made  {text}", "bright_black")),
     )
     process = running.launch(home, prepared)
     try:
