@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -125,7 +126,9 @@ def test_a_revoked_measurement_stops_nodes_and_shows(with_upstream: Network, tmp
         "declare", "revoke-measurement", digest, "--reason", "test", "--since", str(index)
     )
     assert done.returncode == 0, done.stderr
-    refused = with_upstream.run("ask", "What does os.mkfifo do?")
+    deadline = time.monotonic() + 20
+    while (refused := with_upstream.run("ask", "What does os.mkfifo do?")).returncode == 0:
+        assert time.monotonic() < deadline, "the gateway never heard of the revocation"
     assert refused.returncode == 3
     assert "measurement_revoked" in refused.stderr
     verified = with_upstream.run("verify", str(saved))

@@ -124,7 +124,7 @@ def models(home: Path, /, url: str | None, trust: Path | None, *, as_data: bool)
     for model in found:
         about = model.get("hallmark", {})
         artifact = about.get("artifact") or "none of ours: see who asserts it"
-        table.add_row(model["id"], str(about.get("task", "")), str(about.get("eligible", "")), artifact)
+        table.add_row(model["id"], str(about.get("task", "")), str(about.get("nodes", "")), artifact)
     console().print(table)
 
 

@@ -69,6 +69,22 @@ class Overview:
         owner = hex0x(known.owner) if known else "upstream"
         return {"id": label, "object": "model", "created": 0, "owned_by": owner, "hallmark": facts}
 
+    def _measurements(self) -> list[dict[str, object]]:
+        """Every measurement that the authority ever accepted, and the positions at which it counts."""
+        return [
+            {
+                "digest": hex0x(digest),
+                "name": approved.measurement.name,
+                "version": approved.measurement.version,
+                "evidence": approved.measurement.evidence,
+                "registers": dict(approved.measurement.registers),
+                "since": approved.valid.since,
+                "until": approved.valid.until,
+                "reason": approved.valid.reason,
+            }
+            for digest, approved in self._registry.approved.items()
+        ]
+
     def network(self) -> dict[str, object]:
         """GET /v1/hallmark/network: members, capacity, and per model why a node is left out."""
         registry, head = self._registry, self._follower.head
@@ -90,6 +106,7 @@ class Overview:
                 "of": self._follower.size_of_quorum,
             },
             "models": labels,
+            "measurements": self._measurements(),
             "members": [self._member(m, reasons.get(hex0x(m.key), {})) for m in registry.members.values()],
         }
 
