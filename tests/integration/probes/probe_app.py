@@ -74,7 +74,10 @@ def open_socket(family: int, kind: int = socket.SOCK_STREAM) -> Callable[[], obj
 def exec_at() -> None:
     fd = os.open("/usr/bin/python3", os.O_PATH)
     argv = (ctypes.c_char_p * 3)(b"python3", b"-V", None)
-    call(322, fd, b"", argv, None, 0x1000)
+    try:
+        call(322, fd, b"", argv, None, 0x1000)
+    finally:
+        os.close(fd)
 
 
 def execute() -> None:
@@ -175,7 +178,7 @@ PROBES: dict[str, Callable[[], object]] = {
     "clone3": sys_call(435, b"\0" * 64, 64),
     "mount": mount_tmpfs,
     "umount": sys_call(166, b"/mnt", 2),
-    "pivot_root": sys_call(155, b"/tmp", b"/tmp"),
+    "pivot_root": sys_call(155, b"/usr", b"/usr/nowhere"),
     "chroot": sys_call(161, b"/"),
     "unshare_user": sys_call(272, 0x10000000),
     "unshare_net": sys_call(272, 0x40000000),
@@ -329,10 +332,14 @@ def descriptors() -> dict[int, str]:
     found = {}
     for number in range(64):
         try:
-            mode = os.fstat(number).st_mode
+            status = os.fstat(number)
+            mode = status.st_mode
         except OSError:
             continue
         found[number] = kinds.get(mode & 0o170000, "anonymous")
+        if found[number] == "file":
+            flags = fcntl.fcntl(number, fcntl.F_GETFL)
+            found[number] = f"file of {status.st_size} bytes, flags {flags:o}, links {status.st_nlink}"
     return found
 
 

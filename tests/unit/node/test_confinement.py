@@ -159,9 +159,13 @@ def test_groups_get_their_limits_and_are_swept(tmp_path: Path) -> None:
     (group,) = cgroups.create("cgroup2", Limits(memory_bytes=100, tasks=7), top)
     assert ((group / "memory.max").read_text(), (group / "pids.max").read_text()) == ("100", "7")
     stale = top / f"{cgroups.PREFIX}999999999-1"
+    young = top / f"{cgroups.PREFIX}999999999-2"
     stale.mkdir()
+    young.mkdir()
+    os.utime(stale, (1, 1))
     cgroups.sweep(top)
     assert group.exists()
+    assert young.exists()
     assert not stale.exists()
 
 

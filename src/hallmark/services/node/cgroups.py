@@ -16,6 +16,7 @@ from hallmark.services.node.confinement import Limits
 
 CGROUPS: Final = Path("/sys/fs/cgroup")
 PREFIX: Final = "hallmark-enclave-"
+YOUNG_S: Final = 60
 
 
 def enforcer(top: Path = CGROUPS) -> str:
@@ -59,7 +60,9 @@ def sweep(top: Path = CGROUPS) -> None:
         if place.is_dir():
             for group in place.glob(f"{PREFIX}*"):
                 owner = group.name[len(PREFIX) :].split("-", 1)[0]
-                if not Path(f"/proc/{owner}").exists():
+                # An owner in another PID name space cannot be seen; its young groups may still be empty.
+                old = time.time() - group.stat().st_mtime > YOUNG_S
+                if old and not Path(f"/proc/{owner}").exists():
                     remove((group,))
 
 
