@@ -138,6 +138,8 @@ class Wiring:
             key_file=self._key("gateway.secp256k1"),
             database=self._database("gateway"),
             anchor_url=_url(self._plan.anchor_port),
+            rpc_url=_url(self._plan.chain_port),
+            confirmations=self._plan.confirmations,
         )
         return self._service("gateway", "gateway", settings, _url(self._plan.gateway_port))
 
