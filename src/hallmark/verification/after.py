@@ -1,11 +1,10 @@
 """What was logged between a receipt and the checkpoint that proves it: objections, or that there is none.
 
 A full node cosigns a checkpoint only when its verdicts on everything below are in the log below it. So
-whoever
-holds every leaf between the receipt and the end of the checkpoint sees every objection of those who cosigned.
-The leaves prove themselves: the inclusion path's left siblings are the perfect subtrees over everything
-before
-the receipt (RFC 6962 section 2.1.1), and with the receipt's leaf and those after it they must give the root.
+whoever holds every leaf between the receipt and the end of the checkpoint sees every objection of those who
+cosigned. The leaves prove themselves: the inclusion path's left siblings are the perfect subtrees over
+everything before the receipt (RFC 6962 section 2.1.1), and with the receipt's leaf and those after it they
+must give the root.
 """
 
 from __future__ import annotations

@@ -82,7 +82,11 @@ class LoggedPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Anchor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The anchoring service's word on where the proof's checkpoint is on the chain; see `AnchorRecord`."""
+    """The anchoring service's word on where a checkpoint that covers the receipt is on the chain; see `AnchorRecord`.
+
+    `path` leads from the receipt's entry to that checkpoint's root (RFC 6962), so that the root which the chain holds can be
+    compared whatever checkpoint the proof is against.
+    """
 
     chain_id: int
     contract: Hex20
@@ -91,6 +95,7 @@ class Anchor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: int
     root: Hex32
     confirmations: int
+    path: tuple[Hex32, ...] = ()
 
 
 class Dossier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

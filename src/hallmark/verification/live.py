@@ -99,9 +99,8 @@ def live_findings(
     """Everything that the log establishes about the receipt at `index`, as `by` sees it at `now` (unix ms).
 
     `configuration` is the exact `EnclaveConfiguration` document of the node. The log holds only its
-    digest (in
-    the bundle), so without it nobody knows which checks it switched off, and nothing that the enclave says
-    rises above `claimed`.
+    digest (in the bundle), so without it nobody knows which checks it switched off, and nothing that the
+    enclave says rises above `claimed`.
 
     1. What this replica's own checks found against it.
     2. What full nodes hold against it, by the verdicts that count.

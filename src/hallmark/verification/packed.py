@@ -1,8 +1,7 @@
 """EIP-712 struct hashes straight from the packed bytes of the log, without a field-by-field re-encoding.
 
 The packed form is the fields in order, big-endian; EIP-712 pads each to 32 bytes on the left. A test holds
-this
-against `TypedStruct.struct_hash` for every statement.
+this against `TypedStruct.struct_hash` for every statement.
 """
 
 from __future__ import annotations

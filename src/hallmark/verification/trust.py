@@ -1,9 +1,9 @@
 """The trust file: all that a stranger needs to verify a receipt offline. TOML, `trust.toml`.
 
 It names the log and the full nodes (as a C2SP tlog-policy), the authority, the gateways, the evidence roots
-and
-measurements that are accepted, the clearing policies by name, and what was compromised or revoked when it was
-made. Everything in it is a decision of whoever hands it out; nothing in it is secret. See docs/formats.md.
+and measurements that are accepted, the clearing policies by name, and what was compromised or revoked when
+it was made. Everything in it is a decision of whoever hands it out; nothing in it is secret. See
+docs/formats.md.
 """
 
 from __future__ import annotations

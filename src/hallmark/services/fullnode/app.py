@@ -1,8 +1,10 @@
 """HTTP of a full node.
 
-POST /add-checkpoint      C2SP tlog-witness                POST /anchor-signature   {origin, size, root}
-GET  /tile/..., /checkpoint   read-only mirror, C2SP       POST /hallmark/leaves?start=N   entry bundle, a
-hint
+POST /add-checkpoint            C2SP tlog-witness
+POST /anchor-signature          {origin, size, root} -> {signature, address}
+POST /hallmark/leaves?start=N   an entry bundle pushed ahead of its checkpoint: a hint
+GET  /tile/..., /checkpoint     read-only mirror, C2SP tlog-tiles
+GET  /leaves?start=N&end=M      an entry bundle
 GET  /status
 """
 

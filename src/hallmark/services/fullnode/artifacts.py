@@ -1,8 +1,7 @@
 """Artifacts held here, so that published manifests can be compared with their content.
 
 Encoding a blob ID takes about two seconds, so the directories are read once, in a thread, and the answers
-come
-from a table. Until it is filled, nothing is held and nothing is judged about content.
+come from a table. Until it is filled, nothing is held and nothing is judged about content.
 """
 
 from __future__ import annotations
@@ -49,8 +48,7 @@ class HeldArtifacts:
 
     def check(self, blob_id: bytes, sha256: bytes, size: int) -> str | None:
         """Compare a manifest with what is held: empty text when blob ID and size agree,
-        `artifact_content` when
-        they do not, None when nothing with this SHA-256 is held.
+        `artifact_content` when they do not, None when nothing with this SHA-256 is held.
         """
         found = self._held.get(sha256)
         if found is None:

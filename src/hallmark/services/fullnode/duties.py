@@ -1,8 +1,7 @@
 """What a full node owes to the log: a verdict on every entry that does not hold, a fault on every proven lie.
 
 An entry is submitted again until it is in the log, so a crash or a log that is down loses nothing: what is
-owed
-follows from the log itself.
+owed follows from the log itself.
 """
 
 from __future__ import annotations

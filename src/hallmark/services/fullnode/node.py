@@ -11,9 +11,8 @@ Rules it keeps, in this order, for each checkpoint that the log asks it to cosig
 6. Only then the new state is made durable and the cosignature is given.
 
 A log that broke its own rules (two roots for one size, time running backwards, an entry twice, bytes that
-are no
-entry, a receipt before its predecessor) is never cosigned again; why is kept, and shown in /healthz and
-/status.
+are no entry, a receipt before its predecessor) is never cosigned again; why is kept, and shown in /healthz
+and /status.
 """
 
 from __future__ import annotations

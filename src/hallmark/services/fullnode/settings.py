@@ -11,8 +11,7 @@ from hallmark.verification.genesis import Genesis
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Entries judged before other requests get a turn; bytes of leaves that may be pushed ahead;
-    seconds to wait
-    for a source; milliseconds between attempts to submit what is owed.
+    seconds to wait for a source; milliseconds between attempts to submit what is owed.
     """
 
     chunk: int = 32
@@ -23,14 +22,11 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`log_vkey` is the log's C2SP verifier key and `log_url` where it listens. `witness_name` and
-    `seed_file`
-    (Ed25519 seed, 64 hex digits) cosign; `key_file` (secp256k1 secret, 64 hex digits) signs verdicts,
-    faults and
-    anchors. `database` is a store URL of this node's own. `copy_from` is another full node (or the log)
-    to copy
-    from when starting empty. `artifacts` are packed artifacts held here (files, or
-    directories of `*.tar` files), with whose content published manifests are compared; `artifact_cache` is a
-    file of this node's own for their blob IDs.
+    `seed_file` (Ed25519 seed, 64 hex digits) cosign; `key_file` (secp256k1 secret, 64 hex digits) signs
+    verdicts, faults and anchors. `database` is a store URL of this node's own. `copy_from` is another full
+    node (or the log) to copy from when starting empty. `artifacts` are packed artifacts held here (files,
+    or directories of `*.tar` files), with whose content published manifests are compared; `artifact_cache`
+    is a file of this node's own for their blob IDs.
     """
 
     listen: Listen
