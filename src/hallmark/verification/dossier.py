@@ -82,9 +82,11 @@ class LoggedPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Anchor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The anchoring service's word on where a checkpoint that covers the receipt is on the chain; see `AnchorRecord`.
+    """The anchoring service's word on where a checkpoint that covers the receipt is on the chain; see
+    `AnchorRecord`.
 
-    `path` leads from the receipt's entry to that checkpoint's root (RFC 6962), so that the root which the chain holds can be
+    `path` leads from the receipt's entry to that checkpoint's root (RFC 6962), so that the root which
+    the chain holds can be
     compared whatever checkpoint the proof is against.
     """
 

@@ -9,7 +9,7 @@ from typing import Final
 from hallmark.core.document import hex0x
 from hallmark.core.documents import AnchorRecord
 from hallmark.core.entries import Entry, decode, split_leaf
-from hallmark.core.errors import Unavailable
+from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.core.receipt import Receipt
 from hallmark.services.gateway.follower import Follower, Logged
 from hallmark.services.gateway.log_client import LogClient
@@ -55,7 +55,26 @@ class Dossiers:
             entry=_receipt_part(kept, proof),
             registration=await self._part(registration) if proof else None,
             version=await self._part(version) if proof else None,
-            anchor=_anchor(anchor),
+            anchor=await self._anchor(kept, anchor),
+        )
+
+    async def _anchor(self, kept: Kept, record: AnchorRecord | None) -> Anchor | None:
+        """The anchor with the path that leads to it; without a path when the log gives none."""
+        if record is None or kept.position is None:
+            return None
+        try:
+            path = await self._log.path(kept.position, record.size)
+        except HallmarkError:
+            path = ()
+        return Anchor(
+            record.chain_id,
+            record.contract,
+            record.transaction,
+            record.block,
+            record.size,
+            record.root,
+            record.confirmations,
+            path,
         )
 
     def _identity(self, receipt: Receipt, registration: Logged | None) -> tuple[str, bytes]:
@@ -97,17 +116,3 @@ def _receipt_part(kept: Kept, proof: str | None) -> LoggedPart | None:
     if kept.position is None or kept.admitted is None:
         return None
     return LoggedPart(kept.position, kept.admitted, base64.b64encode(kept.entry).decode(), proof)
-
-
-def _anchor(record: AnchorRecord | None) -> Anchor | None:
-    if record is None:
-        return None
-    return Anchor(
-        record.chain_id,
-        record.contract,
-        record.transaction,
-        record.block,
-        record.size,
-        record.root,
-        record.confirmations,
-    )

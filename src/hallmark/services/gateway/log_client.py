@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from hallmark.core.document import Hex32
 from hallmark.core.entries import entry_id
 from hallmark.core.errors import HallmarkError, NotFound, Unavailable, VerificationFailed
 from hallmark.http.client import Exchange, Pool, Timeouts
@@ -115,6 +116,13 @@ class LogClient:
         first = start // 256 * 256
         return found[start - first : end - first]
 
+    async def path(self, index: int, size: int) -> tuple[str, ...]:
+        """The inclusion path of an entry at `size`, 0x-hex nodes. Raises what the log answers with."""
+        async with self._get(f"/inclusion/{index}?size={size}") as response:
+            if response.status != 200:
+                raise await _error(response)
+            return (await response.json(_Inclusion, 65_536)).path
+
     async def proof(self, index: int, wait_ms: int = 0) -> str:
         """The tlog-proof of an entry against the newest cosigned checkpoint.
 
@@ -127,6 +135,10 @@ class LogClient:
 
     def _get(self, path: str) -> Exchange:
         return self._pool.request("GET", self._url + path, timeouts=TIMEOUTS)
+
+
+class _Inclusion(msgspec.Struct, frozen=True):
+    path: tuple[Hex32, ...]
 
 
 async def _error(response: Response) -> HallmarkError:

@@ -68,6 +68,7 @@ class LogApp:
                 ("GET", "/head()", self._head),
                 ("GET", "/wait()", self._wait),
                 ("GET", "/proof/([0-9]{1,18})", self._proof),
+                ("GET", "/inclusion/([0-9]{1,18})", self._inclusion),
                 ("GET", "/find/([0-9a-f]{64})", self._find),
                 ("GET", "/checkpoint()", self._checkpoint),
                 ("GET", "/checkpoint/latest()", self._latest),
@@ -152,6 +153,17 @@ class LogApp:
         head = await log.publisher.wait(index + 1, request.number("wait", 0, MAX_WAIT_MS) / 1000)
         text = await prove(log.store, index, head)
         await respond(send, 200, text, FRESH, content_type=TEXT)
+
+    async def _inclusion(self, request: Request, send: Send) -> None:
+        """The path from an entry to the root at any size, for whoever knows that root from elsewhere."""
+        store, index = self._log.store, int(request.rest)
+        size = request.number("size", store.size, 1 << 62)
+        if not index < size <= store.size:
+            raise NotFound(
+                "no_such_entry", f"The log has {store.size} entries; entry {index} is not below {size}."
+            )
+        path = await store.inclusion_proof(index, size)
+        await respond_json(send, {"index": index, "size": size, "path": ["0x" + node.hex() for node in path]})
 
     async def _find(self, request: Request, send: Send) -> None:
         entry_id = bytes.fromhex(request.rest)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
-
 from hallmark.attestation import verify as verify_evidence
 from hallmark.core.document import unhex
 from hallmark.core.documents import AnchorRecord
 from hallmark.core.errors import InvalidInput
 from hallmark.core.evidence import VerifyEvidence
 from hallmark.core.marks import Finding
+from hallmark.ledger.merkle import leaf_hash, verify_inclusion
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import verify_proof
 from hallmark.services.chain.check import check_anchor
@@ -86,24 +85,28 @@ class Verifier:
         """Ask the chain behind `rpc` whether it holds the dossier's anchor; None when there is none
         to ask about.
 
-        Raises what `check_anchor` raises when the chain does not hold it. The returned function gives the
-        confirmations for the very record that was checked, if its checkpoint is the one that the
-        leaf is proven in.
+        Raises what `check_anchor` raises when the chain does not hold it. The returned function
+        gives the confirmations
+        when the anchor's path leads from the leaf to the root that the chain holds.
         """
-        if dossier.anchor is None or self.trust.anchor is None:
+        word = dossier.anchor
+        if word is None or self.trust.anchor is None:
             return None
-        record = AnchorRecord(**msgspec.structs.asdict(dossier.anchor))
+        fields = {name: getattr(word, name) for name in AnchorRecord.__struct_fields__}
         contract = unhex(self.trust.anchor.contract)
         confirmed = await check_anchor(
-            rpc, contract, record, chain_id=self.trust.anchor.chain_id, confirmations=confirmations
+            rpc,
+            contract,
+            AnchorRecord(**fields),
+            chain_id=self.trust.anchor.chain_id,
+            confirmations=confirmations,
         )
+        path = tuple(unhex(node) for node in word.path)
 
-        def check(asked: AnchorRecord, _leaf: bytes, place: ProvenPlace) -> int:
-            same = asked.size == confirmed.size == place.size and confirmed.root == place.root
-            if not same:
-                raise InvalidInput(
-                    "anchor_other_checkpoint", "The anchored checkpoint is not the one of the proof."
-                )
+        def check(asked: AnchorRecord, leaf: bytes, place: ProvenPlace) -> int:
+            if asked.size != confirmed.size:
+                raise InvalidInput("anchor_other_checkpoint", "Another checkpoint was asked about.")
+            verify_inclusion(leaf_hash(leaf), place.index, confirmed.size, path, confirmed.root)
             return confirmed.confirmations
 
         return check
