@@ -3,8 +3,8 @@
     .venv/bin/python bench/enclave.py [--runs 20] [--product] [--json FILE]
 
 `warm` is what a node does when it replaces an enclave: the sealed, measured image is in memory. `cold` adds
-copying, hashing and attaching the image, as at a host's start with the file in the page cache. No model is
-loaded: the application is the tests' small one, or with `--product` the product's own.
+copying, hashing and attaching the image, as at a host's start with the file in the page cache. `warm_cpu` is
+the processor time of the enclave's process alone, `resident_mb` its peak memory. No model is loaded: the application is the tests' small one, or with `--product` the product's own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import json
 import mmap
 import os
 import platform
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -69,12 +68,8 @@ async def one_start(starter: Starter) -> tuple[Running, float]:
 
 async def starts(path: Path, runs: int) -> dict[str, list[float]]:
     """Milliseconds from launch to `Ready`, and to the first answered request."""
-    found: dict[str, list[float]] = {
-        "cold_ready": [],
-        "warm_ready": [],
-        "warm_first_answer": [],
-        "attest": [],
-    }
+    names = ("cold_ready", "warm_ready", "warm_first_answer", "warm_cpu", "resident_mb")
+    found: dict[str, list[float]] = {name: [] for name in names}
     root = enclaves.root()
     for _ in range(max(3, runs // 4)):
         begin = time.perf_counter()
@@ -90,10 +85,24 @@ async def starts(path: Path, runs: int) -> dict[str, list[float]]:
         found["warm_ready"].append(ready)
         await enclaves.ask(running, "/v1/models")
         found["warm_first_answer"].append((time.perf_counter() - begin) * 1000)
+        cpu, resident = cost(running)
+        found["warm_cpu"].append(cpu)
+        found["resident_mb"].append(resident)
         await running.link.close()
     found["attest"] = await attestations(launcher, runs)
     launcher.close()
     return found
+
+
+def cost(running: Running) -> tuple[float, float]:
+    """Processor milliseconds and peak resident megabytes of the enclave's own process so far."""
+    outer = running.link._spawned.pid
+    inner = Path(f"/proc/{outer}/task/{outer}/children").read_text().split()[0]
+    tasks = Path(f"/proc/{inner}/task").iterdir()
+    spent = sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
+    status = Path(f"/proc/{inner}/status").read_text().splitlines()
+    peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    return spent, peak / 1024
 
 
 async def attestations(launcher: Launcher, runs: int) -> list[float]:
@@ -126,8 +135,7 @@ def main() -> None:
     print(f"{'ms':22}{'min':>8}{'median':>8}{'max':>8}")
     for name, values in found.items():
         print(f"{name:22}{min(values):8.1f}{statistics.median(values):8.1f}{max(values):8.1f}")
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"peak resident memory of an enclave {peak:.0f} MB; budget: warm start 150 ms")
+    print("budget: warm_ready 150 ms; on a loaded machine read warm_cpu, which waits for nobody")
     if options.json:
         values = {name: {"min": min(v), "median": statistics.median(v)} for name, v in found.items()}
         report = {"image_bytes": path.stat().st_size, "runs": options.runs, "load": load, "ms": values}
