@@ -4,7 +4,8 @@
 
 `warm` is what a node does when it replaces an enclave: the sealed, measured image is in memory. `cold` adds
 copying, hashing and attaching the image, as at a host's start with the file in the page cache. `warm_cpu` is
-the processor time of the enclave's process alone, `resident_mb` its peak memory. No model is loaded: the application is the tests' small one, or with `--product` the product's own.
+the processor time of the enclave's process alone, `resident_mb` its peak memory. No model is loaded: the
+application is the tests' small one, or with `--product` the product's own.
 """
 
 from __future__ import annotations
