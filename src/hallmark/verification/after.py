@@ -61,6 +61,20 @@ def completes(place: ProvenPlace, path: Sequence[bytes], leaf: bytes, after: Seq
     return root == place.root
 
 
+def leads(leaf: bytes, index: int, size: int, *, path: Sequence[bytes], root: bytes) -> bool:
+    """Whether `path` leads from the leaf at `index` to the root of `size` leaves (RFC 9162 section
+    2.1.3.2).
+    """
+    if not 0 <= index < size:
+        return False
+    sides, value = _sides(index, size), leaf_hash(leaf)
+    if len(sides) != len(path):
+        return False
+    for sibling, left in zip(path, sides, strict=True):
+        value = node_hash(sibling, value) if left else node_hash(value, sibling)
+    return value == root
+
+
 def objections(index: int, after: Sequence[bytes], trust: Trust) -> Objections:
     """What full nodes of the trust file hold against the entry at `index` in the leaves right behind it.
 

@@ -34,7 +34,7 @@ from hallmark.core.marks import Finding, Question, State
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Registration
 from hallmark.verification import words
-from hallmark.verification.after import Objections
+from hallmark.verification.after import Objections, leads
 from hallmark.verification.attested import matches
 from hallmark.verification.case import SKEW_MS
 from hallmark.verification.dossier import Dossier
@@ -313,6 +313,10 @@ def _anchored(exam: Examination, placed: Placed, detail: Mapping[str, str]) -> F
         require((word.contract, word.chain_id) == (known.contract, known.chain_id), "anchor_mismatch")
     if word.size == place.size:
         require(unhex(word.root) == place.root, "anchor_mismatch")
+    if word.path:
+        path = [unhex(sibling) for sibling in word.path]
+        leaf, root = placed.part.leaf(), unhex(word.root)
+        require(leads(leaf, place.index, word.size, path=path, root=root), "anchor_mismatch")
     if exam.check_anchor is None or known is None:
         return None
     record = AnchorRecord(

@@ -19,6 +19,7 @@ from hallmark.core.marks import Finding, Question, State
 from hallmark.core.policy import Outcome
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Role
+from hallmark.ledger.merkle import inclusion_proof
 from hallmark.testing.answers import Answer
 from hallmark.testing.dossiers import Notary, proof_verifier
 from hallmark.testing.network import HOUR, LittleNetwork, Party
@@ -253,7 +254,7 @@ def _outcomes(case: Case) -> Callable[[bytes], bool]:
     return meets
 
 
-INERT_IN_ANCHOR = {"transaction", "block", "confirmations", "size"}
+INERT_IN_ANCHOR = {"transaction", "block", "confirmations"}
 """Members of an anchor that no chain was asked about, in which a change goes unnoticed. Nothing else is
 inert.
 """
@@ -317,6 +318,7 @@ def test_of_an_unchecked_anchor_exactly_the_listed_members_are_inert() -> None:
         "size": size,
         "root": hex0x(root),
         "confirmations": 2,
+        "path": tuple(hex0x(s) for s in inclusion_proof(case.index, size, case.net.tree.node)),
     }
 
     def meets(values: dict[str, Any]) -> bool:
@@ -326,7 +328,13 @@ def test_of_an_unchecked_anchor_exactly_the_listed_members_are_inert() -> None:
     assert meets(members)
     inert = set()
     for name, value in members.items():
-        changed = value + 1 if isinstance(value, int) else value[:-1] + ("1" if value[-1] != "1" else "2")
+        changed: object = ()
+        if isinstance(value, int):
+            changed = value + 1
+        elif isinstance(value, tuple):
+            changed = (hex0x(b"\x01" * 32), *value[1:])
+        elif isinstance(value, str):
+            changed = value[:-1] + ("1" if value[-1] != "1" else "2")
         if meets({**members, name: changed}):
             inert.add(name)
     assert inert == INERT_IN_ANCHOR
