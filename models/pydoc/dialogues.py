@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from negatives import NAME_KINDS, TOPIC_KINDS, World, off_topic, unknown_question
+from negatives import LEARNED_NAMES, TOPIC_KINDS, World, off_topic, pseudo_word, unknown_question
 from phrasings import APART, DESCRIBE, SIGNATURE, SYSTEM_PROMPTS, TELLING, Fact, ask
 
 REFUSAL = "I do not know. I only know names of Python's standard library, and not all of them."
@@ -121,7 +121,9 @@ class Author:
         return " ".join(self.prose[at : at + size])
 
     def filler(self, low: int, high: int) -> str:
-        """Cut some words that do not speak of arguments."""
+        """Cut some words that do not speak of arguments, or make one up."""
+        if high == 1 and self.rng.random() < 0.4:
+            return pseudo_word(self.rng)
         while TELLING.search(text := self.snippet(low, high).lower()):
             pass
         return text
@@ -136,19 +138,19 @@ class Author:
         return shape.format(self.snippet(3, 6).rstrip(".,:;?"))
 
     def turn(self) -> Turn:
-        """Write one turn: seven in ten have an answer, the rest are to be refused."""
+        """Write one turn: two in three have an answer, the rest are to be refused."""
         rng, roll = self.rng, self.rng.random()
-        if roll < 0.67:
+        if roll < 0.62:
             return positive(rng, self.next_fact(), split="train", surround=0.15, prose=self.filler)
-        if roll < 0.71:
+        if roll < 0.65:
             name, fact = rng.choice(self.bare)
             shape = {"name": name, "kind": fact["kind"]}
             return Turn(
                 ask(rng, rng.choice(DESCRIBE["train"]), shape, split="train", surround=0.1),
                 describe_answer(fact),
             )
-        if roll < 0.86:
-            kind = rng.choice(NAME_KINDS)
+        if roll < 0.87:
+            kind = rng.choice(LEARNED_NAMES)
             question = unknown_question(
                 rng, self.world, split="train", kind=kind, surround=0.15, prose=self.filler
             )
@@ -165,7 +167,7 @@ class Author:
             return None
         if roll < 0.92:
             return self.rng.choice(SYSTEM_PROMPTS["train"])
-        return self.snippet(10, 60) if roll < 0.97 else self.snippet(100, 300)
+        return self.snippet(10, 60) if roll < 0.96 else self.snippet(100, 300)
 
     def dialogue(self) -> Dialogue:
         """Write one dialogue of one to four turns."""

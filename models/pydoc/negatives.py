@@ -161,6 +161,10 @@ def unknown_question(
     return ask(rng, rng.choice(rng.choice(tables)[split]), shape, split=split, surround=surround, prose=prose)
 
 
+# How often each kind is learned: the two that look most like real names twice as often.
+LEARNED_NAMES = (*NAME_KINDS, "recombined", "edited")
+
+
 def fill(rng: random.Random, template: str) -> str:
     """Fill the slots of an off-topic template."""
     while "<" in template:

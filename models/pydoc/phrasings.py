@@ -88,12 +88,12 @@ def loosen(rng: random.Random, template: str, prose: Callable[[int, int], str]) 
     words, roll = template.split(" "), rng.random()
     if roll < 0.4:
         words = [w for w in words if "{" in w or TELLING.search(w.lower()) or rng.random() > 0.3]
-    elif roll < 0.6:
-        at = rng.randrange(len(words))
-        if "{" not in words[at] and not TELLING.search(words[at].lower()):
-            words[at] = prose(1, 2)
+    elif roll < 0.75:
+        for at in rng.sample(range(len(words)), min(len(words), rng.randint(1, 3))):
+            if "{" not in words[at] and not TELLING.search(words[at].lower()):
+                words[at] = prose(1, 1)
     text = " ".join(words)
-    if roll > 0.55:
+    if roll > 0.65:
         before, after = (
             rng.choice(("{p}. {t}", "{p}, {t}", "{p} {t}")),
             rng.choice(("{t} {p}", "{t} {p}.", "{t}, {p}")),
@@ -116,7 +116,7 @@ def ask(
     With `prose`, a source of some words of English, the template is followed loosely at times.
     """
     marked = "." in fact["name"] or "_" in fact["name"] or any(letter.isupper() for letter in fact["name"])
-    if prose is not None and rng.random() < (0.55 if marked else 0.2):
+    if prose is not None and rng.random() < (0.7 if marked else 0.35):
         template = loosen(rng, template, prose)
     text = roughen(rng, template)
     if rng.random() < surround:
