@@ -16,6 +16,8 @@ from typing import Any
 
 from hallmark.attestation.emulator import DevelopmentRoot
 from hallmark.core.documents import EnclaveConfiguration
+from hallmark.core.entries import decode
+from hallmark.core.receipt import Receipt
 from hallmark.http.asgi import Receive, Scope, Send, read_body, respond, respond_json
 from hallmark.http.serve import Listen, Service, bind, serving
 from hallmark.ledger.checkpoint import Checkpoint, sign
@@ -117,6 +119,7 @@ class FakeLog:
         self.submissions = 0
         self.away = False
         self._grown = asyncio.Event()
+        self._next: dict[bytes, int] = {}
         self._key = SigningKey(origin, ED25519, bytes(32))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -131,6 +134,16 @@ class FakeLog:
         else:
             await respond_json(send, {"results": list(self._take(body))})
 
+    def _in_order(self, entry: bytes) -> bool:
+        """As the real log: a receipt comes after its predecessor (this one does not wait for it)."""
+        receipt = decode(entry).statement
+        if not isinstance(receipt, Receipt):
+            return True
+        expected = self._next.get(receipt.node, 0)
+        if receipt.sequence == expected:
+            self._next[receipt.node] = expected + 1
+        return receipt.sequence <= expected
+
     async def reached(self, size: int) -> None:
         """Until there are `size` entries."""
         while len(self.entries) < size:
@@ -144,6 +157,9 @@ class FakeLog:
             entry = body[at + 4 : at + 4 + size]
             at += 4 + size
             self.submissions += 1
+            if not self._in_order(entry):
+                yield {"error": {"code": "receipt_out_of_order", "message": "Its predecessor is missing."}}
+                continue
             if entry not in self.entries:
                 self.entries.append(entry)
                 self._grown.set()

@@ -53,6 +53,7 @@ class Node:
         self._attested: asyncio.Queue[control.Attested] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self.pipes = Pipes(self._hand, settings.connections)
+        self._registered = False
         self.running: Running | None = None
         self.health = Health("starting", "enclave")
         self.restarts = 0
@@ -129,6 +130,7 @@ class Node:
     async def _one_life(self) -> None:
         """From launch to death. Raises what `Starter.start` does, VerificationFailed from the log."""
         self._attested = asyncio.Queue()
+        self._registered = False
         beacon = await self._log.beacon()
         epoch = await self._outbox.count("epoch")
         self.running = running = await self._starter.start(
@@ -137,6 +139,7 @@ class Node:
         get_logger().info("enclave_serving", node=running.address, bundle=running.bundle_digest, epoch=epoch)
         self.health = Health("starting", "registration")
         await self._register(running.attested)
+        self._registered = True
         if not self._stopping.is_set():
             self.health = Health("ready")
         followers = [
@@ -187,9 +190,9 @@ class Node:
             await self._register(await self._attested.get())
 
     def _hand(self, connection: socket.socket) -> None:
-        if self.running is None:
+        if self.running is None or not self._registered:  # a receipt must not reach the log before its key
             connection.close()
-            raise Unavailable("enclave_gone", "There is no enclave at the moment.")
+            raise Unavailable("enclave_gone", "There is no registered enclave at the moment.")
         self.running.link.send(control.Connection(), owned=connection)
 
     def _on_message(self, message: control.FromEnclave) -> None:
