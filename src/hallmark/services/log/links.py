@@ -22,6 +22,9 @@ TIMEOUTS = Timeouts(connect=2.0, head=10.0, idle=5.0, pool=5.0)
 MAX_ANSWER = 64 * 1024
 
 
+OBJECTING = b"objections_pending:"
+
+
 class Refused(Unavailable):
     """The witness answered, and did not cosign."""
 
@@ -80,6 +83,10 @@ class Link:
                 line = self._line(round_, body)
                 self.known = max(self.known, round_.checkpoint.size)
                 return line
+            if status == 503 and body.startswith(OBJECTING):
+                # It has this history and wants its objections in it first, for which the
+                # log must take entries.
+                self._publisher.agree(round_, self.witness)
             if status != 409 or kind != SIZE_TYPE:
                 raise Refused("witness_refused", f"The witness answered {status}.")
             self._resync(round_, body)

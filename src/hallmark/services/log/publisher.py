@@ -79,6 +79,7 @@ class Publisher:
         self._rounds: OrderedDict[int, Round] = OrderedDict()
         self._kept: Head | None = None
         self._contradicted: set[str] = set()
+        self._agreed: set[str] = set()
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._number = count()
         self._timer: asyncio.TimerHandle | None = None
@@ -137,6 +138,16 @@ class Publisher:
         """Take a verified cosignature."""
         round_.lines[witness.name] = line
         self._settle(round_)
+
+    def agree(self, round_: Round, witness: Party) -> None:
+        """A witness has the history of a round and does not cosign it yet, because it owes
+        objections to what is in it.
+
+        That confirms the log's end as a cosignature does: nothing that a quorum has seen is missing.
+        """
+        self._agreed.add(witness.name)
+        if self.policy.is_met(self._agreed | set(round_.lines)):
+            self.confirmed = not self.alarm
 
     def refuse(self, round_: Round, witness: Party) -> None:
         """Take note that a witness will not, or cannot now, cosign a round."""
