@@ -12,6 +12,8 @@ Source: c2sp.org/tlog-proof.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Self
 
 import msgspec
@@ -20,7 +22,7 @@ from hallmark.core.errors import InvalidInput
 from hallmark.ledger.checkpoint import Checkpoint
 from hallmark.ledger.merkle import MAX_PROOF, leaf_hash, verify_inclusion
 from hallmark.ledger.note import Note
-from hallmark.ledger.policy import Policy, verify_quorum
+from hallmark.ledger.policy import Policy, VerifiedCheckpoint, verify_quorum
 from hallmark.ledger.text import b64, decimal, unb64, unb64_hash
 
 MAGIC = "c2sp.org/tlog-proof@v1"
@@ -82,6 +84,21 @@ class VerifiedProof(msgspec.Struct, frozen=True):
             raise TypeError("VerifiedProof is made by verify_proof alone.")
 
 
+class ProofVerifier:
+    """Verifies proofs under one policy. A checkpoint that several proofs share is verified once."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._quorum = functools.lru_cache(maxsize=64)(self._verified)
+
+    def verify(self, leaf: bytes, text: bytes) -> VerifiedProof:
+        """As `verify_proof`."""
+        return _verified_proof(leaf, text, lambda note: self._quorum(note.encode()))
+
+    def _verified(self, note: bytes) -> VerifiedCheckpoint:
+        return verify_quorum(self.policy, Note.parse(note))
+
+
 def verify_proof(policy: Policy, leaf: bytes, text: bytes) -> VerifiedProof:
     """Check that `leaf` (its bytes) is in a log of `policy` and that the policy's quorum witnessed it.
 
@@ -91,8 +108,12 @@ def verify_proof(policy: Policy, leaf: bytes, text: bytes) -> VerifiedProof:
 
     Raises InvalidInput `bad_proof`, and what `verify_quorum` and `verify_inclusion` raise.
     """
+    return _verified_proof(leaf, text, lambda note: verify_quorum(policy, note))
+
+
+def _verified_proof(leaf: bytes, text: bytes, quorum: Callable[[Note], VerifiedCheckpoint]) -> VerifiedProof:
     proof = Proof.parse(text)
-    verified = verify_quorum(policy, proof.note)
+    verified = quorum(proof.note)
     checkpoint, digest = verified.checkpoint, leaf_hash(leaf)
     verify_inclusion(digest, proof.index, checkpoint.size, proof.path, checkpoint.root)
     return VerifiedProof(proof.index, digest, checkpoint, verified.signers, verified.times, _SEAL)

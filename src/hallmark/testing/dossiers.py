@@ -12,9 +12,9 @@ from hallmark.core.hashing import sha256
 from hallmark.core.marks import Question, State
 from hallmark.core.receipt import Receipt
 from hallmark.ledger.checkpoint import Checkpoint, sign
-from hallmark.ledger.merkle import inclusion_proof, leaf_hash, verify_inclusion
+from hallmark.ledger.merkle import inclusion_proof
 from hallmark.ledger.note import COSIGNATURE, ED25519, Note, SigningKey
-from hallmark.ledger.policy import Policy, verify_quorum
+from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import Proof
 from hallmark.testing.answers import PATH, Answer
 from hallmark.testing.network import LittleNetwork, Party
@@ -165,16 +165,12 @@ def proof_verifier(trust: Trust) -> VerifyProof:
     """The `VerifyProof` of a trust file, by the ledger. A checkpoint that several proofs share is
     verified once.
     """
-    policy = Policy.parse(trust.tlog_policy)
-    quorum = functools.lru_cache(maxsize=64)(lambda note: verify_quorum(policy, Note.parse(note)))
+    proofs = ProofVerifier(Policy.parse(trust.tlog_policy))
 
     def verify(leaf: bytes, text: str) -> ProvenPlace:
-        proof = Proof.parse(text.encode())
-        proven = quorum(proof.note.encode())
+        proven = proofs.verify(leaf, text.encode())
         head = proven.checkpoint
-        verify_inclusion(leaf_hash(leaf), proof.index, head.size, proof.path, head.root)
-        return ProvenPlace(
-            proof.index, head.size, head.root, proven.signers, proven.times, len(policy.witnesses)
-        )
+        of = len(proofs.policy.witnesses)
+        return ProvenPlace(proven.index, head.size, head.root, proven.signers, proven.times, of)
 
     return verify

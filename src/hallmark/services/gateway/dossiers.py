@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections import OrderedDict
 from typing import Final
 
@@ -11,12 +12,15 @@ from hallmark.core.documents import AnchorRecord
 from hallmark.core.entries import Entry, decode, split_leaf
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.core.receipt import Receipt
+from hallmark.ledger.checkpoint import Checkpoint
+from hallmark.ledger.proof import Proof
 from hallmark.services.gateway.follower import Follower, Logged
 from hallmark.services.gateway.log_client import LogClient
 from hallmark.services.gateway.store import Kept
 from hallmark.verification.dossier import FORMAT, Anchor, Documents, Dossier, LoggedPart
 
 REMEMBERED: Final = 1024
+FEW: Final = 64
 
 
 class Dossiers:
@@ -52,11 +56,31 @@ class Dossiers:
             ),
             ticket=hex0x(ticket) if ticket else None,
             evidence=base64.b64encode(evidence).decode() if evidence else None,
-            entry=_receipt_part(kept, proof),
+            entry=await self._receipt_part(kept, proof),
             registration=await self._part(registration) if proof else None,
             version=await self._part(version) if proof else None,
             anchor=await self._anchor(kept, anchor),
         )
+
+    async def _receipt_part(self, kept: Kept, proof: str | None) -> LoggedPart | None:
+        """The receipt's entry, with the leaves up to the end of its proof's checkpoint when they
+        are few: they show
+        every objection to it, or that there is none.
+        """
+        if kept.position is None or kept.admitted is None:
+            return None
+        after = None
+        if proof is not None:
+            start = kept.position + 1
+            end = Checkpoint.parse(Proof.parse(proof.encode()).note.text).size
+            if end - start <= FEW:
+                with contextlib.suppress(HallmarkError):
+                    after = (
+                        tuple(_text(leaf) for leaf in await self._log.leaves(start, end))
+                        if end > start
+                        else ()
+                    )
+        return LoggedPart(kept.position, kept.admitted, _text(kept.entry), proof, after)
 
     async def _anchor(self, kept: Kept, record: AnchorRecord | None) -> Anchor | None:
         """The anchor with the path that leads to it; without a path when the log gives none."""
@@ -112,7 +136,5 @@ def _entry(logged: Logged) -> Entry:
     return decode(split_leaf(logged.leaf)[1])
 
 
-def _receipt_part(kept: Kept, proof: str | None) -> LoggedPart | None:
-    if kept.position is None or kept.admitted is None:
-        return None
-    return LoggedPart(kept.position, kept.admitted, base64.b64encode(kept.entry).decode(), proof)
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()

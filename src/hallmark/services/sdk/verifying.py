@@ -13,7 +13,7 @@ from hallmark.core.evidence import VerifyEvidence
 from hallmark.core.marks import Finding
 from hallmark.ledger.merkle import leaf_hash, verify_inclusion
 from hallmark.ledger.policy import Policy
-from hallmark.ledger.proof import verify_proof
+from hallmark.ledger.proof import ProofVerifier
 from hallmark.services.chain.check import check_anchor
 from hallmark.services.chain.rpc import RPC
 from hallmark.verification.dossier import Dossier
@@ -32,7 +32,7 @@ class Verifier:
     def __init__(self, trust: Trust, judge: VerifyEvidence = verify_evidence) -> None:
         self.trust = trust
         self._judge = judge
-        self._policy = Policy.parse(trust.tlog_policy)
+        self._proofs = ProofVerifier(Policy.parse(trust.tlog_policy))
 
     @classmethod
     def read(cls, path: Path) -> Verifier:
@@ -49,14 +49,14 @@ class Verifier:
 
     def place(self, leaf: bytes, proof: str) -> ProvenPlace:
         """Where `leaf` is proven to stand; raises what `ledger.proof.verify_proof` raises."""
-        proven = verify_proof(self._policy, leaf, proof.encode())
+        proven = self._proofs.verify(leaf, proof.encode())
         return ProvenPlace(
             proven.index,
             proven.checkpoint.size,
             proven.checkpoint.root,
             proven.signers,
             proven.times,
-            len(self._policy.witnesses),
+            len(self._proofs.policy.witnesses),
         )
 
     def verify(
