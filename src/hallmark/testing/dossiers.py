@@ -15,7 +15,7 @@ from hallmark.ledger.checkpoint import Checkpoint, sign
 from hallmark.ledger.merkle import inclusion_proof
 from hallmark.ledger.note import COSIGNATURE, ED25519, Note, SigningKey
 from hallmark.ledger.policy import Policy
-from hallmark.ledger.proof import Proof
+from hallmark.ledger.proof import Proof, ProofVerifier
 from hallmark.testing.answers import PATH, Answer
 from hallmark.testing.network import LittleNetwork, Party
 from hallmark.verification.dossier import (
