@@ -70,7 +70,9 @@ def up(
     except KeyboardInterrupt:
         out.print("\nStopping.")
     finally:
-        if not detach or sys.exc_info()[0] is not None:
+        # A reader that went away (`up --detach | head`) does not stop a network that is up.
+        problem = sys.exc_info()[1]
+        if not detach or not isinstance(problem, BrokenPipeError | None):
             _end(process)
 
 
