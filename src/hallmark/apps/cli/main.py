@@ -29,6 +29,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "receipt": ("ask", "Show one receipt's marks as they are now."),
     "verify": ("verify", "Verify a saved receipt, offline."),
     "declare": ("authority", "Revoke a measurement, declare a key compromised, retire a node."),
+    "gateway": ("services", "Run one gateway."),
+    "node": ("services", "Run one inference node."),
+    "log": ("services", "Run one log, or a standby."),
+    "fullnode": ("services", "Run one full node."),
+    "anchor": ("services", "Run the anchoring service."),
     "image": ("image", "Build or measure the enclave image."),
 }
 

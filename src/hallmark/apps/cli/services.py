@@ -1,0 +1,31 @@
+"""`hallmark gateway`, `node`, `log`, `fullnode`, `anchor`: one service of a network that spans machines."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from hallmark.core.errors import InvalidInput
+
+
+def _service(name: str, sentence: str) -> click.Command:
+    @click.command(name, help=f"{sentence}\n\nFILE holds its settings; docs/operate.md names them.")
+    @click.option("--config", type=click.Path(path_type=Path), required=True, metavar="FILE")
+    def run(config: Path) -> None:
+        if not config.is_file():
+            raise InvalidInput("bad_settings", f"{config} cannot be read.", "See docs/operate.md.")
+        # The service takes this process over, so that signals and exit codes are its own.
+        os.execv(sys.executable, (sys.executable, "-m", f"hallmark.services.{name}", "--config", str(config)))  # noqa: S606
+
+    command: click.Command = run
+    return command
+
+
+gateway = _service("gateway", "Run a gateway.")
+node = _service("node", "Run an inference node: the host and its enclave.")
+log = _service("log", "Run a log, or a standby of one.")
+fullnode = _service("fullnode", "Run a full node.")
+anchor = _service("anchor", "Run the anchoring service.")
