@@ -1,0 +1,66 @@
+"""Kill runs on a whole network of its own: 8 seeds, or as many as HALLMARK_CHAOS_RUNS says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from hallmark.services.sdk.verifying import Verifier
+from hallmark.testing.chaos import Asked, judge
+from hallmark.testing.chaos_runs import campaign
+from hallmark.testing.running import Network, hallmark, logs
+
+pytestmark = pytest.mark.integration
+
+WHOLE = Asked("/v1/completions", b"{}", bytes(32), 0.0, stream=False)
+STREAM = Asked("/v1/completions", b"{}", bytes(32), 0.0, stream=True)
+ERROR = b'{"error":{"message":"No.","type":"x","param":null,"code":"answer_lost"}}'
+
+
+@pytest.fixture
+def killable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    """A network that may be killed."""
+    home = tmp_path_factory.mktemp("chaos") / "home"
+    started = hallmark(home, "up", "--detach", "--no-ask")
+    assert started.returncode == 0, started.stdout + started.stderr + logs(home)
+    yield Network(home)
+    stopped = hallmark(home, "down")
+    assert stopped.returncode == 0, stopped.stderr
+
+
+def test_what_kills_leave_behind(killable: Network) -> None:
+    """Every client holds a signed whole answer, an error with a code, or a broken connection; every receipt
+    that a client got is witnessed; the log decodes, is dense, and has one root per size everywhere.
+    """
+    seeds = range(int(os.environ.get("HALLMARK_CHAOS_RUNS", "8")))
+    report = asyncio.run(campaign(killable, seeds))
+    print(f"\n{report.table()}")
+    assert report.problems == []
+    assert report.audit.objections == 0
+    assert sum(row.answered for row in report.rows) > 0
+    assert sum(len(row.killed) for row in report.rows) >= len(report.rows)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "received", "broke", "wrong"),
+    [
+        (WHOLE, 200, b'{"id":"x","choices":[]}', "", "complete_answer_without_receipt"),
+        (WHOLE, 200, b"", "", "empty_answer"),
+        (WHOLE, 200, b'{"id":', "RemoteProtocolError", ""),
+        (WHOLE, 503, b"<html>", "", "error_without_code"),
+        (WHOLE, 503, ERROR, "", ""),
+        (STREAM, 200, b"data: {}\n\ndata: [DONE]\n\n", "", "complete_answer_without_receipt"),
+        (STREAM, 200, b"data: {}\n\n", "", "stream_ended_in_silence"),
+        (STREAM, 200, b"data: {}\n\n", "ReadError", ""),
+        (STREAM, 200, b"data: {}\n\ndata: [DONE]", "ReadError", "done_in_a_broken_stream"),
+        (STREAM, 200, b"data: {}\n\ndata: " + ERROR + b"\n\n", "", ""),
+    ],
+)
+def test_the_judge_of_outcomes(
+    network: Network, asked: Asked, status: int, received: bytes, broke: str, *, wrong: str
+) -> None:
+    """What a client may not hold is noticed, what it may hold is not complained about."""
+    assert judge(asked, status, received, broke, Verifier.read(network.trust)).wrong == wrong

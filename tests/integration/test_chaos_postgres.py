@@ -1,0 +1,40 @@
+"""A whole network whose log keeps its entries in PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from hallmark.compose.home import Home
+from hallmark.compose.plan import load_plan
+from hallmark.testing import postgres
+from hallmark.testing.running import Network, hallmark, logs
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_network_with_its_log_in_postgresql(tmp_path: Path) -> None:
+    """An answer clears; the entries are in PostgreSQL and in no file; they are there after a restart."""
+    if postgres.binaries() is None:
+        pytest.skip("no PostgreSQL server binaries")
+    home = tmp_path / "home"
+    with postgres.server() as url:
+        plan = msgspec.structs.replace(load_plan(Home(home)), log_database=url)
+        Home(home).write(msgspec.json.encode(plan), "network.json")
+        network, sizes = Network(home), []
+        for _ in range(2):
+            started = hallmark(home, "up", "--detach", "--no-ask")
+            assert started.returncode == 0, started.stdout + started.stderr + logs(home)
+            try:
+                done = network.run("ask", "What does os.mkfifo do?", "--require", "witnessed")
+                assert done.returncode == 0, done.stdout + done.stderr
+                assert "meets witnessed" in done.stdout
+            finally:
+                assert hallmark(home, "down").returncode == 0
+            with sa.create_engine(url).connect() as connection:
+                sizes.append(connection.scalar(sa.text("SELECT count(*) FROM log_leaves")))
+        assert not list((home / "services" / "log").glob("*.db*"))
+        assert 0 < sizes[0] < sizes[1]
