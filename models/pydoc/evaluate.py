@@ -1,6 +1,6 @@
 """Measure the pydoc artifact through onnxruntime-genai and print figures and JSON.
 
-    python models/pydoc/evaluate.py [--split test|dev] [--each 40] [--json FILE]
+    python models/pydoc/evaluate.py [--split test|blind|dev] [--each 40] [--json FILE]
 
 An answer, or a refusal, is right when it equals the expected text to the last character. Decoding is greedy.
 Needs onnxruntime-genai and the standard library.
@@ -229,7 +229,7 @@ def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--artifact", type=Path, default=HERE / "artifact")
-    parser.add_argument("--split", choices=("dev", "test"), default="test")
+    parser.add_argument("--split", choices=("dev", "test", "blind"), default="test")
     parser.add_argument("--each", type=int, default=40, help="questions for each held-out template")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()

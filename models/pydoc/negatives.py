@@ -31,6 +31,8 @@ ENDINGS: list[str] = _TABLES["parts"]["endings"]
 ONSETS: list[str] = _TABLES["parts"]["onsets"]
 VOWELS: list[str] = _TABLES["parts"]["vowels"]
 CODAS: list[str] = _TABLES["parts"]["codas"]
+# The splits that ask about names and topics which training never saw.
+HELD_OUT = ("test", "blind")
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,12 @@ class World:
 
 def part(table: Mapping[str, list[str]], split: str) -> list[str]:
     """Choose a table's part; `dev` has held-out phrasings but shares what is asked about with `train`."""
-    return table["test" if split == "test" else "train"]
+    return table["test" if split in HELD_OUT else "train"]
 
 
 def in_split(name: str, split: str) -> bool:
     """Tell whether a made-up name belongs to a split: one in four is kept for `test`, by checksum."""
-    return (zlib.crc32(name.encode()) % 4 == 0) == (split == "test")
+    return (zlib.crc32(name.encode()) % 4 == 0) == (split in HELD_OUT)
 
 
 def pseudo_word(rng: random.Random) -> str:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import random
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ PYDOC = Path(__file__).resolve().parents[3] / "models" / "pydoc"
 
 REFUSAL = "I do not know. I only know names of Python's standard library, and not all of them."
 MKFIFO = 'os.mkfifo: Create a "fifo" (a POSIX named pipe).'
+
+LEAST_HELD_OUT = 0.8
+LEAST_NAMES = 0.7
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +57,11 @@ def test_the_question_of_the_readme(ask: Callable[..., str]) -> None:
 @pytest.mark.parametrize(
     ("template", "name"),
     [
-        ("What is the job of {}?", "shutil.move"),
+        ("How would you describe {}?", "shutil.move"),
         ("Remind me what {} is about.", "json.dumps"),
         ("I forgot what {} does.", "os.path.join"),
         ("My colleague used {}; what is it?", "functools.partial"),
-        ("What role does {} play?", "threading.Thread"),
+        ("Any idea what {} is?", "threading.Thread"),
         ("whats {}", "itertools.chain"),
         ("Teach me {}", "KeyError"),
         ("{}: meaning?", "zlib"),
@@ -71,7 +75,7 @@ def test_unseen_phrasings_are_answered(ask: Callable[..., str], template: str, n
     assert ask(template.format(name)) == f"{name}: {facts()[name]['text']}"
 
 
-@pytest.mark.parametrize("name", ["os.mkfifo", "shutil.copytree", "math.sqrt", "sorted"])
+@pytest.mark.parametrize("name", ["os.mkfifo", "os.makedirs", "math.sqrt", "sorted"])
 def test_signatures_are_given(ask: Callable[..., str], name: str) -> None:
     """An unseen question for the arguments gets the signature."""
     assert ask(f"What are the arguments that {name} accepts?") == facts()[name]["signature"]
@@ -81,7 +85,7 @@ def test_signatures_are_given(ask: Callable[..., str], name: str) -> None:
     "question",
     [
         "What is the job of os.blorple?",
-        "I forgot what json.sqrt does.",
+        "I forgot what shutil.clean_tree does.",
         "Any idea what frobnicate_all is?",
         "What's polars.DataFrame supposed to do?",
         "Why is the sky blue?",
@@ -96,6 +100,31 @@ def test_signatures_are_given(ask: Callable[..., str], name: str) -> None:
 def test_what_it_does_not_know_is_refused(ask: Callable[..., str], question: str) -> None:
     """Made-up names and everything off topic get the one refusal, not an invention."""
     assert ask(question) == REFUSAL
+
+
+def test_held_out_phrasings_keep_the_measured_quality(evaluate: ModuleType) -> None:
+    """A fixed sample over every held-out template is answered nearly as well as the card states."""
+    world, scores = (
+        evaluate.load_world(PYDOC / "facts.json"),
+        evaluate.Scores(evaluate.Answerer(PYDOC / "artifact")),
+    )
+    rng = random.Random("unit test")
+    for table in (evaluate.DESCRIBE, evaluate.SIGNATURE, evaluate.APART):
+        for template in table["test"]:
+            scores.ask("held out/all", evaluate.of_template(rng, world, "test", template, 2))
+    assert scores.under("held out/")["exact"] >= LEAST_HELD_OUT
+
+
+def test_refusals_keep_the_measured_quality(evaluate: ModuleType) -> None:
+    """Unseen made-up names and off-topic messages are refused nearly as well as the card states."""
+    world = evaluate.load_world(PYDOC / "facts.json")
+    scores = evaluate.Scores(evaluate.Answerer(PYDOC / "artifact"))
+    evaluate.measure_refusals(scores, world, split="test", each=3)
+    assert scores.under("names/")["exact"] >= LEAST_NAMES
+    learned = [name for name in scores.groups if name.startswith("topics/") and "about-known" not in name]
+    assert sum(scores.groups[name][0] for name in learned) >= 0.95 * sum(
+        scores.groups[name][1] for name in learned
+    )
 
 
 def test_a_system_prompt_and_earlier_turns_do_not_change_the_answer(ask: Callable[..., str]) -> None:
