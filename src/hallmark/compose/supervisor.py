@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import time
@@ -130,7 +131,7 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=functools.partial(_die_with_parent, os.getpid()),
             )
 
     def _log_of(self, service: Service) -> IO[bytes]:
@@ -177,5 +178,8 @@ def snapshot(home: Home) -> Snapshot | None:
     return msgspec.json.decode(path.read_bytes(), type=Snapshot)
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    # A supervisor that died before that line sends no signal any more.
+    if os.getppid() != parent:
+        os._exit(1)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import functools
+import os
 import signal
 from asyncio.subprocess import Process
 from pathlib import Path
@@ -76,7 +78,7 @@ class DevelopmentChain:
             *anvil_command(self._settings),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
-            preexec_fn=_die_with_parent,
+            preexec_fn=functools.partial(_die_with_parent, os.getpid()),
         )
         try:
             await self._wait_until_serving(process)
@@ -134,5 +136,7 @@ async def stop(process: Process) -> None:
         await process.wait()
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before that line
+        os._exit(1)
