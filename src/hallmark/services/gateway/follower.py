@@ -101,7 +101,6 @@ class Follower:
         while not self.distrust:
             try:
                 await self._step()
-                self._reachable = True
             except (LogMisbehaviour, RootDiffers) as error:
                 self.distrust = error.reason
                 get_logger().error("log_distrusted", reason=error.reason, size=self.replica.size)
@@ -120,6 +119,7 @@ class Follower:
         if self.head is None or size >= self.head.checkpoint.size:
             self.head = verified
         self._wake()
+        self._reachable = True  # said before the long wait for what comes next, not after it
         await self._log.wait(self.replica.size + 1, WAIT_MS)
 
     async def _fold(self, end: int, verified: VerifiedCheckpoint) -> None:
