@@ -17,7 +17,7 @@ from hallmark.compose.models import Shipped, models_root, prepare_model
 from hallmark.compose.plan import Plan
 from hallmark.compose.trustfile import full_node_name, witness_key
 from hallmark.core.beacon import network_id
-from hallmark.core.documents import Manifest, Measurement, Profile
+from hallmark.core.documents import Manifest, Measurement, ModelCard, Profile
 from hallmark.core.entries import Entry, Kind, decode
 from hallmark.core.hashing import sha256
 from hallmark.core.statements import Role
@@ -46,6 +46,11 @@ class Founding:
         """The manifest that the label points to."""
         manifests = [Manifest.decode(e.attachments[0]) for e in self._of(Kind.VERSION)]
         return next((m for m in reversed(manifests) if m.label == label), None)
+
+    def card(self, label: str) -> ModelCard | None:
+        """The card with which the label was claimed."""
+        cards = (ModelCard.decode(e.attachments[0]) for e in self._of(Kind.PUBLICATION))
+        return next((card for card in cards if card.label == label), None)
 
     def _of(self, kind: Kind) -> list[Entry]:
         return [entry for entry in self.entries if entry.kind is kind]
@@ -80,7 +85,9 @@ def _models(home: Home, founding: Founding, author: Author, plan: Plan, keys: Ke
     folder = models_root()
     for label in dict.fromkeys(label for node in plan.nodes for label in node.models):
         said = founding.manifest(label)
-        model = prepare_model(home, folder, label, keys.publisher.address, said)
+        model = prepare_model(
+            home, folder, label, keys.publisher.address, said, published=founding.card(label)
+        )
         if said is None:
             founding.say((publish_label(model.card, network, keys.publisher, author.at),))
         if model.manifest != said:

@@ -43,11 +43,18 @@ def models_root() -> Path:
 
 
 def prepare_model(
-    home: Home, root: Path, label: str, owner: bytes, replaces: Manifest | None = None
+    home: Home,
+    root: Path,
+    label: str,
+    owner: bytes,
+    replaces: Manifest | None = None,
+    *,
+    published: ModelCard | None = None,
 ) -> Shipped:
     """Pack and identify one model. Blob IDs are cached by SHA-256, because computing one takes seconds.
 
     `replaces` is the manifest that the label points to now; the same content keeps that manifest.
+    `published` is the card that claimed the label: a label has one, whatever the README says later.
     """
     folder = root / label
     data = pack_artifact(folder / "artifact")
@@ -56,7 +63,7 @@ def prepare_model(
         home.write(data, "artifacts", f"{label}.tar")
     identity = BlobIdCache(home.file("artifacts", "blob-ids.json")).identify(data)
     about = msgspec.json.decode((folder / "artifact" / "model.json").read_bytes(), type=_ModelFile)
-    card = ModelCard(label, hex0x(owner), about.task, _first_sentence(folder / "README.md"))
+    card = published or ModelCard(label, hex0x(owner), about.task, _first_sentence(folder / "README.md"))
     if replaces is not None and replaces.sha256 == hex0x(identity.sha256):
         return Shipped(card, replaces, path)
     version = FIRST_VERSION if replaces is None else str(int(replaces.version) + 1)
