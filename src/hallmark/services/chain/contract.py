@@ -9,13 +9,11 @@ who has the address from a trust file need not check any of these again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from eth_abi.abi import decode as abi_decode
-from eth_abi.abi import encode as abi_encode
-from eth_abi.exceptions import DecodingError
 
 from hallmark.core.errors import InvalidInput, VerificationFailed
 from hallmark.core.hashing import keccak256, sha256
@@ -65,6 +63,28 @@ def read_contract(path: Path) -> Artifact:
     except (OSError, msgspec.DecodeError) as error:
         raise InvalidInput(
             "bad_contract_file", f"{path.name} is no compiled contract.", "Run `hallmark up` to compile it."
+        ) from error
+
+
+def abi_encode(types: Sequence[str], values: Sequence[Any]) -> bytes:
+    """Contract ABI encoding. The library is imported here, because every gateway would wait for it at
+    its start.
+    """
+    from eth_abi.abi import encode
+
+    return encode(types, values)
+
+
+def abi_decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
+    """Contract ABI decoding. Raises VerificationFailed `not_an_anchor`."""
+    from eth_abi.abi import decode
+    from eth_abi.exceptions import DecodingError
+
+    try:
+        return decode(types, data)
+    except DecodingError as error:
+        raise VerificationFailed(
+            "not_an_anchor", "There is no Anchor contract at this address.", "Compare the trust file."
         ) from error
 
 
@@ -179,9 +199,4 @@ class AnchorContract:
 
     async def _read(self, signature: str, arguments: bytes, returns: list[str]) -> tuple[Any, ...]:
         returned = await self._rpc.read(self.address, selector(signature) + arguments)
-        try:
-            return abi_decode(returns, returned)
-        except DecodingError as error:
-            raise VerificationFailed(
-                "not_an_anchor", "There is no Anchor contract at this address.", "Compare the trust file."
-            ) from error
+        return abi_decode(returns, returned)

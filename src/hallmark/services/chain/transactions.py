@@ -6,8 +6,6 @@ import asyncio
 from typing import Final
 
 import msgspec
-from eth_account import Account
-from eth_utils.address import to_checksum_address
 
 from hallmark.core.document import hex0x
 from hallmark.core.errors import Unavailable
@@ -60,6 +58,10 @@ class Deployment(msgspec.Struct, frozen=True):
 
 def sign_transaction(call: Call, key: Key, *, chain_id: int, nonce: int, fees: Fees) -> Signed:
     """Sign a type 2 transaction (EIP-1559)."""
+    # Imported here, because the two take a second, which no start needs to wait for.
+    from eth_account import Account
+    from eth_utils.address import to_checksum_address
+
     fields = {
         "type": 2,
         "chainId": chain_id,
