@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 import msgspec
 
-from hallmark.core.errors import HallmarkError
+from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.http.asgi import ASGIApp, Disconnected, Message, Receive, Scope, Send, respond
 
 # OpenAI's error types by HTTP status; the stable reason code stands in `code`.
@@ -80,6 +81,11 @@ class Errors:
             if started:
                 raise
             await respond_error(send, error)
+        except asyncio.CancelledError:
+            if not started:  # the server is ending and will not wait any longer
+                stopping = Unavailable("server_stopping", "The service is stopping.", "Ask again.")
+                await respond_error(send, stopping)
+            raise
         except Exception:
             if not started:
                 await respond(send, 500, render_bug())

@@ -20,15 +20,19 @@ from hallmark.http.limits import Limits
 from hallmark.http.serve import Health, Listen, Service, bind, serving
 
 FLOODS = asyncio.Event()
+STUCK = asyncio.Event()
 SMALL = Limits(body=1000, head=2000, head_s=0.05, body_s=0.05, stuck_s=0.05)
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Echoes a body; `/bug` and `/down` raise; `/flood` sends without end."""
+    """Echoes a body; `/bug` and `/down` raise; `/flood` sends without end; `/slow` never answers."""
     if scope["path"] == "/bug":
         raise RuntimeError("secret detail")
     if scope["path"] == "/down":
         raise Unavailable("no_node", "No node.", "Wait.")
+    if scope["path"] == "/slow":
+        STUCK.set()
+        await asyncio.Event().wait()
     if scope["path"] == "/flood":
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await read_body(receive, 0)
@@ -167,3 +171,13 @@ async def test_sigterm_lets_open_requests_finish() -> None:
     assert await answer == (200, b"late but whole")
     assert await process.stdout.read() == b"task stopped\n"
     assert await process.wait() == 0
+
+
+async def test_a_request_that_the_end_cuts_off_gets_a_reason() -> None:
+    """Who waits longer than a stopping server does is told so in the usual shape."""
+    async with serving(Service(app), bind(Listen(port=0)), grace_s=0) as url:
+        asking = asyncio.ensure_future(fetch(url + "/slow"))
+        await STUCK.wait()
+    status, body = await asking
+    assert status == 503
+    assert json.loads(body)["error"]["code"] == "server_stopping"
