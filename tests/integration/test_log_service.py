@@ -335,7 +335,7 @@ async def test_without_a_quorum_nothing_is_claimed(network: Network) -> None:
         await log.add(entry(2))
         text = await log.get("/proof/1?wait=10000")
         verified = verify_proof(network.policy, leaf(place["admitted"], entry(1)), text)
-        assert verified.checkpoint.size == 3
+        assert verified.checkpoint.size > place["index"]
 
 
 async def test_witnesses_catch_up_by_themselves(network: Network) -> None:

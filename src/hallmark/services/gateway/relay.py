@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -19,7 +19,7 @@ import msgspec
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Attempt
 from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
-from hallmark.core.marks import Finding, derive_marks
+from hallmark.core.marks import Finding, Mark, Question, derive_marks
 from hallmark.http.asgi import Message, Receive, Scope, Send, header, read_body
 from hallmark.http.client import Pool, Timeouts
 from hallmark.http.connection import Response
@@ -208,9 +208,8 @@ class Relay:
             self._failed(node, error.reason)
             raise _lost(error) from error
         track, findings = await self._receive(asked, node, sealed)
-        if asked.policy:
-            await self._desk.hold(track, asked.policy, findings)
-        body = sealed.rejoin(self._hallmark(sealed, findings))
+        marks = await self._marks(asked, track, findings)
+        body = sealed.rejoin(_hallmark(sealed, marks))
         await self._outbox.settle(track)
         headers = [
             (b"content-type", b"application/json"),
@@ -240,10 +239,10 @@ class Relay:
             await out.body(event_of(render(_lost(error))), more=False)
             return
         track, findings = await self._receive(asked, node, sealed)
-        last = sealed.rejoin(self._hallmark(sealed, findings))
         await self._outbox.settle(track)
+        marks = await self._marks(asked, track, findings)
+        last = sealed.rejoin(_hallmark(sealed, marks))
         if asked.policy:
-            await self._desk.hold(track, asked.policy, findings)
             await out.start(200, [*STREAM_HEADERS, (b"hallmark-receipt", hex0x(sealed.id).encode())])
             last = sealed.content + last
         elif not out.started:
@@ -279,12 +278,14 @@ class Relay:
                 )
         return track, findings
 
-    def _hallmark(self, sealed: Sealed, findings: list[Finding]) -> bytes:
-        """The enclave's object, with the marks as they stand here in place of the node's own."""
-        members = msgspec.json.decode(sealed.raw, type=dict[str, msgspec.Raw])
-        marks = {question.value: mark.to_json() for question, mark in derive_marks(findings).items()}
-        members["marks"] = msgspec.Raw(msgspec.json.encode(marks))
-        return msgspec.json.encode(members)
+    async def _marks(self, asked: Asked, track: Track, findings: list[Finding]) -> Mapping[Question, Mark]:
+        """The marks that go out with an answer: those that cleared it, or those of this moment without a policy.
+
+        Raises NotCleared when the policy is not met in time.
+        """
+        if not asked.policy:
+            return derive_marks(findings)
+        return (await self._desk.hold(track, asked.policy, findings)).marks
 
     def _failed(self, node: Eligible, reason: str) -> None:
         self._loads.failed(node.node, self._clock(), unreachable=False)
@@ -297,6 +298,14 @@ STREAM_HEADERS: Final = [
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 ]
+
+
+def _hallmark(sealed: Sealed, marks: Mapping[Question, Mark]) -> bytes:
+    """The enclave's object, with the marks as they stand here in place of the node's own."""
+    members = msgspec.json.decode(sealed.raw, type=dict[str, msgspec.Raw])
+    shown = {question.value: mark.to_json() for question, mark in marks.items()}
+    members["marks"] = msgspec.Raw(msgspec.json.encode(shown))
+    return msgspec.json.encode(members)
 
 
 def _lost(error: HallmarkError) -> HallmarkError:
