@@ -279,7 +279,7 @@ class Relay:
         return track, findings
 
     async def _marks(self, asked: Asked, track: Track, findings: list[Finding]) -> Mapping[Question, Mark]:
-        """The marks that go out with an answer: those that cleared it, or those of this moment without a policy.
+        """The marks that go out with an answer: those that cleared it, or without a policy those of now.
 
         Raises NotCleared when the policy is not met in time.
         """
