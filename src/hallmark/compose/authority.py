@@ -1,8 +1,7 @@
 """What a network's authority and owners declare after the founding: revocations, compromises, retirements.
 
 Each is an entry of the log with the signatures that the network asks for, kept beside the founding entries
-and put into the
-trust file, so that offline verification knows of it too.
+and put into the trust file, so that offline verification knows of it too.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What a development network's authority and publisher have said so far, kept as exact entry bytes.
 
 Every start compares what there should be (policies, this image's measurement, members, the shipped models)
-with what was said,
-says what is missing, and hands all of it to the log, which admits each entry once.
+with what was said, says what is missing, and hands all of it to the log, which admits each entry once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The first entries of a development network's log: policies, the image's measurement, members, models.
 
 Each entry is written to genesis/ as exact bytes before it is submitted, so a start that was interrupted
-submits the same
-bytes again and the log answers with the place that they already have.
+submits the same bytes again and the log answers with the place that they already have.
 """
 
 from __future__ import annotations

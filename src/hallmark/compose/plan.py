@@ -19,8 +19,7 @@ class NodePlan(msgspec.Struct, frozen=True):
     """One inference node: its name, TLS port and health port, and the models that it serves.
 
     `upstreams` maps a label to an OpenAI-compatible server (`http://host:port/v1`, with `#name` where
-    the model has another
-    name there). `mode` is "tee", or "vanilla": no enclave, and every receipt says so.
+    the model has another name there). `mode` is "tee", or "vanilla": no enclave, and every receipt says so.
     """
 
     name: str

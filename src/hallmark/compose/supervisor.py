@@ -1,8 +1,8 @@
 """Starts the services of one network, restarts what dies, stops them all.
 
 Every service is a process of its own with its own log file. A child dies with its supervisor
-(PR_SET_PDEATHSIG), so a killed
-supervisor leaves nothing behind. What runs is written to run/services.json after every change.
+(PR_SET_PDEATHSIG), so a killed supervisor leaves nothing behind. What runs is written to run/services.json
+after every change.
 """
 
 from __future__ import annotations

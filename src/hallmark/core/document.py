@@ -1,8 +1,8 @@
 """Canonical documents: variable content that a signed statement commits to by digest.
 
 A document is UTF-8 JSON: fields in declared order, map keys sorted, no white space, byte strings as 0x-hex
-text, integers
-only (a float raises). It travels as its exact bytes, so nobody has to re-encode anything to check a digest:
+text, integers only (a float raises). It travels as its exact bytes, so nobody has to re-encode anything to
+check a digest:
 
     digest = SHA-256(TAG || 0x00 || bytes)
 """

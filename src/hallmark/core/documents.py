@@ -65,8 +65,7 @@ class Measurement(Document, frozen=True):
     """An image that the network's authority accepts.
 
     `evidence` is the evidence kind ("nitro", "nitro-dev", "tdx", "sgx", "snp"); `registers` maps
-    register name ("PCR0", "MRTD", ...) to
-    0x-hex value; `not_after` 0 means without end.
+    register name ("PCR0", "MRTD", ...) to 0x-hex value; `not_after` 0 means without end.
     """
 
     TAG = "hallmark/measurement/v1"
@@ -256,8 +255,8 @@ class AttestationPolicy(Document, frozen=True):
     """Which evidence the network accepts. Kinds that are not listed are refused.
 
     `roots` maps evidence kind to accepted SHA-256 root certificate digests; `max_age` and `skew` are
-    ms; `debug` true accepts
-    debug enclaves and is never set outside tests. Accepted measurements come from the log, not from here.
+    ms; `debug` true accepts debug enclaves and is never set outside tests. Accepted measurements come from
+    the log, not from here.
     """
 
     TAG = "hallmark/attestation-policy/v1"

@@ -7,9 +7,8 @@
     u8   number of attachments     then u32be length and bytes each
 
 A leaf of the log is `u64be admitted || entry`: `admitted` is when the log took it, unix ms, never
-decreasing. It is the time at
-which evidence and policies are judged, so that everybody who replays the log judges alike.
-At most 65,527 bytes an entry (C2SP tlog-tiles bounds a leaf to 65,535).
+decreasing. It is the time at which evidence and policies are judged, so that everybody who replays the log
+judges alike. At most 65,527 bytes an entry (C2SP tlog-tiles bounds a leaf to 65,535).
 """
 
 from __future__ import annotations
@@ -71,8 +70,7 @@ class Entry(msgspec.Struct, frozen=True):
     Attachments by kind: REGISTRATION document, evidence (`Evidence.encode()`, empty without an
     enclave); APPROVAL, PUBLICATION,
     VERSION, POLICY the document; RECEIPT route record, candidates document, ticket (packed ||
-    signature), the last two empty
-    when direct; others none.
+    signature), the last two empty when direct; others none.
     """
 
     statement: TypedStruct

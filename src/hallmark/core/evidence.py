@@ -96,9 +96,8 @@ class Verdict(msgspec.Struct, frozen=True):
     not a pass.
 
     `measurement` is the name and version of the accepted measurement; `registers` maps names to
-    lower-case hex; `made_at` is the
-    evidence's own time in unix ms (0 when it carries none); `facts` holds kind-specific data such as
-    tcb_status, advisories.
+    lower-case hex; `made_at` is the evidence's own time in unix ms (0 when it carries none); `facts` holds
+    kind-specific data such as tcb_status, advisories.
     """
 
     ok: bool

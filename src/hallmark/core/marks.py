@@ -1,9 +1,8 @@
 """Marks: seven questions, each with a state, and nothing overall.
 
 `derive_marks` is pure: the same facts always give the same marks. Facts are `Finding`s: what a party
-established about one
-question. The verifier that derives the marks is the party "this verifier"; a quorum's statement is the
-cosigned checkpoint.
+established about one question. The verifier that derives the marks is the party "this verifier"; a quorum's
+statement is the cosigned checkpoint.
 """
 
 from __future__ import annotations
@@ -147,9 +146,8 @@ WORDS: Mapping[State, str] = {
 def derive_marks(findings: Iterable[Finding]) -> dict[Question, Mark]:
     """The seven marks that follow from `findings`, in their fixed order.
 
-    Any negative finding outranks every positive one, the worst first; among positive ones the highest
-    state stands, the earliest
-    of equals; what nobody spoke about is absent.
+    Any negative finding outranks every positive one, the worst first; among positive ones the highest state
+    stands, the earliest of equals; what nobody spoke about is absent.
     """
     by_question: dict[Question, list[Finding]] = {question: [] for question in Question}
     for finding in findings:

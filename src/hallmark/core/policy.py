@@ -58,9 +58,8 @@ def evaluate(policy: ClearingPolicy, marks: Mapping[Question, Mark], now: int) -
     """Decide whether an item may be cleared at `now` (unix ms).
 
     Every required mark must have reached its state, come from an allowed verifier, rest on an allowed
-    assurance and be
-    fresh; no mark, required or not, may be negative; every question must be either required or waived
-    by name.
+    assurance and be fresh; no mark, required or not, may be negative; every question must be either
+    required or waived by name.
     """
     missing: list[Shortfall] = []
     failed: list[Shortfall] = []

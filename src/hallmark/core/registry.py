@@ -1,8 +1,8 @@
 """The registry: what the log has established so far about keys, measurements, labels, policies and receipts.
 
 A fold over entries, made by `hallmark.verification.fold` from entries that admission has already judged
-valid. This type only holds the
-state: it checks nothing and reads no clock. Positions are log indices; times are admission times in unix ms.
+valid. This type only holds the state: it checks nothing and reads no clock. Positions are log indices;
+times are admission times in unix ms.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Span(msgspec.Struct):
 
 
 class Member(msgspec.Struct):
-    """A registered key. `bundle`/`bundle_digest`/`evidence` are the newest registration's; `bundles`
-    maps every digest ever registered to its
-    position; `valid` ends by retirement, `compromised_since` by compromise.
+    """A registered key. `bundle`/`bundle_digest`/`evidence` are the newest registration's; `bundles` maps
+    every digest ever registered to its position; `valid` ends by retirement, `compromised_since` by
+    compromise.
     """
 
     key: bytes

@@ -28,9 +28,8 @@ class Registration(TypedStruct, frozen=True):
 
     For a gateway or full node, `document` is the digest of its Profile and `evidence` is zero.
     `beacon_*` name a checkpoint that the evidence's nonce was made from. Signed by `key`, then `owner`;
-    gateways and
-    full nodes also by the network's authority (threshold). Registering a known key again refreshes its
-    evidence.
+    gateways and full nodes also by the network's authority (threshold). Registering a known key again
+    refreshes its evidence.
     """
 
     NAME: ClassVar[str] = "Registration"
@@ -155,8 +154,7 @@ class Fault(TypedStruct, frozen=True):
     """`culprit` broke a rule and entries `first` and `second` prove it (equal when one entry is enough).
 
     Kinds: "equivocation" (two receipts for one position), "refuted_verdict" (`first` is a verdict entry
-    that re-checking
-    refutes). Signed by `author`.
+    that re-checking refutes). Signed by `author`.
     """
 
     NAME: ClassVar[str] = "Fault"

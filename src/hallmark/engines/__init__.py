@@ -26,9 +26,8 @@ def load(
     """Load a model from its artifact (a tar), whose SHA-256 must be `expected_sha256` (32 bytes).
 
     `stepper` gives the threads (a new one with one thread when None); `scratch` is where a private
-    folder may stand
-    while loading (the system's temporary folder when None), best on a tmpfs.
-    Raises VerificationFailed `artifact_digest_mismatch`, InvalidInput `bad_artifact`, `unknown_format`.
+    folder may stand while loading (the system's temporary folder when None), best on a tmpfs. Raises
+    VerificationFailed `artifact_digest_mismatch`, InvalidInput `bad_artifact`, `unknown_format`.
     """
     artifact = read_artifact(source, expected_sha256)
     loader = LOADERS.get(artifact.model.format)

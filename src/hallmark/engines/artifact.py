@@ -41,9 +41,8 @@ class ModelFile(msgspec.Struct, frozen=True):
     """model.json: which engine reads the artifact and what it is for.
 
     `format` is "onnx" or "onnxruntime-genai"; `task` is free text for people ("chat",
-    "classification"); `file` is the
-    graph of a tensor model; `inputs` and `outputs` name its tensors in order (empty: all); `labels`
-    names classes.
+    "classification"); `file` is the graph of a tensor model; `inputs` and `outputs` name its tensors in
+    order (empty: all); `labels` names classes.
     """
 
     format: str

@@ -1,10 +1,8 @@
 """The embedded language model, through onnxruntime-genai.
 
 Held still, as in the tensor engine: one thread, no spinning, the extended optimisation level, one sequence
-at a time.
-Greedy decoding is the engine's own argmax and repeats bit for bit; sampling is ours (see `sampling`), so
-that a seed
-of 64 bits in the receipt says everything about the draw.
+at a time. Greedy decoding is the engine's own argmax and repeats bit for bit; sampling is ours (see
+`sampling`), so that a seed of 64 bits in the receipt says everything about the draw.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Tensor models through onnxruntime: one request is one run, with everything that changes bits held still.
 
-Held still: one thread, sequential execution, the extended graph optimisation level (the full level also picks
-memory layouts by processor), the CPU provider alone, no batching of strangers' requests (with dynamic int8
-a batch
-shares its scale, so that one request would change another's answer).
+Held still: one thread, sequential execution, the extended graph optimisation level (the full level also
+picks memory layouts by processor), the CPU provider alone, no batching of strangers' requests (with dynamic
+int8 a batch shares its scale, so that one request would change another's answer).
 """
 
 from __future__ import annotations

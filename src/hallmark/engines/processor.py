@@ -1,8 +1,7 @@
 """The class of processor that float results depend on.
 
 Float engines choose their kernels by instruction set, and different kernels round differently. Two machines
-of one
-class gave equal bits in every measurement; two classes did not.
+of one class gave equal bits in every measurement; two classes did not.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """From messages to tokens, such that no text of a user can pose as the template.
 
 The chat template writes role marks such as <|assistant|> as special tokens. A tokenizer reads the same mark
-out of a
-user's text just as well, so somebody could write another role's message. Here a mark inside content is
-replaced by a
-place holder before the template is applied and encoded as ordinary characters afterwards. A zero character is
-refused, because the library's C strings end there and would drop the rest of the chat without a word.
+out of a user's text just as well, so somebody could write another role's message. Here a mark inside
+content is replaced by a place holder before the template is applied and encoded as ordinary characters
+afterwards. A zero character is refused, because the library's C strings end there and would drop the rest
+of the chat without a word.
 """
 
 from __future__ import annotations

@@ -85,8 +85,7 @@ class Delta(msgspec.Struct, frozen=True):
     `finish` is "" until the last delta, then "stop" or "length". `tokens_in` is the prompt's length in
     tokens,
     `tokens_out` includes the end token, `budget` is how many tokens the answer may have at most: what
-    was asked for,
-    or what the context leaves if that is less.
+    was asked for, or what the context leaves if that is less.
     """
 
     text: str

@@ -1,10 +1,9 @@
 """Runs many answers on few threads, one step at a time, away from the event loop.
 
 Each answer is a plain generator. Threads take turns over all of them, so sixty-four streams get their first
-token
-about as soon as one does, no step ever sees two requests (no batching, hence no change of bits), and the
-number of
-threads can change nothing but speed. Threads start at once: nothing is created after the enclave is confined.
+token about as soon as one does, no step ever sees two requests (no batching, hence no change of bits), and
+the number of threads can change nothing but speed. Threads start at once: nothing is created after the
+enclave is confined.
 """
 
 from __future__ import annotations

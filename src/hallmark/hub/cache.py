@@ -1,13 +1,11 @@
 """A cache of blob IDs by SHA-256, kept as a small JSON file beside the data.
 
 Computing a blob ID takes about 2 s, hashing the same bytes with SHA-256 some milliseconds, so `identify`
-hashes
-always and encodes once. Trusting a cached pair means trusting that nobody who can write the file lied about
-which blob ID belongs to a digest. What is loaded stays bound either way: the SHA-256 is computed from the
-bytes at hand, never read from the cache, and an enclave compares it with the signed manifest. Whoever
-publishes, and every full node that judges a publication, must use `verify=True`, which ignores the cache's
-answer
-and raises when it was wrong.
+hashes always and encodes once. Trusting a cached pair means trusting that nobody who can write the file
+lied about which blob ID belongs to a digest. What is loaded stays bound either way: the SHA-256 is computed
+from the bytes at hand, never read from the cache, and an enclave compares it with the signed manifest.
+Whoever publishes, and every full node that judges a publication, must use `verify=True`, which ignores the
+cache's answer and raises when it was wrong.
 """
 
 from __future__ import annotations

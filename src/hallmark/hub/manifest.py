@@ -1,8 +1,8 @@
 """Publication: the documents and signed entries that bind a label to an artifact.
 
 A label is claimed once by a Publication (its ModelCard); each Version points it to a Manifest, which names
-one
-content three ways: Walrus blob ID, SHA-256 and length. Full nodes that hold the content recompute all three.
+one content three ways: Walrus blob ID, SHA-256 and length. Full nodes that hold the content recompute all
+three.
 """
 
 from __future__ import annotations
@@ -40,8 +40,7 @@ def make_manifest(
     """The manifest of `version` of the card's label.
 
     `replaces` is the manifest that the label points to now. Raises InvalidInput `manifest_lineage` when
-    it has
-    another label or the same version.
+    it has another label or the same version.
     """
     if replaces is not None and (replaces.label != card.label or replaces.version == version):
         raise InvalidInput("manifest_lineage", "A version replaces another version of the same label.")
@@ -62,8 +61,7 @@ def verify_content(manifest: Manifest, identity: Identity) -> Identity:
     """The identity, if it is that of the manifest's content.
 
     Raises VerificationFailed `artifact_sha256`, `artifact_size` or `artifact_blob_id`. How much it says
-    depends
-    on where the identity comes from: see `BlobIdCache.identify`.
+    depends on where the identity comes from: see `BlobIdCache.identify`.
     """
     if unhex(manifest.sha256) != identity.sha256:
         raise VerificationFailed("artifact_sha256", "The content's SHA-256 is not the manifest's.")

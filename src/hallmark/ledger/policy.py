@@ -1,7 +1,6 @@
 """C2SP tlog-policy: which logs and witnesses are known, and which of them make a quorum.
 
-    log <vkey> [<url>]
-    witness <name> <vkey> [<url>]
+    log <vkey> [<url>] witness <name> <vkey> [<url>]
     group <name> all|any|<k> <member>...        members are witnesses and groups of earlier lines
     quorum <name>|none                          exactly one
 

@@ -1,11 +1,8 @@
 """C2SP tlog-proof: one text that shows offline that a leaf is in a log and that a quorum saw it.
 
-    c2sp.org/tlog-proof@v1
-    [extra <base64>]
-    index <decimal>
+    c2sp.org/tlog-proof@v1 [extra <base64>] index <decimal>
     <base64 hash> ...            the inclusion proof, from the leaf's sibling up
-    <empty line>
-    <the checkpoint, a signed note>
+    <empty line> <the checkpoint, a signed note>
 
 Source: c2sp.org/tlog-proof.
 """

@@ -5,8 +5,7 @@ it.
 nodes, a gateway, one model with one version, and two nodes with (stub) evidence. Everything is deterministic:
 keys come from names, salts and nonces from counters, and time stands still until `tick`.
 
-    net = LittleNetwork()
-    index = net.add(net.receipt_entry(net.nodes[0]))
+    net = LittleNetwork() index = net.add(net.receipt_entry(net.nodes[0]))
     replica = net.replica()          # fed with every leaf
 """
 

@@ -1,9 +1,8 @@
 """Artifacts of a few kilobytes that are real models: a tensor model and a language model of 260 byte tokens.
 
 The language model answers every chat with `SCRIPT` when decoded greedily; a raw prompt that does not end in
-a letter
-of the script wanders through a random table, mostly outside valid UTF-8. Its logits depend on every earlier
-token.
+a letter of the script wanders through a random table, mostly outside valid UTF-8. Its logits depend on
+every earlier token.
 """
 
 from __future__ import annotations

@@ -86,8 +86,7 @@ class Anchor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `AnchorRecord`.
 
     `path` leads from the receipt's entry to that checkpoint's root (RFC 6962), so that the root which
-    the chain holds can be
-    compared whatever checkpoint the proof is against.
+    the chain holds can be compared whatever checkpoint the proof is against.
     """
 
     chain_id: int

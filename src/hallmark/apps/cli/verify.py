@@ -31,9 +31,8 @@ def verify(
 ) -> None:
     """Verify a saved receipt, offline. FILE is what `--save` wrote.
 
-    Every digest, signature, certificate and proof is computed again, here. Exit code 0: the named
-    policy is met; 1: it is not;
-    2: the file is no receipt.
+    Every digest, signature, certificate and proof is computed again, here. Exit code 0: the named policy is
+    met; 1: it is not; 2: the file is no receipt.
     """
     verifier = Verifier.read(trust or home / "trust.toml")
     try:

@@ -13,10 +13,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `contract` is the address from the trust file; it must be the one that `contract_file`, the origin,
     `signers`
-    and `threshold` give. `key_file` holds the submitting account's secret as hex; it pays gas and is trusted
-    with nothing else. `tlog_policy` (C2SP text) decides which checkpoints are worth anchoring. `deploy`
-    lets the
-    service deploy the contract when the chain lacks it.
+    and `threshold` give. `key_file` holds the submitting account's secret as hex; it pays gas and is
+    trusted with nothing else. `tlog_policy` (C2SP text) decides which checkpoints are worth anchoring.
+    `deploy` lets the service deploy the contract when the chain lacks it.
     """
 
     listen: Listen

@@ -17,8 +17,7 @@ class ConfirmedAnchor(msgspec.Struct, frozen=True):
     """A checkpoint that the contract held at the time of asking. Only `check_anchor` makes one.
 
     `confirmations` counts the block that took the checkpoint and those on top of it; `time` is that
-    block's, in
-    unix ms.
+    block's, in unix ms.
     """
 
     chain_id: int
@@ -47,9 +46,9 @@ async def check_anchor(
        (On some second layers `block.number` is another chain's.) A block that the endpoint lacks passes.
     5. That block has at least `confirmations` confirmations.
 
-    The record's transaction, block and confirmations are not used. The endpoint is believed for what
-    the chain
-    says. Raises VerificationFailed `anchor_other_chain`, `anchor_other_contract`, `anchor_not_deployed`,
+    The record's transaction, block and confirmations are not used. The endpoint is believed for what the
+    chain says. Raises VerificationFailed `anchor_other_chain`, `anchor_other_contract`,
+    `anchor_not_deployed`,
     `anchor_missing`, `anchor_root_differs`, `anchor_block_mismatch`, `anchor_not_deep_enough`; Unavailable
     `chain_unreachable`.
     """

@@ -1,10 +1,8 @@
 """Anchor.sol as Python sees it: call data, return data, errors, and its address.
 
 The contract is deployed by CREATE2 (EIP-1014) through the deterministic deployment proxy that most chains
-have
-at one address, with salt zero. So its address is a function of its code, network, origin, signers and
-threshold:
-who has the address from a trust file need not check any of these again.
+have at one address, with salt zero. So its address is a function of its code, network, origin, signers and
+threshold: who has the address from a trust file need not check any of these again.
 """
 
 from __future__ import annotations

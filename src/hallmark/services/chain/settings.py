@@ -12,9 +12,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One development chain.
 
     `listen` serves health and metrics; anvil's JSON-RPC is on `rpc_port`. `state` is the file that
-    anvil keeps
-    the chain in. `funded` addresses are given `balance_ether` at each start if they have less than half
-    of it.
+    anvil keeps the chain in. `funded` addresses are given `balance_ether` at each start if they have less
+    than half of it.
     `compact_blocks` is after how many blocks anvil is started anew, because its memory grows with each block.
     """
 

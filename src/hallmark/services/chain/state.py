@@ -30,9 +30,9 @@ class Restored(enum.StrEnum):
 def prepare_state(path: Path, *, keep: int = KEEP_BLOCKS) -> Restored:
     """Make `path` a state that anvil can load, or absent.
 
-    FRESH: there was none. WHOLE: it was good. EARLIER: it was damaged and the copy of the last good
-    start took
-    its place. LOST: both were damaged; the chain starts again from nothing. Damaged files stay as *.damaged.
+    FRESH: there was none. WHOLE: it was good. EARLIER: it was damaged and the copy of the last good start
+    took its place. LOST: both were damaged; the chain starts again from nothing. Damaged files stay as
+    *.damaged.
     """
     copy = path.with_suffix(".good")
     if not path.exists() and not copy.exists():

@@ -1,8 +1,7 @@
 """The chain's tools: node, the npm packages that package-lock.json pins, the compiled contracts, anvil.
 
 `prepare` does each step once: a stamp beside each result holds the digest of what it was made from, so a
-second
-call reads two small files and starts nothing. Several processes may call it at the same time.
+second call reads two small files and starts nothing. Several processes may call it at the same time.
 """
 
 from __future__ import annotations

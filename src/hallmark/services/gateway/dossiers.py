@@ -63,9 +63,8 @@ class Dossiers:
         )
 
     async def _receipt_part(self, kept: Kept, proof: str | None) -> LoggedPart | None:
-        """The receipt's entry, with the leaves up to the end of its proof's checkpoint when they
-        are few: they show
-        every objection to it, or that there is none.
+        """The receipt's entry, with the leaves up to the end of its proof's checkpoint when they are few:
+        they show every objection to it, or that there is none.
         """
         if kept.position is None or kept.admitted is None:
             return None

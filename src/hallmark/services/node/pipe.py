@@ -53,9 +53,8 @@ class End(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Pass on; what comes before the other end is there waits for it.
 
-        uvloop begins to read after `connection_made` even if that paused it, so the first bytes may
-        come early; pausing
-        again bounds them to one read.
+        uvloop begins to read after `connection_made` even if that paused it, so the first bytes may come
+        early; pausing again bounds them to one read.
         """
         self._meter.moved(len(data))
         if self.other is None:

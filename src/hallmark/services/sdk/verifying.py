@@ -85,9 +85,8 @@ class Verifier:
         """Ask the chain behind `rpc` whether it holds the dossier's anchor; None when there is none
         to ask about.
 
-        Raises what `check_anchor` raises when the chain does not hold it. The returned function
-        gives the confirmations
-        when the anchor's path leads from the leaf to the root that the chain holds.
+        Raises what `check_anchor` raises when the chain does not hold it. The returned function gives the
+        confirmations when the anchor's path leads from the leaf to the root that the chain holds.
         """
         word = dossier.anchor
         if word is None or self.trust.anchor is None:
