@@ -167,7 +167,7 @@ async def test_real_evidence_clears_and_nothing_of_the_content_stays(tmp_path: P
             body = await response.read()
             assert response.status == 200, body
         marks = json.loads(split_hallmark_stream(body)[1])["marks"]
-        assert {marks[name]["state"] for name in ("ran", "model", "route")} == {"checked"}
+        assert {marks[name]["state"] for name in ("ran", "model", "route", "proved")} == {"witnessed"}
         assert await process.stop(signal.SIGTERM) == 0
     held = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert CANARY.encode() not in held
