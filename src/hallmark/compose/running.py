@@ -13,10 +13,7 @@ from typing import Any
 
 import msgspec
 
-from hallmark.compose.founding import Founding
 from hallmark.compose.home import Home
-from hallmark.compose.plan import load_plan
-from hallmark.compose.start import Prepared, submit_founding
 from hallmark.compose.supervisor import Running, Service, Supervisor, snapshot
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.http.client import Pool, Timeouts
@@ -46,11 +43,16 @@ async def supervise(home: Home) -> None:
     held = home.lock()
     try:
         runnable = msgspec.json.decode(home.file("run", "prepared.json").read_bytes(), type=Runnable)
-        plan, founding = load_plan(home), Founding(home)
-        mark, said = home.file("run", "founded"), str(len(founding.entries)).encode()
+        mark = home.file("run", "founded")
+        said = str(len(list(home.dir("genesis").glob("*.entry")))).encode()
 
         async def prepare() -> None:
-            await submit_founding(plan, founding)
+            # Imported here: the services start while this loads.
+            from hallmark.compose.founding import Founding
+            from hallmark.compose.plan import load_plan
+            from hallmark.compose.start import submit_founding
+
+            await submit_founding(load_plan(home), Founding(home))
             home.write(said, "run", "founded")
 
         # Nodes and gateway need what was said in the log; when all of it is there since an earlier
@@ -62,9 +64,8 @@ async def supervise(home: Home) -> None:
         held.close()
 
 
-def launch(home: Home, prepared: Prepared) -> subprocess.Popen[bytes]:
+def launch(home: Home, runnable: Runnable) -> subprocess.Popen[bytes]:
     """Start the supervisor in a session of its own, so that it outlives this terminal."""
-    runnable = Runnable(prepared.first, prepared.later)
     home.write(msgspec.json.encode(runnable), "run", "prepared.json")
     argv = (sys.executable, "-m", "hallmark.compose", "--home", str(home.path))
     with open(home.file("run", "supervisor.log"), "wb") as log:

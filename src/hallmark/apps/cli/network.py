@@ -57,7 +57,7 @@ def up(
         upstreams=offered,
         say=lambda text: out.print(Text(f"  made  {text}", "bright_black")),
     )
-    process = running.launch(home, prepared)
+    process = running.launch(home, running.Runnable(prepared.first, prepared.later))
     try:
         states = asyncio.run(_until_ready(home, process))
         out.print(f"{len(states)} services are up after {time.monotonic() - began:.1f} s.\n")
@@ -69,10 +69,11 @@ def up(
             process.wait()
     except KeyboardInterrupt:
         out.print("\nStopping.")
+        _end(process)
     finally:
         # A reader that went away (`up --detach | head`) does not stop a network that is up.
         problem = sys.exc_info()[1]
-        if not detach or not isinstance(problem, BrokenPipeError | None):
+        if not detach or not isinstance(problem, BrokenPipeError | SystemExit | None):
             _end(process)
 
 
@@ -124,7 +125,7 @@ async def _until_ready(home: Home, process: subprocess.Popen[bytes]) -> dict[str
             raise Unavailable(
                 "not_ready", f"Not every service became ready: {waiting}.", f"Logs: {home.path}/services"
             )
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
 
 
 def _pair(text: str) -> tuple[str, str]:
