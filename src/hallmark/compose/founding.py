@@ -18,7 +18,6 @@ from hallmark.compose.trustfile import full_node_name, witness_key
 from hallmark.core.beacon import network_id
 from hallmark.core.documents import Manifest, Measurement, ModelCard, Profile
 from hallmark.core.entries import Entry, Kind, decode
-from hallmark.core.hashing import sha256
 from hallmark.core.statements import Role
 from hallmark.hub.manifest import Network, publish_label, publish_version
 
@@ -63,7 +62,7 @@ def found(
     author = Author(network_id(plan.origin), plan.chain_id, now)
     authority = keys.authority[:AUTHORITY_THRESHOLD]
     if not founding.entries:
-        founding.say(policy_entries(author, authority, sha256(root.issued.der)))
+        founding.say(policy_entries(author, authority, root.digest()))
         founding.say(_members(author, plan, keys))
     if measurement not in founding.measurements():
         founding.say((approval_entry(author, authority, measurement),))

@@ -27,6 +27,7 @@ from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.http.client import Pool
 from hallmark.services.chain.contract import Parameters, anchor_address, read_contract
 from hallmark.services.chain.toolchain import Toolchain, prepare, repository_root
+from hallmark.services.node.forwarder import FOR_GOOD, LogClient, LogProblem
 from hallmark.services.node.measure import ImageInfo, build_image
 
 Say = Callable[[str], None]
@@ -103,27 +104,25 @@ def anchor_contract(plan: Plan, keys: Keys, compiled: Path) -> bytes:
     return anchor_address(read_contract(compiled), parameters)
 
 
-async def submit_founding(plan: Plan, founding: Founding) -> None:
-    """Hand every founding entry to the log, in order; it admits each once.
+async def submit_founding(plan: Plan, founding: Founding, *, patience_s: float = SUBMIT_S) -> None:
+    """Hand every founding entry to the log, in order; it admits each once, and each must get its place.
 
-    Retries while the log starts. Raises Unavailable `founding_not_logged` after a minute.
+    Retries while the log starts. Raises Unavailable `founding_not_logged` with the log's reason.
     """
-    deadline = time.monotonic() + SUBMIT_S
-    pool, problem = Pool(), ""
     entries = [entry.encode() for entry in founding.entries]
-    body = b"".join(len(entry).to_bytes(4, "big") + entry for entry in entries)
-    headers = ((b"content-type", b"application/octet-stream"),)
-    url = f"http://127.0.0.1:{plan.log_port}/add-many"
+    deadline, pool = time.monotonic() + patience_s, Pool()
+    log = LogClient(pool, f"http://127.0.0.1:{plan.log_port}", plan.origin)
     try:
-        while time.monotonic() < deadline:
+        while True:
             try:
-                async with pool.request("POST", url, headers, body) as response:
-                    answer = await response.read()
-                    if response.status == 200:
-                        return
-                    problem = answer.decode(errors="replace")[:300]
+                answers = await log.add(entries)
+                problem = next((answer.code for answer in answers if isinstance(answer, LogProblem)), "")
             except HallmarkError as error:
                 problem = str(error)
+            if not problem:
+                return
+            if problem in FOR_GOOD or time.monotonic() > deadline:
+                break
             await asyncio.sleep(0.1)
     finally:
         await pool.aclose()

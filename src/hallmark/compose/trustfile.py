@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from cryptography.hazmat.primitives import serialization
 
 from hallmark.attestation.emulator import DevelopmentRoot
 from hallmark.compose.genesis import attestation_policy, clearing_policies
@@ -14,7 +13,6 @@ from hallmark.compose.plan import Plan
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Measurement
 from hallmark.core.entries import Entry
-from hallmark.core.hashing import sha256
 from hallmark.core.statements import Compromise, Revocation, text_of
 from hallmark.ledger.note import COSIGNATURE, ED25519, SigningKey
 from hallmark.verification.trust import (
@@ -33,9 +31,13 @@ def full_node_name(number: int) -> str:
 
 
 def quorum_of(count: int) -> tuple[int, int]:
-    """F and the quorum 2f+1 for `count` = 3f+1 (or a few more) full nodes."""
+    """How many of `count` full nodes may be dishonest (f), and the quorum: 2f+1 of 3f+1.
+
+    Between those sizes the quorum is the least whose any two share an honest full node; below four it
+    is everybody.
+    """
     faulty = (count - 1) // 3
-    return faulty, count - faulty if count < 4 else 2 * faulty + 1
+    return faulty, count if count < 4 else (count + faulty) // 2 + 1
 
 
 def log_key(plan: Plan, keys: Keys) -> SigningKey:
@@ -70,7 +72,6 @@ def development_trust(
     contract: bytes,
 ) -> Trust:
     """What a stranger needs to verify receipts of this network offline."""
-    certificate = root.issued.certificate
     faulty, _ = quorum_of(len(plan.full_nodes))
     return Trust(
         format=FORMAT,
@@ -83,12 +84,10 @@ def development_trust(
         full_nodes=tuple(hex0x(key.address) for key in keys.full_nodes),
         f=faulty,
         gateways=(hex0x(keys.gateway.address),),
-        attestation=attestation_policy(sha256(root.issued.der)),
+        attestation=attestation_policy(root.digest()),
         measurement=tuple(measurements),
         policy=clearing_policies(),
-        root_certificates=(
-            RootCertificate("nitro-dev", certificate.public_bytes(serialization.Encoding.PEM).decode()),
-        ),
+        root_certificates=(RootCertificate("nitro-dev", root.certificate_pem().decode()),),
         anchor=AnchorContract(hex0x(contract), plan.chain_id),
     )
 

@@ -13,6 +13,7 @@ from hallmark.http.client import Pool
 from hallmark.ledger.checkpoint import Checkpoint
 from hallmark.ledger.note import Note
 from hallmark.services.enclave.runtime import Beacon
+from hallmark.services.log.admission import join_many
 from hallmark.services.node.outbox import Outbox
 from hallmark.telemetry.logs import get_logger
 
@@ -78,8 +79,7 @@ class LogClient:
 
     async def add(self, entries: list[bytes]) -> list[Placed | LogProblem]:
         """For each entry its place or the log's reason. Raises Unavailable."""
-        body = b"".join(len(entry).to_bytes(4, "big") + entry for entry in entries)
-        async with self._pool.request("POST", f"{self._url}/add-many", (), body) as response:
+        async with self._pool.request("POST", f"{self._url}/add-many", (), join_many(entries)) as response:
             data = await response.read(1 << 22)
             if response.status != 200:
                 raise Unavailable("log_unavailable", f"The log answers {response.status}.")
