@@ -134,6 +134,7 @@ def entry_vectors(net: LittleNetwork) -> dict[str, Any]:
 def sample_entries(net: LittleNetwork) -> dict[Kind, Entry]:
     """An entry of each kind."""
     node = net.nodes[0]
+    subject = net.add(net.receipt_entry(node))
     made = {
         Kind.REGISTRATION: net.registration(node),
         Kind.RETIREMENT: net.retirement(node),
@@ -145,6 +146,7 @@ def sample_entries(net: LittleNetwork) -> dict[Kind, Entry]:
         Kind.RECEIPT: net.receipt_entry(node),
         Kind.VERDICT: net.verdict(net.full_nodes[0], 0, "bad_signature"),
         Kind.FAULT: net.fault(net.full_nodes[0], node.address, "equivocation", 0, 1),
+        Kind.REVIEW: net.review(net.reviewers[0], subject),
         Kind.POLICY: net.policy_entry("attestation", net.attestation),
     }
     assert set(made) == set(Kind)

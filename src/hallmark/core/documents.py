@@ -230,7 +230,7 @@ class EnclaveConfiguration(Document, frozen=True):
 
 class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One required mark: the question, its minimum state, who may have verified it, its maximum age in
-    ms (0: any).
+    ms (0: any), and how many distinct reviewers must stand behind it (`reviewed` only; 0: any).
     """
 
     question: str
@@ -238,10 +238,18 @@ class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verifiers: tuple[str, ...] = ()
     max_age: int = 0
     assurance: tuple[str, ...] = ("hardware",)
+    count: int = 0
 
 
 class ClearingPolicy(Document, frozen=True):
-    """When an item may be cleared. Questions in neither list must not be negative, and nothing more."""
+    """When an item may be cleared. A question in neither list holds the item.
+
+    It applies to items of the `classes` named (none: every class) whose value at risk, in atomic units, is
+    at least `min_value`. `enforcement` is "enforce", or "warn": then it is evaluated and shown, and gates
+    nothing. `sla` is within how many ms of its birth an item should be decided (0: no such promise),
+    `dispute_window` how many ms after CLEAR it becomes FINAL, `resample` how many of a million CLEARs are
+    looked at again by a person.
+    """
 
     TAG = "hallmark/clearing-policy/v1"
 
@@ -249,6 +257,12 @@ class ClearingPolicy(Document, frozen=True):
     version: int
     requires: tuple[Requirement, ...]
     not_required: tuple[str, ...] = ()
+    enforcement: str = "enforce"
+    classes: tuple[str, ...] = ()
+    min_value: int = 0
+    sla: int = 0
+    dispute_window: int = 0
+    resample: int = 50_000
 
 
 class AttestationPolicy(Document, frozen=True):

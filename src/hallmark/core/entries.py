@@ -31,9 +31,7 @@ SIGNATURE_SIZE = 65
 
 
 class Kind(enum.IntEnum):
-    """What an entry says. Numbers are for ever; 11, 13 and 14 are kept for reviews, price offers and
-    quality outcomes.
-    """
+    """What an entry says. Numbers are for ever; 13 and 14 are kept for price offers and quality outcomes."""
 
     REGISTRATION = 1
     RETIREMENT = 2
@@ -45,6 +43,7 @@ class Kind(enum.IntEnum):
     RECEIPT = 8
     VERDICT = 9
     FAULT = 10
+    REVIEW = 11
     POLICY = 12
 
 
@@ -59,6 +58,7 @@ STATEMENTS: Final[dict[Kind, type[TypedStruct]]] = {
     Kind.RECEIPT: Receipt,
     Kind.VERDICT: s.Verdict,
     Kind.FAULT: s.Fault,
+    Kind.REVIEW: s.Review,
     Kind.POLICY: s.PolicyStatement,
 }
 KINDS: Final[dict[type[TypedStruct], Kind]] = {cls: kind for kind, cls in STATEMENTS.items()}

@@ -95,6 +95,8 @@ def _shortfall(need: Requirement, mark: Mark, now: int) -> str:
         return "state_too_low"
     if need.verifiers and mark.by not in need.verifiers:
         return "verifier_not_allowed"
+    if need.count and len(set(mark.detail.get("reviewers", "").split())) < need.count:
+        return "too_few_reviewers"
     if mark.question is Question.RAN and mark.assurance not in need.assurance:
         return "assurance_not_allowed"
     if need.max_age and mark.since + need.max_age < now:

@@ -19,7 +19,7 @@ from hallmark.core.documents import (
     Profile,
 )
 from hallmark.core.evidence import Verdict as EvidenceVerdict
-from hallmark.core.statements import Role
+from hallmark.core.statements import Review, Role
 
 
 class Span(msgspec.Struct):
@@ -109,6 +109,7 @@ class Registry(msgspec.Struct):
     clearing: dict[str, list[tuple[int, bytes, ClearingPolicy]]] = {}
     chains: dict[bytes, Chain] = {}
     objections: dict[int, Objection] = {}
+    reviews: dict[bytes, list[tuple[int, Review]]] = {}
     seen: set[bytes] = set()
 
     def member(self, key: bytes, role: Role, position: int) -> Member | None:

@@ -20,16 +20,25 @@ class Role(enum.IntEnum):
     NODE = 1
     GATEWAY = 2
     FULL_NODE = 3
+    REVIEWER = 4
+
+
+class Judgement(enum.IntEnum):
+    """What a reviewer says of an answer. `UNDECIDED` withdraws what the same reviewer said before."""
+
+    FIT = 1
+    UNFIT = 2
+    UNDECIDED = 3
 
 
 class Registration(TypedStruct, frozen=True):
     """A key joins. For a node, `document` is the digest of its KeyBundle and `evidence` SHA-256 of its
     evidence bytes.
 
-    For a gateway or full node, `document` is the digest of its Profile and `evidence` is zero.
+    For a gateway, full node or reviewer, `document` is the digest of its Profile and `evidence` is zero.
     `beacon_*` name a checkpoint that the evidence's nonce was made from. Signed by `key`, then `owner`;
-    gateways and full nodes also by the network's authority (threshold). Registering a known key again
-    refreshes its evidence.
+    all but nodes also by the network's authority (threshold). Registering a known key again refreshes its
+    evidence.
     """
 
     NAME: ClassVar[str] = "Registration"
@@ -165,6 +174,29 @@ class Fault(TypedStruct, frozen=True):
     kind: Bytes32
     first: Uint64
     second: Uint64
+    at: Uint64
+
+
+class Review(TypedStruct, frozen=True):
+    """A person or a named evaluation judged the answer behind receipt `item`, which stands at log position
+    `subject`.
+
+    `judgement` is a `Judgement`, `reason` a code. `policy` is the digest of the ClearingPolicy that the item
+    was under, `screen` of the Screen document that was before the reviewer's eyes, `comment` of the salted
+    comments (zero: none). Signed by `reviewer`.
+    """
+
+    NAME: ClassVar[str] = "Review"
+
+    network: Bytes32
+    reviewer: Address
+    item: Bytes32
+    subject: Uint64
+    judgement: Uint8
+    reason: Bytes32
+    policy: Bytes32
+    screen: Bytes32
+    comment: Bytes32
     at: Uint64
 
 

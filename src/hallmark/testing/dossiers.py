@@ -115,6 +115,7 @@ class Notary:
             full_nodes=tuple(hex0x(p.address) for p in network.full_nodes),
             f=(len(network.full_nodes) - 1) // 3,
             gateways=(hex0x(network.gateway.address),),
+            reviewers=tuple(hex0x(p.address) for p in network.reviewers),
             attestation=network.attestation,
             measurement=(network.measurement,),
             policy=(
@@ -124,8 +125,16 @@ class Notary:
             ),
         )
 
-    def dossier(self, answer: Answer, index: int | None, signers: Sequence[str] | None = None) -> Dossier:
-        """The saved receipt of an answer; with its proofs when it was logged at `index`."""
+    def dossier(
+        self,
+        answer: Answer,
+        index: int | None,
+        signers: Sequence[str] | None = None,
+        reviews: Sequence[int] = (),
+    ) -> Dossier:
+        """The saved receipt of an answer; with its proofs when it was logged at `index`, and with the reviews
+        that were logged at `reviews`.
+        """
         party: Party = answer.node
         assert party.bundle is not None
         assert party.configuration is not None
@@ -157,6 +166,7 @@ class Notary:
             entry=self.part(index, signers) if index is not None else None,
             registration=self.part(party.registered, signers) if logged else None,
             version=self.part(self.network.version_index, signers) if logged and answer.manifest else None,
+            reviews=tuple(self.part(at, signers) for at in reviews),
             insecure=party.configuration.insecure,
         )
 

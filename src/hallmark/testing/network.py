@@ -27,7 +27,7 @@ from hallmark.core.documents import (
     ModelCard,
     Profile,
 )
-from hallmark.core.entries import Entry, leaf, split_leaf
+from hallmark.core.entries import Entry, decode, leaf, split_leaf
 from hallmark.core.evidence import Evidence, VerifyEvidence
 from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.receipt import Mode
@@ -35,10 +35,12 @@ from hallmark.core.statements import (
     Approval,
     Compromise,
     Fault,
+    Judgement,
     PolicyStatement,
     Publication,
     Registration,
     Retirement,
+    Review,
     Revocation,
     Role,
     Verdict,
@@ -100,6 +102,7 @@ class LittleNetwork:
         self.nodes = tuple(Party(f"node {i}", Role.NODE) for i in range(nodes))
         self.full_nodes = tuple(Party(f"full node {i}", Role.FULL_NODE) for i in range(full_nodes))
         self.gateway = Party("gateway", Role.GATEWAY)
+        self.reviewers = tuple(Party(f"reviewer {i}", Role.REVIEWER) for i in range(3))
         self.maker = key("maker")
         self.attestation = AttestationPolicy(
             "test", 1, (STUB_KIND,), {STUB_KIND: (hex0x(sha256(b"test root")),)}, 24 * HOUR, 5 * 60_000
@@ -194,7 +197,7 @@ class LittleNetwork:
         return self.entry(statement, signers, document, evidence)
 
     def profile(self, party: Party) -> Profile:
-        """The profile of a gateway or full node."""
+        """The profile of a gateway, full node or reviewer."""
         return Profile(party.name, f"http://127.0.0.1/{party.name.replace(' ', '-')}")
 
     def configure(self, party: Party, mode: Mode = Mode.TEE) -> EnclaveConfiguration:
@@ -308,6 +311,31 @@ class LittleNetwork:
     def receipt_entry(self, node: Party, **changes: Any) -> Entry:
         """The log entry of a fresh answer; `changes` replace receipt fields before it is signed."""
         return self.answers.make(node, **changes).entry
+
+    def review(
+        self,
+        by: Party,
+        position: int,
+        said: Judgement = Judgement.FIT,
+        *,
+        reason: str = "answers_the_question",
+        **changes: Any,
+    ) -> Entry:
+        """A review of the receipt at `position`; `changes` replace fields before it is signed."""
+        receipt = decode(self.entry_bytes(position)).statement
+        statement = Review(
+            self.genesis.network,
+            by.address,
+            receipt.struct_hash(),
+            position,
+            said,
+            code(reason),
+            ZERO32,
+            ZERO32,
+            ZERO32,
+            self.now,
+        )
+        return self.entry(msgspec.structs.replace(statement, **changes), (by.key,))
 
     def verdict(self, author: Party, subject: int, reason: str) -> Entry:
         """A verdict by a full node."""

@@ -27,7 +27,7 @@ from hallmark.core.evidence import Verdict as EvidenceVerdict
 from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Registration, Role, text_of
-from hallmark.verification import disputes
+from hallmark.verification import disputes, judging
 from hallmark.verification.outcome import NO_SUBJECT, OK, Rule
 from hallmark.verification.statements import CLEARING, EntryCase
 
@@ -64,7 +64,7 @@ def check_authority(case: EntryCase) -> str:
 
 
 def check_registrants(case: EntryCase) -> str:
-    """The key itself and its owner signed, and for gateways and full nodes the authority as well."""
+    """The key itself and its owner signed, and for all but nodes the authority as well."""
     statement = case.registration
     if case.signer(0) != statement.key or case.signer(1) != statement.owner:
         return "bad_signature"
@@ -274,4 +274,5 @@ RULES: Final[dict[Kind, tuple[Rule[EntryCase], ...]]] = {
     Kind.POLICY: (*AUTHORITY, DOCUMENT, ("version", check_policy_version)),
     Kind.VERDICT: (*ALWAYS, *disputes.VERDICT_RULES),
     Kind.FAULT: (*ALWAYS, *disputes.FAULT_RULES),
+    Kind.REVIEW: (*ALWAYS, *judging.REVIEW_RULES),
 }

@@ -117,6 +117,7 @@ class Dossier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     entry: LoggedPart | None = None
     registration: LoggedPart | None = None
     version: LoggedPart | None = None
+    reviews: tuple[LoggedPart, ...] = ()
     anchor: Anchor | None = None
     insecure: tuple[str, ...] = ()
 
@@ -176,7 +177,7 @@ def _strict(dossier: Dossier, data: bytes) -> None:
         raise InvalidInput("not_canonical", "The request and its salt go together: keep both or neither.")
     if (dossier.salts.response is None) != (dossier.response is None):
         raise InvalidInput("not_canonical", "The response and its salt go together: keep both or neither.")
-    parts = (dossier.entry, dossier.registration, dossier.version)
+    parts = (dossier.entry, dossier.registration, dossier.version, *dossier.reviews)
     after = tuple(text for part in parts if part for text in part.after or ())
     for text in (dossier.evidence, *(part.data for part in parts if part), *after):
         if text is not None:

@@ -14,12 +14,12 @@ import msgspec
 
 from hallmark.core.document import Document, digest_of, hex0x, unhex
 from hallmark.core.documents import AnchorRecord, EnclaveConfiguration, KeyBundle, Parameters
-from hallmark.core.entries import Entry
+from hallmark.core.entries import SIGNATURE_SIZE, Entry
 from hallmark.core.errors import HallmarkError, VerificationFailed
 from hallmark.core.evidence import VerifyEvidence
 from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.receipt import RECEIPT_VERSION, Receipt, request_digest, response_digest
-from hallmark.core.statements import Registration, Version
+from hallmark.core.statements import Registration, Ticket, Version
 from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.verification.after import Objections, completes, leaves_of, objections, path_of
 from hallmark.verification.dossier import Dossier, LoggedPart, unbase64
@@ -188,6 +188,20 @@ class Examination:
             require(found == (self.receipt.manifest, self.receipt.artifact), "version_mismatch")
             self._earlier(placed, "version_mismatch")
         return placed
+
+    @functools.cached_property
+    def reviews(self) -> tuple[Placed, ...]:
+        """The reviews that came with the receipt, in log order."""
+        found = [self.placed(part, "review_subject", "review_proof") for part in self.dossier.reviews]
+        return tuple(sorted((p for p in found if p is not None), key=lambda p: p.part.index))
+
+    @property
+    def gateway(self) -> bytes | None:
+        """The gateway that the ticket names; None without a readable ticket."""
+        try:
+            return Ticket.unpack(self.ticket_bytes()[:-SIGNATURE_SIZE]).gateway
+        except HallmarkError:
+            return None
 
     def moment(self) -> int:
         """When the answer counts as given: its admission by the log, or before that the node's own time."""

@@ -47,6 +47,7 @@ from hallmark.verification.examination import (
     failure,
     require,
 )
+from hallmark.verification.judging import reviewed
 from hallmark.verification.reasons import question_of, sentence_of
 from hallmark.verification.receipts import DIRECT, Passage, read_passage
 from hallmark.verification.tree import root_of
@@ -232,6 +233,7 @@ EXAMINATIONS = (
     (Question.INPUTS, inputs),
     (Question.PAID, paid),
     (Question.PROVED, proved),
+    (Question.REVIEWED, reviewed),
 )
 
 

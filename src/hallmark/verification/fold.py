@@ -25,7 +25,15 @@ from hallmark.verification import admission
 from hallmark.verification.case import CheckArtifact, Context
 from hallmark.verification.checks import RECEIPT_RULES
 from hallmark.verification.genesis import Genesis
-from hallmark.verification.objections import FaultDue, Judgements, Standing, faults_due, standing
+from hallmark.verification.judging import parties
+from hallmark.verification.objections import (
+    FaultDue,
+    Judgements,
+    ReceiptPlace,
+    Standing,
+    faults_due,
+    standing,
+)
 from hallmark.verification.outcome import Check, Outcome, failures, judge
 from hallmark.verification.packed import packed_size
 from hallmark.verification.receipts import Memory, ReceiptCase
@@ -166,7 +174,14 @@ class Replica:
             extend_chain(case, accepted)
             if accepted or case.digest not in self._places:
                 self._places[case.digest] = index
+                self._executed(case)
         return checks
+
+    def _executed(self, case: ReceiptCase) -> None:
+        owner = case.node.owner if case.node else None
+        gateway = case.passage.ticket.gateway if case.passage else None
+        place = ReceiptPlace(case.index, parties(case.receipt, owner, gateway))
+        self.judgements.receipts[case.digest] = place
 
     def _skips_predecessor(self, receipt: Receipt, case: ReceiptCase) -> bool:
         return receipt.sequence > 0 and receipt.sequence - 1 not in case.chain.positions

@@ -26,6 +26,7 @@ from hallmark.core.statements import Role
 from hallmark.verification import words
 from hallmark.verification.attested import Attested
 from hallmark.verification.fold import Replica
+from hallmark.verification.judging import Counted, conclude
 from hallmark.verification.reasons import question_of, sentence_of
 from hallmark.verification.receipts import DIRECT, read_passage
 
@@ -106,9 +107,11 @@ def live_findings(
     2. What full nodes hold against it, by the verdicts that count.
     3. What happened since to its key and its image.
     4. What stands in its favour: checked by `by`, witnessed and anchored as far as `inclusion` reaches.
+    5. What reviewers said of the answer.
     """
     view = View(replica, index, entry, by=by, now=now, configuration=configuration)
-    return [*_own(view), *_objections(view), *_ended(view), *_positive(view, inclusion)]
+    found = [*_own(view), *_objections(view), *_ended(view), *_positive(view, inclusion)]
+    return [*found, *_reviewed(view, inclusion)]
 
 
 def _own(view: View) -> list[Finding]:
@@ -185,6 +188,18 @@ def _positive(view: View, inclusion: Inclusion | None) -> list[Finding]:
                 )
             )
     return found
+
+
+def _reviewed(view: View, inclusion: Inclusion | None) -> list[Finding]:
+    """Reviews that the replica accepted; witnessed as far as the verified checkpoint reaches."""
+    item, size = view.receipt.digest(), inclusion.size if inclusion else 0
+    counted = [
+        Counted(review, State.WITNESSED, inclusion.at)
+        if inclusion is not None and at < size
+        else Counted(review, State.CHECKED, review.at)
+        for at, review in view.replica.registry.reviews.get(item, ())
+    ]
+    return conclude(counted, item)
 
 
 def _ran(view: View) -> Mapping[str, str] | None:

@@ -33,7 +33,7 @@ class Judgements:
     `undecided` holds reasons that this replica could not judge at a position (it has no copy of an artifact);
     it neither raises nor refutes those. `contradictory` holds receipts whose node signed another one for the
     same sequence, as (node, sequence, receipt digest); `equivocal` maps those that a fault names to its
-    place.
+    place. `receipts` maps the id of every accepted receipt to its place and the parties that executed it.
     """
 
     def __init__(self) -> None:
@@ -44,12 +44,20 @@ class Judgements:
         self.false_verdicts: set[int] = set()
         self.contradictory: dict[int, tuple[bytes, int, bytes]] = {}
         self.equivocal: dict[int, int] = {}
+        self.receipts: dict[bytes, ReceiptPlace] = {}
 
     def refutes(self, subject: int, reason: str) -> bool:
         """True when re-checking entry `subject` finds that `reason` does not apply to it."""
         if reason in self.undecided.get(subject, ()):
             return False
         return reason not in self.failed.get(subject, ())
+
+
+class ReceiptPlace(msgspec.Struct, frozen=True):
+    """Where an accepted receipt stands, and who executed its request (20-byte addresses)."""
+
+    index: int
+    parties: tuple[bytes, ...]
 
 
 class VerdictPlace(msgspec.Struct, frozen=True):

@@ -93,6 +93,15 @@ _ROUTE: Final = {
 }
 _INPUTS: Final = {"inputs_mismatch": "The input records are not those that the receipt commits to."}
 _PAID: Final = {"payment_not_supported": "A payment is named, and this network has no payments yet."}
+_REVIEWED: Final = {
+    "reviewer_not_registered": "The reviewer is not registered as one.",
+    "review_subject": "The review is not of this receipt at its place in the log.",
+    "reviewer_is_executor": "The reviewer took part in making the answer.",
+    "judgement_unknown": "There is no such judgement.",
+    "judged_unfit": "A reviewer judged the answer unfit.",
+    "reviewers_disagree": "Reviewers disagree about the answer.",
+    "review_proof": "The proof does not show that the review stands in the log.",
+}
 _PROVED: Final = {
     "attachments_malformed": "The entry has too many or too few attachments.",
     "equivocation": "The node signed two different receipts for one position.",
@@ -128,6 +137,7 @@ REASONS: Final[Mapping[str, Reason]] = {
         (Question.INPUTS, _INPUTS),
         (Question.PAID, _PAID),
         (Question.PROVED, _PROVED),
+        (Question.REVIEWED, _REVIEWED),
     )
     for code, sentence in table.items()
 }

@@ -26,6 +26,7 @@ ROLES: Final[dict[int, type[Document]]] = {
     Role.NODE: KeyBundle,
     Role.GATEWAY: Profile,
     Role.FULL_NODE: Profile,
+    Role.REVIEWER: Profile,
 }
 DOCUMENTS: Final[dict[Kind, type[Document]]] = {
     Kind.APPROVAL: Measurement,

@@ -21,7 +21,7 @@ from hallmark.core.documents import (
 )
 from hallmark.core.entries import Kind
 from hallmark.core.registry import Approved, Chain, Label, Member, Objection, Registry, Span
-from hallmark.core.statements import Role, text_of
+from hallmark.core.statements import Review, Role, text_of
 from hallmark.verification.attested import attest
 from hallmark.verification.objections import EQUIVOCATION, VerdictPlace, tolerated
 from hallmark.verification.receipts import Memory, ReceiptCase
@@ -131,6 +131,12 @@ def blame(case: EntryCase, _: Memory) -> None:
         _mark_fault(registry, verdict.author, case.index)
 
 
+def judge_answer(case: EntryCase, _: Memory) -> None:
+    """A reviewer said something of an answer."""
+    review = cast(Review, case.entry.statement)
+    case.registry.reviews.setdefault(review.item, []).append((case.index, review))
+
+
 def extend_chain(case: ReceiptCase, accepted: bool) -> None:
     """A signed receipt takes its place in its key's chain; contradictory ones are remembered side by side."""
     receipt, judgements = case.receipt, case.context.judgements
@@ -162,5 +168,6 @@ TRANSITIONS: Final[dict[Kind, Callable[[EntryCase, Memory], None]]] = {
     Kind.VERSION: release,
     Kind.VERDICT: object_to,
     Kind.FAULT: blame,
+    Kind.REVIEW: judge_answer,
     Kind.POLICY: decree,
 }

@@ -71,6 +71,7 @@ class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     measurement: tuple[Measurement, ...]
     policy: tuple[ClearingPolicy, ...]
     root_certificates: tuple[RootCertificate, ...] = ()
+    reviewers: tuple[Hex20, ...] = ()
     anchor: AnchorContract | None = None
     compromised: tuple[CompromisedKey, ...] = ()
     revoked: tuple[RevokedMeasurement, ...] = ()

@@ -110,6 +110,12 @@ def clean(index: int, size: int) -> str:
     )
 
 
+def judged(reasons: Sequence[str]) -> str:
+    """Who called the answer fit, with their reason codes; others may have reviewed it as well."""
+    number = f"{len(reasons)} reviewer{'s' if len(reasons) > 1 else ''}"
+    return f"{number} judged the answer fit ({', '.join(reasons)}), having seen the marks as they stood then"
+
+
 def quorum(signers: int, of: int) -> str:
     """Who witnessed, e.g. `3 of 4 full nodes`."""
     return f"{signers} of {of} full nodes" if of else f"{signers} full nodes"
