@@ -58,7 +58,7 @@ async def test_a_quiet_log_is_no_trouble(
     ask: Any, local: LocalNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When nothing new comes for a while, the gateway stays ready."""
-    monkeypatch.setattr("hallmark.services.gateway.follower.WAIT_MS", 1)
+    monkeypatch.setattr("hallmark.services.following.follower.WAIT_MS", 1)
     local.log.witness()
     for _ in range(20):
         assert (await ask.get("/healthz"))[1] == {"state": "ready", "reason": ""}

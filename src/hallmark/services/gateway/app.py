@@ -16,11 +16,11 @@ from hallmark.http.serve import Service, unless
 from hallmark.ledger.policy import Policy
 from hallmark.routing.load import LoadTable
 from hallmark.services.chain.rpc import RPC
-from hallmark.services.gateway.anchors import Anchors
+from hallmark.services.following.anchors import Anchors
+from hallmark.services.following.follower import Follower
+from hallmark.services.following.log_client import LogClient
 from hallmark.services.gateway.api import API
 from hallmark.services.gateway.desk import Desk
-from hallmark.services.gateway.follower import Follower
-from hallmark.services.gateway.log_client import LogClient
 from hallmark.services.gateway.marks import Marker
 from hallmark.services.gateway.outbox import Outbox
 from hallmark.services.gateway.overview import Overview

@@ -19,10 +19,10 @@ from hallmark.core.errors import HallmarkError, Held, InvalidInput, NotFound, Un
 from hallmark.core.marks import Finding, Mark, Question, derive_marks
 from hallmark.core.policy import Decision, Outcome, Shortfall, evaluate
 from hallmark.services.chain.check import ConfirmedAnchor
-from hallmark.services.gateway.anchors import Anchors
+from hallmark.services.following.anchors import Anchors
+from hallmark.services.following.follower import Follower
+from hallmark.services.following.log_client import LogClient
 from hallmark.services.gateway.dossiers import Dossiers
-from hallmark.services.gateway.follower import Follower
-from hallmark.services.gateway.log_client import LogClient
 from hallmark.services.gateway.marks import Marker
 from hallmark.services.gateway.outbox import Outbox, Track
 from hallmark.verification.dossier import Dossier

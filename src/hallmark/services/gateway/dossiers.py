@@ -14,8 +14,8 @@ from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.core.receipt import Receipt
 from hallmark.ledger.checkpoint import Checkpoint
 from hallmark.ledger.proof import Proof
-from hallmark.services.gateway.follower import Follower, Logged
-from hallmark.services.gateway.log_client import LogClient
+from hallmark.services.following.follower import Follower, Logged
+from hallmark.services.following.log_client import LogClient
 from hallmark.services.gateway.store import Kept
 from hallmark.verification.dossier import FORMAT, Anchor, Documents, Dossier, LoggedPart
 

@@ -2,59 +2,25 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from hallmark.core.document import hex0x
-from hallmark.core.documents import AttestationPolicy, Measurement
 from hallmark.core.entries import leaf
-from hallmark.core.evidence import Evidence, Expectation, Verdict, VerifyEvidence
-from hallmark.core.hashing import sha256
+from hallmark.core.evidence import VerifyEvidence
 from hallmark.core.marks import Finding, Mark, Question, State, derive_marks
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import VerifiedProof, verify_proof
 from hallmark.services.chain.check import ConfirmedAnchor
-from hallmark.services.gateway.follower import Follower
+from hallmark.services.following.evidence import RememberedEvidence
+from hallmark.services.following.follower import Follower
 from hallmark.services.gateway.sealed import Sealed
 from hallmark.services.gateway.store import Kept
 from hallmark.verification.findings import RESTS_ON_RECEIPT, findings
 from hallmark.verification.live import Inclusion, live_findings
 from hallmark.verification.trust import Trust
-
-REMEMBERED: Final = 256
-
-
-class RememberedEvidence:
-    """`VerifyEvidence` that judges the same evidence under the same terms once."""
-
-    def __init__(self, verify: VerifyEvidence) -> None:
-        self._verify = verify
-        self._verdicts: OrderedDict[object, Verdict] = OrderedDict()
-
-    def __call__(
-        self,
-        evidence: Evidence,
-        policy: AttestationPolicy,
-        at: int,
-        *,
-        measurements: tuple[Measurement, ...],
-        expect: Expectation,
-    ) -> Verdict:
-        """See `VerifyEvidence`. `at` counts by the minute: a verdict may have been judged up to a minute
-        before or after the time that is asked for.
-        """
-        terms = (evidence.kind, sha256(evidence.data), at // 60_000, expect.report_data, expect.nonce)
-        known = (*terms, id(policy), tuple(id(m) for m in measurements))
-        verdict = self._verdicts.get(known)
-        if verdict is None:
-            verdict = self._verify(evidence, policy, at, measurements=measurements, expect=expect)
-            self._verdicts[known] = verdict
-            while len(self._verdicts) > REMEMBERED:
-                self._verdicts.popitem(last=False)
-        return verdict
 
 
 class Marker:

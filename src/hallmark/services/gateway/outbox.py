@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from hallmark.core.errors import HallmarkError
-from hallmark.services.gateway.log_client import LogClient, Place, Refused
+from hallmark.services.following.log_client import LogClient, Place, Refused
 from hallmark.services.gateway.store import Kept, ReceiptStore
 from hallmark.telemetry.logs import get_logger
 from hallmark.telemetry.metrics import Metrics

@@ -13,7 +13,7 @@ from hallmark.core.registry import Member, Registry
 from hallmark.core.statements import Role
 from hallmark.routing.eligibility import Wanted
 from hallmark.routing.load import LoadTable
-from hallmark.services.gateway.follower import Follower
+from hallmark.services.following.follower import Follower
 from hallmark.services.gateway.planner import Planner
 
 MODES: Final = {int(mode): mode.name.lower() for mode in Mode}

@@ -26,7 +26,7 @@ from hallmark.routing.eligibility import (
 )
 from hallmark.routing.load import LoadTable
 from hallmark.routing.ticket import Place, SignedTicket, sign_ticket
-from hallmark.services.gateway.follower import Follower
+from hallmark.services.following.follower import Follower
 
 Random = Callable[[int], bytes]
 # A label that the log could hold is far shorter.

@@ -19,7 +19,7 @@ from hallmark.http.serve import Health
 from hallmark.ledger.merkle import CompactRange, leaf_hash
 from hallmark.ledger.note import Note
 from hallmark.ledger.policy import Policy, VerifiedCheckpoint, verify_quorum
-from hallmark.services.gateway.log_client import LogClient
+from hallmark.services.following.log_client import LogClient
 from hallmark.telemetry.logs import get_logger
 from hallmark.verification.fold import LogMisbehaviour, Replica
 
