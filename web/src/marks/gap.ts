@@ -1,0 +1,20 @@
+// Time as the gap from the answer's last byte.
+
+/** A gap in words of figures: "+18 ms", "+1.2 s", "+3 min"; a minus sign when clocks differ. */
+export function gapText(ms: number): string {
+  const sign = ms < 0 ? "\u2212" : "+";
+  const size = Math.abs(Math.round(ms));
+  if (size < 1000) return `${sign}${size} ms`;
+  if (size < 10_000) return `${sign}${(size / 1000).toFixed(1)} s`;
+  if (size < 120_000) return `${sign}${Math.round(size / 1000)} s`;
+  if (size < 7_200_000) return `${sign}${Math.round(size / 60_000)} min`;
+  if (size < 172_800_000) return `${sign}${Math.round(size / 3_600_000)} h`;
+  return `${sign}${Math.round(size / 86_400_000)} days`;
+}
+
+/** The full time behind a gap: "2025-11-20 16:30:12.123 UTC, 18 ms after the last byte". */
+export function fullTime(at: number, gap: number): string {
+  const when = new Date(at);
+  const text = Number.isNaN(when.getTime()) ? String(at) : when.toISOString().replace("T", " ").replace("Z", " UTC");
+  return `${text}, ${Math.abs(Math.round(gap))} ms ${gap < 0 ? "before" : "after"} the last byte`;
+}
