@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -51,6 +52,10 @@ class Follower:
         self.head: VerifiedCheckpoint | None = None
         self.distrust = ""
         self.size_of_quorum = len(policy.witnesses)
+        self.taps: list[Callable[[int, bytes], None]] = []
+        """Called with position and leaf for every leaf, after it was folded, in order."""
+        self.heads: list[Callable[[VerifiedCheckpoint, Note], None]] = []
+        """Called with every newer checkpoint whose quorum was verified, after the leaves below it were folded."""
         self._log = log
         self._policy = policy
         self._range = CompactRange()
@@ -110,14 +115,19 @@ class Follower:
                 await asyncio.sleep(PAUSE_S)
 
     async def _step(self) -> None:
-        verified = verify_quorum(self._policy, Note.parse(await self._log.checkpoint()))
+        note = Note.parse(await self._log.checkpoint())
+        verified = verify_quorum(self._policy, note)
         size = verified.checkpoint.size
         while self.replica.size < size:
             # Before the first checkpoint nothing routes; afterwards nothing is folded unless all of it fits.
             end = size if self.head is not None else min(size, self.replica.size + BATCH)
             await self._fold(end, verified)
-        if self.head is None or size >= self.head.checkpoint.size:
+        known = self.head.checkpoint.size if self.head is not None else -1
+        if size >= known:
             self.head = verified
+        if size > known:
+            for tell in self.heads:
+                tell(verified, note)
         self._wake()
         self._reachable = True  # said before the long wait for what comes next, not after it
         await self._log.wait(self.replica.size + 1, WAIT_MS)
@@ -138,6 +148,8 @@ class Follower:
 
     def _take(self, index: int, leaf: bytes) -> None:
         self.replica.feed(index, leaf)
+        for tap in self.taps:
+            tap(index, leaf)
         if self.replica.failures(index):
             return
         entry = decode(split_leaf(leaf)[1])

@@ -1,0 +1,1 @@
+"""The review desk: items, decisions, reviews, policies, webhooks."""

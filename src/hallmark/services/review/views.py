@@ -1,0 +1,384 @@
+"""What the review surfaces show: page, JSON twin, CLI and webhooks all take these and nothing else.
+
+Times are unix ms (0: never), digests and addresses 0x-hex, values in atomic units. Nothing here is computed
+by a surface.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from hallmark.core.shown import ShownMark
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """Base of everything that is shown; JSON names are the field names."""
+
+
+class Lack(Shown, frozen=True):
+    """One thing that holds an item: the mark, why, and what can be done about it.
+
+    `required` and `state` are mark states, `reason` a code, `who` who can mend it, `next` the next step,
+    `due` when it should be decided (0: no promise) and `then` what happens at that time.
+    """
+
+    question: str
+    required: str
+    state: str
+    reason: str
+    sentence: str
+    who: str
+    next: str
+    due: int
+    then: str
+    failed: bool
+
+
+class ItemRow(Shown, frozen=True):
+    """An item as a line of the queue. `index` -1: not in a cosigned checkpoint yet. `reason` is the
+    first lack's
+    `<question>:<code>`; "" when nothing holds it. `klass` is the class of risk; `overdue` is judged at
+    the page's time.
+    """
+
+    id: str
+    state: str
+    reason: str
+    policy: str
+    klass: str
+    value: int
+    born: int
+    due: int
+    overdue: bool
+    index: int
+    node: str
+    model: str
+    artifact: str
+    requester: str
+    assigned: str
+    marks: tuple[ShownMark, ...]
+    sampled: bool = False
+    appealed: bool = False
+    released_until: int = 0
+
+
+class Count(Shown, frozen=True):
+    """How many items share a name (a reason, a state, a class)."""
+
+    name: str
+    count: int
+    sentence: str = ""
+
+
+class SavedView(Shown, frozen=True):
+    """A named filter of somebody (`owner` address), or of everybody (owner "")."""
+
+    name: str
+    query: str
+    owner: str = ""
+
+
+class QueuePage(Shown, frozen=True):
+    """The queue under a filter. `query` is the filter in URL form; `next` the cursor of the next page
+    or "".
+    """
+
+    now: int
+    query: str
+    rows: tuple[ItemRow, ...]
+    total: int
+    next: str
+    reasons: tuple[Count, ...]
+    states: tuple[Count, ...]
+    classes: tuple[Count, ...]
+    views: tuple[SavedView, ...]
+
+
+class Moment(Shown, frozen=True):
+    """A point of an item's timeline. `gap` is ms after the answer's last byte (negative: before it).
+
+    `kind` is one of asked, answered, paid, logged, witnessed, anchored, decided, reviewed, declared,
+    appealed, released,
+    objected, revoked, sampled, rejected, final.
+    """
+
+    at: int
+    gap: int
+    kind: str
+    text: str
+    by: str = ""
+    link: str = ""
+
+
+class Hop(Shown, frozen=True):
+    """A party on the way. `saw` says whether it handled the prompt in clear."""
+
+    role: str
+    key: str
+    name: str
+    saw: bool
+
+
+class Left(Shown, frozen=True):
+    """A node that was not chosen: left out for `reason`, or tried and failed with it."""
+
+    node: str
+    reason: str
+    sentence: str
+    tried: bool = False
+
+
+class RouteView(Shown, frozen=True):
+    """What happened on the way: `path` is plain, sealed or direct; `known` false when no record is here."""
+
+    known: bool
+    path: str
+    hops: tuple[Hop, ...]
+    candidates: tuple[str, ...]
+    left: tuple[Left, ...]
+    ticket: str = ""
+
+
+class InputView(Shown, frozen=True):
+    """An outside thing that entered. `as_of` 0: age unknown. `age` is ms at the answer's start;
+    `validated` is never assumed.
+    """
+
+    kind: str
+    source: str
+    as_of: int
+    age: int
+    validated: bool
+    content: str
+
+
+class LineageStep(Shown, frozen=True):
+    """One version of a label. `here` marks what the receipt names, `then` what the label pointed to
+    when the answer was given,
+    `now` what it points to now.
+    """
+
+    version: str
+    artifact: str
+    manifest: str
+    sha256: str
+    index: int
+    at: int
+    here: bool
+    then: bool
+    now: bool
+
+
+class Fact(Shown, frozen=True):
+    """One line of the receipt in words."""
+
+    name: str
+    value: str
+    link: str = ""
+    copy: str = ""
+
+
+class ReviewView(Shown, frozen=True):
+    """A signed review. `internal` is empty for those who may not read it."""
+
+    reviewer: str
+    name: str
+    judgement: str
+    reason: str
+    sentence: str
+    at: int
+    index: int
+    witnessed: bool
+    comment: str
+    internal: str
+    screen: str
+
+
+class DecisionView(Shown, frozen=True):
+    """A decision in the item's history. `by` is "evaluator" or an address; `screen` is the digest of
+    what was on the screen.
+    """
+
+    number: int
+    at: int
+    outcome: str
+    by: str
+    policy: str
+    sentence: str
+    screen: str
+    previous: str
+
+
+class Appeal(Shown, frozen=True):
+    """An appeal by the subject (a node operator) or a requester."""
+
+    at: int
+    by: str
+    text: str
+    open: bool
+
+
+class ItemPage(Shown, frozen=True):
+    """Everything about one item. `sentence` names policy and time. `screen` is the digest of this very
+    screen (see
+    `hallmark.review.screens`), which a review signed from it carries.
+    """
+
+    now: int
+    row: ItemRow
+    sentence: str
+    screen: str
+    policy_digest: str
+    answer_at: int
+    lacks: tuple[Lack, ...]
+    facts: tuple[Fact, ...]
+    timeline: tuple[Moment, ...]
+    route: RouteView
+    inputs: tuple[InputView, ...]
+    inputs_note: str
+    lineage: tuple[LineageStep, ...]
+    reviews: tuple[ReviewView, ...]
+    decisions: tuple[DecisionView, ...]
+    appeals: tuple[Appeal, ...]
+    alike: tuple[ItemRow, ...]
+    by_node: tuple[ItemRow, ...]
+    may_review: bool = False
+    may_not_because: str = ""
+
+
+class AsSeen(Shown, frozen=True):
+    """A screen as it was at decision `number`, beside today's marks. `holds` is true when the stored
+    screen still has the digest
+    that the decision (and, for a review, the log) carries.
+    """
+
+    id: str
+    number: int
+    at: int
+    by: str
+    digest: str
+    holds: bool
+    sentence: str
+    then: tuple[ShownMark, ...]
+    now: tuple[ShownMark, ...]
+    now_at: int
+
+
+class Figures(Shown, frozen=True):
+    """Aggregates that anyone may see. Times in ms; shares in per mille."""
+
+    items: int
+    held: int
+    cleared: int
+    final: int
+    rejected: int
+    hold_reasons: tuple[Count, ...]
+    time_to_clear_p50: int
+    time_to_clear_p95: int
+    cleared_without_person: int
+    overturned: int
+    released_under_glass: int
+    false_holds: int
+    false_clears: int
+    open_appeals: int
+
+
+class PolicyRow(Shown, frozen=True):
+    """A clearing policy in force or proposed. `source` is "log" (signed by the authority, at `index`),
+    "trust file" or "proposal".
+    """
+
+    name: str
+    version: int
+    digest: str
+    enforcement: str
+    source: str
+    index: int
+    at: int
+    classes: tuple[str, ...]
+    min_value: int
+    sentence: str
+
+
+class RequirementRow(Shown, frozen=True):
+    """One line of a policy: a mark, its least state, and the rest in words."""
+
+    question: str
+    state: str
+    sentence: str
+
+
+class PolicyPage(Shown, frozen=True):
+    """A policy with its earlier versions and its TOML text."""
+
+    row: PolicyRow
+    requires: tuple[RequirementRow, ...]
+    not_required: tuple[str, ...]
+    toml: str
+    history: tuple[PolicyRow, ...]
+    held_now: int
+    cleared_now: int
+
+
+class DryRun(Shown, frozen=True):
+    """A policy tried on past items: "would have held 214, released 9". Examples are item ids."""
+
+    policy: str
+    digest: str
+    since: int
+    judged: int
+    held: int
+    cleared: int
+    newly_held: int
+    newly_cleared: int
+    reasons: tuple[Count, ...]
+    held_examples: tuple[str, ...]
+    cleared_examples: tuple[str, ...]
+    sentence: str
+
+
+class Person(Shown, frozen=True):
+    """Who is signed in: the address of the key that they proved to hold."""
+
+    address: str
+    name: str
+    reviewer: bool
+
+
+class DeskView(Protocol):
+    """What pages ask of the desk. Raises NotFound `unknown_item`, `unknown_decision`, `policy_unknown`;
+    InvalidInput
+    `bad_query`.
+    """
+
+    async def queue(self, query: str, cursor: str, limit: int) -> QueuePage:
+        """Items under a filter such as
+        `state=HOLD&reason=proved:state_too_low&class=payment&min_value=1000&overdue=1&order=value`.
+        """
+        ...
+
+    async def item(self, receipt: str, person: Person | None) -> ItemPage:
+        """One item, as this person may see it."""
+        ...
+
+    async def as_seen(self, receipt: str, number: int) -> AsSeen:
+        """The screen of a decision; number 0 means the newest one."""
+        ...
+
+    async def figures(self) -> Figures:
+        """Aggregates."""
+        ...
+
+    async def policies(self) -> tuple[PolicyRow, ...]:
+        """Every clearing policy, newest version first of each."""
+        ...
+
+    async def policy(self, name: str) -> PolicyPage:
+        """One policy."""
+        ...
+
+    async def dry_run(self, toml: str, since: int) -> DryRun:
+        """Try a policy file on past items. Raises InvalidInput `bad_policy`."""
+        ...
