@@ -55,7 +55,7 @@ class Follower:
         self.taps: list[Callable[[int, bytes], None]] = []
         """Called with position and leaf for every leaf, after it was folded, in order."""
         self.heads: list[Callable[[VerifiedCheckpoint, Note], None]] = []
-        """Called with every newer checkpoint that a quorum cosigned, after the leaves below it were folded."""
+        """Called with every newer checkpoint that a quorum cosigned, once the leaves below it are folded."""
         self._log = log
         self._policy = policy
         self._range = CompactRange()

@@ -15,14 +15,15 @@ from hallmark.core.errors import InvalidInput, NotFound, VerificationFailed
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Receipt
 from hallmark.crypto.secp256k1 import recover_statement
-from hallmark.http.asgi import Receive, Scope, Send, query_int, read_body, respond, respond_json
+from hallmark.http.asgi import ASGIApp, Receive, Scope, Send, query_int, read_body, respond, respond_json
 from hallmark.services.gateway.desk import MAX_WAIT_MS, Desk
 from hallmark.services.gateway.outbox import Outbox
 from hallmark.services.gateway.overview import Overview
+from hallmark.services.gateway.pages import is_page
 from hallmark.services.gateway.planner import Planner, wanted
 from hallmark.services.gateway.relay import Relay
 from hallmark.services.gateway.store import Kept
-from hallmark.verification.genesis import Genesis
+from hallmark.verification.trust import Trust
 
 ANSWERS: Final = frozenset(
     ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/hallmark/infer")
@@ -30,6 +31,8 @@ ANSWERS: Final = frozenset(
 RECEIPT: Final = re.compile(r"/v1/hallmark/receipts/(0x[0-9a-f]{64})")
 SMALL: Final = 256 * 1024
 NO_STORE: Final = ((b"cache-control", b"no-store"),)
+# Proofs and the trust file are public: pages of other sites may read them, without any credentials.
+PUBLIC: Final = ((b"access-control-allow-origin", b"*"),)
 
 T = TypeVar("T")
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -60,17 +63,21 @@ class API:
         *,
         overview: Overview,
         planner: Planner,
-        genesis: Genesis,
-        trust: bytes,
+        pages: ASGIApp,
+        trust: Trust,
         clock: Callable[[], int],
     ) -> None:
         self._relay, self._desk, self._outbox = relay, desk, outbox
-        self._overview, self._planner, self._genesis = overview, planner, genesis
-        self._trust, self._clock = trust, clock
+        self._overview, self._planner, self._pages = overview, planner, pages
+        self._genesis, self._clock = trust.genesis(), clock
+        self._trust = {
+            "/v1/hallmark/trust": (TRUST_NOTE + trust.to_toml().encode(), b"application/toml"),
+            "/v1/hallmark/trust.json": (msgspec.json.encode(trust), b"application/json"),
+        }
         self._gets: dict[str, Handler] = {
             "/v1/models": self._models,
             "/v1/hallmark/network": self._network,
-            "/v1/hallmark/trust": self._trust_file,
+            **dict.fromkeys(self._trust, self._trust_file),
         }
         self._posts: dict[str, Handler] = dict.fromkeys(ANSWERS, relay.serve)
         self._posts |= {"/v1/hallmark/route": self._route, "/v1/hallmark/receipts": self._hand_in}
@@ -80,6 +87,9 @@ class API:
         if scope["type"] != "http":
             return
         path, method = scope["path"], scope["method"]
+        if is_page(path):
+            await self._pages(scope, receive, send)
+            return
         allowed: tuple[str, ...] = ("GET", "HEAD")
         if path in self._posts:
             handler, allowed = self._posts[path], ("POST",)
@@ -105,8 +115,9 @@ class API:
     async def _network(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         await respond_json(send, self._overview.network(), headers=NO_STORE)
 
-    async def _trust_file(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        await respond(send, 200, TRUST_NOTE + self._trust, content_type=b"application/toml")
+    async def _trust_file(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        data, content_type = self._trust[scope["path"]]
+        await respond(send, 200, data, PUBLIC, content_type=content_type)
 
     async def _receipt(self, scope: Scope, _receive: Receive, send: Send) -> None:
         query = parse_qs(scope["query_string"].decode("latin-1"))
@@ -114,7 +125,7 @@ class API:
         timeout = query_int(query.get("timeout", [None])[0], 10_000, low=0, high=MAX_WAIT_MS)
         receipt = unhex(scope["path"].rsplit("/", 1)[1])
         view = await self._desk.view(receipt, stage, timeout)
-        await respond_json(send, view.to_json(), headers=NO_STORE)
+        await respond_json(send, view.to_json(), headers=(*NO_STORE, *PUBLIC))
 
     async def _route(self, _scope: Scope, receive: Receive, send: Send) -> None:
         asked = _decode(await read_body(receive, SMALL), RouteRequest)

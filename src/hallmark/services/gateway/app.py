@@ -24,6 +24,7 @@ from hallmark.services.gateway.desk import Desk
 from hallmark.services.gateway.marks import Marker
 from hallmark.services.gateway.outbox import Outbox
 from hallmark.services.gateway.overview import Overview
+from hallmark.services.gateway.pages import Pages
 from hallmark.services.gateway.planner import Planner
 from hallmark.services.gateway.relay import Limits, Relay
 from hallmark.services.gateway.settings import Settings
@@ -71,8 +72,8 @@ class Gateway:
             self.outbox,
             overview=Overview(self.follower, planner, self.loads, world.clock),
             planner=planner,
-            genesis=trust.genesis(),
-            trust=trust.to_toml().encode(),
+            pages=Pages(self._pool, settings.web_url),
+            trust=trust,
             clock=world.clock,
         )
         self.metrics.gauge("gateway_log_size", "Leaves folded.", lambda: replica.size)

@@ -16,7 +16,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the gateway reads itself) may be empty: then nothing is ever shown as anchored. `retention_ms` is how
     long a logged receipt stays here, `hold_ms` how long a response is held for a policy at most; `body` and
     `answer` bound a request and an answer in bytes; `first_byte_s` and `idle_s` bound a node's silence,
-    `queue_s` the wait for a free place at a node.
+    `queue_s` the wait for a free place at a node. `web_url` is the process that renders pages; empty: none.
     """
 
     listen: Listen
@@ -34,3 +34,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_byte_s: float = 60.0
     idle_s: float = 60.0
     queue_s: float = 10.0
+    web_url: str = ""
