@@ -6,19 +6,27 @@ with what was said, says what is missing, and hands all of it to the log, which 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hallmark.attestation.emulator import DevelopmentRoot
-from hallmark.compose.genesis import Author, approval_entry, member_entry, policy_entries
+from hallmark.compose.genesis import (
+    Author,
+    approval_entry,
+    clearing_entry,
+    clearing_policies,
+    member_entry,
+    policy_entries,
+)
 from hallmark.compose.home import Home
 from hallmark.compose.keys import AUTHORITY_THRESHOLD, Keys
 from hallmark.compose.models import Shipped, models_root, prepare_model
 from hallmark.compose.plan import Plan
 from hallmark.compose.trustfile import full_node_name, witness_key
 from hallmark.core.beacon import network_id
-from hallmark.core.documents import Manifest, Measurement, ModelCard, Profile
+from hallmark.core.documents import ClearingPolicy, Manifest, Measurement, ModelCard, Profile
 from hallmark.core.entries import Entry, Kind, decode
-from hallmark.core.statements import Role
+from hallmark.core.statements import PolicyStatement, Registration, Role, text_of
+from hallmark.crypto.secp256k1 import Key
 from hallmark.hub.manifest import Network, publish_label, publish_version
 
 
@@ -50,6 +58,21 @@ class Founding:
         cards = (ModelCard.decode(e.attachments[0]) for e in self._of(Kind.PUBLICATION))
         return next((card for card in cards if card.label == label), None)
 
+    def keys(self) -> frozenset[bytes]:
+        """Every key that was registered."""
+        statements = (entry.statement for entry in self._of(Kind.REGISTRATION))
+        return frozenset(s.key for s in statements if isinstance(s, Registration))
+
+    def policies(self) -> dict[str, ClearingPolicy]:
+        """The newest clearing policy of each name."""
+        found = {}
+        for entry in self._of(Kind.POLICY):
+            statement = entry.statement
+            if isinstance(statement, PolicyStatement) and text_of(statement.kind).startswith("clearing:"):
+                policy = ClearingPolicy.decode(entry.attachments[0])
+                found[policy.name] = policy
+        return found
+
     def _of(self, kind: Kind) -> list[Entry]:
         return [entry for entry in self.entries if entry.kind is kind]
 
@@ -64,6 +87,8 @@ def found(
     if not founding.entries:
         founding.say(policy_entries(author, authority, root.digest()))
         founding.say(_members(author, plan, keys))
+    founding.say(_reviewers(author, plan, keys, founding.keys()))
+    founding.say(_policies(author, authority, founding))
     if measurement not in founding.measurements():
         founding.say((approval_entry(author, authority, measurement),))
     return founding, _models(home, founding, author, plan, keys)
@@ -76,6 +101,21 @@ def _members(author: Author, plan: Plan, keys: Keys) -> Iterable[Entry]:
         yield member_entry(author, authority, keys.full_nodes[number - 1], Role.FULL_NODE, profile)
     profile = Profile("gateway", f"http://127.0.0.1:{plan.gateway_port}")
     yield member_entry(author, authority, keys.gateway, Role.GATEWAY, profile)
+
+
+def _reviewers(author: Author, plan: Plan, keys: Keys, known: frozenset[bytes]) -> Iterable[Entry]:
+    authority = keys.authority[:AUTHORITY_THRESHOLD]
+    for name, key in zip(plan.reviewers, keys.reviewers, strict=True):
+        if key.address not in known:
+            yield member_entry(author, authority, key, Role.REVIEWER, Profile(name, ""))
+
+
+def _policies(author: Author, authority: Sequence[Key], founding: Founding) -> Iterable[Entry]:
+    """Shipped policies that are newer than what was said of the same name."""
+    said = founding.policies()
+    for policy in clearing_policies():
+        if policy.name not in said or policy.version > said[policy.name].version:
+            yield clearing_entry(author, authority, policy)
 
 
 def _models(home: Home, founding: Founding, author: Author, plan: Plan, keys: Keys) -> dict[str, Shipped]:

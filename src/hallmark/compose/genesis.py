@@ -84,16 +84,18 @@ def clearing_policies() -> tuple[ClearingPolicy, ...]:
 
 def policy_entries(author: Author, authority: Sequence[Key], root: bytes) -> list[Entry]:
     """The attestation policy and the clearing policies, by the authority."""
-    documents: list[tuple[str, Document]] = [("attestation", attestation_policy(root))]
-    documents += [(f"clearing:{policy.name}", policy) for policy in clearing_policies()]
-    return [
-        author.entry(
-            PolicyStatement(author.network, code(kind), document.digest(), author.at),
-            authority,
-            (document.encode(),),
-        )
-        for kind, document in documents
-    ]
+    attestation = _policy_entry(author, authority, "attestation", attestation_policy(root))
+    return [attestation, *(clearing_entry(author, authority, policy) for policy in clearing_policies())]
+
+
+def clearing_entry(author: Author, authority: Sequence[Key], policy: ClearingPolicy) -> Entry:
+    """A clearing policy comes into force."""
+    return _policy_entry(author, authority, f"clearing:{policy.name}", policy)
+
+
+def _policy_entry(author: Author, authority: Sequence[Key], kind: str, document: Document) -> Entry:
+    statement = PolicyStatement(author.network, code(kind), document.digest(), author.at)
+    return author.entry(statement, authority, (document.encode(),))
 
 
 def approval_entry(author: Author, authority: Sequence[Key], measurement: Measurement) -> Entry:
@@ -103,7 +105,7 @@ def approval_entry(author: Author, authority: Sequence[Key], measurement: Measur
 
 
 def member_entry(author: Author, authority: Sequence[Key], key: Key, role: Role, profile: Profile) -> Entry:
-    """A gateway or full node joins; it owns itself."""
+    """A gateway, full node or reviewer joins; it owns itself."""
     statement = Registration(
         author.network,
         role,

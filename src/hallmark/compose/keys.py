@@ -28,6 +28,8 @@ class Keys(msgspec.Struct, frozen=True):
     publisher: Key
     gateway: Key
     anchor: Key
+    desk: Key
+    reviewers: tuple[Key, ...]
     owners: tuple[Key, ...]
     full_nodes: tuple[Key, ...]
     full_node_seeds: tuple[bytes, ...]
@@ -42,6 +44,8 @@ def load_keys(home: Home, plan: Plan) -> Keys:
         publisher=_secp(home, "publisher"),
         gateway=_secp(home, "gateway"),
         anchor=_secp(home, "anchor"),
+        desk=_secp(home, "desk"),
+        reviewers=tuple(_secp(home, name) for name in plan.reviewers),
         owners=tuple(_secp(home, f"{node.name}-owner") for node in plan.nodes),
         full_nodes=tuple(_secp(home, f"fullnode-{n + 1}") for n in range(count)),
         full_node_seeds=tuple(_seed(home, f"fullnode-{n + 1}") for n in range(count)),

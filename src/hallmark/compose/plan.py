@@ -46,6 +46,8 @@ class Plan(msgspec.Struct, frozen=True):
     anchor_seconds: int = 10
     confirmations: int = 2
     log_database: str = ""
+    web_port: int = 0
+    reviewers: tuple[str, ...] = ("reviewer-1", "reviewer-2")
 
 
 def load_plan(home: Home, *, base: int | None = None) -> Plan:
@@ -53,11 +55,13 @@ def load_plan(home: Home, *, base: int | None = None) -> Plan:
     path = home.file("network.json")
     if path.exists():
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Plan)
+            plan = msgspec.json.decode(path.read_bytes(), type=Plan)
         except msgspec.DecodeError as error:
             raise InvalidInput(
                 "bad_plan", f"{path} cannot be read.", "Restore it, or use a new --home."
             ) from error
+        # A home from before there were pages.
+        return plan if plan.web_port else msgspec.structs.replace(plan, web_port=plan.gateway_port + 3)
     plan = make_plan(base or free_base())
     _keep(home, plan)
     return plan
@@ -90,6 +94,7 @@ def make_plan(base: int) -> Plan:
         log_port=base + 1,
         anchor_port=base + 2,
         chain_port=base + 45,
+        web_port=base + 3,
         full_nodes=tuple(base + 11 + number for number in range(4)),
         nodes=tuple(NodePlan(f"node-{n + 1}", base + 21 + n, base + 31 + n, everything) for n in range(2)),
     )
@@ -98,7 +103,7 @@ def make_plan(base: int) -> Plan:
 def free_base() -> int:
     """The first port of a hundred that nobody listens on. Raises Unavailable `no_free_ports`."""
     for base in range(FIRST_PORT, LAST_PORT, SPAN):
-        if all(_is_free(base + offset) for offset in (0, 1, 2, 11, 12, 13, 14, 21, 22, 31, 32, 45, 46)):
+        if all(_is_free(base + offset) for offset in (0, 1, 2, 3, 11, 12, 13, 14, 21, 22, 31, 32, 45, 46)):
             return base
     raise Unavailable("no_free_ports", f"No hundred ports between {FIRST_PORT} and {LAST_PORT} are free.")
 

@@ -84,6 +84,7 @@ def development_trust(
         full_nodes=tuple(hex0x(key.address) for key in keys.full_nodes),
         f=faulty,
         gateways=(hex0x(keys.gateway.address),),
+        reviewers=tuple(hex0x(key.address) for key in keys.reviewers),
         attestation=attestation_policy(root.digest()),
         measurement=tuple(measurements),
         policy=clearing_policies(),
