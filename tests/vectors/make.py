@@ -21,7 +21,7 @@ from hallmark.core.document import Document, digest_of
 from hallmark.core.entries import STATEMENTS, Entry, Kind
 from hallmark.core.marks import State
 from hallmark.core.receipt import Receipt
-from hallmark.core.statements import AnchoredCheckpoint, Ticket
+from hallmark.core.statements import AnchoredCheckpoint, SignIn, Ticket
 from hallmark.core.typed import TypedStruct
 from hallmark.testing.dossiers import Notary, clearing_policy
 from hallmark.testing.network import CHAIN_ID, LittleNetwork
@@ -29,7 +29,7 @@ from hallmark.verification.schema import DOSSIER_FILE, RECEIPT_FILE, dossier_sch
 
 HERE = Path(__file__).parent
 SCHEMAS = HERE.parents[1] / "docs" / "schema"
-TYPED: tuple[type[TypedStruct], ...] = (*STATEMENTS.values(), Ticket, AnchoredCheckpoint)
+TYPED: tuple[type[TypedStruct], ...] = (*STATEMENTS.values(), Ticket, AnchoredCheckpoint, SignIn)
 DOCUMENTS: tuple[type[Document], ...] = tuple(
     cls for cls in vars(documents).values() if isinstance(cls, type) and issubclass(cls, Document) and cls.TAG
 )

@@ -226,6 +226,20 @@ class AnchoredCheckpoint(TypedStruct, frozen=True):
     root: Bytes32
 
 
+class SignIn(TypedStruct, frozen=True):
+    """A person proves to hold `key` to one site. `nonce` is the site's challenge, `origin` SHA-256 of its URL
+    (scheme, host, port). It opens a session there and says nothing else; no entry of the log. Signed by `key`.
+    """
+
+    NAME: ClassVar[str] = "SignIn"
+
+    network: Bytes32
+    key: Address
+    nonce: Bytes32
+    origin: Bytes32
+    at: Uint64
+
+
 def code(text: str) -> bytes:
     """A text code as 32 bytes. Raises InvalidInput `bad_code` unless it is ASCII of 1 to 32 characters."""
     if not text.isascii() or not 1 <= len(text) <= 32:

@@ -11,11 +11,11 @@ from hallmark.core import entries
 from hallmark.core.errors import InvalidInput, TooLarge, VerificationFailed
 from hallmark.core.hashing import keccak256
 from hallmark.core.receipt import Receipt, request_digest, response_digest
-from hallmark.core.statements import AnchoredCheckpoint, Ticket, code, text_of
+from hallmark.core.statements import AnchoredCheckpoint, SignIn, Ticket, code, text_of
 from hallmark.core.typed import TypedStruct
 from hallmark.crypto.secp256k1 import HALF_ORDER, Key, recover_statement, sign_statement
 
-STRUCTS: list[type[TypedStruct]] = [*entries.STATEMENTS.values(), Ticket, AnchoredCheckpoint]
+STRUCTS: list[type[TypedStruct]] = [*entries.STATEMENTS.values(), Ticket, AnchoredCheckpoint, SignIn]
 
 
 def sample(cls: type[TypedStruct], salt: int = 0) -> TypedStruct:

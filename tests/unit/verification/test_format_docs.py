@@ -9,7 +9,7 @@ from hallmark.core import documents
 from hallmark.core.document import Document
 from hallmark.core.entries import STATEMENTS, Kind
 from hallmark.core.receipt import Receipt
-from hallmark.core.statements import AnchoredCheckpoint, Ticket
+from hallmark.core.statements import AnchoredCheckpoint, SignIn, Ticket
 from hallmark.verification.trust import FORMAT, Trust
 
 TEXT = (Path(__file__).parents[3] / "docs" / "formats.md").read_text()
@@ -17,7 +17,7 @@ TEXT = (Path(__file__).parents[3] / "docs" / "formats.md").read_text()
 
 def test_statement_sizes_and_fields_are_documented() -> None:
     """Each statement stands in the table with its packed size and its fields in order."""
-    for cls in (*STATEMENTS.values(), Ticket, AnchoredCheckpoint):
+    for cls in (*STATEMENTS.values(), Ticket, AnchoredCheckpoint, SignIn):
         fields = "below" if cls is Receipt else ", ".join(field.wire for field in cls.fields())
         assert f"| `{cls.NAME}` | {cls.packed_size()} | {fields} |" in TEXT
 
