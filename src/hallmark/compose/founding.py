@@ -7,6 +7,7 @@ with what was said, says what is missing, and hands all of it to the log, which 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from hallmark.attestation.emulator import DevelopmentRoot
 from hallmark.compose.genesis import (
@@ -120,9 +121,10 @@ def _policies(author: Author, authority: Sequence[Key], founding: Founding) -> I
 
 def _models(home: Home, founding: Founding, author: Author, plan: Plan, keys: Keys) -> dict[str, Shipped]:
     network, shipped = Network(author.network, plan.chain_id), {}
-    folder = models_root()
+    shipped_here = models_root()
     for label in dict.fromkeys(label for node in plan.nodes for label in node.models):
         said = founding.manifest(label)
+        folder = Path(plan.models[label]) if label in plan.models else shipped_here / label
         model = prepare_model(
             home, folder, label, keys.publisher.address, said, published=founding.card(label)
         )

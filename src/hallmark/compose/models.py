@@ -44,19 +44,25 @@ def models_root() -> Path:
 
 def prepare_model(
     home: Home,
-    root: Path,
+    folder: Path,
     label: str,
     owner: bytes,
     replaces: Manifest | None = None,
     *,
     published: ModelCard | None = None,
 ) -> Shipped:
-    """Pack and identify one model. Blob IDs are cached by SHA-256, because computing one takes seconds.
+    """Pack and identify the model in `folder`, which holds README.md and artifact/ with its model.json.
 
+    Blob IDs are cached by SHA-256, because computing one takes seconds.
     `replaces` is the manifest that the label points to now; the same content keeps that manifest.
     `published` is the card that claimed the label: a label has one, whatever the README says later.
     """
-    folder = root / label
+    if not (folder / "artifact" / "model.json").is_file() or not (folder / "README.md").is_file():
+        raise InvalidInput(
+            "bad_model_folder",
+            f"{folder} holds no model.",
+            "A model's folder has a README.md and artifact/model.json beside its files.",
+        )
     data = pack_artifact(folder / "artifact")
     path = home.file("artifacts", f"{label}.tar")
     if not path.exists() or path.read_bytes() != data:

@@ -32,7 +32,7 @@ class NodePlan(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Everything that must not change between starts."""
+    """Everything that is kept between starts. `models` maps labels to folders outside this checkout."""
 
     name: str
     origin: str
@@ -48,6 +48,14 @@ class Plan(msgspec.Struct, frozen=True):
     log_database: str = ""
     web_port: int = 0
     reviewers: tuple[str, ...] = ("reviewer-1", "reviewer-2")
+    models: dict[str, str] = {}
+
+
+class Offers(msgspec.Struct, frozen=True):
+    """What a start adds for good: upstream servers by label, and model folders by label."""
+
+    upstreams: dict[str, str] = {}
+    models: dict[str, str] = {}
 
 
 def load_plan(home: Home, *, base: int | None = None) -> Plan:
@@ -71,12 +79,17 @@ def _keep(home: Home, plan: Plan) -> None:
     home.write(msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n", "network.json")
 
 
-def add_upstreams(home: Home, plan: Plan, upstreams: dict[str, str]) -> Plan:
-    """The plan with every node offering these upstream servers as well, kept."""
+def with_offers(home: Home, plan: Plan, offers: Offers) -> Plan:
+    """The plan with every node offering these upstream servers and models as well, kept."""
     nodes = tuple(
-        msgspec.structs.replace(node, upstreams={**node.upstreams, **upstreams}) for node in plan.nodes
+        msgspec.structs.replace(
+            node,
+            upstreams={**node.upstreams, **offers.upstreams},
+            models=tuple(dict.fromkeys((*node.models, *offers.models))),
+        )
+        for node in plan.nodes
     )
-    changed = msgspec.structs.replace(plan, nodes=nodes)
+    changed = msgspec.structs.replace(plan, nodes=nodes, models={**plan.models, **offers.models})
     if changed != plan:
         _keep(home, changed)
     return changed

@@ -19,6 +19,7 @@ from hallmark.apps.cli.demonstration import demonstrate
 from hallmark.apps.cli.output import console, emit
 from hallmark.compose import running
 from hallmark.compose.home import Home
+from hallmark.compose.plan import Offers
 from hallmark.compose.start import prepare_network
 from hallmark.core.errors import InvalidInput, Unavailable
 
@@ -38,9 +39,23 @@ READY_S = 120.0
     metavar="LABEL=URL",
     help="Also offer a model of an OpenAI-compatible server; its receipts say who asserts it.",
 )
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="LABEL=FOLDER",
+    help="Also serve the model in this folder; a label that is known gets a new version.",
+)
 @click.pass_obj
 def up(
-    home_path: Path, /, *, detach: bool, no_ask: bool, port: int | None, upstreams: tuple[str, ...]
+    home_path: Path,
+    /,
+    *,
+    detach: bool,
+    no_ask: bool,
+    port: int | None,
+    upstreams: tuple[str, ...],
+    models: tuple[str, ...],
 ) -> None:
     """Start a network on this machine and ask it a question.
 
@@ -50,11 +65,12 @@ def up(
     out, began = console(), time.monotonic()
     home = Home(home_path)
     home.lock().close()
-    offered = dict(_pair(text) for text in upstreams)
+    folders = {label: str(Path(folder).resolve()) for label, folder in map(_named, models)}
+    offers = Offers(dict(_pair(text) for text in upstreams), folders)
     prepared = prepare_network(
         home,
         base=port,
-        upstreams=offered,
+        offers=offers,
         say=lambda text: out.print(Text(f"  made  {text}", "bright_black")),
     )
     process = running.launch(home, running.Runnable(prepared.first, prepared.later))
@@ -139,9 +155,18 @@ def _pair(text: str) -> tuple[str, str]:
     return label, url
 
 
+def _named(text: str) -> tuple[str, str]:
+    label, equals, folder = text.partition("=")
+    if not equals or not label or not folder:
+        raise InvalidInput("bad_model", f"{text!r} is not LABEL=FOLDER.", "For example: digits=./my-digits")
+    return label, folder
+
+
 def _where_next(gateway: str, home: Home) -> None:
     out = console()
     rows: tuple[tuple[str, str], ...] = (
+        ("chat", f"{gateway}/chat"),
+        ("review, explore", f"{gateway}/review   {gateway}/explore   {gateway}/network"),
         ("OpenAI API", f"{gateway}/v1   (any API key)"),
         ("ask", './hallmark ask "What does os.mkfifo do?" --save r.json'),
         ("verify offline", "./hallmark verify r.json"),
