@@ -25,6 +25,13 @@ class Place(msgspec.Struct, frozen=True):
     admitted: int
 
 
+class LogHead(msgspec.Struct, frozen=True):
+    """How many entries the log says that it has, and up to where a quorum cosigned."""
+
+    size: int
+    cosigned_size: int
+
+
 class Refused(VerificationFailed):
     """The log will never take this entry; trying again is of no use."""
 
@@ -66,6 +73,13 @@ class LogClient:
         async with self._get("/checkpoint") as response:
             if response.status == 200:
                 return await response.read(65_536)
+            raise await _error(response)
+
+    async def head(self) -> LogHead:
+        """What the log says of its own size. Raises Unavailable."""
+        async with self._get("/head") as response:
+            if response.status == 200:
+                return await response.json(LogHead, 65_536)
             raise await _error(response)
 
     async def wait(self, size: int, timeout_ms: int) -> None:

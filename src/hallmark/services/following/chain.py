@@ -1,0 +1,91 @@
+"""How far the chain holds the log, as this process read the chain itself.
+
+A checkpoint on the chain counts only when the contract gave it (see `Anchors`) and its root is the one that
+is recomputed here. What a process before this one read is read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from hallmark.core.documents import AnchorRecord
+from hallmark.core.errors import Unavailable
+from hallmark.services.chain.check import ConfirmedAnchor
+from hallmark.services.following.anchors import Anchors
+from hallmark.verification.fold import Replica
+from hallmark.verification.live import Inclusion
+
+POLL_S: Final = 2.0
+AT_ONCE: Final = 16
+
+
+class ReadAnchor(msgspec.Struct, frozen=True):
+    """What the chain gave, and the anchoring service's record that led there."""
+
+    confirmed: ConfirmedAnchor
+    record: AnchorRecord
+
+
+class Chain:
+    """Anchors in order of size. `changed` is called when the chain was found to hold more."""
+
+    def __init__(self, anchors: Anchors | None, replica: Replica) -> None:
+        self._anchors, self._replica = anchors, replica
+        self._sizes: list[int] = []
+        self._read: list[ReadAnchor] = []
+        self.changed: list[Callable[[int], None]] = []
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def covering(self, index: int) -> ReadAnchor | None:
+        """The smallest anchored checkpoint that covers the entry at `index`; None while there is none."""
+        at = bisect_right(self._sizes, index)
+        return self._read[at] if at < len(self._sizes) else None
+
+    def extend(self, inclusion: Inclusion | None, index: int) -> Inclusion | None:
+        """The inclusion with what the chain holds of the entry at `index`."""
+        found = self.covering(index)
+        if inclusion is None or found is None:
+            return inclusion
+        anchor = found.confirmed
+        return msgspec.structs.replace(
+            inclusion,
+            anchored_size=anchor.size,
+            anchored_at=anchor.time,
+            confirmations=anchor.confirmations,
+        )
+
+    async def run(self) -> None:
+        """Read the chain in the background, for ever; at once without a chain."""
+        while self._anchors is not None:
+            for _ in range(AT_ONCE):
+                if not await self.read():
+                    break
+            await asyncio.sleep(POLL_S)
+
+    async def read(self) -> bool:
+        """Look for the next anchor; True when there was one more."""
+        known = self._sizes[-1] if self._sizes else 0
+        if self._anchors is None or self._replica.size <= known:
+            return False
+        try:
+            record, confirmed = await self._anchors.covering(known)
+        except Unavailable:
+            return False
+        if confirmed is None or not self._is_ours(confirmed, known):
+            return False
+        self._sizes.append(confirmed.size)
+        self._read.append(ReadAnchor(confirmed, record))
+        for tell in self.changed:
+            tell(confirmed.size)
+        return True
+
+    def _is_ours(self, anchor: ConfirmedAnchor, known: int) -> bool:
+        replica = self._replica
+        return known < anchor.size <= replica.size and replica.root(anchor.size) == anchor.root

@@ -1,0 +1,68 @@
+"""Everything that following a log gives a desk or an explorer, wired together once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from hallmark.core.entries import Kind
+from hallmark.http.client import Pool
+from hallmark.services.following.anchors import Anchors
+from hallmark.services.following.chain import Chain
+from hallmark.services.following.configurations import Configurations
+from hallmark.services.following.follower import Follower
+from hallmark.services.following.heads import Heads
+from hallmark.services.following.judge import Judge
+from hallmark.services.following.leaves import Leaves
+from hallmark.services.following.log_client import LogClient
+from hallmark.services.following.since import Beginnings
+from hallmark.services.following.tail import KIND_AT, Tail
+from hallmark.store import Database
+
+
+class Watch:
+    """The parts, in the order in which a leaf passes them. Further taps are added before `run`."""
+
+    def __init__(
+        self,
+        follower: Follower,
+        log: LogClient,
+        database: Database,
+        *,
+        pool: Pool,
+        gateway_url: str,
+        anchors: Anchors | None,
+        clock: Callable[[], int],
+        by: str = "this desk",
+    ) -> None:
+        replica = follower.replica
+        self.follower, self.log, self.replica, self.clock = follower, log, replica, clock
+        self.leaves = Leaves(database)
+        self.heads = Heads(database, replica, of=follower.size_of_quorum, clock=clock)
+        self.configurations = Configurations(database, replica, pool, gateway_url)
+        self.chain = Chain(anchors, replica)
+        self.tail = Tail(log, replica, clock)
+        beginnings = Beginnings(replica)
+        self.judge = Judge(
+            replica,
+            self.leaves,
+            self.heads,
+            configurations=self.configurations,
+            chain=self.chain,
+            beginnings=beginnings,
+            by=by,
+        )
+        follower.taps += (self.leaves.take, beginnings.take, self._configured)
+        follower.heads.append(self.heads.take)
+
+    async def run(self) -> None:
+        """Follow, for ever."""
+        parts = (self.follower, self.leaves, self.heads, self.configurations, self.chain, self.tail)
+        async with asyncio.TaskGroup() as group:
+            for part in parts:
+                group.create_task(part.run())
+
+    def _configured(self, index: int, leaf: bytes) -> None:
+        if leaf[KIND_AT] == Kind.RECEIPT:
+            logged = self.judge.logged(index)
+            self.configurations.want(logged.receipt, logged.id)
