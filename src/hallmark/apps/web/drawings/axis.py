@@ -65,8 +65,8 @@ class Axis(msgspec.Struct, frozen=True):
     def sentence(self) -> str:
         """What equal lengths mean on this axis."""
         if self.logarithmic:
-            return "Logarithmic: equal lengths are equal factors, not equal times."
-        return "Linear: equal lengths are equal times."
+            return "Logarithmic: equal lengths, equal factors."
+        return "Linear: equal lengths, equal times."
 
     def share(self, ms: int) -> float:
         """Where a gap stands, 0 at `low` to 1 at `high`."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from hallmark.apps.web.drawings.svg import element, percent, text, wide_drawing, width_of
+from hallmark.apps.web.drawings.svg import element, fitted, percent, text, wide_drawing, width_of
 from hallmark.services.explorer.views import Slots
 
 NARROW: Final = 300.0
@@ -44,7 +44,7 @@ def _told(row: Slots) -> str:
 
 
 def _row(row: Slots, most: int, y: float) -> Markup:
-    parts = [text(0, y + 12, f"{row.model}  {row.mode}", kind="hd-strong", room=NARROW)]
+    parts = [text(0, y + 12, row.mode, room=NARROW, lead=fitted(row.model, NARROW - 80))]
     top, left = y + 20, 0.0
     wanted: list[tuple[float, str]] = []
     for name, kind in PARTS:

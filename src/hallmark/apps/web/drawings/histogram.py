@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from hallmark.apps.web.drawings.svg import element, percent, text, wide_drawing
+from hallmark.apps.web.texts import grouped
 from hallmark.apps.web.times import span
 from hallmark.services.explorer.views import Bin
 
@@ -38,6 +39,7 @@ def draw_histogram(bins: Sequence[Bin], p50: int = -1, p99: int = -1) -> Markup:
         "histogram",
         element("line", x1="0", x2="100%", y1=FLOOR, y2=FLOOR, class_="hd-floor"),
         *bars,
+        *_most(known, most),
         *_axis(known),
         *marks,
         title="Trust gap: from an answer's last byte to its quorum",
@@ -68,6 +70,14 @@ def _bar(b: Bin, left: float, width: float, most: int) -> Markup:
         height=tall,
         class_="hd-bar-full",
     )
+
+
+def _most(bins: Sequence[Bin], most: int) -> list[Markup]:
+    """The count on the highest bar: the scale of all."""
+    number = next(n for n, b in enumerate(bins) if b.count == most)
+    share = (number + 0.5) / len(bins)
+    anchor = "start" if share < 0.12 else "end" if share > 0.88 else "middle"
+    return [text(percent(share), TOP - 4, grouped(most), kind="hd-tick", anchor=anchor)]
 
 
 def _share(value: int, bins: Sequence[Bin]) -> float:

@@ -58,7 +58,7 @@ def breaks(steps: Sequence[LineageStep]) -> int:
 
 def _notes(step: LineageStep) -> list[str]:
     notes = ["this answer names it"] if step.here else []
-    notes += ["the label pointed here at the answer"] if step.then else []
+    notes += ["the label pointed here when it answered"] if step.then else []
     return notes + (["the label points here now"] if step.now else [])
 
 
@@ -79,7 +79,7 @@ def _version(step: LineageStep, y: float, tall: float, *, torn_below: bool) -> M
     room = WIDTH - LABEL
     lines = [
         text(LABEL, y + 13, step.version or "no version", kind="hd-strong", room=room),
-        text(LABEL, y + 13 + LINE, f"{middle(step.artifact)}  {when}", kind="hd-note", room=room),
+        text(LABEL, y + 13 + LINE, f"{middle(step.artifact)} \u00b7 {when}", kind="hd-note", room=room),
     ]
     for number, note in enumerate(_notes(step), start=2):
         lines.append(text(LABEL, y + 13 + LINE * number, note, kind="hd-said", room=room))

@@ -62,13 +62,13 @@ def _hop(hop: Hop, y: float) -> Markup:
         "g",
         element("title", f"{hop.role} {hop.name} {hop.key}: {_saw(hop)}"),
         element("circle", cx=PATH, cy=y, r=8, class_="hd-full" if hop.saw else "hd-hollow"),
-        text(LABEL, y - 1, f"{hop.role}  {name}" if name else hop.role, kind="hd-strong", room=WIDTH - LABEL),
+        text(LABEL, y - 1, name, room=WIDTH - LABEL, lead=hop.role),
         text(LABEL, y + 14, _saw(hop), kind="hd-said" if hop.saw else "hd-note", room=WIDTH - LABEL),
     )
 
 
 def _edge(y: float) -> Markup:
-    words = "edge of this network; beyond it only assertions"
+    words = "edge of this network; beyond it, assertions"
     return element(
         "g",
         element("line", x1=0, x2=WIDTH, y1=y + 8, y2=y + 8, class_="hd-edge"),
@@ -98,7 +98,7 @@ def _stub(left: Left, y: float) -> Markup:
         element("title", f"{left.node}: {left.reason}. {left.sentence}"),
         element("line", x1=PATH, x2=end, y1=y, y2=y, class_="hd-stub"),
         element("path", d=mark, class_="hd-against" if left.tried else "hd-bar"),
-        text(LABEL + 22, y, f"{middle(left.node)}  {what}", kind="hd-said", room=room),
+        text(LABEL + 22, y, f"{middle(left.node)} {what}", kind="hd-said", room=room),
         text(LABEL + 22, y + 13, left.sentence or left.reason, kind="hd-note", room=room),
     )
 

@@ -14,6 +14,8 @@ from markupsafe import Markup, escape
 WIDTH: Final = 340
 """Natural width of the strips in px: what a 360 px screen shows without scaling."""
 EM: Final = 12.0
+BOLD: Final = 1.08
+LEAD_GAP: Final = 6.0
 _THIN: Final = frozenset("iljtfrI.,:;|!'`()[]{} /\\-\u00b7")
 _BROAD: Final = frozenset("mwMW@%\u2026\u2014")
 
@@ -63,19 +65,35 @@ def wide_drawing(name: str, *children: Markup, title: str, desc: str, height: fl
 
 
 def text(
-    x: float | str, y: float, words: str, *, room: float = 1e6, kind: str = "", anchor: str = ""
+    x: float | str,
+    y: float,
+    words: str,
+    *,
+    room: float = 1e6,
+    kind: str = "",
+    anchor: str = "",
+    lead: str = "",
 ) -> Markup:
-    """Words at a baseline, cut to `room` px; what was cut is whole in its own title."""
+    """Words at a baseline, cut to `room` px; what was cut is whole in its own title.
+
+    `lead` stands before them in bold; `kind` is a class, of which `hd-strong` and `hd-warn` are bold.
+    """
     told = clean(words)
-    shown = fitted(told, room)
+    first = clean(lead)
+    if first:
+        room -= width_of(first) * BOLD + LEAD_GAP
+    shown = fitted(told, room / BOLD if kind in ("hd-strong", "hd-warn") else room)
     attributes: dict[str, str | float] = {"x": x, "y": y}
     if kind:
         attributes["class_"] = kind
     if anchor:
         attributes["text_anchor"] = anchor
-    if shown == told:
-        return element("text", shown, **attributes)
-    return element("text", element("title", told), shown, **attributes)
+    parts: list[Markup | str] = [] if shown == told else [element("title", f"{first} {told}".strip())]
+    if first:
+        parts += [element("tspan", first, class_="hd-strong"), element("tspan", shown, dx=LEAD_GAP)]
+    else:
+        parts.append(shown)
+    return element("text", *parts, **attributes)
 
 
 def number(value: float) -> str:

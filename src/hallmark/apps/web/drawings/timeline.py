@@ -78,13 +78,13 @@ def _moment(moment: Moment, before: Moment | None, place: float, label: float) -
     room = WIDTH - LABEL
     later = span(moment.gap - before.gap) + " later" if before else ""
     said = " \u00b7 ".join(part for part in (later, moment.by) if part)
-    elbow = f"M{SPINE + 7:.2f} {place:.2f}h11L{LABEL - 16:.2f} {label:.2f}H{LABEL - 5:.2f}"
+    elbow = f"M{SPINE + 7:.2f} {place:.2f}h6L{LABEL - 12:.2f} {label:.2f}h7"
     return element(
         "g",
         element("title", moment.text or moment.kind),
         element("path", d=elbow, class_="hd-leader"),
         _dot(moment.kind, place),
-        text(LABEL, label + 4, f"{_gap(moment)}  {moment.kind}", kind="hd-strong", room=room),
+        text(LABEL, label + 4, moment.kind, room=room, lead=_gap(moment)),
         text(LABEL, label + 18, said, kind="hd-note", room=room),
         class_="hd-moment",
     )
