@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hallmark.core.errors import InvalidInput, TooLarge
 from hallmark.http.asgi import ASGIApp, Message, Receive, Scope, Send
+from hallmark.http.errors import render
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -26,6 +27,23 @@ class SlowRequest(InvalidInput):
     """The client took too long to send its request."""
 
     status = 408
+
+
+class LongHead(TooLarge):
+    """The request's head is longer than a head needs to be."""
+
+    status = 431
+
+
+# Answers to requests that never got as far as an application.
+LONG_HEAD: Final = (
+    b"431 Request Header Fields Too Large",
+    render(LongHead("head_too_long", "The request's head is too long.", "Send fewer or shorter headers.")),
+)
+SLOW_HEAD: Final = (
+    b"408 Request Timeout",
+    render(SlowRequest("head_too_slow", "The request's head took too long to arrive.", "Send it at once.")),
+)
 
 
 class BodyLimits:
@@ -100,7 +118,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._expect_head()
         super().data_received(data)
         if self._in_head and self._head_bytes > self.limits.head:
-            self._refuse(b"431 Request Header Fields Too Large")
+            self._refuse(LONG_HEAD)
 
     def on_headers_complete(self) -> None:
         """The head is there."""
@@ -125,7 +143,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def _expect_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.limits.head_s, self._refuse, b"408 Request Timeout")
+        self._head_timer = self.loop.call_later(self.limits.head_s, self._refuse, SLOW_HEAD)
 
     def _cancel(self, name: str) -> None:
         timer = getattr(self, name)
@@ -133,10 +151,12 @@ class LimitedProtocol(HttpToolsProtocol):
             timer.cancel()
             setattr(self, name, None)
 
-    def _refuse(self, status: bytes) -> None:
+    def _refuse(self, why: tuple[bytes, bytes]) -> None:
+        status, body = why
         if not self.transport.is_closing():
             self.transport.write(
-                b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+                b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-type: application/json\r\n"
+                b"content-length: %d\r\n\r\n%b" % (status, len(body), body)
             )
             self.transport.close()
 

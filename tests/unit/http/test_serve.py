@@ -114,10 +114,14 @@ async def test_bodies_are_bounded_whether_announced_or_not() -> None:
 async def test_slow_and_long_requests_are_cut() -> None:
     """A head or body that does not arrive gets 408, an endless head 431."""
     async with running(SMALL) as url:
-        assert (await raw(url, b"POST / HT")).startswith(b"HTTP/1.1 408")
+        slow_head = await raw(url, b"POST / HT")
+        assert slow_head.startswith(b"HTTP/1.1 408")
+        assert b'"head_too_slow"' in slow_head
         slow_body = b"POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 9\r\n\r\nabc"
         assert b"body_too_slow" in await raw(url, slow_body)
-        assert (await raw(url, b"GET / HTTP/1.1\r\nx: " + b"a" * 3000)).startswith(b"HTTP/1.1 431")
+        long_head = await raw(url, b"GET / HTTP/1.1\r\nx: " + b"a" * 3000)
+        assert long_head.startswith(b"HTTP/1.1 431")
+        assert b'"head_too_long"' in long_head
 
 
 async def test_a_client_that_stops_reading_is_dropped() -> None:

@@ -120,7 +120,7 @@ def models(home: Path, /, url: str | None, trust: Path | None, *, as_data: bool)
         return
     table = Table(box=None, padding=(0, 3, 0, 0))
     for heading in ("model", "task", "nodes", "artifact"):
-        table.add_column(heading, no_wrap=heading != "artifact")
+        table.add_column(heading, no_wrap=heading != "artifact", overflow="fold")
     for model in found:
         about = model.get("hallmark", {})
         artifact = about.get("artifact") or "none of ours: see who asserts it"

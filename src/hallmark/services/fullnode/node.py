@@ -124,7 +124,7 @@ class FullNode:
 
     @property
     def health(self) -> Health:
-        """`starting`, `ready`, `degraded` (not registered yet), or `refusing` with the log's misbehaviour."""
+        """`starting`, `ready`, or `refusing` with the log's misbehaviour."""
         if self._accused is not None:
             return Health("refusing", self._accused.reason)
         if self._starting:
