@@ -1,0 +1,39 @@
+// What changed between two answers that follow each other: the line that is drawn across a conversation.
+import type { AnswerFacts } from "./tree.ts";
+
+/** A break: the sentence, and whether it is of the kind that changes who or what answered. */
+export interface Break {
+  readonly text: string;
+  readonly heavy: boolean;
+}
+
+/** An identifier shortened in the middle: 0x1234..cdef. */
+export function short(id: string): string {
+  return id.length <= 14 ? id : `${id.slice(0, 6)}..${id.slice(-4)}`;
+}
+
+/** The break between two answers, or nothing when provider, artifact, node, path and mode stayed as they were. */
+export function breakBetween(before: AnswerFacts, after: AnswerFacts): Break | undefined {
+  const told: string[] = [];
+  const who = whoChanged(before, after);
+  if (who !== "") told.push(who);
+  if (before.path !== after.path) told.push(`path ${after.path || "not named"} instead of ${before.path || "not named"}`);
+  if (before.mode !== after.mode) told.push(`mode ${after.mode || "not named"} instead of ${before.mode || "not named"}`);
+  const heavy = told.length > 0;
+  if (before.node !== after.node) told.push(`node ${short(after.node)} instead of ${short(before.node)}`);
+  if (told.length === 0) return undefined;
+  const label = before.label === after.label ? `same label ${after.label}` : `label ${after.label} instead of ${before.label}`;
+  // A label that a provider merely asserts never stands without saying so.
+  const asserted = after.provider === "" ? "" : `, asserted by ${after.provider}`;
+  return { text: `From here on: ${told.join("; ")}, ${label}${asserted}.`, heavy };
+}
+
+function whoChanged(before: AnswerFacts, after: AnswerFacts): string {
+  if (before.provider === after.provider && before.artifact === after.artifact) return "";
+  return `${whoOf(after)} instead of ${whoOf(before)}`;
+}
+
+function whoOf(facts: AnswerFacts): string {
+  if (facts.provider !== "") return `provider ${facts.provider}, which asserts its model,`;
+  return facts.artifact === "" ? "no named artifact" : `artifact ${short(facts.artifact)}`;
+}
