@@ -39,7 +39,8 @@ class ReviewRequest(Request, frozen=True):
 
 
 class DeclareRequest(Request, frozen=True):
-    """What an item is about: class of risk, value at risk, who asked for it. Empty members are left as they are;
+    """What an item is about: class of risk, value at risk, who asked for it. Empty members are left as
+    they are;
     a declaration may only tighten.
     """
 

@@ -1,4 +1,6 @@
-"""Sessions and used challenges on disk. A session is kept as the SHA-256 of its token: the disk opens no door."""
+"""Sessions and used challenges on disk. A session is kept as the SHA-256 of its token: the disk opens no
+door.
+"""
 
 from __future__ import annotations
 

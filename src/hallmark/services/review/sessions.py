@@ -1,8 +1,10 @@
 """Signing in by proving a key. There are no passwords and no accounts.
 
 1. `challenge` gives a nonce that counts once, for five minutes, and only here.
-2. The key signs `SignIn{network, key, nonce, origin, at}` (EIP-712); it is no entry of the log and nothing else.
-3. `sign_in` gives a new random token. Only its SHA-256 is kept. A token that the browser brought along is ended:
+2. The key signs `SignIn{network, key, nonce, origin, at}` (EIP-712); it is no entry of the log and nothing
+else.
+3. `sign_in` gives a new random token. Only its SHA-256 is kept. A token that the browser brought along is
+ended:
    nobody can plant one.
 4. A session ends a while after sign-in, and sooner when it is not used.
 5. What changes something needs the session's CSRF token when the session came by cookie; a Bearer token is
@@ -114,7 +116,8 @@ class Sessions:
     async def sign_in(self, request: SignInRequest, brought: str = "") -> Session:
         """A new session. `brought` is a token that came with the request; it is ended.
 
-        1. The statement is for this network, this origin, about now. 2. The nonce is ours, in time and unused.
+        1. The statement is for this network, this origin, about now. 2. The nonce is ours, in time
+        and unused.
         3. The key itself signed. Raises Unauthorized `sign_in_refused`, InvalidInput `statement_fields`.
         """
         statement = SignIn.from_json(request.statement)

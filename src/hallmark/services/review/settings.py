@@ -23,7 +23,8 @@ class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Webhooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits of webhooks. Private and loopback addresses are refused unless allowed here by name; `backlog` is
+    """Limits of webhooks. Private and loopback addresses are refused unless allowed here by name;
+    `backlog` is
     how many deliveries may wait for one receiver before the oldest become dead letters.
     """
 
@@ -38,11 +39,13 @@ class Webhooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One web process of one network.
 
-    `trust_file` is the network's trust.toml; `key_file` holds the desk's secp256k1 secret (64 hex digits), from
+    `trust_file` is the network's trust.toml; `key_file` holds the desk's secp256k1 secret (64 hex
+    digits), from
     which session and webhook secrets derive. `database` is a store URL. `gateway_url` serves node
     configurations and route records; `anchor_url` and `rpc_url` may be empty: then nothing is ever shown as
     anchored. `public_url` is the origin that people see; signing in is bound to it, and cookies are `Secure`
-    when it is https. `operators` are addresses that may manage webhooks and everybody's saved views, beside the
+    when it is https. `operators` are addresses that may manage webhooks and everybody's saved views,
+    beside the
     network's authority. `api_tokens_file` is a JSON file of tokens that may declare (see docs/review.md).
     Sessions end `session_ms` after sign-in and `idle_ms` after their last use.
     """

@@ -1,0 +1,154 @@
+"""Rows of the desk's tables as structs; see `schema` for the columns. Times are unix ms."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hallmark.core.document import hex0x
+from hallmark.core.shown import ShownMark
+from hallmark.services.review.schema import VALUE_DIGITS
+from hallmark.services.review.views import ItemRow
+
+NEVER = 2**62
+"""The due time of an item that nobody promised to decide: it sorts behind all others."""
+MAX_VALUE = 10**VALUE_DIGITS - 1
+
+
+class Record(msgspec.Struct, frozen=True):
+    """An item as queue queries see it."""
+
+    id: bytes
+    version: int
+    state: str
+    reason: str
+    policy: str
+    klass: str
+    value: str
+    born: int
+    due: int
+    position: int
+    node: bytes
+    model: str
+    artifact: bytes
+    requester: bytes
+    assigned: bytes
+    finished: int
+    sampled: int = 0
+    appealed: int = 0
+    released_until: int = 0
+    wake: int | None = None
+    roused: int = 0
+    tries: int = 0
+    first_cleared: int = 0
+    reviews: int = 0
+    releases: int = 0
+    overturned: int = 0
+    false_holds: int = 0
+    false_clears: int = 0
+
+    def shown(self, now: int, marks: tuple[ShownMark, ...]) -> ItemRow:
+        """The line of the queue at `now`."""
+        due = 0 if self.due == NEVER else self.due
+        return ItemRow(
+            hex0x(self.id),
+            self.state,
+            self.reason,
+            self.policy,
+            self.klass,
+            int(self.value),
+            self.born,
+            due,
+            self.state == "HOLD" and 0 < due <= now,
+            self.position,
+            hex0x(self.node),
+            self.model,
+            hex0x(self.artifact) if any(self.artifact) else "",
+            hex0x(self.requester) if self.requester else "",
+            hex0x(self.assigned) if self.assigned else "",
+            marks,
+            bool(self.sampled),
+            bool(self.appealed),
+            self.released_until if self.released_until > now else 0,
+        )
+
+
+def value_text(value: int) -> str:
+    """A value as the column holds it: digits that sort."""
+    return str(min(max(value, 0), MAX_VALUE)).rjust(VALUE_DIGITS, "0")
+
+
+class EventRow(msgspec.Struct, frozen=True):
+    """One event: its number (from 0), when, its kind, and the event itself as JSON."""
+
+    number: int
+    at: int
+    kind: str
+    data: bytes
+
+
+class DecisionRow(msgspec.Struct, frozen=True):
+    """A decision with the screen it was made on. `decision` is its own digest, `previous` that of the item's
+    decision before it (zero for the first); 32 bytes each.
+    """
+
+    item: bytes
+    number: int
+    at: int
+    outcome: str
+    by: str
+    policy: str
+    sentence: str
+    screen: bytes
+    digest: bytes
+    previous: bytes
+    decision: bytes
+
+
+class CommentRow(msgspec.Struct, frozen=True):
+    """Texts of one act. `digest` is what the log holds of them (for a remark: of the same form, in no
+    log).
+    """
+
+    item: bytes
+    digest: bytes
+    at: int
+    by: bytes
+    salt: bytes
+    comment: str
+    internal: str
+
+
+class SubmissionRow(msgspec.Struct, frozen=True):
+    """A signed review on its way into the log: `position` when it is there, `refused` why it never will
+    be.
+    """
+
+    id: bytes
+    item: bytes
+    reviewer: bytes
+    entry: bytes
+    at: int
+    position: int | None = None
+    refused: str = ""
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """What receivers are told: the event's name and the body."""
+
+    event: str
+    body: bytes
+
+
+class Change(msgspec.Struct, frozen=True):
+    """Everything that one act changes, in one transaction. `version` is the item's number of events
+    before it,
+    0 for a new item; the change is dropped whole when the item has moved on meanwhile.
+    """
+
+    version: int
+    record: Record
+    events: tuple[EventRow, ...] = ()
+    decision: DecisionRow | None = None
+    comment: CommentRow | None = None
+    submission: SubmissionRow | None = None
+    notices: tuple[Notice, ...] = ()

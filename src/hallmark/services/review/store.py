@@ -1,0 +1,243 @@
+"""The desk's durable state: append-only events, and beside them, in the same transaction, the row they fold
+to.
+
+1. Changes are grouped: all that arrive during one commit share the next (one fsync).
+2. A change counts only when its item still has the version that it was made from; otherwise nothing of it
+does.
+3. What receivers are to be told is written with the change: neither can be there without the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from hallmark.services.review.rows import Change, CommentRow, DecisionRow, EventRow, Record, SubmissionRow
+from hallmark.services.review.schema import (
+    COMMENTS,
+    DECISIONS,
+    DELIVERIES,
+    EVENTS,
+    ITEMS,
+    META,
+    MIGRATIONS,
+    SCREENS,
+    SUBMISSIONS,
+)
+from hallmark.store import Database, migrate
+
+BATCH: Final = 500
+T = TypeVar("T")
+
+
+class DeskStore:
+    """See the module docstring. `receivers` says who is to be told of an event. `run` must run."""
+
+    def __init__(self, database: Database, receivers: Callable[[str], Sequence[str]] = lambda _: ()) -> None:
+        self.database = database
+        migrate(database, "review", MIGRATIONS)
+        self.receivers = receivers
+        self.told: list[Callable[[], None]] = []
+        """Called after a commit that left something to deliver."""
+        self.commits = 0
+        self._queue: list[tuple[Change, asyncio.Future[bool]]] = []
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Write what is committed, for ever; finishes the batch under way when cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                batch, self._queue = self._queue[:BATCH], self._queue[BATCH:]
+                await self._write(batch)
+
+    async def commit(self, change: Change) -> bool:
+        """Make one change durable; False when the item has moved on. Raises Unavailable as the store does."""
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._queue.append((change, done))
+        self._wake.set()
+        return await asyncio.shield(done)
+
+    async def commit_all(self, changes: Iterable[Change]) -> list[bool]:
+        """Make many changes durable, each for itself."""
+        return list(await asyncio.gather(*(self.commit(change) for change in changes)))
+
+    async def record(self, item: bytes) -> Record | None:
+        """The row of an item."""
+        rows = await self.records(sa.select(ITEMS).where(ITEMS.c.id == item))
+        return rows[0] if rows else None
+
+    async def records(self, query: sa.Select[Any]) -> list[Record]:
+        """Rows of a query over all columns of items."""
+        return await self._many(query, Record)
+
+    async def events(self, items: Sequence[bytes]) -> dict[bytes, list[EventRow]]:
+        """Events by item, in order."""
+        query = sa.select(EVENTS).where(EVENTS.c.item.in_(items)).order_by(EVENTS.c.item, EVENTS.c.number)
+        found: dict[bytes, list[EventRow]] = {item: [] for item in items}
+        for row in await self.read(query):
+            found[bytes(row.item)].append(EventRow(row.number, row.at, row.kind, bytes(row.data)))
+        return found
+
+    async def decisions(self, item: bytes) -> list[DecisionRow]:
+        """An item's decisions, in order."""
+        query = sa.select(DECISIONS).where(DECISIONS.c.item == item).order_by(DECISIONS.c.number)
+        return await self._many(query, DecisionRow)
+
+    async def comments(self, item: bytes) -> list[CommentRow]:
+        """An item's comments, in order."""
+        query = sa.select(COMMENTS).where(COMMENTS.c.item == item).order_by(COMMENTS.c.at)
+        return await self._many(query, CommentRow)
+
+    async def submissions(self, where: sa.ColumnElement[bool]) -> list[SubmissionRow]:
+        """Reviews on their way, oldest first."""
+        query = sa.select(SUBMISSIONS).where(where).order_by(SUBMISSIONS.c.at)
+        return await self._many(query, SubmissionRow)
+
+    async def settle(self, submission: bytes, *, position: int | None, refused: str) -> None:
+        """Write down what became of a signed review."""
+        where = SUBMISSIONS.c.id == submission
+        query = SUBMISSIONS.update().where(where).values(position=position, refused=refused[:64])
+        await self.write(lambda c: c.execute(query))
+
+    async def keep_screen(self, item: bytes, digest: bytes, screen: bytes, at: int) -> None:
+        """Remember that a screen was shown for an item."""
+        if await self.screen(item, digest) is not None:
+            return
+        row = {"item": item, "digest": digest, "screen": screen, "at": at}
+        with contextlib.suppress(IntegrityError):
+            await self.write(lambda c: c.execute(SCREENS.insert().values(**row)))
+
+    async def screen(self, item: bytes, digest: bytes) -> bytes | None:
+        """A screen that was shown for an item; None when it never was."""
+        where = sa.and_(SCREENS.c.item == item, SCREENS.c.digest == digest)
+        rows = await self.read(sa.select(SCREENS.c.screen).where(where))
+        return bytes(rows[0].screen) if rows else None
+
+    async def rouse(self, where: sa.ColumnElement[bool]) -> None:
+        """Have items looked at again at once."""
+        await self.write(lambda c: rouse(c, where))
+
+    def meta(self, name: str) -> int:
+        """A number that was kept, -1 when none was. Blocks; for the start."""
+        found = self.database.read(lambda c: c.scalar(sa.select(META.c.value).where(META.c.name == name)))
+        return -1 if found is None else int(found)
+
+    async def keep_meta(self, name: str, value: int) -> None:
+        """Keep a number."""
+        await self.write(lambda c: put_meta(c, name, value))
+
+    async def read(self, query: sa.Select[Any]) -> list[sa.Row[Any]]:
+        """Rows of a query. Raises Unavailable as the store does."""
+        return await self.database.async_read(lambda c: list(c.execute(query)))
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """A transaction of its own."""
+        return await self.database.async_write(work)
+
+    async def _many(self, query: sa.Select[Any], kind: Callable[..., T]) -> list[T]:
+        return [kind(**row._mapping) for row in await self.read(query)]
+
+    async def _write(self, batch: list[tuple[Change, asyncio.Future[bool]]]) -> None:
+        changes = [change for change, _ in batch]
+        done: list[bool | Exception]
+        try:
+            done = list(await self.write(lambda c: self._apply(c, changes)))
+        except IntegrityError as error:  # another process wrote the same item: one by one tells which
+            if len(batch) == 1:
+                done = [False] if changes[0].comment is None else [error]
+            else:
+                for one in batch:
+                    await self._write([one])
+                return
+        except Exception as error:
+            done = [error] * len(batch)
+        self.commits += 1
+        for (_, future), result in zip(batch, done, strict=True):
+            if not future.done():
+                future.set_exception(result) if isinstance(result, Exception) else future.set_result(result)
+        if any(change.notices for change in changes):
+            for tell in self.told:
+                tell()
+
+    def _apply(self, connection: Connection, changes: Sequence[Change]) -> list[bool]:
+        known = _versions(connection, [change.record.id for change in changes])
+        kept, done, rows = [], [], {}
+        for change in changes:
+            record = change.record
+            version, roused = known.get(record.id, (0, 0))
+            done.append(version == change.version)
+            if done[-1]:
+                known[record.id] = record.version, roused
+                kept.append(change)
+                woken = {"roused": roused, "wake": 0} if roused != record.roused else {}
+                rows[record.id] = {**msgspec.structs.asdict(record), **woken}
+        if rows:
+            connection.execute(ITEMS.delete().where(ITEMS.c.id.in_(list(rows))))
+            connection.execute(ITEMS.insert(), list(rows.values()))
+        _insert(connection, EVENTS, (self._event(c, e) for c in kept for e in c.events))
+        _insert(connection, DECISIONS, (msgspec.structs.asdict(c.decision) for c in kept if c.decision))
+        _insert(connection, COMMENTS, (msgspec.structs.asdict(c.comment) for c in kept if c.comment))
+        _insert(connection, SUBMISSIONS, (msgspec.structs.asdict(c.submission) for c in kept if c.submission))
+        _insert(connection, DELIVERIES, (row for change in kept for row in self._deliveries(change)))
+        return done
+
+    def _event(self, change: Change, event: EventRow) -> dict[str, object]:
+        return {"item": change.record.id, **msgspec.structs.asdict(event)}
+
+    def _deliveries(self, change: Change) -> Iterable[dict[str, object]]:
+        at = change.events[-1].at if change.events else 0
+        for notice in change.notices:
+            yield from deliveries(
+                notice.event, notice.body, change.record.id, at, self.receivers(notice.event)
+            )
+
+
+def deliveries(
+    event: str, body: bytes, item: bytes, at: int, receivers: Sequence[str]
+) -> Iterable[dict[str, object]]:
+    """Rows of what receivers are to be told."""
+    for receiver in receivers:
+        yield {
+            "receiver": receiver,
+            "event": event,
+            "item": item,
+            "body": body,
+            "at": at,
+            "attempts": 0,
+            "next": 0,
+            "status": 0,
+            "reason": "",
+            "dead": 0,
+        }
+
+
+def put_meta(connection: Connection, name: str, value: int) -> None:
+    """Keep a number, in the caller's transaction."""
+    connection.execute(META.delete().where(META.c.name == name))
+    connection.execute(META.insert().values(name=name, value=value))
+
+
+def rouse(connection: Connection, where: sa.ColumnElement[bool]) -> None:
+    """Have items looked at again at once, in the caller's transaction."""
+    connection.execute(ITEMS.update().where(where).values(wake=0, roused=ITEMS.c.roused + 1))
+
+
+def _versions(connection: Connection, items: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
+    columns = (ITEMS.c.id, ITEMS.c.version, ITEMS.c.roused)
+    query = sa.select(*columns).where(ITEMS.c.id.in_(items)).with_for_update()
+    return {bytes(row.id): (row.version, row.roused) for row in connection.execute(query)}
+
+
+def _insert(connection: Connection, table: sa.Table, rows: Iterable[dict[str, object]]) -> None:
+    listed = list(rows)
+    if listed:
+        connection.execute(table.insert(), listed)
