@@ -1,0 +1,42 @@
+"""The web application: pages for people, their JSON twins, and the desk's JSON API, on one origin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from hallmark.apps.web import home
+from hallmark.apps.web.assets import Assets
+from hallmark.apps.web.failing import Failing, http_exception
+from hallmark.apps.web.headers import FixedHeaders
+from hallmark.apps.web.render import Pages
+from hallmark.apps.web.surfaces import Surfaces
+from hallmark.apps.web.twins import Twins
+from hallmark.apps.web.visitor import Visitors
+
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(surfaces: Surfaces) -> Starlette:
+    """The application. Middleware from the outside in: headers, twins, errors, who asks."""
+    app = Starlette(
+        routes=[
+            Route("/assets/{name}", Assets((surfaces.assets, STATIC)).serve),
+            *home.routes(surfaces),
+            *surfaces.api,
+        ],
+        middleware=[
+            Middleware(FixedHeaders),
+            Middleware(Twins),
+            Middleware(Failing),
+            Middleware(Visitors, sessions=surfaces.sessions),
+        ],
+        exception_handlers={HTTPException: http_exception},
+    )
+    app.router.redirect_slashes = False
+    app.state.pages = Pages(surfaces)
+    return app

@@ -1,0 +1,157 @@
+"""The row of seven marks in Python: as web/src/marks/draw.ts in the browser, from the same spec/marks.json.
+
+Here a mark becomes a `Drawn`; the macro `templates/marks.html` writes it. A test compares both markups.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from jinja2 import Environment
+from markupsafe import Markup
+
+from hallmark.apps.web.times import full_gap, gap
+from hallmark.core.marks import Question
+from hallmark.core.shown import ShownMark
+
+SPEC_FILE = Path(__file__).parent / "spec" / "marks.json"
+SLOT = re.compile(r"\{(\w+)\}")
+
+
+@cache
+def spec() -> dict[str, Any]:
+    """Geometry and words of the marks."""
+    loaded: dict[str, Any] = msgspec.json.decode(SPEC_FILE.read_bytes())
+    return loaded
+
+
+class Layer(msgspec.Struct, frozen=True):
+    """One SVG element of a cartouche: its tag, attributes in order, and text."""
+
+    tag: str
+    attributes: dict[str, str]
+    text: str = ""
+
+
+class Drawn(msgspec.Struct, frozen=True):
+    """A mark, ready to be written. `hatch` is "" unless a layer is hatched; `gap` "" when unknown."""
+
+    attributes: dict[str, str]
+    layers: tuple[Layer, ...]
+    hatch: str
+    name: str
+    word: str
+    assurance: str
+    assertion: str
+    gap: str
+    gap_full: str
+
+
+def word_of(question: str, state: str) -> str:
+    """The word of a question's state; `paid` has words of its own."""
+    own = spec()["questions"][question].get("words", {})
+    return str(own.get(state, spec()["states"][state]["word"]))
+
+
+def assurance_word(mark: ShownMark) -> str:
+    """The word for the hardware behind `ran`, or "" where the state does not carry it."""
+    known = spec()["assurances"].get(mark.assurance) if mark.question == "ran" else None
+    if known is None or (known["states"] != "*" and mark.state not in known["states"]):
+        return ""
+    return str(known["word"])
+
+
+def assertion(mark: ShownMark) -> str:
+    """For a model that a provider merely asserts: "asserted by X"; else ""."""
+    by = mark.detail.get("asserted_by", "") if mark.question == "model" else ""
+    return str(spec()["asserted"]).replace("{by}", by) if by else ""
+
+
+def label(mark: ShownMark) -> str:
+    """What a screen reader says of a mark: its word, assurance and two sentences, nothing else."""
+    qualifier = [text for text in (assurance_word(mark), assertion(mark)) if text]
+    parts = {
+        "name": spec()["questions"][mark.question]["name"],
+        "word": word_of(mark.question, mark.state),
+        "qualifier": "".join(f"; {text}" for text in qualifier),
+        "shows": mark.shows,
+        "does_not_show": mark.does_not_show,
+    }
+    return SLOT.sub(lambda found: parts.get(found[1], ""), spec()["label"])
+
+
+def drawn(mark: ShownMark, answer_at: int, hatch: str) -> Drawn:
+    """The description of one mark; `hatch` is an id that is unique on the page."""
+    question, state = spec()["questions"][mark.question], spec()["states"][mark.state]
+    text = label(mark)
+    attributes = {
+        "class": f"hm-mark {state['class']}",
+        "role": "listitem",
+        "data-question": mark.question,
+        "data-state": mark.state,
+        "data-tone": question.get("tones", {}).get(mark.state, state["tone"]),
+    }
+    if state["negative"]:
+        attributes["data-negative"] = ""
+    if mark.question == "ran" and mark.assurance:
+        attributes["data-assurance"] = mark.assurance
+    attributes |= {"tabindex": "0", "aria-label": text, "title": text}
+    layers = tuple(_layers(mark, question, state, hatch))
+    hatched = any(f"url(#{hatch})" in layer.attributes.values() for layer in layers)
+    known = answer_at > 0 and mark.since > 0
+    after = mark.since - answer_at
+    return Drawn(
+        attributes,
+        layers,
+        hatch if hatched else "",
+        question["name"],
+        word_of(mark.question, mark.state),
+        assurance_word(mark),
+        assertion(mark),
+        gap(after) if known else "",
+        full_gap(mark.since, after) if known else "",
+    )
+
+
+def _layers(
+    mark: ShownMark, question: Mapping[str, Any], state: Mapping[str, Any], hatch: str
+) -> Iterable[Layer]:
+    simulated = mark.question == "ran" and mark.assurance == "simulated"
+    for name in state["simulated" if simulated else "layers"]:
+        layer = spec()["layers"][name]
+        attributes = {key: value.replace("{hatch}", hatch) for key, value in layer["attributes"].items()}
+        use = layer.get("use")
+        if use == "letter":
+            size = {"font-size": str(question["size"])} if "size" in question else {}
+            placed = {**spec()["letter"], **size, "y": str(question["baseline"])}
+            yield Layer("text", placed | attributes, question["letter"])
+        else:
+            yield Layer("path", {"d": question[use] if use else layer["d"], **attributes})
+
+
+class Drawer:
+    """Writes rows and single marks of one page, so that no two hatch ids are the same."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._macros: Any = environment.get_template("marks.html").module
+        self._count = itertools.count(1)
+
+    def __call__(
+        self, marks: Iterable[ShownMark], answer_at: int = 0, size: str = "", prefix: str = ""
+    ) -> Markup:
+        """The row of all seven in their fixed order; `size` "small" for tables, "large" for a page's head."""
+        by_question = {mark.question: mark for mark in marks}
+        prefix = prefix or f"hm-hatch-{next(self._count)}"
+        row = [drawn(by_question[q.value], answer_at, f"{prefix}-{q.value}") for q in Question]
+        return Markup(self._macros.row(row, size, spec()))  # noqa: S704 -- the macro escapes
+
+    def one(self, mark: ShownMark, answer_at: int = 0, size: str = "") -> Markup:
+        """A single mark, for a list that says more about each."""
+        hatch = f"hm-hatch-{next(self._count)}-{mark.question}"
+        return Markup(self._macros.single(drawn(mark, answer_at, hatch), size, spec()))  # noqa: S704 -- escaped

@@ -1,0 +1,126 @@
+"""Parts that the desk's and the explorer's pages of a scene share."""
+
+from __future__ import annotations
+
+from hallmark.core.marks import State
+from hallmark.services.review.views import Fact, Hop, InputView, Left, LineageStep, Moment, RouteView
+from hallmark.testing.scene import REACHED, Scene, address, digest, marks_of
+
+LABEL = "tiny-chat"
+DAY = 86_400_000
+
+
+def item_id(number: int = 0) -> str:
+    """The id of the n-th receipt of every scene."""
+    return digest("receipt", number)
+
+
+def node_key(number: int = 0) -> str:
+    """The n-th node."""
+    return address("node", number)
+
+
+def artifact(number: int = 3) -> str:
+    """The n-th artifact of the label."""
+    return digest("artifact", number)
+
+
+def facts(scene: Scene) -> tuple[Fact, ...]:
+    """The receipt in words."""
+    named = (
+        Fact("Model", f"asserted by {scene.asserted_by}")
+        if scene.asserted_by
+        else Fact("Artifact", artifact(), f"/explore/artifacts/{artifact()}", artifact())
+    )
+    return (
+        Fact("Receipt", item_id(), f"/explore/receipts/{item_id()}", item_id()),
+        Fact("Node", node_key(), f"/explore/nodes/{node_key()}", node_key()),
+        Fact("Label", LABEL, f"/explore/models/{LABEL}"),
+        named,
+        Fact("Mode", "tee"),
+        Fact("Tokens", "412 in, 187 out"),
+        Fact("Answered", "in 1.9 s"),
+        Fact("Charged", "1200 atomic units"),
+    )
+
+
+def timeline(scene: Scene) -> tuple[Moment, ...]:
+    """Every moment that the scene's marks imply, in true order."""
+    states = dict(scene.marks)
+    at = scene.answered
+    moments = [
+        Moment(at - 1_900, -1_900, "asked", "The request was taken."),
+        Moment(at, 0, "answered", "The last byte left the node."),
+        Moment(at + 6, 6, "logged", "The log took the receipt.", link=f"/explore/entries/{scene.index}"),
+        Moment(at + 40, 40, "decided", "HOLD under policy witnessed, version 3.", "evaluator"),
+    ]
+    proved = states.get("proved", "absent")
+    if proved in (State.WITNESSED, State.ANCHORED):
+        moments.append(
+            Moment(at + 18, 18, "witnessed", "A quorum of full nodes checked it.", "3 of 4 full nodes")
+        )
+    if proved == State.ANCHORED:
+        moments.append(Moment(at + 2_140, 2_140, "anchored", "The chain holds the checkpoint."))
+    if states.get("paid", "absent") not in ("absent", "not_required"):
+        moments.append(Moment(at - 1_850, -1_850, "paid", "A payment of 1200 atomic units is named."))
+    if states.get("ran") == State.REVOKED:
+        gap = REACHED[State.REVOKED]
+        moments.append(Moment(at + gap, gap, "revoked", "The authority revoked the measurement."))
+    return tuple(sorted(moments, key=lambda moment: moment.at))
+
+
+def route(scene: Scene) -> RouteView:
+    """The way of the request."""
+    hops = [
+        Hop("client", "", "the asker", True),
+        Hop("gateway", address("gateway"), "gateway one", scene.path == "plain"),
+        Hop("node", node_key(), "node alpha", scene.path == "plain"),
+        Hop("enclave", address("bundle"), "enclave-1.4", True),
+    ]
+    if scene.asserted_by:
+        hops.append(Hop("upstream", "", scene.asserted_by, True))
+    left = [
+        Left(node_key(1), "measurement_revoked", "Its image is no longer accepted."),
+        Left(node_key(2), "no_slot", "It had no free slot."),
+    ]
+    if scene.fallback:
+        left.append(Left(node_key(3), "timed_out", "It was asked first and gave no answer in time.", True))
+    return RouteView(
+        True, scene.path, tuple(hops), tuple(map(node_key, range(3))), tuple(left), digest("ticket")
+    )
+
+
+def inputs(scene: Scene) -> tuple[InputView, ...]:
+    """The outside things that entered."""
+    if not scene.memory:
+        return ()
+    age = 90 * DAY
+    return (
+        InputView("memory", "notes", scene.answered - age, age, False, digest("memory row")),
+        InputView("tool", "weather", 0, 0, False, digest("tool result")),
+    )
+
+
+def lineage(scene: Scene) -> tuple[LineageStep, ...]:
+    """The label's versions; `relabelled`: it points to another artifact than when the answer was given."""
+    start = scene.answered - 40 * DAY
+    steps = []
+    count = 4 if scene.relabelled else 3
+    for number in range(1, count + 1):
+        steps.append(
+            LineageStep(
+                str(number),
+                artifact(number),
+                digest("manifest", number),
+                digest("sha256", number),
+                number * 7,
+                start + number * 10 * DAY,
+                number == 3 and not scene.asserted_by,
+                number == 3,
+                number == count,
+            )
+        )
+    return tuple(steps)
+
+
+__all__ = ["artifact", "facts", "inputs", "item_id", "lineage", "marks_of", "node_key", "route", "timeline"]

@@ -1,0 +1,111 @@
+"""Every answer's frame: headers, twins, errors, assets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from hallmark.apps.web.app import create_app
+from hallmark.testing.surfaces import ORIGIN, Scene, surfaces
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> TestClient:
+    """The pages of a plain scene, with a little build folder."""
+    (tmp_path / "hallmark-marks.js").write_text("export {};")
+    (tmp_path / "review.js").write_text("export {};")
+    (tmp_path / "part-a1b2c3d4.js").write_text("export {};")
+    (tmp_path / "secret.txt").write_text("canary within")
+    (tmp_path.parent / "outside.js").write_text("canary outside")
+    return TestClient(create_app(surfaces(Scene(), tmp_path)), base_url=ORIGIN)
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing", "/assets/hallmark.css", "/assets/none.js", "/index.json"])
+def test_every_answer_has_the_headers(client: TestClient, path: str) -> None:
+    """Pages, errors, files and twins all carry policy, framing and referrer headers."""
+    headers = client.get(path).headers
+    assert headers["content-security-policy"].startswith(
+        "default-src 'self'; script-src 'self'; style-src 'self'"
+    )
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+    assert "permissions-policy" in headers
+
+
+def test_a_missing_page_says_why_in_both_forms(client: TestClient) -> None:
+    """404 is a page with the reason, and JSON with the same reason for whoever asks for JSON."""
+    page = client.get("/nothing", headers={"accept": "text/html"})
+    assert page.status_code == 404
+    assert "unknown_path" in page.text
+    for path, accept in (("/nothing.json", "*/*"), ("/nothing", "application/json")):
+        twin = client.get(path, headers={"accept": accept})
+        assert twin.status_code == 404
+        assert twin.json()["error"]["code"] == "unknown_path"
+
+
+def test_a_wrong_method_is_told(client: TestClient) -> None:
+    """405 has a reason of its own."""
+    refused = client.post("/", headers={"accept": "application/json"})
+    assert refused.status_code == 405
+    assert refused.json()["error"]["code"] == "method_not_allowed"
+
+
+def test_a_bug_says_nothing_about_its_cause(tmp_path: Path) -> None:
+    """An exception that nobody expected becomes a page without its text."""
+    parts = surfaces(Scene(), tmp_path)
+
+    class Broken:
+        async def network(self) -> None:
+            raise RuntimeError("canary of the cause")
+
+    broken = type(parts)(**{n: getattr(parts, n) for n in parts.__struct_fields__} | {"explorer": Broken()})
+    answer = TestClient(create_app(broken), base_url=ORIGIN).get("/")
+    assert answer.status_code == 500
+    assert "internal_error" in answer.text
+    assert "canary" not in answer.text
+    assert answer.headers["x-frame-options"] == "DENY"
+
+
+def test_assets_have_types_and_etags(client: TestClient) -> None:
+    """A file has its type and an ETag that saves sending it again."""
+    first = client.get("/assets/hallmark.css")
+    assert first.headers["content-type"] == "text/css; charset=utf-8"
+    again = client.get("/assets/hallmark.css", headers={"if-none-match": first.headers["etag"]})
+    assert again.status_code == 304
+    assert again.content == b""
+    assert client.get("/assets/review.js").headers["content-type"] == "text/javascript; charset=utf-8"
+    assert "immutable" in client.get("/assets/part-a1b2c3d4.js").headers["cache-control"]
+
+
+def test_only_the_component_and_its_parts_are_for_other_sites(client: TestClient) -> None:
+    """Other sites may load the embeddable component and what it imports, not our own pages' code."""
+    for name, shared in (("hallmark-marks.js", True), ("part-a1b2c3d4.js", True), ("review.js", False)):
+        headers = client.get(f"/assets/{name}").headers
+        assert (headers.get("access-control-allow-origin") == "*") is shared
+        assert headers["cross-origin-resource-policy"] == ("cross-origin" if shared else "same-origin")
+
+
+@pytest.mark.parametrize(
+    "name", ["secret.txt", "..%2foutside.js", "%2e%2e%2foutside.js", ".hidden.js", "none.js"]
+)
+def test_no_other_file_leaves(client: TestClient, name: str) -> None:
+    """No file above or below the folders, none of another type."""
+    answer = client.get(f"/assets/{name}")
+    assert answer.status_code == 404
+    assert b"canary" not in answer.content
+
+
+def test_pages_have_no_inline_script_or_style(client: TestClient) -> None:
+    """No inline script, style element, style or handler attribute, and nothing from another origin."""
+    html = client.get("/").text
+    assert not re.search(r"<script(?![^>]*\bsrc=)", html)
+    assert "<style" not in html
+    assert not re.search(r"\s(style|on[a-z]+)=", html)
+    assert not re.search(r"(src|href)=\"(https?:)?//(?!127\.0\.0\.1:21500)", html)
