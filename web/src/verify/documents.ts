@@ -1,0 +1,129 @@
+/**
+ * Canonical documents that statements commit to (core/document.py, core/documents.py): exact UTF-8 JSON, fields in
+ * declared order, map keys sorted, integers only. Digest: SHA-256(TAG || 0x00 || bytes).
+ */
+import { sha512 } from "@noble/hashes/sha2.js";
+import { concat, readUTF8, same, sha256, utf8 } from "./bytes.ts";
+import { HallmarkError, translated } from "./errors.ts";
+import { parseJSON } from "./json.ts";
+import { boolean, Hex20, Hex32, Hex48, HexBytes, integer, list, struct, table, text, withDefault } from "./schema.ts";
+import type { Of, Type } from "./schema.ts";
+
+/** A kind of document: its tag and the type of its content. */
+export interface DocumentType<T> {
+  readonly tag: string;
+  readonly type: Type<T>;
+}
+
+function document<T>(name: string, type: Type<T>): DocumentType<T> {
+  return { tag: `hallmark/${name}/v1`, type };
+}
+
+const ZERO = "0x" + "00".repeat(32);
+const string = text();
+const texts = list(string);
+const NO_TEXTS: readonly string[] = [];
+
+const HPKEKey = struct({ id: integer, kem: integer, kdf: integer, aead: integer, public_key: HexBytes });
+
+export const KeyBundle = document("key-bundle", struct({
+  network: Hex32, owner: Hex20, endpoint: string, payment: Hex20, epoch: integer, signing_key: Hex20,
+  hpke: list(HPKEKey), tls_spki: Hex32, image: Hex48, configuration: Hex32, artifacts: list(Hex32), mode: integer,
+  capacity: integer, engine: string, upstreams: withDefault(texts, NO_TEXTS),
+}));
+export type KeyBundle = Of<typeof KeyBundle.type>;
+
+export const Measurement = document("measurement", struct({
+  name: string, version: string, evidence: string, registers: table(HexBytes), source: string,
+  not_after: withDefault(integer, 0n),
+}));
+export type Measurement = Of<typeof Measurement.type>;
+
+export const Manifest = document("manifest", struct({
+  label: string, version: string, artifact: Hex32, sha256: Hex32, size: integer, format: string, task: string,
+  card: Hex32, derived_from: withDefault(string, ""),
+}));
+export type Manifest = Of<typeof Manifest.type>;
+
+export const Parameters = document("parameters", struct({
+  task: string, max_tokens: withDefault(integer, 0n), temperature: withDefault(integer, 0n),
+  top_p: withDefault(integer, 1_000_000n), top_k: withDefault(integer, 0n), stop: withDefault(texts, NO_TEXTS),
+  node_nonce: withDefault(Hex32, ZERO), seed: withDefault(integer, 0n), engine: withDefault(string, ""),
+}));
+
+export const UpstreamRecord = document("upstream", struct({
+  provider: string, url: string, label: string, asserted_model: string, response_id: string,
+  tls_spki: withDefault(string, ""),
+}));
+export type UpstreamRecord = Of<typeof UpstreamRecord.type>;
+
+const Attempt = struct({ node: Hex20, outcome: string });
+
+export const RouteRecord = document("route", struct({
+  ticket: Hex32, path: string, saw_prompt: texts, chosen: Hex20, attempts: withDefault(list(Attempt), []),
+}));
+export type RouteRecord = Of<typeof RouteRecord.type>;
+
+export const InputRecord = document("input", struct({
+  kind: string, content: Hex32, source: string, as_of: withDefault(integer, 0n),
+}));
+export type InputRecord = Of<typeof InputRecord.type>;
+
+const Candidate = struct({ node: Hex20, bundle: Hex32 });
+const Exclusion = struct({ node: Hex20, reason: string });
+
+export const Candidates = document("candidates", struct({
+  model: string, mode: integer, candidates: list(Candidate), excluded: list(Exclusion),
+}));
+
+export const EnclaveConfiguration = document("configuration", struct({
+  network: Hex32, chain_id: integer, owner: Hex20, endpoint: string, payment: Hex20, mode: integer, capacity: integer,
+  models: table(Hex32), upstreams: table(string), limits: table(integer), insecure: withDefault(texts, NO_TEXTS),
+}));
+export type EnclaveConfiguration = Of<typeof EnclaveConfiguration.type>;
+
+const Requirement = struct({
+  question: string, state: string, verifiers: withDefault(texts, NO_TEXTS), max_age: withDefault(integer, 0n),
+  assurance: withDefault(texts, ["hardware"]), count: withDefault(integer, 0n),
+});
+export type Requirement = Of<typeof Requirement>;
+
+export const ClearingPolicy = document("clearing-policy", struct({
+  name: string, version: integer, requires: list(Requirement), not_required: withDefault(texts, NO_TEXTS),
+  enforcement: withDefault(string, "enforce"), classes: withDefault(texts, NO_TEXTS),
+  min_value: withDefault(integer, 0n), sla: withDefault(integer, 0n), dispute_window: withDefault(integer, 0n),
+  resample: withDefault(integer, 50_000n),
+}));
+export type ClearingPolicy = Of<typeof ClearingPolicy.type>;
+
+export const AttestationPolicy = document("attestation-policy", struct({
+  name: string, version: integer, kinds: texts, roots: table(list(Hex32)), max_age: integer, skew: integer,
+  tcb_statuses: withDefault(texts, ["UpToDate"]), denied_advisories: withDefault(texts, NO_TEXTS),
+  snp_products: withDefault(texts, ["Genoa", "Turin"]), debug: withDefault(boolean, false),
+}));
+export type AttestationPolicy = Of<typeof AttestationPolicy.type>;
+
+/** Reads exact bytes. Raises `bad_document` unless they are well-formed and canonical. */
+export function readDocument<T>(type: DocumentType<T>, data: Uint8Array): T {
+  const bad = () => new HallmarkError("bad_document", "This is not a document of that type in canonical form.");
+  const told = readUTF8(data);
+  if (told === undefined) throw bad();
+  const value = translated(() => type.type.read(parseJSON(told)), bad);
+  if (!same(utf8(type.type.write(value)), data)) throw bad();
+  return value;
+}
+
+/** SHA-256(tag || 0x00 || exact bytes); 32 bytes. */
+export function digestOf(type: { readonly tag: string }, data: Uint8Array): Uint8Array {
+  return sha256(utf8(type.tag + "\0"), data);
+}
+
+/** Digest of a value's canonical bytes. */
+export function documentDigest<T>(type: DocumentType<T>, value: T): Uint8Array {
+  return digestOf(type, utf8(type.type.write(value)));
+}
+
+/** SHA-512(tag || 0x00 || exact bytes): the 64 bytes that hardware evidence binds. */
+export function reportData(type: { readonly tag: string }, data: Uint8Array): Uint8Array {
+  return sha512(concat(utf8(type.tag + "\0"), data));
+}

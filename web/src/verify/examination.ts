@@ -1,0 +1,245 @@
+/**
+ * A dossier opened for examination: its parts typed, its documents held against what commits to them
+ * (verification/examination.py). Everything here raises a HallmarkError with a code of reasons.ts when something does not
+ * hold; findings.ts turns that into the mark that it speaks against. Parts are read on demand, and once.
+ */
+import { concat, EMPTY, hex0x, same, sha256, uint, unbase64, unhex, utf8, ZERO32 } from "./bytes.ts";
+import {
+  digestOf, EnclaveConfiguration, KeyBundle, Parameters, readDocument, type DocumentType,
+} from "./documents.ts";
+import { openReceipt, type Dossier, type LoggedPart } from "./dossier.ts";
+import { decodeEntry, leafOf, SIGNATURE_SIZE, type Entry } from "./entries.ts";
+import { attempted, HallmarkError, translated } from "./errors.ts";
+import { recoverStatement } from "./keys.ts";
+import { ProofVerifier, type ProvenPlace } from "./proof.ts";
+import { sentenceOf } from "./reasons.ts";
+import { networkId, type Trust } from "./trust.ts";
+import { structHash, Ticket, unpack, type Statement } from "./typed.ts";
+
+/** An entry of the dossier with its place: proven, or undefined when no proof came with it. */
+export interface Placed {
+  readonly part: LoggedPart;
+  readonly entry: Entry;
+  readonly place: ProvenPlace | undefined;
+}
+
+/** The error of a reason code. */
+export function failure(reason: string, hint = ""): HallmarkError {
+  return new HallmarkError(reason, sentenceOf(reason), hint);
+}
+
+/** Raises with this reason code unless `holds`. */
+export function required(holds: boolean, reason: string): asserts holds {
+  if (!holds) throw failure(reason);
+}
+
+/** The document behind `text`, whose tagged digest must be `digest`; raises with `reason`. */
+export function committed<T>(type: DocumentType<T>, text: string | null, digest: Uint8Array, reason: string): T {
+  const data = utf8(text ?? "");
+  required(same(digestOf(type, data), digest), reason);
+  return translated(() => readDocument(type, data), () => failure(reason));
+}
+
+/** Computes at the first call, and gives the same value or error at every other. */
+function once<T>(work: () => T): () => T {
+  let done: (() => T) | undefined;
+  return () => {
+    if (!done) {
+      try {
+        const value = work();
+        done = () => value;
+      } catch (error) {
+        done = () => {
+          throw error;
+        };
+      }
+    }
+    return done();
+  };
+}
+
+/** One dossier under one trust file. */
+export class Examination {
+  readonly dossier: Dossier;
+  readonly trust: Trust;
+  readonly now: bigint;
+  readonly receipt: Statement;
+  readonly id: Uint8Array;
+  /** Set when `ran` was checked: only then is what the enclave says more than a claim. */
+  measured = false;
+  private readonly proofs: ProofVerifier;
+
+  constructor(dossier: Dossier, trust: Trust, now: bigint, proofs: ProofVerifier) {
+    this.dossier = dossier;
+    this.trust = trust;
+    this.now = now;
+    this.proofs = proofs;
+    this.receipt = openReceipt(dossier);
+    this.id = structHash(this.receipt);
+  }
+
+  /** The receipt is of this network and version, is named by its id, and its node signed it. */
+  checkReceipt(): void {
+    const { receipt, dossier, trust } = this;
+    const network = networkId(trust.origin);
+    required(receipt.number("version") === 1n, "receipt_version");
+    const here = same(receipt.bytes("network"), network) && same(unhex(dossier.network), network);
+    required(here, "wrong_network");
+    required(dossier.chain_id === trust.chain_id, "chain_mismatch");
+    required(hex0x(this.id) === dossier.id, "id_mismatch");
+    const signer = attempted(() => recoverStatement(receipt, trust.chain_id, unhex(dossier.signature)));
+    required(signer !== undefined && same(signer, receipt.bytes("node")), "bad_signature");
+  }
+
+  /** The owner's copies are what the receipt commits to; [request compared, response compared]. */
+  checkContent(): [boolean, boolean] {
+    const { request, response, salts } = this.dossier;
+    if (request && salts.request) {
+      const path = utf8(request.path);
+      const size = uint(BigInt(path.length), 2) ?? EMPTY;
+      const found = sha256(utf8("hallmark/request/v1\0"), unhex(salts.request), size, path, utf8(request.body));
+      required(same(found, this.receipt.bytes("request")), "request_mismatch");
+    }
+    if (response && salts.response) {
+      const found = sha256(utf8("hallmark/response/v1\0"), unhex(salts.response), utf8(response.body));
+      required(same(found, this.receipt.bytes("response")), "response_mismatch");
+    }
+    return [request !== null, response !== null];
+  }
+
+  /** The key bundle: the one that the receipt commits to, of this key, network and mode. */
+  readonly bundle = once((): KeyBundle => {
+    const { receipt, dossier } = this;
+    const bundle = committed(KeyBundle, dossier.documents.bundle, receipt.bytes("bundle"), "bundle_mismatch");
+    required(bundle.signing_key === hex0x(receipt.bytes("node")), "key_mismatch");
+    required(bundle.network === dossier.network, "wrong_network");
+    required(bundle.mode === receipt.number("mode"), "mode_mismatch");
+    return bundle;
+  });
+
+  /** The enclave's configuration, whose insecure switches are the listed ones; undefined if not shown. */
+  configuration(bundle: KeyBundle): EnclaveConfiguration | undefined {
+    const { insecure, documents } = this.dossier;
+    if (documents.configuration === null) {
+      required(!insecure.length, "insecure_mismatch");
+      return undefined;
+    }
+    const digest = unhex(bundle.configuration);
+    const found = committed(EnclaveConfiguration, documents.configuration, digest, "configuration_mismatch");
+    const listed = found.insecure.length === insecure.length && found.insecure.every((each, at) => each === insecure[at]);
+    required(listed, "insecure_mismatch");
+    return found;
+  }
+
+  /** Whether the parameters that were applied are shown, and are those that the receipt commits to. */
+  showsParameters(): boolean {
+    const text = this.dossier.documents.parameters;
+    if (text === null) return false;
+    committed(Parameters, text, this.receipt.bytes("parameters"), "parameters_mismatch");
+    return true;
+  }
+
+  /** An entry of the dossier and its proven place; undefined when the dossier has no such entry. */
+  private placed(part: LoggedPart | null, mismatch: string, unproven: string): Placed | undefined {
+    if (!part) return undefined;
+    const data = unbase64(part.bytes);
+    const entry = translated(() => decodeEntry(data), () => failure(mismatch));
+    const { proof } = part;
+    if (proof === null) return { part, entry, place: undefined };
+    const place = translated(
+      () => this.proofs.verify(leafOf(part.admitted, data), proof),
+      (error) => failure(unproven, `${error.reason}: ${error.message}`),
+    );
+    required(place.index === part.index, unproven);
+    const lines = proof.split("\n");
+    required(!lines[1]?.startsWith("extra "), unproven);
+    const signed = lines.filter((line) => line.startsWith("\u2014 ")).length;
+    required(signed === place.signers.length + 1, "unknown_cosigner");
+    return { part, entry, place };
+  }
+
+  /** The receipt's own entry: this receipt, this signature, these attachments. */
+  readonly entry = once((): Placed | undefined => {
+    const placed = this.placed(this.dossier.entry, "entry_mismatch", "proof_invalid");
+    if (!placed) return undefined;
+    const { entry, part, place } = placed;
+    const { documents, signature } = this.dossier;
+    required(part.after === null || place !== undefined, "after_mismatch");
+    required(entry.kind === "receipt" && same(entry.statement.packed, this.receipt.packed), "entry_mismatch");
+    required(sameAll(entry.signatures, [unhex(signature)]), "entry_mismatch");
+    const beside = [utf8(documents.route), utf8(documents.candidates ?? ""), this.ticketBytes()];
+    required(sameAll(entry.attachments, beside), "entry_mismatch");
+    return placed;
+  });
+
+  /** The node's registration: this key, this bundle, this evidence. */
+  readonly registration = once((): Placed | undefined => {
+    const reason = "registration_mismatch";
+    const placed = this.placed(this.dossier.registration, reason, "registration_proof");
+    if (!placed) return undefined;
+    const { kind, statement, attachments } = placed.entry;
+    const evidence = this.evidenceBytes();
+    required(kind === "registration", reason);
+    const found = ["key", "document", "evidence"].map((field) => statement.bytes(field));
+    const { receipt } = this;
+    const expected = [receipt.bytes("node"), receipt.bytes("bundle"), evidence.length ? sha256(evidence) : ZERO32];
+    required(sameAll(found, expected), reason);
+    required(sameAll(attachments, [utf8(this.dossier.documents.bundle), evidence]), reason);
+    this.checkEarlier(placed, reason);
+    return placed;
+  });
+
+  /** The entry that pointed the label at this manifest. */
+  readonly version = once((): Placed | undefined => {
+    const reason = "version_mismatch";
+    const placed = this.placed(this.dossier.version, reason, "version_proof");
+    if (!placed) return undefined;
+    const { kind, statement } = placed.entry;
+    required(kind === "version", reason);
+    const found = [statement.bytes("document"), statement.bytes("artifact")];
+    required(sameAll(found, [this.receipt.bytes("manifest"), this.receipt.bytes("artifact")]), reason);
+    this.checkEarlier(placed, reason);
+    return placed;
+  });
+
+  /** The reviews that came with the receipt, in log order. */
+  reviews(): Placed[] {
+    const found = this.dossier.reviews.map((part) => this.placed(part, "review_subject", "review_proof") as Placed);
+    const apart = (one: Placed, two: Placed): bigint => one.part.index - two.part.index;
+    return found.sort((one, two) => (apart(one, two) < 0n ? -1 : apart(one, two) > 0n ? 1 : 0));
+  }
+
+  /** The gateway that the ticket names; undefined without a readable ticket. */
+  gateway(): Uint8Array | undefined {
+    const packed = this.ticketBytes().slice(0, -SIGNATURE_SIZE);
+    return attempted(() => unpack(Ticket, packed))?.bytes("gateway");
+  }
+
+  /** When the answer counts as given: its admission by the log, or before that the node's own time; unix ms. */
+  moment(): bigint {
+    return this.dossier.entry?.admitted ?? this.receipt.number("finished");
+  }
+
+  /** The encoded evidence; empty when there is none. */
+  evidenceBytes(): Uint8Array {
+    return this.dossier.evidence ? unbase64(this.dossier.evidence) : EMPTY;
+  }
+
+  /** The route ticket, packed || signature; empty when there is none. */
+  ticketBytes(): Uint8Array {
+    return this.dossier.ticket ? unhex(this.dossier.ticket) : EMPTY;
+  }
+
+  private checkEarlier(placed: Placed, reason: string): void {
+    const { entry } = this.dossier;
+    required(placed.part.after === null, reason);
+    if (!entry) return;
+    required(placed.part.index < entry.index, reason);
+    required(placed.part.admitted <= entry.admitted, reason);
+  }
+}
+
+/** Whether two lists hold the same byte strings. */
+export function sameAll(left: readonly Uint8Array[], right: readonly Uint8Array[]): boolean {
+  return left.length === right.length && left.every((each, at) => same(each, right[at] ?? concat()));
+}

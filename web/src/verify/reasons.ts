@@ -1,0 +1,139 @@
+/**
+ * Reason codes of the checks: which mark each one speaks against, and the plain sentence for people
+ * (verification/reasons.py; a test holds the two tables together).
+ */
+import type { Question } from "./marks.ts";
+
+const TABLES: Readonly<Partial<Record<Question, Readonly<Record<string, string>>>>> = {
+  ran: {
+    receipt_version: "The receipt has a version that is not known here.",
+    wrong_network: "The statement belongs to another network.",
+    signature_count: "The entry has too many or too few signatures.",
+    bad_signature: "The signature is not by the key that the statement names.",
+    node_not_registered: "The key is not registered as a node.",
+    key_retired: "The key was retired before this.",
+    key_compromised: "The key is not to be believed from this position on.",
+    key_at_fault: "The key was caught contradicting itself.",
+    key_unknown: "The key that the statement ends is not registered.",
+    key_mismatch: "The bundle names another signing key than the receipt.",
+    foreign_bundle: "The key never registered this bundle.",
+    bundle_mismatch: "The bundle is not the one that the receipt commits to.",
+    bundle_names_other: "The bundle names another network, key or owner than its registration.",
+    configuration_mismatch: "The configuration is not the one that the bundle commits to.",
+    insecure_mismatch: "The list of insecure switches is not the configuration's.",
+    no_attestation_policy: "No attestation policy is in force.",
+    evidence_kind: "The policy in force no longer accepts this kind of evidence.",
+    evidence_missing: "The bundle needs evidence and none is there.",
+    evidence_unexpected: "There is evidence where none belongs.",
+    evidence_mismatch: "The evidence is not the one that was registered.",
+    evidence_unreadable: "The evidence cannot be read.",
+    evidence_rejected: "The evidence does not hold under the policy in force.",
+    evidence_stale: "The evidence was too old when the answer was made.",
+    measurement_revoked: "The image's measurement was revoked.",
+    measurement_unknown: "The measurement was never approved.",
+    measurement_empty: "The measurement names no register.",
+    mode_not_supported: "No proof of this mode is understood here.",
+    mode_mismatch: "The receipt's mode is not the bundle's.",
+    request_mismatch: "The request is not the one that the receipt commits to.",
+    response_mismatch: "The response is not the one that the receipt commits to.",
+    parameters_mismatch: "The parameters are not those that the receipt commits to.",
+    registration_mismatch: "The registration is not of this key, bundle and evidence.",
+    registration_proof: "The proof does not show that the registration stands in the log.",
+    role_unknown: "There is no such role.",
+    role_changed: "A key keeps its role for ever.",
+    owner_changed: "A key keeps its owner for ever.",
+    times_reversed: "The answer finished before it started.",
+    finished_in_future: "The answer finished after it was logged.",
+    since_in_future: "The position lies ahead of the log.",
+    statement_in_future: "The statement was made after it was logged.",
+  },
+  model: {
+    artifact_missing: "Neither an artifact nor an upstream record is named.",
+    artifact_and_upstream: "An artifact and an upstream record are named at once.",
+    artifact_not_in_bundle: "The bundle does not list the artifact.",
+    artifact_mismatch: "The artifact is not the one that the manifest binds.",
+    artifact_content: "The artifact's content has another blob ID, SHA-256 or size.",
+    manifest_unknown: "No such manifest was logged.",
+    manifest_rejected: "Full nodes reject the manifest that the receipt names.",
+    manifest_mismatch: "The manifest is not the one that the receipt commits to.",
+    label_unknown: "No such label was published.",
+    label_moved: "The label did not point to this manifest at that time.",
+    label_taken: "The label belongs to somebody else.",
+    card_names_other: "The card names another owner.",
+    card_mismatch: "The manifest names another card than the label's.",
+    lineage_broken: "The manifest does not name the version that it replaces.",
+    upstream_mismatch: "The upstream record is not the one that the receipt commits to.",
+    version_mismatch: "The version entry is not of this manifest.",
+    version_proof: "The proof does not show that the version entry stands in the log.",
+  },
+  route: {
+    route_mismatch: "The route record is not the one that the receipt commits to.",
+    route_unreadable: "The route record cannot be read.",
+    route_other_node: "The route ends at another node.",
+    ticket_mismatch: "The ticket is not the one in the route record.",
+    ticket_unsigned: "The ticket is not signed by the gateway that it names.",
+    ticket_expired: "The ticket was not valid when the answer was started.",
+    gateway_not_registered: "The ticket's gateway is not registered.",
+    candidates_mismatch: "The candidates are not those that the ticket commits to.",
+    node_not_candidate: "The node is not among the ticket's candidates.",
+    candidate_bundle: "The ticket names another bundle of this node.",
+  },
+  inputs: {
+    inputs_mismatch: "The input records are not those that the receipt commits to.",
+  },
+  paid: {
+    payment_not_supported: "A payment is named, and this network has no payments yet.",
+  },
+  proved: {
+    attachments_malformed: "The entry has too many or too few attachments.",
+    equivocation: "The node signed two different receipts for one position.",
+    chain_broken: "The receipt does not follow this key's previous one.",
+    receipt_replayed: "The same receipt was logged before.",
+    beacon_in_future: "The beacon names a checkpoint that did not exist yet.",
+    beacon_unknown: "The beacon is no checkpoint of this log.",
+    authority_threshold: "Too few authority keys signed.",
+    document_mismatch: "The document is not the one that the statement commits to.",
+    document_unreadable: "The document cannot be read.",
+    policy_kind_unknown: "There is no such kind of policy.",
+    policy_version: "A policy of this or a newer version is in force.",
+    author_not_full_node: "The author is not a full node in good standing.",
+    subject_in_future: "The subject does not stand in the log yet.",
+    subject_mismatch: "The subject is not the entry whose hash is named.",
+    reason_unreadable: "The reason is not a text code.",
+    fault_unfounded: "Looking at the named entries again does not show the fault.",
+    fault_kind_unknown: "There is no such kind of fault.",
+    id_mismatch: "The id is not the receipt's.",
+    chain_mismatch: "The chain id is not the network's.",
+    entry_mismatch: "The log entry is not of this receipt.",
+    proof_invalid: "The proof does not show that the entry stands in a quorum-cosigned checkpoint.",
+    after_mismatch: "The entries said to follow the receipt are not those of the checkpoint in the proof.",
+    unknown_cosigner: "The proof carries a signature by a party that the trust file does not know.",
+    anchor_mismatch: "The anchor is not of this network's contract, or not of the checkpoint in the proof.",
+  },
+  reviewed: {
+    reviewer_not_registered: "The reviewer is not registered as one.",
+    review_subject: "The review is not of this receipt at its place in the log.",
+    reviewer_is_executor: "The reviewer took part in making the answer.",
+    judgement_unknown: "There is no such judgement.",
+    judged_unfit: "A reviewer judged the answer unfit.",
+    reviewers_disagree: "Reviewers disagree about the answer.",
+    review_proof: "The proof does not show that the review stands in the log.",
+  },
+};
+
+/** Code to the question that it speaks against and its sentence. */
+export const REASONS: ReadonlyMap<string, readonly [Question, string]> = new Map(
+  Object.entries(TABLES).flatMap(([question, table]) =>
+    Object.entries(table).map(([code, sentence]) => [code, [question as Question, sentence]] as const),
+  ),
+);
+
+/** The mark that a reason speaks against; `proved` for codes that are not known here. */
+export function questionOf(code: string): Question {
+  return REASONS.get(code)?.[0] ?? "proved";
+}
+
+/** The sentence of a reason code; the code itself where it is not known here. */
+export function sentenceOf(code: string): string {
+  return REASONS.get(code)?.[1] ?? `Reason ${code}.`;
+}

@@ -1,0 +1,104 @@
+/** The plain words of findings (verification/words.py): no sentence says more than the state behind it. */
+import { hex0x } from "./bytes.ts";
+import type { InputRecord, Manifest, RouteRecord, UpstreamRecord } from "./documents.ts";
+
+const SIMULATED = "the hardware is simulated and does not protect from its own host";
+export const MODES = ["vanilla", "tee", "replay", "zkml"] as const;
+
+/** What was compared of the owner's copies. */
+export function content(request: boolean, response: boolean): string {
+  if (request && response) return "request and response are the ones it signed for";
+  if (request) return "the request is the one it signed for; the response was not compared";
+  if (response) return "the response is the one it signed for; the request was not compared";
+  return "request and response were not compared";
+}
+
+/** An identifier shortened in the middle, e.g. 0x123456...cdef. */
+export function short(value: Uint8Array | string): string {
+  const told = typeof value === "string" ? value : hex0x(value);
+  return told.length <= 14 ? told : `${told.slice(0, 8)}...${told.slice(-4)}`;
+}
+
+/** Which code ran the request, in which mode, on which hardware. */
+export function ran(node: Uint8Array, mode: bigint, image: string, assurance: string): string {
+  if (mode === 0n) return `node ${short(node)} ran this without an enclave, and nothing measured its code`;
+  const told = `image ${image || "unknown"} ran this in an enclave of node ${short(node)}, mode ${MODES[Number(mode)]}`;
+  if (assurance === "simulated") return `${told}; ${SIMULATED}`;
+  return `${told}; ${assurance === "hardware" ? "hardware evidence names the image" : "no hardware vouches for it"}`;
+}
+
+/** Which code ran the request, where its evidence is of a kind that a browser cannot check. */
+export function unchecked(node: Uint8Array, mode: bigint, kind: string): string {
+  return (
+    `image unknown ran this in an enclave of node ${short(node)}, mode ${MODES[Number(mode)]}; its ${kind} evidence ` +
+    "cannot be checked in a browser, so nothing here vouches for it"
+  );
+}
+
+/** Which checks were switched off inside the enclave. */
+export function insecure(switches: readonly string[]): string {
+  return `switched off by its configuration: ${switches.join(", ")}`;
+}
+
+/** Which artifact answered, under which label. */
+export function model(manifest: Manifest): string {
+  return `artifact ${short(manifest.artifact)} answered, as label ${manifest.label} version ${manifest.version}`;
+}
+
+/** What a remote provider says about its model; nothing of it was measured. */
+export function asserted(record: UpstreamRecord): string {
+  const { provider, asserted_model } = record;
+  return `an upstream provider answered; the model ${asserted_model} is asserted by ${provider} alone`;
+}
+
+/** Who saw the request on its way, and what was tried before. */
+export function route(record: RouteRecord, gateway: Uint8Array | undefined, offered: number, upstream: string): string {
+  const seen = record.saw_prompt.map((role) => {
+    if (role === "gateway" && gateway) return `${role} ${short(gateway)}`;
+    return role === "node" ? `${role} ${short(record.chosen.trimEnd())}` : role;
+  });
+  if (upstream && !record.saw_prompt.some((role) => role.startsWith("upstream"))) seen.push(`upstream ${upstream}`);
+  const parts = [`${record.path} path`, `the prompt was seen in clear by ${seen.join(", ") || "nobody it names"}`];
+  if (offered) parts.push(`${offered} candidates were offered`);
+  const failed = record.attempts
+    .filter((attempt) => attempt.outcome !== "answered")
+    .map((attempt) => `${short(attempt.node)} ${attempt.outcome}`);
+  parts.push(failed.length ? `tried before: ${failed.join(", ")}` : "no other node was tried");
+  return parts.join("; ");
+}
+
+/** What entered the run from outside, each with its source and age. */
+export function inputs(records: readonly InputRecord[], at: bigint): string {
+  const listed = records.map((record) => {
+    const old = at > record.as_of ? at - record.as_of : 0n;
+    return `${record.kind} from ${record.source}, ${record.as_of ? `${old / 1000n} s old` : "age unknown"}`;
+  });
+  return `${listed.length} outside inputs, not re-validated: ${listed.join("; ")}`;
+}
+
+/** Where the receipt stands, and what a proof of that leaves open. */
+export function proved(index: bigint, size: bigint): string {
+  return (
+    `every log entry below ${size}, of which this receipt is number ${index}; an objection of theirs ` +
+    "would stand in the log beside it, which this proof alone does not rule out"
+  );
+}
+
+/** Where the receipt stands, when every entry up to the checkpoint's end was read and none objects. */
+export function silent(index: bigint, size: bigint): string {
+  return (
+    `every log entry below ${size}, of which this receipt is number ${index}; ` +
+    `none of the ${size - index - 1n} entries logged behind it up to there objects to it`
+  );
+}
+
+/** Who called the answer fit, with their reason codes. */
+export function judged(reasons: readonly string[]): string {
+  const number = `${reasons.length} reviewer${reasons.length > 1 ? "s" : ""}`;
+  return `${number} judged the answer fit (${reasons.join(", ")}), having seen the marks as they stood then`;
+}
+
+/** Who witnessed, e.g. `3 of 4 full nodes`. */
+export function quorum(signers: number, of: number): string {
+  return of ? `${signers} of ${of} full nodes` : `${signers} full nodes`;
+}
