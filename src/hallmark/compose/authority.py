@@ -12,7 +12,7 @@ import time
 import msgspec
 
 from hallmark.compose.founding import Founding
-from hallmark.compose.genesis import Author
+from hallmark.compose.genesis import Author, clearing_entry
 from hallmark.compose.home import Home
 from hallmark.compose.keys import AUTHORITY_THRESHOLD, Keys, load_keys
 from hallmark.compose.plan import Plan, load_plan
@@ -20,8 +20,9 @@ from hallmark.compose.start import submit_founding
 from hallmark.compose.trustfile import with_declarations
 from hallmark.core.beacon import network_id
 from hallmark.core.document import hex0x, unhex
+from hallmark.core.documents import ClearingPolicy
 from hallmark.core.entries import Entry
-from hallmark.core.errors import InvalidInput, NotFound
+from hallmark.core.errors import Conflict, InvalidInput, NotFound
 from hallmark.core.statements import Compromise, Retirement, Revocation, code
 from hallmark.http.client import Pool
 from hallmark.verification.trust import read_trust
@@ -76,6 +77,24 @@ def retire_node(home: Home, key: str, name: str, reason: str) -> Declared:
     statement = Retirement(office.author.network, _address(key), code(reason), office.author.at)
     office.declare(office.author.entry(statement, (owners[name],)))
     return Declared("key retired", key, office.position(None), reason)
+
+
+def enact_policy(home: Home, policy: ClearingPolicy) -> Declared:
+    """The authority brings a clearing policy into force, from the log's end on.
+
+    Raises Conflict `policy_version` unless it is newer than the one in force under its name.
+    """
+    office = _Office(home)
+    known = office.founding.policies().get(policy.name)
+    if known is not None and policy.version <= known.version:
+        raise Conflict(
+            "policy_version",
+            f"Version {known.version} of policy {policy.name} is in force.",
+            f"Give the file version = {known.version + 1}.",
+        )
+    at = office.position(None)
+    office.declare(clearing_entry(office.author, office.authority, policy))
+    return Declared("policy in force", f"{policy.name} version {policy.version}", at, "")
 
 
 class _Office:

@@ -11,9 +11,9 @@ from hallmark.compose.genesis import attestation_policy, clearing_policies
 from hallmark.compose.keys import AUTHORITY_THRESHOLD, Keys
 from hallmark.compose.plan import Plan
 from hallmark.core.document import hex0x
-from hallmark.core.documents import Measurement
+from hallmark.core.documents import ClearingPolicy, Measurement
 from hallmark.core.entries import Entry
-from hallmark.core.statements import Compromise, Revocation, text_of
+from hallmark.core.statements import Compromise, PolicyStatement, Revocation, text_of
 from hallmark.ledger.note import COSIGNATURE, ED25519, SigningKey
 from hallmark.verification.trust import (
     FORMAT,
@@ -94,16 +94,21 @@ def development_trust(
 
 
 def with_declarations(trust: Trust, declared: Iterable[Entry]) -> Trust:
-    """The trust file with every revocation and compromise that was declared."""
+    """The trust file with every revocation and compromise that was declared, and the policies in force."""
     revoked, compromised = [], []
+    policies = {policy.name: policy for policy in trust.policy}
     for entry in declared:
-        statement = entry.statement
-        if isinstance(statement, Revocation):
-            revoked.append(
-                RevokedMeasurement(hex0x(statement.document), statement.since, text_of(statement.reason))
-            )
-        elif isinstance(statement, Compromise):
-            compromised.append(
-                CompromisedKey(hex0x(statement.key), statement.since, text_of(statement.reason))
-            )
-    return msgspec.structs.replace(trust, revoked=tuple(revoked), compromised=tuple(compromised))
+        match entry.statement:
+            case Revocation() as said:
+                revoked.append(RevokedMeasurement(hex0x(said.document), said.since, text_of(said.reason)))
+            case Compromise() as said:
+                compromised.append(CompromisedKey(hex0x(said.key), said.since, text_of(said.reason)))
+            case PolicyStatement() as said if text_of(said.kind).startswith("clearing:"):
+                policy = ClearingPolicy.decode(entry.attachments[0])
+                policies[policy.name] = policy
+    return msgspec.structs.replace(
+        trust,
+        revoked=tuple(revoked),
+        compromised=tuple(compromised),
+        policy=tuple(policies.values()),
+    )

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from hallmark.core.documents import ClearingPolicy
 from hallmark.core.evidence import VerifyEvidence
 from hallmark.core.marks import Finding, Mark, Question, derive_marks
 from hallmark.core.policy import Decision, evaluate, waive
@@ -40,7 +41,11 @@ class Verified(msgspec.Struct, frozen=True):
 
     def decide(self, policy: str) -> Decision:
         """Whether the marks meet the trust file's policy of this name. Raises NotFound `policy_unknown`."""
-        return evaluate(self.trust.clearing(policy), self.marks, self.at)
+        return self.judge(self.trust.clearing(policy))
+
+    def judge(self, policy: ClearingPolicy) -> Decision:
+        """Whether the marks meet a policy of the caller's own."""
+        return evaluate(policy, self.marks, self.at)
 
     def shown(self, policy: str) -> dict[Question, Mark]:
         """The marks as that policy presents them: what it waives and nobody spoke about reads

@@ -7,13 +7,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from hallmark.core.answer import DONE, split_hallmark, split_hallmark_stream
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Candidates
+from hallmark.core.marks import State
 from hallmark.core.statements import Ticket
 from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.http.client import Pool
-from hallmark.testing.dossiers import proof_verifier
+from hallmark.testing.dossiers import clearing_policy, proof_verifier
 from hallmark.testing.local_network import LocalNetwork
 from hallmark.testing.stub_evidence import verify_stub_evidence
 from hallmark.verification.dossier import Dossier
@@ -105,6 +108,34 @@ async def test_a_policy_that_is_not_met_withholds_the_answer() -> None:
         assert {m["question"] for m in error["missing"]} == {"ran", "model", "route", "proved"}
         assert b"seven" not in answer
         await pool.aclose()
+
+
+async def _enact(local: LocalNetwork, name: str, enforcement: str, version: int = 1) -> None:
+    """The authority brings a policy into force, and the gateway has read it."""
+    made = msgspec.structs.replace(
+        clearing_policy(name, State.CHECKED, "hardware", "simulated"),
+        version=version,
+        enforcement=enforcement,
+    )
+    index = local.log.net.add(local.net.policy_entry(f"clearing:{name}", made))
+    local.log.witness()
+    assert await local.gateway.follower.reached(index + 1, 5)
+
+
+async def test_policies_of_the_log_count_from_their_place_on(ask: Any, local: LocalNetwork) -> None:
+    """A policy that came into force after the trust file was made can be named in a request."""
+    status, _, body = await ask.chat(Hallmark_Policy="later")
+    assert (status, json.loads(body)["error"]["code"]) == (404, "policy_unknown")
+    await _enact(local, "later", "enforce")
+    status, _, _ = await ask.chat(Hallmark_Policy="later")
+    assert status == 200
+
+
+async def test_a_policy_that_only_warns_gates_nothing_and_says_so(ask: Any, local: LocalNetwork) -> None:
+    """Naming a policy that is merely tried out is refused: it would look like a gate."""
+    await _enact(local, "trial", "warn")
+    status, _, body = await ask.chat(Hallmark_Policy="trial")
+    assert (status, json.loads(body)["error"]["code"]) == (400, "policy_only_warns")
 
 
 async def test_a_policy_never_clears_what_failed(ask: Any, local: LocalNetwork) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from hallmark.core.document import hex0x
-from hallmark.core.documents import AnchorRecord
+from hallmark.core.documents import AnchorRecord, ClearingPolicy
 from hallmark.core.errors import HallmarkError, Held, InvalidInput, NotFound, Unavailable
 from hallmark.core.marks import Finding, Mark, Question, derive_marks
 from hallmark.core.policy import Decision, Outcome, Shortfall, evaluate
@@ -87,8 +87,20 @@ class Desk:
         self._proofs: OrderedDict[bytes, str] = OrderedDict()
 
     def require_policy(self, name: str) -> None:
-        """Raises NotFound `policy_unknown` unless the network has a clearing policy of this name."""
-        self._marker.trust.clearing(name)
+        """Raises NotFound `policy_unknown` unless the network has a clearing policy of this name, and
+        InvalidInput `policy_only_warns` when it gates nothing.
+        """
+        if self.policy(name).enforcement != "enforce":
+            raise InvalidInput(
+                "policy_only_warns",
+                f"Policy {name} is tried out and gates nothing yet.",
+                "Name a policy that is enforced.",
+            )
+
+    def policy(self, name: str) -> ClearingPolicy:
+        """The clearing policy in force under this name: the newest in the log, else the trust file's."""
+        logged = self._follower.replica.registry.clearing.get(name)
+        return logged[-1][2] if logged else self._marker.trust.clearing(name)
 
     def stage_of(self, wait: str) -> str:
         """The stage to wait for: a stage by name, or what a clearing policy of this name asks of `proved`.
@@ -97,11 +109,14 @@ class Desk:
         """
         if not wait or wait in STAGES:
             return wait
-        for policy in self._marker.trust.policy:
-            if policy.name == wait:
-                states = [need.state for need in policy.requires if need.question == Question.PROVED]
-                return states[0] if states and states[0] in STAGES else "logged"
-        raise InvalidInput("bad_query", f"A receipt can be waited for until {', '.join(STAGES)}.")
+        try:
+            policy = self.policy(wait)
+        except NotFound as error:
+            raise InvalidInput(
+                "bad_query", f"A receipt can be waited for until {', '.join(STAGES)}."
+            ) from error
+        states = [need.state for need in policy.requires if need.question == Question.PROVED]
+        return states[0] if states and states[0] in STAGES else "logged"
 
     async def view(self, receipt: bytes, stage: str, timeout_ms: int) -> View:
         """A receipt, after waiting at most `timeout_ms` for it to reach `stage` (empty: not at all).
@@ -134,7 +149,7 @@ class Desk:
         """
         deadline = asyncio.get_running_loop().time() + self._hold_ms / 1000
         against = [finding for finding in found if finding.state.is_negative]
-        clearing = self._marker.trust.clearing(policy)
+        clearing = self.policy(policy)
         anchor: ConfirmedAnchor | None = None
         await self._wait(track, deadline if not against else 0)
         proof = await self._proof(track, deadline if not against else 0)
