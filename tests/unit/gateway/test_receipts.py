@@ -110,13 +110,10 @@ async def test_a_policy_that_is_not_met_withholds_the_answer() -> None:
         await pool.aclose()
 
 
-async def _enact(local: LocalNetwork, name: str, enforcement: str, version: int = 1) -> None:
+async def _enact(local: LocalNetwork, name: str, enforcement: str) -> None:
     """The authority brings a policy into force, and the gateway has read it."""
-    made = msgspec.structs.replace(
-        clearing_policy(name, State.CHECKED, "hardware", "simulated"),
-        version=version,
-        enforcement=enforcement,
-    )
+    policy = clearing_policy(name, State.CHECKED, "hardware", "simulated")
+    made = msgspec.structs.replace(policy, enforcement=enforcement)
     index = local.log.net.add(local.net.policy_entry(f"clearing:{name}", made))
     local.log.witness()
     assert await local.gateway.follower.reached(index + 1, 5)
