@@ -1,3 +1,1 @@
-"""The gate's paperwork, pure: items and their states, which policy applies, what was on the screen, dry
-runs.
-"""
+"""Items of the review queue and the gate that decides about them. Pure: no clock, no disk, no network."""

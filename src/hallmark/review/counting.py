@@ -1,0 +1,68 @@
+"""The marks of an item as its gate counts them: whose review counts, and what a policy waives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from hallmark.core.documents import ClearingPolicy
+from hallmark.core.marks import Mark, Question, State, derive_marks
+from hallmark.review.items import Item
+
+Marks = Mapping[Question, Mark]
+NOT_COUNTED: Final = "not_counted"
+_ABSENT: Final[Marks] = derive_marks(())
+
+
+def as_judged(item: Item, marks: Marks) -> dict[Question, Mark]:
+    """All seven marks, in order, with the reviews of parties and requesters taken out.
+
+    A question that `marks` does not answer, or answers with the mark of another one, is absent.
+    """
+    seen = {}
+    for question in Question:
+        mark = marks.get(question)
+        seen[question] = mark if mark is not None and mark.question is question else _ABSENT[question]
+    seen[Question.REVIEWED] = _without(seen[Question.REVIEWED], {*item.parties, *item.requesters})
+    return seen
+
+
+def not_counted(mark: Mark) -> tuple[str, ...]:
+    """The reviewers whose review was taken out of a mark by `as_judged`; addresses."""
+    return tuple(mark.detail.get(NOT_COUNTED, "").split())
+
+
+def waived(policies: Sequence[ClearingPolicy], marks: Marks) -> dict[Question, Mark]:
+    """The marks as these policies present them: one that is absent reads `not_required` when every one of
+    them waives it, by the name of each.
+    """
+    shown = {}
+    names = " and ".join(policy.name for policy in policies)
+    for question, mark in marks.items():
+        everyone = bool(policies) and all(question.value in policy.not_required for policy in policies)
+        if mark.state is State.ABSENT and everyone:
+            mark = msgspec.structs.replace(mark, state=State.NOT_REQUIRED, by=f"policy {names}")
+        shown[question] = mark
+    return shown
+
+
+def _without(mark: Mark, excluded: set[str]) -> Mark:
+    """The mark `reviewed` without reviewers who made the answer or asked for it.
+
+    A negative one is left alone: a word against an answer is never taken away here.
+    """
+    reviewers = mark.detail.get("reviewers", "").lower().split()
+    out = [address for address in reviewers if address in excluded]
+    if mark.state.rank <= 0 or not out:
+        return mark
+    left = [address for address in reviewers if address not in excluded]
+    detail = {**mark.detail, "reviewers": " ".join(left), NOT_COUNTED: " ".join(out)}
+    if not left:
+        told = "Only who made this answer or asked for it has judged it, and that does not count."
+        absent = msgspec.structs.replace(_ABSENT[Question.REVIEWED], shows=told, detail=detail)
+        return absent
+    who = f"{len(left)} reviewer{'s' if len(left) > 1 else ''}"
+    what = f"{who} who neither made this answer nor asked for it judged it fit"
+    return msgspec.structs.replace(mark, by=who, shows=f"{what}.", detail={**detail, "what": what})

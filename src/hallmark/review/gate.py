@@ -1,0 +1,343 @@
+"""The gate: may this item go? Pure, the one place that says CLEAR about an item, and the only maker of the
+events that let one out.
+
+`judge` discharges these obligations in this order:
+
+1. The marks are all seven; a review by somebody who asked for the answer or made it does not count.
+2. A negative mark holds the item, whatever any policy says.
+3. Nobody's appeal or disagreement is open or stands upheld.
+4. The item is under at least one enforced policy, for each class that was declared.
+5. Every policy that it is under can be applied, and every requirement of each holds at `now`; eyes are
+   counted only where it is known whose do not count.
+6. CLEAR only if none of these found anything. Policies in warn mode are evaluated and told, and gate nothing.
+
+FINAL is kept unless a mark is failed, revoked or disputed: mere age undoes nothing after the dispute window.
+A person can add a review, which is one more mark; nothing that a person does sets CLEAR.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from hallmark.core.document import hex0x
+from hallmark.core.documents import ClearingPolicy, Requirement
+from hallmark.core.marks import Mark, Question, State
+from hallmark.core.policy import Decision, Outcome, Shortfall, evaluate
+from hallmark.review.counting import as_judged, not_counted, waived
+from hallmark.review.decisions import GateDocument, LackRow, digests
+from hallmark.review.events import _SEAL, AnyEvent, Evaluated, Finalised, ReleaseEnded, Sampled
+from hallmark.review.items import Item, ItemState, apply
+from hallmark.review.policies import WARN, applicable, uncovered, unsound
+from hallmark.review.sampling import drawn
+from hallmark.review.screens import Screen, facts_of, marks_of
+from hallmark.review.words import about
+
+ITEM: Final = "item"
+FAULTS: Final = (State.FAILED.value, State.REVOKED.value, State.DISPUTED.value)
+Marks = Mapping[Question, Mark]
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """What the gate says of an item at `at`. `outcome` is about the item; a `decision` is about one policy.
+
+    `decision` is the one that tells most (of the first policy that is not met, else of the first);
+    `decisions` are those of all enforced `policies`, `warnings` those of policies in warn mode. `lacks` is
+    what holds it, what speaks against the answer first. `marks` are the seven to show: as they were judged,
+    waived ones as not required. `screen` says all that in one document. `events` are to be appended, in this
+    order, and `after` is the item with them. `due` is when it should be decided. `again` is when time alone
+    may change the outcome. Both are unix ms, 0: never.
+    """
+
+    at: int
+    outcome: Outcome
+    decision: Decision
+    decisions: tuple[Decision, ...]
+    warnings: tuple[Decision, ...]
+    policy: ClearingPolicy | None
+    policies: tuple[ClearingPolicy, ...]
+    lacks: tuple[LackRow, ...]
+    marks: Marks
+    sentence: str
+    screen: Screen
+    events: tuple[AnyEvent, ...]
+    after: Item
+    due: int
+    again: int
+
+
+class _Case(msgspec.Struct, frozen=True):
+    """An item before the gate: its marks as they are judged and the policies that it is under."""
+
+    item: Item
+    now: int
+    marks: Marks
+    policies: tuple[ClearingPolicy, ...]
+    warning: tuple[ClearingPolicy, ...]
+    uncovered: tuple[str, ...]
+
+    def decide(self, policies: Sequence[ClearingPolicy]) -> tuple[Decision, ...]:
+        return tuple(_decide(policy, self.marks, self.now) for policy in policies)
+
+
+def judge(
+    item: Item,
+    policies: Sequence[ClearingPolicy],
+    marks: Marks,
+    now: int,
+    *,
+    facts: Sequence[tuple[str, str]] = (),
+) -> Judged:
+    """Decide about `item` at `now` (unix ms) under the `policies` in force, by its `marks`.
+
+    `facts` are the receipt's lines (name, value) that the screen keeps beside the marks. The same arguments
+    always give the same answer, and nothing that they say raises.
+    """
+    enforced = [policy for policy in policies if policy.enforcement != WARN]
+    case = _Case(
+        item,
+        now,
+        as_judged(item, marks),
+        applicable(item.classes, item.value, enforced),
+        applicable(item.classes, item.value, [policy for policy in policies if policy.enforcement == WARN]),
+        uncovered(item.classes, item.value, enforced),
+    )
+    decisions, warnings = case.decide(case.policies), case.decide(case.warning)
+    lacks = _lacks(case, decisions)
+    outcome = Outcome.HOLD if lacks else Outcome.CLEAR
+    shown = waived(case.policies, case.marks)
+    sentence = _sentence(case, decisions, lacks)
+    screen = Screen(
+        item.id,
+        item.version,
+        now,
+        _state(case, outcome).value,
+        sentence,
+        tuple(policy.name for policy in case.policies),
+        tuple(map(policy_digest, case.policies)),
+        lacks,
+        marks_of(shown),
+        tuple(warning.sentence() for warning in warnings),
+        facts_of(facts),
+    )
+    events, after = _events(case, decisions, lacks, screen)
+    main = next((n for n, d in enumerate(decisions) if d.outcome is Outcome.HOLD), 0)
+    return Judged(
+        now,
+        outcome,
+        decisions[main] if decisions else _negative("", case.marks, now),
+        decisions,
+        warnings,
+        case.policies[main] if case.policies else None,
+        case.policies,
+        lacks,
+        shown,
+        sentence,
+        screen,
+        events,
+        after,
+        _due(case),
+        _again(case, after),
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def policy_digest(policy: ClearingPolicy) -> str:
+    """The digest of a clearing policy, 0x-hex."""
+    return hex0x(policy.digest())
+
+
+@functools.lru_cache(maxsize=1024)
+def _can_be_applied(policy: ClearingPolicy) -> bool:
+    return not unsound(policy)
+
+
+def _decide(policy: ClearingPolicy, marks: Marks, now: int) -> Decision:
+    if not _can_be_applied(policy):
+        return _negative(policy.name, marks, now)
+    return evaluate(policy, marks, now)
+
+
+def _negative(policy: str, marks: Marks, now: int) -> Decision:
+    """HOLD, by what speaks against the answer and nothing else."""
+    failed = [
+        Shortfall(q, "", mark.state, mark.reason) for q, mark in marks.items() if mark.state.is_negative
+    ]
+    return Decision(Outcome.HOLD, policy, now, (), tuple(failed), dict(marks))
+
+
+def _lacks(case: _Case, decisions: Sequence[Decision]) -> tuple[LackRow, ...]:
+    """Everything that holds the item: against the answer, about the item, not there yet; each once."""
+    if case.item.state is ItemState.REJECTED:
+        return (LackRow("", ITEM, "", "", "rejected"),)
+    against = list(_against(case, decisions))
+    if case.item.state is ItemState.FINAL:
+        return tuple(lack for lack in against if lack.state in FAULTS)
+    order = list(Question)
+    missing = sorted(_missing(case, decisions), key=lambda lack: order.index(Question(lack.question)))
+    found: dict[str, LackRow] = {}
+    for lack in (*against, *_about_item(case), *missing):
+        known = found.get(lack.code)
+        if known is None or _rank(lack.required) > _rank(known.required):
+            found[lack.code] = lack
+    return tuple(found.values())
+
+
+def _against(case: _Case, decisions: Sequence[Decision]) -> Iterator[LackRow]:
+    for question, mark in case.marks.items():
+        if mark.state.is_negative:
+            asks = [(d.policy, s.required) for d in decisions for s in d.failed if s.question is question]
+            policy, required = next((ask for ask in asks if ask[1]), ("", ""))
+            reason = mark.reason or mark.state.value
+            yield LackRow(policy, question.value, required, mark.state.value, reason, True)
+
+
+def _about_item(case: _Case) -> Iterator[LackRow]:
+    if case.uncovered or not case.policies:
+        yield LackRow("", ITEM, "", ", ".join(case.uncovered), "no_policy")
+    for policy in case.policies:
+        if not _can_be_applied(policy):
+            yield LackRow(policy.name, ITEM, "", "", "policy_unsound")
+    for matter in case.item.open_matters:
+        yield LackRow("", ITEM, "", "", "appeal_open" if matter.kind == "appeal" else "sample_disagreed")
+    if case.item.contested:
+        yield LackRow("", ITEM, "", "", "appeal_upheld")
+
+
+def _missing(case: _Case, decisions: Sequence[Decision]) -> Iterator[LackRow]:
+    for decision in decisions:
+        for short in decision.missing:
+            yield LackRow(
+                decision.policy, short.question.value, short.required, short.state.value, short.reason
+            )
+    mark = case.marks[Question.REVIEWED]
+    for policy in case.policies:
+        for need in policy.requires:
+            reason = _review_gap(case.item, mark, need) if need.question == Question.REVIEWED else ""
+            if reason:
+                yield LackRow(policy.name, need.question, need.state, mark.state.value, reason)
+
+
+def _review_gap(item: Item, mark: Mark, need: Requirement) -> str:
+    """What cannot be told about the reviews, and therefore does not count as told."""
+    if need.count and not item.requesters:
+        return "requester_unknown"
+    # The mark keeps one time, the newest; whose review that was is not in it.
+    return "review_age_unknown" if need.max_age and not_counted(mark) else ""
+
+
+def _sentence(case: _Case, decisions: Sequence[Decision], lacks: Sequence[LackRow]) -> str:
+    if case.item.state is ItemState.REJECTED:
+        return "rejected by a reviewer"
+    told = "; ".join(decision.sentence() for decision in decisions) or "no policy in force applies to it"
+    met = bool(decisions) and all(decision.outcome is Outcome.CLEAR for decision in decisions)
+    others = ", ".join(about(lack.code) for lack in lacks if lack.question == ITEM or met)
+    return f"{told}; held by {others}" if others and lacks else told
+
+
+def _state(case: _Case, outcome: Outcome) -> ItemState:
+    """Where the item stands after this judgement."""
+    item = case.item
+    if item.state is ItemState.REJECTED or outcome is Outcome.HOLD:
+        return item.state if item.state is ItemState.REJECTED else ItemState.HOLD
+    if item.state is ItemState.FINAL:
+        return item.state
+    closes = _window(case) + (item.cleared_at or case.now)
+    return ItemState.FINAL if _window(case) and closes <= case.now else ItemState.CLEAR
+
+
+def _events(
+    case: _Case, decisions: Sequence[Decision], lacks: Sequence[LackRow], screen: Screen
+) -> tuple[tuple[AnyEvent, ...], Item]:
+    """What is to be appended so that the item says what was found, and the item after it."""
+    made: list[AnyEvent] = []
+    after = case.item
+
+    def happen(event: AnyEvent) -> None:
+        nonlocal after
+        made.append(event)
+        after = apply(after, event)
+
+    if after.release is not None and case.now >= after.release.until:
+        happen(ReleaseEnded(case.now))
+    if after.state is ItemState.REJECTED or (after.state is ItemState.FINAL and not lacks):
+        return tuple(made), after
+    if _is_news(after, screen):
+        was_clear = after.state is ItemState.CLEAR
+        evaluated = _evaluated(case, after, decisions, screen)
+        happen(evaluated)
+        rate = max((policy.resample for policy in case.policies), default=0)
+        newly = after.state is ItemState.CLEAR and not was_clear and not after.sampled
+        if newly and drawn(after.id, evaluated.decision, rate):
+            happen(Sampled(case.now, evaluated.decision))
+    if after.final_at and case.now >= after.final_at:
+        happen(Finalised(case.now, after.version, after.decision, screen.id, _SEAL))
+    return tuple(made), after
+
+
+def _is_news(item: Item, screen: Screen) -> bool:
+    """Whether the item does not say yet what was found."""
+    codes = tuple(lack.code for lack in screen.lacks)
+    says_clear = item.state is not ItemState.HOLD
+    return (
+        not item.decided or says_clear == bool(codes) or (codes, screen.digests) != (item.lacks, item.digests)
+    )
+
+
+def _evaluated(case: _Case, item: Item, decisions: Sequence[Decision], screen: Screen) -> Evaluated:
+    outcome = Outcome.HOLD if screen.lacks else Outcome.CLEAR
+    record = GateDocument(
+        item.id,
+        item.version,
+        case.now,
+        outcome.value,
+        screen.lacks,
+        screen.digests,
+        digests(tuple(decisions)),
+        screen.id,
+    )
+    return Evaluated(
+        case.now,
+        outcome,
+        item.version,
+        tuple(lack.code for lack in screen.lacks),
+        screen.policies,
+        screen.digests,
+        hex0x(record.digest()),
+        screen.id,
+        _due(case),
+        _window(case),
+        _SEAL if outcome is Outcome.CLEAR else None,
+    )
+
+
+def _due(case: _Case) -> int:
+    """When the item should be decided: the shortest promise counts from its birth."""
+    promises = [policy.sla for policy in case.policies if policy.sla > 0]
+    return case.item.born + min(promises) if promises else 0
+
+
+def _window(case: _Case) -> int:
+    """The dispute window: the longest counts; a policy without one keeps the item from becoming FINAL."""
+    windows = [policy.dispute_window for policy in case.policies]
+    return max(windows) if windows and min(windows) > 0 else 0
+
+
+def _again(case: _Case, after: Item) -> int:
+    """The next moment at which time alone may change something."""
+    ends = [
+        case.marks[Question(need.question)].since + need.max_age + 1
+        for policy in case.policies
+        if _can_be_applied(policy)
+        for need in policy.requires
+        if need.max_age and case.marks[Question(need.question)].state.rank > 0
+    ]
+    final_at = after.final_at if after.state is ItemState.CLEAR else 0
+    return min((at for at in (*ends, final_at, after.released_until) if at > case.now), default=0)
+
+
+def _rank(required: str) -> int:
+    return State(required).rank if required in set(State) else -1

@@ -1,0 +1,168 @@
+"""What holds an item, in plain words: what is lacking, who can mend it, and what to do next.
+
+One place for every surface; nothing here says more than the code beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from hallmark.core.marks import Question
+from hallmark.review.decisions import LackRow
+
+
+class Words(msgspec.Struct, frozen=True):
+    """A lack in words: one sentence, who can mend it, and the next step."""
+
+    sentence: str
+    who: str
+    next: str
+
+
+THEN: Final = "It stays in HOLD; nothing is let go because time passed."
+EVALUATOR: Final = "the evaluator, by itself"
+NOBODY: Final = "nobody"
+REVIEWER: Final = "a reviewer who neither made the answer nor asked for it"
+AUTHORITY: Final = "the network's authority"
+
+# A required mark that has not reached its state: who strikes that mark, and what is waited for.
+STRIKERS: Final[Mapping[Question, tuple[str, str]]] = {
+    Question.RAN: ("the node and the full nodes", "Wait until full nodes have checked the node's evidence."),
+    Question.MODEL: (
+        "the model's publisher and the full nodes",
+        "Wait until full nodes have checked the artifact; an upstream's word alone never reaches it.",
+    ),
+    Question.ROUTE: (
+        "the gateway and the full nodes",
+        "Wait until full nodes have checked the route ticket.",
+    ),
+    Question.INPUTS: ("who vouches for the inputs", "Bring the inputs' own provenance."),
+    Question.PAID: ("the payer", "Bring the payment's own proof."),
+    Question.PROVED: (
+        "the full nodes",
+        "Wait until a quorum of full nodes has cosigned a checkpoint over it.",
+    ),
+    Question.REVIEWED: (REVIEWER, "Review the answer."),
+}
+
+ITEM_WORDS: Final[Mapping[str, Words]] = {
+    "no_policy": Words(
+        "No policy in force covers this class and value, so nothing can let it go.",
+        AUTHORITY,
+        "Declare a class that has a policy, or have a policy signed that covers this one.",
+    ),
+    "policy_unsound": Words(
+        "A policy in force asks for what cannot be answered, so it holds whatever it covers.",
+        AUTHORITY,
+        "Have a corrected version of the policy signed.",
+    ),
+    "appeal_open": Words(
+        "A party appealed, and nobody has answered yet.",
+        "a reviewer who is no party",
+        "Answer the appeal.",
+    ),
+    "sample_disagreed": Words(
+        "A person who looked at it again disagreed with letting it go.",
+        "another reviewer who is no party",
+        "Answer the disagreement.",
+    ),
+    "appeal_upheld": Words(
+        "An appeal or a disagreement against letting it go was upheld.",
+        "a reviewer",
+        "Reject the item, or appeal against the hold.",
+    ),
+    "not_judged_yet": Words("The evaluator has not looked at it as it is now.", EVALUATOR, "Wait."),
+    "rejected": Words("A reviewer rejected it.", "a party, by an appeal", "Appeal, or ask again."),
+}
+
+MISSING_WORDS: Final[Mapping[str, Words]] = {
+    "verifier_not_allowed": Words(
+        "The mark {question} comes from a party that the policy does not name.",
+        "a verifier that the policy names",
+        "Have it checked by a verifier of the policy's list.",
+    ),
+    "too_few_reviewers": Words(
+        "Fewer people than the policy asks for have judged the answer fit.", REVIEWER, "Review the answer."
+    ),
+    "assurance_not_allowed": Words(
+        "The policy does not allow what vouches for the hardware here.",
+        "the node's operator",
+        "Ask again on hardware that the policy allows.",
+    ),
+    "mark_too_old": Words(
+        "The mark {question} is older than the policy allows.",
+        "who asked for the answer",
+        "Ask again; a receipt's evidence does not become younger.",
+    ),
+    "question_not_in_policy": Words(
+        "The policy neither asks for the mark {question} nor waives it by name.",
+        AUTHORITY,
+        "Have a version of the policy signed that says which.",
+    ),
+    "requester_unknown": Words(
+        "Nobody has said who asked for this answer, so nobody can tell whether its reviewers did.",
+        "who asked for the answer",
+        "Declare the requester.",
+    ),
+    "review_age_unknown": Words(
+        "Some reviews do not count, and how old the others are cannot be told from the mark.",
+        REVIEWER,
+        "Review the answer again.",
+    ),
+}
+
+FAILED_WORDS: Final[Mapping[str, Words]] = {
+    "failed": Words(
+        "The mark {question} does not hold ({reason}).",
+        "a reviewer",
+        "Look at the evidence and reject the item; no policy lets it go.",
+    ),
+    "disputed": Words(
+        "The mark {question} is disputed ({reason}).",
+        "the full nodes, or the reviewers who disagree",
+        "Wait until the dispute is settled, or settle it.",
+    ),
+    "revoked": Words(
+        "What the mark {question} rests on was revoked ({reason}).",
+        "who asked for the answer",
+        "Ask again; what was revoked does not come back for this receipt.",
+    ),
+    "stale": Words(
+        "The mark {question} is no longer fresh ({reason}).",
+        "the node's operator",
+        "Wait for newer evidence, or ask again.",
+    ),
+}
+
+UNKNOWN: Final = Words("Something holds it that has no words here.", "a reviewer", "Look at the item.")
+
+
+def explain(lack: LackRow) -> Words:
+    """The words for a lack."""
+    if lack.question not in {question.value for question in Question}:
+        return ITEM_WORDS.get(lack.reason, UNKNOWN)
+    if lack.failed:
+        return _filled(FAILED_WORDS.get(lack.state, UNKNOWN), lack)
+    if lack.reason == "state_too_low":
+        who, step = STRIKERS[Question(lack.question)]
+        sentence = f"The mark {lack.question} is {_word(lack.state)}; the policy asks for {lack.required}."
+        return Words(sentence, who, step)
+    return _filled(MISSING_WORDS.get(lack.reason, UNKNOWN), lack)
+
+
+def about(code: str) -> str:
+    """A short title for a `<question>:<reason>` code, for a queue's list of reasons."""
+    question, _, reason = code.partition(":")
+    return f"{question}: {reason.replace('_', ' ')}" if reason else question
+
+
+def _filled(words: Words, lack: LackRow) -> Words:
+    sentence = words.sentence.format(question=lack.question, reason=lack.reason or "no reason given")
+    return msgspec.structs.replace(words, sentence=sentence)
+
+
+def _word(state: str) -> str:
+    return state.replace("_", " ")
