@@ -13,11 +13,13 @@ from hallmark.services.review.views import Fact
 
 ROW, TOP, BAND = 44.0, 4.0, 8.0
 NARROW: Final = 300.0
-_SHARE: Final = re.compile(r"(\d[\d,]*) of (\d[\d,]*)")
+_SHARE: Final = re.compile(r"(\d{1,18}) of (\d{1,18})\b")
+_PERCENT: Final = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s?%")
+_SPACES: Final = str.maketrans("", "", ",\u202f\u00a0")
 
 
 def draw_exposure(facts: Sequence[Fact]) -> Markup:
-    """One row per fact. A value that says "3 of 4 ..." is drawn as that share, any other stays words."""
+    """One row per fact. "3 of 4 ..." and "52 % ..." are drawn as that share, anything else stays words."""
     if not facts:
         return Markup("")
     return wide_drawing(
@@ -30,12 +32,13 @@ def draw_exposure(facts: Sequence[Fact]) -> Markup:
 
 
 def share_of(value: str) -> float | None:
-    """The share that "3 of 4 ..." names, 0 to 1; None for anything else."""
-    found = _SHARE.match(value.strip())
-    if found is None:
-        return None
-    part, whole = (int(digits.replace(",", "")[:18]) for digits in found.groups())
-    return min(1.0, part / whole) if whole else None
+    """The share that "3 of 4 ..." or "52.0 % ..." names, 0 to 1; None for anything else."""
+    told = value.strip().translate(_SPACES)
+    if found := _PERCENT.match(told):
+        return min(1.0, float(found[1]) / 100)
+    if (found := _SHARE.match(told)) and int(found[2]):
+        return min(1.0, int(found[1]) / int(found[2]))
+    return None
 
 
 def _row(fact: Fact, y: float) -> Markup:
