@@ -42,17 +42,17 @@ class Watch:
         self.configurations = Configurations(database, replica, pool, gateway_url)
         self.chain = Chain(anchors, replica)
         self.tail = Tail(log, replica, clock)
-        beginnings = Beginnings(replica)
+        self.beginnings = Beginnings(replica)
         self.judge = Judge(
             replica,
             self.leaves,
             self.heads,
             configurations=self.configurations,
             chain=self.chain,
-            beginnings=beginnings,
+            beginnings=self.beginnings,
             by=by,
         )
-        follower.taps += (self.leaves.take, beginnings.take, self._configured)
+        follower.taps += (self.leaves.take, self.beginnings.take, self._configured)
         follower.heads.append(self.heads.take)
 
     async def run(self) -> None:

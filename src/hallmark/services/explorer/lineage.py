@@ -1,0 +1,53 @@
+"""A label's versions: which one a receipt names, which one the label pointed to then, and which one now."""
+
+from __future__ import annotations
+
+from hallmark.core.document import hex0x
+from hallmark.core.errors import NotFound
+from hallmark.core.registry import Label
+from hallmark.services.explorer.told import Told, manifest
+from hallmark.services.following.watch import Watch
+from hallmark.services.review.views import LineageStep
+
+
+def lineage(watch: Watch, told: Told) -> tuple[LineageStep, ...]:
+    """The versions of the label under which the answer came, oldest first; empty for a provider's answer."""
+    known = None if told.asserted else manifest(watch, told)
+    label = watch.replica.registry.labels.get(known.label) if known else None
+    if label is None:
+        return ()
+    position = told.index if told.index >= 0 else watch.replica.size
+    return steps(watch, label, named=told.receipt.manifest, position=position)
+
+
+def steps(watch: Watch, label: Label, *, named: bytes = b"", position: int = -1) -> tuple[LineageStep, ...]:
+    """Every version of a label. `named` is the manifest's digest that a receipt at `position` names."""
+    then = label.at(position) if position >= 0 else None
+    today = label.at(watch.replica.size)
+    return tuple(
+        LineageStep(
+            version=manifest.version,
+            artifact=manifest.artifact,
+            manifest=hex0x(digest),
+            sha256=manifest.sha256,
+            index=at,
+            at=_admitted(watch, at),
+            here=digest == named,
+            then=then is not None and then[0] == digest,
+            now=today is not None and today[0] == digest,
+        )
+        for at, digest, manifest in label.versions
+    )
+
+
+def moved(steps: tuple[LineageStep, ...]) -> bool:
+    """True when the label points to another artifact now than the one that the receipt names."""
+    here = {step.artifact for step in steps if step.here}
+    return bool(here) and any(step.now and step.artifact not in here for step in steps)
+
+
+def _admitted(watch: Watch, index: int) -> int:
+    try:
+        return watch.leaves.entry(index)[0]
+    except NotFound:
+        return 0

@@ -1,0 +1,72 @@
+"""The way of a request as the log holds it: the node's record, the gateway's ticket and its candidates."""
+
+from __future__ import annotations
+
+from hallmark.core.document import hex0x, unhex
+from hallmark.core.documents import RouteRecord
+from hallmark.core.hashing import ZERO32
+from hallmark.core.receipt import Mode
+from hallmark.services.explorer import words
+from hallmark.services.explorer.told import (
+    Told,
+    asserted_by,
+    candidates,
+    gateway_of,
+    name_of,
+    passage_of,
+    route_record,
+)
+from hallmark.services.following.watch import Watch
+from hallmark.services.review.views import Hop, Left, RouteView
+from hallmark.verification.receipts import DIRECT, Passage
+
+UNKNOWN = RouteView(False, "", (), (), ())
+
+
+def route(watch: Watch, told: Told) -> RouteView:
+    """Hops in order, who was offered, who was left out or failed before. Unknown without the record that the
+    receipt commits to.
+    """
+    record = route_record(told)
+    if record is None:
+        return UNKNOWN
+    passage = passage_of(watch, told, record)
+    offered = candidates(told, passage)
+    tried = [
+        Left(a.node, a.outcome, words.routing(a.outcome), True)
+        for a in record.attempts
+        if a.outcome != "answered"
+    ]
+    left = [Left(e.node, e.reason, words.routing(e.reason)) for e in offered.excluded] if offered else []
+    return RouteView(
+        True,
+        record.path,
+        _hops(watch, told, record, passage),
+        tuple(c.node for c in offered.candidates) if offered else (),
+        (*tried, *left),
+        "" if record.ticket == DIRECT else record.ticket,
+    )
+
+
+def saw_prompt(watch: Watch, told: Told) -> tuple[Hop, ...]:
+    """Who handled the prompt in clear, the client apart."""
+    return tuple(hop for hop in route(watch, told).hops if hop.saw and hop.role != "client")
+
+
+def _hops(watch: Watch, told: Told, record: RouteRecord, passage: Passage | None) -> tuple[Hop, ...]:
+    saw, members = set(record.saw_prompt), watch.replica.registry.members
+    hops = [Hop("client", "", "whoever asked", True)]
+    if passage is not None or "gateway" in saw:
+        gateway = gateway_of(passage)
+        named = name_of(members.get(unhex(gateway))) if gateway else "a gateway that no ticket names"
+        hops.append(Hop("gateway", gateway, named, "gateway" in saw))
+    node = hex0x(told.receipt.node)
+    named = name_of(members.get(told.receipt.node))
+    # Without an enclave the node's host itself is what the record calls the enclave.
+    bare = told.receipt.mode == Mode.VANILLA
+    hops.append(Hop("node", node, named, "node" in saw or (bare and "enclave" in saw)))
+    if "enclave" in saw and not bare:
+        hops.append(Hop("enclave", hex0x(told.receipt.bundle), "", True))
+    if told.receipt.upstream != ZERO32:
+        hops.append(Hop("upstream", "", asserted_by(watch, told) or "an upstream provider", True))
+    return tuple(hops)
