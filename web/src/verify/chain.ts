@@ -10,13 +10,14 @@
  */
 import { concat, hex, sha256, uint } from "./bytes.ts";
 import { DER, integerOf, open, TAGS } from "./der.ts";
+import { EXTENSIONS } from "./extensions.ts";
 import { HallmarkError, translated } from "./errors.ts";
 import { holdsP384, isP384Point } from "./keys.ts";
 import { algorithmsAgree, OIDS, readCertificate, type Certificate } from "./x509.ts";
 
 const MAX_AUTHORITIES = 8;
 const KEPT = 256;
-const UNDERSTOOD: readonly string[] = [OIDS.basicConstraints, OIDS.keyUsage];
+const UNDERSTOOD: readonly string[] = [EXTENSIONS.basicConstraints, EXTENSIONS.keyUsage];
 
 /** When one certificate is valid: first and last instant, unix ms, both inclusive. */
 export interface Span {

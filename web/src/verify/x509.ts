@@ -1,30 +1,16 @@
 /** One X.509 certificate (RFC 5280), read whole: what cannot be read by `cryptography` cannot be read here. */
 import { hex, readUTF8, same } from "./bytes.ts";
-import { bitsOf, booleanOf, DER, integerOf, oidOf, open, TAGS, timeOf, unreadable, type Element } from "./der.ts";
+import { bitsOf, DER, integerOf, oidOf, open, TAGS, timeOf, unreadable, type Element } from "./der.ts";
+import { extensionsOf, type Extensions } from "./extensions.ts";
 
 export const OIDS = {
-  basicConstraints: "2.5.29.19", keyUsage: "2.5.29.15", subjectKeyId: "2.5.29.14", authorityKeyId: "2.5.29.35",
   ecPublicKey: "1.2.840.10045.2.1", p384: "1.3.132.0.34", ecdsaSHA384: "1.2.840.10045.4.3.3",
 } as const;
 const STRING_TAGS = new Set([0x03, 0x04, 0x0c, 0x12, 0x13, 0x14, 0x16, 0x17, 0x18, 0x1a, 0x1c, 0x1e]);
 const PRINTABLE = /^[A-Za-z0-9 '()+,\-./:=?]*$/;
 
-/** What basicConstraints says. */
-export interface Constraints {
-  readonly critical: boolean;
-  readonly ca: boolean;
-  readonly pathLength: bigint | undefined;
-}
-
-/** What keyUsage says, of what matters here. */
-export interface Usage {
-  readonly critical: boolean;
-  readonly digitalSignature: boolean;
-  readonly certSign: boolean;
-}
-
 /** A parsed certificate. `key` is the public point where the algorithm is ECDSA on P-384; times are unix ms. */
-export interface Certificate {
+export interface Certificate extends Extensions {
   readonly signed: Uint8Array;
   readonly innerAlgorithm: Uint8Array;
   readonly outerAlgorithm: Uint8Array;
@@ -35,9 +21,6 @@ export interface Certificate {
   readonly notBefore: bigint;
   readonly notAfter: bigint;
   readonly key: Uint8Array | undefined;
-  readonly critical: readonly string[];
-  readonly constraints: Constraints | undefined;
-  readonly usage: Usage | undefined;
 }
 
 /** Reads one DER certificate. Raises `certificate_unreadable`, also for another version than 3 and a serial below 1. */
@@ -151,63 +134,4 @@ function keyOf(info: DER): Uint8Array | undefined {
   if (!parameters || ![TAGS.oid, TAGS.null, TAGS.sequence].some((tag) => tag === parameters.tag)) throw unreadable();
   if (parameters.tag === TAGS.null && parameters.content.length) throw unreadable();
   return parameters.tag === TAGS.oid && oidOf(parameters) === OIDS.p384 && !padding ? bytes : undefined;
-}
-
-function extensionsOf(body: DER): Pick<Certificate, "critical" | "constraints" | "usage"> {
-  const critical: string[] = [];
-  let constraints: Constraints | undefined;
-  let usage: Usage | undefined;
-  const known = new Set<string>();
-  if (body.next === 0xa3) {
-    const outer = body.into(0xa3);
-    const listed = outer.into(TAGS.sequence);
-    outer.end();
-    if (listed.done) throw unreadable();
-    while (!listed.done) {
-      const extension = listed.into(TAGS.sequence);
-      const oid = oidOf(extension.take(TAGS.oid));
-      const flag = extension.maybe(TAGS.boolean);
-      const isCritical = flag ? booleanOf(flag) : false;
-      const value = extension.take(TAGS.octets).content;
-      extension.end();
-      if ((flag && !isCritical) || known.has(oid)) throw unreadable();
-      known.add(oid);
-      if (isCritical) critical.push(oid);
-      if (oid === OIDS.basicConstraints) constraints = constraintsOf(value, isCritical);
-      if (oid === OIDS.keyUsage) usage = usageOf(value, isCritical);
-      if (oid === OIDS.subjectKeyId) open(value, TAGS.octets);
-      if (oid === OIDS.authorityKeyId) checkAuthorityKeyId(open(value, TAGS.sequence));
-    }
-  }
-  return { critical, constraints, usage };
-}
-
-function constraintsOf(value: Uint8Array, critical: boolean): Constraints {
-  const parts = open(value, TAGS.sequence);
-  const flag = parts.maybe(TAGS.boolean);
-  const ca = flag ? booleanOf(flag) : false;
-  const length = parts.maybe(TAGS.integer);
-  parts.end();
-  const pathLength = length && integerOf(length);
-  const wrong = pathLength !== undefined && (pathLength < 0n || pathLength >> 64n || !ca);
-  if ((flag && !ca) || wrong) throw unreadable();
-  return { critical, ca, pathLength };
-}
-
-function usageOf(value: Uint8Array, critical: boolean): Usage {
-  const outer = new DER(value);
-  const { bytes } = bitsOf(outer.take(TAGS.bits));
-  outer.end();
-  const bit = (at: number): boolean => Boolean((bytes[at >> 3] ?? 0) & (0x80 >> (at & 7)));
-  if ((bit(7) || bit(8)) && !bit(4)) throw unreadable();
-  return { critical, digitalSignature: bit(0), certSign: bit(5) };
-}
-
-function checkAuthorityKeyId(parts: DER): void {
-  parts.maybe(0x80);
-  const names = parts.maybe(0xa1);
-  const serial = parts.maybe(0x82);
-  if (serial) integerOf(serial);
-  if (Boolean(names) !== Boolean(serial)) throw unreadable();
-  parts.end();
 }

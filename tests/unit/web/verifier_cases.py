@@ -1,0 +1,428 @@
+"""Saved receipts, whole and broken in every way that we could think of, for both verifiers to judge."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+from tests.unit.web.verifier_batch import Batch
+
+from hallmark.core.document import hex0x
+from hallmark.core.documents import InputRecord, UpstreamRecord
+from hallmark.core.hashing import ZERO32
+from hallmark.core.marks import Finding, Question, State
+from hallmark.core.receipt import Mode
+from hallmark.core.statements import Judgement, Role
+from hallmark.ledger.merkle import inclusion_proof
+from hallmark.testing.answers import Answer
+from hallmark.testing.development import DevelopmentNetwork
+from hallmark.testing.dossiers import Notary
+from hallmark.testing.network import HOUR, Party
+from hallmark.verification.dossier import Anchor, Dossier
+from hallmark.verification.tree import root_of
+from hallmark.verification.trust import AnchorContract, CompromisedKey, RevokedMeasurement, Trust
+
+replace = msgspec.structs.replace
+ALL = ("full node 0", "full node 1", "full node 2", "full node 3")
+
+
+class Case:
+    """An answer in the log of a network with real development evidence, and its saved receipt."""
+
+    def __init__(self, net: DevelopmentNetwork, node: Party | None = None, **answer: Any) -> None:
+        self.net = net
+        self.answer: Answer = net.answer(node or net.nodes[0], **answer)
+        self.index = net.add(self.answer.entry)
+        self.notary = Notary(net)
+        self.trust: Trust = net.trust(self.notary)
+
+    def dossier(self, signers: Sequence[str] | None = None, reviews: Sequence[int] = ()) -> Dossier:
+        """The saved receipt."""
+        return self.notary.dossier(self.answer, self.index, signers, reviews)
+
+    def followed(self) -> Dossier:
+        """The saved receipt with the leaves behind it."""
+        dossier = self.dossier()
+        after = tuple(base64.b64encode(leaf).decode() for leaf in self.net.leaves[self.index + 1 :])
+        assert dossier.entry is not None
+        return replace(dossier, entry=replace(dossier.entry, after=after))
+
+
+def whole(batch: Batch) -> Case:
+    """Receipts that hold, of every shape; the first one is given back for breaking."""
+    net = DevelopmentNetwork()
+    case = Case(net)
+    plain = case.dossier()
+    bare = replace(plain, entry=None, registration=None, version=None)
+    shapes = {
+        "witnessed": plain,
+        "before the log": bare,
+        "with leaves": case.followed(),
+        "three cosigners": case.dossier(ALL[1:]),
+        "two cosigners": case.dossier(ALL[:2]),
+        "no cosigners": case.dossier([]),
+        "one cosigner twice": case.dossier([ALL[0], ALL[0], ALL[1]]),
+        "no registration": replace(plain, registration=None),
+        "no version": replace(plain, version=None),
+        "no entry": replace(plain, entry=None),
+        "no copies": Dossier.parse(_without(plain, "request", "response", "salts")),
+    }
+    for name, dossier in shapes.items():
+        add(batch, name, case, dossier)
+    for name, answer in answers(net).items():
+        made = Case(net, **answer)
+        add(batch, f"answer {name}", made, made.dossier())
+        add(batch, f"answer {name}, early", made, replace(made.dossier(), **dict.fromkeys(PLACED)))
+    insecure = Case(DevelopmentNetwork(insecure=("no-seccomp", "no-landlock")))
+    add(batch, "insecure", insecure, insecure.dossier())
+    return case
+
+
+PLACED = ("entry", "registration", "version")
+
+
+def answers(net: DevelopmentNetwork) -> dict[str, dict[str, Any]]:
+    """Answers that are signed and logged, each with something else in it, right or wrong."""
+    vanilla = Party("vanilla", Role.NODE)
+    vanilla.bundle = net.bundle(vanilla, Mode.VANILLA)
+    net.register(vanilla)
+    replay = Party("replay", Role.NODE)
+    replay.bundle = net.bundle(replay, Mode.REPLAY)
+    net.register(replay)
+    records = (
+        InputRecord("tool", hex0x(b"\x01" * 32), "client"),
+        InputRecord("row", hex0x(b"\x02" * 32), "caf\u00e9 \u2028 \U0001f600", net.now - 90_000),
+    )
+    root = root_of(record.encode() for record in records)
+    upstream = UpstreamRecord("example", "https://example.test", "big", "big-9", "r1")
+    one = b"\x07" * 32
+    made: dict[str, dict[str, Any]] = {
+        "direct": {"direct": True},
+        "inputs": {"inputs": records, "inputs_root": root},
+        "inputs unlisted": {"inputs_root": root},
+        "inputs uncommitted": {"inputs": records},
+        "upstream": {"upstream_record": upstream},
+        "vanilla": {"node": vanilla},
+        "replay": {"node": replay},
+        "paid": {"payment": one, "charged": 2**127 + 5},
+        "charged": {"charged": 1},
+        "both models": {"upstream": one},
+        "neither model": {"artifact": ZERO32, "manifest": ZERO32},
+        "half a model": {"artifact": ZERO32},
+        "far past and future": {"started": 0, "finished": 2**64 - 1},
+        "reversed": {"started": net.now + 5, "finished": net.now - 5},
+    }
+    fields = ("network", "bundle", "manifest", "artifact", "parameters", "route", "request", "response")
+    made |= {f"other {name}": {name: one} for name in fields}
+    made |= {f"mode {mode}": {"mode": mode} for mode in (0, 2, 3, 200)}
+    made |= {f"version {version}": {"version": version} for version in (0, 2)}
+    later = net.now + 10 * HOUR
+    tickets: dict[str, dict[str, Any]] = {
+        "expired": {"expires": 1},
+        "expires within the skew": {"expires": net.now - 60_040},
+        "expired past the skew": {"expires": net.now - 60_041},
+        "issued later": {"issued": later},
+        "of nobody": {"gateway": b"\x07" * 20},
+        "of another network": {"network": one},
+    }
+    return made | {f"ticket {name}": {"ticket_changes": change} for name, change in tickets.items()}
+
+
+def objections(batch: Batch) -> None:
+    """What full nodes, liars and strangers log behind a receipt."""
+    for count in range(5):
+        case = Case(DevelopmentNetwork())
+        net = case.net
+        for author in net.full_nodes[:count]:
+            net.add(net.verdict(author, case.index, ("artifact_mismatch", "unheard_of", "x" * 32)[count % 3]))
+        net.add(net.verdict(net.nodes[1], case.index, "bad_signature"))
+        net.add(net.verdict(net.full_nodes[0], case.index - 1, "bad_signature"))
+        add(batch, f"{count} objections", case, case.followed())
+    case = Case(DevelopmentNetwork())
+    net, liar = case.net, case.net.full_nodes[0]
+    lie = net.add(net.verdict(liar, case.index, "bad_signature"))
+    for refuter in net.full_nodes[1:4]:
+        net.add(net.fault(refuter, liar.address, "refuted_verdict", lie, lie))
+        add(batch, "refuted", case, case.followed())
+    second = net.add(net.receipt_entry(net.nodes[0], sequence=0, previous=ZERO32))
+    net.add(net.fault(net.full_nodes[1], net.nodes[0].address, "equivocation", case.index, second))
+    add(batch, "equivocation", case, case.followed())
+    true = case.followed()
+    assert true.entry is not None
+    after = true.entry.after or ()
+    for name, wrong in {
+        "shorter": after[:-1], "longer": (*after, after[0]), "reversed": after[::-1], "none": (),
+        "another": (base64.b64encode(b"another leaf").decode(), *after[1:]),
+    }.items():  # fmt: skip
+        add(batch, f"leaves {name}", case, replace(true, entry=replace(true.entry, after=wrong)))
+    add(batch, "leaves unproven", case, replace(true, entry=replace(true.entry, proof=None)))
+    extra = replace(true.registration, after=()) if true.registration else None
+    add(batch, "leaves beside a registration", case, replace(true, registration=extra))
+
+
+def reviews(batch: Batch) -> None:
+    """Reviews that agree, disagree, are withdrawn, and that do not count."""
+    said = Judgement
+    orders: dict[str, tuple[tuple[int, int], ...]] = {
+        "one": ((0, said.FIT),),
+        "two": ((0, said.FIT), (1, said.FIT)),
+        "unfit": ((0, said.UNFIT),),
+        "two unfit": ((0, said.UNFIT), (2, said.UNFIT)),
+        "apart": ((0, said.FIT), (1, said.UNFIT)),
+        "withdrawn": ((0, said.UNFIT), (1, said.FIT), (0, said.UNDECIDED)),
+        "changed": ((0, said.UNFIT), (0, said.FIT)),
+        "unknown": ((0, 9),),
+    }
+    for name, order in orders.items():
+        case = Case(DevelopmentNetwork())
+        net = case.net
+        at = [net.add(net.review(net.reviewers[who], case.index, Judgement.FIT, judgement=what)) for who, what in order]
+        saved = case.dossier(reviews=at)
+        add(batch, f"reviews {name}", case, saved)
+        add(batch, f"reviews {name} backwards", case, replace(saved, reviews=saved.reviews[::-1]))
+        first, *others = saved.reviews
+        add(batch, f"reviews {name} unproven", case, replace(saved, reviews=(replace(first, proof=None), *others)))
+    case = Case(DevelopmentNetwork())
+    net, party = case.net, case.net.reviewers[0]
+    changes: dict[str, dict[str, Any]] = {
+        "network": {"network": b"\x07" * 32}, "item": {"item": b"\x07" * 32}, "subject": {"subject": 1},
+        "reviewer": {"reviewer": b"\x07" * 20}, "reason": {"reason": b"\xff\x00caf\xc3\xa9" + bytes(25)},
+    }  # fmt: skip
+    for name, change in changes.items():
+        statement = replace(net.review(party, case.index).statement, **change)
+        at = [net.add(net.entry(statement, (party.key,)))]
+        add(batch, f"review of another {name}", case, case.dossier(reviews=at))
+    node, gateway = case.net.nodes[0], case.net.gateway
+    for name, by in {"stranger": case.net.nodes[1], "node": node, "gateway": gateway}.items():
+        at = [net.add(net.review(by, case.index))]
+        add(batch, f"review by {name}", case, case.dossier(reviews=at))
+        trust = replace(case.trust, reviewers=(*case.trust.reviewers, hex0x(by.address)))
+        add(batch, f"review by {name} who is listed", case, case.dossier(reviews=at), trust)
+    entry = net.review(party, case.index)
+    forged = entry.signatures[0]
+    for name, signature in {
+        "high": forged[:32] + b"\xff" * 32 + forged[64:], "other v": forged[:64] + b"\x02",
+        "zero": bytes(64) + b"\x1b", "changed": forged[:9] + b"\x00" + forged[10:],
+    }.items():  # fmt: skip
+        at = [net.add(replace(entry, signatures=(signature,)))]
+        add(batch, f"review signature {name}", case, case.dossier(reviews=at))
+    at = [net.add(replace(entry, attachments=(b"x",))), net.add(net.receipt_entry(net.nodes[1]))]
+    for position in at:
+        add(batch, "review that is none", case, case.dossier(reviews=[position]))
+    saved = case.dossier(reviews=[net.add(entry)])
+    add(batch, "review without an entry", case, replace(saved, entry=None))
+
+
+def trusts(batch: Batch, case: Case) -> None:
+    """One sound receipt under trust files of all kinds."""
+    trust, dossier = case.trust, case.dossier()
+    node, digest = hex0x(case.net.nodes[0].address), hex0x(case.net.measurement.digest())
+    policy, measurement = trust.attestation, trust.measurement[0]
+    root = policy.roots["nitro-dev"][0]
+    aws = "0x641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"
+    attestations: dict[str, dict[str, Any]] = {
+        "no kinds": {"kinds": ()},
+        "no roots": {"roots": {}},
+        "empty roots": {"roots": {"nitro-dev": ()}},
+        "other root": {"roots": {"nitro-dev": (hex0x(b"\x07" * 32),)}},
+        "shared root": {"roots": {"nitro-dev": (root,), "snp": (root,)}},
+        "vendor root as simulated": {"roots": {"nitro-dev": (root, aws)}},
+        "no vendor root": {"roots": {"nitro-dev": (root,), "nitro": (root,)}},
+        "every kind": {"roots": {"nitro-dev": (root,), "nitro": (aws,)}, "kinds": ("nitro", "nitro-dev")},
+        "no age": {"max_age": 0},
+        "one ms": {"max_age": 1},
+    }
+    lines = trust.tlog_policy.splitlines()
+    group = "full-node-0 full-node-1 full-node-2 full-node-3"
+    quorums = {
+        "none": [*lines[:5], "quorum none"],
+        "all": [*lines[:5], f"group all all {group}", "quorum all"],
+        "any": [*lines[:5], "# comment", "", f"group\tany  any {group}", "quorum any"],
+        "one": [*lines[:5], "quorum full-node-2"],
+        "nested": [*lines[:5], "group a 2 full-node-0 full-node-1", "group b 2 a full-node-2", "quorum b"],
+        "three of them": [lines[0], *lines[2:5], "quorum none"],
+        "one log less": [*lines[1:5], "quorum none"],
+    }
+    changed: dict[str, Trust] = {
+        "no gateways": replace(trust, gateways=()),
+        "no full nodes": replace(trust, full_nodes=()),
+        "another origin": replace(trust, origin="other.test/log"),
+        "another chain": replace(trust, chain_id=1),
+        "no measurement": replace(trust, measurement=()),
+        "compromised": replace(trust, compromised=(CompromisedKey(node, case.index, "x"),)),
+        "compromised later": replace(trust, compromised=(CompromisedKey(node, case.index + 1, "x"),)),
+        "another compromised": replace(trust, compromised=(CompromisedKey("0x" + "07" * 20, 0, "x"),)),
+        "revoked": replace(trust, revoked=(RevokedMeasurement(digest, 0, "x"),)),
+        "revoked later": replace(trust, revoked=(RevokedMeasurement(digest, 10_000, "x"),)),
+        "another revoked": replace(trust, revoked=(RevokedMeasurement(hex0x(ZERO32), 0, "x"),)),
+    }
+    changed |= {f"attestation: {n}": replace(trust, attestation=replace(policy, **c)) for n, c in attestations.items()}
+    changed |= {f"quorum: {n}": replace(trust, tlog_policy="\n".join(c) + "\n") for n, c in quorums.items()}
+    images: dict[str, dict[str, Any]] = {
+        "ended": {"not_after": 1}, "ends now": {"not_after": case.net.start}, "floor": {"registers": measurement.registers | {"PCR0_FLOOR": "0x" + "00" * 48}},
+        "high floor": {"registers": measurement.registers | {"PCR1_FLOOR": "0x" + "ff" * 48}}, "short floor": {"registers": measurement.registers | {"PCR1_FLOOR": "0x00"}},
+        "no PCR0": {"registers": {"PCR1": measurement.registers["PCR1"]}}, "PCR3": {"registers": measurement.registers | {"PCR3": "0x" + "00" * 48}},
+        "another kind": {"evidence": "nitro"}, "upper case": {"registers": {n: v[:2] + v[2:].upper() for n, v in measurement.registers.items()}},
+        "other PCR2": {"registers": measurement.registers | {"PCR2": "0x" + "07" * 48}}, "name": {"name": "caf\u00e9 {what}"},
+    }  # fmt: skip
+    changed |= {f"image: {n}": replace(trust, measurement=(replace(measurement, **c),)) for n, c in images.items() if n != "upper case"}
+    changed["two images"] = replace(trust, measurement=(replace(measurement, not_after=1), measurement))
+    for name, each in changed.items():
+        for shape, saved in {"": dossier, ", early": replace(dossier, **dict.fromkeys(PLACED))}.items():
+            add(batch, f"trust {name}{shape}", case, saved, each)
+    objection = Finding(Question.PROVED, State.DISPUTED, "full node 2", 1, b"", "equivocation", {"what": "said"})
+    praise = Finding(Question.REVIEWED, State.ANCHORED, "a friend", 1)
+    for status in ((objection,), (praise,), (praise, objection, replace(objection, state=State.FAILED, at=9))):
+        batch.dossier("status", dossier.encode(), trust, case.net.now, status)
+
+
+def anchors(batch: Batch, case: Case) -> None:
+    """The anchoring service's word, right and wrong; none of it ever reads as anchored."""
+    net, dossier = case.net, case.dossier()
+    size, contract = net.tree.size, "0x" + "0a" * 20
+    path = tuple(hex0x(node) for node in inclusion_proof(case.index, size, net.tree.node))
+    right = Anchor(31337, contract, hex0x(ZERO32), 7, size, hex0x(net.tree.root()), 2, path)
+    words: dict[str, dict[str, Any]] = {
+        "right": {}, "root": {"root": hex0x(ZERO32)}, "size": {"size": size + 1}, "smaller": {"size": 1, "path": ()},
+        "huge": {"size": 2**70, "path": ()}, "negative": {"size": -1}, "path": {"path": path[1:]},
+        "other path": {"path": (hex0x(ZERO32), *path[1:])}, "chain": {"chain_id": 1}, "contract": {"contract": "0x" + "0b" * 20},
+        "transaction": {"transaction": hex0x(b"\x01" * 32)}, "no path": {"path": ()},
+    }  # fmt: skip
+    known = replace(case.trust, anchor=AnchorContract(contract, 31337))
+    for name, change in words.items():
+        for trust in (case.trust, known):
+            add(batch, f"anchor {name}", case, replace(dossier, anchor=replace(right, **change)), trust)
+
+
+def broken(batch: Batch, case: Case) -> None:
+    """Every leaf of the file changed, dropped, or taken from another dossier; characters changed anywhere."""
+    other = Case(case.net, case.net.nodes[1])
+    anchor = Anchor(31337, "0x" + "0a" * 20, hex0x(ZERO32), 7, 99, hex0x(ZERO32), 2, (hex0x(ZERO32),))
+    review = case.net.add(case.net.review(case.net.reviewers[0], case.index))
+    saved = replace(case.dossier(reviews=[review]), anchor=anchor)
+    mine = json.loads(saved.encode())
+    theirs = json.loads(other.dossier().encode())
+    chance = random.Random(7)
+    for path, value in _leaves(mine):
+        for name, changed in _changes(value, chance):
+            _tell(batch, case, f"{path} {name}", _with(mine, path, changed))
+    for path, found in _members(theirs):
+        _tell(batch, case, f"{path} of another", _with(mine, path, found))
+    for path, _ in _members(mine):
+        _tell(batch, case, f"{path} dropped", _with(mine, path, ...))
+        _tell(batch, case, f"{path} null", _with(mine, path, None))
+    text = msgspec.json.encode(saved)
+    for _ in range(120):
+        at = chance.randrange(len(text))
+        sign = chance.choice(b'0a"}, ,:\\nAz=+/')
+        batch.dossier(f"byte {at} to {sign}", text[:at] + bytes((sign,)) + text[at + 1 :], case.trust, case.net.now)
+    for name, change in FORMS.items():
+        batch.dossier(f"form: {name}", change(text), case.trust, case.net.now)
+
+
+FORMS: dict[str, Callable[[bytes], bytes]] = {
+    "indented": lambda d: msgspec.json.format(d, indent=3),
+    "unknown member": lambda d: d.replace(b'{"format"', b'{"more":1,"format"', 1),
+    "twice, last right": lambda d: d.replace(b'"chain_id":', b'"chain_id":9,"chain_id":', 1),
+    "twice, last wrong": lambda d: d.replace(b'"chain_id":31337', b'"chain_id":31337,"chain_id":9', 1),
+    "twice, first ill-typed": lambda d: d.replace(b'"chain_id":', b'"chain_id":"9","chain_id":', 1),
+    "receipt member twice": lambda d: d.replace(b'"mode":1', b'"mode":2,"mode":1', 1),
+    "float": lambda d: d.replace(b'"chain_id":31337', b'"chain_id":31337.0', 1),
+    "exponent": lambda d: d.replace(b'"tokensIn":7', b'"tokensIn":7e0', 1),
+    "leading zero": lambda d: d.replace(b'"tokensIn":7', b'"tokensIn":07', 1),
+    "minus zero": lambda d: d.replace(b'"mode":1', b'"mode":-0', 1),
+    "huge": lambda d: d.replace(b'"tokensIn":7', b'"tokensIn":' + b"7" * 4299, 1),
+    "huger": lambda d: d.replace(b'"chain_id":31337', b'"chain_id":' + b"7" * 4301, 1),
+    "true": lambda d: d.replace(b'"mode":1', b'"mode":true', 1),
+    "lower-case escape": lambda d: d.replace(b"Seven", b"Seven\\u00e9", 1),
+    "upper-case escape": lambda d: d.replace(b"Seven", b"Seven\\u00E9", 1),
+    "escaped backslash": lambda d: d.replace(b"Seven", b"Seven\\\\u00E9", 1),
+    "escaped name": lambda d: d.replace(b'"format"', b'"f\\u006frmat"', 1),
+    "surrogate": lambda d: d.replace(b"Seven", b"\\ud83d", 1),
+    "surrogates": lambda d: d.replace(b"Seven", b"\\ud83d\\ude00", 1),
+    "surrogates reversed": lambda d: d.replace(b"Seven", b"\\ude00\\ud83d", 1),
+    "raw control": lambda d: d.replace(b"Seven", b"Se\x07ven", 1),
+    "not UTF-8": lambda d: d.replace(b"Seven", b"Sev\xff\xfe", 1),
+    "UTF-8 surrogate": lambda d: d.replace(b"Seven", b"\xed\xa0\x80", 1),
+    "byte order mark": lambda d: b"\xef\xbb\xbf" + d,
+    "newline behind": lambda d: d + b"\n",
+    "more behind": lambda d: d + b"{}",
+    "cut": lambda d: d[:-1],
+    "empty": lambda d: b"",
+    "trailing comma": lambda d: d[:-1] + b",}",
+    "null": lambda d: b"null",
+    "list": lambda d: b"[" + d + b"]",
+    "newline in hex": lambda d: d.replace(b'","id":"', b'\\n","id":"', 1),
+    "newline in id": lambda d: d.replace(b'","documents"', b'\\n","documents"', 1),
+}
+
+
+def _without(dossier: Dossier, *names: str) -> bytes:
+    return msgspec.json.encode({k: v for k, v in json.loads(dossier.encode()).items() if k not in names})
+
+
+def add(batch: Batch, name: str, case: Case, dossier: Dossier, trust: Trust | None = None) -> None:
+    """A dossier under the case's trust file, or another, at the network's time."""
+    batch.dossier(name, dossier.encode(), trust or case.trust, case.net.now)
+
+
+def _tell(batch: Batch, case: Case, name: str, value: Any) -> None:
+    batch.dossier(name, msgspec.json.encode(value), case.trust, case.net.now)
+
+
+Path = tuple[str | int, ...]
+
+
+def _members(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every member of every object and list, parents first."""
+    pairs: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in pairs:
+        yield (*path, name), inner
+        yield from _members(inner, (*path, name))
+
+
+def _leaves(value: Any) -> Iterator[tuple[Path, Any]]:
+    return ((path, inner) for path, inner in _members(value) if isinstance(inner, str | int))
+
+
+def _with(value: Any, path: Path, changed: Any) -> Any:
+    copied = json.loads(json.dumps(value))
+    *above, last = path
+    inner = copied
+    for name in above:
+        if not isinstance(inner, dict | list) or (isinstance(inner, dict) and name not in inner):
+            return copied
+        inner = inner[name]
+    if inner is None or isinstance(inner, str):
+        return copied
+    if changed is ...:
+        del inner[last]
+    elif isinstance(inner, list) and isinstance(last, int) and last >= len(inner):
+        inner.append(changed)
+    else:
+        inner[last] = changed
+    return copied
+
+
+def _changes(value: Any, chance: random.Random) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, int):
+        yield "more", value + 1
+        yield "as text", str(value)
+        if value:
+            yield "zero", 0
+        return
+    yield "longer", value + "0"
+    yield "longer by a line", value + "\n"
+    if value:
+        for at in {2, len(value) // 2, len(value) - 1, chance.randrange(len(value))}:
+            sign = value[at : at + 1]
+            yield f"at {at}", value[:at] + ("1" if sign != "1" else "2") + value[at + 1 :]
+        yield "upper case", value.upper()
+        yield "shorter", value[:-1]
+        yield "cut by two", value[:-2]
+
+
