@@ -6,7 +6,9 @@ submits the same bytes again and the log answers with the place that they alread
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from hallmark.core.beacon import EMPTY_ROOT
 from hallmark.core.document import Document, hex0x
@@ -15,9 +17,9 @@ from hallmark.core.documents import (
     ClearingPolicy,
     Measurement,
     Profile,
-    Requirement,
 )
 from hallmark.core.entries import Entry
+from hallmark.core.errors import InvalidInput
 from hallmark.core.hashing import ZERO32
 from hallmark.core.statements import (
     Approval,
@@ -28,10 +30,10 @@ from hallmark.core.statements import (
 )
 from hallmark.core.typed import TypedStruct
 from hallmark.crypto.secp256k1 import Key, sign_statement
+from hallmark.review.files import read_policy
 
 HOUR = 3_600_000
-NEEDED = ("ran", "model", "route", "proved")
-WAIVED = ("inputs", "paid", "reviewed")
+DEVELOPMENT = ("witnessed", "anchored")
 
 
 class Author:
@@ -62,24 +64,25 @@ def attestation_policy(root: bytes) -> AttestationPolicy:
     )
 
 
-def clearing_policies() -> tuple[ClearingPolicy, ...]:
-    """`witnessed` and `anchored` of a development network; both allow simulated hardware, by name."""
-    return tuple(
-        ClearingPolicy(
-            name=state,
-            version=1,
-            requires=tuple(
-                Requirement(
-                    question,
-                    state if question == "proved" else "witnessed",
-                    assurance=("hardware", "simulated"),
-                )
-                for question in NEEDED
-            ),
-            not_required=WAIVED,
-        )
-        for state in ("witnessed", "anchored")
+def policies_root() -> Path:
+    """The folder of a development network's clearing policies in this checkout. Raises InvalidInput
+    `no_policies`.
+    """
+    for folder in Path(__file__).resolve().parents:
+        if (folder / "policies" / "development" / "witnessed.toml").is_file():
+            return folder / "policies" / "development"
+    raise InvalidInput(
+        "no_policies", "The policy files are not beside this installation.", "Run from a checkout."
     )
+
+
+@functools.cache
+def clearing_policies() -> tuple[ClearingPolicy, ...]:
+    """`witnessed` and `anchored` of a development network, from their files; both allow simulated hardware,
+    by name. Raises InvalidInput `no_policies`, `bad_policy`.
+    """
+    root = policies_root()
+    return tuple(read_policy((root / f"{name}.toml").read_text()) for name in DEVELOPMENT)
 
 
 def policy_entries(author: Author, authority: Sequence[Key], root: bytes) -> list[Entry]:
