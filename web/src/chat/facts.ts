@@ -41,7 +41,8 @@ export function answersNonce(dossier: RawMembers, nonce: string): boolean {
 
 const WHO: Readonly<Record<string, string>> = {
   gateway: "the gateway: it passes the plain request on",
-  node: "the node's enclave: it has to read the question to answer it",
+  enclave: "the enclave of the node: it has to read the question to answer it",
+  node: "the node, without an enclave: its host can read along",
   relay: "the relay",
 };
 

@@ -76,9 +76,13 @@ export class Vault {
     this.mode = mode;
   }
 
-  /** Forgets the data key until the passphrase is given again. */
-  lock(): void {
-    if (this.mode === "passphrase") this.key = undefined;
+  /** Deletes everything that is kept and begins anew under a device key: for a passphrase that is lost. */
+  async reset(): Promise<void> {
+    const { key, writes } = await fresh("device", "", ROUNDS);
+    const names = await this.records.names("records");
+    await this.records.write([...writes, ...names.map((name): Write => ({ store: "records", name, value: undefined }))]);
+    this.key = key;
+    this.mode = "device";
   }
 
   /** Seals and keeps a text. */

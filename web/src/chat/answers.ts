@@ -1,0 +1,130 @@
+// Answers while the page is open: their dossiers, and their marks as verified here and now. Marks are never kept: a page that
+// is opened again verifies again.
+import { dossierText, readDossier } from "./dossier.ts";
+import { follow, type Step } from "./follow.ts";
+import { judge, unjudged, type Judged } from "./judge.ts";
+import type { Library } from "./library.ts";
+import { numberAt, type RawMembers } from "./rawjson.ts";
+import { policyNames } from "./trust.ts";
+import type { AnswerState } from "./tree.ts";
+
+/** What is known of an answer now. `note` says why nothing is new; `following` while proofs are awaited. */
+export interface Live {
+  readonly judged: Judged;
+  readonly judgedAt: number;
+  readonly dossier: RawMembers | undefined;
+  readonly stage: string;
+  readonly note: string;
+  readonly following: boolean;
+}
+
+const NOTHING: Live = { judged: unjudged(""), judgedAt: 0, dossier: undefined, stage: "", note: "", following: false };
+
+/** Verifies answers and follows their receipts; tells `changed` with a message's id. */
+export class Answers {
+  /** The trust file's exact text; "" until it is known. */
+  trust = "";
+  private readonly library: Library;
+  private readonly changed: (id: string) => void;
+  private readonly known = new Map<string, Live>();
+  private readonly running = new Map<string, AbortController>();
+
+  constructor(library: Library, changed: (id: string) => void) {
+    this.library = library;
+    this.changed = changed;
+  }
+
+  /** What is known of an answer. */
+  live(id: string): Live {
+    return this.known.get(id) ?? NOTHING;
+  }
+
+  /** The policy by which an answer is in HOLD or not: its own, else `witnessed`, else the trust file's first. */
+  policyOf(answer: AnswerState | null): string {
+    const names = policyNames(this.trust);
+    if (answer !== null && answer.policy !== "") return answer.policy;
+    return names.includes("witnessed") ? "witnessed" : (names[0] ?? "");
+  }
+
+  /** Whether an answer is in HOLD: until its policy is met here, it is. */
+  inHold(id: string): boolean {
+    return this.live(id).judged.decision?.clear !== true;
+  }
+
+  /** A receipt has arrived with its answer: verify, keep, follow. */
+  async arrived(id: string, answer: AnswerState, dossier: RawMembers): Promise<void> {
+    await this.library.keepDossier(id, dossierText(dossier));
+    await this.verify(id, answer, dossier, "[]", {});
+    void this.follow(id, answer);
+  }
+
+  /** Verifies an answer of an opened conversation from what is kept, and follows it if it is not witnessed. */
+  async reopen(id: string, answer: AnswerState): Promise<void> {
+    if (this.known.has(id) || answer.receipt === "" || this.trust === "") return;
+    this.known.set(id, NOTHING);
+    const text = await this.library.dossier(id);
+    if (text !== undefined) await this.verify(id, answer, readDossier(text), "[]", {});
+    void this.follow(id, answer);
+  }
+
+  /** Asks the network for proofs until the receipt is witnessed, or as long as makes sense. */
+  async follow(id: string, answer: AnswerState): Promise<void> {
+    if (this.running.has(id)) return;
+    const control = new AbortController();
+    this.running.set(id, control);
+    this.set(id, { following: true });
+    await follow(answer.receipt, this.live(id).dossier, control.signal, (news) => this.step(id, answer, news));
+    this.running.delete(id);
+    if (this.known.has(id)) this.set(id, { following: false });
+  }
+
+  /** Verifies every open answer again, as after another trust file was accepted. */
+  async again(answers: ReadonlyMap<string, AnswerState>): Promise<void> {
+    for (const [id, answer] of answers) {
+      this.forget(id);
+      await this.reopen(id, answer);
+    }
+  }
+
+  /** Stops following and forgets. */
+  forget(id: string): void {
+    this.running.get(id)?.abort();
+    this.running.delete(id);
+    this.known.delete(id);
+  }
+
+  /** Stops following every answer. */
+  forgetAll(): void {
+    for (const id of [...this.known.keys()]) this.forget(id);
+  }
+
+  private async step(id: string, answer: AnswerState, news: Step): Promise<boolean> {
+    if (!this.known.has(id)) return true;
+    if (news.dossier === undefined) {
+      this.set(id, { note: news.note });
+      return false;
+    }
+    await this.verify(id, answer, news.dossier, news.status, { stage: news.stage || this.live(id).stage, note: news.note });
+    const proved = this.live(id).judged.marks.proved.state;
+    const settled = proved === "witnessed" || proved === "anchored" || this.live(id).judged.decision?.clear === true;
+    if (settled) await this.library.keepDossier(id, dossierText(news.dossier));
+    return settled;
+  }
+
+  private async verify(id: string, answer: AnswerState, dossier: RawMembers, status: string, more: Partial<Live>): Promise<void> {
+    const now = Date.now();
+    const material = { dossier: dossierText(dossier), trust: this.trust, status, policy: this.policyOf(answer), now };
+    const judged = this.trust === "" ? unjudged("There is no trust file, so nothing can be verified.") : await judge(material);
+    this.set(id, { judged, judgedAt: now, dossier, ...more });
+  }
+
+  private set(id: string, members: Partial<Live>): void {
+    this.known.set(id, { ...this.live(id), ...members });
+    this.changed(id);
+  }
+}
+
+/** When the last byte of an answer left, by its receipt (unix ms). */
+export function answeredAt(dossier: RawMembers | undefined): number {
+  return dossier === undefined ? 0 : numberAt(dossier, "receipt", "finished");
+}

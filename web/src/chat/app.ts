@@ -1,0 +1,300 @@
+// The chat page: its parts, and what happens between them.
+import { listModels, fetchTrust, Failed, type Model } from "./api.ts";
+import { Answers } from "./answers.ts";
+import { Conversing } from "./conversing.ts";
+import { memoryRecords, openDatabase, type Records } from "./database.ts";
+import { Keeping } from "./keeping.ts";
+import { Library } from "./library.ts";
+import { Speaker } from "./speaker.ts";
+import { acceptTrust, pinOf, policyNames, settleTrust, type TrustState } from "./trust.ts";
+import { pathOf, type AnswerState, type Conversation } from "./tree.ts";
+import { Vault } from "./vault.ts";
+import { Composer } from "./view/composer.ts";
+import { confirmThat, showHelp } from "./view/dialogs.ts";
+import { button, h, on } from "./view/dom.ts";
+import { notice, trustNote, trustWarning } from "./view/notices.ts";
+import { canChat, Settings, type Chosen } from "./view/settings.ts";
+import { Sidebar } from "./view/sidebar.ts";
+import { Thread } from "./view/thread.ts";
+import { themeSwitch } from "./view/theme.ts";
+
+/** The page. */
+export class App {
+  readonly library: Library;
+  readonly answers: Answers;
+  readonly thread: Thread;
+  readonly speaker: Speaker;
+  readonly composer: Composer;
+  current: Conversation;
+  private readonly records: Records;
+  private readonly conversing: Conversing;
+  private readonly keeping: Keeping;
+  private readonly settings: Settings;
+  private readonly sidebar: Sidebar;
+  private readonly notices = h("div", { class: "c-notices" });
+  private readonly trustPlace = h("div");
+  private models: readonly Model[] = [];
+  private trust: TrustState | undefined;
+  private unreachable = "";
+  private draftTimer: ReturnType<typeof setTimeout> | undefined;
+  private followed = false;
+
+  private constructor(records: Records, vault: Vault) {
+    this.records = records;
+    this.library = new Library(vault);
+    this.answers = new Answers(this.library, (id) => this.answerChanged(id));
+    this.conversing = new Conversing(this);
+    this.keeping = new Keeping(this);
+    this.thread = new Thread(this.conversing, this.answers);
+    const live = h("div", { class: "c-unseen", "aria-live": "polite", role: "status" });
+    this.speaker = new Speaker(live);
+    this.composer = new Composer({
+      send: (text) => void this.conversing.send(text),
+      stop: () => this.conversing.stop(),
+      editLast: () => this.thread.lastQuestion()?.edit(),
+      typed: (text) => this.typed(text),
+    });
+    this.settings = new Settings((chosen) => void this.choose(chosen));
+    this.sidebar = new Sidebar({
+      begin: () => void this.begin(), open: (id) => void this.open(id), rename: (id, title) => void this.rename(id, title),
+      drop: (id) => void this.drop(id), exportFile: (encrypted, id) => void this.keeping.exportFile(encrypted, id),
+      importFile: (file) => void this.keeping.importFile(file), passphrase: () => void this.keeping.passphrase(), lock: () => location.reload(),
+    }, () => this.drawList());
+    this.current = this.library.begin("", "");
+    document.body.append(live);
+  }
+
+  /** Builds the page into `root`. */
+  static async start(root: HTMLElement): Promise<App> {
+    let records: Records;
+    try {
+      if (globalThis.crypto?.subtle === undefined) throw new Error("no WebCrypto");
+      records = await openDatabase();
+    } catch {
+      records = memoryRecords();
+    }
+    const app = new App(records, await Vault.of(records));
+    app.build(root);
+    // The network is asked before the history is opened, so that both come at once.
+    const network = app.network();
+    await app.keeping.unlock();
+    await app.loadHistory();
+    await network;
+    return app;
+  }
+
+  /** Keeps a changed conversation and draws it if it is open. */
+  async keep(conversation: Conversation): Promise<void> {
+    if (conversation.id === this.current.id) {
+      this.current = conversation;
+      this.draw();
+    }
+    await this.library.save(conversation);
+    this.drawList();
+  }
+
+  /** Draws conversation, controls and list as they are now. */
+  draw(): void {
+    this.thread.show(this.current);
+    this.drawControls();
+  }
+
+  /** Reads the kept conversations and opens the newest. */
+  async loadHistory(): Promise<void> {
+    const unreadable = await this.library.load();
+    if (unreadable > 0) this.tell(`${unreadable} kept conversations could not be opened; they are left as they are.`);
+    const newest = this.library.list()[0];
+    await (newest === undefined ? this.begin() : this.open(newest.id));
+  }
+
+  /** Shows a notice above the conversation. */
+  tell(text: string): void {
+    const box = notice(text, button("Dismiss", () => box.remove()));
+    this.notices.append(box);
+  }
+
+  /** Whether the last answer on the path is in HOLD. */
+  get lastInHold(): boolean {
+    const last = pathOf(this.current).findLast((message) => message.role === "assistant");
+    return last !== undefined && last.text !== "" && this.answers.inHold(last.id);
+  }
+
+  /** Opens another conversation. */
+  async open(id: string): Promise<void> {
+    const conversation = this.library.get(id);
+    if (conversation === undefined) return;
+    this.answers.forgetAll();
+    this.current = conversation;
+    this.draw();
+    this.drawList();
+    this.drawSettings();
+    this.composer.set(await this.library.draft(id));
+    await this.reopenAnswers();
+    this.toEnd();
+  }
+
+  /** Verifies the answers of the open conversation, newest first. */
+  async reopenAnswers(): Promise<void> {
+    for (const [id, answer] of [...this.shownAnswers()].reverse()) {
+      if (!this.conversing.isRunning(id)) await this.answers.reopen(id, answer);
+    }
+  }
+
+  /** Scrolls to the end of the conversation. */
+  toEnd(): void {
+    requestAnimationFrame(() => scrollBy({ top: this.below() }));
+  }
+
+  /** Scrolls down with a growing answer, unless the reader went up. */
+  stay(): void {
+    if (this.followed) this.toEnd();
+    this.followed = false;
+  }
+
+  /** Notes whether the reader is at the end, before something grows. */
+  mark(): void {
+    this.followed = this.below() < 60;
+  }
+
+  /** How far the end of the conversation stands below what can be seen, in pixels. */
+  private below(): number {
+    return this.thread.element.getBoundingClientRect().bottom - (innerHeight - this.composer.element.offsetHeight);
+  }
+
+  private build(root: HTMLElement): void {
+    const toggle = button("Conversations", () => this.toggleSide(), { class: "c-button c-side-toggle", "aria-controls": "c-side" });
+    root.replaceChildren(
+      this.sidebar.element,
+      h("div", { class: "c-page" },
+        h("div", { class: "c-bar" }, toggle, button("Keys", () => showHelp(), { "aria-haspopup": "dialog" }), themeSwitch()),
+        this.settings.element, this.notices, this.thread.element, this.composer.element, this.trustPlace),
+    );
+    on(document.body, { keydown: (event) => this.key(event) });
+    this.draw();
+    this.drawSettings();
+    this.composer.focus();
+  }
+
+  private async network(): Promise<void> {
+    const [models, trust] = await Promise.allSettled([listModels(), fetchTrust()]);
+    if (models.status === "fulfilled") this.models = models.value;
+    else this.unreachable = models.reason instanceof Failed ? `${models.reason.trouble.message} ${models.reason.trouble.hint}` : "The models could not be listed.";
+    if (trust.status === "fulfilled") this.useTrust(await settleTrust(this.records, await pinOf(trust.value, Date.now())));
+    else this.tell("The trust file could not be fetched, so nothing can be verified: every mark stays absent.");
+    const first = this.models.find(canChat);
+    if (this.current.model === "" && first !== undefined) this.current = { ...this.current, model: first.id };
+    this.drawSettings();
+    this.draw();
+    await this.reopenAnswers();
+  }
+
+  private useTrust(state: TrustState): void {
+    this.trust = state;
+    this.answers.trust = state.pin.text;
+    const warning = trustWarning(state, () => void this.acceptOffered());
+    this.trustPlace.replaceChildren(trustNote(state));
+    if (warning !== undefined) this.notices.prepend(warning);
+  }
+
+  private async acceptOffered(): Promise<void> {
+    const offered = this.trust?.offered;
+    if (offered === undefined) return;
+    this.notices.replaceChildren();
+    this.useTrust(await acceptTrust(this.records, offered));
+    await this.answers.again(this.shownAnswers());
+    this.drawSettings();
+  }
+
+  private shownAnswers(): Map<string, AnswerState> {
+    return new Map(pathOf(this.current).flatMap((message) => (message.answer === null ? [] : [[message.id, message.answer]])));
+  }
+
+  private answerChanged(id: string): void {
+    this.mark();
+    this.thread.refresh(id);
+    this.drawControls();
+    this.stay();
+    this.conversing.spoken(id);
+  }
+
+  private drawControls(): void {
+    const why = this.unreachable !== "" ? this.unreachable : this.current.model === "" ? "No model is served here just now." : "";
+    this.composer.state(this.conversing.busy(this.current.id), this.lastInHold, why);
+    this.drawList();
+  }
+
+  private drawSettings(): void {
+    this.settings.update(this.models, policyNames(this.answers.trust), this.current);
+  }
+
+  private drawList(): void {
+    if (this.sidebar.element.contains(document.activeElement) && document.activeElement?.matches(".c-list input")) return;
+    const { vault } = this.library;
+    const hold = pathOf(this.current).some((message) => message.answer !== null && message.text !== "" && this.answers.inHold(message.id));
+    this.sidebar.update({
+      list: this.library.list(this.sidebar.search.value).filter((one) => one.roots.length > 0 || one.id === this.current.id),
+      current: this.current.id, hold, storage: this.keeping.storageWords(), mode: vault.mode, open: vault.isOpen,
+    });
+  }
+
+  private async begin(): Promise<void> {
+    const model = this.current.model || (this.models.find(canChat)?.id ?? "");
+    this.answers.forgetAll();
+    this.current = this.current.roots.length === 0 ? this.current : this.library.begin(model, this.current.policy);
+    this.composer.set("");
+    this.draw();
+    this.drawSettings();
+    this.composer.focus();
+  }
+
+  private async rename(id: string, title: string): Promise<void> {
+    const conversation = this.library.get(id);
+    this.composer.focus();
+    if (conversation !== undefined) await this.keep({ ...conversation, title, named: true });
+  }
+
+  private async drop(id: string): Promise<void> {
+    const title = this.library.get(id)?.title ?? "";
+    const text = `"${title}" is deleted from this device with the salts of its receipts. The network's log keeps digests, which say nothing without them.`;
+    if (!(await confirmThat("Delete this conversation?", text, "Delete"))) return;
+    this.conversing.stop(id);
+    await this.library.drop(id);
+    if (id === this.current.id) {
+      this.current = this.library.begin(this.current.model, this.current.policy);
+      const next = this.library.list().find((one) => one.roots.length > 0);
+      await (next === undefined ? this.begin() : this.open(next.id));
+    }
+    this.drawList();
+  }
+
+  private async choose(chosen: Chosen): Promise<void> {
+    const changed = { ...this.current, ...chosen };
+    if (changed.roots.length === 0) {
+      this.current = changed;
+      this.draw();
+    } else await this.keep(changed);
+  }
+
+  private typed(text: string): void {
+    const id = this.current.id;
+    clearTimeout(this.draftTimer);
+    this.draftTimer = setTimeout(() => void this.library.keepDraft(id, text).catch(() => undefined), 400);
+  }
+
+  private toggleSide(): void {
+    this.sidebar.element.toggleAttribute("data-open");
+    if (this.sidebar.element.hasAttribute("data-open")) this.sidebar.search.focus();
+  }
+
+  private key(event: KeyboardEvent): void {
+    if (event.isComposing || document.querySelector("dialog[open]") !== null) return;
+    if (event.key === "Escape") {
+      this.sidebar.element.removeAttribute("data-open");
+      this.conversing.stop();
+    }
+    const writing = event.target instanceof Element && event.target.matches("input, textarea, select");
+    if (writing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "/") (event.preventDefault(), this.composer.focus());
+    if (event.key === "?") (event.preventDefault(), showHelp());
+  }
+}

@@ -1,0 +1,148 @@
+// Asking, stopping, branching: what a person does with a conversation.
+import type { App } from "./app.ts";
+import { hexOf, requestText } from "./request.ts";
+import { run } from "./runs.ts";
+import { add, change, lineage, turn, type AnswerState, type Conversation, type Message } from "./tree.ts";
+import { wordOf } from "../marks/draw.ts";
+import { confirmThat } from "./view/dialogs.ts";
+
+/** See the head of this file. */
+export class Conversing {
+  private readonly app: App;
+  private readonly running = new Map<string, { readonly control: AbortController; readonly message: string }>();
+  private spokenProof = "";
+
+  constructor(app: App) {
+    this.app = app;
+  }
+
+  /** Whether an answer is under way in a conversation. */
+  busy(conversation: string): boolean {
+    return this.running.has(conversation);
+  }
+
+  /** Whether this answer is under way. */
+  isRunning(message: string): boolean {
+    return [...this.running.values()].some((one) => one.message === message);
+  }
+
+  /** Sends a question after the last message of the shown path. */
+  async send(text: string): Promise<void> {
+    const { current } = this.app;
+    const path = shownEnd(current);
+    await this.app.library.keepDraft(current.id, "");
+    await this.askAfter(addQuestion(current, path, text));
+  }
+
+  /** Sends an edited question as a branch beside the old one. */
+  async edit(id: string, text: string): Promise<void> {
+    const { current } = this.app;
+    if (this.busy(current.id)) return;
+    await this.askAfter(addQuestion(current, current.messages[id]?.parent ?? "", text));
+  }
+
+  /** Asks again for an answer, as a branch beside the old one. */
+  async regenerate(id: string): Promise<void> {
+    const parent = this.app.current.messages[id]?.parent;
+    if (parent === undefined || this.busy(this.app.current.id)) return;
+    await this.answer(this.app.current, parent);
+  }
+
+  /** Follows a receipt again. */
+  check(id: string): void {
+    const answer = this.app.current.messages[id]?.answer;
+    if (answer) void this.app.answers.follow(id, answer);
+  }
+
+  /** Shows the branch `step` places on. */
+  turn(id: string, step: number): void {
+    const turned = turn(this.app.current, id, step);
+    void this.app.keep(turned).then(() => this.app.reopenAnswers());
+  }
+
+  /** Deletes a message and what follows from it. */
+  async drop(id: string): Promise<void> {
+    if (this.busy(this.app.current.id)) return;
+    const text = "It is deleted with everything that follows from it, because later requests repeat its text. The salts go with it: what the log keeps says nothing without them.";
+    if (!(await confirmThat("Delete this message?", text, "Delete"))) return;
+    this.app.answers.forget(id);
+    await this.app.keep(await this.app.library.prune(this.app.current, id));
+    await this.app.reopenAnswers();
+  }
+
+  /** Stops the answer of a conversation, the open one unless named. */
+  stop(conversation = this.app.current.id): void {
+    this.running.get(conversation)?.control.abort();
+  }
+
+  /** Tells a screen reader once when an answer's `proved` mark changes. */
+  spoken(id: string): void {
+    const proved = this.app.answers.live(id).judged.marks.proved;
+    const key = `${id}:${proved.state}`;
+    if (proved.state === "absent" || key === this.spokenProof) return;
+    this.spokenProof = key;
+    this.app.speaker.say(`Mark proved: ${wordOf("proved", proved.state)}.`);
+  }
+
+  private async askAfter({ conversation, id }: { conversation: Conversation; id: string }): Promise<void> {
+    await this.answer(conversation, id);
+  }
+
+  private async answer(before: Conversation, parent: string): Promise<void> {
+    if (before.model === "" || this.busy(before.id)) return;
+    const id = crypto.randomUUID();
+    const state: AnswerState = {
+      outcome: "asking", model: before.model, policy: before.policy, nonce: hexOf(crypto.getRandomValues(new Uint8Array(32))),
+      receipt: "", answerAt: 0, facts: null, trouble: null,
+    };
+    const text = requestText(before, lineage(before, parent));
+    const control = new AbortController();
+    this.running.set(before.id, { control, message: id });
+    const asked = add(before, { id, parent, role: "assistant", text: "", at: Date.now(), answer: state });
+    this.app.current = asked;
+    this.app.draw();
+    this.app.toEnd();
+    await this.app.library.save(change(asked, id, { answer: { ...state, outcome: "stopped" } }));
+    const onText = (more: string): void => this.feed(before.id, id, more);
+    const ended = await run({ text, state, mode: before.mode, signal: control.signal, onText });
+    this.running.delete(before.id);
+    // The conversation may have been changed, or deleted, while the answer came.
+    const now = this.app.current.id === before.id ? this.app.current : this.app.library.get(before.id);
+    if (now?.messages[id] === undefined) return;
+    this.app.mark();
+    await this.app.keep(change(now, id, { text: ended.text, answer: ended.state }));
+    this.app.stay();
+    this.app.speaker.finish();
+    if (ended.dossier !== undefined) await this.app.answers.arrived(id, ended.state, ended.dossier);
+    else if (ended.state.receipt !== "") void this.app.answers.follow(id, ended.state);
+  }
+
+  private feed(conversation: string, id: string, more: string): void {
+    const { current } = this.app;
+    const message: Message | undefined = current.messages[id];
+    if (current.id !== conversation || message?.answer == null) return;
+    this.app.mark();
+    if (message.answer.outcome === "asking") {
+      this.app.current = change(current, id, { answer: { ...message.answer, outcome: "streaming" } });
+      this.app.draw();
+    }
+    this.app.thread.feed(id, more);
+    this.app.speaker.feed(more);
+    this.app.stay();
+  }
+}
+
+function shownEnd(conversation: Conversation): string {
+  let end = "";
+  for (let next = conversation.roots[conversation.chosen]; next !== undefined; ) {
+    end = next;
+    const message = conversation.messages[next];
+    next = message?.children[message.chosen];
+  }
+  return end;
+}
+
+function addQuestion(conversation: Conversation, parent: string, text: string): { conversation: Conversation; id: string } {
+  const id = crypto.randomUUID();
+  return { conversation: add(conversation, { id, parent, role: "user", text, at: Date.now(), answer: null }), id };
+}

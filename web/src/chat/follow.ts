@@ -1,0 +1,66 @@
+// Following a receipt until a quorum witnessed it: asking the gateway for proofs, which are then verified here.
+import { Failed, fetchNews } from "./api.ts";
+import { grown, readNews } from "./dossier.ts";
+import type { RawMembers } from "./rawjson.ts";
+
+/** How often it asks, and how long each question may wait at the gateway (ms). */
+const ROUNDS = 90;
+const WAIT = 20_000;
+const PAUSE = [250, 1_000, 3_000, 10_000] as const;
+
+/** What a round brought; no dossier while nothing is known but the id. `note` says in words why there is nothing new. */
+export interface Step {
+  readonly dossier: RawMembers | undefined;
+  readonly status: string;
+  readonly stage: string;
+  readonly note: string;
+}
+
+/**
+ * Asks until `step` returns true (nothing more to wait for), the signal aborts, or the rounds are used up. While the page
+ * is hidden it waits.
+ */
+export async function follow(
+  id: string, mine: RawMembers | undefined, signal: AbortSignal, step: (news: Step) => Promise<boolean>,
+): Promise<void> {
+  let dossier = mine;
+  let status = "[]";
+  for (let round = 0; round < ROUNDS && !signal.aborted; round += 1) {
+    await visible(signal);
+    // The first question does not wait, so that what is known already shows at once.
+    const began = Date.now();
+    try {
+      const news = readNews(await fetchNews(id, round === 0 ? 0 : WAIT, signal));
+      dossier = dossier === undefined ? news.dossier : grown(dossier, news.dossier);
+      status = news.status;
+      if (await step({ dossier, status, stage: news.stage, note: news.reason })) return;
+      if (news.stage === "refused") return;
+    } catch (error) {
+      if (signal.aborted) return;
+      const note = error instanceof Failed ? error.trouble.message : error instanceof Error ? error.message : String(error);
+      await step({ dossier, status, stage: "", note });
+    }
+    // The gateway holds a question that waits; one that it answers at once is not repeated without a pause.
+    if (Date.now() - began < 1_000) await sleep(PAUSE[Math.min(round, PAUSE.length - 1)] ?? 10_000, signal);
+  }
+}
+
+function visible(signal: AbortSignal): Promise<void> {
+  if (!document.hidden) return Promise.resolve();
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (document.hidden && !signal.aborted) return;
+      document.removeEventListener("visibilitychange", look);
+      resolve();
+    };
+    document.addEventListener("visibilitychange", look);
+    signal.addEventListener("abort", look, { once: true });
+  });
+}
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+  });
+}

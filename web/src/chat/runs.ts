@@ -1,0 +1,74 @@
+// One question asked: from the exact request text to an answer with its receipt, or to trouble in words.
+import { ask, Failed } from "./api.ts";
+import { openAnswer } from "./dossier.ts";
+import { splitStream } from "./answer.ts";
+import { answersNonce, factsOf } from "./facts.ts";
+import { readShortfalls, told } from "./gate.ts";
+import { numberAt, textAt, type RawMembers } from "./rawjson.ts";
+import { PATH } from "./request.ts";
+import { textOf } from "./sse.ts";
+import { HallmarkError } from "../verify/errors.ts";
+import type { AnswerState, Trouble } from "./tree.ts";
+
+/** What is asked: exact request text and the beginnings of the answer's state. */
+export interface Question {
+  readonly text: string;
+  readonly state: AnswerState;
+  readonly mode: string;
+  readonly signal: AbortSignal;
+  readonly onText: (text: string) => void;
+}
+
+/** How it ended: state, the text that the receipt covers (or what had come), and the dossier if a receipt came. */
+export interface Ended {
+  readonly state: AnswerState;
+  readonly text: string;
+  readonly dossier: RawMembers | undefined;
+}
+
+/** Asks and reads the answer. Never throws: trouble becomes the answer's state. */
+export async function run(question: Question): Promise<Ended> {
+  const { state } = question;
+  let text = "";
+  const onText = (more: string): void => {
+    text += more;
+    question.onText(more);
+  };
+  try {
+    const asking = { text: question.text, nonce: state.nonce, policy: state.policy, mode: question.mode, signal: question.signal, onText };
+    return complete(question, await ask(asking));
+  } catch (error) {
+    if (question.signal.aborted) return { state: { ...state, outcome: "stopped" }, text, dossier: undefined };
+    if (error instanceof Failed && error.trouble.reason === "held") return held(state, error);
+    const trouble = troubleFrom(error);
+    return { state: { ...state, outcome: "failed", trouble }, text: trouble.reason === "nonce_mismatch" ? "" : text, dossier: undefined };
+  }
+}
+
+function complete({ text, state }: Question, body: Uint8Array<ArrayBuffer>): Ended {
+  const dossier = openAnswer(PATH, text, body);
+  if (!answersNonce(dossier, state.nonce)) {
+    throw new HallmarkError("nonce_mismatch", "The receipt is of another request, or of an old one, so its answer is not shown.", "Keep nothing of it. Ask again.");
+  }
+  const covered = splitStream(body).content;
+  const facts = factsOf(dossier, state.model);
+  const more = { receipt: textAt(dossier, "id"), answerAt: numberAt(dossier, "receipt", "finished"), facts };
+  return { state: { ...state, ...more, outcome: "complete" }, text: textOf(covered), dossier };
+}
+
+function held(state: AnswerState, error: Failed): Ended {
+  const list = [...readShortfalls(error.body["failed"]), ...readShortfalls(error.body["missing"])];
+  const receipt = error.body["receipt"];
+  const hint = list.length === 0 ? error.trouble.hint : `Missing or failed: ${list.map(told).join("; ")}. ${error.trouble.hint}`;
+  const known = typeof receipt === "string" && /^0x[0-9a-f]{64}$/.test(receipt) ? receipt : "";
+  return { state: { ...state, outcome: "held", receipt: known, trouble: { ...error.trouble, hint } }, text: "", dossier: undefined };
+}
+
+function troubleFrom(error: unknown): Trouble {
+  if (error instanceof Failed) return error.trouble;
+  if (error instanceof HallmarkError) {
+    const hint = error.hint === "" ? "Ask again. What came without a receipt is no answer that anybody stands behind." : error.hint;
+    return { reason: error.reason, message: error.message, hint, detail: JSON.stringify({ reason: error.reason, message: error.message }) };
+  }
+  return { reason: "page_error", message: "Something went wrong in this page.", hint: "Reload the page; what was kept is still there.", detail: String(error) };
+}

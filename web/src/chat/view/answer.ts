@@ -1,0 +1,176 @@
+// One answer on the page: text, trouble, the row of seven marks, what stands about the whole, and its controls.
+import { absentMarks, renderMarks, updateMarks } from "../../marks/draw.ts";
+import { answeredAt, type Live } from "../answers.ts";
+import { sentenceOf } from "../gate.ts";
+import { dossierText } from "../dossier.ts";
+import type { Message, Place } from "../tree.ts";
+import { waiverOf } from "../trust.ts";
+import { detailsOf } from "./details.ts";
+import { button, clockOf, copyText, h, saveFile, setText } from "./dom.ts";
+import { Said } from "./said.ts";
+import { branchSwitch, troubleBox } from "./parts.ts";
+
+/** What an answer's controls do. */
+export interface AnswerActions {
+  regenerate(id: string): void;
+  drop(id: string): void;
+  turn(id: string, step: number): void;
+  check(id: string): void;
+}
+
+/** What an answer is drawn from. */
+export interface AnswerFacts {
+  readonly message: Message;
+  readonly live: Live;
+  readonly place: Place;
+  readonly trust: string;
+  readonly hold: boolean;
+  readonly policy: string;
+}
+
+/** The view of one answer. */
+export class AnswerView {
+  readonly element: HTMLElement;
+  private readonly said: Said;
+  private readonly name = h("span", { class: "c-name" });
+  private readonly meta = h("span", { class: "c-meta" });
+  private readonly state = h("p", { class: "c-state" });
+  private readonly trouble = h("div");
+  private readonly row = renderMarks(absentMarks(), { answerAt: 0 });
+  private readonly whole = h("p", { class: "c-whole" });
+  private readonly tools = h("div", { class: "c-tools" });
+  private readonly details = h("div", { class: "c-details", hidden: true });
+  private readonly actions: AnswerActions;
+  private facts: AnswerFacts | undefined;
+  private shown: string | undefined;
+  private revealed = false;
+  private drawnTools = "";
+
+  constructor(id: string, actions: AnswerActions) {
+    this.actions = actions;
+    this.said = new Said((code) => this.copyControl("Copy code", () => code));
+    this.element = h(
+      "article", { class: "c-turn c-answer", id: `m-${id}`, tabindex: "-1" },
+      h("header", { class: "c-who" }, this.name, " ", this.meta),
+      this.said.element, this.state, this.trouble,
+      h("div", { class: "c-proof" }, this.row, this.whole),
+      this.tools, this.details,
+    );
+  }
+
+  /** Text that came, while the answer is being made. */
+  feed(text: string): void {
+    this.shown = undefined;
+    this.said.feed(text);
+  }
+
+  /** Draws what is known now. */
+  update(facts: AnswerFacts): void {
+    this.facts = facts;
+    const { message, live } = facts;
+    const answer = message.answer;
+    const asserted = live.judged.marks.model.detail["asserted_by"] ?? answer?.facts?.provider ?? "";
+    setText(this.name, asserted === "" ? (answer?.model ?? "") : `${answer?.model ?? ""}, asserted by ${asserted}`);
+    setText(this.meta, message.at === 0 ? "" : clockOf(message.at));
+    this.element.setAttribute("aria-label", `Answer by ${this.name.textContent}`);
+    this.showText(message, facts);
+    setText(this.state, stateOf(facts, this.withheld(facts)));
+    this.trouble.replaceChildren(...(answer?.trouble ? [troubleBox(answer.trouble)] : []));
+    const policy = waiverOf(facts.trust, facts.policy);
+    updateMarks(this.row, live.judged.marks, { answerAt: answeredAt(live.dossier), policy: live.dossier === undefined ? undefined : policy });
+    this.showWhole(facts);
+    this.drawTools(facts);
+    if (!this.details.hidden) this.details.replaceChildren(detailsOf(facts));
+  }
+
+  private withheld(facts: AnswerFacts): boolean {
+    const answer = facts.message.answer;
+    return answer !== null && answer.policy !== "" && facts.hold && !this.revealed;
+  }
+
+  private showText(message: Message, facts: AnswerFacts): void {
+    const outcome = message.answer?.outcome;
+    if (outcome === "asking" || outcome === "streaming") return;
+    const text = this.withheld(facts) ? "" : message.text;
+    if (text === this.shown) return;
+    this.shown = text;
+    if (text === "") this.said.show("");
+    else this.said.finish(text);
+  }
+
+  private showWhole({ live, hold, message }: AnswerFacts): void {
+    this.element.toggleAttribute("data-hold", hold);
+    const { decision, problem } = live.judged;
+    const told = decision === null ? (problem === "" ? "" : `Nothing could be verified here: ${problem}`) : sentenceOf(decision, clockOf(live.judgedAt));
+    const waits = live.following && hold ? " Waiting for the network's proof." : "";
+    const stuck = !live.following && hold && live.dossier !== undefined && message.answer?.outcome === "complete" ? " Not asking any more." : "";
+    const note = hold && live.note !== "" ? ` ${live.note}` : "";
+    setText(this.whole, `${told}${waits}${stuck}${note}`);
+  }
+
+  private drawTools(facts: AnswerFacts): void {
+    const { message, live, hold, place } = facts;
+    const outcome = message.answer?.outcome ?? "stopped";
+    const withheld = this.withheld(facts);
+    const key = [outcome, hold, withheld, place.index, place.of, live.dossier === undefined, live.following, message.text === ""].join();
+    if (key === this.drawnTools) return;
+    this.drawnTools = key;
+    this.tools.replaceChildren();
+    if (outcome === "asking" || outcome === "streaming") return;
+    const suffix = hold ? " (HOLD)" : "";
+    if (message.text !== "" && !withheld) this.tools.append(this.copyControl("Copy", () => this.facts?.message.text ?? ""));
+    if (withheld && message.text !== "") this.tools.append(button("Show the draft (HOLD)", () => this.reveal()));
+    if (live.dossier !== undefined) {
+      this.tools.append(button(`Save receipt${suffix}`, () => this.save()));
+      this.tools.append(button("Details", () => this.toggleDetails(), { "aria-expanded": this.details.hidden ? "false" : "true" }));
+    }
+    if (hold && live.dossier !== undefined && !live.following) this.tools.append(button("Ask for the proof again", () => this.actions.check(message.id)));
+    this.tools.append(button("Regenerate", () => this.actions.regenerate(message.id)));
+    this.tools.append(button("Delete", () => this.actions.drop(message.id)));
+    if (place.of > 1) this.tools.append(branchSwitch(place, (step) => this.actions.turn(message.id, step), "answer"));
+  }
+
+  private copyControl(name: string, text: () => string): HTMLButtonElement {
+    const label = `${name}${this.facts?.hold === false ? "" : " (HOLD)"}`;
+    const control = button(label, () => void copyText(text()).then((done) => {
+      const back = control.textContent ?? label;
+      setText(control, done ? `Copied${this.facts?.hold === false ? "" : " (HOLD)"}` : "Not copied");
+      setTimeout(() => setText(control, back), 1500);
+    }), { class: "c-button c-copy", "data-copy": name });
+    return control;
+  }
+
+  private reveal(): void {
+    this.revealed = true;
+    if (this.facts) this.update(this.facts);
+  }
+
+  private save(): void {
+    const dossier = this.facts?.live.dossier;
+    if (dossier !== undefined) saveFile(`${this.facts?.message.answer?.receipt.slice(0, 14) ?? "receipt"}.hallmark.json`, dossierText(dossier));
+  }
+
+  private toggleDetails(): void {
+    this.details.hidden = !this.details.hidden;
+    this.tools.querySelector("[aria-expanded]")?.setAttribute("aria-expanded", this.details.hidden ? "false" : "true");
+    if (!this.details.hidden && this.facts) this.details.replaceChildren(detailsOf(this.facts));
+  }
+}
+
+/** Renames the copy controls over code blocks, which stay while an answer moves from HOLD to CLEAR. */
+export function relabelCopies(element: HTMLElement, hold: boolean): void {
+  for (const control of element.querySelectorAll("[data-copy]")) {
+    if (!control.textContent?.startsWith("Copied")) setText(control, `${control.getAttribute("data-copy")}${hold ? " (HOLD)" : ""}`);
+  }
+}
+
+function stateOf({ message, policy, live }: AnswerFacts, withheld: boolean): string {
+  switch (message.answer?.outcome) {
+    case "asking": return message.answer.policy === "" ? "Asking." : `Asking. The answer is held until ${message.answer.policy} is met.`;
+    case "streaming": return "";
+    case "stopped": return live.dossier === undefined ? "Stopped here. No receipt reached this page for what stands above." : "Stopped here.";
+    case "held": return "HOLD: the gateway withheld the answer. It is not on this page.";
+    case "complete": return withheld ? `HOLD: the answer is here and not shown, because ${policy} is not met by what this page could verify.` : "";
+    default: return "";
+  }
+}
