@@ -20,9 +20,9 @@ from hallmark.core.marks import Finding, Mark, Question, derive_marks
 from hallmark.core.policy import Decision, Outcome, Shortfall, evaluate
 from hallmark.services.chain.check import ConfirmedAnchor
 from hallmark.services.following.anchors import Anchors
+from hallmark.services.following.dossiers import Dossiers
 from hallmark.services.following.follower import Follower
 from hallmark.services.following.log_client import LogClient
-from hallmark.services.gateway.dossiers import Dossiers
 from hallmark.services.gateway.marks import Marker
 from hallmark.services.gateway.outbox import Outbox, Track
 from hallmark.verification.dossier import Dossier
@@ -82,7 +82,7 @@ class Desk:
     ) -> None:
         self._follower, self._log, self._outbox = follower, log, outbox
         self._marker, self._anchors = marker, anchors
-        self._dossiers = Dossiers(follower, log)
+        self._dossiers = Dossiers(follower.replica, log)
         self._clock, self._hold_ms = clock, hold_ms
         self._proofs: OrderedDict[bytes, str] = OrderedDict()
 
@@ -138,7 +138,7 @@ class Desk:
             track.kept.refused,
             {question.value: mark.to_json() for question, mark in marks.items()},
             tuple(_finding(finding) for finding in against),
-            await self._dossiers.build(track.kept, proof, record),
+            await self._dossiers.build(track.kept, proof, record, records=self._follower),
         )
 
     async def hold(self, track: Track, policy: str, found: Sequence[Finding]) -> Decision:

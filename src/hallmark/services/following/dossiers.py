@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 from collections import OrderedDict
-from typing import Final
+from typing import Final, Protocol
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import AnchorRecord
@@ -14,36 +14,111 @@ from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.core.receipt import Receipt
 from hallmark.ledger.checkpoint import Checkpoint
 from hallmark.ledger.proof import Proof
-from hallmark.services.following.follower import Follower, Logged
-from hallmark.services.following.log_client import LogClient
-from hallmark.services.gateway.store import Kept
+from hallmark.services.following.follower import Logged
 from hallmark.verification.dossier import FORMAT, Anchor, Documents, Dossier, LoggedPart
+from hallmark.verification.fold import Replica
+from hallmark.verification.tree import leaf_hash
 
 REMEMBERED: Final = 1024
 FEW: Final = 64
 
 
-class Dossiers:
-    """Builds dossiers; keeps proofs of registrations and versions, which many receipts share."""
+class Kept(Protocol):
+    """What is known of a receipt: its id (32 bytes), log entry, SHA-256 of the evidence that came with it
+    (zero: not known), its node's configuration document (may be empty), and where the log put it.
+    """
 
-    def __init__(self, follower: Follower, log: LogClient) -> None:
-        self._follower = follower
-        self._log = log
+    @property
+    def id(self) -> bytes:
+        """The receipt's id."""
+        ...
+
+    @property
+    def entry(self) -> bytes:
+        """The entry's bytes."""
+        ...
+
+    @property
+    def evidence(self) -> bytes:
+        """The evidence's digest."""
+        ...
+
+    @property
+    def configuration(self) -> bytes:
+        """The configuration document."""
+        ...
+
+    @property
+    def position(self) -> int | None:
+        """The log position."""
+        ...
+
+    @property
+    def admitted(self) -> int | None:
+        """The admission time, unix ms."""
+        ...
+
+
+class Records(Protocol):
+    """Finds the registration and the version that a receipt rests on; a `Follower` does."""
+
+    def registration(self, key: bytes, evidence: bytes, bundle: bytes) -> Logged | None:
+        """See `Follower.registration`."""
+        ...
+
+    def version(self, manifest: bytes) -> Logged | None:
+        """See `Follower.version`."""
+        ...
+
+
+class Source(Protocol):
+    """Gives leaves and proofs; a `LogClient` does."""
+
+    async def proof(self, index: int, wait_ms: int = 0, /) -> str:
+        """A tlog-proof. Raises Unavailable."""
+        ...
+
+    async def leaves(self, start: int, end: int) -> list[bytes]:
+        """Leaves [start, end)."""
+        ...
+
+    async def path(self, index: int, size: int) -> tuple[str, ...]:
+        """The inclusion path of an entry at `size`, 0x-hex nodes."""
+        ...
+
+
+class Dossiers:
+    """Builds dossiers; keeps proofs of registrations, versions and reviews, which many builds share."""
+
+    def __init__(self, replica: Replica, source: Source) -> None:
+        self._replica = replica
+        self._log = source
         self._proofs: OrderedDict[int, str] = OrderedDict()
 
-    async def build(self, kept: Kept, proof: str | None, anchor: AnchorRecord | None) -> Dossier:
+    async def build(
+        self,
+        kept: Kept,
+        proof: str | None,
+        anchor: AnchorRecord | None,
+        *,
+        records: Records,
+        after: int = FEW,
+    ) -> Dossier:
         """The dossier of a receipt. Salts, copies, parameters, provider and input records are the owner's to
-        add: without them the digests that commit to them stay unopened.
+        add: without them the digests that commit to them stay unopened. The leaves behind the receipt come
+        along when there are at most `after` of them up to the end of the proof's checkpoint.
         """
-        entry, receipt = kept.opened()
-        registration = self._follower.registration(receipt.node, kept.evidence, receipt.bundle)
-        version = self._follower.version(receipt.manifest)
+        entry = decode(kept.entry)
+        receipt = entry.statement
+        assert isinstance(receipt, Receipt)
+        registration = records.registration(receipt.node, kept.evidence, receipt.bundle)
+        version = records.version(receipt.manifest)
         bundle, evidence = self._identity(receipt, registration)
         route, candidates, ticket = (*entry.attachments, b"", b"", b"")[:3]
         return Dossier(
             format=FORMAT,
             network=hex0x(receipt.network),
-            chain_id=self._follower.replica.genesis.chain_id,
+            chain_id=self._replica.genesis.chain_id,
             receipt=receipt.to_json(),
             signature=hex0x(entry.signatures[0]),
             id=hex0x(kept.id),
@@ -56,13 +131,14 @@ class Dossiers:
             ),
             ticket=hex0x(ticket) if ticket else None,
             evidence=base64.b64encode(evidence).decode() if evidence else None,
-            entry=await self._receipt_part(kept, proof),
+            entry=await self._receipt_part(kept, proof, after),
             registration=await self._part(registration) if proof else None,
             version=await self._part(version) if proof else None,
+            reviews=await self._reviews(kept) if proof else (),
             anchor=await self._anchor(kept, anchor),
         )
 
-    async def _receipt_part(self, kept: Kept, proof: str | None) -> LoggedPart | None:
+    async def _receipt_part(self, kept: Kept, proof: str | None, most: int) -> LoggedPart | None:
         """The receipt's entry, with the leaves up to the end of its proof's checkpoint when they are few:
         they show every objection to it, or that there is none.
         """
@@ -72,7 +148,7 @@ class Dossiers:
         if proof is not None:
             start = kept.position + 1
             end = Checkpoint.parse(Proof.parse(proof.encode()).note.text).size
-            if end - start <= FEW:
+            if end - start <= most:
                 with contextlib.suppress(HallmarkError):
                     after = (
                         tuple(_text(leaf) for leaf in await self._log.leaves(start, end))
@@ -105,10 +181,23 @@ class Dossiers:
         if registration is not None:
             bundle, evidence = (*_entry(registration).attachments, b"")[:2]
             return bundle.decode(), evidence
-        member = self._follower.replica.registry.members.get(receipt.node)
+        member = self._replica.registry.members.get(receipt.node)
         if member is None or member.bundle is None:
             return "", b""
         return member.bundle.encode().decode(), b""
+
+    async def _reviews(self, kept: Kept) -> tuple[LoggedPart, ...]:
+        """Every review of this receipt that was accepted, with its proof; one whose leaf is not to be had, or
+        that no quorum covers yet, is left out.
+        """
+        parts = []
+        for position, _ in self._replica.registry.reviews.get(kept.id, ()):
+            with contextlib.suppress(HallmarkError):
+                (leaf,) = await self._log.leaves(position, position + 1)
+                if leaf_hash(leaf) == self._replica.leaf_hash(position):
+                    part = await self._part(Logged(position, leaf, b""))
+                    parts += [part] if part is not None and part.proof is not None else []
+        return tuple(parts)
 
     async def _part(self, logged: Logged | None) -> LoggedPart | None:
         if logged is None:
