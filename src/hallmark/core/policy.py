@@ -59,20 +59,22 @@ def evaluate(policy: ClearingPolicy, marks: Mapping[Question, Mark], now: int) -
 
     Every required mark must have reached its state, come from an allowed verifier, rest on an allowed
     assurance and be fresh; no mark, required or not, may be negative; every question must be either
-    required or waived by name.
+    required or waived by name. A question that is required twice has to meet both; nothing absent meets
+    anything.
     """
     missing: list[Shortfall] = []
     failed: list[Shortfall] = []
-    required = {Question(need.question): need for need in policy.requires}
+    required: dict[Question, list[Requirement]] = {}
+    for need in policy.requires:
+        required.setdefault(Question(need.question), []).append(need)
     for question in Question:
-        mark, need = marks[question], required.get(question)
+        mark, needs = marks[question], required.get(question, [])
+        short = next(((need, lack) for need in needs if (lack := _shortfall(need, mark, now))), None)
         if mark.state.is_negative:
-            failed.append(Shortfall(question, need.state if need else "", mark.state, mark.reason))
-        elif need is not None:
-            reason = _shortfall(need, mark, now)
-            if reason:
-                missing.append(Shortfall(question, need.state, mark.state, reason))
-        elif question.value not in policy.not_required:
+            failed.append(Shortfall(question, needs[0].state if needs else "", mark.state, mark.reason))
+        elif short is not None:
+            missing.append(Shortfall(question, short[0].state, mark.state, short[1]))
+        elif not needs and question.value not in policy.not_required:
             missing.append(Shortfall(question, "named", mark.state, "question_not_in_policy"))
     outcome = Outcome.HOLD if missing or failed else Outcome.CLEAR
     return Decision(outcome, policy.name, now, tuple(missing), tuple(failed), dict(marks))
@@ -91,7 +93,7 @@ def waive(policy: ClearingPolicy, marks: Mapping[Question, Mark]) -> dict[Questi
 
 
 def _shortfall(need: Requirement, mark: Mark, now: int) -> str:
-    if not mark.state.reaches(State(need.state)):
+    if mark.state is State.ABSENT or not mark.state.reaches(State(need.state)):
         return "state_too_low"
     if need.verifiers and mark.by not in need.verifiers:
         return "verifier_not_allowed"

@@ -30,8 +30,8 @@ const BLANKS = /[\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028
  * Decides whether an item may be cleared at `now` (unix ms).
  *
  * 1. No mark, required or not, is negative.
- * 2. Every required mark has reached its state, comes from an allowed verifier, has enough reviewers behind it, rests on
- *    an allowed assurance, and is fresh.
+ * 2. Every required mark is there, has reached its state, comes from an allowed verifier, has enough reviewers behind it,
+ *    rests on an allowed assurance, and is fresh; one that is required twice meets both.
  * 3. Every other question is waived by name.
  *
  * Raises `bad_policy` for a question or state that there is not.
@@ -39,16 +39,16 @@ const BLANKS = /[\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028
 export function evaluate(policy: ClearingPolicy, marks: Marks, now: bigint): Decision {
   const missing: Shortfall[] = [];
   const failed: Shortfall[] = [];
-  const required = new Map(policy.requires.map((need) => [known(need.question, QUESTIONS), need]));
+  policy.requires.forEach((need) => known(need.question, QUESTIONS));
   for (const question of QUESTIONS) {
     const mark = marks[question];
-    const need = required.get(question);
+    const needs = policy.requires.filter((need) => need.question === question);
+    const short = needs.map((need) => ({ need, reason: shortfall(need, mark, now) })).find(({ reason }) => reason);
     if (isNegative(mark.state)) {
-      failed.push({ question, required: need?.state ?? "", state: mark.state, reason: mark.reason });
-    } else if (need) {
-      const reason = shortfall(need, mark, now);
-      if (reason) missing.push({ question, required: need.state, state: mark.state, reason });
-    } else if (!policy.not_required.includes(question)) {
+      failed.push({ question, required: needs[0]?.state ?? "", state: mark.state, reason: mark.reason });
+    } else if (short) {
+      missing.push({ question, required: short.need.state, state: mark.state, reason: short.reason });
+    } else if (!needs.length && !policy.not_required.includes(question)) {
       missing.push({ question, required: "named", state: mark.state, reason: "question_not_in_policy" });
     }
   }
@@ -64,7 +64,7 @@ function known<T extends string>(name: string, names: readonly T[]): T {
 }
 
 function shortfall(need: Requirement, mark: Mark, now: bigint): string {
-  if (!reaches(mark.state, known(need.state, STATES))) return "state_too_low";
+  if (!reaches(mark.state, known(need.state, STATES)) || mark.state === "absent") return "state_too_low";
   if (need.verifiers.length && !need.verifiers.includes(mark.by)) return "verifier_not_allowed";
   const reviewers = new Set((mark.detail["reviewers"] ?? "").split(BLANKS).filter(Boolean));
   if (need.count && BigInt(reviewers.size) < need.count) return "too_few_reviewers";
