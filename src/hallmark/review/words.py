@@ -10,8 +10,11 @@ from typing import Final
 
 import msgspec
 
+from hallmark.core.documents import ClearingPolicy, Requirement
 from hallmark.core.marks import Question
 from hallmark.review.decisions import LackRow
+from hallmark.review.files import duration
+from hallmark.review.policies import ENFORCE
 
 
 class Words(msgspec.Struct, frozen=True):
@@ -157,6 +160,31 @@ def about(code: str) -> str:
     """A short title for a `<question>:<reason>` code, for a queue's list of reasons."""
     question, _, reason = code.partition(":")
     return f"{question}: {reason.replace('_', ' ')}" if reason else question
+
+
+def requirement_sentence(need: Requirement) -> str:
+    """A requirement in one sentence."""
+    parts = [f"{need.question} is {need.state} or higher"]
+    if need.count:
+        people = "person" if need.count == 1 else "people"
+        parts.append(f"by at least {need.count} {people} who neither made the answer nor asked for it")
+    if need.question == Question.RAN:
+        parts.append(f"on {' or '.join(need.assurance) or 'no'} assurance")
+    if need.verifiers:
+        parts.append(f"struck by {' or '.join(need.verifiers)}")
+    if need.max_age:
+        parts.append(f"at most {duration(need.max_age)} old")
+    return ", ".join(parts) + "."
+
+
+def policy_sentence(policy: ClearingPolicy) -> str:
+    """A policy in one sentence: what it applies to, and what it asks and waives."""
+    whom = f"items of class {' or '.join(policy.classes)}" if policy.classes else "items of every class"
+    value = f" from value {policy.min_value} on" if policy.min_value else ""
+    asks = ", ".join(f"{need.question} {need.state}" for need in policy.requires) or "nothing"
+    waives = f"; waives {', '.join(policy.not_required)}" if policy.not_required else "; waives nothing"
+    warns = "" if policy.enforcement == ENFORCE else " It warns and gates nothing."
+    return f"For {whom}{value}: asks {asks}{waives}.{warns}"
 
 
 def _filled(words: Words, lack: LackRow) -> Words:
