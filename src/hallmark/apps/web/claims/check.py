@@ -1,0 +1,148 @@
+"""The checker: which claims of a surface go beyond the facts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from hallmark.apps.web.claims import drawn
+from hallmark.apps.web.claims.facts import Facts
+from hallmark.apps.web.claims.observed import Observation, Run
+from hallmark.apps.web.claims.table import RULES, Rule
+from hallmark.apps.web.claims.violation import Violation
+from hallmark.apps.web.claims.words import DENIED, REACH, WANTED, claimed, clauses, compiled
+from hallmark.core.marks import Question, State
+
+__all__ = ["Violation", "violations"]
+
+# Somebody else's words (an answer, a comment) are theirs; a surface only has to frame them as such.
+OTHERS = ("quoted",)
+STATE_WORDS: Mapping[str, str] = {
+    **{state.value: state.value for state in State},
+    "checked here": State.CHECKED.value,
+    "not required": State.NOT_REQUIRED.value,
+}
+PAIR = re.compile(
+    rf"\b({'|'.join(q.value for q in Question)})\b[\s:=,]+(?:(?:is|reads|mark|state|now)[\s:=]+)*"
+    rf"({'|'.join(sorted(STATE_WORDS, key=len, reverse=True))})\b"
+)
+ASKED = re.compile(r"\W+(is |are )?(required|asked|needed)")
+COUNT = re.compile(r"\b[0-7] (?:of|/) 7\b")
+CLOCK = re.compile(r"\b\d\d?:\d\d\b")
+NO_FACTS = Facts(path="", assurance="unknown", states={q.value: "unknown" for q in Question})
+
+
+def violations(
+    facts: Mapping[str, Facts], observation: Observation, rules: Iterable[Rule] = RULES
+) -> tuple[Violation, ...]:
+    """Everything on a surface that says more than `facts` (by subject id) allow.
+
+    A subject that `facts` does not name may carry no row of marks at all; text about no subject is held to
+    the rules that always apply.
+    """
+    rules = tuple(rules)
+    found = [*_worded(facts, observation, rules), *_paired(facts, observation), *_counted(facts, observation)]
+    found += drawn.violations(facts, observation)
+    return tuple(dict.fromkeys(found))
+
+
+def _worded(
+    facts: Mapping[str, Facts], observation: Observation, rules: tuple[Rule, ...]
+) -> Iterator[Violation]:
+    for run in observation.runs:
+        if run.kind in OTHERS:
+            continue
+        own = facts.get(run.subject)
+        for rule in rules:
+            if not _applies(rule, own, run):
+                continue
+            for said in _said(rule, own or NO_FACTS, run):
+                yield Violation(observation.surface, rule.name, said, run.text, run.kind, run.where, rule.why)
+
+
+def _applies(rule: Rule, own: Facts | None, run: Run) -> bool:
+    if rule.scope == "anywhere":
+        return rule.when.holds(own or NO_FACTS)
+    if own is None or not rule.when.holds(own):
+        return False
+    if rule.scope == "subject":
+        return True
+    if rule.scope == "control":
+        return run.kind == "control"
+    return run.question == rule.question and (rule.scope == "mark" or run.kind == "word")
+
+
+def _said(rule: Rule, own: Facts, run: Run) -> Iterator[str]:
+    pattern = _filled(rule.words, own)
+    if not pattern:
+        return
+    # A control has to say it in its own name: who hears it read out does not hear what stands around it.
+    line = run.text if rule.scope == "control" else f"{run.text} {run.context}"
+    if rule.beside and all(compiled(part).search(line) for part in rule.beside):
+        return
+    if rule.literal:
+        yield from (match.group(0) for match in _literal(pattern).finditer(run.text))
+        return
+    for said, clause in claimed(run.text, pattern, wanted=rule.wanted):
+        if not any(re.search(part, clause, re.IGNORECASE) for part in rule.unless):
+            yield said
+
+
+def _literal(pattern: str) -> re.Pattern[str]:
+    # A sign has no word boundaries.
+    return re.compile(pattern) if pattern.startswith("[") else compiled(pattern)
+
+
+def _filled(pattern: str, own: Facts) -> str:
+    """The pattern with the subject's own label and artifact; "" when it has none."""
+    for slot, value in (("{label}", own.label), ("{artifact}", own.artifact[:8])):
+        if slot in pattern:
+            if not value:
+                return ""
+            pattern = pattern.replace(slot, re.escape(value))
+    return pattern
+
+
+def _paired(facts: Mapping[str, Facts], observation: Observation) -> Iterator[Violation]:
+    """Where a text says in which state a mark is, it is; a simulated `ran` says so on the same line."""
+    for run in observation.runs:
+        own = facts.get(run.subject)
+        if own is None or run.question or run.kind in OTHERS:
+            continue
+        for said, question, state in _pairs(run.text.lower()):
+            if own.state(question) != state:
+                rule, why = "states as they are", f"{question} is {own.state(question)}."
+            elif question == "ran" and own.assurance == "simulated" and "simulated" not in _line(run):
+                rule, why = (
+                    "simulated stands with the mark",
+                    "Simulated hardware is named wherever its mark is.",
+                )
+            else:
+                continue
+            yield Violation(observation.surface, rule, said, run.text, run.kind, run.where, why)
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str, str]]:
+    """Every "proved is witnessed" that is stated, not denied and not asked for: said, question, state."""
+    for clause in clauses(text):
+        for match in PAIR.finditer(clause):
+            before = " ".join(clause[: match.start()].split()[-REACH:])
+            if not (DENIED.search(before) or WANTED.search(before) or ASKED.match(clause[match.end() :])):
+                yield match[0], match[1], STATE_WORDS[match[2]]
+
+
+def _counted(facts: Mapping[str, Facts], observation: Observation) -> Iterator[Violation]:
+    """A count of marks names its policy and its time; alone it would be a score."""
+    for run in observation.runs:
+        found = COUNT.search(run.text) if run.kind not in OTHERS else None
+        if found is None:
+            continue
+        own, line = facts.get(run.subject), _line(run)
+        named = bool(own and own.policy and own.policy.lower() in line) or "policy" in line or "meet" in line
+        if not (named and CLOCK.search(line)):
+            rule, why = "a count names policy and time", "A count alone is a score."
+            yield Violation(observation.surface, rule, found[0], run.text, run.kind, run.where, why)
+
+
+def _line(run: Run) -> str:
+    return f"{run.text} {run.context}".lower()

@@ -1,0 +1,107 @@
+"""What stands about one subject (a receipt, an item), and conditions over it.
+
+A surface may say no more than this. Facts come from marks and from the item, never from what a surface shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from hallmark.core.marks import LADDER, NEGATIVE, Question, State
+from hallmark.core.shown import ShownMark
+
+RANK: Mapping[str, int] = {state.value: rank for rank, state in enumerate(LADDER)}
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What stands about one subject.
+
+    `states` by question; what is not named is absent. `assurance` is that of `ran`, `asserted_by` the
+    provider that merely asserts the model ("" when an artifact is measured), `path` plain, sealed or
+    direct,
+    `preserved`
+    true when a kept row entered that nobody validated again. `item` is HOLD, CLEAR, FINAL, REJECTED, or ""
+    where no item is spoken of. `label` and `artifact` are the model's, `policy` the name that an item is
+    judged under.
+    """
+
+    states: Mapping[str, str] = {}
+    assurance: str = ""
+    asserted_by: str = ""
+    path: str = "plain"
+    preserved: bool = False
+    item: str = ""
+    policy: str = ""
+    label: str = ""
+    artifact: str = ""
+
+    @classmethod
+    def of(cls, marks: Iterable[ShownMark], **rest: str | bool) -> Facts:
+        """The facts that follow from seven marks; `rest` are the members that no mark carries."""
+        found = {mark.question: mark for mark in marks}
+        own = {
+            "states": {question: mark.state for question, mark in found.items()},
+            "assurance": found["ran"].assurance if "ran" in found else "",
+            "asserted_by": found["model"].detail.get("asserted_by", "") if "model" in found else "",
+        }
+        return msgspec.convert({**own, **rest}, cls)
+
+    def state(self, question: str) -> str:
+        """The state of a question's mark."""
+        return self.states.get(question, State.ABSENT.value)
+
+    def below(self, question: str, least: str) -> bool:
+        """True when a mark has not reached `least`; what is off the ladder has reached nothing."""
+        return RANK.get(self.state(question), -1) < RANK[least]
+
+
+class When(msgspec.Struct, frozen=True):
+    """A condition over facts: every member that is given must hold; none given: always.
+
+    `below` and `states` speak of `question`'s mark; `negative` of any mark.
+    """
+
+    question: str = ""
+    below: str = ""
+    states: tuple[str, ...] = ()
+    assurance: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
+    item: tuple[str, ...] = ()
+    asserted: bool = False
+    preserved: bool = False
+    negative: bool = False
+
+    def holds(self, facts: Facts) -> bool:
+        """Whether the condition holds of `facts`."""
+        return all(
+            (
+                not self.below or facts.below(self.question, self.below),
+                not self.states or facts.state(self.question) in self.states,
+                not self.assurance or facts.assurance in self.assurance,
+                not self.path or facts.path in self.path,
+                not self.item or facts.item in self.item,
+                not self.asserted or bool(facts.asserted_by),
+                not self.preserved or facts.preserved,
+                not self.negative or any(facts.state(q.value) in NEGATIVE for q in Question),
+            )
+        )
+
+    def sentence(self) -> str:
+        """The condition in words, for the documentation and for messages."""
+        parts = []
+        if self.below:
+            parts.append(f"`{self.question}` below `{self.below}`")
+        if self.states:
+            parts.append(f"`{self.question}` {' or '.join(self.states)}")
+        if self.assurance:
+            parts.append(f"`ran` is {' or '.join(self.assurance)}")
+        if self.path:
+            parts.append(f"the path is {' or '.join(self.path)}")
+        if self.item:
+            parts.append(f"the item is in {' or '.join(self.item)}")
+        parts += ["a provider merely asserts the model"] * self.asserted
+        parts += ["a kept row was not validated again"] * self.preserved
+        parts += ["any mark is negative"] * self.negative
+        return " and ".join(parts) or "always"

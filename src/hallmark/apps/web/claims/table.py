@@ -1,0 +1,288 @@
+"""The table of forbidden claims, as data. UI.md holds its beginning; docs/claims.md says why each row stands.
+
+A rule forbids `words` (a regular expression over whole words, see `words`) while `when` holds of the subject.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from hallmark.apps.web.claims.facts import When
+from hallmark.core.marks import NEGATIVE, State
+
+# anywhere: every text of a surface. subject: text about an item or receipt. mark: text within the mark of the
+# rule's question. word: that mark's own word. control: names of buttons and links about the subject.
+Scope = Literal["anywhere", "subject", "mark", "word", "control"]
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One row: while `when` holds, text in `scope` may not claim `words`.
+
+    `beside`: patterns that all have to stand on the same line to make it honest. `unless`: patterns of
+    clauses that say something else altogether. `literal`: no denial or requirement excuses it. `{label}`
+    and
+    `{artifact}` stand for the subject's own; a rule whose slot is empty does not apply.
+    """
+
+    name: str
+    words: str
+    why: str
+    when: When = When()
+    scope: Scope = "subject"
+    question: str = ""
+    beside: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    literal: bool = False
+    wanted: bool = True
+
+
+NOT_REVIEWED: Final = (State.ABSENT.value, State.NOT_REQUIRED.value, *(state.value for state in NEGATIVE))
+AGE: Final = r"(\d+ ?(ms|s|min|h|d|seconds?|minutes?|hours?|days?|weeks?|months?|years?) old|age unknown)"
+# Pictographs and ticks: a sign says "fine" before anyone has read a word.
+ICONS: Final = (
+    "[\u2600-\u27bf\u2b50\u2b1b\u2b1c\u221a\u2b24\u25cf\u25c9\u2705\u2714\U0001f000-\U0001faff\ufe0f]"
+)
+
+ALWAYS: Final = (
+    Rule(
+        "adjectives of trust",
+        r"secure|securely|secured|safe|safely|safety|trusted|trustworthy|trustless|guaranteed?|"
+        r"guarantees|certified|"
+        r"tamper-?proof|unbreakable|bulletproof|unhackable|(bank|military)-grade|endorsed|legit|genuine",
+        "They say how to feel, not who checked what and when.",
+        scope="anywhere",
+        wanted=False,
+    ),
+    Rule(
+        "verified alone",
+        r"verified",
+        "Say who verified what, or say nothing.",
+        scope="anywhere",
+        unless=(
+            r"(full nodes?|browser|verifier|explorer|desk|page|gateway|node|you|quorum)\b.{0,40}\bverified",
+            r"verified\b.{0,20}\b(by|here|against|in this browser|offline)\b",
+        ),
+    ),
+    Rule(
+        "approved",
+        r"approved|approves|approval",
+        "Nothing here approves an answer; an authority approves measurements, and that is all.",
+        scope="anywhere",
+        unless=(r"measurement|image|enclave_image",),
+    ),
+    Rule(
+        "overall",
+        r"overall|scores?|ratings?|rated|grade[ds]?|badges?|100 ?%|fully (checked|proved|proven|"
+        r"reviewed|valid)|all clear|"
+        r"all (marks )?(good|green|fine|ok)|everything (is )?(ok|fine|good|checks out)|looks good|"
+        r"no problems?( found)?|"
+        r"passed",
+        "There is no mark of marks.",
+        scope="anywhere",
+        unless=(r"hours? passed|time (has )?passed|passed on|passed through",),
+    ),
+    Rule(
+        "the answer is right",
+        r"(answer|response|result)s? (is|are|was|were) (right|correct|accurate|true|good|sound|valid|"
+        r"reliable)|"
+        r"(right|correct|accurate|reliable) (answer|response|result)s?",
+        "No mark says so.",
+        scope="anywhere",
+    ),
+    Rule(
+        "signs of approval",
+        ICONS,
+        "A tick, a lock or a thumb is an overall badge.",
+        scope="anywhere",
+        literal=True,
+    ),
+    Rule(
+        "paid means proved",
+        r"paid (and|so|therefore|means|=) (proved|proven|verified|witnessed|final)|proof of payment|"
+        r"paid for and proved",
+        "A payment proves nothing.",
+        scope="anywhere",
+    ),
+)
+
+RAN: Final = (
+    Rule(
+        "ran below witnessed",
+        r"attested|verified|proven|confidential|confidentially|confidentiality|measured enclave",
+        "The node alone says what ran.",
+        When("ran", below="witnessed"),
+        unless=(r"(full nodes?|browser|verifier|explorer|desk|page|quorum|you)\b.{0,40}\bverified",),
+    ),
+    Rule(
+        "ran simulated: hardware",
+        r"hardware|secure enclaves?|TEEs?|trusted execution( environment)?|confidential computing|"
+        r"nitro|tdx|sev(-snp)?",
+        "Simulated hardware protects from nobody who runs the host.",
+        When(assurance=("simulated",)),
+        beside=(r"simulated|simulates|emulated|development",),
+        wanted=False,
+    ),
+    Rule(
+        "ran simulated: attested",
+        r"attested|confidential|confidentially|confidentiality|measured enclave",
+        "The document comes from an emulated module, whatever its state.",
+        When(assurance=("simulated",)),
+        beside=(r"simulated|emulated|development",),
+    ),
+    Rule(
+        "ran without hardware",
+        r"hardware( evidence)?|secure enclaves?|trusted execution( environment)?|"
+        r"confidential computing|attested",
+        "No evidence of any hardware is there.",
+        When(assurance=("none", "")),
+        wanted=False,
+    ),
+)
+
+MODEL: Final = (
+    Rule(
+        "model asserted: artifact",
+        r"{artifact}\S*",
+        "A provider that asserts a name has shown no artifact.",
+        When(asserted=True),
+        literal=True,
+    ),
+    Rule(
+        "model asserted: label",
+        r"{label}",
+        "A label without who asserts it reads like a measured model.",
+        When(asserted=True),
+        beside=(r"asserted by",),
+        literal=True,
+    ),
+)
+
+ROUTE: Final = (
+    Rule(
+        "route plain",
+        r"private|privately|privacy|sealed|end-to-end|e2ee?|anonymous|anonymously|nobody (else )?(saw|"
+        r"read)|only you",
+        "On the plain path the gateway and the node's host saw the prompt.",
+        When(path=("plain",)),
+        unless=(r"private keys?",),
+    ),
+    Rule(
+        "route direct",
+        r"anonymous|anonymously|nobody (else )?(saw|read)|only you",
+        "A direct path shows who is asking.",
+        When(path=("direct",)),
+    ),
+)
+
+INPUTS: Final = (
+    Rule(
+        "inputs preserved",
+        r"context|knowledge|memory|memories|remembers|remembered|recalled|recalls",
+        "What was kept is not what was validated.",
+        When(preserved=True),
+        beside=(AGE, r"not re-validated"),
+        unless=(r"in this browser|on this device|model's memory|context (window|length)",),
+    ),
+)
+
+PAID: Final = (
+    Rule(
+        "paid: covered",
+        r"covered|insured|refundable|warranty|warranted|backed|escrowed|settled",
+        "A payment buys an attempt.",
+        scope="mark",
+        question="paid",
+    ),
+    Rule(
+        "paid: promises",
+        r"(payment|charge|price|amount|fee|cost)s? (is |are |was |were )?(covered|insured|backed|"
+        r"settled|final)|"
+        r"money[- ]back",
+        "A payment buys an attempt.",
+    ),
+    Rule(
+        "paid: words of others",
+        r"attested|witnessed|anchored|checked( here)?|proved|proven|verified|final|settled|absent|"
+        r"claimed|stale|"
+        r"disputed|revoked|failed|not required",
+        "A word that `ran` or `proved` uses lends them to money.",
+        scope="word",
+        question="paid",
+        literal=True,
+    ),
+)
+
+PROVED: Final = (
+    Rule(
+        "proved below witnessed",
+        r"settled|settlement|finali[sz]ed|(?-i:final)|proven|on the ledger|immutable|irreversible|confirmed|"
+        r"(quorum|full nodes) (of full nodes )?(has |have )?(checked|cosigned|witnessed|verified|confirmed)",
+        "No quorum has checked it.",
+        When("proved", below="witnessed"),
+    ),
+    Rule(
+        "proved below anchored",
+        r"on-?chain|on the chain|the chain holds|on the blockchain|blockchain|anchored on",
+        "No chain holds a checkpoint that covers it.",
+        When("proved", below="anchored"),
+    ),
+    Rule(
+        "proved: objections",
+        r"undisputed|uncontested|no objections?( stands?)?",
+        "An objection stands.",
+        When("proved", states=tuple(state.value for state in NEGATIVE)),
+    ),
+)
+
+REVIEWED: Final = (
+    Rule(
+        "reviewed absent",
+        r"approved|endorsed|vetted|peer-reviewed|(was|were|is|has been|have been|been) (reviewed|"
+        r"vetted|accepted)|"
+        r"reviewed (by|and)|judged (the answer )?fit|thumbs[- ]?up|signed off",
+        "Nobody has judged the answer, or those who did do not say that it is fit.",
+        When("reviewed", states=NOT_REVIEWED),
+    ),
+    Rule(
+        "reviewed absent: its mark",
+        r"checked|approved|safe|accepted|verified|reviewed by",
+        "The mark itself may not borrow a word from a machine's check.",
+        When("reviewed", states=(State.ABSENT.value, State.NOT_REQUIRED.value)),
+        scope="mark",
+        question="reviewed",
+    ),
+)
+
+ITEM: Final = (
+    Rule(
+        "HOLD: controls",
+        r"copy|copies|export|share|download|forward|publish|print|pdf|use (it|this|the answer)|"
+        r"proceed|continue|next step|"
+        r"release|pay( out)?|settle|deliver|send (on|to|the answer)|accept",
+        "What is handed on out of HOLD has to say so itself.",
+        When(item=("HOLD",)),
+        scope="control",
+        beside=(r"HOLD",),
+        literal=True,
+    ),
+    Rule(
+        "HOLD: words",
+        r"cleared|released|accepted|all set|ready to use|good to go|done|(?-i:is CLEAR|now CLEAR|"
+        r"is FINAL|now FINAL)",
+        "Only the evaluator clears, and it has not.",
+        When(item=("HOLD",)),
+        beside=(r"(?-i:HOLD)",),
+    ),
+    Rule(
+        "REJECTED: words",
+        r"cleared|released|accepted|all set|ready to use|good to go|(?-i:is CLEAR|now CLEAR|is FINAL|"
+        r"now FINAL)",
+        "It ended without being cleared.",
+        When(item=("REJECTED",)),
+        beside=(r"(?-i:REJECTED)",),
+    ),
+)
+
+RULES: Final[tuple[Rule, ...]] = (*ALWAYS, *RAN, *MODEL, *ROUTE, *INPUTS, *PAID, *PROVED, *REVIEWED, *ITEM)
