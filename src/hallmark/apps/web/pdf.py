@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from fpdf import FPDF
-from fpdf.enums import XPos, YPos
+from fpdf.enums import MethodReturnValue, XPos, YPos
 
 from hallmark.apps.web.drawings.lineage import BREAK
 from hallmark.apps.web.marks import assertion, assurance_word, word_of
@@ -148,8 +148,13 @@ class Filed(FPDF):
         if not view.route.known:
             self._say("No record of the path is known here.")
         clear = {True: "saw the prompt in clear", False: "did not see the prompt in clear"}
-        self._rows((hop.role, f"{hop.name} {hop.key}: {clear[hop.saw]}".strip()) for hop in view.route.hops)
-        self._rows((one.node, f"{one.reason}: {one.sentence}") for one in view.route.left)
+        for hop in view.route.hops[:MOST]:
+            self._row(
+                hop.role, " ".join(part for part in (hop.name, hop.key) if part) + f": {clear[hop.saw]}"
+            )
+        for one in view.route.left[:MOST]:
+            how = "tried, failed" if one.tried else "left out"
+            self._row(how, f"{one.node}: {one.sentence} ({one.reason})")
         self._heading("Inputs")
         self._say(view.inputs_note)
         for put in view.inputs[:MOST]:
@@ -231,12 +236,16 @@ class Filed(FPDF):
             self._row(name, value, mono=mono)
 
     def _row(self, name: str, value: str, *, mono: bool = False) -> None:
-        if self.get_y() + 8 > self.h - 22:
-            self.add_page()
-        top = self.get_y()
         self.set_font("Helvetica", "", 8.5)
+        name = latin(name, 60)
+        lines = self.multi_cell(NAME - 2, 4.4, name, align="L", dry_run=True, output=MethodReturnValue.LINES)
+        tall = 4.4 * len(lines) if isinstance(lines, list) else 0.0
+        if self.get_y() + max(8.0, tall) > self.h - 22:
+            self.add_page()
+            self.set_font("Helvetica", "", 8.5)
+        top = self.get_y()
         self.set_text_color(*GREY)
-        self.multi_cell(NAME - 2, 4.4, latin(name, 60), align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        self.multi_cell(NAME - 2, 4.4, name, align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
         below, page = self.get_y(), self.page_no()
         self.set_xy(MARGIN + NAME, top)
         self.set_font("Courier" if mono else "Helvetica", "", 8 if mono else 9)
