@@ -9,11 +9,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from hallmark.apps.web import home
+from hallmark.apps.web import home, policies, signing_in
 from hallmark.apps.web.assets import Assets
 from hallmark.apps.web.failing import Failing, http_exception
 from hallmark.apps.web.headers import FixedHeaders
 from hallmark.apps.web.render import Pages
+from hallmark.apps.web.review import routes as review
 from hallmark.apps.web.surfaces import Surfaces
 from hallmark.apps.web.twins import Twins
 from hallmark.apps.web.visitor import Visitors
@@ -27,6 +28,9 @@ def create_app(surfaces: Surfaces) -> Starlette:
         routes=[
             Route("/assets/{name}", Assets((surfaces.assets, STATIC)).serve),
             *home.routes(surfaces),
+            *review.routes(surfaces),
+            *policies.routes(surfaces),
+            *signing_in.routes(surfaces),
             *surfaces.api,
         ],
         middleware=[

@@ -73,6 +73,12 @@ def assertion(mark: ShownMark) -> str:
     return str(spec()["asserted"]).replace("{by}", by) if by else ""
 
 
+def said(mark: ShownMark) -> str:
+    """A mark's word with what it may never be shown without: "claimed; simulated"."""
+    qualifier = [text for text in (assurance_word(mark), assertion(mark)) if text]
+    return "; ".join([word_of(mark.question, mark.state), *qualifier])
+
+
 def label(mark: ShownMark) -> str:
     """What a screen reader says of a mark: its word, assurance and two sentences, nothing else."""
     qualifier = [text for text in (assurance_word(mark), assertion(mark)) if text]

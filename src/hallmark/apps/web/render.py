@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from hallmark.apps.web import texts, times
 from hallmark.apps.web.drawings import DRAWINGS
-from hallmark.apps.web.marks import Drawer, spec, word_of
+from hallmark.apps.web.marks import Drawer, said, spec
 from hallmark.apps.web.surfaces import Surfaces
 from hallmark.apps.web.visitor import visitor_of
 from hallmark.core.marks import Question
@@ -56,7 +56,7 @@ class Pages:
             "questions": tuple(question.value for question in Question),
             **DRAWINGS,
             "marks_spec": spec(),
-            "word_of": word_of,
+            "said": said,
             "copyable": texts.copyable,
             "when": times.when,
         }

@@ -1,0 +1,1 @@
+"""The review desk's pages: queue, items, screens as they were, figures, webhooks, appeals, forms."""

@@ -1,0 +1,109 @@
+"""`/review/<id>`: one item, the screens of its decisions, and the forms of what people can do."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from hallmark.apps.web.forms import Form, signed_form
+from hallmark.apps.web.render import answer, wants_json
+from hallmark.apps.web.review import acts
+from hallmark.apps.web.surfaces import Surfaces
+from hallmark.apps.web.visitor import visitor_of
+from hallmark.core.errors import NotFound
+from hallmark.http.asgi import query_int
+from hallmark.services.review import actions
+from hallmark.services.review.views import ItemRow, Person
+
+Act = Callable[[Person, str, Form], Awaitable[ItemRow]]
+# What a page says once after an act; the address carries the name alone.
+DONE: Final[Mapping[str, str]] = {
+    "review": "Your signed review was taken and goes into the log. It is one more mark and clears nothing.",
+    "assign": "The item has another assignee now.",
+    "declare": "What the item is about was declared.",
+    "comment": "Your remark was kept.",
+    "appeal": "The appeal is open.",
+    "answer": "The appeal is answered.",
+    "release": "Released under break-glass in your name. The item stays in HOLD.",
+    "reject": "The item is REJECTED.",
+    "view-saved": "The filter was saved.",
+    "view-forgotten": "The filter's name was dropped.",
+    "webhook-removed": "The receiver was removed.",
+    "redelivered": "The delivery will be tried again.",
+    "proposed": "The policy was proposed. It counts once the authority has signed it and the log holds it.",
+}
+
+
+class ItemPages:
+    """Pages of one item."""
+
+    def __init__(self, surfaces: Surfaces) -> None:
+        self._surfaces = surfaces
+        self._desk, self._actions = surfaces.desk, surfaces.actions
+        self._acts: Mapping[str, Act] = {
+            "review": self._review,
+            "assign": self._assign,
+            "declare": self._declare,
+            "comment": self._comment,
+            "appeal": self._appeal,
+            "answer": self._answer,
+            "release": self._release,
+            "reject": self._reject,
+        }
+
+    async def item(self, request: Request) -> Response:
+        """Everything about one item, as this visitor may see it."""
+        visitor = visitor_of(request.scope)
+        view = await self._desk.item(request.path_params["item"], visitor.person)
+        return answer(
+            request, "review/item.html", view, done=DONE.get(request.query_params.get("done", ""), "")
+        )
+
+    async def as_seen(self, request: Request) -> Response:
+        """The screen of a decision, beside the marks of now."""
+        number = query_int(request.query_params.get("number"), 0, low=0, high=10**9)
+        view = await self._desk.as_seen(request.path_params["item"], number)
+        return answer(request, "review/as-seen.html", view)
+
+    async def act(self, request: Request) -> Response:
+        """One act of a signed-in person; then the item again. Raises NotFound `unknown_path`."""
+        name, item = request.path_params["act"], request.path_params["item"]
+        if name not in self._acts:
+            raise NotFound("unknown_path", "There is no such act.")
+        person, form = await signed_form(request, self._surfaces)
+        row = await self._acts[name](person, item, form)
+        if wants_json(request):
+            return answer(request, "", row)
+        return RedirectResponse(f"/review/{item}?done={name}", 303)
+
+    async def _review(self, person: Person, item: str, form: Form) -> ItemRow:
+        return await self._actions.review(person, item, acts.review_of(form))
+
+    async def _assign(self, person: Person, item: str, form: Form) -> ItemRow:
+        to = {"me": person.address, "none": ""}.get(form.text("to"), form.text("to"))
+        return await self._actions.assign(person, item, acts.asked_for(actions.AssignRequest, {"to": to}))
+
+    async def _declare(self, person: Person, item: str, form: Form) -> ItemRow:
+        return await self._actions.declare(person, "", item, acts.declare_of(form))
+
+    async def _comment(self, person: Person, item: str, form: Form) -> ItemRow:
+        return await self._actions.comment(person, item, acts.comment_of(form))
+
+    async def _appeal(self, person: Person, item: str, form: Form) -> ItemRow:
+        wanted = acts.asked_for(actions.AppealRequest, {"text": form.text("text")})
+        return await self._actions.appeal(person, item, wanted)
+
+    async def _answer(self, person: Person, item: str, form: Form) -> ItemRow:
+        fields = {"text": form.text("text"), "upheld": form.text("upheld") == "1"}
+        return await self._actions.answer_appeal(
+            person, item, acts.asked_for(actions.AnswerAppealRequest, fields)
+        )
+
+    async def _release(self, person: Person, item: str, form: Form) -> ItemRow:
+        return await self._actions.release(person, item, acts.release_of(form, self._surfaces.clock()))
+
+    async def _reject(self, person: Person, item: str, form: Form) -> ItemRow:
+        return await self._actions.reject(person, item, acts.reject_of(form))
