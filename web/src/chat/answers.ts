@@ -7,6 +7,8 @@ import type { Library } from "./library.ts";
 import { numberAt, type RawMembers } from "./rawjson.ts";
 import { policyNames } from "./trust.ts";
 import type { AnswerState } from "./tree.ts";
+import type { MarksView, MarkView } from "../marks/draw.ts";
+import { QUESTIONS } from "../marks/spec.ts";
 
 /** What is known of an answer now. `note` says why nothing is new; `following` while proofs are awaited. */
 export interface Live {
@@ -20,18 +22,24 @@ export interface Live {
 
 const NOTHING: Live = { judged: unjudged(""), judgedAt: 0, dossier: undefined, stage: "", note: "", following: false };
 
-/** Verifies answers and follows their receipts; tells `changed` with a message's id. */
+/**
+ * Verifies answers and follows their receipts; tells `changed` with a message's id, and
+ * `proved` once when an answer that came on this page is first verified as witnessed.
+ */
 export class Answers {
   /** The trust file's exact text; "" until it is known. */
   trust = "";
   private readonly library: Library;
   private readonly changed: (id: string) => void;
+  private readonly proved: (id: string, at: number) => void;
+  private readonly fresh = new Set<string>();
   private readonly known = new Map<string, Live>();
   private readonly running = new Map<string, AbortController>();
 
-  constructor(library: Library, changed: (id: string) => void) {
+  constructor(library: Library, changed: (id: string) => void, proved: (id: string, at: number) => void) {
     this.library = library;
     this.changed = changed;
+    this.proved = proved;
   }
 
   /** What is known of an answer. */
@@ -53,8 +61,9 @@ export class Answers {
 
   /** A receipt has arrived with its answer: verify, keep, follow. */
   async arrived(id: string, answer: AnswerState, dossier: RawMembers): Promise<void> {
-    await this.library.keepDossier(id, dossierText(dossier));
+    this.fresh.add(id);
     await this.verify(id, answer, dossier, "[]", {});
+    await this.library.keepDossier(id, dossierText(dossier));
     void this.follow(id, answer);
   }
 
@@ -73,7 +82,7 @@ export class Answers {
     const control = new AbortController();
     this.running.set(id, control);
     this.set(id, { following: true });
-    await follow(answer.receipt, this.live(id).dossier, control.signal, (news) => this.step(id, answer, news));
+    await follow(answer.receipt, this.live(id).dossier, this.fresh.has(id), control.signal, (news) => this.step(id, answer, news));
     this.running.delete(id);
     if (this.known.has(id)) this.set(id, { following: false });
   }
@@ -106,6 +115,7 @@ export class Answers {
     }
     await this.verify(id, answer, news.dossier, news.status, { stage: news.stage || this.live(id).stage, note: news.note });
     const proved = this.live(id).judged.marks.proved.state;
+    if (proved === "witnessed" && this.fresh.delete(id)) this.proved(id, Date.now());
     const settled = proved === "witnessed" || proved === "anchored" || this.live(id).judged.decision?.clear === true;
     if (settled) await this.library.keepDossier(id, dossierText(news.dossier));
     return settled;
@@ -124,7 +134,19 @@ export class Answers {
   }
 }
 
-/** When the last byte of an answer left, by its receipt (unix ms). */
-export function answeredAt(dossier: RawMembers | undefined): number {
-  return dossier === undefined ? 0 : numberAt(dossier, "receipt", "finished");
+/**
+ * The marks with the times that this page saw itself, where it did: a cosignature carries whole seconds, and the gap from
+ * the last byte is mostly shorter. Otherwise the receipt's own times.
+ */
+export function timedMarks(live: Live, answer: AnswerState | null): { readonly marks: MarksView; readonly answerAt: number } {
+  const { marks } = live.judged;
+  const finished = live.dossier === undefined ? 0 : numberAt(live.dossier, "receipt", "finished");
+  if (answer === null || answer.arrivedAt === 0) return { marks, answerAt: finished };
+  const seen = (mark: MarkView): MarkView => {
+    if (mark.state === "claimed") return { ...mark, since: answer.arrivedAt };
+    if (mark.state === "witnessed" && answer.provedAt > 0) return { ...mark, since: answer.provedAt };
+    return mark;
+  };
+  const own = Object.fromEntries(QUESTIONS.map((question) => [question, seen(marks[question])])) as unknown as MarksView;
+  return answer.provedAt > 0 || marks.proved.state === "absent" ? { marks: own, answerAt: answer.arrivedAt } : { marks, answerAt: finished };
 }

@@ -42,7 +42,7 @@ export class App {
   private constructor(records: Records, vault: Vault) {
     this.records = records;
     this.library = new Library(vault);
-    this.answers = new Answers(this.library, (id) => this.answerChanged(id));
+    this.answers = new Answers(this.library, (id) => this.answerChanged(id), (id, at) => void this.conversing.proved(id, at));
     this.conversing = new Conversing(this);
     this.keeping = new Keeping(this);
     this.thread = new Thread(this.conversing, this.answers);

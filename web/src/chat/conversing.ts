@@ -84,6 +84,13 @@ export class Conversing {
     this.app.speaker.say(`Mark proved: ${wordOf("proved", proved.state)}.`);
   }
 
+  /** Notes when this page first verified an answer's proof. */
+  async proved(id: string, at: number): Promise<void> {
+    const { current } = this.app;
+    const answer = current.messages[id]?.answer;
+    if (answer) await this.app.keep(change(current, id, { answer: { ...answer, provedAt: at } }));
+  }
+
   private async askAfter({ conversation, id }: { conversation: Conversation; id: string }): Promise<void> {
     await this.answer(conversation, id);
   }
@@ -93,7 +100,7 @@ export class Conversing {
     const id = crypto.randomUUID();
     const state: AnswerState = {
       outcome: "asking", model: before.model, policy: before.policy, nonce: hexOf(crypto.getRandomValues(new Uint8Array(32))),
-      receipt: "", answerAt: 0, facts: null, trouble: null,
+      receipt: "", arrivedAt: 0, provedAt: 0, facts: null, trouble: null,
     };
     const text = requestText(before, lineage(before, parent));
     const control = new AbortController();

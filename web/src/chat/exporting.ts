@@ -103,7 +103,7 @@ function readAnswer(value: unknown): AnswerState {
   const outcome = OUTCOMES.find((known) => known === value["outcome"]) ?? "stopped";
   return {
     outcome, model: str(value["model"]), policy: str(value["policy"]), nonce: str(value["nonce"]), receipt: str(value["receipt"]),
-    answerAt: num(value["answerAt"]), facts: group(value["facts"], ["label", "artifact", "provider", "node", "path", "mode"]) as AnswerFacts | null,
+    arrivedAt: num(value["arrivedAt"]), provedAt: num(value["provedAt"]), facts: group(value["facts"], ["label", "artifact", "provider", "node", "path", "mode"]) as AnswerFacts | null,
     trouble: group(value["trouble"], ["reason", "message", "hint", "detail"]) as Trouble | null,
   };
 }

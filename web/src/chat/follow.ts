@@ -18,10 +18,10 @@ export interface Step {
 
 /**
  * Asks until `step` returns true (nothing more to wait for), the signal aborts, or the rounds are used up. While the page
- * is hidden it waits.
+ * is hidden it waits. Only a fresh answer's questions wait at the gateway: a browser has few connections to one host.
  */
 export async function follow(
-  id: string, mine: RawMembers | undefined, signal: AbortSignal, step: (news: Step) => Promise<boolean>,
+  id: string, mine: RawMembers | undefined, fresh: boolean, signal: AbortSignal, step: (news: Step) => Promise<boolean>,
 ): Promise<void> {
   let dossier = mine;
   let status = "[]";
@@ -30,7 +30,7 @@ export async function follow(
     // The first question does not wait, so that what is known already shows at once.
     const began = Date.now();
     try {
-      const news = readNews(await fetchNews(id, round === 0 ? 0 : WAIT, signal));
+      const news = readNews(await fetchNews(id, fresh && round > 0 ? WAIT : 0, signal));
       dossier = dossier === undefined ? news.dossier : grown(dossier, news.dossier);
       status = news.status;
       if (await step({ dossier, status, stage: news.stage, note: news.reason })) return;

@@ -4,7 +4,7 @@ import { openAnswer } from "./dossier.ts";
 import { splitStream } from "./answer.ts";
 import { answersNonce, factsOf } from "./facts.ts";
 import { readShortfalls, told } from "./gate.ts";
-import { numberAt, textAt, type RawMembers } from "./rawjson.ts";
+import { textAt, type RawMembers } from "./rawjson.ts";
 import { PATH } from "./request.ts";
 import { textOf } from "./sse.ts";
 import { HallmarkError } from "../verify/errors.ts";
@@ -36,7 +36,8 @@ export async function run(question: Question): Promise<Ended> {
   };
   try {
     const asking = { text: question.text, nonce: state.nonce, policy: state.policy, mode: question.mode, signal: question.signal, onText };
-    return complete(question, await ask(asking));
+    const body = await ask(asking);
+    return complete(question, body, Date.now());
   } catch (error) {
     if (question.signal.aborted) return { state: { ...state, outcome: "stopped" }, text, dossier: undefined };
     if (error instanceof Failed && error.trouble.reason === "held") return held(state, error);
@@ -45,14 +46,14 @@ export async function run(question: Question): Promise<Ended> {
   }
 }
 
-function complete({ text, state }: Question, body: Uint8Array<ArrayBuffer>): Ended {
+function complete({ text, state }: Question, body: Uint8Array<ArrayBuffer>, arrivedAt: number): Ended {
   const dossier = openAnswer(PATH, text, body);
   if (!answersNonce(dossier, state.nonce)) {
     throw new HallmarkError("nonce_mismatch", "The receipt is of another request, or of an old one, so its answer is not shown.", "Keep nothing of it. Ask again.");
   }
   const covered = splitStream(body).content;
   const facts = factsOf(dossier, state.model);
-  const more = { receipt: textAt(dossier, "id"), answerAt: numberAt(dossier, "receipt", "finished"), facts };
+  const more = { receipt: textAt(dossier, "id"), arrivedAt, facts };
   return { state: { ...state, ...more, outcome: "complete" }, text: textOf(covered), dossier };
 }
 

@@ -21,14 +21,19 @@ export interface Trouble {
   readonly detail: string;
 }
 
-/** What is kept of an answer beside its text; the dossier is stored apart, under the message's id. */
+/**
+ * What is kept of an answer beside its text. `arrivedAt` and `provedAt` are this page's clock (unix ms, 0: not seen here):
+ * when the last byte came, and when the quorum's proof was verified. The dossier is stored apart,
+ * under the message's id.
+ */
 export interface AnswerState {
   readonly outcome: Outcome;
   readonly model: string;
   readonly policy: string;
   readonly nonce: string;
   readonly receipt: string;
-  readonly answerAt: number;
+  readonly arrivedAt: number;
+  readonly provedAt: number;
   readonly facts: AnswerFacts | null;
   readonly trouble: Trouble | null;
 }

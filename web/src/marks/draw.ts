@@ -22,8 +22,9 @@
 // - Assurance word: `assurances[assurance].word`, only in its `states`. Assertion: model marks with detail.asserted_by.
 // - LABEL: `label` of the JSON with name, word, qualifier ("; simulated", "; asserted by X" or nothing), shows and
 //   does_not_show of the mark. Nothing else may enter it.
-// - Gap: since - answerAt, when both are known and the mark is not absent; see gap.ts.
-import { fullTime, gapText } from "./gap.ts";
+// - Gap: since - answerAt, when both are known (above 0). C2SP cosignatures carry whole seconds, so `since` may stand up to
+//   a second before the last byte: -1000 < gap < 0 with since % 1000 = 0 reads "< 1 s"; see gapOf in gap.ts.
+import { gapOf } from "./gap.ts";
 import { QUESTIONS, SPEC, type LayerSpec, type Question, type QuestionSpec, type State } from "./spec.ts";
 import { el, toNode, type Tree } from "./tree.ts";
 
@@ -115,7 +116,7 @@ export function markTree(question: Question, mark: MarkView, answerAt: number, h
   const label = labelOf(question, mark);
   const assurance = assuranceWord(question, mark);
   const asserted = assertion(question, mark);
-  const gap = answerAt > 0 && mark.since > 0 ? mark.since - answerAt : undefined;
+  const gap = answerAt > 0 && mark.since > 0 ? gapOf(mark.since, answerAt) : undefined;
   const attributes: Record<string, string> = {
     class: `hm-mark ${state.class}`,
     role: "listitem",
@@ -135,7 +136,7 @@ export function markTree(question: Question, mark: MarkView, answerAt: number, h
     el("span", { class: "hm-word" }, wordOf(question, mark.state)),
     assurance === "" ? "" : el("span", { class: "hm-assurance" }, assurance),
     asserted === "" ? "" : el("span", { class: "hm-assertion" }, asserted),
-    gap === undefined ? "" : el("span", { class: "hm-gap", title: fullTime(mark.since, gap) }, gapText(gap)),
+    gap === undefined ? "" : el("span", { class: "hm-gap", title: gap.title }, gap.text),
   );
 }
 

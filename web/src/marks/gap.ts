@@ -12,6 +12,14 @@ export function gapText(ms: number): string {
   return `${sign}${Math.round(size / 86_400_000)} days`;
 }
 
+/** What stands under a mark: the gap, or "< 1 s" for a cosignature's whole second that began before the last byte. */
+export function gapOf(since: number, answerAt: number): { text: string; title: string } {
+  const gap = since - answerAt;
+  if (gap >= 0 || gap <= -1000 || since % 1000 !== 0) return { text: gapText(gap), title: fullTime(since, gap) };
+  const when = new Date(since).toISOString().slice(0, 19).replace("T", " ");
+  return { text: "< 1 s", title: `in the second of ${when} UTC, within which the last byte came` };
+}
+
 /** The full time behind a gap: "2025-11-20 16:30:12.123 UTC, 18 ms after the last byte". */
 export function fullTime(at: number, gap: number): string {
   const when = new Date(at);

@@ -1,6 +1,6 @@
 // One answer on the page: text, trouble, the row of seven marks, what stands about the whole, and its controls.
 import { absentMarks, renderMarks, updateMarks } from "../../marks/draw.ts";
-import { answeredAt, type Live } from "../answers.ts";
+import { timedMarks, type Live } from "../answers.ts";
 import { sentenceOf } from "../gate.ts";
 import { dossierText } from "../dossier.ts";
 import type { Message, Place } from "../tree.ts";
@@ -77,7 +77,8 @@ export class AnswerView {
     setText(this.state, stateOf(facts, this.withheld(facts)));
     this.trouble.replaceChildren(...(answer?.trouble ? [troubleBox(answer.trouble)] : []));
     const policy = waiverOf(facts.trust, facts.policy);
-    updateMarks(this.row, live.judged.marks, { answerAt: answeredAt(live.dossier), policy: live.dossier === undefined ? undefined : policy });
+    const { marks, answerAt } = timedMarks(live, answer);
+    updateMarks(this.row, marks, { answerAt, policy: live.dossier === undefined ? undefined : policy });
     this.showWhole(facts);
     this.drawTools(facts);
     if (!this.details.hidden) this.details.replaceChildren(detailsOf(facts));

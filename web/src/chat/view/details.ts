@@ -2,7 +2,7 @@
 import { QUESTIONS, SPEC } from "../../marks/spec.ts";
 import { renderMark, waived, wordOf, type MarkView } from "../../marks/draw.ts";
 import type { Question } from "../../marks/spec.ts";
-import { answeredAt } from "../answers.ts";
+import { timedMarks } from "../answers.ts";
 import { documentOf } from "../dossier.ts";
 import { factsOf, providerOf, sawPrompt } from "../facts.ts";
 import { numberAt, textAt, valueAt, type RawMembers } from "../rawjson.ts";
@@ -15,11 +15,12 @@ export function detailsOf({ message, live, trust, policy }: AnswerFacts): HTMLEl
   const dossier = live.dossier;
   if (dossier === undefined) return h("p", {}, "No receipt of this answer is on this page.");
   const id = textAt(dossier, "id");
-  const marks = waived(live.judged.marks, waiverOf(trust, policy));
+  const timed = timedMarks(live, message.answer);
+  const marks = waived(timed.marks, waiverOf(trust, policy));
   return h(
     "div", {},
     h("h3", {}, "Seven marks, as this page derived them at ", h("time", {}, clockOf(live.judgedAt))),
-    h("ul", { class: "c-sentences" }, ...QUESTIONS.map((question) => sentence(question, marks[question], answeredAt(dossier)))),
+    h("ul", { class: "c-sentences" }, ...QUESTIONS.map((question) => sentence(question, marks[question], timed.answerAt))),
     h("h3", {}, "What the receipt names"),
     facts(dossier, message.answer?.model ?? "", id),
     h("h3", {}, "What was sent, to the byte"),
@@ -31,7 +32,7 @@ function sentence(question: Question, mark: MarkView, answerAt: number): HTMLEle
   const by = mark.state === "not_required" && mark.by !== "" ? ` By ${mark.by}.` : "";
   return h(
     "li", {},
-    renderMark(question, mark, answerAt),
+    h("span", { class: "hm-marks", role: "list" }, renderMark(question, mark, answerAt)),
     h(
       "div", {},
       h("p", {}, h("strong", {}, `${SPEC.questions[question].name}: ${wordOf(question, mark.state)}.`), ` ${mark.shows}${by}`),
