@@ -47,9 +47,7 @@ class Batch:
         self.names: dict[str, list[str]] = {kind: [] for kind in self._asked}
         self.python: dict[str, list[str]] = {kind: [] for kind in self._asked}
 
-    def dossier(
-        self, name: str, data: bytes, trust: Trust, now: int, status: Iterable[Finding] = ()
-    ) -> None:
+    def dossier(self, name: str, data: bytes, trust: Trust, now: int, status: Iterable[Finding] = ()) -> None:
         """A saved receipt's bytes under a trust file at a time."""
         text = msgspec.json.encode(trust).decode()
         if text not in self._proofs:

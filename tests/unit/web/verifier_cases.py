@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from tests.unit.web.verifier_batch import Batch
 
-from hallmark.core.document import hex0x
-from hallmark.core.documents import InputRecord, UpstreamRecord
+from hallmark.core.document import Document, digest_of, hex0x
+from hallmark.core.documents import Attempt, InputRecord, KeyBundle, RouteRecord, UpstreamRecord
 from hallmark.core.hashing import ZERO32
 from hallmark.core.marks import Finding, Question, State
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Judgement, Role
+from hallmark.crypto.secp256k1 import sign_statement
 from hallmark.ledger.merkle import inclusion_proof
 from hallmark.testing.answers import Answer
 from hallmark.testing.development import DevelopmentNetwork
@@ -180,12 +180,20 @@ def reviews(batch: Batch) -> None:
     for name, order in orders.items():
         case = Case(DevelopmentNetwork())
         net = case.net
-        at = [net.add(net.review(net.reviewers[who], case.index, Judgement.FIT, judgement=what)) for who, what in order]
+        at = [
+            net.add(net.review(net.reviewers[who], case.index, Judgement.FIT, judgement=what))
+            for who, what in order
+        ]
         saved = case.dossier(reviews=at)
         add(batch, f"reviews {name}", case, saved)
         add(batch, f"reviews {name} backwards", case, replace(saved, reviews=saved.reviews[::-1]))
         first, *others = saved.reviews
-        add(batch, f"reviews {name} unproven", case, replace(saved, reviews=(replace(first, proof=None), *others)))
+        add(
+            batch,
+            f"reviews {name} unproven",
+            case,
+            replace(saved, reviews=(replace(first, proof=None), *others)),
+        )
     case = Case(DevelopmentNetwork())
     net, party = case.net, case.net.reviewers[0]
     changes: dict[str, dict[str, Any]] = {
@@ -215,6 +223,78 @@ def reviews(batch: Batch) -> None:
         add(batch, "review that is none", case, case.dossier(reviews=[position]))
     saved = case.dossier(reviews=[net.add(entry)])
     add(batch, "review without an entry", case, replace(saved, entry=None))
+
+
+def remade(batch: Batch, case: Case) -> None:
+    """Receipts that the node signed over other documents, and evidence exchanged before any logging."""
+    net, answer = case.net, case.answer
+    node, other = net.nodes
+    assert node.bundle is not None
+    assert other.bundle is not None
+    assert answer.candidates is not None
+    zero, upstream = ZERO32, UpstreamRecord("example", "https://example.test", "big", "big-9", "r1")
+    stranger = replace(answer.candidates, candidates=answer.candidates.candidates[1:])
+    ticket, packed = net.answers.ticket(stranger)
+    record, told = answer.route, upstream.encode().decode()
+    made: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "bundle of another": ({"bundle": other.bundle.digest()}, {"bundle": other.bundle}),
+        "bundle not canonical": ({"bundle": digest_of(KeyBundle, b"{}")}, {"bundle": "{}"}),
+        "route to another": _routed(replace(record, chosen=hex0x(other.address))),
+        "route by fax": _routed(replace(record, path="fax")),
+        "route sealed": _routed(replace(record, path="sealed", saw_prompt=("upstream x", "node"))),
+        "route seen by nobody": _routed(replace(record, saw_prompt=())),
+        "route with attempts": _routed(
+            replace(record, attempts=(Attempt(hex0x(other.address), "busy"),) * 2)
+        ),
+        "node not offered": _routed(replace(record, ticket=hex0x(ticket.struct_hash())), candidates=stranger),
+        "upstream shown": (
+            {"upstream": upstream.digest(), "artifact": zero, "manifest": zero},
+            {"upstream": upstream, "manifest": None},
+        ),
+        "another upstream shown": (
+            {"upstream": b"\x07" * 32, "artifact": zero, "manifest": zero},
+            {"upstream": told, "manifest": None},
+        ),
+    }
+    early = replace(case.dossier(), **dict.fromkeys(PLACED))
+    for name, (fields, documents) in made.items():
+        receipt = replace(answer.receipt, **fields)
+        texts = {k: v.encode().decode() if isinstance(v, Document) else v for k, v in documents.items()}
+        signed = replace(
+            early,
+            receipt=receipt.to_json(),
+            signature=hex0x(sign_statement(receipt, net.genesis.chain_id, node.key)),
+            id=hex0x(receipt.digest()),
+            documents=replace(early.documents, **texts),
+            ticket=hex0x(packed) if "candidates" in documents else early.ticket,
+        )
+        add(batch, name, case, signed)
+    evidence = base64.b64decode(early.evidence or "")
+    for name, raw in {
+        "none": b"", "junk": b"junk", "longer": evidence + b"\0", "shorter": evidence[:-1],
+        "not ASCII": b"\xff" + evidence[1:],
+        "other kind": b"\x05nitro" + evidence[10:],
+        "other": other.evidence.encode() if other.evidence else b"",
+    }.items():  # fmt: skip
+        text = base64.b64encode(raw).decode() or None
+        add(batch, f"evidence {name}", case, replace(early, evidence=text))
+    for insecure in (("seccomp",), ("", "")):
+        add(batch, "switches", case, replace(early, insecure=insecure))
+    hidden = replace(early, documents=replace(early.documents, configuration=None, parameters=None))
+    add(batch, "nothing shown", case, hidden)
+    add(batch, "nothing shown, switches", case, replace(hidden, insecure=("seccomp",)))
+    vanilla = Party("plain", Role.NODE)
+    vanilla.bundle = net.bundle(vanilla, Mode.VANILLA)
+    plain = Case(net, vanilla).notary.dossier(net.answer(vanilla), None)
+    add(batch, "vanilla with evidence", case, replace(plain, evidence=early.evidence))
+    old = Case(DevelopmentNetwork())
+    old.net.tick(2 * HOUR + 1)
+    late = Case(old.net)
+    add(batch, "old evidence", late, late.dossier())
+
+
+def _routed(record: RouteRecord, **documents: Document) -> tuple[dict[str, Any], dict[str, Any]]:
+    return {"route": record.digest()}, {"route": record, **documents}
 
 
 def trusts(batch: Batch, case: Case) -> None:
@@ -260,23 +340,40 @@ def trusts(batch: Batch, case: Case) -> None:
         "revoked later": replace(trust, revoked=(RevokedMeasurement(digest, 10_000, "x"),)),
         "another revoked": replace(trust, revoked=(RevokedMeasurement(hex0x(ZERO32), 0, "x"),)),
     }
-    changed |= {f"attestation: {n}": replace(trust, attestation=replace(policy, **c)) for n, c in attestations.items()}
+    changed |= {
+        f"attestation: {n}": replace(trust, attestation=replace(policy, **c)) for n, c in attestations.items()
+    }
     changed |= {f"quorum: {n}": replace(trust, tlog_policy="\n".join(c) + "\n") for n, c in quorums.items()}
     images: dict[str, dict[str, Any]] = {
-        "ended": {"not_after": 1}, "ends now": {"not_after": case.net.start}, "floor": {"registers": measurement.registers | {"PCR0_FLOOR": "0x" + "00" * 48}},
-        "high floor": {"registers": measurement.registers | {"PCR1_FLOOR": "0x" + "ff" * 48}}, "short floor": {"registers": measurement.registers | {"PCR1_FLOOR": "0x00"}},
-        "no PCR0": {"registers": {"PCR1": measurement.registers["PCR1"]}}, "PCR3": {"registers": measurement.registers | {"PCR3": "0x" + "00" * 48}},
-        "another kind": {"evidence": "nitro"}, "upper case": {"registers": {n: v[:2] + v[2:].upper() for n, v in measurement.registers.items()}},
-        "other PCR2": {"registers": measurement.registers | {"PCR2": "0x" + "07" * 48}}, "name": {"name": "caf\u00e9 {what}"},
+        "ended": {"not_after": 1}, "ends now": {"not_after": case.net.start},
+        "floor": {"registers": measurement.registers | {"PCR0_FLOOR": "0x" + "00" * 48}},
+        "high floor": {"registers": measurement.registers | {"PCR1_FLOOR": "0x" + "ff" * 48}},
+        "short floor": {"registers": measurement.registers | {"PCR1_FLOOR": "0x00"}},
+        "no PCR0": {"registers": {"PCR1": measurement.registers["PCR1"]}},
+        "PCR3": {"registers": measurement.registers | {"PCR3": "0x" + "00" * 48}},
+        "another kind": {"evidence": "nitro"},
+        "upper case": {"registers": {n: v[:2] + v[2:].upper() for n, v in measurement.registers.items()}},
+        "other PCR2": {"registers": measurement.registers | {"PCR2": "0x" + "07" * 48}},
+        "name": {"name": "caf\u00e9 {what}"},
     }  # fmt: skip
-    changed |= {f"image: {n}": replace(trust, measurement=(replace(measurement, **c),)) for n, c in images.items() if n != "upper case"}
+    changed |= {
+        f"image: {n}": replace(trust, measurement=(replace(measurement, **c),))
+        for n, c in images.items()
+        if n != "upper case"
+    }
     changed["two images"] = replace(trust, measurement=(replace(measurement, not_after=1), measurement))
     for name, each in changed.items():
         for shape, saved in {"": dossier, ", early": replace(dossier, **dict.fromkeys(PLACED))}.items():
             add(batch, f"trust {name}{shape}", case, saved, each)
-    objection = Finding(Question.PROVED, State.DISPUTED, "full node 2", 1, b"", "equivocation", {"what": "said"})
+    objection = Finding(
+        Question.PROVED, State.DISPUTED, "full node 2", 1, b"", "equivocation", {"what": "said"}
+    )
     praise = Finding(Question.REVIEWED, State.ANCHORED, "a friend", 1)
-    for status in ((objection,), (praise,), (praise, objection, replace(objection, state=State.FAILED, at=9))):
+    for status in (
+        (objection,),
+        (praise,),
+        (praise, objection, replace(objection, state=State.FAILED, at=9)),
+    ):
         batch.dossier("status", dossier.encode(), trust, case.net.now, status)
 
 
@@ -287,78 +384,17 @@ def anchors(batch: Batch, case: Case) -> None:
     path = tuple(hex0x(node) for node in inclusion_proof(case.index, size, net.tree.node))
     right = Anchor(31337, contract, hex0x(ZERO32), 7, size, hex0x(net.tree.root()), 2, path)
     words: dict[str, dict[str, Any]] = {
-        "right": {}, "root": {"root": hex0x(ZERO32)}, "size": {"size": size + 1}, "smaller": {"size": 1, "path": ()},
+        "right": {}, "root": {"root": hex0x(ZERO32)}, "size": {"size": size + 1},
+        "smaller": {"size": 1, "path": ()},
         "huge": {"size": 2**70, "path": ()}, "negative": {"size": -1}, "path": {"path": path[1:]},
-        "other path": {"path": (hex0x(ZERO32), *path[1:])}, "chain": {"chain_id": 1}, "contract": {"contract": "0x" + "0b" * 20},
+        "other path": {"path": (hex0x(ZERO32), *path[1:])}, "chain": {"chain_id": 1},
+        "contract": {"contract": "0x" + "0b" * 20},
         "transaction": {"transaction": hex0x(b"\x01" * 32)}, "no path": {"path": ()},
     }  # fmt: skip
     known = replace(case.trust, anchor=AnchorContract(contract, 31337))
     for name, change in words.items():
         for trust in (case.trust, known):
             add(batch, f"anchor {name}", case, replace(dossier, anchor=replace(right, **change)), trust)
-
-
-def broken(batch: Batch, case: Case) -> None:
-    """Every leaf of the file changed, dropped, or taken from another dossier; characters changed anywhere."""
-    other = Case(case.net, case.net.nodes[1])
-    anchor = Anchor(31337, "0x" + "0a" * 20, hex0x(ZERO32), 7, 99, hex0x(ZERO32), 2, (hex0x(ZERO32),))
-    review = case.net.add(case.net.review(case.net.reviewers[0], case.index))
-    saved = replace(case.dossier(reviews=[review]), anchor=anchor)
-    mine = json.loads(saved.encode())
-    theirs = json.loads(other.dossier().encode())
-    chance = random.Random(7)
-    for path, value in _leaves(mine):
-        for name, changed in _changes(value, chance):
-            _tell(batch, case, f"{path} {name}", _with(mine, path, changed))
-    for path, found in _members(theirs):
-        _tell(batch, case, f"{path} of another", _with(mine, path, found))
-    for path, _ in _members(mine):
-        _tell(batch, case, f"{path} dropped", _with(mine, path, ...))
-        _tell(batch, case, f"{path} null", _with(mine, path, None))
-    text = msgspec.json.encode(saved)
-    for _ in range(120):
-        at = chance.randrange(len(text))
-        sign = chance.choice(b'0a"}, ,:\\nAz=+/')
-        batch.dossier(f"byte {at} to {sign}", text[:at] + bytes((sign,)) + text[at + 1 :], case.trust, case.net.now)
-    for name, change in FORMS.items():
-        batch.dossier(f"form: {name}", change(text), case.trust, case.net.now)
-
-
-FORMS: dict[str, Callable[[bytes], bytes]] = {
-    "indented": lambda d: msgspec.json.format(d, indent=3),
-    "unknown member": lambda d: d.replace(b'{"format"', b'{"more":1,"format"', 1),
-    "twice, last right": lambda d: d.replace(b'"chain_id":', b'"chain_id":9,"chain_id":', 1),
-    "twice, last wrong": lambda d: d.replace(b'"chain_id":31337', b'"chain_id":31337,"chain_id":9', 1),
-    "twice, first ill-typed": lambda d: d.replace(b'"chain_id":', b'"chain_id":"9","chain_id":', 1),
-    "receipt member twice": lambda d: d.replace(b'"mode":1', b'"mode":2,"mode":1', 1),
-    "float": lambda d: d.replace(b'"chain_id":31337', b'"chain_id":31337.0', 1),
-    "exponent": lambda d: d.replace(b'"tokensIn":7', b'"tokensIn":7e0', 1),
-    "leading zero": lambda d: d.replace(b'"tokensIn":7', b'"tokensIn":07', 1),
-    "minus zero": lambda d: d.replace(b'"mode":1', b'"mode":-0', 1),
-    "huge": lambda d: d.replace(b'"tokensIn":7', b'"tokensIn":' + b"7" * 4299, 1),
-    "huger": lambda d: d.replace(b'"chain_id":31337', b'"chain_id":' + b"7" * 4301, 1),
-    "true": lambda d: d.replace(b'"mode":1', b'"mode":true', 1),
-    "lower-case escape": lambda d: d.replace(b"Seven", b"Seven\\u00e9", 1),
-    "upper-case escape": lambda d: d.replace(b"Seven", b"Seven\\u00E9", 1),
-    "escaped backslash": lambda d: d.replace(b"Seven", b"Seven\\\\u00E9", 1),
-    "escaped name": lambda d: d.replace(b'"format"', b'"f\\u006frmat"', 1),
-    "surrogate": lambda d: d.replace(b"Seven", b"\\ud83d", 1),
-    "surrogates": lambda d: d.replace(b"Seven", b"\\ud83d\\ude00", 1),
-    "surrogates reversed": lambda d: d.replace(b"Seven", b"\\ude00\\ud83d", 1),
-    "raw control": lambda d: d.replace(b"Seven", b"Se\x07ven", 1),
-    "not UTF-8": lambda d: d.replace(b"Seven", b"Sev\xff\xfe", 1),
-    "UTF-8 surrogate": lambda d: d.replace(b"Seven", b"\xed\xa0\x80", 1),
-    "byte order mark": lambda d: b"\xef\xbb\xbf" + d,
-    "newline behind": lambda d: d + b"\n",
-    "more behind": lambda d: d + b"{}",
-    "cut": lambda d: d[:-1],
-    "empty": lambda d: b"",
-    "trailing comma": lambda d: d[:-1] + b",}",
-    "null": lambda d: b"null",
-    "list": lambda d: b"[" + d + b"]",
-    "newline in hex": lambda d: d.replace(b'","id":"', b'\\n","id":"', 1),
-    "newline in id": lambda d: d.replace(b'","documents"', b'\\n","documents"', 1),
-}
 
 
 def _without(dossier: Dossier, *names: str) -> bytes:
@@ -368,61 +404,3 @@ def _without(dossier: Dossier, *names: str) -> bytes:
 def add(batch: Batch, name: str, case: Case, dossier: Dossier, trust: Trust | None = None) -> None:
     """A dossier under the case's trust file, or another, at the network's time."""
     batch.dossier(name, dossier.encode(), trust or case.trust, case.net.now)
-
-
-def _tell(batch: Batch, case: Case, name: str, value: Any) -> None:
-    batch.dossier(name, msgspec.json.encode(value), case.trust, case.net.now)
-
-
-Path = tuple[str | int, ...]
-
-
-def _members(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every member of every object and list, parents first."""
-    pairs: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, inner in pairs:
-        yield (*path, name), inner
-        yield from _members(inner, (*path, name))
-
-
-def _leaves(value: Any) -> Iterator[tuple[Path, Any]]:
-    return ((path, inner) for path, inner in _members(value) if isinstance(inner, str | int))
-
-
-def _with(value: Any, path: Path, changed: Any) -> Any:
-    copied = json.loads(json.dumps(value))
-    *above, last = path
-    inner = copied
-    for name in above:
-        if not isinstance(inner, dict | list) or (isinstance(inner, dict) and name not in inner):
-            return copied
-        inner = inner[name]
-    if inner is None or isinstance(inner, str):
-        return copied
-    if changed is ...:
-        del inner[last]
-    elif isinstance(inner, list) and isinstance(last, int) and last >= len(inner):
-        inner.append(changed)
-    else:
-        inner[last] = changed
-    return copied
-
-
-def _changes(value: Any, chance: random.Random) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, int):
-        yield "more", value + 1
-        yield "as text", str(value)
-        if value:
-            yield "zero", 0
-        return
-    yield "longer", value + "0"
-    yield "longer by a line", value + "\n"
-    if value:
-        for at in {2, len(value) // 2, len(value) - 1, chance.randrange(len(value))}:
-            sign = value[at : at + 1]
-            yield f"at {at}", value[:at] + ("1" if sign != "1" else "2") + value[at + 1 :]
-        yield "upper case", value.upper()
-        yield "shorter", value[:-1]
-        yield "cut by two", value[:-2]
-
-

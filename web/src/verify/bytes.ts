@@ -4,8 +4,8 @@ import { HallmarkError } from "./errors.ts";
 
 const HEX = Array.from({ length: 256 }, (_, value) => value.toString(16).padStart(2, "0"));
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const SEXTETS = new Map([...ALPHABET].map((letter, value) => [letter.charCodeAt(0), value]));
-const PAD = 61;
+const SEXTETS = new Uint8Array(128).fill(255);
+for (const [value, letter] of [...ALPHABET].entries()) SEXTETS[letter.charCodeAt(0)] = value;
 
 export const ZERO32 = new Uint8Array(32);
 export const EMPTY = new Uint8Array(0);
@@ -38,21 +38,17 @@ export function readBase64(text: string): Uint8Array | undefined {
   if (text.length % 4) return undefined;
   const pads = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
   const data = new Uint8Array((text.length / 4) * 3 - pads);
-  let at = 0;
-  for (let from = 0; from < text.length; from += 4) {
-    let group = 0;
-    for (let step = 0; step < 4; step++) {
-      const letter = text.charCodeAt(from + step);
-      const value = letter === PAD && from + step >= text.length - pads ? 0 : SEXTETS.get(letter);
-      if (value === undefined) return undefined;
-      group = (group << 6) | value;
-    }
-    for (const byte of [group >> 16, (group >> 8) & 255, group & 255]) {
-      if (at < data.length) data[at++] = byte;
-      else if (byte) return undefined;
-    }
+  let [held, bits, at] = [0, 0, 0];
+  for (let from = 0; from < text.length - pads; from++) {
+    const value = SEXTETS[text.charCodeAt(from)] ?? 255;
+    if (value > 63) return undefined;
+    held = ((held << 6) | value) & 0xffff;
+    bits += 6;
+    if (bits < 8) continue;
+    bits -= 8;
+    data[at++] = held >> bits;
   }
-  return data;
+  return held & ((1 << bits) - 1) ? undefined : data;
 }
 
 /** Canonical base64. Raises `not_canonical`. */

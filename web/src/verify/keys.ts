@@ -4,13 +4,15 @@ import { p384 } from "@noble/curves/nist.js";
 import { secp256k1 } from "@noble/curves/secp256k1.js";
 import { sha512 } from "@noble/hashes/sha2.js";
 import { keccak_256 } from "@noble/hashes/sha3.js";
-import { concat, readUint, same } from "./bytes.ts";
+import { concat, hex, readUint, same } from "./bytes.ts";
 import { HallmarkError } from "./errors.ts";
 import { signingDigest, type Statement } from "./typed.ts";
 
 const HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0n;
 const ED_ORDER = ed25519.Point.Fn.ORDER;
 const REMEMBERED = 1024;
+// A receipt takes a handful of checks: small tables cost less to make than large ones save.
+for (const curve of [ed25519, p384, secp256k1]) curve.Point.BASE.precompute(4);
 
 /** The 20-byte address that signed a 32-byte digest with r || s || v. Raises `bad_signature`, also for high s. */
 export function recover(digest: Uint8Array, signature: Uint8Array): Uint8Array {
@@ -30,9 +32,19 @@ export function recover(digest: Uint8Array, signature: Uint8Array): Uint8Array {
   }
 }
 
-/** The address that signed a statement. Raises `bad_signature`. */
+const recovered = new Map<string, Uint8Array>();
+
+/** The address that signed a statement; found ones are remembered by digest and signature. Raises `bad_signature`. */
 export function recoverStatement(statement: Statement, chainId: bigint, signature: Uint8Array): Uint8Array {
-  return recover(signingDigest(statement, chainId), signature);
+  const digest = signingDigest(statement, chainId);
+  const name = `${hex(digest)} ${hex(signature)}`;
+  let found = recovered.get(name);
+  if (!found) {
+    found = recover(digest, signature);
+    if (recovered.size >= REMEMBERED) recovered.clear();
+    recovered.set(name, found);
+  }
+  return found;
 }
 
 function littleEndian(data: Uint8Array): bigint {
@@ -69,13 +81,23 @@ export function holdsEd25519(key: Uint8Array, message: Uint8Array, signature: Ui
   }
 }
 
-/** Whether r || s (48 bytes each, any s) is an ECDSA signature on P-384 over SHA-384 of the message. */
+const verified = new Set<string>();
+
+/**
+ * Whether r || s (48 bytes each, any s) is an ECDSA signature on P-384 over SHA-384 of the message. The slowest check of
+ * all; one that held is remembered by a digest over key, signature and message.
+ */
 export function holdsP384(key: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
+  const name = hex(sha512(concat(Uint8Array.of(key.length), key, Uint8Array.of(signature.length), signature, message)));
+  if (verified.has(name)) return true;
   try {
-    return p384.verify(signature, message, key, { lowS: false, prehash: true });
+    if (!p384.verify(signature, message, key, { lowS: false, prehash: true })) return false;
   } catch {
     return false;
   }
+  if (verified.size >= REMEMBERED) verified.clear();
+  verified.add(name);
+  return true;
 }
 
 /** Whether these bytes are an uncompressed point on P-384. */
