@@ -41,8 +41,8 @@ def waived(policies: Sequence[ClearingPolicy], marks: Marks) -> dict[Question, M
     shown = {}
     names = " and ".join(policy.name for policy in policies)
     for question, mark in marks.items():
-        everyone = bool(policies) and all(question.value in policy.not_required for policy in policies)
-        if mark.state is State.ABSENT and everyone:
+        waive = mark.state is State.ABSENT and all(question in policy.not_required for policy in policies)
+        if waive and policies:
             mark = msgspec.structs.replace(mark, state=State.NOT_REQUIRED, by=f"policy {names}")
         shown[question] = mark
     return shown

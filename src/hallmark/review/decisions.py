@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from hallmark.core.document import Document, Hex32, hex0x
+from hallmark.core.document import Document, Hex32
 from hallmark.core.marks import Mark, Question
 from hallmark.core.policy import Decision, Shortfall
 from hallmark.core.shown import ShownMark, shown
@@ -60,8 +60,7 @@ class LackRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class GateDocument(Document, frozen=True):
     """What the gate decided about version `version` of an item. `policies` are digests of the ClearingPolicy
-    documents that were enforced, `decisions` of their DecisionDocuments in the same order, `screen` of the
-    Screen that says the same in words.
+    documents that were enforced, `screen` is that of the Screen, which holds the marks that were judged.
     """
 
     TAG = "hallmark/gate/v1"
@@ -72,7 +71,6 @@ class GateDocument(Document, frozen=True):
     outcome: str
     lacks: tuple[LackRow, ...]
     policies: tuple[Hex32, ...]
-    decisions: tuple[Hex32, ...]
     screen: Hex32
 
 
@@ -87,11 +85,6 @@ def document(decision: Decision) -> DecisionDocument:
         decision.sentence(),
         shown(decision.marks),
     )
-
-
-def digests(decisions: tuple[Decision, ...]) -> tuple[str, ...]:
-    """The digests of decisions, 0x-hex."""
-    return tuple(hex0x(document(decision).digest()) for decision in decisions)
 
 
 def mark_from_json(value: Mapping[str, object]) -> Mark:

@@ -28,7 +28,7 @@ from hallmark.core.documents import ClearingPolicy, Requirement
 from hallmark.core.marks import Mark, Question, State
 from hallmark.core.policy import Decision, Outcome, Shortfall, evaluate
 from hallmark.review.counting import as_judged, not_counted, waived
-from hallmark.review.decisions import GateDocument, LackRow, digests
+from hallmark.review.decisions import GateDocument, LackRow
 from hallmark.review.events import _SEAL, AnyEvent, Evaluated, Finalised, ReleaseEnded, Sampled
 from hallmark.review.items import Item, ItemState, apply
 from hallmark.review.policies import WARN, applicable, uncovered, unsound
@@ -38,6 +38,7 @@ from hallmark.review.words import about
 
 ITEM: Final = "item"
 FAULTS: Final = (State.FAILED.value, State.REVOKED.value, State.DISPUTED.value)
+_RANKS: Final = {state.value: state.rank for state in State}
 Marks = Mapping[Question, Mark]
 
 
@@ -123,7 +124,7 @@ def judge(
         tuple(warning.sentence() for warning in warnings),
         facts_of(facts),
     )
-    events, after = _events(case, decisions, lacks, screen)
+    events, after = _events(case, screen)
     main = next((n for n, d in enumerate(decisions) if d.outcome is Outcome.HOLD), 0)
     return Judged(
         now,
@@ -249,9 +250,7 @@ def _state(case: _Case, outcome: Outcome) -> ItemState:
     return ItemState.FINAL if _window(case) and closes <= case.now else ItemState.CLEAR
 
 
-def _events(
-    case: _Case, decisions: Sequence[Decision], lacks: Sequence[LackRow], screen: Screen
-) -> tuple[tuple[AnyEvent, ...], Item]:
+def _events(case: _Case, screen: Screen) -> tuple[tuple[AnyEvent, ...], Item]:
     """What is to be appended so that the item says what was found, and the item after it."""
     made: list[AnyEvent] = []
     after = case.item
@@ -263,11 +262,11 @@ def _events(
 
     if after.release is not None and case.now >= after.release.until:
         happen(ReleaseEnded(case.now))
-    if after.state is ItemState.REJECTED or (after.state is ItemState.FINAL and not lacks):
+    if after.state is ItemState.REJECTED or (after.state is ItemState.FINAL and not screen.lacks):
         return tuple(made), after
     if _is_news(after, screen):
         was_clear = after.state is ItemState.CLEAR
-        evaluated = _evaluated(case, after, decisions, screen)
+        evaluated = _evaluated(case, after, screen)
         happen(evaluated)
         rate = max((policy.resample for policy in case.policies), default=0)
         newly = after.state is ItemState.CLEAR and not was_clear and not after.sampled
@@ -287,8 +286,9 @@ def _is_news(item: Item, screen: Screen) -> bool:
     )
 
 
-def _evaluated(case: _Case, item: Item, decisions: Sequence[Decision], screen: Screen) -> Evaluated:
+def _evaluated(case: _Case, item: Item, screen: Screen) -> Evaluated:
     outcome = Outcome.HOLD if screen.lacks else Outcome.CLEAR
+    screen_id = screen.id
     record = GateDocument(
         item.id,
         item.version,
@@ -296,8 +296,7 @@ def _evaluated(case: _Case, item: Item, decisions: Sequence[Decision], screen: S
         outcome.value,
         screen.lacks,
         screen.digests,
-        digests(tuple(decisions)),
-        screen.id,
+        screen_id,
     )
     return Evaluated(
         case.now,
@@ -307,7 +306,7 @@ def _evaluated(case: _Case, item: Item, decisions: Sequence[Decision], screen: S
         screen.policies,
         screen.digests,
         hex0x(record.digest()),
-        screen.id,
+        screen_id,
         _due(case),
         _window(case),
         _SEAL if outcome is Outcome.CLEAR else None,
@@ -340,4 +339,4 @@ def _again(case: _Case, after: Item) -> int:
 
 
 def _rank(required: str) -> int:
-    return State(required).rank if required in set(State) else -1
+    return _RANKS.get(required, -1)
