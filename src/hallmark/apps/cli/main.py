@@ -28,12 +28,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("ask", "List the models and who can serve them."),
     "receipt": ("ask", "Show one receipt's marks as they are now."),
     "verify": ("verify", "Verify a saved receipt, offline."),
+    "review": ("review", "The review queue: items, decisions, reviews."),
+    "policy": ("policy", "Clearing policies: read, try, propose, sign."),
     "declare": ("authority", "Revoke a measurement, declare a key compromised, retire a node."),
     "gateway": ("services", "Run one gateway."),
     "node": ("services", "Run one inference node."),
     "log": ("services", "Run one log, or a standby."),
     "fullnode": ("services", "Run one full node."),
     "anchor": ("services", "Run the anchoring service."),
+    "web": ("services", "Run the pages, the review desk and the explorer."),
     "image": ("image", "Build or measure the enclave image."),
 }
 

@@ -1,4 +1,4 @@
-"""`hallmark gateway`, `node`, `log`, `fullnode`, `anchor`: one service of a network that spans machines."""
+"""`hallmark gateway`, `node`, `log`, `fullnode`, `anchor`, `web`: one service in the foreground."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import click
 from hallmark.core.errors import InvalidInput
 
 
-def _service(name: str, sentence: str) -> click.Command:
+def _service(name: str, sentence: str, module: str = "") -> click.Command:
+    module = module or f"hallmark.services.{name}"
+
     @click.command(name, help=f"{sentence}\n\nFILE holds its settings; docs/operate.md names them.")
     @click.option("--config", type=click.Path(path_type=Path), required=True, metavar="FILE")
     def run(config: Path) -> None:
         if not config.is_file():
             raise InvalidInput("bad_settings", f"{config} cannot be read.", "See docs/operate.md.")
         # The service takes this process over, so that signals and exit codes are its own.
-        os.execv(sys.executable, (sys.executable, "-m", f"hallmark.services.{name}", "--config", str(config)))  # noqa: S606
+        os.execv(sys.executable, (sys.executable, "-m", module, "--config", str(config)))  # noqa: S606
 
     command: click.Command = run
     return command
@@ -29,3 +31,4 @@ node = _service("node", "Run an inference node: the host and its enclave.")
 log = _service("log", "Run a log, or a standby of one.")
 fullnode = _service("fullnode", "Run a full node.")
 anchor = _service("anchor", "Run the anchoring service.")
+web = _service("web", "Run the pages, the review desk and the explorer.", "hallmark.apps.web")
