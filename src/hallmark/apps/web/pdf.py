@@ -158,9 +158,9 @@ class Filed(FPDF):
         self._heading("Inputs")
         self._say(view.inputs_note)
         for put in view.inputs[:MOST]:
-            age = f"age {span(put.age)} when the run began" if put.as_of else "age unknown"
+            age = f"{span(put.age)} old when the run began" if put.as_of else "age unknown"
             state = "validated" if put.validated else "not re-validated"
-            self._row(put.kind, f"{age}, {state}; from {put.source}; content {put.content}")
+            self._row(put.kind, f"{state}, {age}; from {put.source}; content {put.content}")
         self._lineage()
         self._heading("Failures")
         self._say("No failure is recorded here." if not view.failures else "")
@@ -214,6 +214,9 @@ class Filed(FPDF):
     def _lineage(self) -> None:
         steps = sorted(self._view.lineage, key=lambda step: step.index)
         self._heading("Lineage of the label")
+        if self._view.row.asserted_by:
+            self._say(f"None: the model is asserted by {self._view.row.asserted_by} alone.")
+            return
         if not steps:
             self._say("No lineage is known here.")
         first = max(0, len(steps) - MOST)

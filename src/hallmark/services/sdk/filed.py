@@ -33,18 +33,19 @@ def attached_dossier(pdf: bytes) -> bytes:
     if not pdf.startswith(b"%PDF-"):
         raise InvalidInput("bad_pdf", "This is not a PDF.")
     try:
-        found = _attached(PdfReader(io.BytesIO(pdf), strict=True))
-    except InvalidInput:
-        raise
+        return _content(_only(_attached(PdfReader(io.BytesIO(pdf), strict=True))))
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise InvalidInput("bad_pdf", "This PDF cannot be read.", type(error).__name__) from error
+
+
+def _only(found: list[DictionaryObject]) -> DictionaryObject:
     if not found:
         raise InvalidInput("no_attached_dossier", f"No file named *{SUFFIX} is attached to this PDF.")
     if len(found) > 1:
         raise InvalidInput(
             "several_attached_dossiers", "More than one dossier is attached: which one is meant?"
         )
-    return _content(found[0])
+    return found[0]
 
 
 def _attached(reader: PdfReader) -> list[DictionaryObject]:

@@ -96,7 +96,7 @@ def _percentile(name: str, value: int, share: float, row: int) -> Markup:
     return element(
         "g",
         element("line", x1=at, x2=at, y1=y + 4, y2=FLOOR, class_="hd-rule"),
-        text(at, y, f"{name}  {span(value)}", kind="hd-strong", anchor=anchor),
+        text(at, y, f"{name} {span(value)}", kind="hd-strong", anchor=anchor),
     )
 
 
