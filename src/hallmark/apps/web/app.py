@@ -9,8 +9,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from hallmark.apps.web import home, policies, signing_in
+from hallmark.apps.web import home, network, policies, signing_in
 from hallmark.apps.web.assets import Assets
+from hallmark.apps.web.explore import routes as explore
 from hallmark.apps.web.failing import Failing, http_exception
 from hallmark.apps.web.headers import FixedHeaders
 from hallmark.apps.web.render import Pages
@@ -31,6 +32,8 @@ def create_app(surfaces: Surfaces) -> Starlette:
             *review.routes(surfaces),
             *policies.routes(surfaces),
             *signing_in.routes(surfaces),
+            *explore.routes(surfaces),
+            *network.routes(surfaces),
             *surfaces.api,
         ],
         middleware=[

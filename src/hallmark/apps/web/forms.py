@@ -40,6 +40,10 @@ class Form:
         value = self._fields.get(name, [default])[0]
         return value.replace("\r\n", "\n").strip()
 
+    def exact(self, name: str) -> str:
+        """The first value just as it was sent: for what a signature covers."""
+        return self._fields.get(name, [""])[0]
+
     def all(self, name: str) -> tuple[str, ...]:
         """Every value of a field that may stand more than once."""
         return tuple(self._fields.get(name, ()))

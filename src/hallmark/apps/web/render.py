@@ -49,6 +49,8 @@ class Pages:
             "span": times.span,
             "copyable": texts.copyable,
             "link_to": texts.link_to,
+            "full": times.full,
+            "party": texts.party,
             "grouped": texts.grouped,
             "plain": texts.plain,
         }

@@ -33,6 +33,11 @@ def copyable(text: str, link: str = "") -> Markup:
     return link_to(inner, link) if link else inner
 
 
+def party(text: str) -> Markup:
+    """Who says or did something: an address as an identifier, anything else as it is."""
+    return copyable(text) if text.startswith("0x") else escape(text)
+
+
 def link_to(text: str | Markup, link: str) -> Markup:
     """A link to a path of this site; the text alone when `link` is empty or leads anywhere else."""
     if not LOCAL.fullmatch(link):

@@ -33,7 +33,11 @@ def asked_for(kind: type[T], fields: Mapping[str, object]) -> T:
 
 def review_of(form: Form) -> actions.ReviewRequest:
     """A signed review, as the browser made it."""
-    fields = {"entry": form.text("entry"), "comment": form.text("comment"), "internal": form.text("internal")}
+    fields = {
+        "entry": form.text("entry"),
+        "comment": form.exact("comment"),
+        "internal": form.exact("internal"),
+    }
     if not fields["entry"]:
         raise InvalidInput(
             "review_unsigned",
