@@ -17,7 +17,7 @@ from hallmark.services.following.judge import Logged
 from hallmark.services.following.tail import Pending
 from hallmark.services.following.watch import Watch
 from hallmark.verification.attested import Attested
-from hallmark.verification.receipts import DIRECT, Passage, read_passage
+from hallmark.verification.receipts import DIRECT, Passage
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -73,7 +73,8 @@ def passage_of(watch: Watch, told: Told, record: RouteRecord | None) -> Passage 
     """The ticket that the route record names, signed by the gateway that it names; None otherwise."""
     if record is None or record.ticket == DIRECT:
         return None
-    found = read_passage(_attachment(told, 2), _attachment(told, 1), watch.replica.genesis.chain_id)
+    replica = watch.replica
+    found = replica.memory.passage(_attachment(told, 2), _attachment(told, 1), replica.genesis.chain_id)
     if found is None or found.hash_hex != record.ticket or found.signer != found.ticket.gateway:
         return None
     return found

@@ -115,6 +115,12 @@ class Heads:
             raise NotFound("unknown_checkpoint", f"No checkpoint of size {size} was seen here.")
         return bytes(found)
 
+    async def by_root(self, digits: str, limit: int) -> list[int]:
+        """Sizes of checkpoints whose root begins with these hexadecimal digits."""
+        low, high = (bytes.fromhex(digits.ljust(2 * ROOT, fill)) for fill in "0f")
+        query = sa.select(HEADS.c.size).where(HEADS.c.root >= low, HEADS.c.root <= high).limit(limit)
+        return [int(size) for size in await self._database.async_read(lambda c: list(c.scalars(query)))]
+
     async def run(self) -> None:
         """Write to disk what was taken, for ever."""
         await self._writer.run()

@@ -38,6 +38,7 @@ HEADS: Final = sa.Table(
     sa.Column("signers", sa.Text, nullable=False),
     sa.Column("note", sa.LargeBinary, nullable=False),
 )
+sa.Index("following_heads_root", HEADS.c.root)
 CONFIGURATIONS: Final = sa.Table(
     "following_configurations",
     METADATA,

@@ -1,0 +1,209 @@
+"""Log entries of every kind in words. A table from statement to a function; no kind is without words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from hallmark.core.document import hex0x
+from hallmark.core.documents import Manifest, Measurement, ModelCard
+from hallmark.core.entries import Entry, Kind
+from hallmark.core.errors import HallmarkError
+from hallmark.core.receipt import Receipt
+from hallmark.core.statements import (
+    Approval,
+    Compromise,
+    Fault,
+    Judgement,
+    PolicyStatement,
+    Publication,
+    Registration,
+    Retirement,
+    Review,
+    Revocation,
+    Role,
+    Verdict,
+    Version,
+    text_of,
+)
+from hallmark.services.explorer import links
+from hallmark.services.review.views import Fact
+from hallmark.verification.reasons import sentence_of
+from hallmark.verification.statements import CLEARING
+
+
+class Words(NamedTuple):
+    """An entry in words: one sentence, its lines, and the page that it leads to ("": none)."""
+
+    sentence: str
+    facts: tuple[Fact, ...]
+    link: str
+
+
+def words_of(entry: Entry) -> Words:
+    """What an entry says, whether it holds or not."""
+    found: Words = _TABLE[entry.kind](entry.statement, entry)
+    network = hex0x(entry.statement.network)  # type: ignore[attr-defined]  # every statement names its network
+    kind = Fact("Kind", entry.kind.name.lower())
+    signed = Fact("Signatures", str(len(entry.signatures)))
+    return found._replace(facts=(kind, *found.facts, Fact("Network", network, "", network), signed))
+
+
+def _registration(s: Registration, _entry: Entry) -> Words:
+    role = Role(s.role).name.lower().replace("_", " ") if s.role in tuple(Role) else f"role {s.role}"
+    facts = (
+        _key("Key", s.key),
+        _bytes("Owner", s.owner),
+        Fact("Role", role),
+        _bytes("Document", s.document),
+        _bytes("Evidence", s.evidence),
+        Fact("Made after", f"log size {s.beacon_size}"),
+    )
+    return Words(f"A {role} joins, or refreshes its evidence.", facts, links.node(s.key))
+
+
+def _retirement(s: Retirement, _entry: Entry) -> Words:
+    facts = (_key("Key", s.key), _reason(s.reason))
+    return Words("A key leaves; what it signed before stays as it was.", facts, links.node(s.key))
+
+
+def _compromise(s: Compromise, _entry: Entry) -> Words:
+    facts = (_key("Key", s.key), Fact("From log position", str(s.since)), _reason(s.reason))
+    return Words(f"A key is not to be believed from log position {s.since} on.", facts, links.node(s.key))
+
+
+def _approval(s: Approval, entry: Entry) -> Words:
+    measured = _document(entry, Measurement)
+    what = f"{measured.name} {measured.version}" if measured else "an image"
+    digest = hex0x(s.document)
+    return Words(
+        f"The authority accepts the measurement of {what}.",
+        (_bytes("Measurement", s.document),),
+        links.measurement(digest),
+    )
+
+
+def _revocation(s: Revocation, _entry: Entry) -> Words:
+    facts = (
+        _bytes("Measurement", s.document),
+        Fact("From log position", str(s.since)),
+        _reason(s.reason),
+    )
+    told = f"The authority no longer accepts a measurement, from log position {s.since} on."
+    return Words(told, facts, links.measurement(hex0x(s.document)))
+
+
+def _publication(s: Publication, entry: Entry) -> Words:
+    card = _document(entry, ModelCard)
+    facts = (_bytes("Owner", s.owner), _bytes("Card", s.document))
+    if card is None:
+        return Words("A label is taken.", facts, "")
+    link = links.model(card.label)
+    return Words(f"Label {card.label} is taken.", (Fact("Label", card.label, link), *facts), link)
+
+
+def _version(s: Version, entry: Entry) -> Words:
+    manifest = _document(entry, Manifest)
+    artifact = hex0x(s.artifact)
+    facts = (
+        Fact("Artifact", artifact, links.artifact(artifact), artifact),
+        _bytes("SHA-256 of the artifact", s.sha256),
+        _bytes("Manifest", s.document),
+        _bytes("Owner", s.owner),
+    )
+    if manifest is None:
+        return Words("A label points to an artifact from here on.", facts, "")
+    link = links.model(manifest.label)
+    told = f"Label {manifest.label} points to version {manifest.version} from here on."
+    return Words(told, (Fact("Label", manifest.label, link), *facts), link)
+
+
+def _receipt(s: Receipt, _entry: Entry) -> Words:
+    receipt_id = s.digest()
+    facts = (_bytes("Receipt", receipt_id, links.receipt(receipt_id)), _key("Node", s.node))
+    return Words("A node signed a receipt for one answer.", facts, links.receipt(receipt_id))
+
+
+def _verdict(s: Verdict, _entry: Entry) -> Words:
+    facts = (
+        _key("Full node", s.author),
+        Fact("About entry", str(s.subject), links.entry(s.subject)),
+        _bytes("Its leaf hash", s.leaf),
+        _reason(s.reason),
+    )
+    told = f"A full node objects to entry {s.subject}: {sentence_of(text_of(s.reason))}"
+    return Words(told, facts, links.entry(s.subject))
+
+
+def _fault(s: Fault, _entry: Entry) -> Words:
+    facts = (
+        _key("Culprit", s.culprit),
+        _key("Author", s.author),
+        Fact("Fault", text_of(s.kind)),
+        Fact("First entry", str(s.first), links.entry(s.first)),
+        Fact("Second entry", str(s.second), links.entry(s.second)),
+    )
+    return Words(FAULTS.get(text_of(s.kind), "A rule was broken."), facts, links.node(s.culprit))
+
+
+def _review(s: Review, _entry: Entry) -> Words:
+    said = Judgement(s.judgement).name.lower() if s.judgement in tuple(Judgement) else str(s.judgement)
+    facts = (
+        _key("Reviewer", s.reviewer),
+        _bytes("Receipt", s.item, links.receipt(s.item)),
+        Fact("At entry", str(s.subject), links.entry(s.subject)),
+        Fact("Judgement", said),
+        _reason(s.reason),
+        _bytes("Policy", s.policy),
+        _bytes("Screen", s.screen),
+        _bytes("Comments", s.comment),
+    )
+    return Words(f"A reviewer says of an answer: {said}.", facts, links.receipt(s.item))
+
+
+def _policy(s: PolicyStatement, _entry: Entry) -> Words:
+    kind = text_of(s.kind)
+    link = links.policy(kind.removeprefix(CLEARING)) if kind.startswith(CLEARING) else ""
+    facts = (Fact("Policy", kind, link), _bytes("Document", s.document))
+    return Words(f"The network's policy {kind} is this document from here on.", facts, link)
+
+
+FAULTS: Final = {
+    "equivocation": "A node signed two different receipts for one position.",
+    "refuted_verdict": "A full node objected to an entry in which others find nothing wrong.",
+}
+_TABLE: Final[dict[Kind, Callable[[Any, Entry], Words]]] = {
+    Kind.REGISTRATION: _registration,
+    Kind.RETIREMENT: _retirement,
+    Kind.COMPROMISE: _compromise,
+    Kind.APPROVAL: _approval,
+    Kind.REVOCATION: _revocation,
+    Kind.PUBLICATION: _publication,
+    Kind.VERSION: _version,
+    Kind.RECEIPT: _receipt,
+    Kind.VERDICT: _verdict,
+    Kind.FAULT: _fault,
+    Kind.REVIEW: _review,
+    Kind.POLICY: _policy,
+}
+
+
+def _document(entry: Entry, kind: type[Any]) -> Any:
+    """The attached document, where it can be read."""
+    try:
+        return kind.decode(entry.attachments[0])
+    except (HallmarkError, IndexError):
+        return None
+
+
+def _key(name: str, key: bytes) -> Fact:
+    return _bytes(name, key, links.node(key))
+
+
+def _bytes(name: str, value: bytes, link: str = "") -> Fact:
+    text = hex0x(value)
+    return Fact(name, text if any(value) else "none", link, text if any(value) else "")
+
+
+def _reason(code: bytes) -> Fact:
+    return Fact("Reason", text_of(code))

@@ -1,0 +1,96 @@
+"""Reading one folded leaf for the index, the figures and the live measures."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hallmark.core.document import hex0x
+from hallmark.core.entries import Entry, decode, split_leaf
+from hallmark.core.receipt import Receipt
+from hallmark.core.statements import (
+    Approval,
+    Compromise,
+    Fault,
+    PolicyStatement,
+    Publication,
+    Registration,
+    Retirement,
+    Review,
+    Revocation,
+    Verdict,
+    Version,
+)
+from hallmark.services.explorer.index import LEAF, RECEIPT, SUBJECT, Row
+from hallmark.services.explorer.routes import saw_prompt
+from hallmark.services.explorer.told import Told, label
+from hallmark.services.explorer.trust_gap import Saw
+from hallmark.services.following.watch import Watch
+from hallmark.services.review.views import Hop
+
+Names = tuple[tuple[str, bytes], ...]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What is counted of a receipt that its node signed."""
+
+    label: tuple[str, bool]
+    finished: int
+    saw: tuple[Saw, ...]
+
+
+def read(watch: Watch, position: int, leaf: bytes) -> tuple[Row, Answer | None]:
+    """The leaf's index row; and what is counted of a receipt that carries one signature, its node's."""
+    admitted, data = split_leaf(leaf)
+    entry = decode(data)
+    digest = watch.replica.leaf_hash(position)
+    receipt = entry.statement
+    if not isinstance(receipt, Receipt):
+        names = ((LEAF, digest), *((SUBJECT, name) for name in _subjects(entry)))
+        return Row(position, admitted, entry, digest, None, names), None
+    if len(entry.signatures) != 1 or "bad_signature" in watch.replica.failures(position):
+        return Row(position, admitted, entry, digest, None, ((LEAF, digest),)), None
+    told = Told(receipt.digest(), position, position, admitted, entry, receipt)
+    asked = label(watch, told)
+    columns = {
+        "id": told.id,
+        "node": receipt.node,
+        "artifact": receipt.artifact,
+        "manifest": receipt.manifest,
+        "label": asked,
+        "asserted": int(told.asserted),
+        "finished": receipt.finished,
+    }
+    known_by = (told.id, receipt.request, receipt.response)
+    names = ((LEAF, digest), *((RECEIPT, name) for name in known_by))
+    saw = tuple(_saw(told, hop) for hop in saw_prompt(watch, told))
+    answer = Answer((asked, told.asserted), receipt.finished, saw)
+    return Row(position, admitted, entry, digest, columns, names), answer
+
+
+def _saw(told: Told, hop: Hop) -> Saw:
+    """The party behind a hop; an enclave goes by its node's key."""
+    if hop.role == "enclave":
+        return Saw("enclave of node", hex0x(told.receipt.node), hop.name)
+    return Saw(hop.role, hop.key, hop.name)
+
+
+def _subjects(entry: Entry) -> tuple[bytes, ...]:
+    """Keys and digests that an entry other than a receipt is about."""
+    match entry.statement:
+        case Registration(key=key, owner=owner, document=document):
+            return (key, owner, document)
+        case Retirement(key=key) | Compromise(key=key):
+            return (key,)
+        case Approval(document=document) | Revocation(document=document) | PolicyStatement(document=document):
+            return (document,)
+        case Publication(owner=owner, document=document):
+            return (owner, document)
+        case Version(owner=owner, document=document, artifact=artifact):
+            return (owner, document, artifact)
+        case Verdict(author=author):
+            return (author,)
+        case Fault(author=author, culprit=culprit):
+            return (author, culprit)
+        case Review(reviewer=reviewer, item=item):
+            return (reviewer, item)
+    return ()

@@ -1,0 +1,79 @@
+"""Receipts as lines and as pages."""
+
+from __future__ import annotations
+
+from hallmark.core.document import hex0x
+from hallmark.core.marks import Question, State
+from hallmark.core.shown import shown
+from hallmark.services.explorer import story, words
+from hallmark.services.explorer.told import Told, asserted_by, label
+from hallmark.services.explorer.views import ReceiptPage, ReceiptRow
+from hallmark.services.following.watch import Watch
+from hallmark.verification.reasons import sentence_of
+
+
+def row(watch: Watch, told: Told, now: int) -> ReceiptRow:
+    """A receipt as a line, with its marks at `now`."""
+    receipt = told.receipt
+    marks = watch.judge.marks(told.index, now) if told.index >= 0 else watch.judge.claimed(told.entry, now)
+    return ReceiptRow(
+        id=hex0x(told.id),
+        index=told.index,
+        admitted=told.admitted,
+        finished=receipt.finished,
+        node=hex0x(receipt.node),
+        model=label(watch, told),
+        artifact="" if told.asserted else hex0x(receipt.artifact),
+        asserted_by=asserted_by(watch, told),
+        mode=words.mode(receipt.mode),
+        tokens_in=receipt.tokens_in,
+        tokens_out=receipt.tokens_out,
+        gap_ms=gap(watch, told),
+        marks=shown(marks),
+    )
+
+
+def gap(watch: Watch, told: Told) -> int:
+    """From the answer's last byte, by the node's clock, to when a checkpoint that covers it was verified;
+    -1: none was yet, or it was read while catching up. A node's clock that is ahead gives 0.
+    """
+    seen = watch.heads.first(told.index) if told.index >= 0 else None
+    return max(seen.at - told.receipt.finished, 0) if seen is not None and seen.live else -1
+
+
+def page(watch: Watch, told: Told, now: int) -> ReceiptPage:
+    """A receipt as a page."""
+    line = row(watch, told, now)
+    inputs, note = story.inputs(told)
+    failures = watch.replica.failures(told.index) if told.index >= 0 else ()
+    return ReceiptPage(
+        now=now,
+        row=line,
+        sentence=sentence(watch, told, line),
+        facts=story.facts(watch, told),
+        timeline=story.timeline(watch, told),
+        route=story.route(watch, told),
+        inputs=inputs,
+        inputs_note=note,
+        lineage=story.lineage(watch, told),
+        failures=tuple(sentence_of(reason) for reason in failures),
+        dossier=f"/explore/receipts/{line.id}.hallmark.json",
+    )
+
+
+def sentence(watch: Watch, told: Told, line: ReceiptRow) -> str:
+    """What the page is, and the one thing that a reader must not miss about it."""
+    if line.asserted_by:
+        who = f"model {line.model}, asserted by {line.asserted_by}" if line.model else "a model of a provider"
+        what = f"A provider's answer through node {line.node}: {who}."
+    else:
+        what = f"An answer by node {line.node} under label {line.model or 'unknown'}."
+    proved = next(mark for mark in line.marks if mark.question == Question.PROVED)
+    against = [mark for mark in line.marks if State(mark.state).is_negative]
+    if against:
+        return f"{what} Against it: {', '.join(f'{m.question} {m.state}' for m in against)}."
+    if told.index < 0:
+        return f"{what} No quorum of full nodes covers it yet; what follows the node alone says."
+    if story.moved(story.lineage(watch, told)):
+        what += " Its label points to another artifact now."
+    return f"{what} {proved.shows}"
