@@ -89,8 +89,8 @@ def decide(batch: Batch) -> None:
                 chance.choice((("hardware",), ("hardware", "simulated"), words)),
                 chance.choice((0, 0, 1, 2)),
             )
-            for question in Question
-            if chance.random() < 0.5
+            for question in (*Question, *Question)
+            if chance.random() < 0.3
         )
         waived = tuple(q.value for q in Question if chance.random() < 0.8)
         batch.decision(str(number), ClearingPolicy("p", 1, needs, waived), marks, chance.randrange(2000))
