@@ -1,7 +1,10 @@
 """What people can do at the desk: one method per act, one frozen struct per request.
 
 Pages, the JSON API and the CLI all call these and nothing else, so none of them can do more than another.
-Reason codes are lower-case names of at most 32 characters. Addresses, digests and salts are 0x-hex, times
+Reason codes are lower-case names of at most 32 characters. `screen` is the digest of the screen that was
+before
+the person's eyes (`ItemPage.screen`); without it the desk keeps the screen that it would show at that
+moment. Addresses, digests and salts are 0x-hex, times
 unix ms, values in atomic units.
 """
 
@@ -12,14 +15,32 @@ from typing import Annotated, Protocol
 import msgspec
 
 from hallmark.core.document import Hex32, HexBytes
+from hallmark.core.hashing import sha256
 from hallmark.services.review.views import ItemRow, Person, PolicyRow, SavedView
 
 Code = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,31}$")]
 Text = Annotated[str, msgspec.Meta(max_length=4_000)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+Shown = Annotated[str, msgspec.Meta(pattern="^(0x[0-9a-f]{64})?$")]
 Value = Annotated[int, msgspec.Meta(ge=0)]
 EventName = Annotated[str, msgspec.Meta(pattern="^(item|policy)[.][a-z]+$")]
 MAX_BULK = 500
+COMMENT_TAG = b"hallmark/comment/v1\0"
+
+
+class _Texts(msgspec.Struct, frozen=True):
+    comment: str
+    internal: str
+
+
+def comment_digest(comment: str, internal: str, salt: bytes) -> bytes:
+    """What a review commits to of its two texts; 32 bytes.
+
+    SHA-256("hallmark/comment/v1" || 0x00 || salt || {"comment":..,"internal":..}), the JSON without
+    white space
+    in UTF-8, as `JSON.stringify` writes it; `salt` is 32 random bytes.
+    """
+    return sha256(COMMENT_TAG, salt, msgspec.json.encode(_Texts(comment, internal)))
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +94,7 @@ class AnswerAppealRequest(Request, frozen=True):
 
     text: Annotated[str, msgspec.Meta(min_length=1, max_length=4_000)]
     upheld: bool
+    screen: Shown = ""
 
 
 class ReleaseRequest(Request, frozen=True):
@@ -81,6 +103,7 @@ class ReleaseRequest(Request, frozen=True):
     reason: Code
     text: Annotated[str, msgspec.Meta(min_length=10, max_length=4_000)]
     until: int
+    screen: Shown = ""
 
 
 class RejectRequest(Request, frozen=True):
@@ -89,6 +112,7 @@ class RejectRequest(Request, frozen=True):
     reason: Code
     comment: Text = ""
     internal: Text = ""
+    screen: Shown = ""
 
 
 class BulkRequest(Request, frozen=True):

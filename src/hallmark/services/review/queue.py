@@ -30,7 +30,7 @@ ORDERS: Final[Mapping[str, tuple[sa.Column[Any], bool]]] = {
     "value": (ITEMS.c.value, False),
     "due": (ITEMS.c.due, True),
 }
-MAX_LIMIT: Final = 200
+MAX_LIMIT: Final = 500
 MAX_QUERY: Final = 1_000
 FACET_ROWS: Final = 50
 FACETS_MS: Final = 500
@@ -139,7 +139,7 @@ class Queue:
         query: sa.Select[Any] = sa.select(*columns, sa.func.count()).group_by(*columns)
         rows = await self._store.read(query)
         states, reasons, classes = dict.fromkeys(STATES, 0), dict[str, int](), dict[str, int]()
-        for state, reason, klass, count in rows:
+        for state, reason, klass, count in map(tuple, rows):
             states[state] += count
             if state == "HOLD":
                 reasons[reason] = reasons.get(reason, 0) + count

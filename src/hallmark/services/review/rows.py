@@ -5,13 +5,17 @@ from __future__ import annotations
 import msgspec
 
 from hallmark.core.document import hex0x
-from hallmark.core.shown import ShownMark
+from hallmark.core.marks import derive_marks
+from hallmark.core.shown import ShownMark, shown
 from hallmark.services.review.schema import VALUE_DIGITS
 from hallmark.services.review.views import ItemRow
 
 NEVER = 2**62
 """The due time of an item that nobody promised to decide: it sorts behind all others."""
 MAX_VALUE = 10**VALUE_DIGITS - 1
+NO_MARKS = shown(derive_marks(()))
+"""What is shown of an item that nobody has looked at yet: seven times nothing."""
+_MARKS = msgspec.json.Decoder(tuple[ShownMark, ...])
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -19,6 +23,7 @@ class Record(msgspec.Struct, frozen=True):
 
     id: bytes
     version: int
+    head: bytes
     state: str
     reason: str
     policy: str
@@ -45,9 +50,10 @@ class Record(msgspec.Struct, frozen=True):
     overturned: int = 0
     false_holds: int = 0
     false_clears: int = 0
+    marks: bytes = b""
 
-    def shown(self, now: int, marks: tuple[ShownMark, ...]) -> ItemRow:
-        """The line of the queue at `now`."""
+    def shown(self, now: int) -> ItemRow:
+        """The line of the queue at `now`, with the marks of the evaluator's last look."""
         due = 0 if self.due == NEVER else self.due
         return ItemRow(
             hex0x(self.id),
@@ -65,11 +71,16 @@ class Record(msgspec.Struct, frozen=True):
             hex0x(self.artifact) if any(self.artifact) else "",
             hex0x(self.requester) if self.requester else "",
             hex0x(self.assigned) if self.assigned else "",
-            marks,
+            read_marks(self.marks) if self.marks else NO_MARKS,
             bool(self.sampled),
             bool(self.appealed),
             self.released_until if self.released_until > now else 0,
         )
+
+
+def read_marks(data: bytes) -> tuple[ShownMark, ...]:
+    """Marks as the column holds them."""
+    return _MARKS.decode(data)
 
 
 def value_text(value: int) -> str:
@@ -78,7 +89,7 @@ def value_text(value: int) -> str:
 
 
 class EventRow(msgspec.Struct, frozen=True):
-    """One event: its number (from 0), when, its kind, and the event itself as JSON."""
+    """One event: its number (from 1), when, its kind, and the bytes of its record in the item's chain."""
 
     number: int
     at: int
@@ -87,8 +98,9 @@ class EventRow(msgspec.Struct, frozen=True):
 
 
 class DecisionRow(msgspec.Struct, frozen=True):
-    """A decision with the screen it was made on. `decision` is its own digest, `previous` that of the item's
-    decision before it (zero for the first); 32 bytes each.
+    """A decision with the screen that it was made on and that screen's `digest`. `record` is the digest
+    of the
+    record that holds it in the item's chain, `previous` of the record before; 32 bytes each.
     """
 
     item: bytes
@@ -101,7 +113,7 @@ class DecisionRow(msgspec.Struct, frozen=True):
     screen: bytes
     digest: bytes
     previous: bytes
-    decision: bytes
+    record: bytes
 
 
 class CommentRow(msgspec.Struct, frozen=True):
@@ -148,7 +160,7 @@ class Change(msgspec.Struct, frozen=True):
     version: int
     record: Record
     events: tuple[EventRow, ...] = ()
-    decision: DecisionRow | None = None
+    decisions: tuple[DecisionRow, ...] = ()
     comment: CommentRow | None = None
     submission: SubmissionRow | None = None
     notices: tuple[Notice, ...] = ()

@@ -1,7 +1,9 @@
 """Tables of the desk.
 
-    review_events       append-only; an item is the fold of its events, in the order of `number`
-    review_items        one row an item, made from the fold: what queue queries and timers need
+    review_events       append-only; `data` is the record of an event in the item's hash chain
+                        (`hallmark.review.history`), an item the fold of its events in the order of `number`
+    review_items        one row an item, made from the fold: what queue queries and timers need; `head` is the
+                        digest of the newest record, `marks` the seven as the evaluator saw them last, as JSON
     review_decisions    decisions with the exact screen; each names the digest of the item's decision
     before it
     review_screens      screens that were before a reviewer's eyes, by digest
@@ -46,6 +48,7 @@ ITEMS: Final = sa.Table(
     METADATA,
     _id("id", primary_key=True),
     _number("version"),
+    _id("head"),
     _text("state", 10),
     _text("reason"),
     _text("policy"),
@@ -73,6 +76,7 @@ ITEMS: Final = sa.Table(
     _number("overturned"),
     _number("false_holds"),
     _number("false_clears"),
+    sa.Column("marks", sa.LargeBinary, nullable=False),
     sa.Index("review_items_state", "state", "reason", "klass"),
     sa.Index("review_items_born", "state", "born", "id"),
     sa.Index("review_items_reason", "state", "reason", "born", "id"),
@@ -110,7 +114,7 @@ DECISIONS: Final = sa.Table(
     sa.Column("screen", sa.LargeBinary, nullable=False),
     _id("digest"),
     _id("previous"),
-    _id("decision"),
+    _id("record"),
 )
 SCREENS: Final = sa.Table(
     "review_screens",

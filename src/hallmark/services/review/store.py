@@ -46,6 +46,8 @@ class DeskStore:
         self.receivers = receivers
         self.told: list[Callable[[], None]] = []
         """Called after a commit that left something to deliver."""
+        self.roused = asyncio.Event()
+        """Set when items may be there that are to be looked at now."""
         self.commits = 0
         self._queue: list[tuple[Change, asyncio.Future[bool]]] = []
         self._wake = asyncio.Event()
@@ -102,6 +104,11 @@ class DeskStore:
         query = sa.select(SUBMISSIONS).where(where).order_by(SUBMISSIONS.c.at)
         return await self._many(query, SubmissionRow)
 
+    async def submission(self, entry: bytes) -> SubmissionRow | None:
+        """The signed review with this entry id."""
+        found = await self.submissions(SUBMISSIONS.c.id == entry)
+        return found[0] if found else None
+
     async def settle(self, submission: bytes, *, position: int | None, refused: str) -> None:
         """Write down what became of a signed review."""
         where = SUBMISSIONS.c.id == submission
@@ -125,15 +132,16 @@ class DeskStore:
     async def rouse(self, where: sa.ColumnElement[bool]) -> None:
         """Have items looked at again at once."""
         await self.write(lambda c: rouse(c, where))
+        self.roused.set()
 
     def meta(self, name: str) -> int:
         """A number that was kept, -1 when none was. Blocks; for the start."""
         found = self.database.read(lambda c: c.scalar(sa.select(META.c.value).where(META.c.name == name)))
         return -1 if found is None else int(found)
 
-    async def keep_meta(self, name: str, value: int) -> None:
-        """Keep a number."""
-        await self.write(lambda c: put_meta(c, name, value))
+    def put_meta(self, name: str, value: int) -> None:
+        """Keep a number. Blocks; for the start."""
+        self.database.write(lambda c: put_meta(c, name, value))
 
     async def read(self, query: sa.Select[Any]) -> list[sa.Row[Any]]:
         """Rows of a query. Raises Unavailable as the store does."""
@@ -178,13 +186,13 @@ class DeskStore:
             if done[-1]:
                 known[record.id] = record.version, roused
                 kept.append(change)
-                woken = {"roused": roused, "wake": 0} if roused != record.roused else {}
+                woken = {"roused": roused, "wake": 0} if roused > record.roused else {}
                 rows[record.id] = {**msgspec.structs.asdict(record), **woken}
         if rows:
             connection.execute(ITEMS.delete().where(ITEMS.c.id.in_(list(rows))))
             connection.execute(ITEMS.insert(), list(rows.values()))
         _insert(connection, EVENTS, (self._event(c, e) for c in kept for e in c.events))
-        _insert(connection, DECISIONS, (msgspec.structs.asdict(c.decision) for c in kept if c.decision))
+        _insert(connection, DECISIONS, (msgspec.structs.asdict(d) for c in kept for d in c.decisions))
         _insert(connection, COMMENTS, (msgspec.structs.asdict(c.comment) for c in kept if c.comment))
         _insert(connection, SUBMISSIONS, (msgspec.structs.asdict(c.submission) for c in kept if c.submission))
         _insert(connection, DELIVERIES, (row for change in kept for row in self._deliveries(change)))

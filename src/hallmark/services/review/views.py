@@ -100,8 +100,8 @@ class Moment(Shown, frozen=True):
     """A point of an item's timeline. `gap` is ms after the answer's last byte (negative: before it).
 
     `kind` is one of asked, answered, paid, logged, witnessed, anchored, decided, reviewed, declared,
-    appealed, released,
-    objected, revoked, sampled, rejected, final.
+    assigned,
+    remarked, appealed, released, objected, revoked, sampled, rejected, final.
     """
 
     at: int
@@ -353,9 +353,10 @@ class DeskView(Protocol):
     `bad_query`.
     """
 
-    async def queue(self, query: str, cursor: str, limit: int) -> QueuePage:
+    async def queue(self, query: str, cursor: str, limit: int, person: Person | None = None) -> QueuePage:
         """Items under a filter such as
-        `state=HOLD&reason=proved:state_too_low&class=payment&min_value=1000&overdue=1&order=value`.
+        `state=HOLD&reason=proved:state_too_low&class=payment&min_value=1000&overdue=1&order=value`; `person`
+        has their own saved views beside everybody's.
         """
         ...
 

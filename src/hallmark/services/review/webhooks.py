@@ -68,6 +68,11 @@ class Webhooks:
         self._wakes: dict[str, asyncio.Event] = {}
         self._outcomes = metrics.counter("review_deliveries", "Tries to tell a receiver.", ("outcome",))
 
+    @property
+    def count(self) -> int:
+        """How many receivers there are."""
+        return len(self._store.hooks)
+
     def receivers(self, event: str) -> tuple[str, ...]:
         """Who is to be told of an event."""
         found = tuple(hook.id for hook in self._store.hooks.values() if hook.wants(event))

@@ -1,0 +1,275 @@
+"""An item on its way between the disk and the fold: reading it back, and what an act on it changes on disk.
+
+State is the fold of the events; the row beside them is made here from the fold, and from nothing else but
+what
+the evaluator plans (`wake`) and what figures count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from hallmark.core.document import hex0x, unhex
+from hallmark.core.policy import Outcome
+from hallmark.core.shown import ShownMark
+from hallmark.review import events as ev
+from hallmark.review.history import Record as Link
+from hallmark.review.history import recall, records
+from hallmark.review.items import Item, ItemState, apply, born
+from hallmark.review.screens import Screen
+from hallmark.services.review import notices
+from hallmark.services.review.rows import (
+    NEVER,
+    Change,
+    CommentRow,
+    DecisionRow,
+    EventRow,
+    Notice,
+    Record,
+    SubmissionRow,
+    value_text,
+)
+from hallmark.services.review.views import ItemRow
+
+NOT_JUDGED: Final = "item:not_judged_yet"
+EVALUATOR: Final = "evaluator"
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """An item as the disk has it: its row, its fold, its chain of records."""
+
+    record: Record
+    item: Item
+    chain: tuple[Link, ...]
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What a decision was made on: the exact screen, and the marks of the moment for those who are told."""
+
+    screen: Screen
+    marks: tuple[ShownMark, ...]
+
+    @property
+    def sentence(self) -> str:
+        """The sentence about the whole, as it stood on the screen."""
+        return self.screen.sentence
+
+
+def load(record: Record, rows: Sequence[EventRow]) -> Loaded:
+    """Fold an item's events, whose chain must end at the row's head. Raises as `history.recall` does."""
+    chain = tuple(Link.decode(row.data) for row in rows)
+    return Loaded(record, recall(chain, hex0x(record.head)), chain)
+
+
+def fresh(event: ev.Born, *, position: int, finished: int, now: int) -> Loaded:
+    """A new item, not on disk yet: version 0 there."""
+    item = born(event)
+    row = Record(
+        unhex(item.id),
+        0,
+        bytes(32),
+        item.state.value,
+        NOT_JUDGED,
+        "",
+        item.klass,
+        value_text(item.value),
+        event.at,
+        NEVER,
+        position,
+        unhex(item.node),
+        item.model,
+        unhex(item.artifact) if item.artifact else bytes(32),
+        b"",
+        b"",
+        finished,
+        wake=now,
+    )
+    return Loaded(row, item, tuple(records(item.id, (event,))))
+
+
+class Entry:
+    """What one act appends to an item. `then` applies an event (raising as the fold does) and keeps it;
+    `change`
+    is what goes to disk, in one transaction.
+    """
+
+    def __init__(self, loaded: Loaded, network: bytes) -> None:
+        self.before, self.item = loaded, loaded.item
+        self._network = hex0x(network)
+        self.added: list[tuple[ev.AnyEvent, Seen | None]] = []
+        self.comment: CommentRow | None = None
+        self.submission: SubmissionRow | None = None
+
+    def then(self, event: ev.AnyEvent, seen: Seen | None = None) -> Item:
+        """Append an event; one that decides comes with what it was decided on. Raises Conflict or
+        InvalidInput as
+        `items.apply` does.
+        """
+        self.item = apply(self.item, event)
+        self.added.append((event, seen))
+        return self.item
+
+    def change(self, now: int, marks: tuple[ShownMark, ...], sentence: str, **columns: Any) -> Change:
+        """The change. `columns` are those that the fold does not know (wake, tries, position,
+        figures); `marks`
+        and `sentence` are what receivers are told.
+        """
+        before = self.before
+        links = records(self.item.id, (event for event, _ in self.added), before.chain[-1])
+        added = list(zip(links, self.added, strict=True))
+        new = [_row_of(link, event) for link, (event, _) in added]
+        if not before.record.version:
+            new = [_row_of(link, msgspec.convert(link.event, type=ev.Born)) for link in before.chain] + new
+        head = (links or before.chain)[-1].id
+        if marks:
+            columns["marks"] = msgspec.json.encode(marks)
+        row = msgspec.structs.replace(self._row(), head=unhex(head), **columns)
+        decided = (self._decision(link, event, seen) for link, (event, seen) in added)
+        return Change(
+            before.record.version,
+            row,
+            tuple(new),
+            tuple(decision for decision in decided if decision is not None),
+            self.comment,
+            self.submission,
+            self._notices(row.shown(now), sentence, now),
+        )
+
+    def _row(self) -> Record:
+        before, item = self.before.record, self.item
+        held = item.state is ItemState.HOLD
+        reason = (item.lacks[0] if item.lacks else NOT_JUDGED) if held else ""
+        counted = count(self.before.item, (event for event, _ in self.added))
+        return msgspec.structs.replace(
+            before,
+            version=item.version,
+            state=item.state.value,
+            reason=reason[:80],
+            policy=" and ".join(item.policies)[:80],
+            klass=item.klass,
+            value=value_text(item.value),
+            due=item.due or NEVER,
+            requester=unhex(item.requester) if item.requester else b"",
+            assigned=unhex(item.assigned) if item.assigned else b"",
+            sampled=int(item.sampled),
+            appealed=int(item.appealed),
+            released_until=item.released_until,
+            reviews=item.reviews,
+            releases=item.releases,
+            first_cleared=before.first_cleared or counted.first_cleared,
+            overturned=before.overturned + counted.overturned,
+        )
+
+    def _decision(self, link: Link, event: ev.AnyEvent, seen: Seen | None) -> DecisionRow | None:
+        told = decided(event)
+        if told is None or seen is None:
+            return None
+        outcome, by = told
+        return DecisionRow(
+            unhex(self.item.id),
+            link.number,
+            event.at,
+            outcome,
+            by or EVALUATOR,
+            " and ".join(seen.screen.policies)[:80],
+            seen.sentence[:400],
+            seen.screen.encode(),
+            seen.screen.digest(),
+            unhex(link.previous),
+            unhex(link.id),
+        )
+
+    def _notices(self, row: ItemRow, sentence: str, now: int) -> tuple[Notice, ...]:
+        told = []
+        for name, event in happened(self.before, self.item, [event for event, _ in self.added]):
+            data = notices.Data(
+                self._network,
+                sentence,
+                row,
+                by=getattr(event, "by", ""),
+                reason=getattr(event, "reason", "") or (row.reason if name == "item.held" else ""),
+                until=getattr(event, "until", 0),
+            )
+            told.append(Notice(name, notices.told(name, now, data)))
+        return tuple(told)
+
+
+class Counted(msgspec.Struct):
+    """What an act adds to the figures."""
+
+    first_cleared: int = 0
+    overturned: int = 0
+
+
+def count(before: Item, added: Iterable[ev.AnyEvent]) -> Counted:
+    """What these events add to the figures.
+
+    Overturned: an appeal that was upheld, or a sampled CLEAR that a person disagreed with. False holds
+    and false
+    clears need the marks, see the evaluator.
+    """
+    found, item = Counted(), before
+    for event in added:
+        was = item.state
+        item = apply(item, event)
+        if item.state is ItemState.CLEAR and was is not ItemState.CLEAR and not found.first_cleared:
+            found.first_cleared = event.at
+        if isinstance(event, ev.AppealAnswered):
+            found.overturned += event.upheld
+        elif isinstance(event, ev.SampleAnswered):
+            found.overturned += not event.agrees
+    return found
+
+
+def decided(event: ev.AnyEvent) -> tuple[str, str] | None:
+    """Outcome and decider ("" for the evaluator) of an event that decides something; else None."""
+    match event:
+        case ev.Evaluated():
+            return ("CLEAR" if event.outcome is Outcome.CLEAR else "HOLD"), ""
+        case ev.Finalised():
+            return "FINAL", ""
+        case ev.Reviewed():
+            return f"JUDGED {notices.JUDGED.get(event.judgement, 'unknown').upper()}", event.by
+        case ev.Rejected():
+            return "REJECTED", event.by
+        case ev.Released():
+            return "RELEASED", event.by
+        case ev.AppealAnswered():
+            return ("UPHELD" if event.upheld else "DISMISSED"), event.by
+        case ev.SampleAnswered():
+            return ("AGREED" if event.agrees else "DISAGREED"), event.by
+    return None
+
+
+def happened(
+    before: Loaded, after: Item, added: Sequence[ev.AnyEvent]
+) -> Iterable[tuple[str, ev.AnyEvent | None]]:
+    """Names of what receivers are told, each with the event that says more; state changes last."""
+    for event in added:
+        match event:
+            case ev.Reviewed():
+                yield "item.reviewed", event
+            case ev.Appealed():
+                yield "item.appealed", event
+            case ev.Released():
+                yield "item.released", event
+    was = before.item.state if before.record.version else None
+    if after.state is was:
+        return
+    rejected = next((event for event in added if isinstance(event, ev.Rejected)), None)
+    yield STATE_EVENTS[after.state], rejected
+
+
+STATE_EVENTS: Final = {
+    ItemState.HOLD: "item.held",
+    ItemState.CLEAR: "item.cleared",
+    ItemState.FINAL: "item.final",
+    ItemState.REJECTED: "item.rejected",
+}
+
+
+def _row_of(link: Link, event: ev.AnyEvent) -> EventRow:
+    return EventRow(link.number, event.at, event.kind, link.encode())

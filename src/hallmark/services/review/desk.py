@@ -1,0 +1,170 @@
+"""The review desk: what pages and the JSON API ask of it (`DeskView`) and what people do there
+(`DeskActions`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable
+
+import msgspec
+
+from hallmark.core.errors import Conflict
+from hallmark.crypto.secp256k1 import Key
+from hallmark.http.serve import Health, unless
+from hallmark.services.following.watch import Watch
+from hallmark.services.review.acts import Acts
+from hallmark.services.review.births import Items
+from hallmark.services.review.deliveries import DeliveryStore
+from hallmark.services.review.evaluator import Evaluator
+from hallmark.services.review.figures import Counting
+from hallmark.services.review.inforce import InForce
+from hallmark.services.review.intake import Intake
+from hallmark.services.review.keeping import Keeping
+from hallmark.services.review.office import Office
+from hallmark.services.review.people import People
+from hallmark.services.review.posting import Posting
+from hallmark.services.review.proposals import Proposals
+from hallmark.services.review.queue import Queue
+from hallmark.services.review.reading import Reading
+from hallmark.services.review.reviewing import Reviewing
+from hallmark.services.review.session_store import SessionStore
+from hallmark.services.review.sessions import Sessions
+from hallmark.services.review.settings import Settings
+from hallmark.services.review.source import Source
+from hallmark.services.review.store import DeskStore
+from hallmark.services.review.submitting import Log, Submitting
+from hallmark.services.review.views import Figures, Person
+from hallmark.services.review.webhooks import Webhooks
+from hallmark.store import Database
+from hallmark.telemetry.metrics import Metrics
+from hallmark.verification.trust import Trust
+
+NETWORK = "network"
+
+
+class World(msgspec.Struct, frozen=True):
+    """What the desk takes from outside: clock (unix ms) and random bytes."""
+
+    clock: Callable[[], int]
+    random: Callable[[int], bytes]
+
+
+class Desk(Reading, Acts, Reviewing, Proposals, Keeping):
+    """See the module docstring. Made before the watch runs; `run` must run beside `watch.run`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        trust: Trust,
+        database: Database,
+        *,
+        watch: Watch,
+        log: Log,
+        key: Key,
+        world: World,
+        metrics: Metrics,
+    ) -> None:
+        secret = hmac.digest(key.secret, b"hallmark/review/desk/v1", "sha256")
+        parts = _Parts(log, secret, world, metrics)
+        office = _office(settings, trust, database, watch=watch, parts=parts)
+        super().__init__(office)
+        self._database, self._watch = database, watch
+        self.intake = Intake(watch, office.store, arrived=office.items.arrived, judged=office.items.reviewed)
+        office.evaluator.ready = self._ready
+        self._counting = Counting(office.store, office.queue, world.clock)
+        self.sessions = Sessions(
+            settings,
+            SessionStore(database),
+            secret,
+            network=trust.network_id,
+            chain_id=trust.chain_id,
+            name_of=office.people.of,
+            clock=world.clock,
+            random=world.random,
+        )
+        _measure(metrics, self.intake, office)
+
+    @property
+    def health(self) -> Health:
+        """As the follower is; starting until this process has folded as much as the desk ever read."""
+        health = self._watch.follower.health
+        if health.state in ("ready", "degraded") and not self.intake.caught_up:
+            return Health("starting", "desk_catching_up")
+        return unless(self._database.problem, health)
+
+    async def figures(self) -> Figures:
+        """Aggregates that anyone may see."""
+        return await self._counting.figures()
+
+    def is_operator(self, person: Person) -> bool:
+        """Whether a person may manage receivers and everybody's views."""
+        return self._office.people.is_operator(person)
+
+    async def run(self) -> None:
+        """Work, for ever."""
+        office = self._office
+        async with asyncio.TaskGroup() as group:
+            for part in (office.store, self.intake, office.evaluator, office.submitting, office.webhooks):
+                group.create_task(part.run())
+
+    def _ready(self) -> bool:
+        return self.intake.caught_up and not self._watch.follower.distrust
+
+
+class _Parts(msgspec.Struct, frozen=True):
+    log: Log
+    secret: bytes
+    world: World
+    metrics: Metrics
+
+
+def _office(settings: Settings, trust: Trust, database: Database, *, watch: Watch, parts: _Parts) -> Office:
+    network, clock, metrics = trust.network_id, parts.world.clock, parts.metrics
+    store = DeskStore(database)
+    _same_network(store, network)
+    webhooks = Webhooks(
+        settings,
+        DeliveryStore(database),
+        Posting(settings.webhooks),
+        secret=parts.secret,
+        clock=clock,
+        random=parts.world.random,
+        metrics=metrics,
+    )
+    store.receivers = webhooks.receivers
+    store.told.append(webhooks.wake)
+    policies = InForce(watch.replica, trust)
+    evaluator = Evaluator(store, Source(watch), policies, network=network, clock=clock, metrics=metrics)
+    return Office(
+        settings,
+        watch,
+        store,
+        Items(store, evaluator, network=network, clock=clock),
+        evaluator,
+        policies,
+        People(settings, trust, watch.replica),
+        Queue(store),
+        Submitting(store, parts.log, metrics),
+        webhooks,
+        network,
+        trust.chain_id,
+        clock,
+    )
+
+
+def _same_network(store: DeskStore, network: bytes) -> None:
+    """The desk's database is of one network for good. Raises Conflict `store_other_network`."""
+    name = int.from_bytes(network[:7], "big")
+    known = store.meta(NETWORK)
+    if known not in (-1, name):
+        raise Conflict(
+            "store_other_network", "The desk's database is of another network.", "Name another database."
+        )
+    store.put_meta(NETWORK, name)
+
+
+def _measure(metrics: Metrics, intake: Intake, office: Office) -> None:
+    metrics.gauge("review_log_read", "Leaves that the desk has read.", lambda: intake.read)
+    metrics.gauge("review_receivers", "Webhook receivers.", lambda: office.webhooks.count)

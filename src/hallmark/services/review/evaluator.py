@@ -1,0 +1,212 @@
+"""The evaluator: looks at what there is to look at, lets the gate decide, and writes down what it says.
+
+1. An item is looked at when its `wake` time has come: when the log said something that can change its
+marks, when
+   time alone may change something, and a few times soon after its birth. At rest it costs nothing.
+2. Nothing is judged before this process has folded what an earlier one knew, nor while the log is distrusted.
+3. CLEAR comes from `hallmark.review.gate.judge` alone; the decision is kept with the exact screen.
+4. A change counts only when nothing happened to the item meanwhile; else it is judged again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+import sqlalchemy as sa
+
+from hallmark.core.document import unhex
+from hallmark.core.errors import HallmarkError
+from hallmark.core.marks import State
+from hallmark.review import events as ev
+from hallmark.review.gate import Judged, judge
+from hallmark.review.items import Item, ItemState
+from hallmark.review.screens import Screen
+from hallmark.services.review.book import Entry, Loaded, Seen, load
+from hallmark.services.review.facts import facts_of_receipt, shown_facts
+from hallmark.services.review.inforce import InForce
+from hallmark.services.review.rows import Change, Record
+from hallmark.services.review.schema import DECISIONS, ITEMS
+from hallmark.services.review.source import Source
+from hallmark.services.review.store import DeskStore
+from hallmark.telemetry.logs import get_logger
+from hallmark.telemetry.metrics import Metrics
+
+BATCH: Final = 64
+SLICE: Final = 8
+# Soon after birth, configurations and checkpoints are on their way; what is awaited later tells by itself.
+AGAIN_MS: Final = (500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
+AWAY_MS: Final = 2_000
+NOT_SHOWN: Final = "not judged: the log does not show it now"
+IDLE_S: Final = 5.0
+RETRY_S: Final = 1.0
+FAULTS: Final = frozenset((State.FAILED.value, State.REVOKED.value, State.DISPUTED.value))
+
+
+class Evaluator:
+    """See the module docstring. `ready` says whether anything may be judged now; `run` must run."""
+
+    def __init__(
+        self,
+        store: DeskStore,
+        source: Source,
+        policies: InForce,
+        *,
+        network: bytes,
+        clock: Callable[[], int],
+        metrics: Metrics,
+    ) -> None:
+        self._store, self.source, self._policies = store, source, policies
+        self._network, self._clock = network, clock
+        self.ready: Callable[[], bool] = lambda: False
+        self._decisions = metrics.counter("review_decisions", "Decisions of the evaluator.", ("outcome",))
+        self._judged = metrics.counter("review_judged", "Items that the evaluator looked at.")
+        self._cleared = metrics.histogram(
+            "review_seconds_to_clear", "From birth to the first CLEAR.", buckets=CLEAR_SECONDS
+        )
+
+    def judge(self, item: Item, now: int, *, in_full: bool = False) -> Judged | None:
+        """What the gate says of an item now; None when the log does not show it. `in_full` puts
+        every line of the
+        receipt on the screen, for people; else the few that a decision needs.
+        """
+        look = self.source.look(unhex(item.id), now) if self.ready() else None
+        if look is None:
+            return None
+        self._judged.add()
+        lines = shown_facts(self.source.watch, look.told, item) if in_full else ()
+        facts = [(fact.name, fact.value) for fact in lines] or facts_of_receipt(item, look.told.receipt)
+        return judge(item, self._policies.policies(), look.marks, now, facts=facts)
+
+    def settle(self, entry: Entry, now: int, last: Screen | None = None) -> Change:
+        """Judge the item behind what an act appended, and make the whole one change. `last` is the
+        screen of the
+        evaluator's decision before, where there is one.
+        """
+        before, tries = entry.before, entry.before.record.tries
+        judged = self.judge(entry.item, now)
+        if judged is None:
+            wake = now + (AWAY_MS << min(tries, 8))
+            return entry.change(now, (), NOT_SHOWN, wake=wake, tries=tries + 1)
+        seen = Seen(judged.screen, judged.screen.marks)
+        for event in judged.events:
+            entry.then(event, seen if isinstance(event, ev.Evaluated | ev.Finalised) else None)
+            if isinstance(event, ev.Evaluated):
+                self._decisions.add(event.outcome.value)
+        position = self.source.position(before.record.id)
+        wakes = [judged.again] if judged.again else []
+        if entry.item.state is ItemState.HOLD and tries < len(AGAIN_MS):
+            wakes.append(now + AGAIN_MS[tries])
+            tries += 1
+        figures = _figures(before, judged, last)
+        change = entry.change(
+            now,
+            judged.screen.marks,
+            judged.sentence,
+            wake=min(wakes, default=None),
+            tries=tries,
+            position=position,
+            **figures,
+        )
+        if change.record.first_cleared and not before.record.first_cleared:
+            self._cleared.observe(max(change.record.first_cleared - change.record.born, 0) / 1000)
+        return change
+
+    async def run(self) -> None:
+        """Evaluate, for ever."""
+        while True:
+            self._store.roused.clear()
+            pause = IDLE_S
+            try:
+                while await self.round():
+                    pass
+                again = await self._soonest()
+                if again is not None:
+                    pause = min(max((again - self._clock()) / 1000, 0.02), IDLE_S)
+            except HallmarkError as error:
+                get_logger().warning("desk_not_judging", reason=error.reason)
+                pause = RETRY_S
+            try:
+                async with asyncio.timeout(pause):
+                    await self._store.roused.wait()
+            except TimeoutError:
+                continue
+
+    async def round(self) -> int:
+        """Look at a batch of what is due; how many there were. Raises Unavailable as the store does."""
+        if not self.ready():
+            return 0
+        now = self._clock()
+        due = sa.select(ITEMS).where(ITEMS.c.wake <= now).order_by(ITEMS.c.wake).limit(BATCH)
+        return await self._look_at(await self._store.records(due), now)
+
+    async def look_at(self, item: bytes) -> None:
+        """Look at one item now."""
+        record = await self._store.record(item)
+        if record is not None:
+            await self._look_at([record], self._clock())
+
+    async def _look_at(self, records: Sequence[Record], now: int) -> int:
+        histories = await self._store.events([record.id for record in records])
+        screens = await self._last_screens(records)
+        changes = []
+        for number, record in enumerate(records):
+            try:
+                entry = Entry(load(record, histories[record.id]), self._network)
+                changes.append(self.settle(entry, now, screens.get(record.id)))
+            except HallmarkError as error:
+                # A history that does not hold decides nothing: the item stays what it is and says so here.
+                get_logger().error("item_not_judged", item=record.id, reason=error.reason)
+                changes.append(Change(record.version, msgspec.structs.replace(record, wake=None)))
+            if number % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+        await self._store.commit_all(changes)
+        return len(records)
+
+    async def _last_screens(self, records: Sequence[Record]) -> dict[bytes, Screen]:
+        """Screens of the evaluator's newest decisions on items that it holds: what a CLEAR is
+        compared with.
+        """
+        held = [record.id for record in records if record.state == ItemState.HOLD]
+        if not held:
+            return {}
+        newest = (
+            sa.select(DECISIONS.c.item, sa.func.max(DECISIONS.c.number).label("number"))
+            .where(DECISIONS.c.item.in_(held), DECISIONS.c.outcome == "HOLD")
+            .group_by(DECISIONS.c.item)
+            .subquery()
+        )
+        query = sa.select(DECISIONS.c.item, DECISIONS.c.screen).join(
+            newest, sa.and_(DECISIONS.c.item == newest.c.item, DECISIONS.c.number == newest.c.number)
+        )
+        return {bytes(row.item): Screen.decode(bytes(row.screen)) for row in await self._store.read(query)}
+
+    async def _soonest(self) -> int | None:
+        rows = await self._store.read(sa.select(sa.func.min(ITEMS.c.wake)))
+        found = rows[0][0]
+        return None if found is None else int(found)
+
+
+CLEAR_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 300, 3_600, 86_400)
+
+
+def _figures(before: Loaded, judged: Judged, last: Screen | None) -> dict[str, int]:
+    """False clear: what was let go is held because a mark failed, was revoked or disputed. False hold:
+    what was
+    held is let go though not one mark says anything else than it did.
+    """
+    was, after = before.item.state, judged.after.state
+    let_go = (ItemState.CLEAR, ItemState.FINAL)
+    found: dict[str, int] = {}
+    if was in let_go and after is ItemState.HOLD:
+        at_fault = any(lack.failed and lack.state in FAULTS for lack in judged.lacks)
+        found["false_clears"] = before.record.false_clears + at_fault
+    if was is ItemState.HOLD and after in let_go and last is not None:
+        found["false_holds"] = before.record.false_holds + (_said(last) == _said(judged.screen))
+    return found
+
+
+def _said(screen: Screen) -> tuple[tuple[str, str, str], ...]:
+    return tuple((mark.question, mark.state, mark.by) for mark in screen.marks)

@@ -1,0 +1,45 @@
+"""A receipt in plain lines: a few for the evaluator's own decisions, all of them for people's screens."""
+
+from __future__ import annotations
+
+from hallmark.core.document import hex0x
+from hallmark.core.hashing import ZERO32
+from hallmark.core.receipt import Mode, Receipt
+from hallmark.review.items import Item
+from hallmark.services.explorer.story import Told, facts
+from hallmark.services.following.watch import Watch
+from hallmark.services.review.notices import moment
+from hallmark.services.review.views import Fact
+
+
+def facts_of_receipt(item: Item, receipt: Receipt) -> tuple[tuple[str, str], ...]:
+    """Lines of name and value. Nothing in them is a judgement."""
+    artifact = hex0x(receipt.artifact) if receipt.artifact != ZERO32 else "none: a provider answered"
+    known = {mode.value: mode.name.lower() for mode in Mode}
+    lines = (
+        ("Receipt", item.id),
+        ("Node", hex0x(receipt.node)),
+        ("Model", item.model),
+        ("Artifact", artifact),
+        ("Mode", known.get(receipt.mode, "unknown")),
+        ("Answered", moment(receipt.finished)),
+        ("Tokens", f"{receipt.tokens_in} in, {receipt.tokens_out} out"),
+        ("Log position", str(item.index) if item.index >= 0 else "no quorum covers it yet"),
+    )
+    declared = ((fact.name, fact.value) for fact in _declared(item))
+    return (*((name, value) for name, value in lines if value), *declared)
+
+
+def shown_facts(watch: Watch, told: Told, item: Item) -> tuple[Fact, ...]:
+    """Every line of the receipt, as the explorer tells it, and what was declared of the item."""
+    return (*facts(watch, told), *_declared(item))
+
+
+def _declared(item: Item) -> list[Fact]:
+    classes = ", ".join(klass for klass in item.classes if klass)
+    found = [
+        Fact("Class", classes),
+        Fact("Value at risk", f"{item.value:,} atomic units" if item.value else ""),
+        *(Fact("Requester", requester, "", requester) for requester in item.requesters),
+    ]
+    return [fact for fact in found if fact.value]

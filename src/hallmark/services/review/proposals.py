@@ -1,0 +1,189 @@
+"""Policies at the desk: what is in force, what is proposed, and what a policy would have done. The desk
+signs none:
+the authority does, with its own keys, and the log says from when one counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+
+from hallmark.core.document import hex0x, unhex
+from hallmark.core.documents import ClearingPolicy
+from hallmark.core.errors import InvalidInput, NotFound
+from hallmark.review.decisions import marks_from_json
+from hallmark.review.dryrun import PastItem, dry_run
+from hallmark.review.files import read_policy, write_policy
+from hallmark.review.items import ItemState
+from hallmark.review.words import about, policy_sentence, requirement_sentence
+from hallmark.services.review import notices
+from hallmark.services.review.actions import ProposeRequest
+from hallmark.services.review.book import load
+from hallmark.services.review.inforce import PROPOSAL, Stands
+from hallmark.services.review.office import AtOffice, Office
+from hallmark.services.review.schema import DELIVERIES, ITEMS, PROPOSALS
+from hallmark.services.review.store import deliveries
+from hallmark.services.review.views import Count, DryRun, Person, PolicyPage, PolicyRow, RequirementRow
+
+MOST_PAST: Final = 20_000
+BATCH: Final = 100
+MOST_PROPOSALS: Final = 200
+
+
+class Proposals(AtOffice):
+    """See the module docstring."""
+
+    def __init__(self, office: Office) -> None:
+        super().__init__(office)
+        self._trying = asyncio.Semaphore(1)
+
+    async def policies(self) -> tuple[PolicyRow, ...]:
+        """Every clearing policy in force, then those proposed that are not, newest first."""
+        standing = self._office.policies.all()
+        rows = [self._row(stands) for stands in standing]
+        known = {row.digest for row in rows}
+        return (*rows, *(row for row, _ in await self._proposed() if row.digest not in known))
+
+    async def policy(self, name: str) -> PolicyPage:
+        """One policy; a proposal where none of that name is in force. Raises NotFound `policy_unknown`."""
+        proposed = [(row, policy) for row, policy in await self._proposed() if row.name == name]
+        history = self._office.policies.history(name)
+        found = [(self._row(stands), stands.policy) for stands in history] or proposed
+        if not found:
+            raise NotFound("policy_unknown", "There is no clearing policy of this name.")
+        row, policy = found[0]
+        known = {version.digest for version, _ in found}
+        states = await self._states(name)
+        return PolicyPage(
+            row,
+            tuple(
+                RequirementRow(need.question, need.state, requirement_sentence(need))
+                for need in policy.requires
+            ),
+            policy.not_required,
+            write_policy(policy),
+            (*(version for version, _ in found), *(row for row, _ in proposed if row.digest not in known)),
+            states.get("HOLD", 0),
+            states.get("CLEAR", 0) + states.get("FINAL", 0),
+        )
+
+    async def dry_run(self, toml: str, since: int) -> DryRun:
+        """Try a policy file on items born since a time, at most the newest 20,000, by the marks
+        that they have
+        now. Raises InvalidInput `bad_policy`.
+        """
+        candidate = read_policy(toml)
+        async with self._trying:
+            past = await self._past(since)
+            tried = await asyncio.to_thread(dry_run, past, candidate, self._office.policies.policies())
+        return DryRun(
+            tried.policy,
+            tried.digest,
+            since,
+            tried.judged,
+            tried.held,
+            tried.cleared,
+            tried.newly_held,
+            tried.newly_cleared,
+            tuple(Count(code, count, about(code)) for code, count in tried.reasons),
+            tried.held_examples,
+            tried.cleared_examples,
+            tried.sentence,
+        )
+
+    async def propose(self, person: Person, request: ProposeRequest) -> PolicyRow:
+        """Keep a proposal. Raises InvalidInput `bad_policy`, `version_not_newer`; Unauthorized."""
+        office = self._office
+        office.people.require_any(person)
+        policy = read_policy(request.toml)
+        history = office.policies.history(policy.name)
+        if history and history[0].policy.version >= policy.version:
+            raise InvalidInput(
+                "version_not_newer",
+                f"Version {history[0].policy.version} of this policy is in force already.",
+                "Give the proposal a higher version.",
+            )
+        now = office.clock()
+        row = self._row(Stands(policy, PROPOSAL, -1), now)
+        kept = {
+            "digest": policy.digest(),
+            "name": policy.name,
+            "version": policy.version,
+            "document": policy.encode(),
+            "toml": request.toml,
+            "text": request.text,
+            "by": unhex(person.address),
+            "at": now,
+        }
+        sentence = f"{row.sentence} The authority has not signed it; it gates nothing."
+        data = notices.Data(hex0x(office.network), sentence, policy=row, by=person.address)
+        body = notices.told("policy.proposed", now, data)
+
+        def work(connection: sa.Connection) -> None:
+            known = connection.scalar(
+                sa.select(PROPOSALS.c.digest).where(PROPOSALS.c.digest == kept["digest"])
+            )
+            if known is None:
+                connection.execute(PROPOSALS.insert().values(**kept))
+                receivers = office.webhooks.receivers("policy.proposed")
+                for delivery in deliveries("policy.proposed", body, b"", now, receivers):
+                    connection.execute(DELIVERIES.insert().values(**delivery))
+
+        await office.store.write(work)
+        office.webhooks.wake()
+        return row
+
+    async def _proposed(self) -> list[tuple[PolicyRow, ClearingPolicy]]:
+        query = sa.select(PROPOSALS).order_by(PROPOSALS.c.at.desc()).limit(MOST_PROPOSALS)
+        found = []
+        for row in await self._office.store.read(query):
+            policy = ClearingPolicy.decode(bytes(row.document))
+            found.append((self._row(Stands(policy, PROPOSAL, -1), row.at), policy))
+        return found
+
+    def _row(self, stands: Stands, at: int = 0) -> PolicyRow:
+        policy = stands.policy
+        if stands.index >= 0:
+            at = self._office.watch.leaves.entry(stands.index)[0]
+        return PolicyRow(
+            policy.name,
+            policy.version,
+            hex0x(policy.digest()),
+            policy.enforcement,
+            stands.source,
+            stands.index,
+            at,
+            policy.classes,
+            policy.min_value,
+            policy_sentence(policy),
+        )
+
+    async def _states(self, name: str) -> dict[str, int]:
+        """Items by state that were last judged under a policy (names are joined in the column)."""
+        padded = sa.literal(" and ") + ITEMS.c.policy + sa.literal(" and ")
+        named = padded.contains(f" and {name} and ", autoescape=True)
+        query: sa.Select[Any] = sa.select(ITEMS.c.state, sa.func.count()).where(named)
+        rows = await self._office.store.read(query.group_by(ITEMS.c.state))
+        return {state: count for state, count in map(tuple, rows)}
+
+    async def _past(self, since: int) -> list[PastItem]:
+        """Items as they are, each with the marks of the evaluator's last look, to be judged at the
+        time of it.
+        """
+        now = self._office.clock()
+        query = sa.select(ITEMS).where(ITEMS.c.born >= since, ITEMS.c.state != ItemState.REJECTED.value)
+        newest = query.order_by(ITEMS.c.born.desc(), ITEMS.c.id.desc()).limit(MOST_PAST)
+        records = [record for record in await self._office.store.records(newest) if record.marks]
+        found = []
+        for start in range(0, len(records), BATCH):
+            batch = records[start : start + BATCH]
+            histories = await self._office.store.events([record.id for record in batch])
+            for record in batch:
+                item = load(record, histories[record.id]).item
+                marks = marks_from_json(msgspec.json.decode(record.marks))
+                found.append(PastItem(item, marks, now))
+            await asyncio.sleep(0)
+        return found[::-1]

@@ -1,0 +1,230 @@
+"""What the desk shows: the queue, an item, a screen as it was, figures. See `views.DeskView`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import sqlalchemy as sa
+
+from hallmark.core.document import hex0x, unhex
+from hallmark.core.errors import InvalidInput, NotFound, VerificationFailed
+from hallmark.review.decisions import LackRow
+from hallmark.review.gate import Judged
+from hallmark.review.screens import Screen, verify_screen
+from hallmark.review.words import THEN, about, explain
+from hallmark.services.explorer.story import Told, inputs, lineage, route
+from hallmark.services.review.book import Loaded
+from hallmark.services.review.evaluator import NOT_SHOWN
+from hallmark.services.review.facts import shown_facts
+from hallmark.services.review.office import AtOffice, Office, item_id
+from hallmark.services.review.people import may_not_review
+from hallmark.services.review.queue import parse
+from hallmark.services.review.rows import DecisionRow, Record
+from hallmark.services.review.schema import ITEMS, VIEWS
+from hallmark.services.review.telling import appeals_of, decisions_of, reviews_of, timeline_of
+from hallmark.services.review.views import (
+    AsSeen,
+    Count,
+    ItemPage,
+    ItemRow,
+    Lack,
+    Person,
+    QueuePage,
+    RouteView,
+    SavedView,
+)
+
+FEW: Final = 5
+NO_ROUTE: Final = RouteView(False, "", (), (), ())
+NO_INPUTS: Final = "The log does not show this receipt at the moment."
+SCREENS_KEPT: Final = 4_096
+
+
+class Reading(AtOffice):
+    """Pages of the desk."""
+
+    def __init__(self, office: Office) -> None:
+        super().__init__(office)
+        self._screens: dict[str, Screen] = {}
+
+    async def queue(self, query: str, cursor: str, limit: int, person: Person | None = None) -> QueuePage:
+        """Items under a filter. Raises InvalidInput `bad_query`."""
+        found, now = parse(query), self._office.clock()
+        page = await self._office.queue.page(found, cursor, limit, now)
+        facets = await self._office.queue.facets(now)
+        return QueuePage(
+            now,
+            found.text,
+            tuple(record.shown(now) for record in page.rows),
+            page.total,
+            page.next,
+            tuple(Count(count.name, count.count, about(count.name)) for count in facets.reasons),
+            facets.states,
+            facets.classes,
+            await self._views(person),
+        )
+
+    async def item(self, receipt: str, person: Person | None) -> ItemPage:
+        """One item, as this person may see it. The screen's digest is kept: a review may be signed
+        from it.
+        """
+        office = self._office
+        item, now = item_id(receipt), office.clock()
+        loaded = await office.items.load(item)
+        judged = office.evaluator.judge(loaded.item, now, in_full=True)
+        if judged is not None and judged.events:
+            # The disk does not say yet what is found now: it does before anything is shown.
+            await office.evaluator.look_at(item)
+            loaded = await office.items.load(item)
+            judged = office.evaluator.judge(loaded.item, now, in_full=True)
+        look = office.evaluator.source.look(item, now)
+        told = look.told if look is not None else None
+        row = _row(loaded.record, judged, now)
+        screen = await self._keep(judged.screen) if judged is not None else None
+        parts = await self._history(loaded, told, person)
+        alike, by_node = await self._others(loaded.record, now)
+        why_not = may_not_review(loaded.item, person, row.index) if person is not None else NOT_SIGNED_IN
+        return msgspec.structs.replace(
+            parts,
+            now=now,
+            row=row,
+            sentence=judged.sentence if judged is not None else NOT_SHOWN,
+            screen=screen.id if screen is not None else "",
+            policy_digest=_policy(screen),
+            lacks=tuple(_lack(lack, row) for lack in judged.lacks) if judged is not None else (),
+            alike=alike,
+            by_node=by_node,
+            may_review=not why_not,
+            may_not_because=why_not,
+        )
+
+    async def as_seen(self, receipt: str, number: int) -> AsSeen:
+        """The screen of a decision, beside today's marks; number 0 means the newest one."""
+        item, now = item_id(receipt), self._office.clock()
+        record = await self._office.store.record(item)
+        if record is None:
+            raise NotFound("unknown_item", "The desk knows no item with this id.")
+        found = await self._office.store.decisions(item)
+        chosen = [row for row in found if row.number == number] if number else found[-1:]
+        if not chosen:
+            raise NotFound("unknown_decision", "The item has no decision with this number.")
+        screen, holds = _stored(chosen[0])
+        loaded = await self._office.items.load(item)
+        judged = self._office.evaluator.judge(loaded.item, now)
+        marks = judged.screen.marks if judged is not None else record.shown(now).marks
+        return AsSeen(
+            hex0x(item),
+            chosen[0].number,
+            chosen[0].at,
+            chosen[0].by,
+            hex0x(chosen[0].digest),
+            holds,
+            chosen[0].sentence,
+            screen.marks,
+            marks,
+            now,
+        )
+
+    async def _history(self, loaded: Loaded, told: Told | None, person: Person | None) -> ItemPage:
+        """The page's parts that do not depend on today's judgement."""
+        office, watch, item = self._office, self._office.watch, loaded.record.id
+        comments = {row.digest: row for row in await office.store.comments(item)}
+        decisions = await office.store.decisions(item)
+        inside = person is not None and (person.reviewer or office.people.is_operator(person))
+        found, note = inputs(told) if told is not None else ((), NO_INPUTS)
+        return ItemPage(
+            0,
+            loaded.record.shown(0),
+            "",
+            "",
+            "",
+            loaded.record.finished,
+            (),
+            shown_facts(watch, told, loaded.item) if told is not None else (),
+            timeline_of(watch, told, loaded, office.people),
+            route(watch, told) if told is not None else NO_ROUTE,
+            found,
+            note,
+            lineage(watch, told) if told is not None else (),
+            await reviews_of(office, item, comments, inside=inside),
+            decisions_of(decisions),
+            appeals_of(loaded.item),
+            (),
+            (),
+        )
+
+    async def _keep(self, screen: Screen) -> Screen:
+        """Remember that a screen was shown. One that says the same as the last one shown of its
+        item is that one:
+        what people saw does not change because time passed.
+        """
+        known = self._screens.get(screen.item)
+        if known is not None and msgspec.structs.replace(screen, at=known.at) == known:
+            return known
+        await self._office.store.keep_screen(unhex(screen.item), screen.digest(), screen.encode(), screen.at)
+        self._screens.pop(screen.item, None)
+        self._screens[screen.item] = screen
+        while len(self._screens) > SCREENS_KEPT:
+            self._screens.pop(next(iter(self._screens)))
+        return screen
+
+    async def _others(self, record: Record, now: int) -> tuple[tuple[ItemRow, ...], tuple[ItemRow, ...]]:
+        """Items that are held for the same reason (or stand where this one stands), and others by
+        that node.
+        """
+        same = (ITEMS.c.state == record.state, ITEMS.c.reason == record.reason)
+        return await self._some(record, now, *same), await self._some(
+            record, now, ITEMS.c.node == record.node
+        )
+
+    async def _some(self, record: Record, now: int, *where: sa.ColumnElement[bool]) -> tuple[ItemRow, ...]:
+        newest = sa.select(ITEMS).where(*where).order_by(ITEMS.c.born.desc(), ITEMS.c.id.desc())
+        found = await self._office.store.records(newest.limit(FEW + 1))
+        return tuple(other.shown(now) for other in found if other.id != record.id)[:FEW]
+
+    async def _views(self, person: Person | None) -> tuple[SavedView, ...]:
+        """Everybody's, and this person's own."""
+        owners = [b"", *([unhex(person.address)] if person is not None else [])]
+        query = sa.select(VIEWS).where(VIEWS.c.owner.in_(owners)).order_by(VIEWS.c.name)
+        rows = await self._office.store.read(query)
+        return tuple(SavedView(r.name, r.query, hex0x(r.owner) if r.owner else "") for r in rows)
+
+
+NOT_SIGNED_IN: Final = "Nobody is signed in."
+
+
+def _row(record: Record, judged: Judged | None, now: int) -> ItemRow:
+    row = record.shown(now)
+    if judged is None:
+        return row
+    return msgspec.structs.replace(row, marks=judged.screen.marks)
+
+
+def _policy(screen: Screen | None) -> str:
+    """The digest that a review from this screen carries: the first policy that the item is under."""
+    return screen.digests[0] if screen is not None and screen.digests else "0x" + "00" * 32
+
+
+def _lack(lack: LackRow, row: ItemRow) -> Lack:
+    words = explain(lack)
+    return Lack(
+        lack.question,
+        lack.required,
+        lack.state,
+        lack.reason,
+        words.sentence,
+        words.who,
+        words.next,
+        row.due,
+        THEN,
+        lack.failed,
+    )
+
+
+def _stored(row: DecisionRow) -> tuple[Screen, bool]:
+    """The screen of a decision, and whether it still has the digest that the decision carries."""
+    try:
+        return verify_screen(row.screen, hex0x(row.digest)), True
+    except (VerificationFailed, InvalidInput):
+        return Screen.decode(row.screen), False

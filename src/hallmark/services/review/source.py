@@ -1,0 +1,48 @@
+"""Where the desk sees receipts: in the folded log, and until a quorum covers them in its tail."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hallmark.core.errors import NotFound
+from hallmark.core.marks import Mark, Question
+from hallmark.services.explorer.story import Told, of_logged, of_pending
+from hallmark.services.following.tail import Pending
+from hallmark.services.following.watch import Watch
+
+
+class Look(msgspec.Struct, frozen=True):
+    """A receipt and its seven marks at a time."""
+
+    told: Told
+    marks: dict[Question, Mark]
+
+
+class Source:
+    """Receipts and marks of any item, as this process sees them now."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self._pending: dict[bytes, Pending] = {}
+        watch.tail.changed.append(self._changed)
+
+    def position(self, item: bytes) -> int:
+        """Where the receipt stands, -1 while no quorum covers it."""
+        found = self.watch.replica.receipt_position(item)
+        return -1 if found is None else found
+
+    def look(self, item: bytes, now: int) -> Look | None:
+        """The receipt and its marks at `now`; None when the log does not show it at the moment."""
+        judge = self.watch.judge
+        try:
+            position = self.position(item)
+            if position >= 0:
+                logged = judge.logged(position)
+                return Look(of_logged(logged), judge.marks_of(logged, now))
+        except NotFound:
+            return None
+        pending = self._pending.get(item)
+        return None if pending is None else Look(of_pending(pending), judge.claimed(pending.entry, now))
+
+    def _changed(self) -> None:
+        self._pending = {pending.id: pending for pending in self.watch.tail.receipts}
