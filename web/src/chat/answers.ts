@@ -10,17 +10,18 @@ import type { AnswerState } from "./tree.ts";
 import type { MarksView, MarkView } from "../marks/draw.ts";
 import { QUESTIONS } from "../marks/spec.ts";
 
-/** What is known of an answer now. `note` says why nothing is new; `following` while proofs are awaited. */
+/** What is known of an answer now; `checkedAt` is when it was first verified here (unix ms). `note` says why nothing is new; `following` while proofs are awaited. */
 export interface Live {
   readonly judged: Judged;
   readonly judgedAt: number;
+  readonly checkedAt: number;
   readonly dossier: RawMembers | undefined;
   readonly stage: string;
   readonly note: string;
   readonly following: boolean;
 }
 
-const NOTHING: Live = { judged: unjudged(""), judgedAt: 0, dossier: undefined, stage: "", note: "", following: false };
+const NOTHING: Live = { judged: unjudged(""), judgedAt: 0, checkedAt: 0, dossier: undefined, stage: "", note: "", following: false };
 
 /**
  * Verifies answers and follows their receipts; tells `changed` with a message's id, and
@@ -125,7 +126,7 @@ export class Answers {
     const now = Date.now();
     const material = { dossier: dossierText(dossier), trust: this.trust, status, policy: this.policyOf(answer), now };
     const judged = this.trust === "" ? unjudged("There is no trust file, so nothing can be verified.") : await judge(material);
-    this.set(id, { judged, judgedAt: now, dossier, ...more });
+    this.set(id, { judged, judgedAt: now, checkedAt: this.live(id).checkedAt || now, dossier, ...more });
   }
 
   private set(id: string, members: Partial<Live>): void {
@@ -144,6 +145,7 @@ export function timedMarks(live: Live, answer: AnswerState | null): { readonly m
   if (answer === null || answer.arrivedAt === 0) return { marks, answerAt: finished };
   const seen = (mark: MarkView): MarkView => {
     if (mark.state === "claimed") return { ...mark, since: answer.arrivedAt };
+    if (mark.state === "checked") return { ...mark, since: live.checkedAt };
     if (mark.state === "witnessed" && answer.provedAt > 0) return { ...mark, since: answer.provedAt };
     return mark;
   };

@@ -113,10 +113,9 @@ export class App {
     this.notices.append(box);
   }
 
-  /** Whether the last answer on the path is in HOLD. */
-  get lastInHold(): boolean {
-    const last = pathOf(this.current).findLast((message) => message.role === "assistant");
-    return last !== undefined && last.text !== "" && this.answers.inHold(last.id);
+  /** Whether an answer on the shown path, on which the next question builds, is in HOLD. */
+  get pathInHold(): boolean {
+    return pathOf(this.current).some((message) => message.answer !== null && message.text !== "" && this.answers.inHold(message.id));
   }
 
   /** Opens another conversation. */
@@ -219,7 +218,7 @@ export class App {
 
   private drawControls(): void {
     const why = this.unreachable !== "" ? this.unreachable : this.current.model === "" ? "No model is served here just now." : "";
-    this.composer.state(this.conversing.busy(this.current.id), this.lastInHold, why);
+    this.composer.state(this.conversing.busy(this.current.id), this.pathInHold, why);
     this.drawList();
   }
 
@@ -230,10 +229,9 @@ export class App {
   private drawList(): void {
     if (this.sidebar.element.contains(document.activeElement) && document.activeElement?.matches(".c-list input")) return;
     const { vault } = this.library;
-    const hold = pathOf(this.current).some((message) => message.answer !== null && message.text !== "" && this.answers.inHold(message.id));
     this.sidebar.update({
       list: this.library.list(this.sidebar.search.value).filter((one) => one.roots.length > 0 || one.id === this.current.id),
-      current: this.current.id, hold, storage: this.keeping.storageWords(), mode: vault.mode, open: vault.isOpen,
+      current: this.current.id, hold: this.pathInHold, storage: this.keeping.storageWords(), mode: vault.mode, open: vault.isOpen,
     });
   }
 

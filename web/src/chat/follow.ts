@@ -27,10 +27,9 @@ export async function follow(
   let status = "[]";
   for (let round = 0; round < ROUNDS && !signal.aborted; round += 1) {
     await visible(signal);
-    // The first question does not wait, so that what is known already shows at once.
     const began = Date.now();
     try {
-      const news = readNews(await fetchNews(id, fresh && round > 0 ? WAIT : 0, signal));
+      const news = readNews(await fetchNews(id, fresh ? WAIT : 0, signal));
       dossier = dossier === undefined ? news.dossier : grown(dossier, news.dossier);
       status = news.status;
       if (await step({ dossier, status, stage: news.stage, note: news.reason })) return;

@@ -12,6 +12,8 @@ const PAUSE = 2_000;
 const OWN = `
 :host { all: initial !important; display: block !important; max-width: 660px !important; color-scheme: light dark !important; }
 .hm-embedded { padding: 8px 10px 6px; border: 1px solid #d9d5cc; background: #fbfaf7; color: #1b1d22; font: 12px/1.4 system-ui, sans-serif; }
+.hm-embedded { container-type: inline-size; }
+@container (max-width: 540px) { .hm-marks { flex-wrap: wrap; row-gap: 8px; } .hm-mark { flex: 0 0 calc(25% - 2px); } }
 .hm-embedded p { margin: 6px 0 0; text-align: left; }
 .hm-embedded a { color: inherit; }
 @media (prefers-color-scheme: dark) { .hm-embedded { border-color: #3b3d42; background: #16181c; color: #ebe7df; } }

@@ -102,7 +102,7 @@ export class AnswerView {
   private showWhole({ live, hold, message }: AnswerFacts): void {
     this.element.toggleAttribute("data-hold", hold);
     const { decision, problem } = live.judged;
-    const told = decision === null ? (problem === "" ? "" : `Nothing could be verified here: ${problem}`) : sentenceOf(decision, clockOf(live.judgedAt));
+    const told = decision !== null ? sentenceOf(decision, clockOf(live.judgedAt)) : wordsWithout(message, problem);
     const waits = live.following && hold ? " Waiting for the network's proof." : "";
     const stuck = !live.following && hold && live.dossier !== undefined && message.answer?.outcome === "complete" ? " Not asking any more." : "";
     const note = hold && live.note !== "" ? ` ${live.note}` : "";
@@ -163,6 +163,13 @@ export function relabelCopies(element: HTMLElement, hold: boolean): void {
   for (const control of element.querySelectorAll("[data-copy]")) {
     if (!control.textContent?.startsWith("Copied")) setText(control, `${control.getAttribute("data-copy")}${hold ? " (HOLD)" : ""}`);
   }
+}
+
+/** What stands where nothing was judged. */
+function wordsWithout({ answer }: Message, problem: string): string {
+  if (problem !== "") return `HOLD: nothing could be verified here. ${problem}`;
+  const over = answer !== null && (answer.outcome === "failed" || answer.outcome === "stopped") && answer.receipt === "";
+  return over ? "HOLD: no receipt is here, so nothing can be verified." : "";
 }
 
 function stateOf({ message, policy, live }: AnswerFacts, withheld: boolean): string {

@@ -56,7 +56,7 @@ export class Composer {
     this.go.hidden = busy;
     this.go.disabled = why !== "";
     setText(this.go, hold ? "Send (HOLD)" : "Send");
-    this.go.title = hold ? "The answer above is in HOLD; what you send builds on it." : "";
+    this.go.title = hold ? "An answer above is in HOLD; what you send builds on it." : "";
     setText(this.note, why);
   }
 

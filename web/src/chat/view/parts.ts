@@ -17,7 +17,7 @@ export function branchSwitch(place: Place, turn: (step: number) => void, what: s
 export function troubleBox(trouble: Trouble): HTMLElement {
   const copy = button("Copy details", () => void copyText(trouble.detail).then((done) => setText(copy, done ? "Copied" : "Not copied")));
   return h(
-    "div", { class: "c-trouble", role: "alert" },
+    "div", { class: trouble.reason === "held" ? "c-trouble c-trouble-held" : "c-trouble", role: "alert" },
     h("p", {}, h("code", {}, trouble.reason), " ", trouble.message),
     trouble.hint === "" ? null : h("p", {}, trouble.hint),
     h("details", {}, h("summary", {}, "Details"), h("pre", { tabindex: "0" }, trouble.detail)), copy,

@@ -1,0 +1,119 @@
+// Branches, changes of who answers, requests, blocks and sentences.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { BlockCutter, SentenceCutter } from "../src/chat/blocks.ts";
+import { breakBetween } from "../src/chat/changes.ts";
+import { sentenceOf } from "../src/chat/gate.ts";
+import { requestHeaders, requestText } from "../src/chat/request.ts";
+import { add, emptyConversation, lineage, pathOf, placeOf, remove, titleOf, turn, type AnswerFacts, type AnswerState, type Conversation, type Message } from "../src/chat/tree.ts";
+
+const answered = (outcome: AnswerState["outcome"]): AnswerState => ({ outcome, model: "m", policy: "", nonce: "", receipt: "", arrivedAt: 0, provedAt: 0, facts: null, trouble: null });
+const say = (conversation: Conversation, id: string, parent: string, role: Message["role"], outcome: AnswerState["outcome"] = "complete"): Conversation =>
+  add(conversation, { id, parent, role, text: `${id} says`, at: 1, answer: role === "user" ? null : answered(outcome) });
+const start = (): Conversation => {
+  let conversation = say(emptyConversation("c", 0, "m", ""), "q1", "", "user");
+  conversation = say(conversation, "a1", "q1", "assistant");
+  conversation = say(conversation, "q2", "a1", "user");
+  return say(conversation, "a2", "q2", "assistant");
+};
+const shown = (conversation: Conversation): string => pathOf(conversation).map((message) => message.id).join(" ");
+const facts: AnswerFacts = { label: "pydoc", artifact: `0x34${"0".repeat(60)}cd`, provider: "", node: "0xaaaa", path: "plain", mode: "tee" };
+
+test("editing the first question branches at the root, and both branches stay", () => {
+  const edited = say(start(), "q1b", "", "user");
+  assert.equal(shown(edited), "q1b");
+  assert.deepEqual(placeOf(edited, "q1b"), { index: 1, of: 2, siblings: ["q1", "q1b"] });
+  assert.equal(shown(turn(edited, "q1b", -1)), "q1 a1 q2 a2");
+  assert.equal(shown(turn(turn(edited, "q1b", -1), "q1", 5)), "q1b");
+});
+
+test("regenerating branches beside the answer, and the switch goes back to the whole branch", () => {
+  const again = say(start(), "a1b", "q1", "assistant");
+  assert.equal(shown(again), "q1 a1b");
+  assert.equal(shown(turn(again, "a1b", -1)), "q1 a1 q2 a2");
+  assert.deepEqual(lineage(again, "a2").map((message) => message.id), ["q1", "a1", "q2", "a2"]);
+});
+
+test("deleting a message deletes what follows from it, and the other branch is shown", () => {
+  const again = say(start(), "a1b", "q1", "assistant");
+  const { conversation, removed } = remove(again, "a1");
+  assert.deepEqual(removed.sort(), ["a1", "a2", "q2"]);
+  assert.equal(shown(conversation), "q1 a1b");
+  assert.deepEqual(Object.keys(conversation.messages).sort(), ["a1b", "q1"]);
+  assert.equal(shown(remove(again, "q1").conversation), "");
+  assert.deepEqual(remove(again, "none").removed, []);
+});
+
+test("a change never alters the value that it was made from", () => {
+  const before = start();
+  const text = JSON.stringify(before);
+  remove(turn(say(before, "x", "q1", "assistant"), "x", -1), "a1");
+  assert.equal(JSON.stringify(before), text);
+});
+
+test("a title is the first line, cut between whole characters", () => {
+  assert.equal(titleOf("  Hello\nworld"), "Hello");
+  assert.equal(titleOf(" \n "), "New conversation");
+  assert.equal([...titleOf("🌍".repeat(80))].length, 60);
+});
+
+test("a request holds instructions, what was said, and nothing that failed or was withheld", () => {
+  let conversation: Conversation = { ...start(), system: "Be short.", temperature: 0.5, maxTokens: 9 };
+  conversation = say(conversation, "a2b", "q2", "assistant", "failed");
+  conversation = say(conversation, "q3", "a2b", "user");
+  const sent = JSON.parse(requestText(conversation, lineage(conversation, "q3"))) as Record<string, unknown>;
+  assert.deepEqual(sent["messages"], [
+    { role: "system", content: "Be short." }, { role: "user", content: "q1 says" }, { role: "assistant", content: "a1 says" },
+    { role: "user", content: "q2 says" }, { role: "user", content: "q3 says" },
+  ]);
+  assert.deepEqual([sent["model"], sent["stream"], sent["temperature"], sent["max_tokens"]], ["m", true, 0.5, 9]);
+  assert.deepEqual(requestHeaders("ab", "", ""), { "content-type": "application/json", "hallmark-nonce": "ab" });
+  assert.equal(requestHeaders("ab", "witnessed", "tee")["hallmark-policy"], "witnessed");
+});
+
+test("nothing changed, no line", () => {
+  assert.equal(breakBetween(facts, { ...facts }), undefined);
+});
+
+test("the same label with another artifact draws a heavy line that names both", () => {
+  const found = breakBetween(facts, { ...facts, artifact: `0x12${"0".repeat(60)}ab` });
+  assert.equal(found?.text, "From here on: artifact 0x1200..00ab instead of artifact 0x3400..00cd, same label pydoc.");
+  assert.equal(found?.heavy, true);
+});
+
+test("a provider in place of an artifact is said to assert its model, and names no artifact", () => {
+  const found = breakBetween(facts, { ...facts, artifact: "", provider: "api.example.org" });
+  assert.match(found?.text ?? "", /provider api\.example\.org, which asserts its model, instead of artifact 0x3400\.\.00cd, same label pydoc, asserted by api\.example\.org\./);
+  assert.equal(found?.heavy, true);
+});
+
+test("each of node, path, mode and label is told", () => {
+  assert.deepEqual([breakBetween(facts, { ...facts, node: "0xbbbb" })?.heavy, breakBetween(facts, { ...facts, path: "direct" })?.heavy], [false, true]);
+  assert.match(breakBetween(facts, { ...facts, path: "direct", mode: "vanilla", label: "x" })?.text ?? "", /path direct instead of plain; mode vanilla instead of tee, label x instead of pydoc/);
+});
+
+test("blocks that are cut join to the text again, whatever the pieces were", () => {
+  const text = "# A\n\npara one\nmore\n\n- a\n\n- b\n\n  deeper\n\nafter\n\n```js\n\nlet x\n\n```\n\n> q\n\nend";
+  for (let size = 1; size < 12; size += 1) {
+    const cutter = new BlockCutter();
+    const done: string[] = [];
+    for (let at = 0; at < text.length; at += size) done.push(...cutter.feed(text.slice(at, at + size)));
+    assert.equal(done.join("") + cutter.rest, text);
+    assert.ok(done.some((block) => block.includes("- a\n\n- b\n\n  deeper")), "a loose list stays whole");
+    assert.ok(done.every((block) => (block.match(/```/g)?.length ?? 0) % 2 === 0), "a fence stays whole");
+  }
+});
+
+test("sentences are said whole, and the rest at the end", () => {
+  const cutter = new SentenceCutter();
+  assert.equal(cutter.feed("os.path jo"), "");
+  assert.equal(cutter.feed("ins paths. Then"), "os.path joins paths.");
+  assert.equal(cutter.rest(), "Then");
+  assert.equal(cutter.rest(), "");
+});
+
+test("the sentence about the whole names its policy, and HOLD names what is missing", () => {
+  const missing = [{ question: "proved", required: "witnessed", state: "absent", reason: "state_too_low" }] as const;
+  assert.equal(sentenceOf({ clear: false, policy: "witnessed", missing, failed: [] }, "12:00:00"), "HOLD: does not meet witnessed, 6 of 7. proved is absent, witnessed is required.");
+  assert.equal(sentenceOf({ clear: true, policy: "witnessed", missing: [], failed: [] }, "12:03:22"), "meets witnessed, checked here 12:03:22, 7 of 7");
+});
