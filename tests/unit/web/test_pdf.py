@@ -65,8 +65,8 @@ def text_of(pdf: bytes) -> str:
 
 
 def paragraphs(flat: str, view: ReceiptPage) -> list[str]:
-    """Flowing text of the first page, cut before each mark, without the sentences that the view gave: those are
-    the verifier's, and tested there.
+    """Flowing text of the first page, cut before each mark, without the sentences that the view gave: those
+    are the verifier's, and tested there.
     """
     for mark in view.row.marks:
         flat = flat.replace(mark.shows, "", 1)
@@ -107,7 +107,7 @@ def test_digests_are_whole_and_every_field_is_there() -> None:
         assert str(value) in told
 
 
-@pytest.mark.parametrize(("question", "state"), itertools.product([q.value for q in Question], STATES))
+@pytest.mark.parametrize(("question", "state"), [*itertools.product([q.value for q in Question], STATES)])
 def test_the_words_follow_the_marks(question: str, state: str) -> None:
     """Each mark's own word, its two sentences, and nothing that the table of claims forbids."""
     proved = "absent" if question == "proved" else "anchored"
