@@ -91,7 +91,7 @@ def evaluate_with_cedar(policy: ClearingPolicy, marks: Mapping[Question, Mark], 
     matched = {str(named.get(reason, reason)) for reason in result.diagnostics.reasons}
     missing, failed = _shortfalls(policy, marks, matched)
     outcome = Outcome.CLEAR if result.allowed else Outcome.HOLD
-    if (outcome is Outcome.HOLD) != bool(missing or failed):
+    if (matched == {"permit"}) != result.allowed or result.allowed == bool(missing or failed):
         raise Unavailable("cedar_failed", "Cedar's decision and its reasons do not agree.")
     return Decision(outcome, policy.name, now, missing, failed, dict(marks))
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from hallmark.core.document import Document, hex0x, unhex
+from hallmark.core.document import Document, Hex32, hex0x, unhex
 from hallmark.core.errors import VerificationFailed
 from hallmark.core.marks import Mark, Question
 from hallmark.core.shown import ShownMark, shown
@@ -32,13 +32,13 @@ class Screen(Document, frozen=True):
 
     TAG = "hallmark/screen/v1"
 
-    item: str
+    item: Hex32
     version: int
     at: int
     state: str
     sentence: str
     policies: tuple[str, ...]
-    digests: tuple[str, ...]
+    digests: tuple[Hex32, ...]
     lacks: tuple[LackRow, ...]
     marks: tuple[ShownMark, ...]
     warnings: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ from hallmark.review.gate import judge
 from hallmark.review.history import recall, records
 from hallmark.review.items import DAY, Item, ItemState, apply, fold
 
-HISTORIES, STEPS = 10_000, 5
+HISTORIES, STEPS = 10_000, 4
 MINUTE = 60_000
 ID = "0x" + "7c" * 32
 NODE, OWNER, GATEWAY, ASKER, ANN, BEN, CID = (f"0x{c * 40}" for c in "1234abc")
@@ -324,7 +324,7 @@ def live(seed: int, counts: Counter[str]) -> None:
     item = fold(history)
     if world.rng.random() < 0.5:
         strike_all(world)
-    for _ in range(world.rng.randrange(2, 2 * STEPS)):
+    for _ in range(world.rng.randrange(2, 2 * STEPS + 1)):
         if world.rng.random() < 0.65:
             world.rng.choice(FACTS)(world)
         else:
