@@ -3,6 +3,7 @@ import { listModels, fetchTrust, Failed, type Model } from "./api.ts";
 import { Answers } from "./answers.ts";
 import { Conversing } from "./conversing.ts";
 import { memoryRecords, openDatabase, type Records } from "./database.ts";
+import { judge } from "./judge.ts";
 import { Keeping } from "./keeping.ts";
 import { Library } from "./library.ts";
 import { Speaker } from "./speaker.ts";
@@ -190,6 +191,8 @@ export class App {
   private useTrust(state: TrustState): void {
     this.trust = state;
     this.answers.trust = state.pin.text;
+    // Starts the verifier before the first answer comes.
+    void judge({ dossier: "{}", trust: state.pin.text, status: "[]", policy: "", now: Date.now() });
     const warning = trustWarning(state, () => void this.acceptOffered());
     this.trustPlace.replaceChildren(trustNote(state));
     if (warning !== undefined) this.notices.prepend(warning);
@@ -277,6 +280,12 @@ export class App {
     const id = this.current.id;
     clearTimeout(this.draftTimer);
     this.draftTimer = setTimeout(() => void this.library.keepDraft(id, text).catch(() => undefined), 400);
+  }
+
+  /** Forgets what was typed in the open conversation: it was sent. */
+  async sent(): Promise<void> {
+    clearTimeout(this.draftTimer);
+    await this.library.keepDraft(this.current.id, "");
   }
 
   private toggleSide(): void {

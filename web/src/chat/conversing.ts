@@ -30,7 +30,7 @@ export class Conversing {
   async send(text: string): Promise<void> {
     const { current } = this.app;
     const path = shownEnd(current);
-    await this.app.library.keepDraft(current.id, "");
+    await this.app.sent();
     await this.askAfter(addQuestion(current, path, text));
   }
 

@@ -172,11 +172,11 @@ function wordsWithout({ answer }: Message, problem: string): string {
   return over ? "HOLD: no receipt is here, so nothing can be verified." : "";
 }
 
-function stateOf({ message, policy, live }: AnswerFacts, withheld: boolean): string {
+function stateOf({ message, policy }: AnswerFacts, withheld: boolean): string {
   switch (message.answer?.outcome) {
     case "asking": return message.answer.policy === "" ? "Asking." : `Asking. The answer is held until ${message.answer.policy} is met.`;
     case "streaming": return "";
-    case "stopped": return live.dossier === undefined ? "Stopped here. No receipt reached this page for what stands above." : "Stopped here.";
+    case "stopped": return message.text === "" ? "Stopped before anything came." : "Stopped here. No receipt reached this page for what stands above.";
     case "held": return "HOLD: the gateway withheld the answer. It is not on this page.";
     case "complete": return withheld ? `HOLD: the answer is here and not shown, because ${policy} is not met by what this page could verify.` : "";
     default: return "";

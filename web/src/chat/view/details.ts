@@ -19,11 +19,11 @@ export function detailsOf({ message, live, trust, policy }: AnswerFacts): HTMLEl
   const marks = waived(timed.marks, waiverOf(trust, policy));
   return h(
     "div", {},
-    h("h3", {}, "Seven marks, as this page derived them at ", h("time", {}, clockOf(live.judgedAt))),
+    h("h2", {}, "Seven marks, as this page derived them at ", h("time", {}, clockOf(live.judgedAt))),
     h("ul", { class: "c-sentences" }, ...QUESTIONS.map((question) => sentence(question, marks[question], timed.answerAt))),
-    h("h3", {}, "What the receipt names"),
+    h("h2", {}, "What the receipt names"),
     facts(dossier, message.answer?.model ?? "", id),
-    h("h3", {}, "What was sent, to the byte"),
+    h("h2", {}, "What was sent, to the byte"),
     h("pre", { class: "c-sent", tabindex: "0", "aria-label": "The exact request" }, String(valueAt(dossier, "request", "body") ?? "It is not here.")),
   );
 }

@@ -62,7 +62,7 @@ export class Settings {
     );
     this.model.value = chosen.model;
     this.policy.replaceChildren(
-      option("", "none: the draft shows at once"), ...policies.map((name) => option(name, `hold until ${name}`)),
+      option("", "none: draft at once"), ...policies.map((name) => option(name, `hold until ${name}`)),
       ...(chosen.policy !== "" && !policies.includes(chosen.policy) ? [option(chosen.policy, `hold until ${chosen.policy}`)] : []),
     );
     this.policy.value = chosen.policy;
