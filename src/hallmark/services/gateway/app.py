@@ -21,6 +21,7 @@ from hallmark.services.following.follower import Follower
 from hallmark.services.following.log_client import LogClient
 from hallmark.services.gateway.api import API
 from hallmark.services.gateway.desk import Desk
+from hallmark.services.gateway.failures import Failures
 from hallmark.services.gateway.marks import Marker
 from hallmark.services.gateway.outbox import Outbox
 from hallmark.services.gateway.overview import Overview
@@ -65,12 +66,20 @@ class Gateway:
         planner = Planner(
             self.follower, self.loads, signer, clock=world.clock, random=world.random, draw=world.draw
         )
+        self.failures = Failures(world.clock)
         desk, self.marker = self._desk(settings, trust, log, signer=signer, world=world)
         api = API(
             self._relay(settings, planner, desk, world=world),
             desk,
             self.outbox,
-            overview=Overview(self.follower, planner, self.loads, world.clock),
+            overview=Overview(
+                self.follower,
+                planner,
+                self.loads,
+                failures=self.failures,
+                outbox=lambda: self.outbox.underway,
+                clock=world.clock,
+            ),
             planner=planner,
             pages=Pages(self._pool, settings.web_url),
             trust=trust,
@@ -115,6 +124,7 @@ class Gateway:
             marker=self.marker,
             outbox=self.outbox,
             desk=desk,
+            failures=self.failures,
             metrics=self.metrics,
             limits=Limits(settings.body, settings.answer, settings.queue_s),
             timeouts=Timeouts(connect=2.0, head=settings.first_byte_s, idle=settings.idle_s, pool=2.0),

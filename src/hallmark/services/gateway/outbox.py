@@ -61,6 +61,11 @@ class Outbox:
         self._logged = metrics.counter("gateway_receipts", "Receipts by what became of them.", ("outcome",))
         metrics.gauge("gateway_outbox", "Receipts not in the log yet.", lambda: len(self._tasks))
 
+    @property
+    def underway(self) -> int:
+        """How many receipts are on their way to the log."""
+        return len(self._tasks)
+
     async def run(self) -> None:
         """Submit what is pending on disk, then keep the disk tidy, for ever."""
         async with asyncio.TaskGroup() as group:

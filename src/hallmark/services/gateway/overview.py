@@ -8,24 +8,33 @@ from typing import Final
 
 from hallmark.core.document import hex0x
 from hallmark.core.errors import NotFound
-from hallmark.core.receipt import Mode
 from hallmark.core.registry import Member, Registry
 from hallmark.core.statements import Role
 from hallmark.routing.eligibility import Wanted
 from hallmark.routing.load import LoadTable
 from hallmark.services.following.follower import Follower
+from hallmark.services.gateway.capacity import MODES, capacity
+from hallmark.services.gateway.failures import Failures
 from hallmark.services.gateway.planner import Planner
 
-MODES: Final = {int(mode): mode.name.lower() for mode in Mode}
+SHARED: Final = "A node's slots are shared by its models: rows overlap, the total counts each slot once."
 
 
 class Overview:
     """Reads the follower's registry and the planner's judgement; changes nothing."""
 
     def __init__(
-        self, follower: Follower, planner: Planner, loads: LoadTable, clock: Callable[[], int]
+        self,
+        follower: Follower,
+        planner: Planner,
+        loads: LoadTable,
+        *,
+        failures: Failures,
+        outbox: Callable[[], int],
+        clock: Callable[[], int],
     ) -> None:
         self._follower, self._planner, self._loads, self._clock = follower, planner, loads, clock
+        self._failures, self._outbox = failures, outbox
 
     @property
     def _registry(self) -> Registry:
@@ -86,7 +95,9 @@ class Overview:
         ]
 
     def network(self) -> dict[str, object]:
-        """GET /v1/hallmark/network: members, capacity, and per model why a node is left out."""
+        """GET /v1/hallmark/network: members, slots by model and mode, requests that failed within the hour,
+        receipts on their way to the log, and per model why a node is left out.
+        """
         registry, head = self._registry, self._follower.head
         labels = sorted(registry.labels)
         judged = {label: self._planner.judge(Wanted(label)) for label in labels}
@@ -94,6 +105,7 @@ class Overview:
         for label, found in judged.items():
             for exclusion in found.excluded:
                 reasons.setdefault(exclusion.node, {})[label] = exclusion.reason
+        slots, total = capacity(registry, self._planner.judge, self._loads.loads)
         return {
             "network": hex0x(self._follower.replica.genesis.network),
             "origin": self._follower.replica.genesis.origin,
@@ -107,6 +119,11 @@ class Overview:
             },
             "models": labels,
             "measurements": self._measurements(),
+            "slots": slots,
+            "capacity": total,
+            "capacity_note": SHARED,
+            "failures": self._failures.listed(),
+            "outbox": self._outbox(),
             "members": [self._member(m, reasons.get(hex0x(m.key), {})) for m in registry.members.values()],
         }
 

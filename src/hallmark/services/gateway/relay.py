@@ -28,6 +28,7 @@ from hallmark.http.sse import event_of
 from hallmark.routing.eligibility import Eligible, NoNode, Wanted
 from hallmark.routing.load import LoadTable
 from hallmark.services.gateway.desk import Desk
+from hallmark.services.gateway.failures import UNKNOWN, Failures
 from hallmark.services.gateway.line import Line
 from hallmark.services.gateway.marks import Marker
 from hallmark.services.gateway.outbox import Outbox, Track
@@ -72,11 +73,12 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Answering:
-    """The client's side of one request: knows whether anything was sent."""
+    """The client's side of one request: knows whether anything was sent, and why the rest was lost."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.started = False
+        self.lost = ""
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Send the head."""
@@ -101,6 +103,7 @@ class Relay:
         marker: Marker,
         outbox: Outbox,
         desk: Desk,
+        failures: Failures,
         metrics: Metrics,
         limits: Limits,
         timeouts: Timeouts,
@@ -110,6 +113,7 @@ class Relay:
         self._marker, self._outbox, self._desk = marker, outbox, desk
         self._limits, self._timeouts, self._clock = limits, timeouts, clock
         self._outcomes = metrics.counter("gateway_attempts", "Attempts at nodes by outcome.", ("outcome",))
+        self._failures = failures
         self._line = Line()
         metrics.gauge("gateway_waiting", "Requests that wait for a free place.", lambda: len(self._line))
         self._first = metrics.histogram("gateway_first_byte_seconds", "Request to a node's first byte.")
@@ -125,7 +129,18 @@ class Relay:
         headers = [(key, value) for key, value in scope["headers"] if key in PASSED_ON]
         asked = Asked(scope["path"], body, headers, policy)
         wanted = read_wanted(scope, named.model)
-        await while_present(receive, self._answer(asked, wanted, Answering(send)))
+        out = Answering(send)
+        try:
+            await while_present(receive, self._answer(asked, wanted, out))
+        except HallmarkError as error:
+            self._failures.note(self._named(wanted), error)
+            raise
+        if out.lost:
+            self._failures.add(self._named(wanted), out.lost)
+
+    def _named(self, wanted: Wanted) -> str:
+        """The model as failures are counted by; whatever else a client wrote is shown to nobody."""
+        return wanted.model if self._planner.judge(wanted).known else UNKNOWN
 
     async def _answer(self, asked: Asked, wanted: Wanted, out: Answering) -> None:
         """Try; while nodes only lack a free place, wait in line for one and try again."""
@@ -236,7 +251,9 @@ class Relay:
             if not out.started:
                 raise _lost(error) from error
             # No [DONE]: what the client has is no complete answer, and it is told so.
-            await out.body(event_of(render(_lost(error))), more=False)
+            lost = _lost(error)
+            out.lost = lost.reason
+            await out.body(event_of(render(lost)), more=False)
             return
         track, findings = await self._receive(asked, node, sealed)
         await self._outbox.settle(track)
