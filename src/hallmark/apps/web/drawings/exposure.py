@@ -11,7 +11,7 @@ from markupsafe import Markup
 from hallmark.apps.web.drawings.svg import element, percent, text, wide_drawing
 from hallmark.services.review.views import Fact
 
-ROW, TOP, BAND = 44.0, 4.0, 8.0
+ROW, TOP, BAND = 56.0, 4.0, 8.0
 NARROW: Final = 300.0
 _SHARE: Final = re.compile(r"(\d{1,18}) of (\d{1,18})\b")
 _PERCENT: Final = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s?%")
@@ -45,12 +45,12 @@ def _row(fact: Fact, y: float) -> Markup:
     share = share_of(fact.value)
     parts = [
         element("title", f"{fact.name}: {fact.value}"),
-        text(0, y + 12, fact.name, kind="hd-note", room=NARROW),
+        text(0, y + 12, fact.name, kind="hd-said", room=NARROW),
+        text(0, y + 27, fact.value, kind="hd-note", room=NARROW),
     ]
-    if share is None:
-        parts.append(text(0, y + 28, fact.value, kind="hd-said", room=NARROW))
-        return element("g", *parts)
-    parts.append(text("100%", y + 12, fact.value, kind="hd-said", anchor="end", room=NARROW / 2))
-    parts.append(element("rect", x="0", width="100%", y=y + 18, height=BAND, class_="hd-whole"))
-    parts.append(element("rect", x="0", width=percent(share), y=y + 18, height=BAND, class_="hd-bar-full"))
+    if share is not None:
+        parts.append(element("rect", x="0", width="100%", y=y + 33, height=BAND, class_="hd-whole"))
+        parts.append(
+            element("rect", x="0", width=percent(share), y=y + 33, height=BAND, class_="hd-bar-full")
+        )
     return element("g", *parts)

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from hallmark.apps.web.drawings.svg import element, percent, text, wide_drawing
 from hallmark.apps.web.texts import grouped
-from hallmark.apps.web.times import span
+from hallmark.apps.web.times import MINUS, span
 from hallmark.services.explorer.views import Bin
 
 HEIGHT, TOP, FLOOR = 190.0, 46.0, 160.0
@@ -33,7 +33,7 @@ def draw_histogram(bins: Sequence[Bin], p50: int = -1, p99: int = -1) -> Markup:
         for row, (name, value) in enumerate((("p50", p50), ("p99", p99)))
         if value >= 0
     ]
-    told = [f"{b.count} in {span(b.low)} to {span(b.high)}" for b in known if b.count]
+    told = [f"{b.count} in {_limit(b.low)} to {_limit(b.high)}" for b in known if b.count]
     said = [f"{name} {span(value)}" for name, value in (("p50", p50), ("p99", p99)) if value >= 0]
     return wide_drawing(
         "histogram",
@@ -63,7 +63,7 @@ def _bar(b: Bin, left: float, width: float, most: int) -> Markup:
         tall = 1.5
     return element(
         "rect",
-        element("title", f"{span(b.low)} to {span(b.high)}: {b.count}"),
+        element("title", f"{_limit(b.low)} to {_limit(b.high)}: {b.count}"),
         x=percent(left + width * 0.06),
         width=percent(width * 0.88),
         y=FLOOR - tall,
@@ -78,6 +78,11 @@ def _most(bins: Sequence[Bin], most: int) -> list[Markup]:
     share = (number + 0.5) / len(bins)
     anchor = "start" if share < 0.12 else "end" if share > 0.88 else "middle"
     return [text(percent(share), TOP - 4, grouped(most), kind="hd-tick", anchor=anchor)]
+
+
+def _limit(ms: int) -> str:
+    """A bin's limit; below zero clocks differ."""
+    return (MINUS if ms < 0 else "") + span(ms)
 
 
 def _share(value: int, bins: Sequence[Bin]) -> float:
@@ -111,7 +116,7 @@ def _axis(bins: Sequence[Bin]) -> list[Markup]:
             continue
         share = number / len(bins)
         anchor = "start" if not number else "end" if last else "middle"
-        labels.append(text(percent(share), FLOOR + 16, span(limit), kind="hd-tick", anchor=anchor))
+        labels.append(text(percent(share), FLOOR + 16, _limit(limit), kind="hd-tick", anchor=anchor))
         labels.append(
             element("line", x1=percent(share), x2=percent(share), y1=FLOOR, y2=FLOOR + 4, class_="hd-floor")
         )
