@@ -6,6 +6,7 @@ verified in this process.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
 import msgspec
@@ -14,7 +15,8 @@ from hallmark.core.document import hex0x
 from hallmark.core.errors import HallmarkError
 from hallmark.core.statements import Role
 from hallmark.http.client import Pool, Timeouts
-from hallmark.ledger.policy import Policy
+from hallmark.ledger.note import Note
+from hallmark.ledger.policy import Policy, verify_quorum
 from hallmark.services.explorer import links, words
 from hallmark.services.explorer.trust_gap import Measured, Saw
 from hallmark.services.explorer.views import Failed, NetworkPage, Slots
@@ -55,12 +57,14 @@ class Network:
         self, watch: Watch, measured: Measured, policy: Policy, pool: Pool, gateway_url: str
     ) -> None:
         self._watch, self._measured = watch, measured
+        self._policy = policy
         self._witnesses = [(witness.name, witness.key.vkey) for witness in policy.witnesses]
         self._pool, self._url = pool, gateway_url.rstrip("/")
 
     async def page(self, now: int) -> NetworkPage:
         """The network at `now`. While the gateway is silent its part is empty, and the sentence says so."""
         told = await self._ask()
+        await self._look_again()
         watch, measured = self._watch, self._measured
         newest = watch.heads.newest()
         cosigned, at = (newest.size, newest.at) if newest else (0, 0)
@@ -97,8 +101,14 @@ class Network:
         except (HallmarkError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
+    async def _look_again(self) -> None:
+        """A slow full node's cosignature joins a checkpoint after the quorum's: read the newest one again."""
+        with contextlib.suppress(HallmarkError):
+            note = Note.parse(await self._watch.log.checkpoint())
+            self._measured.cosignatures(verify_quorum(self._policy, note))
+
     def _full_node(self, name: str, vkey: str, now: int) -> Fact:
-        """How far a full node was seen to cosign; a checkpoint may be out before a slow one signs."""
+        """How far a full node was seen to cosign."""
         seen, newest = self._measured.cosigned.get(name), self._measured.newest
         link = self._page_of(vkey)
         if seen is None:

@@ -56,12 +56,20 @@ class Measured:
         if self._live:
             self._fresh.append(finished)
 
+    def cosignatures(self, verified: VerifiedCheckpoint) -> None:
+        """Note who cosigned a verified checkpoint; asked for again it may hold more cosignatures."""
+        seen = Cosigned(verified.checkpoint.size, self._clock())
+        if seen.size > self.newest.size:
+            self.newest = seen
+        for signer in verified.signers:
+            known = self.cosigned.get(signer)
+            if known is None or known.size < seen.size:
+                self.cosigned[signer] = seen
+
     def take(self, verified: VerifiedCheckpoint, _note: Note) -> None:
         """A newer checkpoint, everything below it folded."""
-        now, size = self._clock(), verified.checkpoint.size
-        self.newest = Cosigned(size, now)
-        for signer in verified.signers:
-            self.cosigned[signer] = self.newest
+        now = self._clock()
+        self.cosignatures(verified)
         self._gaps.extend(now - finished for finished in self._fresh)
         self._fresh.clear()
         self._live = True
