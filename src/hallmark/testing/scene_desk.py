@@ -414,4 +414,4 @@ def _why(reason: str) -> str:
         REASONS[0]: "The mark has not reached the state that the policy asks for.",
         REASONS[1]: "The hardware behind the run is not one that the policy allows.",
         REASONS[2]: "Fewer people have reviewed it than the policy asks for.",
-    }[reason]
+    }.get(reason, "Something that only this scene knows.")
