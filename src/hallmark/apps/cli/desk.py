@@ -59,14 +59,15 @@ def print_queue(page: QueuePage) -> None:
     out.print(f"{page.total} items")
     for count in page.reasons:
         out.print(f"  {count.count:>6}  {count.name}  {count.sentence}")
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("state", "marks", "held by", "class", "value", "born", "item"):
-        table.add_column(heading, no_wrap=heading in ("marks", "state"), overflow="fold")
     for row in page.rows:
-        state = row.state + (" (overdue)" if row.overdue else "")
-        marks = Text(" ").join([strike(mark_of(mark)) for mark in row.marks])
-        table.add_row(state, marks, row.reason, row.klass, str(row.value), clock(row.born), row.id)
-    out.print(table)
+        line = Text(f"\n{row.state:<9}", style="bold")
+        line.append_text(Text(" ").join([strike(mark_of(mark)) for mark in row.marks]))
+        about = [row.model or "no label", f"value {row.value}", f"born {clock(row.born)}"]
+        about += [f"class {row.klass}"] if row.klass else []
+        about += [f"due {clock(row.due)}{', past' if row.overdue else ''}"] if row.due else []
+        line.append("  " + ", ".join(about))
+        out.print(line, soft_wrap=True)
+        out.print(Text(f"         {row.id}  {row.reason}"), soft_wrap=True)
     if page.next:
         out.print(f"More: --json names the next cursor ({page.next}).")
 

@@ -166,7 +166,7 @@ def _where_next(gateway: str, home: Home) -> None:
     out = console()
     rows: tuple[tuple[str, str], ...] = (
         ("chat", f"{gateway}/chat"),
-        ("review, explore", f"{gateway}/review   {gateway}/explore   {gateway}/network"),
+        ("pages", f"{gateway}/   with /review, /explore, /network, /policies"),
         ("OpenAI API", f"{gateway}/v1   (any API key)"),
         ("ask", './hallmark ask "What does os.mkfifo do?" --save r.json'),
         ("verify offline", "./hallmark verify r.json"),
