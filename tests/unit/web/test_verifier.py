@@ -169,10 +169,10 @@ def _differences(judged: Judged, kind: str, told: str) -> list[tuple[str, str, s
 
 
 def test_marks_are_equal_byte_for_byte(judged: Judged) -> None:
-    """A thousand receipts, whole and broken: the same refusals, the same marks, every member of them."""
+    """Hundreds of receipts, whole and broken: the same refusals, the same marks, every member of them."""
     assert _differences(judged, "dossiers", "marks") == []
     said = judged.batch.python["dossiers"]
-    assert len(said) > 1_000
+    assert len(said) > 700
     assert len(set(said)) > 250
 
 

@@ -134,16 +134,15 @@ def answers(net: DevelopmentNetwork) -> dict[str, dict[str, Any]]:
 
 def objections(batch: Batch) -> None:
     """What full nodes, liars and strangers log behind a receipt."""
+    net = DevelopmentNetwork()
     for count in range(5):
-        case = Case(DevelopmentNetwork())
-        net = case.net
+        case = Case(net)
         for author in net.full_nodes[:count]:
             net.add(net.verdict(author, case.index, ("artifact_mismatch", "unheard_of", "x" * 32)[count % 3]))
         net.add(net.verdict(net.nodes[1], case.index, "bad_signature"))
         net.add(net.verdict(net.full_nodes[0], case.index - 1, "bad_signature"))
         add(batch, f"{count} objections", case, case.followed())
-    case = Case(DevelopmentNetwork())
-    net, liar = case.net, case.net.full_nodes[0]
+    case, liar = Case(net), net.full_nodes[0]
     lie = net.add(net.verdict(liar, case.index, "bad_signature"))
     for refuter in net.full_nodes[1:4]:
         net.add(net.fault(refuter, liar.address, "refuted_verdict", lie, lie))
@@ -177,9 +176,9 @@ def reviews(batch: Batch) -> None:
         "changed": ((0, said.UNFIT), (0, said.FIT)),
         "unknown": ((0, 9),),
     }
+    net = DevelopmentNetwork()
     for name, order in orders.items():
-        case = Case(DevelopmentNetwork())
-        net = case.net
+        case = Case(net)
         at = [
             net.add(net.review(net.reviewers[who], case.index, Judgement.FIT, judgement=what))
             for who, what in order
@@ -194,8 +193,7 @@ def reviews(batch: Batch) -> None:
             case,
             replace(saved, reviews=(replace(first, proof=None), *others)),
         )
-    case = Case(DevelopmentNetwork())
-    net, party = case.net, case.net.reviewers[0]
+    case, party = Case(net), net.reviewers[0]
     changes: dict[str, dict[str, Any]] = {
         "network": {"network": b"\x07" * 32}, "item": {"item": b"\x07" * 32}, "subject": {"subject": 1},
         "reviewer": {"reviewer": b"\x07" * 20}, "reason": {"reason": b"\xff\x00caf\xc3\xa9" + bytes(25)},

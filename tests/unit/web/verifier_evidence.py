@@ -38,7 +38,7 @@ from hallmark.core.evidence import Evidence, Expectation
 BOUND = Expectation(REPORT_DATA, NONCE)
 BY_NAME = {spec.name: spec for spec in CHAIN}
 MEASURED = (measurement_for("nitro-dev", {"PCR0": pcr_of(IMAGE).hex()}),)
-FLIPS = 60
+FLIPS = 40
 
 FIELDS: tuple[dict[str, Any], ...] = (
     *({name: ...} for name in ("module_id", "digest", "timestamp", "pcrs", "certificate", "cabundle")),
@@ -197,7 +197,7 @@ def recorded(batch: Batch, found: Iterator[Recorded]) -> None:
         measured = (measurement_for("nitro", {"PCR0": payload["pcrs"][0].hex()}),)
         expect = Expectation(payload["user_data"] or bytes(64), payload["nonce"])
         chance = random.Random(document.name)
-        texts = [document.data, *(_changed(document.data, chance) for _ in range(6))]
+        texts = [document.data, *(_changed(document.data, chance) for _ in range(4))]
         for number, data in enumerate(texts):
             evidence = Evidence("nitro", data)
             name = f"{document.name} {number}"

@@ -64,6 +64,23 @@ function point(key: Uint8Array): InstanceType<typeof ed25519.Point> {
   return found;
 }
 
+const held = new Set<string>();
+
+/** Whether a signature check holds; one that did is remembered by a digest over algorithm, key, signature and message. */
+function holds(name: string, [key, signature, message]: readonly [Uint8Array, Uint8Array, Uint8Array], check: () => boolean): boolean {
+  const sizes = Uint8Array.of(key.length, signature.length);
+  const digest = name + hex(sha512(concat(sizes, key, signature, message)));
+  if (held.has(digest)) return true;
+  try {
+    if (!check()) return false;
+  } catch {
+    return false;
+  }
+  if (held.size >= REMEMBERED) held.clear();
+  held.add(digest);
+  return true;
+}
+
 /**
  * Whether an Ed25519 signature holds: S below the order, and R the exact encoding of SB - kA. This is the check without
  * cofactor that OpenSSL makes, so that no signature passes for one verifier and not for the other.
@@ -72,32 +89,17 @@ export function holdsEd25519(key: Uint8Array, message: Uint8Array, signature: Ui
   if (signature.length !== 64 || key.length !== 32) return false;
   const [r, s] = [signature.subarray(0, 32), littleEndian(signature.subarray(32))];
   if (s >= ED_ORDER) return false;
-  try {
+  return holds("Ed25519", [key, signature, message], () => {
     const k = littleEndian(sha512(concat(r, key, message))) % ED_ORDER;
     const base = s ? ed25519.Point.BASE.multiply(s) : ed25519.Point.ZERO;
     return same(base.add(point(key).negate().multiplyUnsafe(k)).toBytes(), r);
-  } catch {
-    return false;
-  }
+  });
 }
 
-const verified = new Set<string>();
-
-/**
- * Whether r || s (48 bytes each, any s) is an ECDSA signature on P-384 over SHA-384 of the message. The slowest check of
- * all; one that held is remembered by a digest over key, signature and message.
- */
+/** Whether r || s (48 bytes each, any s) is an ECDSA signature on P-384 over SHA-384 of the message. */
 export function holdsP384(key: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
-  const name = hex(sha512(concat(Uint8Array.of(key.length), key, Uint8Array.of(signature.length), signature, message)));
-  if (verified.has(name)) return true;
-  try {
-    if (!p384.verify(signature, message, key, { lowS: false, prehash: true })) return false;
-  } catch {
-    return false;
-  }
-  if (verified.size >= REMEMBERED) verified.clear();
-  verified.add(name);
-  return true;
+  if (signature.length !== 96) return false;
+  return holds("P-384", [key, signature, message], () => p384.verify(signature, message, key, { lowS: false, prehash: true }));
 }
 
 /** Whether these bytes are an uncompressed point on P-384. */
