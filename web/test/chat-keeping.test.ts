@@ -15,7 +15,7 @@ const bytes = (data: string): Uint8Array<ArrayBuffer> => new TextEncoder().encod
 
 const bundle = (): Bundle => {
   let conversation = add(emptyConversation("c1", 1, "m", ""), { id: "q1", parent: "", role: "user", text: "secret canary", at: 2, answer: null });
-  const answer = { outcome: "complete", model: "m", policy: "", nonce: "", receipt: "0x01", arrivedAt: 3, provedAt: 4, facts: null, trouble: null } as const;
+  const answer = { outcome: "complete", model: "m", asserted: "", policy: "", nonce: "", receipt: "0x01", arrivedAt: 3, provedAt: 4, facts: null, trouble: null } as const;
   conversation = add(conversation, { id: "a1", parent: "q1", role: "assistant", text: "told", at: 3, answer });
   return { conversations: [conversation], dossiers: { a1: '{"salts":1}' } };
 };

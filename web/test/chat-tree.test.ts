@@ -7,7 +7,7 @@ import { sentenceOf } from "../src/chat/gate.ts";
 import { requestHeaders, requestText } from "../src/chat/request.ts";
 import { add, emptyConversation, lineage, pathOf, placeOf, remove, titleOf, turn, type AnswerFacts, type AnswerState, type Conversation, type Message } from "../src/chat/tree.ts";
 
-const answered = (outcome: AnswerState["outcome"]): AnswerState => ({ outcome, model: "m", policy: "", nonce: "", receipt: "", arrivedAt: 0, provedAt: 0, facts: null, trouble: null });
+const answered = (outcome: AnswerState["outcome"]): AnswerState => ({ outcome, model: "m", asserted: "", policy: "", nonce: "", receipt: "", arrivedAt: 0, provedAt: 0, facts: null, trouble: null });
 const say = (conversation: Conversation, id: string, parent: string, role: Message["role"], outcome: AnswerState["outcome"] = "complete"): Conversation =>
   add(conversation, { id, parent, role, text: `${id} says`, at: 1, answer: role === "user" ? null : answered(outcome) });
 const start = (): Conversation => {
@@ -83,8 +83,14 @@ test("the same label with another artifact draws a heavy line that names both", 
 
 test("a provider in place of an artifact is said to assert its model, and names no artifact", () => {
   const found = breakBetween(facts, { ...facts, artifact: "", provider: "api.example.org" });
-  assert.match(found?.text ?? "", /provider api\.example\.org, which asserts its model, instead of artifact 0x3400\.\.00cd, same label pydoc, asserted by api\.example\.org\./);
+  assert.match(found?.text ?? "", /: provider api\.example\.org, which only asserts its model, instead of artifact 0x3400\.\.00cd, same label pydoc \(asserted by api\.example\.org\)\.$/);
   assert.equal(found?.heavy, true);
+});
+
+test("a label that was asserted is never told without saying by whom", () => {
+  const asserted = { ...facts, artifact: "", provider: "api.example.org" };
+  assert.match(breakBetween(asserted, facts)?.text ?? "", /: artifact 0x3400\.\.00cd instead of provider api\.example\.org, which only asserts its model, same label pydoc \(before: asserted by api\.example\.org\)\.$/);
+  assert.match(breakBetween({ ...asserted, label: "big" }, facts)?.text ?? "", /label pydoc instead of big \(asserted by api\.example\.org\)\.$/);
 });
 
 test("each of node, path, mode and label is told", () => {

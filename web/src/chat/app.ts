@@ -14,7 +14,7 @@ import { Composer } from "./view/composer.ts";
 import { confirmThat, showHelp } from "./view/dialogs.ts";
 import { button, h, on } from "./view/dom.ts";
 import { notice, trustNote, trustWarning } from "./view/notices.ts";
-import { canChat, Settings, type Chosen } from "./view/settings.ts";
+import { firstChoice, Settings, type Chosen } from "./view/settings.ts";
 import { Sidebar } from "./view/sidebar.ts";
 import { Thread } from "./view/thread.ts";
 import { themeSwitch } from "./view/theme.ts";
@@ -140,6 +140,12 @@ export class App {
     }
   }
 
+  /** Who merely asserts a model, as the list has it; "" for a model of the hub. */
+  assertedBy(label: string): string {
+    const model = this.models.find((one) => one.id === label);
+    return model === undefined || model.artifact !== "" ? "" : model.provider || "its upstream provider";
+  }
+
   /** Scrolls to the end of the conversation. */
   toEnd(): void {
     requestAnimationFrame(() => scrollBy({ top: this.below() }));
@@ -181,8 +187,7 @@ export class App {
     else this.unreachable = models.reason instanceof Failed ? `${models.reason.trouble.message} ${models.reason.trouble.hint}` : "The models could not be listed.";
     if (trust.status === "fulfilled") this.useTrust(await settleTrust(this.records, await pinOf(trust.value, Date.now())));
     else this.tell("The trust file could not be fetched, so nothing can be verified: every mark stays absent.");
-    const first = this.models.find(canChat);
-    if (this.current.model === "" && first !== undefined) this.current = { ...this.current, model: first.id };
+    if (this.current.model === "") this.current = { ...this.current, model: firstChoice(this.models) };
     this.drawSettings();
     this.draw();
     await this.reopenAnswers();
@@ -239,7 +244,7 @@ export class App {
   }
 
   private async begin(): Promise<void> {
-    const model = this.current.model || (this.models.find(canChat)?.id ?? "");
+    const model = this.current.model || (firstChoice(this.models));
     this.answers.forgetAll();
     this.current = this.current.roots.length === 0 ? this.current : this.library.begin(model, this.current.policy);
     this.composer.set("");

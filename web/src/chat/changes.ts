@@ -22,18 +22,23 @@ export function breakBetween(before: AnswerFacts, after: AnswerFacts): Break | u
   const heavy = told.length > 0;
   if (before.node !== after.node) told.push(`node ${short(after.node)} instead of ${short(before.node)}`);
   if (told.length === 0) return undefined;
-  const label = before.label === after.label ? `same label ${after.label}` : `label ${after.label} instead of ${before.label}`;
-  // A label that a provider merely asserts never stands without saying so.
-  const asserted = after.provider === "" ? "" : `, asserted by ${after.provider}`;
-  return { text: `From here on: ${told.join("; ")}, ${label}${asserted}.`, heavy };
+  return { text: `From here on: ${told.join("; ")}, ${labelsOf(before, after)}.`, heavy };
+}
+
+/** The labels; one that a provider merely asserts never stands without saying so. */
+function labelsOf(before: AnswerFacts, after: AnswerFacts): string {
+  const asserted = ({ provider }: AnswerFacts): string => (provider === "" ? "" : ` (asserted by ${provider})`);
+  if (before.label !== after.label) return `label ${after.label}${asserted(after)} instead of ${before.label}${asserted(before)}`;
+  const was = before.provider === "" || after.provider !== "" ? "" : ` (before: asserted by ${before.provider})`;
+  return `same label ${after.label}${asserted(after)}${was}`;
 }
 
 function whoChanged(before: AnswerFacts, after: AnswerFacts): string {
   if (before.provider === after.provider && before.artifact === after.artifact) return "";
-  return `${whoOf(after)} instead of ${whoOf(before)}`;
+  return `${whoOf(after)}${after.provider === "" ? "" : ","} instead of ${whoOf(before)}`;
 }
 
 function whoOf(facts: AnswerFacts): string {
-  if (facts.provider !== "") return `provider ${facts.provider}, which asserts its model,`;
+  if (facts.provider !== "") return `provider ${facts.provider}, which only asserts its model`;
   return facts.artifact === "" ? "no named artifact" : `artifact ${short(facts.artifact)}`;
 }

@@ -99,7 +99,7 @@ export class Conversing {
     if (before.model === "" || this.busy(before.id)) return;
     const id = crypto.randomUUID();
     const state: AnswerState = {
-      outcome: "asking", model: before.model, policy: before.policy, nonce: hexOf(crypto.getRandomValues(new Uint8Array(32))),
+      outcome: "asking", model: before.model, asserted: this.app.assertedBy(before.model), policy: before.policy, nonce: hexOf(crypto.getRandomValues(new Uint8Array(32))),
       receipt: "", arrivedAt: 0, provedAt: 0, facts: null, trouble: null,
     };
     const text = requestText(before, lineage(before, parent));

@@ -102,7 +102,7 @@ function readAnswer(value: unknown): AnswerState {
   if (!isRecord(value)) throw damaged();
   const outcome = OUTCOMES.find((known) => known === value["outcome"]) ?? "stopped";
   return {
-    outcome, model: str(value["model"]), policy: str(value["policy"]), nonce: str(value["nonce"]), receipt: str(value["receipt"]),
+    outcome, model: str(value["model"]), asserted: str(value["asserted"]), policy: str(value["policy"]), nonce: str(value["nonce"]), receipt: str(value["receipt"]),
     arrivedAt: num(value["arrivedAt"]), provedAt: num(value["provedAt"]), facts: group(value["facts"], ["label", "artifact", "provider", "node", "path", "mode"]) as AnswerFacts | null,
     trouble: group(value["trouble"], ["reason", "message", "hint", "detail"]) as Trouble | null,
   };

@@ -22,13 +22,15 @@ export interface Trouble {
 }
 
 /**
- * What is kept of an answer beside its text. `arrivedAt` and `provedAt` are this page's clock (unix ms, 0: not seen here):
+ * What is kept of an answer beside its text. `asserted` names who merely asserts the model, as the list of models had it
+ * when it was asked. `arrivedAt` and `provedAt` are this page's clock (unix ms, 0: not seen here):
  * when the last byte came, and when the quorum's proof was verified. The dossier is stored apart,
  * under the message's id.
  */
 export interface AnswerState {
   readonly outcome: Outcome;
   readonly model: string;
+  readonly asserted: string;
   readonly policy: string;
   readonly nonce: string;
   readonly receipt: string;

@@ -69,7 +69,7 @@ export class AnswerView {
     this.facts = facts;
     const { message, live } = facts;
     const answer = message.answer;
-    const asserted = live.judged.marks.model.detail["asserted_by"] ?? answer?.facts?.provider ?? "";
+    const asserted = live.judged.marks.model.detail["asserted_by"] || answer?.facts?.provider || (answer?.facts ? "" : answer?.asserted) || "";
     setText(this.name, asserted === "" ? (answer?.model ?? "") : `${answer?.model ?? ""}, asserted by ${asserted}`);
     setText(this.meta, message.at === 0 ? "" : clockOf(message.at));
     this.element.setAttribute("aria-label", `Answer by ${this.name.textContent}`);
@@ -104,7 +104,7 @@ export class AnswerView {
     const { decision, problem } = live.judged;
     const told = decision !== null ? sentenceOf(decision, clockOf(live.judgedAt)) : wordsWithout(message, problem);
     const waits = live.following && hold ? " Waiting for the network's proof." : "";
-    const stuck = !live.following && hold && live.dossier !== undefined && message.answer?.outcome === "complete" ? " Not asking any more." : "";
+    const stuck = !live.following && hold && live.dossier !== undefined ? (isProved(live) ? " The network's proof is here; nothing more is awaited." : " Not asking any more.") : "";
     const note = hold && live.note !== "" ? ` ${live.note}` : "";
     setText(this.whole, `${told}${waits}${stuck}${note}`);
   }
@@ -125,7 +125,7 @@ export class AnswerView {
       this.tools.append(button(`Save receipt${suffix}`, () => this.save()));
       this.tools.append(button("Details", () => this.toggleDetails(), { "aria-expanded": this.details.hidden ? "false" : "true" }));
     }
-    if (hold && live.dossier !== undefined && !live.following) this.tools.append(button("Ask for the proof again", () => this.actions.check(message.id)));
+    if (hold && live.dossier !== undefined && !live.following && !isProved(live)) this.tools.append(button("Ask for the proof again", () => this.actions.check(message.id)));
     this.tools.append(button("Regenerate", () => this.actions.regenerate(message.id)));
     this.tools.append(button("Delete", () => this.actions.drop(message.id)));
     if (place.of > 1) this.tools.append(branchSwitch(place, (step) => this.actions.turn(message.id, step), "answer"));
@@ -163,6 +163,11 @@ export function relabelCopies(element: HTMLElement, hold: boolean): void {
   for (const control of element.querySelectorAll("[data-copy]")) {
     if (!control.textContent?.startsWith("Copied")) setText(control, `${control.getAttribute("data-copy")}${hold ? " (HOLD)" : ""}`);
   }
+}
+
+/** Whether a quorum's proof of the receipt was verified here. */
+function isProved(live: Live): boolean {
+  return live.judged.marks.proved.state === "witnessed";
 }
 
 /** What stands where nothing was judged. */

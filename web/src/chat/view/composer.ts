@@ -22,11 +22,11 @@ export class Composer {
   constructor(actions: ComposerActions) {
     this.actions = actions;
     this.halt = button("Stop", () => actions.stop(), { hidden: true, class: "c-button c-main" });
-    const attachment = h("button", { type: "button", class: "c-button", disabled: true, title: "Attachments, images and tools come with engines that read them." }, "Attach");
+    const places = h("button", { type: "button", class: "c-button c-places", disabled: true }, "Attachments, images and tools come with engines that read them");
     const form = h(
       "form", { class: "c-composer", "aria-label": "Write a message" },
       this.area,
-      h("div", { class: "c-compose-row" }, attachment, h("span", { class: "c-note c-places" }, "Attachments, images and tools come with engines that read them."), this.note, this.halt, this.go),
+      h("div", { class: "c-compose-row" }, places, this.note, this.halt, this.go),
       h("p", { class: "c-keys", id: "c-keys" }, "Enter sends, Shift+Enter breaks the line, Esc stops, Alt+Up edits your last message, ? shows every key."),
     );
     this.element = on(form, { submit: (event) => (event.preventDefault(), this.submit()), keydown: (event) => this.key(event) });

@@ -11,6 +11,12 @@ export function canChat(model: Model): boolean {
   return model.artifact === "" || model.task === "chat" || model.task === "completion";
 }
 
+/** The model that a first conversation asks: one with an artifact before one that is merely asserted; "" when there is none. */
+export function firstChoice(models: readonly Model[]): string {
+  const fit = models.filter(canChat);
+  return (fit.find((model) => model.artifact !== "") ?? fit[0])?.id ?? "";
+}
+
 /** A model's name as it may be shown: a provider's label never stands without "asserted by". */
 export function nameOf(model: Model): string {
   return model.artifact === "" ? `${model.id}, asserted by ${model.provider === "" ? "its upstream provider" : model.provider}` : model.id;
