@@ -87,6 +87,11 @@ class Desk(Reading, Acts, Reviewing, Proposals, Keeping):
         _measure(metrics, self.intake, office)
 
     @property
+    def office(self) -> Office:
+        """The desk's parts."""
+        return self._office
+
+    @property
     def health(self) -> Health:
         """As the follower is; starting until this process has folded as much as the desk ever read."""
         health = self._watch.follower.health

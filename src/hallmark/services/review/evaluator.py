@@ -157,9 +157,11 @@ class Evaluator:
                 entry = Entry(load(record, histories[record.id]), self._network)
                 changes.append(self.settle(entry, now, screens.get(record.id)))
             except HallmarkError as error:
-                # A history that does not hold decides nothing: the item stays what it is and says so here.
+                # A history that does not hold decides nothing, and what it let go is not let go any more.
                 get_logger().error("item_not_judged", item=record.id, reason=error.reason)
-                changes.append(Change(record.version, msgspec.structs.replace(record, wake=None)))
+                reason = f"item:{error.reason}"[:80]
+                held = msgspec.structs.replace(record, state="HOLD", reason=reason, wake=None)
+                changes.append(Change(record.version, held))
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
         await self._store.commit_all(changes)

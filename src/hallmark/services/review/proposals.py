@@ -167,7 +167,7 @@ class Proposals(AtOffice):
         named = padded.contains(f" and {name} and ", autoescape=True)
         query: sa.Select[Any] = sa.select(ITEMS.c.state, sa.func.count()).where(named)
         rows = await self._office.store.read(query.group_by(ITEMS.c.state))
-        return {state: count for state, count in map(tuple, rows)}
+        return {row[0]: row[1] for row in rows}
 
     async def _past(self, since: int) -> list[PastItem]:
         """Items as they are, each with the marks of the evaluator's last look, to be judged at the
