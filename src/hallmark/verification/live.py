@@ -66,6 +66,7 @@ class View:
             raise TypeError("a view is of a receipt entry")
         self.replica, self.index, self.entry, self.by, self.now = replica, index, entry, by, now
         self.receipt = entry.statement
+        self.id = self.receipt.digest()
         self.attested: Attested | None = replica.memory.attested.get((self.receipt.node, self.receipt.bundle))
         self.insecure = _insecure(self.attested, configuration)
         """Switches of the configuration; None when it is not shown or not the bundle's."""
@@ -157,14 +158,14 @@ def _ended(view: View) -> list[Finding]:
 
 
 def _positive(view: View, inclusion: Inclusion | None) -> list[Finding]:
-    found = [_finding(view, Question.PROVED, State.CHECKED, view.receipt.digest(), _proved(view, None))]
+    found = [_finding(view, Question.PROVED, State.CHECKED, view.id, _proved(view, None))]
     told = ((Question.RAN, _ran(view)), (Question.MODEL, _model(view)), (Question.ROUTE, _route(view)))
     for question, detail in told:
         if detail is None:
             continue
-        found.append(_finding(view, question, State.CLAIMED, view.receipt.digest(), detail, by="the node"))
+        found.append(_finding(view, question, State.CLAIMED, view.id, detail, by="the node"))
         if view.measured and not (question is Question.MODEL and view.receipt.artifact == ZERO32):
-            found.append(_finding(view, question, State.CHECKED, view.receipt.digest(), detail))
+            found.append(_finding(view, question, State.CHECKED, view.id, detail))
             if inclusion is not None and inclusion.size > view.index:
                 found.append(_witnessed(view, question, inclusion, detail))
     if view.receipt.inputs != EMPTY_ROOT:
@@ -192,7 +193,7 @@ def _positive(view: View, inclusion: Inclusion | None) -> list[Finding]:
 
 def _reviewed(view: View, inclusion: Inclusion | None) -> list[Finding]:
     """Reviews that the replica accepted; witnessed as far as the verified checkpoint reaches."""
-    item, size = view.receipt.digest(), inclusion.size if inclusion else 0
+    item, size = view.id, inclusion.size if inclusion else 0
     counted = [
         Counted(review, State.WITNESSED, inclusion.at)
         if inclusion is not None and at < size
@@ -274,10 +275,10 @@ def _finding(
 
 def _witnessed(view: View, question: Question, inclusion: Inclusion, detail: Mapping[str, str]) -> Finding:
     by = words.quorum(len(inclusion.signers), inclusion.of)
-    digest = inclusion.root if question is Question.PROVED else view.receipt.digest()
+    digest = inclusion.root if question is Question.PROVED else view.id
     return Finding(question, State.WITNESSED, by, inclusion.at, digest, detail=detail)
 
 
 def _against(view: View, question: Question, state: State, *, reason: str, by: str) -> Finding:
     detail = {"what": sentence_of(reason).rstrip(".")}
-    return Finding(question, state, by, view.now, view.receipt.digest(), reason, detail)
+    return Finding(question, state, by, view.now, view.id, reason, detail)

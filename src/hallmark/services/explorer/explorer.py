@@ -220,10 +220,10 @@ class Explorer:
     def _head(self, _verified: VerifiedCheckpoint, _note: Note) -> None:
         self._settled.set()
 
-    def _take(self, position: int, leaf: bytes) -> None:
+    def _take(self, position: int, _leaf: bytes) -> None:
         """The tap: count, measure and index one folded leaf."""
         self._settled.clear()
-        row, answer = read(self._watch, position, leaf)
+        row, answer = read(self._watch, position)
         self._index.put(row)
         if answer is None:
             self._tally.add(row.admitted, row.entry, signed=False)

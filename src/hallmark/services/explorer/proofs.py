@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from hallmark.core.document import hex0x
-from hallmark.core.entries import decode, split_leaf
+from hallmark.core.entries import Kind, decode, split_leaf
 from hallmark.core.errors import NotFound, Unavailable
 from hallmark.core.hashing import ZERO32
 from hallmark.core.statements import Registration, Version
@@ -24,8 +24,10 @@ from hallmark.ledger.proof import Proof
 from hallmark.services.explorer.told import Told
 from hallmark.services.following.dossiers import FEW, Dossiers
 from hallmark.services.following.follower import Logged
+from hallmark.services.following.tail import KIND_AT
 from hallmark.services.following.watch import Watch
 
+RESTED_ON: Final = frozenset((Kind.REGISTRATION, Kind.VERSION))
 MANY: Final = 1_024
 """Leaves behind a receipt that come along when one of them speaks against it."""
 
@@ -77,7 +79,7 @@ class Rests:
 
     def take(self, index: int, leaf: bytes) -> None:
         """Note an entry that holds."""
-        if self._watch.replica.failures(index):
+        if leaf[KIND_AT] not in RESTED_ON or self._watch.replica.failures(index):
             return
         match decode(split_leaf(leaf)[1]).statement:
             case Registration(key=key, document=document):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from hallmark.core.document import hex0x
-from hallmark.core.entries import Entry, decode, split_leaf
+from hallmark.core.entries import Entry
 from hallmark.core.receipt import Receipt
 from hallmark.core.statements import (
     Approval,
@@ -22,7 +22,7 @@ from hallmark.core.statements import (
 )
 from hallmark.services.explorer.index import LEAF, RECEIPT, SUBJECT, Row
 from hallmark.services.explorer.routes import saw_prompt
-from hallmark.services.explorer.told import Told, label
+from hallmark.services.explorer.told import Told, label, of_logged
 from hallmark.services.explorer.trust_gap import Saw
 from hallmark.services.following.watch import Watch
 from hallmark.services.review.views import Hop
@@ -38,10 +38,9 @@ class Answer(msgspec.Struct, frozen=True):
     saw: tuple[Saw, ...]
 
 
-def read(watch: Watch, position: int, leaf: bytes) -> tuple[Row, Answer | None]:
+def read(watch: Watch, position: int) -> tuple[Row, Answer | None]:
     """The leaf's index row; and what is counted of a receipt that carries one signature, its node's."""
-    admitted, data = split_leaf(leaf)
-    entry = decode(data)
+    admitted, entry = watch.leaves.entry(position)
     digest = watch.replica.leaf_hash(position)
     receipt = entry.statement
     if not isinstance(receipt, Receipt):
@@ -49,7 +48,7 @@ def read(watch: Watch, position: int, leaf: bytes) -> tuple[Row, Answer | None]:
         return Row(position, admitted, entry, digest, None, names), None
     if len(entry.signatures) != 1 or "bad_signature" in watch.replica.failures(position):
         return Row(position, admitted, entry, digest, None, ((LEAF, digest),)), None
-    told = Told(receipt.digest(), position, position, admitted, entry, receipt)
+    told = of_logged(watch.judge.logged(position))
     asked = label(watch, told)
     columns = {
         "id": told.id,

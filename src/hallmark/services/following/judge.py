@@ -59,16 +59,20 @@ class Judge:
         self._replica, self._leaves, self._heads = replica, leaves, heads
         self._configurations, self._chain, self._beginnings = configurations, chain, beginnings
         self.by = by
+        self._read: Logged | None = None
 
     def logged(self, index: int) -> Logged:
         """The receipt at a log position. Raises NotFound `unknown_receipt`."""
         if not 0 <= index < self._replica.size:
             raise NotFound("unknown_receipt", "There is no receipt at this log position.")
         admitted, entry = self._leaves.entry(index)
+        if self._read is not None and self._read.entry is entry:
+            return self._read
         receipt = entry.statement
         if not isinstance(receipt, Receipt):
             raise NotFound("unknown_receipt", "There is no receipt at this log position.")
-        return Logged(index, admitted, receipt.digest(), entry, receipt)
+        self._read = Logged(index, admitted, receipt.digest(), entry, receipt)
+        return self._read
 
     def position(self, receipt_id: bytes) -> int:
         """The log position of a receipt id (32 bytes). Raises NotFound `unknown_receipt`."""

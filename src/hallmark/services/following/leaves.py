@@ -29,10 +29,11 @@ class Leaves:
         newest = database.read(lambda c: c.scalar(sa.select(sa.func.max(LEAVES.c.position))))
         self._kept = 0 if newest is None else int(newest) + 1
         self._recent: OrderedDict[int, bytes] = OrderedDict()
+        self._opened: tuple[int, int, Entry] | None = None
 
     def take(self, index: int, leaf: bytes) -> None:
         """Keep a leaf. What an earlier process kept is not written again, unless it was of another log."""
-        self._recent[index] = leaf
+        self._recent[index], self._opened = leaf, None
         if len(self._recent) > RECENT:
             self._recent.popitem(last=False)
         if index == 0 and self._kept and self._stored(0) != leaf:
@@ -55,8 +56,11 @@ class Leaves:
 
     def entry(self, index: int) -> tuple[int, Entry]:
         """Admission time (unix ms) and entry at `index`. Raises NotFound `unknown_entry`."""
-        admitted, data = split_leaf(self.leaf(index))
-        return admitted, decode(data)
+        if self._opened is None or self._opened[0] != index:
+            # The taps of one leaf all read it: it is decoded once.
+            admitted, data = split_leaf(self.leaf(index))
+            self._opened = (index, admitted, decode(data))
+        return self._opened[1:]
 
     async def read(self, start: int, end: int) -> list[bytes]:
         """Leaves [start, end). Raises NotFound `unknown_entry` when one of them was not read here."""
