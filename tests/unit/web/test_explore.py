@@ -8,12 +8,9 @@ from html.parser import HTMLParser
 
 import msgspec
 import pytest
-from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from hallmark.apps.web import network
 from hallmark.apps.web.app import create_app
-from hallmark.apps.web.explore import routes as explore
 from hallmark.core.errors import Unavailable
 from hallmark.services.explorer.views import Found, NetworkPage, ReceiptPage, Results
 from hallmark.services.sdk.filed import attached_dossier
@@ -81,11 +78,7 @@ class Page(HTMLParser):
 def client(scene: Scene | None = None, **replaced: object) -> TestClient:
     """The pages of a scene; `replaced` are other parts."""
     parts = msgspec.structs.replace(surfaces(scene or Scene()), **replaced)
-    app = create_app(parts)
-    known = {route.path for route in app.router.routes if isinstance(route, Route)}
-    own = (*explore.routes(parts), *network.routes(parts))
-    app.router.routes += [route for route in own if isinstance(route, Route) and route.path not in known]
-    return TestClient(app, base_url=ORIGIN)
+    return TestClient(create_app(parts), base_url=ORIGIN)
 
 
 @pytest.fixture
