@@ -23,9 +23,16 @@ interface Against {
   readonly reason: string;
   readonly detail: Told;
 }
+interface Asked {
+  readonly data: string;
+  readonly trust: number;
+  readonly now: number;
+  readonly status: readonly Against[];
+}
 interface Batch {
   readonly trusts: readonly string[];
-  readonly dossiers: readonly { readonly data: string; readonly trust: number; readonly now: number; readonly status: readonly Against[] }[];
+  readonly dossiers: readonly Asked[];
+  readonly unchecked: readonly Asked[];
   readonly decisions: readonly { readonly policy: string; readonly marks: readonly MarkJSON[]; readonly now: number }[];
   readonly evidence: readonly { readonly data: string; readonly policy: string; readonly measurements: readonly string[]; readonly at: number; readonly bound: string; readonly nonce: string | null }[];
   readonly answers: readonly { readonly body: string; readonly stream: boolean }[];
@@ -45,12 +52,13 @@ const bytes = (text: string): Uint8Array => readBase64(text) ?? new Uint8Array()
 const batch = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8")) as Batch;
 const trusts = batch.trusts.map((text): Trust => parseTrust(text));
 
-const marks = batch.dossiers.map(({ data, trust, now, status }) =>
+const marksOfDossier = ({ data, trust, now, status }: Asked): string =>
   told(() => {
     const against = status.map((each): Finding => ({ ...each, at: BigInt(each.at) }));
     return canonicalMarks(verifyDossier(bytes(data), trusts[trust] as Trust, now, against).marks);
-  }),
-);
+  });
+const marks = batch.dossiers.map(marksOfDossier);
+const unchecked = batch.unchecked.map(marksOfDossier);
 const decisions = batch.decisions.map(({ policy, marks, now }) =>
   told(() => {
     const read = ClearingPolicy.type.read(parseJSON(policy));
@@ -82,5 +90,5 @@ const drafts = batch.drafts.map(({ body, stream, path, request, theirs }) =>
 );
 const reasons = [...REASONS].map(([code, [question, sentence]]) => [code, question, sentence]);
 // Synchronously and whole: a pipe takes less at a time than there is to say.
-let text = utf8(JSON.stringify({ marks, decisions, evidence, answers, drafts, reasons }));
+let text = utf8(JSON.stringify({ marks, unchecked, decisions, evidence, answers, drafts, reasons }));
 while (text.length) text = text.subarray(writeSync(1, text));

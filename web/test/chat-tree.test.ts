@@ -95,7 +95,7 @@ test("a label that was asserted is never told without saying by whom", () => {
 
 test("each of node, path, mode and label is told", () => {
   assert.deepEqual([breakBetween(facts, { ...facts, node: "0xbbbb" })?.heavy, breakBetween(facts, { ...facts, path: "direct" })?.heavy], [false, true]);
-  assert.match(breakBetween(facts, { ...facts, path: "direct", mode: "vanilla", label: "x" })?.text ?? "", /path direct instead of plain; mode vanilla instead of tee, label x instead of pydoc/);
+  assert.match(breakBetween(facts, { ...facts, path: "direct", mode: "vanilla", label: "x" })?.text ?? "", /path direct instead of plain; mode vanilla instead of tee \(real or simulated hardware: the mark ran says it\), label x instead of pydoc/);
 });
 
 test("blocks that are cut join to the text again, whatever the pieces were", () => {
@@ -120,6 +120,8 @@ test("sentences are said whole, and the rest at the end", () => {
 
 test("the sentence about the whole names its policy, and HOLD names what is missing", () => {
   const missing = [{ question: "proved", required: "witnessed", state: "absent", reason: "state_too_low" }] as const;
-  assert.equal(sentenceOf({ clear: false, policy: "witnessed", missing, failed: [] }, "12:00:00"), "HOLD: does not meet witnessed, 6 of 7. proved is absent, witnessed is required.");
-  assert.equal(sentenceOf({ clear: true, policy: "witnessed", missing: [], failed: [] }, "12:03:22"), "meets witnessed, checked here 12:03:22, 7 of 7");
+  assert.equal(sentenceOf({ clear: false, policy: "witnessed", missing, failed: [] }, "12:00:00", ""), "HOLD: does not meet witnessed, checked here 12:00:00, 6 of 7: proved is absent, witnessed is required.");
+  const failed = [{ question: "ran", required: "witnessed", state: "stale", reason: "evidence_stale" }] as const;
+  assert.match(sentenceOf({ clear: false, policy: "w", missing: [], failed }, "12:00:00", "simulated"), /: ran is stale \(simulated\) \(evidence_stale\)\.$/);
+  assert.equal(sentenceOf({ clear: true, policy: "witnessed", missing: [], failed: [] }, "12:03:22", "simulated"), "meets witnessed, checked here 12:03:22, 7 of 7");
 });

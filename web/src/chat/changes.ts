@@ -18,7 +18,7 @@ export function breakBetween(before: AnswerFacts, after: AnswerFacts): Break | u
   const who = whoChanged(before, after);
   if (who !== "") told.push(who);
   if (before.path !== after.path) told.push(`path ${after.path || "not named"} instead of ${before.path || "not named"}`);
-  if (before.mode !== after.mode) told.push(`mode ${after.mode || "not named"} instead of ${before.mode || "not named"}`);
+  if (before.mode !== after.mode) told.push(`mode ${after.mode || "not named"} instead of ${before.mode || "not named"} (real or simulated hardware: the mark ran says it)`);
   const heavy = told.length > 0;
   if (before.node !== after.node) told.push(`node ${short(after.node)} instead of ${short(before.node)}`);
   if (told.length === 0) return undefined;

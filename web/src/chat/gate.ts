@@ -18,17 +18,21 @@ export interface Decided {
   readonly failed: readonly Shortfall[];
 }
 
-/** The sentence about the whole: "meets witnessed, checked here 12:03:22, 7 of 7", or HOLD and what is missing. */
-export function sentenceOf(decision: Decided, clock: string): string {
+/**
+ * The sentence about the whole: "meets witnessed, checked here 12:03:22, 7 of 7", or HOLD and what is missing. `assurance` is
+ * that of the mark `ran`, which is never named without it where the hardware is simulated.
+ */
+export function sentenceOf(decision: Decided, clock: string, assurance: string): string {
   const short = [...decision.failed, ...decision.missing];
   const met = QUESTIONS.length - new Set(short.map((one) => one.question)).size;
   if (decision.clear) return `meets ${decision.policy}, checked here ${clock}, ${met} of ${QUESTIONS.length}`;
-  return `HOLD: does not meet ${decision.policy}, ${met} of ${QUESTIONS.length}. ${short.map(told).join("; ")}.`;
+  return `HOLD: does not meet ${decision.policy}, checked here ${clock}, ${met} of ${QUESTIONS.length}: ${short.map((one) => told(one, assurance)).join("; ")}.`;
 }
 
 /** One shortfall in words: "proved is absent, witnessed is required". */
-export function told(one: Shortfall): string {
-  const state = `${one.question} is ${wordOf(one.question, one.state)}`;
+export function told(one: Shortfall, assurance: string): string {
+  const simulated = one.question === "ran" && assurance === "simulated" ? " (simulated)" : "";
+  const state = `${one.question} is ${wordOf(one.question, one.state)}${simulated}`;
   if (one.reason === "state_too_low") return `${state}, ${required(one)} is required`;
   return one.reason === "" ? state : `${state} (${one.reason})`;
 }

@@ -54,13 +54,14 @@ export class Keeping {
   async exportFile(encrypted: boolean, id: string): Promise<void> {
     const bundle = await this.app.library.bundle(id === "" ? [] : [id]);
     if (bundle.conversations.every((conversation) => conversation.roots.length === 0)) return this.app.tell("There is nothing to export yet.");
+    const suffix = this.app.pathInHold ? " (HOLD)" : "";
     const name = `hallmark-chat-${new Date().toISOString().slice(0, 10)}`;
     if (!encrypted) {
       const text = "The file is not encrypted. Whoever has it can read the conversations, and open the digests in their receipts with the salts in it.";
-      if (await confirmThat("Export as plain JSON?", text, "Export plain")) saveFile(`${name}.plain.json`, plainFile(bundle));
+      if (await confirmThat("Export as plain JSON?", text, `Export${suffix}, plain`)) saveFile(`${name}.plain.json`, plainFile(bundle));
       return;
     }
-    const ask = { title: "Passphrase for the file", text: "The file can be opened with it alone, here or on another device.", yes: "Export", twice: true, least: LEAST };
+    const ask = { title: "Passphrase for the file", text: "The file can be opened with it alone, here or on another device.", yes: `Export${suffix}`, twice: true, least: LEAST };
     await askPassphrase(ask, (passphrase) => tried(async () => saveFile(`${name}.encrypted.json`, await encryptedFile(bundle, passphrase))));
   }
 

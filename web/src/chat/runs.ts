@@ -6,7 +6,7 @@ import { answersNonce, factsOf } from "./facts.ts";
 import { readShortfalls, told } from "./gate.ts";
 import { textAt, type RawMembers } from "./rawjson.ts";
 import { PATH } from "./request.ts";
-import { textOf } from "./sse.ts";
+import { isRecord, textOf } from "./sse.ts";
 import { HallmarkError } from "../verify/errors.ts";
 import type { AnswerState, Trouble } from "./tree.ts";
 
@@ -60,7 +60,10 @@ function complete({ text, state }: Question, body: Uint8Array<ArrayBuffer>, arri
 function held(state: AnswerState, error: Failed): Ended {
   const list = [...readShortfalls(error.body["failed"]), ...readShortfalls(error.body["missing"])];
   const receipt = error.body["receipt"];
-  const hint = list.length === 0 ? error.trouble.hint : `Missing or failed: ${list.map(told).join("; ")}. ${error.trouble.hint}`;
+  const { marks } = error.body;
+  const ran = isRecord(marks) ? marks["ran"] : undefined;
+  const assurance = isRecord(ran) ? String(ran["assurance"] ?? "") : "";
+  const hint = list.length === 0 ? error.trouble.hint : `Missing or failed: ${list.map((one) => told(one, assurance)).join("; ")}. ${error.trouble.hint}`;
   const known = typeof receipt === "string" && /^0x[0-9a-f]{64}$/.test(receipt) ? receipt : "";
   return { state: { ...state, outcome: "held", receipt: known, trouble: { ...error.trouble, hint } }, text: "", dossier: undefined };
 }

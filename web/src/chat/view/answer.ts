@@ -72,6 +72,7 @@ export class AnswerView {
     const asserted = live.judged.marks.model.detail["asserted_by"] || answer?.facts?.provider || (answer?.facts ? "" : answer?.asserted) || "";
     setText(this.name, asserted === "" ? (answer?.model ?? "") : `${answer?.model ?? ""}, asserted by ${asserted}`);
     setText(this.meta, message.at === 0 ? "" : clockOf(message.at));
+    if (answer !== null && answer.receipt !== "") this.element.setAttribute("data-receipt", answer.receipt);
     this.element.setAttribute("aria-label", `Answer by ${this.name.textContent}`);
     this.showText(message, facts);
     setText(this.state, stateOf(facts, this.withheld(facts)));
@@ -102,7 +103,7 @@ export class AnswerView {
   private showWhole({ live, hold, message }: AnswerFacts): void {
     this.element.toggleAttribute("data-hold", hold);
     const { decision, problem } = live.judged;
-    const told = decision !== null ? sentenceOf(decision, clockOf(live.judgedAt)) : wordsWithout(message, problem);
+    const told = decision !== null ? sentenceOf(decision, clockOf(live.judgedAt), live.judged.marks.ran.assurance) : wordsWithout(message, problem);
     const waits = live.following && hold ? " Waiting for the network's proof." : "";
     const stuck = !live.following && hold && live.dossier !== undefined ? (isProved(live) ? " The network's proof is here; nothing more is awaited." : " Not asking any more.") : "";
     const note = hold && live.note !== "" ? ` ${live.note}` : "";

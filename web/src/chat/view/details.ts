@@ -1,11 +1,12 @@
 // The panel of one answer: receipt, marks with their sentences, route, artifact, node, tokens, and the exact request.
 import { QUESTIONS, SPEC } from "../../marks/spec.ts";
-import { renderMark, waived, wordOf, type MarkView } from "../../marks/draw.ts";
+import { assuranceWord, renderMark, waived, wordOf, type MarkView } from "../../marks/draw.ts";
 import type { Question } from "../../marks/spec.ts";
-import { timedMarks } from "../answers.ts";
+import { timedMarks, type Live } from "../answers.ts";
 import { documentOf } from "../dossier.ts";
 import { factsOf, providerOf, sawPrompt } from "../facts.ts";
 import { numberAt, textAt, valueAt, type RawMembers } from "../rawjson.ts";
+import { isRecord } from "../sse.ts";
 import { waiverOf } from "../trust.ts";
 import type { AnswerFacts } from "./answer.ts";
 import { clockOf, h, identifier } from "./dom.ts";
@@ -14,7 +15,6 @@ import { clockOf, h, identifier } from "./dom.ts";
 export function detailsOf({ message, live, trust, policy }: AnswerFacts): HTMLElement {
   const dossier = live.dossier;
   if (dossier === undefined) return h("p", {}, "No receipt of this answer is on this page.");
-  const id = textAt(dossier, "id");
   const timed = timedMarks(live, message.answer);
   const marks = waived(timed.marks, waiverOf(trust, policy));
   return h(
@@ -22,9 +22,9 @@ export function detailsOf({ message, live, trust, policy }: AnswerFacts): HTMLEl
     h("h2", {}, "Seven marks, as this page derived them at ", h("time", {}, clockOf(live.judgedAt))),
     h("ul", { class: "c-sentences" }, ...QUESTIONS.map((question) => sentence(question, marks[question], timed.answerAt))),
     h("h2", {}, "What the receipt names"),
-    facts(dossier, message.answer?.model ?? "", id),
-    h("h2", {}, "What was sent, to the byte"),
-    h("pre", { class: "c-sent", tabindex: "0", "aria-label": "The exact request" }, String(valueAt(dossier, "request", "body") ?? "It is not here.")),
+    facts(dossier, live, message.answer?.model ?? ""),
+    h("h2", {}, "What was sent"),
+    sent(dossier),
   );
 }
 
@@ -41,7 +41,8 @@ function sentence(question: Question, mark: MarkView, answerAt: number): HTMLEle
   );
 }
 
-function facts(dossier: RawMembers, label: string, id: string): HTMLElement {
+function facts(dossier: RawMembers, live: Live, label: string): HTMLElement {
+  const id = textAt(dossier, "id");
   const found = factsOf(dossier, label);
   const provider = providerOf(dossier);
   const asserted = documentOf(dossier, "upstream")["asserted_model"];
@@ -52,11 +53,35 @@ function facts(dossier: RawMembers, label: string, id: string): HTMLElement {
       ? ["artifact", h("span", {}, identifier(found.artifact), ` label ${String(manifest["label"] ?? label)} version ${String(manifest["version"] ?? "not shown")}`)]
       : ["model", `${typeof asserted === "string" ? asserted : label}, asserted by ${provider}; no artifact is named`],
     ["node", identifier(found.node)],
-    ["mode", found.mode],
+    ["mode", modeWords(found.mode, live.judged.marks.ran)],
     ["path", found.path],
     ["saw the question in clear", h("ul", {}, ...sawPrompt(dossier).map((line) => h("li", {}, line)))],
     ["tokens", `${numberAt(dossier, "receipt", "tokensIn")} in, ${numberAt(dossier, "receipt", "tokensOut")} out`],
     ["took", `${Math.max(0, numberAt(dossier, "receipt", "finished") - numberAt(dossier, "receipt", "started"))} ms at the node`],
   ];
   return h("dl", { class: "c-facts" }, ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+}
+
+/** A mode never stands without what is known of the hardware under it. */
+function modeWords(mode: string, ran: MarkView): string {
+  const word = assuranceWord("ran", ran);
+  return word === "" ? `${mode}, as the node says` : `${mode}; ${word}`;
+}
+
+/** Every message that went into the answer, as the request holds them: the model saw these and nothing else of the conversation. */
+function sent(dossier: RawMembers): HTMLElement {
+  const body = valueAt(dossier, "request", "body");
+  const messages = typeof body === "string" ? readMessages(body) : [];
+  if (messages.length === 0) return h("p", {}, "The request is not on this page.");
+  return h(
+    "div", {},
+    h("dl", { class: "c-facts c-sent" }, ...messages.flatMap(({ role, content }) => [h("dt", {}, role), h("dd", { "data-quoted": "" }, content)])),
+    h("p", { class: "c-counter" }, "The saved receipt holds the request to the byte."),
+  );
+}
+
+function readMessages(body: string): { role: string; content: string }[] {
+  const value: unknown = JSON.parse(body);
+  const messages = isRecord(value) ? value["messages"] : undefined;
+  return Array.isArray(messages) ? messages.filter(isRecord).map((message) => ({ role: String(message["role"]), content: String(message["content"]) })) : [];
 }

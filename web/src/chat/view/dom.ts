@@ -54,10 +54,8 @@ export function clockOf(at: number): string {
   return new Date(at).toLocaleTimeString(undefined, { hour12: false });
 }
 
-/** An identifier shortened in the middle; copied whole, shown whole on hover. */
+/** An identifier shortened in the middle by style alone: what is selected and copied is all of it. */
 export function identifier(id: string, href = ""): HTMLElement {
-  const text = id.length <= 16 ? id : `${id.slice(0, 8)}..${id.slice(-4)}`;
-  const shown = href === "" ? h("code", { title: id }, text) : h("a", { href, title: id }, h("code", {}, text));
-  const copy = button("copy", () => void copyText(id).then((done) => setText(copy, done ? "copied" : "not copied")), { class: "c-button c-tiny", "aria-label": `Copy ${id}` });
-  return h("span", { class: "c-id" }, shown, " ", copy);
+  const code = h("code", { class: "id", title: id }, ...(id.length <= 16 ? [id] : [id.slice(0, 8), h("span", { class: "id-middle" }, id.slice(8, -4)), id.slice(-4)]));
+  return href === "" ? code : h("a", { href }, code);
 }

@@ -21,9 +21,9 @@ export function trustWarning(state: TrustState, accept: () => void): HTMLElement
   return h(
     "div", { class: "c-notice", role: "alert" },
     h("p", {}, h("strong", {}, "This server now gives another trust file.")),
-    h("p", {}, `This page goes on with the pinned one (${pin.sha256.slice(0, 12)}..). The other (${offered.sha256.slice(0, 12)}..) differs in: ${changed}. A network changes its trust file when it accepts or revokes code or keys; so does somebody who wants to deceive you. Compare before you accept.`),
+    h("p", {}, `This page goes on with the pinned one (${pin.sha256.slice(0, 12)}..). The other (${offered.sha256.slice(0, 12)}..) differs in: ${changed}. A network changes its trust file when it accepts or revokes code or keys; so does somebody who wants to deceive you. Compare before you pin it.`),
     h("p", {}, h("code", { class: "c-digest" }, offered.sha256)),
-    button("Accept the other trust file", accept),
+    button("Pin the other trust file", accept),
   );
 }
 

@@ -15,7 +15,8 @@ export function branchSwitch(place: Place, turn: (step: number) => void, what: s
 
 /** An error: reason, sentence, what to do, and everything else to copy. */
 export function troubleBox(trouble: Trouble): HTMLElement {
-  const copy = button("Copy details", () => void copyText(trouble.detail).then((done) => setText(copy, done ? "Copied" : "Not copied")));
+  // An answer with trouble is in HOLD, and what is carried out of it says so.
+  const copy = button("Copy details (HOLD)", () => void copyText(trouble.detail).then((done) => setText(copy, done ? "Copied (HOLD)" : "Not copied (HOLD)")));
   return h(
     "div", { class: trouble.reason === "held" ? "c-trouble c-trouble-held" : "c-trouble", role: "alert" },
     h("p", {}, h("code", {}, trouble.reason), " ", trouble.message),

@@ -1,7 +1,7 @@
 // One question on the page, and the place where it is edited into a new branch.
 import type { Message, Place } from "../tree.ts";
 import { branchSwitch } from "./parts.ts";
-import { button, copyText, h, on, setText } from "./dom.ts";
+import { button, h, on, setText } from "./dom.ts";
 
 /** What a question's controls do. */
 export interface QuestionActions {
@@ -13,7 +13,7 @@ export interface QuestionActions {
 /** The view of one question. */
 export class QuestionView {
   readonly element: HTMLElement;
-  private readonly text = h("div", { class: "c-asked" });
+  private readonly text = h("div", { class: "c-asked", "data-quoted": "" });
   private readonly tools = h("div", { class: "c-tools" });
   private readonly actions: QuestionActions;
   private message: Message;
@@ -36,9 +36,8 @@ export class QuestionView {
     const key = `${place.index}/${place.of}`;
     if (key === this.drawn) return;
     this.drawn = key;
-    const copy = button("Copy", () => void copyText(this.message.text).then((done) => setText(copy, done ? "Copied" : "Not copied")));
     this.tools.replaceChildren(
-      button("Edit", () => this.edit(), { "data-edit": "" }), copy, button("Delete", () => this.actions.drop(message.id)),
+      button("Edit", () => this.edit(), { "data-edit": "" }), button("Delete", () => this.actions.drop(message.id)),
       ...(place.of > 1 ? [branchSwitch(place, (step) => this.actions.turn(message.id, step), "message")] : []),
     );
   }

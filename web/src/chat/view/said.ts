@@ -13,7 +13,7 @@ const BUDGET = 8;
 
 /** The place where an answer's text stands. */
 export class Said {
-  readonly element = h("div", { class: "c-said" });
+  readonly element = h("div", { class: "c-said", "data-quoted": "" });
   private readonly copy: (code: string) => HTMLElement;
   private readonly last = h("div", { class: "c-block" });
   private cutter = new BlockCutter();

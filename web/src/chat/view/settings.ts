@@ -100,8 +100,8 @@ export class Settings {
     const who = model.artifact === "" ? "No artifact: the provider alone says which model answers." : null;
     const version = model.version === "" ? "" : ` version ${model.version}`;
     this.about.replaceChildren(
-      ...(who === null ? ["artifact ", identifier(model.artifact), `${version}; `] : [`${who} `]), `mode ${modes.join(", ") || "not named"}; ${nodes}.`,
-      ...(model.description === "" ? [] : [h("span", { class: "c-card" }, ` ${model.description}`)]),
+      ...(who === null ? ["artifact ", identifier(model.artifact), `${version}; `] : [`${who} `]), `mode ${modes.join(", ") || "not named"} (real or simulated hardware: the mark ran says it under each answer); ${nodes}.`,
+      ...(model.description === "" ? [] : [h("span", { class: "c-card", "data-quoted": "" }, ` ${model.description}`)]),
     );
   }
 }

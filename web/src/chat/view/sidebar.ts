@@ -70,7 +70,7 @@ export class Sidebar {
   }
 
   private item(conversation: Conversation, current: boolean): HTMLElement {
-    const open = button(conversation.title, () => this.actions.open(conversation.id), { class: "c-button c-open", ...(current ? { "aria-current": "true" } : {}), title: conversation.title });
+    const open = button(conversation.title, () => this.actions.open(conversation.id), { class: "c-button c-open", "data-quoted": "", ...(current ? { "aria-current": "true" } : {}), title: conversation.title });
     const item = h(
       "li", { class: current ? "c-current" : "" }, open,
       h("span", { class: "c-item-tools" },
