@@ -26,6 +26,8 @@ async def test_the_dossier_carries_every_review_with_its_proof(ask: Any, local: 
     assert await local.gateway.follower.reached(net.tree.size, 5)
     _, found = await ask.get(path)
     assert [part["index"] for part in found["reviews"]] == [net.tree.size - 1]
+    assert found["marks"]["reviewed"]["state"] == "witnessed"
+    assert (await ask.get(path))[1]["marks"] == found["marks"]
     file = json.dumps({name: found[name] for name in Dossier.__struct_fields__}).encode()
     verified = verify_dossier(
         Dossier.parse(file),

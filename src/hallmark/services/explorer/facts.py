@@ -27,9 +27,9 @@ def facts(watch: Watch, told: Told) -> tuple[Fact, ...]:
         _place(told),
         *_node(watch, told),
         *_model(watch, told),
-        Fact("Mode", words.mode_told(told.receipt.mode)),
+        Fact("Mode", _mode(watch, told)),
         *_code(watch, told),
-        *_work(told),
+        *_work(watch, told),
         *_commitments(told),
     )
 
@@ -70,6 +70,13 @@ def _model(watch: Watch, told: Told) -> list[Fact]:
     return lines
 
 
+def _mode(watch: Watch, told: Told) -> str:
+    """The mode in words. Simulated hardware is named on the very line that speaks of an enclave."""
+    known, mode = attested(watch, told), words.mode_told(told.receipt.mode)
+    simulated = known is not None and known.evidence is not None and known.evidence.assurance == "simulated"
+    return f"{mode}; its hardware is simulated" if simulated else mode
+
+
 def _code(watch: Watch, told: Told) -> list[Fact]:
     known = attested(watch, told)
     if known is None:
@@ -92,7 +99,11 @@ def _code(watch: Watch, told: Told) -> list[Fact]:
     return lines
 
 
-def _work(told: Told) -> list[Fact]:
+def _was_seen(watch: Watch, size: int) -> bool:
+    return any(seen.size == size for seen in watch.heads.page(size + 1, 1))
+
+
+def _work(watch: Watch, told: Told) -> list[Fact]:
     receipt = told.receipt
     took = words.lasted(receipt.finished - receipt.started)
     return [
@@ -104,7 +115,7 @@ def _work(told: Told) -> list[Fact]:
         Fact(
             "Made after",
             f"the log had {words.count(receipt.beacon_size, 'entry')}",
-            links.checkpoint(receipt.beacon_size) if receipt.beacon_size else "",
+            links.checkpoint(receipt.beacon_size) if _was_seen(watch, receipt.beacon_size) else "",
             hex0x(receipt.beacon_root),
         ),
     ]

@@ -67,9 +67,9 @@ def read(watch: Watch, position: int) -> tuple[Row, Answer | None]:
 
 
 def _saw(told: Told, hop: Hop) -> Saw:
-    """The party behind a hop; an enclave goes by its node's key."""
+    """The party behind a hop; what runs inside a node goes by the node's key."""
     if hop.role == "enclave":
-        return Saw("enclave of node", hex0x(told.receipt.node), hop.name)
+        return Saw("inside node", hex0x(told.receipt.node), hop.name)
     return Saw(hop.role, hop.key, hop.name)
 
 

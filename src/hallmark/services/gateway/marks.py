@@ -19,6 +19,7 @@ from hallmark.services.following.follower import Follower
 from hallmark.services.gateway.sealed import Sealed
 from hallmark.services.gateway.store import Kept
 from hallmark.verification.findings import RESTS_ON_RECEIPT, findings
+from hallmark.verification.judging import Counted, conclude
 from hallmark.verification.live import Inclusion, live_findings
 from hallmark.verification.trust import Trust
 
@@ -41,6 +42,8 @@ class Marker:
         self._verify_evidence = RememberedEvidence(verify_evidence)
         self._by = by
         self._clock = clock
+        self._struck: dict[int, int] = {}
+        """When the reviews at these positions were first seen to be cosigned, unix ms."""
 
     def examine(self, sealed: Sealed, path: str, request: bytes) -> Sequence[Finding]:
         """Everything that can be re-computed when an answer has just arrived: signature, digests of the very
@@ -79,7 +82,25 @@ class Marker:
             now=self._clock(),
             configuration=kept.configuration,
         )
+        found = [f for f in found if f.question is not Question.REVIEWED] + self._reviewed(kept.id)
         return derive_marks(found), [finding for finding in found if finding.state.is_negative]
+
+    def _reviewed(self, receipt_id: bytes) -> list[Finding]:
+        """Reviews, each struck by the first head seen here to cover it: they may come long after the
+        checkpoint that the receipt's proof is against.
+        """
+        counted = []
+        for position, review in self._follower.replica.registry.reviews.get(receipt_id, ()):
+            head = self._follower.head
+            if position not in self._struck and head is not None and position < head.checkpoint.size:
+                self._struck[position] = max(head.times)
+            at = self._struck.get(position)
+            counted.append(
+                Counted(review, State.CHECKED, review.at)
+                if at is None
+                else Counted(review, State.WITNESSED, at)
+            )
+        return conclude(counted, receipt_id)
 
     def verify(self, kept: Kept, proof: str) -> VerifiedProof:
         """Where the quorum saw the receipt. Raises VerificationFailed, InvalidInput."""
