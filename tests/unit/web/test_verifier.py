@@ -6,6 +6,7 @@ answers.
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 from collections.abc import Callable, Mapping
@@ -18,8 +19,10 @@ from tests.unit.attestation.conftest import Development, Recorded, development, 
 from tests.unit.web import verifier_cases, verifier_evidence, verifier_mutations
 from tests.unit.web.verifier_batch import Batch
 
+from hallmark.attestation import INTEL_SGX_ROOT
 from hallmark.core.answer import DONE, hallmark_event, join_hallmark
 from hallmark.core.documents import ClearingPolicy, Requirement
+from hallmark.core.evidence import Evidence
 from hallmark.core.marks import Mark, Question, State
 from hallmark.testing.answers import PATH, REQUEST
 from hallmark.verification.dossier import Dossier
@@ -59,9 +62,27 @@ def judged(
     if (Path(__file__).parents[3].parent / "shared" / "vectors").is_dir():
         read: Callable[[str], Recorded] = request.getfixturevalue("recorded")
         verifier_evidence.recorded(batch, map(read, RECORDED))
+    unchecked(batch, case)
     decide(batch)
     answer(batch, case)
     return Judged(batch, batch.browser(tmp_path_factory.mktemp("batch")))
+
+
+KINDS = ("tdx", "sgx", "snp")
+
+
+def unchecked(batch: Batch, case: verifier_cases.Case) -> None:
+    """A sound receipt with evidence of each kind that a browser cannot judge, which the policy takes."""
+    policy = case.trust.attestation
+    intel = ("0x" + INTEL_SGX_ROOT.hex(),)
+    roots = dict(policy.roots) | {"tdx": intel, "sgx": intel, "snp": ("0x" + "07" * 32,)}
+    attestation = msgspec.structs.replace(policy, kinds=(*policy.kinds, *KINDS), roots=roots)
+    trust = msgspec.structs.replace(case.trust, attestation=attestation)
+    for kind in KINDS:
+        evidence = base64.b64encode(Evidence(kind, b"quote", b"collateral").encode()).decode()
+        placed: dict[str, Any] = dict.fromkeys(("entry", "registration", "version"))
+        early = msgspec.structs.replace(case.dossier(), evidence=evidence, **placed)
+        batch.unchecked(kind, early.encode(), trust, case.net.now)
 
 
 def decide(batch: Batch) -> None:
@@ -206,6 +227,16 @@ def test_the_batch_reaches_every_reason_of_a_dossier(judged: Judged) -> None:
         "key_mismatch", "route_other_node", "route_unreadable",
     }  # fmt: skip
     assert sorted(expected - found) == []
+
+
+@pytest.mark.parametrize("at", range(len(KINDS)))
+def test_evidence_that_is_not_checked_here_never_passes(judged: Judged, at: int) -> None:
+    """TDX, SGX and SEV-SNP evidence leaves everything at claimed, with a reason and a plain sentence."""
+    marks = {mark["question"]: mark for mark in json.loads(judged.browser["unchecked"][at])}
+    ran = marks["ran"]
+    assert (ran["state"], ran["reason"], ran["assurance"]) == ("claimed", "evidence_not_checked_here", "none")
+    assert f"its {KINDS[at]} evidence cannot be checked in a browser" in ran["shows"]
+    assert {mark["state"] for mark in marks.values()} == {"claimed", "absent"}
 
 
 def test_evidence_is_judged_alike(judged: Judged) -> None:

@@ -42,13 +42,24 @@ class Batch:
         self._trusts: list[str] = []
         self._proofs: dict[str, VerifyProof] = {}
         self._asked: dict[str, list[dict[str, Any]]] = {
-            kind: [] for kind in ("dossiers", "decisions", "evidence", "answers", "drafts")
+            kind: [] for kind in ("dossiers", "unchecked", "decisions", "evidence", "answers", "drafts")
         }
         self.names: dict[str, list[str]] = {kind: [] for kind in self._asked}
         self.python: dict[str, list[str]] = {kind: [] for kind in self._asked}
 
     def dossier(self, name: str, data: bytes, trust: Trust, now: int, status: Iterable[Finding] = ()) -> None:
         """A saved receipt's bytes under a trust file at a time."""
+        asked, verify_proof = self._saved(data, trust, now, tuple(status))
+        self._add("dossiers", name, asked, lambda: _marks(data, trust, now, verify_proof, tuple(status)))
+
+    def unchecked(self, name: str, data: bytes, trust: Trust, now: int) -> None:
+        """A saved receipt whose evidence only Python can judge."""
+        asked, _ = self._saved(data, trust, now, ())
+        self._add("unchecked", name, asked, str)
+
+    def _saved(
+        self, data: bytes, trust: Trust, now: int, status: tuple[Finding, ...]
+    ) -> tuple[dict[str, Any], VerifyProof]:
         text = msgspec.json.encode(trust).decode()
         if text not in self._proofs:
             self._proofs[text] = proof_verifier(trust)
@@ -58,12 +69,8 @@ class Batch:
             | {"detail": dict(f.detail)}
             for f in status
         ]
-        self._add(
-            "dossiers",
-            name,
-            {"data": _text(data), "trust": self._trusts.index(text), "now": now, "status": told},
-            lambda: _marks(data, trust, now, self._proofs[text], tuple(status)),
-        )
+        asked = {"data": _text(data), "trust": self._trusts.index(text), "now": now, "status": told}
+        return asked, self._proofs[text]
 
     def decision(self, name: str, policy: ClearingPolicy, marks: Mapping[Question, Mark], now: int) -> None:
         """A policy, marks and a time."""

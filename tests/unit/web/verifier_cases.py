@@ -27,6 +27,7 @@ from hallmark.verification.tree import root_of
 from hallmark.verification.trust import AnchorContract, CompromisedKey, RevokedMeasurement, Trust
 
 replace = msgspec.structs.replace
+SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 ALL = ("full node 0", "full node 1", "full node 2", "full node 3")
 
 
@@ -77,6 +78,16 @@ def whole(batch: Batch) -> Case:
         made = Case(net, **answer)
         add(batch, f"answer {name}", made, made.dossier())
         add(batch, f"answer {name}, early", made, replace(made.dossier(), **dict.fromkeys(PLACED)))
+    assert plain.entry is not None
+    assert plain.entry.proof is not None
+    extra = plain.entry.proof.replace("\nindex", "\nextra AAAA\nindex", 1)
+    add(batch, "extra line", case, replace(plain, entry=replace(plain.entry, proof=extra)))
+    twin = Case(net)
+    s = SECP256K1_ORDER - int.from_bytes(twin.answer.signature[32:64], "big")
+    other = twin.answer.signature[:32] + s.to_bytes(32, "big") + bytes((55 - twin.answer.signature[64],))
+    for signatures in ((other,), (twin.answer.signature, other), ()):
+        at = net.add(replace(twin.answer.entry, signatures=signatures))
+        add(batch, "entry signed otherwise", twin, replace(twin.dossier(), entry=twin.notary.part(at)))
     insecure = Case(DevelopmentNetwork(insecure=("no-seccomp", "no-landlock")))
     add(batch, "insecure", insecure, insecure.dossier())
     return case
