@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from hallmark.review.words import about
-from hallmark.services.review.queue import Queue
+from hallmark.services.review.queue import MANY, Queue
 from hallmark.services.review.schema import ITEMS
 from hallmark.services.review.store import DeskStore
 from hallmark.services.review.views import Count, Figures
@@ -20,7 +20,7 @@ CLEARED: Final = ITEMS.c.first_cleared > 0
 
 
 class Counting:
-    """Figures, at most two seconds old however many people ask."""
+    """Figures; among many items counted every two seconds at most, however many people ask."""
 
     def __init__(self, store: DeskStore, queue: Queue, clock: Callable[[], int]) -> None:
         self._store, self._queue, self._clock = store, queue, clock
@@ -37,8 +37,10 @@ class Counting:
         mark failed, was revoked or disputed.
         """
         now, commits = self._clock(), self._store.commits
-        if self._known is not None and (self._known[1] == commits or 0 <= now - self._known[0] < KEPT_MS):
-            return self._known[2]
+        if self._known is not None:
+            at, known, figures = self._known
+            if known == commits or (figures.items > MANY and 0 <= now - at < KEPT_MS):
+                return figures
         facets = await self._queue.facets(now)
         states = {count.name: count.count for count in facets.states}
         sums = await self._sums()

@@ -165,9 +165,9 @@ class Proposals(AtOffice):
         """Items by state that were last judged under a policy (names are joined in the column)."""
         padded = sa.literal(" and ") + ITEMS.c.policy + sa.literal(" and ")
         named = padded.contains(f" and {name} and ", autoescape=True)
-        query: sa.Select[Any] = sa.select(ITEMS.c.state, sa.func.count()).where(named)
+        query: sa.Select[Any] = sa.select(ITEMS.c.state, sa.func.count().label("items")).where(named)
         rows = await self._office.store.read(query.group_by(ITEMS.c.state))
-        return {row[0]: row[1] for row in rows}
+        return {str(row.state): int(row.items) for row in rows}
 
     async def _past(self, since: int) -> list[PastItem]:
         """Items as they are, each with the marks of the evaluator's last look, to be judged at the

@@ -34,6 +34,7 @@ MAX_LIMIT: Final = 500
 MAX_QUERY: Final = 1_000
 FACET_ROWS: Final = 50
 FACETS_MS: Final = 500
+MANY: Final = 20_000
 Clause = sa.ColumnElement[bool]
 
 
@@ -109,7 +110,9 @@ def write_cursor(record: Record, order: str) -> str:
 
 
 class Queue:
-    """Pages and facets. Facets are counted at most every half second, however many people look."""
+    """Pages and facets. Among many items facets are counted every half second at most, however many people
+    look.
+    """
 
     def __init__(self, store: DeskStore) -> None:
         self._store = store
@@ -129,10 +132,11 @@ class Queue:
         return Page(tuple(rows), total, write_cursor(rows[-1], found.order) if more else "")
 
     async def facets(self, now: int) -> Facets:
-        """What there is; at most half a second old."""
+        """What there is; among many items at most half a second old."""
         if self._facets is not None:
             at, commits, facets = self._facets
-            if commits == self._store.commits or 0 <= now - at < FACETS_MS:
+            young = sum(count.count for count in facets.states) > MANY and 0 <= now - at < FACETS_MS
+            if young or commits == self._store.commits:
                 return facets
         commits = self._store.commits
         columns = (ITEMS.c.state, ITEMS.c.reason, ITEMS.c.klass)

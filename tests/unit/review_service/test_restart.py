@@ -1,0 +1,164 @@
+"""Dying and coming back: nothing is born twice, nothing is lost between the log, the events and the rows."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hallmark.core.document import hex0x, unhex
+from hallmark.core.errors import Conflict, Unavailable
+from hallmark.review.history import Record, recall
+from hallmark.services.review.intake import READ
+from hallmark.services.review.rows import Change
+from hallmark.services.review.schema import EVENTS, ITEMS
+from hallmark.testing.offices import Office, reviewed_policy
+
+
+async def counts(office: Office) -> tuple[int, int]:
+    """How many items and events there are."""
+    store = office.desk.office.store
+    tables = (ITEMS, EVENTS)
+    found = [await store.read(sa.select(sa.func.count()).select_from(table)) for table in tables]
+    return int(found[0][0][0]), int(found[1][0][0])
+
+
+async def test_a_restart_makes_nothing_again(office: Office) -> None:
+    """After a restart the same items stand with the same events, and new receipts go on."""
+    for node in (0, 1):
+        await office.answer(node)
+    await office.witness()
+    before = await counts(office)
+    await office.stop()
+    again = Office(office.net, database=office.database)
+    await again.start()
+    assert await counts(again) == before
+    item = await again.answer()
+    await again.witness()
+    assert await again.state(item) == "CLEAR"
+    await again.stop()
+
+
+async def test_what_happened_while_the_desk_was_away_is_caught_up(office: Office) -> None:
+    """A revocation and new receipts that the log took meanwhile count as soon as the desk is back."""
+    item = await office.answer()
+    await office.witness()
+    await office.stop()
+    new = await office.answer(1)
+    office.net.add(office.net.compromise(office.net.nodes[0], 0))
+    again = Office(office.net, database=office.database)
+    await again.start()
+    assert (await again.state(item), await again.state(new)) == ("HOLD", "CLEAR")
+    await again.stop()
+
+
+async def test_dying_between_birth_and_noting_how_far_was_read(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Items of a desk that died before it wrote down how far it had read are not born twice."""
+    item = await office.answer()
+
+    async def dies(*_: object) -> None:
+        raise Unavailable("store_full", "Full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(office.desk.intake, "_note", dies)
+        with pytest.raises(Unavailable):
+            await office.witness()
+    assert await office.state(item) == "CLEAR"
+    read = office.desk.office.store.meta(READ)
+    before = await counts(office)
+    await office.stop()
+    again = Office(office.net, database=office.database)
+    assert again.desk.office.store.meta(READ) == read
+    await again.start()
+    assert await counts(again) == before
+    await again.stop()
+
+
+async def test_dying_between_a_review_in_the_log_and_its_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A review that was read twice is noted once."""
+    office = Office(policies=(reviewed_policy(),))
+    await office.start()
+    item = await office.answer()
+    await office.witness()
+    await office.desk.review(office.reviewer(), item, await office.signed(item))
+    await office.desk.office.submitting.round()
+
+    async def dies(*_: object) -> None:
+        raise Unavailable("store_full", "Full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(office.desk.intake, "_note", dies)
+        with pytest.raises(Unavailable):
+            await office.witness()
+    await office.stop()
+    again = Office(office.net, database=office.database)
+    await again.start()
+    loaded = await again.desk.office.items.load(unhex(item))
+    assert loaded.item.reviews == 1
+    await again.stop()
+
+
+async def test_event_and_row_are_one_transaction(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the row cannot be written the event is not there either; the act can be made again."""
+    item = await office.answer()
+    await office.witness()
+    store = office.desk.office.store
+    before = await counts(office)
+    original = store._apply
+
+    def breaks(connection: Connection, changes: list[Change]) -> list[bool]:
+        original(connection, changes)
+        raise Unavailable("store_full", "Full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_apply", breaks)
+        office.net.add(office.net.compromise(office.net.nodes[0], 0))
+        with pytest.raises(Unavailable):
+            await office.witness()
+    assert await counts(office) == before
+    assert await office.state(item) == "CLEAR"
+    await office.settle()
+    assert await office.state(item) == "HOLD"
+
+
+async def test_the_row_is_what_the_events_fold_to(office: Office) -> None:
+    """Every row can be made again from its events alone, and their chain ends at its head."""
+    for node in (0, 1):
+        await office.answer(node)
+    await office.poll()
+    await office.witness()
+    office.net.add(office.net.compromise(office.net.nodes[1], 0))
+    await office.witness()
+    store = office.desk.office.store
+    for record in await store.records(sa.select(ITEMS)):
+        rows = (await store.events([record.id]))[record.id]
+        item = recall([Record.decode(row.data) for row in rows], hex0x(record.head))
+        assert (item.state, item.version, item.id) == (record.state, record.version, hex0x(record.id))
+        assert record.reason == (item.lacks[0] if item.state == "HOLD" else "")
+
+
+async def test_nothing_is_judged_before_the_desk_has_caught_up(office: Office) -> None:
+    """A process that has folded less than an earlier one read lets nothing go and is not ready."""
+    item = await office.answer()
+    await office.witness()
+    office.net.add(office.net.compromise(office.net.nodes[0], 0))
+    await office.witness()
+    await office.stop()
+    again = Office(office.net, database=office.database)
+    assert again.desk.health.state == "starting"
+    again.watching.log.witnessed = again.net.tree.size - 1
+    await again.watching.follow()
+    await again.desk.intake.step()
+    assert again.desk.health.reason == "desk_catching_up"
+    assert await again.desk.office.evaluator.round() == 0
+    assert await again.state(item) == "HOLD"
+
+
+async def test_a_database_belongs_to_one_network(office: Office) -> None:
+    """The desk refuses to mix two networks in one database."""
+    await office.stop()
+    office.desk.office.store.put_meta("network", 1)
+    with pytest.raises(Conflict, match="store_other_network"):
+        Office(office.net, database=office.database)
