@@ -3,10 +3,10 @@ import { ask, Failed } from "./api.ts";
 import { openAnswer } from "./dossier.ts";
 import { splitStream } from "./answer.ts";
 import { answersNonce, factsOf } from "./facts.ts";
-import { readShortfalls, told } from "./gate.ts";
+import { readShortfalls } from "./gate.ts";
 import { textAt, type RawMembers } from "./rawjson.ts";
 import { PATH } from "./request.ts";
-import { isRecord, textOf } from "./sse.ts";
+import { textOf } from "./sse.ts";
 import { HallmarkError } from "../verify/errors.ts";
 import type { AnswerState, Trouble } from "./tree.ts";
 
@@ -57,15 +57,15 @@ function complete({ text, state }: Question, body: Uint8Array<ArrayBuffer>, arri
   return { state: { ...state, ...more, outcome: "complete" }, text: textOf(covered), dossier };
 }
 
-function held(state: AnswerState, error: Failed): Ended {
-  const list = [...readShortfalls(error.body["failed"]), ...readShortfalls(error.body["missing"])];
-  const receipt = error.body["receipt"];
-  const { marks } = error.body;
-  const ran = isRecord(marks) ? marks["ran"] : undefined;
-  const assurance = isRecord(ran) ? String(ran["assurance"] ?? "") : "";
-  const hint = list.length === 0 ? error.trouble.hint : `Missing or failed: ${list.map((one) => told(one, assurance)).join("; ")}. ${error.trouble.hint}`;
+/** A withheld answer. Which marks lack is told by their names alone: their states are this page's to derive. */
+function held(state: AnswerState, { body, trouble }: Failed): Ended {
+  const names = (value: unknown): string => [...new Set(readShortfalls(value).map((one) => one.question))].join(", ");
+  const [failed, missing] = [names(body["failed"]), names(body["missing"])];
+  const lacks = [failed === "" ? "" : `failed: ${failed}`, missing === "" ? "" : `missing: ${missing}`].filter((text) => text !== "").join("; ");
+  const message = `The gateway withheld the answer: its policy ${state.policy} is not met.${lacks === "" ? "" : ` By the gateway's word, ${lacks}.`}`;
+  const receipt = body["receipt"];
   const known = typeof receipt === "string" && /^0x[0-9a-f]{64}$/.test(receipt) ? receipt : "";
-  return { state: { ...state, outcome: "held", receipt: known, trouble: { ...error.trouble, hint } }, text: "", dossier: undefined };
+  return { state: { ...state, outcome: "held", receipt: known, trouble: { ...trouble, message } }, text: "", dossier: undefined };
 }
 
 function troubleFrom(error: unknown): Trouble {

@@ -32,7 +32,7 @@ function sentence(question: Question, mark: MarkView, answerAt: number): HTMLEle
   const by = mark.state === "not_required" && mark.by !== "" ? ` By ${mark.by}.` : "";
   return h(
     "li", {},
-    h("span", { class: "hm-marks", role: "list" }, renderMark(question, mark, answerAt)),
+    h("span", { class: "hm-marks hm-one", role: "list", "aria-label": "One mark" }, renderMark(question, mark, answerAt)),
     h(
       "div", {},
       h("p", {}, h("strong", {}, `${SPEC.questions[question].name}: ${wordOf(question, mark.state)}.`), ` ${mark.shows}${by}`),

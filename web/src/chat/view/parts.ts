@@ -21,7 +21,7 @@ export function troubleBox(trouble: Trouble): HTMLElement {
     "div", { class: trouble.reason === "held" ? "c-trouble c-trouble-held" : "c-trouble", role: "alert" },
     h("p", {}, h("code", {}, trouble.reason), " ", trouble.message),
     trouble.hint === "" ? null : h("p", {}, trouble.hint),
-    h("details", {}, h("summary", {}, "Details"), h("pre", { tabindex: "0" }, trouble.detail)), copy,
+    h("details", {}, h("summary", {}, "Details"), h("pre", { tabindex: "0", "data-quoted": "" }, trouble.detail)), copy,
   );
 }
 
