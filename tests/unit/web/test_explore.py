@@ -100,7 +100,7 @@ def test_every_page_says_what_it_is(held: TestClient, path: str) -> None:
     assert not limits[1].startswith("A mark answers one question"), "the frame's own sentence says too little"
     links = {a.get("href") for a in page.of("a")}
     assert any(link and link.split("?")[0].endswith(".json") for link in links)
-    assert ORIGIN + path.split("?")[0] in links
+    assert any(link and link.startswith(ORIGIN + path.split("?")[0]) for link in links)
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -8,7 +8,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from hallmark.apps.web.drawings.svg import element, percent, text, wide_drawing
+from hallmark.apps.web.drawings.svg import element, percent, shortened, text, wide_drawing
 from hallmark.services.review.views import Fact
 
 ROW, TOP, BAND = 56.0, 4.0, 8.0
@@ -45,7 +45,7 @@ def _row(fact: Fact, y: float) -> Markup:
     share = share_of(fact.value)
     parts = [
         element("title", f"{fact.name}: {fact.value}"),
-        text(0, y + 12, fact.name, kind="hd-said", room=NARROW),
+        text(0, y + 12, shortened(fact.name), kind="hd-said", room=NARROW),
         text(0, y + 27, fact.value, kind="hd-note", room=NARROW),
     ]
     if share is not None:

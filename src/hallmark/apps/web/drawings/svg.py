@@ -6,6 +6,7 @@ Widths of words are estimated for a 12 px sans serif, on the generous side: noth
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from typing import Final
 
@@ -16,6 +17,7 @@ WIDTH: Final = 340
 EM: Final = 12.0
 BOLD: Final = 1.08
 LEAD_GAP: Final = 6.0
+_DIGEST: Final = re.compile(r"0x[0-9a-f]{16,}")
 _THIN: Final = frozenset("iljtfrI.,:;|!'`()[]{} /\\-\u00b7")
 _BROAD: Final = frozenset("mwMW@%\u2026\u2014")
 
@@ -137,6 +139,11 @@ def middle(identifier: str, head: int = 8, tail: int = 6) -> str:
     if len(identifier) <= head + tail + 1:
         return identifier
     return f"{identifier[:head]}\u2026{identifier[-tail:]}"
+
+
+def shortened(words: str) -> str:
+    """Words with every long identifier in them shortened in its middle."""
+    return _DIGEST.sub(lambda found: middle(found[0]), words)
 
 
 def _value(value: str | float) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from markupsafe import Markup
 
 from hallmark.apps.web.drawings.axis import Axis
-from hallmark.apps.web.drawings.svg import WIDTH, drawing, element, text
+from hallmark.apps.web.drawings.svg import WIDTH, drawing, element, shortened, text
 from hallmark.apps.web.times import gap, span
 from hallmark.services.review.views import Moment
 
@@ -77,7 +77,7 @@ def _spine(axis: Axis, length: float) -> Markup:
 def _moment(moment: Moment, before: Moment | None, place: float, label: float) -> Markup:
     room = WIDTH - LABEL
     later = span(moment.gap - before.gap) + " later" if before else ""
-    said = " \u00b7 ".join(part for part in (later, moment.by) if part)
+    said = " \u00b7 ".join(part for part in (later, shortened(moment.by)) if part)
     elbow = f"M{SPINE + 7:.2f} {place:.2f}h6L{LABEL - 12:.2f} {label:.2f}h7"
     return element(
         "g",
