@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import UpstreamRecord
 from hallmark.core.entries import Kind, decode, split_leaf
-from hallmark.core.errors import InvalidInput, NotFound, TooLarge
+from hallmark.core.errors import InvalidInput, NotFound, TooLarge, Unavailable
 from hallmark.core.marks import State
 from hallmark.core.receipt import Receipt
 from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.ledger.tiles import decode_bundle
+from hallmark.services.explorer import index as module
 from hallmark.services.explorer.entries import words_of
 from hallmark.services.explorer.figures import nearest_rank
 from hallmark.testing.dossiers import clearing_policy
@@ -345,3 +347,28 @@ async def test_an_index_of_another_log_is_made_anew(exploring: Any) -> None:
     await again.witness()
     assert (await again.explorer.receipts("", "", 10)).rows == ()
     assert (await again.explorer.figures()).size == other.tree.size
+
+
+async def test_a_full_disk_is_tried_again(exploring: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the store refuses, what waits stays in line; once it takes again, nothing is missing."""
+    monkeypatch.setattr(module, "RETRY_S", 0.001)
+    net, index = exploring.net, exploring.explorer._index
+    written = exploring.database.async_write
+    refused = asyncio.Event()
+
+    async def full(work: Any) -> Any:
+        refused.set()
+        raise Unavailable("store_full", "The store has no space left.")
+
+    monkeypatch.setattr(exploring.database, "async_write", full)
+    running = asyncio.ensure_future(exploring.explorer.run())
+    net.add(net.receipt_entry(net.nodes[0]))
+    exploring.log.witnessed = net.tree.size
+    await exploring.follow()
+    await refused.wait()
+    assert len(index._waiting) == net.tree.size
+    monkeypatch.setattr(exploring.database, "async_write", written)
+    await exploring.explorer.flush()
+    assert len((await exploring.explorer.receipts("", "", 10)).rows) == 1
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -7,6 +7,8 @@ of the log and goes on from there; what was indexed before is not indexed twice.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -49,6 +51,7 @@ class Index:
         self.size = 0 if newest is None else int(newest) + 1
         self._waiting: list[Row] = []
         self._wake = asyncio.Event()
+        self._writing = asyncio.Lock()
 
     def put(self, row: Row) -> None:
         """Index an entry soon. One that was indexed before is passed over, unless it is of another log."""
@@ -74,14 +77,16 @@ class Index:
                     await asyncio.sleep(RETRY_S)
                     self._wake.set()
         finally:
-            await asyncio.shield(self.flush())
+            with contextlib.suppress(HallmarkError):
+                await asyncio.shield(self.flush())
 
     async def flush(self) -> None:
         """Write everything that waits. Raises Unavailable as the store does."""
-        while self._waiting:
-            batch = self._waiting[:BATCH]
-            await self._database.async_write(lambda c, rows=batch: _insert(c, rows))  # type: ignore[misc]  # bound now
-            del self._waiting[: len(batch)]
+        async with self._writing:
+            while self._waiting:
+                batch = self._waiting[:BATCH]
+                await self._database.async_write(functools.partial(_insert, rows=batch))
+                del self._waiting[: len(batch)]
 
     async def receipts(self, where: Mapping[str, bytes | str], below: int, limit: int) -> list[int]:
         """Positions of receipts under `below` that match, newest first; `where` maps columns to values."""

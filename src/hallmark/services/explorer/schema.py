@@ -18,6 +18,8 @@ from sqlalchemy.engine import Connection
 from hallmark.store import Migration
 
 METADATA = sa.MetaData()
+NAME: Final = sa.String(96).with_variant(sa.String(96, collation="C"), "postgresql")
+"""Compared byte by byte: a language's collation would pass over the colons."""
 ENTRIES: Final = sa.Table(
     "explorer_entries",
     METADATA,
@@ -45,7 +47,7 @@ sa.Index("explorer_receipts_label", RECEIPTS.c.label, RECEIPTS.c.position)
 NAMES: Final = sa.Table(
     "explorer_names",
     METADATA,
-    sa.Column("name", sa.String(96), primary_key=True),
+    sa.Column("name", NAME, primary_key=True),
     sa.Column("position", sa.BigInteger, nullable=False),
 )
 
