@@ -153,6 +153,16 @@ def objections(batch: Batch) -> None:
         net.add(net.verdict(net.nodes[1], case.index, "bad_signature"))
         net.add(net.verdict(net.full_nodes[0], case.index - 1, "bad_signature"))
         add(batch, f"{count} objections", case, case.followed())
+    case = Case(net)
+    said = net.verdict(net.full_nodes[0], case.index, "bad_signature")
+    for entry in (
+        net.entry(said.statement, (net.full_nodes[1].key,)),
+        net.entry(said.statement, (net.full_nodes[0].key, net.full_nodes[1].key)),
+        net.entry(replace(said.statement, network=ZERO32), (net.full_nodes[0].key,)),
+        said,
+    ):
+        net.add(entry)
+        add(batch, "objections in another's name", case, case.followed())
     case, liar = Case(net), net.full_nodes[0]
     lie = net.add(net.verdict(liar, case.index, "bad_signature"))
     for refuter in net.full_nodes[1:4]:

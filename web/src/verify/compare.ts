@@ -30,7 +30,7 @@ export function compareMarks(
     if (!server) return line(false, `${question}: the page shows no such mark; this browser derives ${found}.`);
     if (said === found) return line(true, `${question}: both say ${found}.`);
     if (question === "proved" && server.state === "anchored" && here.state === "witnessed") {
-      return line(true, "proved: both say witnessed; that a chain holds the checkpoint is the server's word, no chain was asked here.");
+      return line(true, "proved: both say at least witnessed; the server adds that a chain holds the checkpoint. That is its word: no chain was asked here.");
     }
     return line(false, `${question}: the server says ${said}, this browser derives ${found}. ${why(server.state, here)}`);
   });
@@ -43,7 +43,7 @@ function told(state: string, assurance: string): string {
 
 function why(server: string, here: MarkJSON): string {
   if (isNegative(here.state)) return here.shows;
-  if (isNegative(server)) return "The file that came with this page does not show what speaks against it; ask for why.";
+  if (isNegative(server)) return "The file that came with this page does not show what speaks against it; ask the server for it.";
   if (rank(here.state) < rank(server)) return `The file that came with this page shows no more than this: ${here.shows}`;
   return "Its state may have changed since the page was made; load it again.";
 }
