@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -376,3 +378,14 @@ def test_every_lack_has_words() -> None:
             assert "{" not in told.sentence
             reasons.add(lack.reason)
     assert len(reasons) >= 9
+
+
+def test_every_code_that_holds_is_documented() -> None:
+    """docs/review-gate.md names each reason of the gate and of the evaluator, and no other."""
+    page = (Path(__file__).resolve().parents[3] / "docs" / "review-gate.md").read_text()
+    rows = {line.split("`")[1] for line in page.splitlines() if re.match(r"\| `[^`]+:[a-z_]+` \|", line)}
+    documented = {row.partition(":")[2] for row in rows}
+    assert documented == {*words.ITEM_WORDS, *words.MISSING_WORDS, "state_too_low"}
+    for name, value in vars(ItemState).items():
+        if isinstance(value, ItemState):
+            assert f"| `{name}` |" in page

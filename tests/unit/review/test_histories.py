@@ -155,6 +155,43 @@ def strike_all(world: World) -> None:
         )
 
 
+def aim(world: World) -> None:
+    """The marks meet exactly what is asked at this moment, or miss it by one thing."""
+    for question in Question:
+        world.marks[question] = _mark(question, "absent", 0)
+    needs: dict[str, list[Requirement]] = {}
+    for need in (need for p in world.applying() or () for need in p.requires):
+        needs.setdefault(need.question, []).append(need)
+    for question, asked in needs.items():
+        state = max((need.state for need in asked), key=RUNGS.__getitem__)
+        age = min((need.max_age for need in asked if need.max_age), default=0)
+        people = (ANN, BEN, CID)[: max(1, *(need.count for need in asked), 0)]
+        detail = {"reviewers": " ".join(people)} if question == "reviewed" else {}
+        assurance = "hardware" if question == "ran" else ""
+        world.marks[Question(question)] = _mark(
+            Question(question), state, world.now - age, assurance=assurance, detail=detail
+        )
+    if needs and world.rng.random() < 0.6:
+        _miss(world, Question(world.rng.choice(list(needs))))
+
+
+def _miss(world: World, question: Question) -> None:
+    """One thing about a mark is not as it was asked for."""
+    mark, rung = world.marks[question], RUNGS[world.marks[question].state.value]
+    people = mark.detail.get("reviewers", "").split()
+    found: dict[str, object] = {
+        "since": mark.since - 1,
+        "state": LADDER[rung - 1],
+        "by": "someone",
+        "assurance": world.rng.choice(("simulated", "")),
+    }
+    if people:
+        instead = world.rng.choice(([], people[:1], [NODE], [ASKER]))
+        found["detail"] = {"reviewers": " ".join([*people[1:], *instead])}
+    name = world.rng.choice(list(found))
+    world.marks[question] = msgspec.structs.replace(mark, **{name: found[name]})
+
+
 def _good(world: World, question: Question) -> Mark:
     rng = world.rng
     state = rng.choice(("witnessed", "witnessed", "anchored", rng.choice(LADDER).value))
@@ -205,10 +242,13 @@ def nothing(_: World) -> None:
 FACTS: tuple[Callable[[World], None], ...] = (
     strike,
     strike_all,
-    strike_all,
+    aim,
+    aim,
+    aim,
     contradict,
     settle,
     review,
+    change_policies,
     change_policies,
     wait,
     wait,
@@ -322,8 +362,8 @@ def live(seed: int, counts: Counter[str]) -> None:
     world = World(random.Random(seed))
     history: list[ev.Event] = [world.birth()]
     item = fold(history)
-    if world.rng.random() < 0.5:
-        strike_all(world)
+    for begin in world.rng.choice(((), (strike_all,), (change_policies, aim), (change_policies, aim))):
+        begin(world)
     for _ in range(world.rng.randrange(2, 2 * STEPS + 1)):
         if world.rng.random() < 0.65:
             world.rng.choice(FACTS)(world)
@@ -347,7 +387,7 @@ def test_ten_thousand_histories_clear_only_what_meets_every_requirement() -> Non
         live(seed, counts)
     # The histories reach what they are about, or the test would show nothing.
     for moved in ("HOLD>HOLD", "HOLD>CLEAR", "CLEAR>CLEAR", "CLEAR>HOLD", "CLEAR>FINAL", "FINAL>HOLD"):
-        assert counts[moved] > 100, moved
+        assert counts[moved] > 50, moved
     for done in ("released", "declared", "appealed", "appeal_answered", "sample_answered", "rejected"):
         assert counts[done] > 100, done
 
