@@ -14,8 +14,26 @@ const text = (data: Uint8Array): string => new TextDecoder().decode(data);
 const bytes = (data: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(data);
 
 const bundle = (): Bundle => {
-  let conversation = add(emptyConversation("c1", 1, "m", ""), { id: "q1", parent: "", role: "user", text: "secret canary", at: 2, answer: null });
-  const answer = { outcome: "complete", model: "m", asserted: "", policy: "", nonce: "", receipt: "0x01", arrivedAt: 3, provedAt: 4, facts: null, trouble: null } as const;
+  let conversation = add(emptyConversation("c1", 1, "m", ""), {
+    id: "q1",
+    parent: "",
+    role: "user",
+    text: "secret canary",
+    at: 2,
+    answer: null,
+  });
+  const answer = {
+    outcome: "complete",
+    model: "m",
+    asserted: "",
+    policy: "",
+    nonce: "",
+    receipt: "0x01",
+    arrivedAt: 3,
+    provedAt: 4,
+    facts: null,
+    trouble: null,
+  } as const;
   conversation = add(conversation, { id: "a1", parent: "q1", role: "assistant", text: "told", at: 3, answer });
   return { conversations: [conversation], dossiers: { a1: '{"salts":1}' } };
 };
@@ -135,11 +153,26 @@ test("files that do not hang together are refused", async () => {
   const messages = cyclic.conversations[0]?.messages ?? {};
   const loop = { ...messages, a1: { ...messages["a1"], children: ["q1"] } };
   const orphan = { ...messages, x: { ...messages["q1"], id: "x" } };
-  for (const changed of [loop, orphan, { ...messages, q1: { ...messages["q1"], role: "system" } }, { ...messages, q1: { ...messages["q1"], text: 5 } }]) {
-    const file = JSON.stringify({ format: "hallmark.chat/1", conversations: [{ ...cyclic.conversations[0], messages: changed }], dossiers: {} });
+  for (const changed of [
+    loop,
+    orphan,
+    { ...messages, q1: { ...messages["q1"], role: "system" } },
+    { ...messages, q1: { ...messages["q1"], text: 5 } },
+  ]) {
+    const file = JSON.stringify({
+      format: "hallmark.chat/1",
+      conversations: [{ ...cyclic.conversations[0], messages: changed }],
+      dossiers: {},
+    });
     await assert.rejects(readFile(file, ""), NotImportable);
   }
-  for (const file of ["", "[]", '{"format":"other"}', '{"format":"hallmark.chat/1"}', '{"format":"hallmark.chat.encrypted/1","rounds":1e99,"salt":"","iv":"","data":""}']) {
+  for (const file of [
+    "",
+    "[]",
+    '{"format":"other"}',
+    '{"format":"hallmark.chat/1"}',
+    '{"format":"hallmark.chat.encrypted/1","rounds":1e99,"salt":"","iv":"","data":""}',
+  ]) {
     await assert.rejects(async () => readFile(file, "x"), NotImportable);
   }
 });

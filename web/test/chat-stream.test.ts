@@ -8,12 +8,18 @@ import { EventSplitter, readPiece, textOf } from "../src/chat/sse.ts";
 
 const encode = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
 const decode = (data: Uint8Array): string => new TextDecoder().decode(data);
-const delta = (text: string): string => `data: ${JSON.stringify({ id: "c", choices: [{ index: 0, delta: { content: text } }] })}\n\n`;
-const hallmark = '{"id":"0x01","network":"0x02","chain_id":31337,"receipt":{"version":1,"charged":340282366920938463463374607431768211455},"signature":"0x03","salts":{"request":"0x04","response":"0x05"},"documents":{"bundle":"{}","route":"{}","candidates":null,"extra":"x"},"ticket":null,"evidence":"AA==","insecure":[],"marks":{}}';
-const receiptEvent = (frame = '{"id":"c","choices":[{"index":0,"delta":{}}]', inner = hallmark): string => `data: ${frame},"hallmark":${inner}}\n\n`;
+const delta = (text: string): string =>
+  `data: ${JSON.stringify({ id: "c", choices: [{ index: 0, delta: { content: text } }] })}\n\n`;
+const hallmark =
+  '{"id":"0x01","network":"0x02","chain_id":31337,"receipt":{"version":1,"charged":340282366920938463463374607431768211455},"signature":"0x03","salts":{"request":"0x04","response":"0x05"},"documents":{"bundle":"{}","route":"{}","candidates":null,"extra":"x"},"ticket":null,"evidence":"AA==","insecure":[],"marks":{}}';
+const receiptEvent = (frame = '{"id":"c","choices":[{"index":0,"delta":{}}]', inner = hallmark): string =>
+  `data: ${frame},"hallmark":${inner}}\n\n`;
 const DONE = "data: [DONE]\n\n";
 const refused = (body: string, reason: string): void => {
-  assert.throws(() => splitStream(encode(body)), (error: { reason?: string }) => error.reason === reason);
+  assert.throws(
+    () => splitStream(encode(body)),
+    (error: { reason?: string }) => error.reason === reason,
+  );
 };
 
 test("events split at any byte give the same payloads, and every byte is kept", () => {
@@ -58,10 +64,15 @@ test("a stream that was cut off has no receipt", () => {
 
 test("a receipt's event that carries a part of the answer is refused", () => {
   for (const frame of [
-    '{"id":"c","choices":[{"index":0,"delta":{"content":"more"}}]', '{"id":"c","choices":[{"index":0,"text":"more"}]',
-    '{"id":"c","choices":[{"index":0,"delta":{},"message":{"content":"x"}}]', '{"id":"c","choices":[],"answer":"more"', '{"id":"c","choices":{}',
-    '{"id":"c","choices":[],"usage":{"total_tokens":9}', '{"id":"c","choices":[],"hallmark":{}',
-  ]) refused(delta("Hi") + receiptEvent(frame) + DONE, "bad_answer");
+    '{"id":"c","choices":[{"index":0,"delta":{"content":"more"}}]',
+    '{"id":"c","choices":[{"index":0,"text":"more"}]',
+    '{"id":"c","choices":[{"index":0,"delta":{},"message":{"content":"x"}}]',
+    '{"id":"c","choices":[],"answer":"more"',
+    '{"id":"c","choices":{}',
+    '{"id":"c","choices":[],"usage":{"total_tokens":9}',
+    '{"id":"c","choices":[],"hallmark":{}',
+  ])
+    refused(delta("Hi") + receiptEvent(frame) + DONE, "bad_answer");
 });
 
 test("usage may be repeated when the covered event before states the same", () => {
@@ -89,7 +100,9 @@ test("a dossier keeps the exact request, the exact covered text, and integers of
 
 test("a dossier grows by the network's proofs and loses nothing of its owner's", () => {
   const mine = openAnswer("/p", "{}", encode(delta("Hi") + receiptEvent() + DONE));
-  const news = readNews(`{"id":"0x01","receipt":${mine.get("receipt")},"documents":{"bundle":"other","manifest":"m"},"entry":{"index":7},"salts":{"request":"0x99"},"stage":"witnessed","status":[{"x":1}],"marks":{"ran":"anchored"}}`);
+  const news = readNews(
+    `{"id":"0x01","receipt":${mine.get("receipt")},"documents":{"bundle":"other","manifest":"m"},"entry":{"index":7},"salts":{"request":"0x99"},"stage":"witnessed","status":[{"x":1}],"marks":{"ran":"anchored"}}`,
+  );
   const more = grown(mine, news.dossier);
   assert.equal(news.stage, "witnessed");
   assert.equal(news.status, '[{"x":1}]');
@@ -103,18 +116,32 @@ test("a dossier grows by the network's proofs and loses nothing of its owner's",
 test("news of another receipt is refused", () => {
   const mine = openAnswer("/p", "{}", encode(delta("Hi") + receiptEvent() + DONE));
   const other = readNews('{"id":"0x01","receipt":{"version":2,"charged":0}}').dossier;
-  assert.throws(() => grown(mine, other), (error: { reason?: string }) => error.reason === "other_receipt");
+  assert.throws(
+    () => grown(mine, other),
+    (error: { reason?: string }) => error.reason === "other_receipt",
+  );
 });
 
 test("a dossier without content holds neither salts, nor request, nor answer, nor parameters", () => {
   const mine = openAnswer("/p", "{}", encode(delta("Hi") + receiptEvent() + DONE));
-  assert.deepEqual(["salts", "request", "response"].filter((name) => withoutContent(mine).has(name)), []);
+  assert.deepEqual(
+    ["salts", "request", "response"].filter((name) => withoutContent(mine).has(name)),
+    [],
+  );
 });
 
 test("members are cut out of JSON exactly as they stand, whatever is nested in them", () => {
   const text = ' {"a" : {"b\\"}":[1,{"c":"]}"}]} ,"d":"x\\\\", "e":-1.50e3,"f":null ,"a":true}';
-  assert.deepEqual([...rawMembers(text)], [["a", "true"], ["d", '"x\\\\"'], ["e", "-1.50e3"], ["f", "null"]]);
+  assert.deepEqual(
+    [...rawMembers(text)],
+    [
+      ["a", "true"],
+      ["d", '"x\\\\"'],
+      ["e", "-1.50e3"],
+      ["f", "null"],
+    ],
+  );
   assert.equal(rawMembers('{"a":{"b\\"}":[1,{"c":"]}"}]}}').get("a"), '{"b\\"}":[1,{"c":"]}"}]}');
-  assert.equal(rawObject([["q\"", "1"]]), '{"q\\"":1}');
+  assert.equal(rawObject([['q"', "1"]]), '{"q\\"":1}');
   for (const bad of ["[]", "1", "{", '{"a":}', ""]) assert.throws(() => rawMembers(bad));
 });

@@ -5,19 +5,66 @@ import { BlockCutter, SentenceCutter } from "../src/chat/blocks.ts";
 import { breakBetween } from "../src/chat/changes.ts";
 import { sentenceOf } from "../src/chat/gate.ts";
 import { requestHeaders, requestText } from "../src/chat/request.ts";
-import { add, emptyConversation, lineage, pathOf, placeOf, remove, titleOf, turn, type AnswerFacts, type AnswerState, type Conversation, type Message } from "../src/chat/tree.ts";
+import {
+  add,
+  emptyConversation,
+  lineage,
+  pathOf,
+  placeOf,
+  remove,
+  titleOf,
+  turn,
+  type AnswerFacts,
+  type AnswerState,
+  type Conversation,
+  type Message,
+} from "../src/chat/tree.ts";
 
-const answered = (outcome: AnswerState["outcome"]): AnswerState => ({ outcome, model: "m", asserted: "", policy: "", nonce: "", receipt: "", arrivedAt: 0, provedAt: 0, facts: null, trouble: null });
-const say = (conversation: Conversation, id: string, parent: string, role: Message["role"], outcome: AnswerState["outcome"] = "complete"): Conversation =>
-  add(conversation, { id, parent, role, text: `${id} says`, at: 1, answer: role === "user" ? null : answered(outcome) });
+const answered = (outcome: AnswerState["outcome"]): AnswerState => ({
+  outcome,
+  model: "m",
+  asserted: "",
+  policy: "",
+  nonce: "",
+  receipt: "",
+  arrivedAt: 0,
+  provedAt: 0,
+  facts: null,
+  trouble: null,
+});
+const say = (
+  conversation: Conversation,
+  id: string,
+  parent: string,
+  role: Message["role"],
+  outcome: AnswerState["outcome"] = "complete",
+): Conversation =>
+  add(conversation, {
+    id,
+    parent,
+    role,
+    text: `${id} says`,
+    at: 1,
+    answer: role === "user" ? null : answered(outcome),
+  });
 const start = (): Conversation => {
   let conversation = say(emptyConversation("c", 0, "m", ""), "q1", "", "user");
   conversation = say(conversation, "a1", "q1", "assistant");
   conversation = say(conversation, "q2", "a1", "user");
   return say(conversation, "a2", "q2", "assistant");
 };
-const shown = (conversation: Conversation): string => pathOf(conversation).map((message) => message.id).join(" ");
-const facts: AnswerFacts = { label: "pydoc", artifact: `0x34${"0".repeat(60)}cd`, provider: "", node: "0xaaaa", path: "plain", mode: "tee" };
+const shown = (conversation: Conversation): string =>
+  pathOf(conversation)
+    .map((message) => message.id)
+    .join(" ");
+const facts: AnswerFacts = {
+  label: "pydoc",
+  artifact: `0x34${"0".repeat(60)}cd`,
+  provider: "",
+  node: "0xaaaa",
+  path: "plain",
+  mode: "tee",
+};
 
 test("editing the first question branches at the root, and both branches stay", () => {
   const edited = say(start(), "q1b", "", "user");
@@ -31,7 +78,10 @@ test("regenerating branches beside the answer, and the switch goes back to the w
   const again = say(start(), "a1b", "q1", "assistant");
   assert.equal(shown(again), "q1 a1b");
   assert.equal(shown(turn(again, "a1b", -1)), "q1 a1 q2 a2");
-  assert.deepEqual(lineage(again, "a2").map((message) => message.id), ["q1", "a1", "q2", "a2"]);
+  assert.deepEqual(
+    lineage(again, "a2").map((message) => message.id),
+    ["q1", "a1", "q2", "a2"],
+  );
 });
 
 test("deleting a message deletes what follows from it, and the other branch is shown", () => {
@@ -63,8 +113,11 @@ test("a request holds instructions, what was said, and nothing that failed or wa
   conversation = say(conversation, "q3", "a2b", "user");
   const sent = JSON.parse(requestText(conversation, lineage(conversation, "q3"))) as Record<string, unknown>;
   assert.deepEqual(sent["messages"], [
-    { role: "system", content: "Be short." }, { role: "user", content: "q1 says" }, { role: "assistant", content: "a1 says" },
-    { role: "user", content: "q2 says" }, { role: "user", content: "q3 says" },
+    { role: "system", content: "Be short." },
+    { role: "user", content: "q1 says" },
+    { role: "assistant", content: "a1 says" },
+    { role: "user", content: "q2 says" },
+    { role: "user", content: "q3 says" },
   ]);
   assert.deepEqual([sent["model"], sent["stream"], sent["temperature"], sent["max_tokens"]], ["m", true, 0.5, 9]);
   assert.deepEqual(requestHeaders("ab", "", ""), { "content-type": "application/json", "hallmark-nonce": "ab" });
@@ -83,19 +136,37 @@ test("the same label with another artifact draws a heavy line that names both", 
 
 test("a provider in place of an artifact is said to assert its model, and names no artifact", () => {
   const found = breakBetween(facts, { ...facts, artifact: "", provider: "api.example.org" });
-  assert.match(found?.text ?? "", /: provider api\.example\.org, which only asserts its model, instead of artifact 0x3400\.\.00cd, same label pydoc \(asserted by api\.example\.org\)\.$/);
+  assert.match(
+    found?.text ?? "",
+    /: provider api\.example\.org, which only asserts its model, instead of artifact 0x3400\.\.00cd, same label pydoc \(asserted by api\.example\.org\)\.$/,
+  );
   assert.equal(found?.heavy, true);
 });
 
 test("a label that was asserted is never told without saying by whom", () => {
   const asserted = { ...facts, artifact: "", provider: "api.example.org" };
-  assert.match(breakBetween(asserted, facts)?.text ?? "", /: artifact 0x3400\.\.00cd instead of provider api\.example\.org, which only asserts its model, same label pydoc \(before: asserted by api\.example\.org\)\.$/);
-  assert.match(breakBetween({ ...asserted, label: "big" }, facts)?.text ?? "", /label pydoc instead of big \(asserted by api\.example\.org\)\.$/);
+  assert.match(
+    breakBetween(asserted, facts)?.text ?? "",
+    /: artifact 0x3400\.\.00cd instead of provider api\.example\.org, which only asserts its model, same label pydoc \(before: asserted by api\.example\.org\)\.$/,
+  );
+  assert.match(
+    breakBetween({ ...asserted, label: "big" }, facts)?.text ?? "",
+    /label pydoc instead of big \(asserted by api\.example\.org\)\.$/,
+  );
 });
 
 test("each of node, path, mode and label is told", () => {
-  assert.deepEqual([breakBetween(facts, { ...facts, node: "0xbbbb" })?.heavy, breakBetween(facts, { ...facts, path: "direct" })?.heavy], [false, true]);
-  assert.match(breakBetween(facts, { ...facts, path: "direct", mode: "vanilla", label: "x" })?.text ?? "", /path direct instead of plain; mode vanilla instead of tee \(real or simulated hardware: the mark ran says it\), label x instead of pydoc/);
+  assert.deepEqual(
+    [
+      breakBetween(facts, { ...facts, node: "0xbbbb" })?.heavy,
+      breakBetween(facts, { ...facts, path: "direct" })?.heavy,
+    ],
+    [false, true],
+  );
+  assert.match(
+    breakBetween(facts, { ...facts, path: "direct", mode: "vanilla", label: "x" })?.text ?? "",
+    /path direct instead of plain; mode vanilla instead of tee \(real or simulated hardware: the mark ran says it\), label x instead of pydoc/,
+  );
 });
 
 test("blocks that are cut join to the text again, whatever the pieces were", () => {
@@ -105,8 +176,14 @@ test("blocks that are cut join to the text again, whatever the pieces were", () 
     const done: string[] = [];
     for (let at = 0; at < text.length; at += size) done.push(...cutter.feed(text.slice(at, at + size)));
     assert.equal(done.join("") + cutter.rest, text);
-    assert.ok(done.some((block) => block.includes("- a\n\n- b\n\n  deeper")), "a loose list stays whole");
-    assert.ok(done.every((block) => (block.match(/```/g)?.length ?? 0) % 2 === 0), "a fence stays whole");
+    assert.ok(
+      done.some((block) => block.includes("- a\n\n- b\n\n  deeper")),
+      "a loose list stays whole",
+    );
+    assert.ok(
+      done.every((block) => (block.match(/```/g)?.length ?? 0) % 2 === 0),
+      "a fence stays whole",
+    );
   }
 });
 
@@ -120,8 +197,17 @@ test("sentences are said whole, and the rest at the end", () => {
 
 test("the sentence about the whole names its policy, and HOLD names what is missing", () => {
   const missing = [{ question: "proved", required: "witnessed", state: "absent", reason: "state_too_low" }] as const;
-  assert.equal(sentenceOf({ clear: false, policy: "witnessed", missing, failed: [] }, "12:00:00", ""), "HOLD: does not meet witnessed, checked here 12:00:00, 6 of 7: proved is absent, witnessed is required.");
+  assert.equal(
+    sentenceOf({ clear: false, policy: "witnessed", missing, failed: [] }, "12:00:00", ""),
+    "HOLD: does not meet witnessed, checked here 12:00:00, 6 of 7: proved is absent, witnessed is required.",
+  );
   const failed = [{ question: "ran", required: "witnessed", state: "stale", reason: "evidence_stale" }] as const;
-  assert.match(sentenceOf({ clear: false, policy: "w", missing: [], failed }, "12:00:00", "simulated"), /: ran is stale \(simulated\) \(evidence_stale\)\.$/);
-  assert.equal(sentenceOf({ clear: true, policy: "witnessed", missing: [], failed: [] }, "12:03:22", "simulated"), "meets witnessed, checked here 12:03:22, 7 of 7");
+  assert.match(
+    sentenceOf({ clear: false, policy: "w", missing: [], failed }, "12:00:00", "simulated"),
+    /: ran is stale \(simulated\) \(evidence_stale\)\.$/,
+  );
+  assert.equal(
+    sentenceOf({ clear: true, policy: "witnessed", missing: [], failed: [] }, "12:03:22", "simulated"),
+    "meets witnessed, checked here 12:03:22, 7 of 7",
+  );
 });

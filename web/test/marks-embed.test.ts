@@ -12,33 +12,71 @@ const id = `0x${"ab".repeat(32)}`;
 
 test("a page may name the one trust file that it accepts, and another is refused in words", async () => {
   const digest = createHash("sha256").update(trust).digest("hex");
-  for (const named of ["", digest, digest.toUpperCase(), `0x${digest}`, ` ${digest} `]) assert.equal(await fetchTrusted(fetchText, named), trust);
-  const error = await fetchTrusted(fetchText, digest.replace(/./, (sign) => (sign === "0" ? "1" : "0"))).catch((found: unknown) => found);
+  for (const named of ["", digest, digest.toUpperCase(), `0x${digest}`, ` ${digest} `])
+    assert.equal(await fetchTrusted(fetchText, named), trust);
+  const error = await fetchTrusted(
+    fetchText,
+    digest.replace(/./, (sign) => (sign === "0" ? "1" : "0")),
+  ).catch((found: unknown) => found);
   assert.equal(reasonOf(error), "trust file differs from the one this page names");
   await assert.rejects(fetchTrusted(fetchText, "nonsense"));
 });
 
 test("without verification every mark is absent", () => {
   const shown = unshown("not checked yet");
-  assert.deepEqual(QUESTIONS.map((question) => shown.marks[question].state), Array(7).fill("absent"));
+  assert.deepEqual(
+    QUESTIONS.map((question) => shown.marks[question].state),
+    Array(7).fill("absent"),
+  );
 });
 
 test("a gateway that answers with another receipt shows nothing", () => {
-  assert.throws(() => verifyPublic(`{"id":"0x${"cd".repeat(32)}","stage":"anchored","marks":{}}`, trust, { receipt: id, policy: "", trustSHA256: "" }, 1), /another receipt/);
+  assert.throws(
+    () =>
+      verifyPublic(
+        `{"id":"0x${"cd".repeat(32)}","stage":"anchored","marks":{}}`,
+        trust,
+        { receipt: id, policy: "", trustSHA256: "" },
+        1,
+      ),
+    /another receipt/,
+  );
 });
 
 test("only a whole receipt id is asked for", () => {
-  assert.deepEqual([id, id.toUpperCase(), `${id}/..`, "0x12", "", `${id}\n`].map(isReceiptId), [true, false, false, false, false, false]);
+  assert.deepEqual([id, id.toUpperCase(), `${id}/..`, "0x12", "", `${id}\n`].map(isReceiptId), [
+    true,
+    false,
+    false,
+    false,
+    false,
+    false,
+  ]);
 });
 
 test("of what others say only what speaks against is taken", () => {
   const status = [
-    { question: "ran", state: "revoked", by: "x", at: 5, evidence: "0xab", reason: "measurement_revoked", detail: { what: "w" } },
+    {
+      question: "ran",
+      state: "revoked",
+      by: "x",
+      at: 5,
+      evidence: "0xab",
+      reason: "measurement_revoked",
+      detail: { what: "w" },
+    },
     { question: "ran", state: "anchored", by: "x", at: 5, evidence: "0x", reason: "", detail: {} },
-    { question: "ran", state: "not_required", by: "x", at: 5 }, { question: "other", state: "failed", at: 1 }, { question: "ran", state: "failed" }, 7, null,
+    { question: "ran", state: "not_required", by: "x", at: 5 },
+    { question: "other", state: "failed", at: 1 },
+    { question: "ran", state: "failed" },
+    7,
+    null,
   ];
   const found = readAgainst(JSON.stringify(status));
-  assert.deepEqual(found.map((finding) => [finding.question, finding.state, finding.at, finding.reason]), [["ran", "revoked", 5n, "measurement_revoked"]]);
+  assert.deepEqual(
+    found.map((finding) => [finding.question, finding.state, finding.at, finding.reason]),
+    [["ran", "revoked", 5n, "measurement_revoked"]],
+  );
   assert.deepEqual(readAgainst("{}"), []);
 });
 

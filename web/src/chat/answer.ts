@@ -41,7 +41,8 @@ export function splitStream(body: Uint8Array<ArrayBuffer>): SplitAnswer {
 function requireEmpty(frame: Record<string, unknown>, content: Uint8Array): void {
   if ("hallmark" in frame) throw bad("The answer is not a plain object without a receipt.");
   const { usage, ...others } = frame;
-  if ("usage" in frame && !equal(usage, lastUsage(content))) throw bad("The receipt's event counts tokens that nothing covers.");
+  if ("usage" in frame && !equal(usage, lastUsage(content)))
+    throw bad("The receipt's event counts tokens that nothing covers.");
   const choices = others["choices"];
   if (!Array.isArray(choices) || Object.keys(others).some((name) => !FRAME.has(name))) {
     throw bad("The receipt's event holds more than a receipt.");
@@ -50,8 +51,17 @@ function requireEmpty(frame: Record<string, unknown>, content: Uint8Array): void
 }
 
 function isEmptyChoice(choice: unknown): boolean {
-  const empty: Readonly<Record<string, unknown>> = { index: 0, logprobs: null, finish_reason: null, delta: {}, text: "" };
-  return isRecord(choice) && Object.entries(choice).every(([name, value]) => Object.hasOwn(empty, name) && equal(value, empty[name]));
+  const empty: Readonly<Record<string, unknown>> = {
+    index: 0,
+    logprobs: null,
+    finish_reason: null,
+    delta: {},
+    text: "",
+  };
+  return (
+    isRecord(choice) &&
+    Object.entries(choice).every(([name, value]) => Object.hasOwn(empty, name) && equal(value, empty[name]))
+  );
 }
 
 function lastUsage(content: Uint8Array): unknown {
@@ -80,7 +90,8 @@ function decode(data: Uint8Array): string {
 }
 
 function equal(one: unknown, other: unknown): boolean {
-  if (Array.isArray(one)) return Array.isArray(other) && one.length === other.length && one.every((item, at) => equal(item, other[at]));
+  if (Array.isArray(one))
+    return Array.isArray(other) && one.length === other.length && one.every((item, at) => equal(item, other[at]));
   if (!isRecord(one)) return one === other;
   if (!isRecord(other) || Object.keys(one).length !== Object.keys(other).length) return false;
   return Object.entries(one).every(([name, value]) => Object.hasOwn(other, name) && equal(value, other[name]));

@@ -21,7 +21,15 @@ export interface Live {
   readonly following: boolean;
 }
 
-const NOTHING: Live = { judged: unjudged(""), judgedAt: 0, checkedAt: 0, dossier: undefined, stage: "", note: "", following: false };
+const NOTHING: Live = {
+  judged: unjudged(""),
+  judgedAt: 0,
+  checkedAt: 0,
+  dossier: undefined,
+  stage: "",
+  note: "",
+  following: false,
+};
 
 /**
  * Verifies answers and follows their receipts; tells `changed` with a message's id, and
@@ -83,7 +91,9 @@ export class Answers {
     const control = new AbortController();
     this.running.set(id, control);
     this.set(id, { following: true });
-    await follow(answer.receipt, this.live(id).dossier, this.fresh.has(id), control.signal, (news) => this.step(id, answer, news));
+    await follow(answer.receipt, this.live(id).dossier, this.fresh.has(id), control.signal, (news) =>
+      this.step(id, answer, news),
+    );
     this.running.delete(id);
     if (this.known.has(id)) this.set(id, { following: false });
   }
@@ -114,7 +124,10 @@ export class Answers {
       this.set(id, { note: news.note });
       return false;
     }
-    await this.verify(id, answer, news.dossier, news.status, { stage: news.stage || this.live(id).stage, note: news.note });
+    await this.verify(id, answer, news.dossier, news.status, {
+      stage: news.stage || this.live(id).stage,
+      note: news.note,
+    });
     const proved = this.live(id).judged.marks.proved.state;
     if (proved === "witnessed" && this.fresh.delete(id)) this.proved(id, Date.now());
     const settled = proved === "witnessed" || proved === "anchored" || this.live(id).judged.decision?.clear === true;
@@ -122,10 +135,17 @@ export class Answers {
     return settled;
   }
 
-  private async verify(id: string, answer: AnswerState, dossier: RawMembers, status: string, more: Partial<Live>): Promise<void> {
+  private async verify(
+    id: string,
+    answer: AnswerState,
+    dossier: RawMembers,
+    status: string,
+    more: Partial<Live>,
+  ): Promise<void> {
     const now = Date.now();
     const material = { dossier: dossierText(dossier), trust: this.trust, status, policy: this.policyOf(answer), now };
-    const judged = this.trust === "" ? unjudged("There is no trust file, so nothing can be verified.") : await judge(material);
+    const judged =
+      this.trust === "" ? unjudged("There is no trust file, so nothing can be verified.") : await judge(material);
     this.set(id, { judged, judgedAt: now, checkedAt: this.live(id).checkedAt || now, dossier, ...more });
   }
 
@@ -139,7 +159,10 @@ export class Answers {
  * The marks with the times that this page saw itself, where it did: a cosignature carries whole seconds, and the gap from
  * the last byte is mostly shorter. Otherwise the receipt's own times.
  */
-export function timedMarks(live: Live, answer: AnswerState | null): { readonly marks: MarksView; readonly answerAt: number } {
+export function timedMarks(
+  live: Live,
+  answer: AnswerState | null,
+): { readonly marks: MarksView; readonly answerAt: number } {
   const { marks } = live.judged;
   const finished = live.dossier === undefined ? 0 : numberAt(live.dossier, "receipt", "finished");
   if (answer === null || answer.arrivedAt === 0) return { marks, answerAt: finished };
@@ -149,6 +172,10 @@ export function timedMarks(live: Live, answer: AnswerState | null): { readonly m
     if (mark.state === "witnessed" && answer.provedAt > 0) return { ...mark, since: answer.provedAt };
     return mark;
   };
-  const own = Object.fromEntries(QUESTIONS.map((question) => [question, seen(marks[question])])) as unknown as MarksView;
-  return answer.provedAt > 0 || marks.proved.state === "absent" ? { marks: own, answerAt: answer.arrivedAt } : { marks, answerAt: finished };
+  const own = Object.fromEntries(
+    QUESTIONS.map((question) => [question, seen(marks[question])]),
+  ) as unknown as MarksView;
+  return answer.provedAt > 0 || marks.proved.state === "absent"
+    ? { marks: own, answerAt: answer.arrivedAt }
+    : { marks, answerAt: finished };
 }

@@ -90,7 +90,14 @@ export function troubleOf(body: unknown, status: number): Trouble {
 async function send(asking: Asking): Promise<Response> {
   const headers = requestHeaders(asking.nonce, asking.policy, asking.mode);
   try {
-    return await fetch(PATH, { method: "POST", headers, body: asking.text, signal: asking.signal, credentials: "omit", cache: "no-store" });
+    return await fetch(PATH, {
+      method: "POST",
+      headers,
+      body: asking.text,
+      signal: asking.signal,
+      credentials: "omit",
+      cache: "no-store",
+    });
   } catch (error) {
     throw unreachable(error);
   }
@@ -150,8 +157,13 @@ function readModel(value: Record<string, unknown>): Model {
   const modes = facts["modes"];
   return {
     id: String(value["id"] ?? ""),
-    artifact: text("artifact"), version: text("version"), task: text("task"), description: text("description"),
-    provider: text("provider") || text("upstream"), nodes: number("nodes"), capacity: number("capacity"),
+    artifact: text("artifact"),
+    version: text("version"),
+    task: text("task"),
+    description: text("description"),
+    provider: text("provider") || text("upstream"),
+    nodes: number("nodes"),
+    capacity: number("capacity"),
     modes: Array.isArray(modes) ? modes.map(String) : [],
     excluded: isRecord(facts["excluded"]) ? (facts["excluded"] as Record<string, number>) : {},
   };

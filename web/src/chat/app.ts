@@ -43,7 +43,11 @@ export class App {
   private constructor(records: Records, vault: Vault) {
     this.records = records;
     this.library = new Library(vault);
-    this.answers = new Answers(this.library, (id) => this.answerChanged(id), (id, at) => void this.conversing.proved(id, at));
+    this.answers = new Answers(
+      this.library,
+      (id) => this.answerChanged(id),
+      (id, at) => void this.conversing.proved(id, at),
+    );
     this.conversing = new Conversing(this);
     this.keeping = new Keeping(this);
     this.thread = new Thread(this.conversing, this.answers);
@@ -56,17 +60,27 @@ export class App {
       typed: (text) => this.typed(text),
     });
     this.settings = new Settings((chosen) => void this.choose(chosen));
-    this.sidebar = new Sidebar({
-      begin: () => void this.begin(), open: (id) => void this.open(id), rename: (id, title) => void this.rename(id, title),
-      drop: (id) => void this.drop(id), exportFile: (encrypted, id) => void this.keeping.exportFile(encrypted, id),
-      importFile: (file) => void this.keeping.importFile(file), passphrase: () => void this.keeping.passphrase(), lock: () => location.reload(),
-    }, () => this.drawList());
+    this.sidebar = new Sidebar(
+      {
+        begin: () => void this.begin(),
+        open: (id) => void this.open(id),
+        rename: (id, title) => void this.rename(id, title),
+        drop: (id) => void this.drop(id),
+        exportFile: (encrypted, id) => void this.keeping.exportFile(encrypted, id),
+        importFile: (file) => void this.keeping.importFile(file),
+        passphrase: () => void this.keeping.passphrase(),
+        lock: () => location.reload(),
+      },
+      () => this.drawList(),
+    );
     this.current = this.library.begin("", "");
     document.body.append(live);
   }
 
   /** Builds the page into `root`. */
   static async start(root: HTMLElement): Promise<App> {
+    // The network is asked before the history is opened, so that both come at once.
+    const asked = Promise.allSettled([listModels(), fetchTrust()]);
     let records: Records;
     try {
       if (globalThis.crypto?.subtle === undefined) throw new Error("no WebCrypto");
@@ -76,8 +90,7 @@ export class App {
     }
     const app = new App(records, await Vault.of(records));
     app.build(root);
-    // The network is asked before the history is opened, so that both come at once.
-    const network = app.network();
+    const network = app.network(asked);
     await app.keeping.unlock();
     await app.loadHistory();
     await network;
@@ -110,13 +123,18 @@ export class App {
 
   /** Shows a notice above the conversation. */
   tell(text: string): void {
-    const box = notice(text, button("Dismiss", () => box.remove()));
+    const box = notice(
+      text,
+      button("Dismiss", () => box.remove()),
+    );
     this.notices.append(box);
   }
 
   /** Whether an answer on the shown path, on which the next question builds, is in HOLD. */
   get pathInHold(): boolean {
-    return pathOf(this.current).some((message) => message.answer !== null && message.text !== "" && this.answers.inHold(message.id));
+    return pathOf(this.current).some(
+      (message) => message.answer !== null && message.text !== "" && this.answers.inHold(message.id),
+    );
   }
 
   /** Opens another conversation. */
@@ -168,12 +186,28 @@ export class App {
   }
 
   private build(root: HTMLElement): void {
-    const toggle = button("Conversations", () => this.toggleSide(), { class: "c-button c-side-toggle", "aria-controls": "c-side" });
+    const toggle = button("Conversations", () => this.toggleSide(), {
+      class: "c-button c-side-toggle",
+      "aria-controls": "c-side",
+    });
     root.replaceChildren(
       this.sidebar.element,
-      h("div", { class: "c-page" },
-        h("div", { class: "c-bar" }, toggle, button("Keys", () => showHelp(), { "aria-haspopup": "dialog" }), themeSwitch()),
-        this.settings.element, this.notices, this.thread.element, this.composer.element, this.trustPlace),
+      h(
+        "div",
+        { class: "c-page" },
+        h(
+          "div",
+          { class: "c-bar" },
+          toggle,
+          button("Keys", () => showHelp(), { "aria-haspopup": "dialog" }),
+          themeSwitch(),
+        ),
+        this.settings.element,
+        this.notices,
+        this.thread.element,
+        this.composer.element,
+        this.trustPlace,
+      ),
     );
     on(document.body, { keydown: (event) => this.key(event) });
     this.draw();
@@ -181,11 +215,16 @@ export class App {
     this.composer.focus();
   }
 
-  private async network(): Promise<void> {
-    const [models, trust] = await Promise.allSettled([listModels(), fetchTrust()]);
+  private async network(asked: Promise<[PromiseSettledResult<Model[]>, PromiseSettledResult<string>]>): Promise<void> {
+    const [models, trust] = await asked;
     if (models.status === "fulfilled") this.models = models.value;
-    else this.unreachable = models.reason instanceof Failed ? `${models.reason.trouble.message} ${models.reason.trouble.hint}` : "The models could not be listed.";
-    if (trust.status === "fulfilled") this.useTrust(await settleTrust(this.records, await pinOf(trust.value, Date.now())));
+    else
+      this.unreachable =
+        models.reason instanceof Failed
+          ? `${models.reason.trouble.message} ${models.reason.trouble.hint}`
+          : "The models could not be listed.";
+    if (trust.status === "fulfilled")
+      this.useTrust(await settleTrust(this.records, await pinOf(trust.value, Date.now())));
     else this.tell("The trust file could not be fetched, so nothing can be verified: every mark stays absent.");
     if (this.current.model === "") this.current = { ...this.current, model: firstChoice(this.models) };
     this.drawSettings();
@@ -213,7 +252,9 @@ export class App {
   }
 
   private shownAnswers(): Map<string, AnswerState> {
-    return new Map(pathOf(this.current).flatMap((message) => (message.answer === null ? [] : [[message.id, message.answer]])));
+    return new Map(
+      pathOf(this.current).flatMap((message) => (message.answer === null ? [] : [[message.id, message.answer]])),
+    );
   }
 
   private answerChanged(id: string): void {
@@ -225,7 +266,8 @@ export class App {
   }
 
   private drawControls(): void {
-    const why = this.unreachable !== "" ? this.unreachable : this.current.model === "" ? "No model is served here just now." : "";
+    const why =
+      this.unreachable !== "" ? this.unreachable : this.current.model === "" ? "No model is served here just now." : "";
     this.composer.state(this.conversing.busy(this.current.id), this.pathInHold, why);
     this.drawList();
   }
@@ -235,16 +277,23 @@ export class App {
   }
 
   private drawList(): void {
-    if (this.sidebar.element.contains(document.activeElement) && document.activeElement?.matches(".c-list input")) return;
+    if (this.sidebar.element.contains(document.activeElement) && document.activeElement?.matches(".c-list input"))
+      return;
     const { vault } = this.library;
     this.sidebar.update({
-      list: this.library.list(this.sidebar.search.value).filter((one) => one.roots.length > 0 || one.id === this.current.id),
-      current: this.current.id, hold: this.pathInHold, storage: this.keeping.storageWords(), mode: vault.mode, open: vault.isOpen,
+      list: this.library
+        .list(this.sidebar.search.value)
+        .filter((one) => one.roots.length > 0 || one.id === this.current.id),
+      current: this.current.id,
+      hold: this.pathInHold,
+      storage: this.keeping.storageWords(),
+      mode: vault.mode,
+      open: vault.isOpen,
     });
   }
 
   private async begin(): Promise<void> {
-    const model = this.current.model || (firstChoice(this.models));
+    const model = this.current.model || firstChoice(this.models);
     this.answers.forgetAll();
     this.current = this.current.roots.length === 0 ? this.current : this.library.begin(model, this.current.policy);
     this.composer.set("");

@@ -17,8 +17,12 @@ export function breakBetween(before: AnswerFacts, after: AnswerFacts): Break | u
   const told: string[] = [];
   const who = whoChanged(before, after);
   if (who !== "") told.push(who);
-  if (before.path !== after.path) told.push(`path ${after.path || "not named"} instead of ${before.path || "not named"}`);
-  if (before.mode !== after.mode) told.push(`mode ${after.mode || "not named"} instead of ${before.mode || "not named"} (real or simulated hardware: the mark ran says it)`);
+  if (before.path !== after.path)
+    told.push(`path ${after.path || "not named"} instead of ${before.path || "not named"}`);
+  if (before.mode !== after.mode)
+    told.push(
+      `mode ${after.mode || "not named"} instead of ${before.mode || "not named"} (real or simulated hardware: the mark ran says it)`,
+    );
   const heavy = told.length > 0;
   if (before.node !== after.node) told.push(`node ${short(after.node)} instead of ${short(before.node)}`);
   if (told.length === 0) return undefined;
@@ -28,7 +32,8 @@ export function breakBetween(before: AnswerFacts, after: AnswerFacts): Break | u
 /** The labels; one that a provider merely asserts never stands without saying so. */
 function labelsOf(before: AnswerFacts, after: AnswerFacts): string {
   const asserted = ({ provider }: AnswerFacts): string => (provider === "" ? "" : ` (asserted by ${provider})`);
-  if (before.label !== after.label) return `label ${after.label}${asserted(after)} instead of ${before.label}${asserted(before)}`;
+  if (before.label !== after.label)
+    return `label ${after.label}${asserted(after)} instead of ${before.label}${asserted(before)}`;
   const was = before.provider === "" || after.provider !== "" ? "" : ` (before: asserted by ${before.provider})`;
   return `same label ${after.label}${asserted(after)}${was}`;
 }

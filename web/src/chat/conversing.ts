@@ -63,7 +63,8 @@ export class Conversing {
   /** Deletes a message and what follows from it. */
   async drop(id: string): Promise<void> {
     if (this.busy(this.app.current.id)) return;
-    const text = "It is deleted with everything that follows from it, because later requests repeat its text. The salts go with it: what the log keeps says nothing without them.";
+    const text =
+      "It is deleted with everything that follows from it, because later requests repeat its text. The salts go with it: what the log keeps says nothing without them.";
     if (!(await confirmThat("Delete this message?", text, "Delete"))) return;
     this.app.answers.forget(id);
     await this.app.keep(await this.app.library.prune(this.app.current, id));
@@ -99,8 +100,16 @@ export class Conversing {
     if (before.model === "" || this.busy(before.id)) return;
     const id = crypto.randomUUID();
     const state: AnswerState = {
-      outcome: "asking", model: before.model, asserted: this.app.assertedBy(before.model), policy: before.policy, nonce: hexOf(crypto.getRandomValues(new Uint8Array(32))),
-      receipt: "", arrivedAt: 0, provedAt: 0, facts: null, trouble: null,
+      outcome: "asking",
+      model: before.model,
+      asserted: this.app.assertedBy(before.model),
+      policy: before.policy,
+      nonce: hexOf(crypto.getRandomValues(new Uint8Array(32))),
+      receipt: "",
+      arrivedAt: 0,
+      provedAt: 0,
+      facts: null,
+      trouble: null,
     };
     const text = requestText(before, lineage(before, parent));
     const control = new AbortController();
@@ -141,7 +150,7 @@ export class Conversing {
 
 function shownEnd(conversation: Conversation): string {
   let end = "";
-  for (let next = conversation.roots[conversation.chosen]; next !== undefined; ) {
+  for (let next = conversation.roots[conversation.chosen]; next !== undefined;) {
     end = next;
     const message = conversation.messages[next];
     next = message?.children[message.chosen];
@@ -149,7 +158,11 @@ function shownEnd(conversation: Conversation): string {
   return end;
 }
 
-function addQuestion(conversation: Conversation, parent: string, text: string): { conversation: Conversation; id: string } {
+function addQuestion(
+  conversation: Conversation,
+  parent: string,
+  text: string,
+): { conversation: Conversation; id: string } {
   const id = crypto.randomUUID();
   return { conversation: add(conversation, { id, parent, role: "user", text, at: Date.now(), answer: null }), id };
 }

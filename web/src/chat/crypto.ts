@@ -36,7 +36,9 @@ export async function makeDeviceKey(): Promise<CryptoKey> {
 
 /** The key of a passphrase; `salt` has 16 bytes. Takes about half a second on purpose. */
 export async function passphraseKey(passphrase: string, salt: Bytes, rounds = ROUNDS): Promise<CryptoKey> {
-  const material = await crypto.subtle.importKey("raw", encoder.encode(passphrase.normalize("NFKC")), "PBKDF2", false, ["deriveKey"]);
+  const material = await crypto.subtle.importKey("raw", encoder.encode(passphrase.normalize("NFKC")), "PBKDF2", false, [
+    "deriveKey",
+  ]);
   const how = { name: "PBKDF2", hash: "SHA-256", salt, iterations: rounds };
   return crypto.subtle.deriveKey(how, material, { name: "AES-GCM", length: 256 }, false, ["encrypt", "decrypt"]);
 }

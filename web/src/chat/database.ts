@@ -40,7 +40,8 @@ export async function openDatabase(): Promise<Records> {
           else transaction.objectStore(store).put(value, name);
         }
         transaction.oncomplete = () => resolve();
-        transaction.onerror = transaction.onabort = () => reject(transaction.error ?? new Error("The browser did not store it."));
+        transaction.onerror = transaction.onabort = () =>
+          reject(transaction.error ?? new Error("The browser did not store it."));
       }),
   };
 }

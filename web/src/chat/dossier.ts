@@ -6,8 +6,24 @@ import { rawMembers, rawObject, textAt, valueAt, type RawMembers } from "./rawjs
 const FORMAT = '"hallmark.dossier/1"';
 const DOCUMENTS = ["bundle", "route", "parameters", "configuration", "candidates", "manifest", "upstream", "inputs"];
 const MEMBERS = [
-  "format", "network", "chain_id", "receipt", "signature", "id", "documents", "salts", "request", "response", "ticket",
-  "evidence", "entry", "registration", "version", "anchor", "insecure", "reviews",
+  "format",
+  "network",
+  "chain_id",
+  "receipt",
+  "signature",
+  "id",
+  "documents",
+  "salts",
+  "request",
+  "response",
+  "ticket",
+  "evidence",
+  "entry",
+  "registration",
+  "version",
+  "anchor",
+  "insecure",
+  "reviews",
 ];
 /** What the network knows and an owner may lack; a newer one replaces an older one. */
 const GROWING = ["entry", "registration", "version", "anchor", "reviews"];
@@ -29,7 +45,13 @@ export function openAnswer(path: string, request: string, body: Uint8Array<Array
   for (const name of ["network", "chain_id", "receipt", "signature", "id"]) members.set(name, required(found, name));
   members.set("documents", rawObject(only(readMembers(required(found, "documents")), DOCUMENTS)));
   const salts = readMembers(required(found, "salts"));
-  members.set("salts", rawObject([["request", required(salts, "request")], ["response", required(salts, "response")]]));
+  members.set(
+    "salts",
+    rawObject([
+      ["request", required(salts, "request")],
+      ["response", required(salts, "response")],
+    ]),
+  );
   members.set("request", JSON.stringify({ path, body: request }));
   const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(content);
   members.set("response", JSON.stringify({ body: text }));
@@ -98,7 +120,9 @@ export function documentOf(members: RawMembers, name: string): Readonly<Record<s
   if (typeof text !== "string" || text === "") return {};
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : {};
   } catch {
     return {};
   }

@@ -20,7 +20,8 @@ const OUTCOMES: readonly Outcome[] = ["complete", "stopped", "failed", "held"];
 
 /** The plain file: whoever has it can read it, and it says so. */
 export function plainFile(bundle: Bundle): string {
-  const note = "Not encrypted: whoever has this file can read the conversations and open the digests in their receipts.";
+  const note =
+    "Not encrypted: whoever has this file can read the conversations and open the digests in their receipts.";
   return `${JSON.stringify({ format: PLAIN, note, ...bundle }, null, 1)}\n`;
 }
 
@@ -29,14 +30,22 @@ export async function encryptedFile(bundle: Bundle, passphrase: string, rounds =
   const salt = randomBytes(16);
   const key = await passphraseKey(passphrase, salt, rounds);
   const sealed = await seal(key, PLACE, new TextEncoder().encode(JSON.stringify(bundle)));
-  const members = { format: ENCRYPTED, kdf: "PBKDF2-SHA-256", rounds, salt: toBase64(salt), iv: toBase64(sealed.iv), data: toBase64(sealed.data) };
+  const members = {
+    format: ENCRYPTED,
+    kdf: "PBKDF2-SHA-256",
+    rounds,
+    salt: toBase64(salt),
+    iv: toBase64(sealed.iv),
+    data: toBase64(sealed.data),
+  };
   return `${JSON.stringify(members, null, 1)}\n`;
 }
 
 /** Whether a file needs a passphrase. Throws NotImportable. */
 export function isEncrypted(text: string): boolean {
   const format = parsed(text)["format"];
-  if (format !== PLAIN && format !== ENCRYPTED) throw new NotImportable("This is no conversation file of this program.");
+  if (format !== PLAIN && format !== ENCRYPTED)
+    throw new NotImportable("This is no conversation file of this program.");
   return format === ENCRYPTED;
 }
 
@@ -45,7 +54,15 @@ export async function readFile(text: string, passphrase: string): Promise<Bundle
   const file = parsed(text);
   if (!isEncrypted(text)) return readBundle(file);
   const { rounds, salt, iv, data } = file;
-  if (typeof rounds !== "number" || !Number.isInteger(rounds) || rounds < 1 || rounds > MOST_ROUNDS || typeof salt !== "string" || typeof iv !== "string" || typeof data !== "string") {
+  if (
+    typeof rounds !== "number" ||
+    !Number.isInteger(rounds) ||
+    rounds < 1 ||
+    rounds > MOST_ROUNDS ||
+    typeof salt !== "string" ||
+    typeof iv !== "string" ||
+    typeof data !== "string"
+  ) {
     throw new NotImportable("The encrypted file is damaged.");
   }
   const key = await passphraseKey(passphrase, fromBase64(salt), rounds);
@@ -63,11 +80,24 @@ export function readBundle(value: Record<string, unknown>): Bundle {
 
 function readConversation(value: unknown): Conversation {
   if (!isRecord(value) || !isRecord(value["messages"])) throw damaged();
-  const messages = Object.fromEntries(Object.entries(value["messages"]).map(([id, message]) => [id, readMessage(id, message)]));
+  const messages = Object.fromEntries(
+    Object.entries(value["messages"]).map(([id, message]) => [id, readMessage(id, message)]),
+  );
   const conversation: Conversation = {
-    id: id(value["id"]), title: str(value["title"]), named: value["named"] === true, created: num(value["created"]), updated: num(value["updated"]),
-    model: str(value["model"]), mode: str(value["mode"]), policy: str(value["policy"]), system: str(value["system"]),
-    temperature: num(value["temperature"]), maxTokens: num(value["maxTokens"]), roots: strings(value["roots"]), chosen: num(value["chosen"]), messages,
+    id: id(value["id"]),
+    title: str(value["title"]),
+    named: value["named"] === true,
+    created: num(value["created"]),
+    updated: num(value["updated"]),
+    model: str(value["model"]),
+    mode: str(value["mode"]),
+    policy: str(value["policy"]),
+    system: str(value["system"]),
+    temperature: num(value["temperature"]),
+    maxTokens: num(value["maxTokens"]),
+    roots: strings(value["roots"]),
+    chosen: num(value["chosen"]),
+    messages,
   };
   requireTree(conversation);
   return conversation;
@@ -93,8 +123,14 @@ function readMessage(name: string, value: unknown): Message {
   const role = value["role"];
   if (role !== "user" && role !== "assistant") throw damaged();
   return {
-    id: id(value["id"]), parent: str(value["parent"]), role, text: str(value["text"]), at: num(value["at"]),
-    children: strings(value["children"]), chosen: num(value["chosen"]), answer: value["answer"] === null ? null : readAnswer(value["answer"]),
+    id: id(value["id"]),
+    parent: str(value["parent"]),
+    role,
+    text: str(value["text"]),
+    at: num(value["at"]),
+    children: strings(value["children"]),
+    chosen: num(value["chosen"]),
+    answer: value["answer"] === null ? null : readAnswer(value["answer"]),
   };
 }
 
@@ -102,8 +138,15 @@ function readAnswer(value: unknown): AnswerState {
   if (!isRecord(value)) throw damaged();
   const outcome = OUTCOMES.find((known) => known === value["outcome"]) ?? "stopped";
   return {
-    outcome, model: str(value["model"]), asserted: str(value["asserted"]), policy: str(value["policy"]), nonce: str(value["nonce"]), receipt: str(value["receipt"]),
-    arrivedAt: num(value["arrivedAt"]), provedAt: num(value["provedAt"]), facts: group(value["facts"], ["label", "artifact", "provider", "node", "path", "mode"]) as AnswerFacts | null,
+    outcome,
+    model: str(value["model"]),
+    asserted: str(value["asserted"]),
+    policy: str(value["policy"]),
+    nonce: str(value["nonce"]),
+    receipt: str(value["receipt"]),
+    arrivedAt: num(value["arrivedAt"]),
+    provedAt: num(value["provedAt"]),
+    facts: group(value["facts"], ["label", "artifact", "provider", "node", "path", "mode"]) as AnswerFacts | null,
     trouble: group(value["trouble"], ["reason", "message", "hint", "detail"]) as Trouble | null,
   };
 }

@@ -29,9 +29,9 @@ export function sawPrompt(dossier: RawMembers): string[] {
   const seen = documentOf(dossier, "route")["saw_prompt"];
   const provider = providerOf(dossier);
   const named = Array.isArray(seen) ? seen.filter((role) => typeof role === "string") : [];
-  const lines = named.map((role) => WHO[role] ?? role);
-  if (provider !== "" && !named.some((role) => role.startsWith("upstream"))) lines.push(`the provider ${provider}, inside its own boundary`);
-  return lines;
+  const lines = named.filter((role) => !role.startsWith("upstream")).map((role) => WHO[role] ?? role);
+  const upstream = provider === "" ? "an upstream provider" : `the provider ${provider}`;
+  return provider === "" && lines.length === named.length ? lines : [...lines, `${upstream}, inside its own boundary`];
 }
 
 /** Whether the receipt answers the request that carried `nonce` (64 hexadecimal digits). */

@@ -21,7 +21,11 @@ export interface Step {
  * is hidden it waits. Only a fresh answer's questions wait at the gateway: a browser has few connections to one host.
  */
 export async function follow(
-  id: string, mine: RawMembers | undefined, fresh: boolean, signal: AbortSignal, step: (news: Step) => Promise<boolean>,
+  id: string,
+  mine: RawMembers | undefined,
+  fresh: boolean,
+  signal: AbortSignal,
+  step: (news: Step) => Promise<boolean>,
 ): Promise<void> {
   let dossier = mine;
   let status = "[]";
@@ -36,7 +40,8 @@ export async function follow(
       if (news.stage === "refused") return;
     } catch (error) {
       if (signal.aborted) return;
-      const note = error instanceof Failed ? error.trouble.message : error instanceof Error ? error.message : String(error);
+      const note =
+        error instanceof Failed ? error.trouble.message : error instanceof Error ? error.message : String(error);
       await step({ dossier, status, stage: "", note });
     }
     // The gateway holds a question that waits; one that it answers at once is not repeated without a pause.

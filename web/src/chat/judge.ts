@@ -29,7 +29,10 @@ export function judge(material: Material): Promise<Judged> {
 
 /** The other side: answers every message with what `judgeHere` says. Called where there is no document. */
 export function serveVerifier(): void {
-  const scope = globalThis as unknown as { postMessage(message: unknown): void; onmessage: (event: MessageEvent) => void };
+  const scope = globalThis as unknown as {
+    postMessage(message: unknown): void;
+    onmessage: (event: MessageEvent) => void;
+  };
   scope.onmessage = ({ data }: MessageEvent<{ id: number; material: Material }>) => {
     scope.postMessage({ id: data.id, judged: guarded(data.material) });
   };

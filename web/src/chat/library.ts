@@ -34,9 +34,14 @@ export class Library {
 
   /** Conversations whose title or text holds every word of `query`; newest first. */
   list(query = ""): Conversation[] {
-    const words = query.toLowerCase().split(/\s+/).filter((word) => word !== "");
+    const words = query
+      .toLowerCase()
+      .split(/\s+/)
+      .filter((word) => word !== "");
     const holds = (conversation: Conversation): boolean => {
-      const text = [conversation.title, ...Object.values(conversation.messages).map((message) => message.text)].join("\n").toLowerCase();
+      const text = [conversation.title, ...Object.values(conversation.messages).map((message) => message.text)]
+        .join("\n")
+        .toLowerCase();
       return words.every((word) => text.includes(word));
     };
     const found = [...this.all.values()].filter((conversation) => words.length === 0 || holds(conversation));

@@ -42,7 +42,10 @@ export function valueAt(members: RawMembers, first: string, ...path: readonly st
   const raw = members.get(first);
   let value: unknown = raw === undefined ? undefined : JSON.parse(raw);
   for (const name of path) {
-    value = typeof value === "object" && value !== null && Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined;
+    value =
+      typeof value === "object" && value !== null && Object.hasOwn(value, name)
+        ? (value as Record<string, unknown>)[name]
+        : undefined;
   }
   return value;
 }
@@ -63,7 +66,7 @@ function valueEnd(text: string, start: number): number {
   if (text[start] === '"') return skip(STRING, text, start);
   if (text[start] !== "{" && text[start] !== "[") return skip(SCALAR, text, start);
   let depth = 0;
-  for (let at = start; at < text.length; ) {
+  for (let at = start; at < text.length;) {
     const sign = text[at];
     if (sign === '"') {
       at = skip(STRING, text, at);

@@ -8,7 +8,11 @@ export const PATH = "/v1/chat/completions";
 export function requestText(conversation: Conversation, messages: readonly Message[]): string {
   const system = conversation.system.trim() === "" ? [] : [{ role: "system", content: conversation.system }];
   const said = messages
-    .filter((message) => message.role === "user" || (message.text !== "" && message.answer?.outcome !== "failed" && message.answer?.outcome !== "held"))
+    .filter(
+      (message) =>
+        message.role === "user" ||
+        (message.text !== "" && message.answer?.outcome !== "failed" && message.answer?.outcome !== "held"),
+    )
     .map((message) => ({ role: message.role, content: message.text.replaceAll("\u0000", "") }));
   return JSON.stringify({
     model: conversation.model,

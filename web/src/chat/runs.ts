@@ -35,21 +35,36 @@ export async function run(question: Question): Promise<Ended> {
     question.onText(more);
   };
   try {
-    const asking = { text: question.text, nonce: state.nonce, policy: state.policy, mode: question.mode, signal: question.signal, onText };
+    const asking = {
+      text: question.text,
+      nonce: state.nonce,
+      policy: state.policy,
+      mode: question.mode,
+      signal: question.signal,
+      onText,
+    };
     const body = await ask(asking);
     return complete(question, body, Date.now());
   } catch (error) {
     if (question.signal.aborted) return { state: { ...state, outcome: "stopped" }, text, dossier: undefined };
     if (error instanceof Failed && error.trouble.reason === "held") return held(state, error);
     const trouble = troubleFrom(error);
-    return { state: { ...state, outcome: "failed", trouble }, text: trouble.reason === "nonce_mismatch" ? "" : text, dossier: undefined };
+    return {
+      state: { ...state, outcome: "failed", trouble },
+      text: trouble.reason === "nonce_mismatch" ? "" : text,
+      dossier: undefined,
+    };
   }
 }
 
 function complete({ text, state }: Question, body: Uint8Array<ArrayBuffer>, arrivedAt: number): Ended {
   const dossier = openAnswer(PATH, text, body);
   if (!answersNonce(dossier, state.nonce)) {
-    throw new HallmarkError("nonce_mismatch", "The receipt is of another request, or of an old one, so its answer is not shown.", "Keep nothing of it. Ask again.");
+    throw new HallmarkError(
+      "nonce_mismatch",
+      "The receipt is of another request, or of an old one, so its answer is not shown.",
+      "Keep nothing of it. Ask again.",
+    );
   }
   const covered = splitStream(body).content;
   const facts = factsOf(dossier, state.model);
@@ -61,18 +76,37 @@ function complete({ text, state }: Question, body: Uint8Array<ArrayBuffer>, arri
 function held(state: AnswerState, { body, trouble }: Failed): Ended {
   const names = (value: unknown): string => [...new Set(readShortfalls(value).map((one) => one.question))].join(", ");
   const [failed, missing] = [names(body["failed"]), names(body["missing"])];
-  const lacks = [failed === "" ? "" : `failed: ${failed}`, missing === "" ? "" : `missing: ${missing}`].filter((text) => text !== "").join("; ");
+  const lacks = [failed === "" ? "" : `failed: ${failed}`, missing === "" ? "" : `missing: ${missing}`]
+    .filter((text) => text !== "")
+    .join("; ");
   const message = `The gateway withheld the answer: its policy ${state.policy} is not met.${lacks === "" ? "" : ` By the gateway's word, ${lacks}.`}`;
   const receipt = body["receipt"];
   const known = typeof receipt === "string" && /^0x[0-9a-f]{64}$/.test(receipt) ? receipt : "";
-  return { state: { ...state, outcome: "held", receipt: known, trouble: { ...trouble, message } }, text: "", dossier: undefined };
+  return {
+    state: { ...state, outcome: "held", receipt: known, trouble: { ...trouble, message } },
+    text: "",
+    dossier: undefined,
+  };
 }
 
 function troubleFrom(error: unknown): Trouble {
   if (error instanceof Failed) return error.trouble;
   if (error instanceof HallmarkError) {
-    const hint = error.hint === "" ? "Ask again. What came without a receipt is no answer that anybody stands behind." : error.hint;
-    return { reason: error.reason, message: error.message, hint, detail: JSON.stringify({ reason: error.reason, message: error.message }) };
+    const hint =
+      error.hint === ""
+        ? "Ask again. What came without a receipt is no answer that anybody stands behind."
+        : error.hint;
+    return {
+      reason: error.reason,
+      message: error.message,
+      hint,
+      detail: JSON.stringify({ reason: error.reason, message: error.message }),
+    };
   }
-  return { reason: "page_error", message: "Something went wrong in this page.", hint: "Reload the page; what was kept is still there.", detail: String(error) };
+  return {
+    reason: "page_error",
+    message: "Something went wrong in this page.",
+    hint: "Reload the page; what was kept is still there.",
+    detail: String(error),
+  };
 }

@@ -63,7 +63,11 @@ export function readPiece(payload: string): Piece {
 
 /** The whole text of an answer from its covered bytes: what was signed for, and nothing beside it. */
 export function textOf(covered: Uint8Array): string {
-  return new EventSplitter().feed(covered).map(readPiece).map((piece) => (piece.kind === "text" ? piece.text : "")).join("");
+  return new EventSplitter()
+    .feed(covered)
+    .map(readPiece)
+    .map((piece) => (piece.kind === "text" ? piece.text : ""))
+    .join("");
 }
 
 /** True for a JSON object. */

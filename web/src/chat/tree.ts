@@ -82,8 +82,20 @@ const TITLE = 60;
 /** An empty conversation. */
 export function emptyConversation(id: string, at: number, model: string, policy: string): Conversation {
   return {
-    id, title: "New conversation", named: false, created: at, updated: at, model, mode: "", policy, system: "",
-    temperature: 0, maxTokens: 0, roots: [], chosen: 0, messages: {},
+    id,
+    title: "New conversation",
+    named: false,
+    created: at,
+    updated: at,
+    model,
+    mode: "",
+    policy,
+    system: "",
+    temperature: 0,
+    maxTokens: 0,
+    roots: [],
+    chosen: 0,
+    messages: {},
   };
 }
 
@@ -103,7 +115,11 @@ export function pathOf(conversation: Conversation): Message[] {
 /** The messages from the first down to `id`, whatever path is shown. */
 export function lineage(conversation: Conversation, id: string): Message[] {
   const found: Message[] = [];
-  for (let message = conversation.messages[id]; message !== undefined; message = conversation.messages[message.parent]) {
+  for (
+    let message = conversation.messages[id];
+    message !== undefined;
+    message = conversation.messages[message.parent]
+  ) {
     found.unshift(message);
   }
   return found;
@@ -113,12 +129,22 @@ export function lineage(conversation: Conversation, id: string): Message[] {
 export function add(conversation: Conversation, message: Omit<Message, "children" | "chosen">): Conversation {
   const fresh: Message = { ...message, children: [], chosen: 0 };
   const updated = { ...conversation, updated: message.at, messages: { ...conversation.messages, [message.id]: fresh } };
-  const titled = conversation.named || message.role !== "user" || message.parent !== "" ? updated : { ...updated, title: titleOf(message.text) };
-  return withChildren(titled, message.parent, (children) => ({ children: [...children, message.id], chosen: children.length }));
+  const titled =
+    conversation.named || message.role !== "user" || message.parent !== ""
+      ? updated
+      : { ...updated, title: titleOf(message.text) };
+  return withChildren(titled, message.parent, (children) => ({
+    children: [...children, message.id],
+    chosen: children.length,
+  }));
 }
 
 /** Replaces members of a message. Its place does not change. */
-export function change(conversation: Conversation, id: string, members: Partial<Pick<Message, "text" | "answer">>): Conversation {
+export function change(
+  conversation: Conversation,
+  id: string,
+  members: Partial<Pick<Message, "text" | "answer">>,
+): Conversation {
   const message = conversation.messages[id];
   if (message === undefined) return conversation;
   return { ...conversation, messages: { ...conversation.messages, [id]: { ...message, ...members } } };
@@ -156,7 +182,14 @@ export function remove(conversation: Conversation, id: string): { conversation: 
 export function titleOf(text: string): string {
   const line = text.trim().split("\n", 1)[0]?.replace(/\s+/g, " ").trim() ?? "";
   const marks = [...line];
-  return marks.length === 0 ? "New conversation" : marks.length <= TITLE ? line : `${marks.slice(0, TITLE - 1).join("").trimEnd()}\u2026`;
+  return marks.length === 0
+    ? "New conversation"
+    : marks.length <= TITLE
+      ? line
+      : `${marks
+          .slice(0, TITLE - 1)
+          .join("")
+          .trimEnd()}\u2026`;
 }
 
 function below(conversation: Conversation, id: string): string[] {
@@ -167,7 +200,9 @@ function below(conversation: Conversation, id: string): string[] {
 type Branches = { readonly children: readonly string[]; readonly chosen: number };
 
 function withChildren(
-  conversation: Conversation, parent: string, edit: (children: readonly string[], chosen: number) => Branches,
+  conversation: Conversation,
+  parent: string,
+  edit: (children: readonly string[], chosen: number) => Branches,
 ): Conversation {
   if (parent === "") {
     const { children, chosen } = edit(conversation.roots, conversation.chosen);

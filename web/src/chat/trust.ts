@@ -51,13 +51,20 @@ export function differences(before: string, after: string): string[] {
 /** The names of the clearing policies that a trust file holds. */
 export function policyNames(text: string): string[] {
   const policies = members(text)["policy"];
-  return Array.isArray(policies) ? policies.filter(isRecord).map((policy) => String(policy["name"] ?? "")).filter((name) => name !== "") : [];
+  return Array.isArray(policies)
+    ? policies
+        .filter(isRecord)
+        .map((policy) => String(policy["name"] ?? ""))
+        .filter((name) => name !== "")
+    : [];
 }
 
 /** The questions that a policy of the trust file waives. */
 export function waiverOf(text: string, name: string): { name: string; not_required: string[] } | undefined {
   const policies = members(text)["policy"];
-  const found = Array.isArray(policies) ? policies.filter(isRecord).find((policy) => policy["name"] === name) : undefined;
+  const found = Array.isArray(policies)
+    ? policies.filter(isRecord).find((policy) => policy["name"] === name)
+    : undefined;
   const waived = found?.["not_required"];
   return found === undefined ? undefined : { name, not_required: Array.isArray(waived) ? waived.map(String) : [] };
 }

@@ -1,5 +1,15 @@
 // History on this device, sealed. A random data key seals every record; a device key or a passphrase wraps the data key.
-import { CannotOpen, ROUNDS, importKey, makeDeviceKey, open, passphraseKey, randomBytes, seal, type Sealed } from "./crypto.ts";
+import {
+  CannotOpen,
+  ROUNDS,
+  importKey,
+  makeDeviceKey,
+  open,
+  passphraseKey,
+  randomBytes,
+  seal,
+  type Sealed,
+} from "./crypto.ts";
 import { isSealed, type Records, type Write } from "./database.ts";
 
 const VAULT = "vault";
@@ -80,7 +90,10 @@ export class Vault {
   async reset(): Promise<void> {
     const { key, writes } = await fresh("device", "", ROUNDS);
     const names = await this.records.names("records");
-    await this.records.write([...writes, ...names.map((name): Write => ({ store: "records", name, value: undefined }))]);
+    await this.records.write([
+      ...writes,
+      ...names.map((name): Write => ({ store: "records", name, value: undefined })),
+    ]);
     this.key = key;
     this.mode = "device";
   }
@@ -121,7 +134,13 @@ async function fresh(mode: Mode, passphrase: string, rounds: number): Promise<{ 
   const vault: VaultRecord = { version: 1, mode, salt, rounds, wrapped: await seal(wrapping, WRAP, raw) };
   const key = await importKey(raw);
   raw.fill(0);
-  return { key, writes: [{ store: "keys", name: VAULT, value: vault }, { store: "keys", name: DEVICE, value: device }] };
+  return {
+    key,
+    writes: [
+      { store: "keys", name: VAULT, value: vault },
+      { store: "keys", name: DEVICE, value: device },
+    ],
+  };
 }
 
 function isVault(value: unknown): value is VaultRecord {

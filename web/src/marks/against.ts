@@ -17,9 +17,19 @@ function readFinding(item: unknown): Finding[] {
   const stands = STATES.find((name) => name === state);
   if (known === undefined || stands === undefined || !isNegative(stands) || typeof at !== "number") return [];
   const bytes = typeof evidence === "string" ? attempted(() => unhex(evidence)) : undefined;
-  const told = typeof detail === "object" && detail !== null ? Object.entries(detail).map(([name, text]): [string, string] => [name, String(text)]) : [];
-  return [{
-    question: known, state: stands, by: String(by ?? ""), at: BigInt(Math.trunc(at)), reason: String(reason ?? ""),
-    detail: Object.fromEntries(told), ...(bytes === undefined ? {} : { evidence: bytes }),
-  }];
+  const told =
+    typeof detail === "object" && detail !== null
+      ? Object.entries(detail).map(([name, text]): [string, string] => [name, String(text)])
+      : [];
+  return [
+    {
+      question: known,
+      state: stands,
+      by: String(by ?? ""),
+      at: BigInt(Math.trunc(at)),
+      reason: String(reason ?? ""),
+      detail: Object.fromEntries(told),
+      ...(bytes === undefined ? {} : { evidence: bytes }),
+    },
+  ];
 }

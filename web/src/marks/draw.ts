@@ -61,7 +61,16 @@ let drawn = 0;
 /** The mark of a question about which nothing is known. */
 export function absentMark(question: Question): MarkView {
   const { absent, counter } = SPEC.questions[question];
-  return { state: "absent", since: 0, by: "", shows: absent, does_not_show: counter, assurance: "", reason: "", detail: {} };
+  return {
+    state: "absent",
+    since: 0,
+    by: "",
+    shows: absent,
+    does_not_show: counter,
+    assurance: "",
+    reason: "",
+    detail: {},
+  };
 }
 
 /** Seven absent marks. */
@@ -130,7 +139,8 @@ export function markTree(question: Question, mark: MarkView, answerAt: number, h
     title: label,
   };
   return el(
-    "span", attributes,
+    "span",
+    attributes,
     cartouche(question, mark, hatch),
     el("span", { class: "hm-name" }, SPEC.questions[question].name),
     el("span", { class: "hm-word" }, wordOf(question, mark.state)),
@@ -143,8 +153,17 @@ export function markTree(question: Question, mark: MarkView, answerAt: number, h
 /** The description of a row; `prefix` makes its hatch ids unique on the page. */
 export function rowTree(marks: MarksView, options: RowOptions, prefix: string): Tree {
   const shown = waived(marks, options.policy);
-  const attributes = { class: "hm-marks", role: "list", "aria-label": "Seven marks", ...(options.size ? { "data-size": options.size } : {}) };
-  return el("span", attributes, ...QUESTIONS.map((question) => markTree(question, shown[question], options.answerAt, `${prefix}-${question}`)));
+  const attributes = {
+    class: "hm-marks",
+    role: "list",
+    "aria-label": "Seven marks",
+    ...(options.size ? { "data-size": options.size } : {}),
+  };
+  return el(
+    "span",
+    attributes,
+    ...QUESTIONS.map((question) => markTree(question, shown[question], options.answerAt, `${prefix}-${question}`)),
+  );
 }
 
 /** One mark as an element. */
@@ -172,7 +191,8 @@ export function updateMarks(row: HTMLElement, marks: MarksView, options: RowOpti
 }
 
 function markedAlike(one: Element, other: Element): boolean {
-  const seen = (mark: Element): string => `${mark.getAttribute("data-state")}|${mark.getAttribute("data-assurance")}|${mark.getAttribute("aria-label")}|${mark.textContent}`;
+  const seen = (mark: Element): string =>
+    `${mark.getAttribute("data-state")}|${mark.getAttribute("data-assurance")}|${mark.getAttribute("aria-label")}|${mark.textContent}`;
   return seen(one) === seen(other);
 }
 
@@ -183,7 +203,8 @@ function cartouche(question: Question, mark: MarkView, hatch: string): Tree {
   const layers = names.map((name) => SPEC.layers[name]).filter((layer) => layer !== undefined);
   const hatched = layers.some((layer) => Object.values(layer.attributes).some((value) => value.includes("{hatch}")));
   return el(
-    "svg", { class: "hm-cartouche", "aria-hidden": "true", viewBox: SPEC.viewBox },
+    "svg",
+    { class: "hm-cartouche", "aria-hidden": "true", viewBox: SPEC.viewBox },
     hatched ? el("defs", {}, el("pattern", { id: hatch, ...SPEC.hatch.pattern }, el("path", SPEC.hatch.line))) : "",
     ...layers.map((layer) => layerTree(question, layer, hatch)),
   );
@@ -191,7 +212,9 @@ function cartouche(question: Question, mark: MarkView, hatch: string): Tree {
 
 function layerTree(question: Question, layer: LayerSpec, hatch: string): Tree {
   const spec = SPEC.questions[question];
-  const attributes = Object.fromEntries(Object.entries(layer.attributes).map(([name, value]) => [name, value.replace("{hatch}", hatch)]));
+  const attributes = Object.fromEntries(
+    Object.entries(layer.attributes).map(([name, value]) => [name, value.replace("{hatch}", hatch)]),
+  );
   if (layer.use === "letter") return letterTree(spec, attributes);
   return el("path", { d: layer.use === undefined ? (layer.d ?? "") : spec[layer.use], ...attributes });
 }

@@ -3,7 +3,17 @@
 import css from "../../../src/hallmark/apps/web/static/marks.css?inline";
 import { HallmarkError } from "../verify/errors.ts";
 import { absentMarks, renderMarks, updateMarks } from "./draw.ts";
-import { fetchTrusted, isReceiptId, NOT_CHECKED, reasonOf, unshown, verifyPublic, type Fetch, type Shown, type Wanted } from "./embed.ts";
+import {
+  fetchTrusted,
+  isReceiptId,
+  NOT_CHECKED,
+  reasonOf,
+  unshown,
+  verifyPublic,
+  type Fetch,
+  type Shown,
+  type Wanted,
+} from "./embed.ts";
 
 const ROUNDS = 12;
 const WAIT = 20_000;
@@ -68,12 +78,23 @@ export function defineMarks(origin: string): void {
   }
 
   async function show(element: HTMLElement, signal: AbortSignal): Promise<void> {
-    const wanted: Wanted = { receipt: attribute(element, "receipt"), policy: attribute(element, "policy"), trustSHA256: attribute(element, "trust-sha256") };
+    const wanted: Wanted = {
+      receipt: attribute(element, "receipt"),
+      policy: attribute(element, "policy"),
+      trustSHA256: attribute(element, "trust-sha256"),
+    };
     draw(element, origin, wanted, unshown(NOT_CHECKED));
-    if (!isReceiptId(wanted.receipt)) return draw(element, origin, wanted, unshown("not checked: the receipt attribute holds no receipt id"));
+    if (!isReceiptId(wanted.receipt))
+      return draw(element, origin, wanted, unshown("not checked: the receipt attribute holds no receipt id"));
     const fetchText: Fetch = async (path) => {
-      const response = await fetch(origin + path, { signal, credentials: "omit", cache: "no-store", referrerPolicy: "no-referrer" });
-      if (response.status === 404) throw new HallmarkError("no_such_receipt", "this gateway knows no receipt with this id");
+      const response = await fetch(origin + path, {
+        signal,
+        credentials: "omit",
+        cache: "no-store",
+        referrerPolicy: "no-referrer",
+      });
+      if (response.status === 404)
+        throw new HallmarkError("no_such_receipt", "this gateway knows no receipt with this id");
       if (!response.ok) throw new HallmarkError("gateway_failed", `the gateway answered ${response.status}`);
       return response.text();
     };
@@ -82,7 +103,9 @@ export function defineMarks(origin: string): void {
       await visible(signal);
       try {
         trust ||= await fetchTrusted(fetchText, wanted.trustSHA256);
-        const text = await fetchText(`/v1/hallmark/receipts/${wanted.receipt}?wait=witnessed&timeout=${round === 0 ? 0 : WAIT}`);
+        const text = await fetchText(
+          `/v1/hallmark/receipts/${wanted.receipt}?wait=witnessed&timeout=${round === 0 ? 0 : WAIT}`,
+        );
         if (signal.aborted) return;
         const shown = verifyPublic(text, trust, wanted, Date.now());
         draw(element, origin, wanted, shown);

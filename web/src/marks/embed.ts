@@ -48,7 +48,8 @@ export async function fetchTrusted(fetchText: Fetch, sha256: string): Promise<st
   if (sha256 === "") return text;
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
   const found = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  if (found !== sha256.trim().toLowerCase().replace(/^0x/, "")) throw new HallmarkError("other_trust_file", OTHER_TRUST);
+  if (found !== sha256.trim().toLowerCase().replace(/^0x/, ""))
+    throw new HallmarkError("other_trust_file", OTHER_TRUST);
   return text;
 }
 
@@ -57,9 +58,15 @@ export function verifyPublic(text: string, trust: string, wanted: Wanted, now: n
   const all = rawMembers(text);
   const names: readonly string[] = MEMBERS;
   const dossier = rawObject([...all].filter(([name]) => names.includes(name)));
-  if (textAt(all, "id") !== wanted.receipt) throw new HallmarkError("other_receipt", "The gateway answered with another receipt.");
+  if (textAt(all, "id") !== wanted.receipt)
+    throw new HallmarkError("other_receipt", "The gateway answered with another receipt.");
   const trusted = parseTrust(trust);
-  const verified = verifyDossier(new TextEncoder().encode(dossier), trusted, now, readAgainst(all.get("status") ?? "[]"));
+  const verified = verifyDossier(
+    new TextEncoder().encode(dossier),
+    trusted,
+    now,
+    readAgainst(all.get("status") ?? "[]"),
+  );
   const finished = Number(verified.receipt.number("finished"));
   const policy = trusted.policy.find((one) => one.name === wanted.policy);
   return { marks: marksJSON(verified.marks), answerAt: finished, policy, sentence: WITHOUT_CONTENT };
@@ -67,6 +74,7 @@ export function verifyPublic(text: string, trust: string, wanted: Wanted, now: n
 
 /** Why nothing is shown, in a sentence. */
 export function reasonOf(error: unknown): string {
-  if (error instanceof HallmarkError) return error.reason === "other_trust_file" ? error.message : `not checked: ${error.message}`;
+  if (error instanceof HallmarkError)
+    return error.reason === "other_trust_file" ? error.message : `not checked: ${error.message}`;
   return "not checked: the gateway cannot be reached";
 }

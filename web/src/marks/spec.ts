@@ -8,7 +8,16 @@ export type Question = (typeof QUESTIONS)[number];
 
 /** The ten states of a mark. */
 export const STATES = [
-  "absent", "not_required", "claimed", "checked", "witnessed", "anchored", "stale", "disputed", "revoked", "failed",
+  "absent",
+  "not_required",
+  "claimed",
+  "checked",
+  "witnessed",
+  "anchored",
+  "stale",
+  "disputed",
+  "revoked",
+  "failed",
 ] as const;
 /** One of the ten states. */
 export type State = (typeof STATES)[number];
@@ -55,7 +64,10 @@ export interface Spec {
   readonly states: Readonly<Record<State, StateSpec>>;
   readonly layers: Readonly<Record<string, LayerSpec>>;
   readonly letter: Readonly<Record<string, string>>;
-  readonly hatch: { readonly pattern: Readonly<Record<string, string>>; readonly line: Readonly<Record<string, string>> };
+  readonly hatch: {
+    readonly pattern: Readonly<Record<string, string>>;
+    readonly line: Readonly<Record<string, string>>;
+  };
   readonly assurances: Readonly<Record<string, { readonly word: string; readonly states: "*" | readonly State[] }>>;
   readonly asserted: string;
   readonly label: string;

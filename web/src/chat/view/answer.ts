@@ -50,11 +50,15 @@ export class AnswerView {
     this.actions = actions;
     this.said = new Said((code) => this.copyControl("Copy code", () => code));
     this.element = h(
-      "article", { class: "c-turn c-answer", id: `m-${id}`, tabindex: "-1" },
+      "article",
+      { class: "c-turn c-answer", id: `m-${id}`, tabindex: "-1" },
       h("header", { class: "c-who" }, this.name, " ", this.meta),
-      this.said.element, this.state, this.trouble,
+      this.said.element,
+      this.state,
+      this.trouble,
       h("div", { class: "c-proof" }, this.row, this.whole),
-      this.tools, this.details,
+      this.tools,
+      this.details,
     );
   }
 
@@ -69,7 +73,11 @@ export class AnswerView {
     this.facts = facts;
     const { message, live } = facts;
     const answer = message.answer;
-    const asserted = live.judged.marks.model.detail["asserted_by"] || answer?.facts?.provider || (answer?.facts ? "" : answer?.asserted) || "";
+    const asserted =
+      live.judged.marks.model.detail["asserted_by"] ||
+      answer?.facts?.provider ||
+      (answer?.facts ? "" : answer?.asserted) ||
+      "";
     setText(this.name, asserted === "" ? (answer?.model ?? "") : `${answer?.model ?? ""}, asserted by ${asserted}`);
     setText(this.meta, message.at === 0 ? "" : clockOf(message.at));
     if (answer !== null && answer.receipt !== "") this.element.setAttribute("data-receipt", answer.receipt);
@@ -103,9 +111,17 @@ export class AnswerView {
   private showWhole({ live, hold, message }: AnswerFacts): void {
     this.element.toggleAttribute("data-hold", hold);
     const { decision, problem } = live.judged;
-    const told = decision !== null ? sentenceOf(decision, clockOf(live.judgedAt), live.judged.marks.ran.assurance) : wordsWithout(message, problem);
+    const told =
+      decision !== null
+        ? sentenceOf(decision, clockOf(live.judgedAt), live.judged.marks.ran.assurance)
+        : wordsWithout(message, problem);
     const waits = live.following && hold ? " Waiting for the network's proof." : "";
-    const stuck = !live.following && hold && live.dossier !== undefined ? (isProved(live) ? " The network's proof is here; nothing more is awaited." : " Not asking any more.") : "";
+    const stuck =
+      !live.following && hold && live.dossier !== undefined
+        ? isProved(live)
+          ? " The network's proof is here; nothing more is awaited."
+          : " Not asking any more."
+        : "";
     const note = hold && live.note !== "" ? ` ${live.note}` : "";
     setText(this.whole, `${told}${waits}${stuck}${note}`);
   }
@@ -114,19 +130,32 @@ export class AnswerView {
     const { message, live, hold, place } = facts;
     const outcome = message.answer?.outcome ?? "stopped";
     const withheld = this.withheld(facts);
-    const key = [outcome, hold, withheld, place.index, place.of, live.dossier === undefined, live.following, message.text === ""].join();
+    const key = [
+      outcome,
+      hold,
+      withheld,
+      place.index,
+      place.of,
+      live.dossier === undefined,
+      live.following,
+      message.text === "",
+    ].join();
     if (key === this.drawnTools) return;
     this.drawnTools = key;
     this.tools.replaceChildren();
     if (outcome === "asking" || outcome === "streaming") return;
     const suffix = hold ? " (HOLD)" : "";
-    if (message.text !== "" && !withheld) this.tools.append(this.copyControl("Copy", () => this.facts?.message.text ?? ""));
+    if (message.text !== "" && !withheld)
+      this.tools.append(this.copyControl("Copy", () => this.facts?.message.text ?? ""));
     if (withheld && message.text !== "") this.tools.append(button("Show the draft (HOLD)", () => this.reveal()));
     if (live.dossier !== undefined) {
       this.tools.append(button(`Save receipt${suffix}`, () => this.save()));
-      this.tools.append(button("Details", () => this.toggleDetails(), { "aria-expanded": this.details.hidden ? "false" : "true" }));
+      this.tools.append(
+        button("Details", () => this.toggleDetails(), { "aria-expanded": this.details.hidden ? "false" : "true" }),
+      );
     }
-    if (hold && live.dossier !== undefined && !live.following && !isProved(live)) this.tools.append(button("Ask for the proof again", () => this.actions.check(message.id)));
+    if (hold && live.dossier !== undefined && !live.following && !isProved(live))
+      this.tools.append(button("Ask for the proof again", () => this.actions.check(message.id)));
     this.tools.append(button("Regenerate", () => this.actions.regenerate(message.id)));
     this.tools.append(button("Delete", () => this.actions.drop(message.id)));
     if (place.of > 1) this.tools.append(branchSwitch(place, (step) => this.actions.turn(message.id, step), "answer"));
@@ -134,11 +163,16 @@ export class AnswerView {
 
   private copyControl(name: string, text: () => string): HTMLButtonElement {
     const label = `${name}${this.facts?.hold === false ? "" : " (HOLD)"}`;
-    const control = button(label, () => void copyText(text()).then((done) => {
-      const back = control.textContent ?? label;
-      setText(control, done ? `Copied${this.facts?.hold === false ? "" : " (HOLD)"}` : "Not copied");
-      setTimeout(() => setText(control, back), 1500);
-    }), { class: "c-button c-copy", "data-copy": name });
+    const control = button(
+      label,
+      () =>
+        void copyText(text()).then((done) => {
+          const back = control.textContent ?? label;
+          setText(control, done ? `Copied${this.facts?.hold === false ? "" : " (HOLD)"}` : "Not copied");
+          setTimeout(() => setText(control, back), 1500);
+        }),
+      { class: "c-button c-copy", "data-copy": name },
+    );
     return control;
   }
 
@@ -149,7 +183,8 @@ export class AnswerView {
 
   private save(): void {
     const dossier = this.facts?.live.dossier;
-    if (dossier !== undefined) saveFile(`${this.facts?.message.answer?.receipt.slice(0, 14) ?? "receipt"}.hallmark.json`, dossierText(dossier));
+    if (dossier !== undefined)
+      saveFile(`${this.facts?.message.answer?.receipt.slice(0, 14) ?? "receipt"}.hallmark.json`, dossierText(dossier));
   }
 
   private toggleDetails(): void {
@@ -162,7 +197,8 @@ export class AnswerView {
 /** Renames the copy controls over code blocks, which stay while an answer moves from HOLD to CLEAR. */
 export function relabelCopies(element: HTMLElement, hold: boolean): void {
   for (const control of element.querySelectorAll("[data-copy]")) {
-    if (!control.textContent?.startsWith("Copied")) setText(control, `${control.getAttribute("data-copy")}${hold ? " (HOLD)" : ""}`);
+    if (!control.textContent?.startsWith("Copied"))
+      setText(control, `${control.getAttribute("data-copy")}${hold ? " (HOLD)" : ""}`);
   }
 }
 
@@ -174,17 +210,30 @@ function isProved(live: Live): boolean {
 /** What stands where nothing was judged. */
 function wordsWithout({ answer }: Message, problem: string): string {
   if (problem !== "") return `HOLD: nothing could be verified here. ${problem}`;
-  const over = answer !== null && (answer.outcome === "failed" || answer.outcome === "stopped") && answer.receipt === "";
+  const over =
+    answer !== null && (answer.outcome === "failed" || answer.outcome === "stopped") && answer.receipt === "";
   return over ? "HOLD: no receipt is here, so nothing can be verified." : "";
 }
 
 function stateOf({ message, policy }: AnswerFacts, withheld: boolean): string {
   switch (message.answer?.outcome) {
-    case "asking": return message.answer.policy === "" ? "Asking." : `Asking. The answer is held until ${message.answer.policy} is met.`;
-    case "streaming": return "";
-    case "stopped": return message.text === "" ? "Stopped before anything came." : "Stopped here. No receipt reached this page for what stands above.";
-    case "held": return "HOLD: the gateway withheld the answer. It is not on this page.";
-    case "complete": return withheld ? `HOLD: the answer is here and not shown, because ${policy} is not met by what this page could verify.` : "";
-    default: return "";
+    case "asking":
+      return message.answer.policy === ""
+        ? "Asking."
+        : `Asking. The answer is held until ${message.answer.policy} is met.`;
+    case "streaming":
+      return "";
+    case "stopped":
+      return message.text === ""
+        ? "Stopped before anything came."
+        : "Stopped here. No receipt reached this page for what stands above.";
+    case "held":
+      return "HOLD: the gateway withheld the answer. It is not on this page.";
+    case "complete":
+      return withheld
+        ? `HOLD: the answer is here and not shown, because ${policy} is not met by what this page could verify.`
+        : "";
+    default:
+      return "";
   }
 }

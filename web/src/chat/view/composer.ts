@@ -12,7 +12,13 @@ export interface ComposerActions {
 /** The composer. */
 export class Composer {
   readonly element: HTMLElement;
-  private readonly area = h("textarea", { class: "c-area", rows: "1", "aria-label": "Your message", placeholder: "Ask something", "aria-describedby": "c-keys" });
+  private readonly area = h("textarea", {
+    class: "c-area",
+    rows: "1",
+    "aria-label": "Your message",
+    placeholder: "Ask something",
+    "aria-describedby": "c-keys",
+  });
   private readonly go = h("button", { type: "submit", class: "c-button c-main" }, "Send");
   private readonly halt: HTMLButtonElement;
   private readonly note = h("span", { class: "c-note" });
@@ -22,14 +28,26 @@ export class Composer {
   constructor(actions: ComposerActions) {
     this.actions = actions;
     this.halt = button("Stop", () => actions.stop(), { hidden: true, class: "c-button c-main" });
-    const places = h("button", { type: "button", class: "c-button c-places", disabled: true }, "Attachments, images and tools come with engines that read them");
+    const places = h(
+      "button",
+      { type: "button", class: "c-button c-places", disabled: true },
+      "Attachments, images and tools come with engines that read them",
+    );
     const form = h(
-      "form", { class: "c-composer", "aria-label": "Write a message" },
+      "form",
+      { class: "c-composer", "aria-label": "Write a message" },
       this.area,
       h("div", { class: "c-compose-row" }, places, this.note, this.halt, this.go),
-      h("p", { class: "c-keys", id: "c-keys" }, "Enter sends, Shift+Enter breaks the line, Esc stops, Alt+Up edits your last message, ? shows every key."),
+      h(
+        "p",
+        { class: "c-keys", id: "c-keys" },
+        "Enter sends, Shift+Enter breaks the line, Esc stops, Alt+Up edits your last message, ? shows every key.",
+      ),
     );
-    this.element = on(form, { submit: (event) => (event.preventDefault(), this.submit()), keydown: (event) => this.key(event) });
+    this.element = on(form, {
+      submit: (event) => (event.preventDefault(), this.submit()),
+      keydown: (event) => this.key(event),
+    });
     on(this.area, { input: () => (this.grow(), actions.typed(this.area.value)) });
   }
 
@@ -79,7 +97,10 @@ export class Composer {
   }
 
   private grow(): void {
-    const lines = Math.min(12, this.area.value.split("\n").reduce((sum, line) => sum + 1 + Math.floor(line.length / 72), 0));
+    const lines = Math.min(
+      12,
+      this.area.value.split("\n").reduce((sum, line) => sum + 1 + Math.floor(line.length / 72), 0),
+    );
     this.area.rows = Math.max(1, lines);
   }
 }

@@ -18,9 +18,14 @@ export function detailsOf({ message, live, trust, policy }: AnswerFacts): HTMLEl
   const timed = timedMarks(live, message.answer);
   const marks = waived(timed.marks, waiverOf(trust, policy));
   return h(
-    "div", {},
+    "div",
+    {},
     h("h2", {}, "Seven marks, as this page derived them at ", h("time", {}, clockOf(live.judgedAt))),
-    h("ul", { class: "c-sentences" }, ...QUESTIONS.map((question) => sentence(question, marks[question], timed.answerAt))),
+    h(
+      "ul",
+      { class: "c-sentences" },
+      ...QUESTIONS.map((question) => sentence(question, marks[question], timed.answerAt)),
+    ),
     h("h2", {}, "What the receipt names"),
     facts(dossier, live, message.answer?.model ?? ""),
     h("h2", {}, "What was sent"),
@@ -31,11 +36,22 @@ export function detailsOf({ message, live, trust, policy }: AnswerFacts): HTMLEl
 function sentence(question: Question, mark: MarkView, answerAt: number): HTMLElement {
   const by = mark.state === "not_required" && mark.by !== "" ? ` By ${mark.by}.` : "";
   return h(
-    "li", {},
-    h("span", { class: "hm-marks hm-one", role: "list", "aria-label": "One mark" }, renderMark(question, mark, answerAt)),
+    "li",
+    {},
     h(
-      "div", {},
-      h("p", {}, h("strong", {}, `${SPEC.questions[question].name}: ${wordOf(question, mark.state)}.`), ` ${mark.shows}${by}`),
+      "span",
+      { class: "hm-marks hm-one", role: "list", "aria-label": "One mark" },
+      renderMark(question, mark, answerAt),
+    ),
+    h(
+      "div",
+      {},
+      h(
+        "p",
+        {},
+        h("strong", {}, `${SPEC.questions[question].name}: ${wordOf(question, mark.state)}.`),
+        ` ${mark.shows}${by}`,
+      ),
       h("p", { class: "c-counter" }, mark.does_not_show),
     ),
   );
@@ -50,14 +66,25 @@ function facts(dossier: RawMembers, live: Live, label: string): HTMLElement {
   const rows: [string, Node | string][] = [
     ["receipt", identifier(id, `/explore/receipts/${id}`)],
     provider === ""
-      ? ["artifact", h("span", {}, identifier(found.artifact), ` label ${String(manifest["label"] ?? label)} version ${String(manifest["version"] ?? "not shown")}`)]
+      ? [
+          "artifact",
+          h(
+            "span",
+            {},
+            identifier(found.artifact),
+            ` label ${String(manifest["label"] ?? label)} version ${String(manifest["version"] ?? "not shown")}`,
+          ),
+        ]
       : ["model", `${typeof asserted === "string" ? asserted : label}, asserted by ${provider}; no artifact is named`],
     ["node", identifier(found.node)],
     ["mode", modeWords(found.mode, live.judged.marks.ran)],
     ["path", found.path],
     ["saw the question in clear", h("ul", {}, ...sawPrompt(dossier).map((line) => h("li", {}, line)))],
     ["tokens", `${numberAt(dossier, "receipt", "tokensIn")} in, ${numberAt(dossier, "receipt", "tokensOut")} out`],
-    ["took", `${Math.max(0, numberAt(dossier, "receipt", "finished") - numberAt(dossier, "receipt", "started"))} ms at the node`],
+    [
+      "took",
+      `${Math.max(0, numberAt(dossier, "receipt", "finished") - numberAt(dossier, "receipt", "started"))} ms at the node`,
+    ],
   ];
   return h("dl", { class: "c-facts" }, ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
@@ -74,8 +101,13 @@ function sent(dossier: RawMembers): HTMLElement {
   const messages = typeof body === "string" ? readMessages(body) : [];
   if (messages.length === 0) return h("p", {}, "The request is not on this page.");
   return h(
-    "div", {},
-    h("dl", { class: "c-facts c-sent" }, ...messages.flatMap(({ role, content }) => [h("dt", {}, role), h("dd", { "data-quoted": "" }, content)])),
+    "div",
+    {},
+    h(
+      "dl",
+      { class: "c-facts c-sent" },
+      ...messages.flatMap(({ role, content }) => [h("dt", {}, role), h("dd", { "data-quoted": "" }, content)]),
+    ),
     h("p", { class: "c-counter" }, "The saved receipt holds the request to the byte."),
   );
 }
@@ -83,5 +115,9 @@ function sent(dossier: RawMembers): HTMLElement {
 function readMessages(body: string): { role: string; content: string }[] {
   const value: unknown = JSON.parse(body);
   const messages = isRecord(value) ? value["messages"] : undefined;
-  return Array.isArray(messages) ? messages.filter(isRecord).map((message) => ({ role: String(message["role"]), content: String(message["content"]) })) : [];
+  return Array.isArray(messages)
+    ? messages
+        .filter(isRecord)
+        .map((message) => ({ role: String(message["role"]), content: String(message["content"]) }))
+    : [];
 }

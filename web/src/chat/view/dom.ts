@@ -5,14 +5,18 @@ type Handlers = { readonly [K in keyof HTMLElementEventMap]?: (event: HTMLElemen
 
 /** An element with attributes (a value of true is an empty attribute, false leaves it out) and children. */
 export function h<K extends keyof HTMLElementTagNameMap>(
-  tag: K, attributes: Readonly<Record<string, string | boolean | undefined>> = {}, ...children: readonly Child[]
+  tag: K,
+  attributes: Readonly<Record<string, string | boolean | undefined>> = {},
+  ...children: readonly Child[]
 ): HTMLElementTagNameMap[K] {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === true) element.setAttribute(name, "");
     else if (typeof value === "string") element.setAttribute(name, value);
   }
-  element.append(...children.filter((child): child is Node | string => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.filter((child): child is Node | string => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
@@ -23,7 +27,11 @@ export function on<E extends HTMLElement>(element: E, handlers: Handlers): E {
 }
 
 /** A quiet text button. */
-export function button(text: string, act: () => void, attributes: Readonly<Record<string, string | boolean | undefined>> = {}): HTMLButtonElement {
+export function button(
+  text: string,
+  act: () => void,
+  attributes: Readonly<Record<string, string | boolean | undefined>> = {},
+): HTMLButtonElement {
   return on(h("button", { type: "button", class: "c-button", ...attributes }, text), { click: act });
 }
 
@@ -56,6 +64,10 @@ export function clockOf(at: number): string {
 
 /** An identifier shortened in the middle by style alone: what is selected and copied is all of it. */
 export function identifier(id: string, href = ""): HTMLElement {
-  const code = h("code", { class: "id", title: id }, ...(id.length <= 16 ? [id] : [id.slice(0, 8), h("span", { class: "id-middle" }, id.slice(8, -4)), id.slice(-4)]));
+  const code = h(
+    "code",
+    { class: "id", title: id },
+    ...(id.length <= 16 ? [id] : [id.slice(0, 8), h("span", { class: "id-middle" }, id.slice(8, -4)), id.slice(-4)]),
+  );
   return href === "" ? code : h("a", { href }, code);
 }

@@ -5,10 +5,14 @@ import { button, h } from "./dom.ts";
 /** The trust file in words: its digest, since when, and that this page came from the same server. */
 export function trustNote(state: TrustState): HTMLElement {
   const { pin, first } = state;
-  const when = first ? "just now, on first use" : `since ${new Date(pin.at).toLocaleString(undefined, { hour12: false })}`;
+  const when = first
+    ? "just now, on first use"
+    : `since ${new Date(pin.at).toLocaleString(undefined, { hour12: false })}`;
   return h(
-    "p", { class: "c-trust" },
-    "Trust file ", h("code", { title: pin.sha256 }, `${pin.sha256.slice(0, 8)}..${pin.sha256.slice(-4)}`),
+    "p",
+    { class: "c-trust" },
+    "Trust file ",
+    h("code", { title: pin.sha256 }, `${pin.sha256.slice(0, 8)}..${pin.sha256.slice(-4)}`),
     ` pinned ${when}. Compare it with one from somebody you have reason to believe. This page's script came from this same server, so whoever controls the server can change what the page says.`,
   );
 }
@@ -19,9 +23,14 @@ export function trustWarning(state: TrustState, accept: () => void): HTMLElement
   if (offered === undefined) return undefined;
   const changed = differences(pin.text, offered.text).join(", ") || "nothing that can be named";
   return h(
-    "div", { class: "c-notice", role: "alert" },
+    "div",
+    { class: "c-notice", role: "alert" },
     h("p", {}, h("strong", {}, "This server now gives another trust file.")),
-    h("p", {}, `This page goes on with the pinned one (${pin.sha256.slice(0, 12)}..). The other (${offered.sha256.slice(0, 12)}..) differs in: ${changed}. A network changes its trust file when it accepts or revokes code or keys; so does somebody who wants to deceive you. Compare before you pin it.`),
+    h(
+      "p",
+      {},
+      `This page goes on with the pinned one (${pin.sha256.slice(0, 12)}..). The other (${offered.sha256.slice(0, 12)}..) differs in: ${changed}. A network changes its trust file when it accepts or revokes code or keys; so does somebody who wants to deceive you. Compare before you pin it.`,
+    ),
     h("p", {}, h("code", { class: "c-digest" }, offered.sha256)),
     button("Pin the other trust file", accept),
   );

@@ -23,8 +23,11 @@ export class QuestionView {
     this.message = message;
     this.actions = actions;
     this.element = h(
-      "article", { class: "c-turn c-question", id: `m-${message.id}`, tabindex: "-1", "aria-label": "Your message" },
-      h("header", { class: "c-who" }, h("span", { class: "c-name" }, "You")), this.text, this.tools,
+      "article",
+      { class: "c-turn c-question", id: `m-${message.id}`, tabindex: "-1", "aria-label": "Your message" },
+      h("header", { class: "c-who" }, h("span", { class: "c-name" }, "You")),
+      this.text,
+      this.tools,
     );
   }
 
@@ -37,7 +40,8 @@ export class QuestionView {
     if (key === this.drawn) return;
     this.drawn = key;
     this.tools.replaceChildren(
-      button("Edit", () => this.edit(), { "data-edit": "" }), button("Delete", () => this.actions.drop(message.id)),
+      button("Edit", () => this.edit(), { "data-edit": "" }),
+      button("Delete", () => this.actions.drop(message.id)),
       ...(place.of > 1 ? [branchSwitch(place, (step) => this.actions.turn(message.id, step), "message")] : []),
     );
   }
@@ -46,7 +50,11 @@ export class QuestionView {
   edit(): void {
     if (this.element.hasAttribute("data-editing")) return;
     this.element.setAttribute("data-editing", "");
-    const area = h("textarea", { class: "c-area", "aria-label": "Edit your message; it becomes a new branch", rows: String(Math.min(12, this.message.text.split("\n").length + 1)) });
+    const area = h("textarea", {
+      class: "c-area",
+      "aria-label": "Edit your message; it becomes a new branch",
+      rows: String(Math.min(12, this.message.text.split("\n").length + 1)),
+    });
     area.value = this.message.text;
     const close = (): void => {
       this.element.removeAttribute("data-editing");
@@ -59,7 +67,17 @@ export class QuestionView {
       close();
       if (text !== "") this.actions.edit(this.message.id, text);
     };
-    const editor = h("div", { class: "c-editor" }, area, h("div", { class: "c-compose-row" }, button("Cancel", close), button("Send as a new branch", send, { class: "c-button c-main" })));
+    const editor = h(
+      "div",
+      { class: "c-editor" },
+      area,
+      h(
+        "div",
+        { class: "c-compose-row" },
+        button("Cancel", close),
+        button("Send as a new branch", send, { class: "c-button c-main" }),
+      ),
+    );
     on(editor, {
       keydown: (event) => {
         if (event.isComposing) return;

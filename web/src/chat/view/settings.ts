@@ -19,7 +19,9 @@ export function firstChoice(models: readonly Model[]): string {
 
 /** A model's name as it may be shown: a provider's label never stands without "asserted by". */
 export function nameOf(model: Model): string {
-  return model.artifact === "" ? `${model.id}, asserted by ${model.provider === "" ? "its upstream provider" : model.provider}` : model.id;
+  return model.artifact === ""
+    ? `${model.id}, asserted by ${model.provider === "" ? "its upstream provider" : model.provider}`
+    : model.id;
 }
 
 /** The bar above a conversation. */
@@ -30,8 +32,22 @@ export class Settings {
   private readonly policy = h("select", { class: "c-field", id: "c-policy" });
   private readonly about = h("p", { class: "c-about" });
   private readonly system = h("textarea", { class: "c-field", rows: "2", id: "c-system" });
-  private readonly temperature = h("input", { class: "c-field", type: "number", min: "0", max: "2", step: "0.1", id: "c-temperature" });
-  private readonly most = h("input", { class: "c-field", type: "number", min: "0", max: "1000000", step: "1", id: "c-most" });
+  private readonly temperature = h("input", {
+    class: "c-field",
+    type: "number",
+    min: "0",
+    max: "2",
+    step: "0.1",
+    id: "c-temperature",
+  });
+  private readonly most = h("input", {
+    class: "c-field",
+    type: "number",
+    min: "0",
+    max: "1000000",
+    step: "1",
+    id: "c-most",
+  });
   private models: readonly Model[] = [];
 
   constructor(changed: (chosen: Chosen) => void) {
@@ -39,18 +55,32 @@ export class Settings {
       this.describe();
       changed(this.chosen);
     };
-    for (const field of [this.model, this.mode, this.policy, this.system, this.temperature, this.most]) on<HTMLElement>(field, { change: tell });
-    const labelled = (text: string, field: HTMLElement): HTMLElement => h("label", { for: field.id }, h("span", {}, text), field);
+    for (const field of [this.model, this.mode, this.policy, this.system, this.temperature, this.most])
+      on<HTMLElement>(field, { change: tell });
+    const labelled = (text: string, field: HTMLElement): HTMLElement =>
+      h("label", { for: field.id }, h("span", {}, text), field);
     this.element = h(
-      "section", { class: "c-settings", "aria-label": "Model and policy" },
-      h("div", { class: "c-choices" }, labelled("Model", this.model), labelled("Mode", this.mode), labelled("Policy", this.policy)),
+      "section",
+      { class: "c-settings", "aria-label": "Model and policy" },
+      h(
+        "div",
+        { class: "c-choices" },
+        labelled("Model", this.model),
+        labelled("Mode", this.mode),
+        labelled("Policy", this.policy),
+      ),
       this.about,
       h(
-        "details", { class: "c-menu" }, h("summary", {}, "More settings"),
+        "details",
+        { class: "c-menu" },
+        h("summary", {}, "More settings"),
         labelled("Instructions that stand before the conversation", this.system),
-        h("div", { class: "c-choices" },
+        h(
+          "div",
+          { class: "c-choices" },
           labelled("Temperature (0: the same question gives the same answer)", this.temperature),
-          labelled("Most tokens of an answer (0: as many as fit)", this.most)),
+          labelled("Most tokens of an answer (0: as many as fit)", this.most),
+        ),
       ),
     );
   }
@@ -64,12 +94,23 @@ export class Settings {
     this.model.replaceChildren(
       ...(known || chosen.model === "" ? [] : [option(chosen.model, `${chosen.model}, not served now`)]),
       ...fit.map((model) => option(model.id, nameOf(model))),
-      ...(others.length === 0 ? [] : [h("optgroup", { label: "Not for conversations" }, ...others.map((model) => option(model.id, `${nameOf(model)}: ${model.task}`, true)))]),
+      ...(others.length === 0
+        ? []
+        : [
+            h(
+              "optgroup",
+              { label: "Not for conversations" },
+              ...others.map((model) => option(model.id, `${nameOf(model)}: ${model.task}`, true)),
+            ),
+          ]),
     );
     this.model.value = chosen.model;
     this.policy.replaceChildren(
-      option("", "none: draft at once"), ...policies.map((name) => option(name, `hold until ${name}`)),
-      ...(chosen.policy !== "" && !policies.includes(chosen.policy) ? [option(chosen.policy, `hold until ${chosen.policy}`)] : []),
+      option("", "none: draft at once"),
+      ...policies.map((name) => option(name, `hold until ${name}`)),
+      ...(chosen.policy !== "" && !policies.includes(chosen.policy)
+        ? [option(chosen.policy, `hold until ${chosen.policy}`)]
+        : []),
     );
     this.policy.value = chosen.policy;
     this.system.value = chosen.system;
@@ -79,28 +120,42 @@ export class Settings {
   }
 
   private get chosen(): Chosen {
-    const number = (field: HTMLInputElement, most: number): number => Math.min(Math.max(Number(field.value) || 0, 0), most);
+    const number = (field: HTMLInputElement, most: number): number =>
+      Math.min(Math.max(Number(field.value) || 0, 0), most);
     return {
-      model: this.model.value, mode: this.mode.value, policy: this.policy.value, system: this.system.value,
-      temperature: number(this.temperature, 2), maxTokens: Math.trunc(number(this.most, 1_000_000)),
+      model: this.model.value,
+      mode: this.mode.value,
+      policy: this.policy.value,
+      system: this.system.value,
+      temperature: number(this.temperature, 2),
+      maxTokens: Math.trunc(number(this.most, 1_000_000)),
     };
   }
 
   private describe(mode = this.mode.value): void {
     const model = this.models.find((one) => one.id === this.model.value);
     const modes = model?.modes ?? [];
-    this.mode.replaceChildren(option("", modes.length === 0 ? "any" : `any of: ${modes.join(", ")}`), ...modes.map((name) => option(name, `${name} or more`)));
+    this.mode.replaceChildren(
+      option("", modes.length === 0 ? "any" : `any of: ${modes.join(", ")}`),
+      ...modes.map((name) => option(name, `${name} or more`)),
+    );
     this.mode.value = modes.includes(mode) ? mode : "";
     if (model === undefined) {
-      setText(this.about, this.models.length === 0 ? "No model is served here just now." : "No node serves this model just now.");
+      setText(
+        this.about,
+        this.models.length === 0 ? "No model is served here just now." : "No node serves this model just now.",
+      );
       return;
     }
-    const left = Object.entries(model.excluded).map(([reason, count]) => `${count} ${reason}`).join(", ");
+    const left = Object.entries(model.excluded)
+      .map(([reason, count]) => `${count} ${reason}`)
+      .join(", ");
     const nodes = `${model.nodes} node${model.nodes === 1 ? "" : "s"}, ${model.capacity} places${left === "" ? "" : `; left out: ${left}`}`;
     const who = model.artifact === "" ? "No artifact: the provider alone says which model answers." : null;
     const version = model.version === "" ? "" : ` version ${model.version}`;
     this.about.replaceChildren(
-      ...(who === null ? ["artifact ", identifier(model.artifact), `${version}; `] : [`${who} `]), `mode ${modes.join(", ") || "not named"} (real or simulated hardware: the mark ran says it under each answer); ${nodes}.`,
+      ...(who === null ? ["artifact ", identifier(model.artifact), `${version}; `] : [`${who} `]),
+      `mode ${modes.join(", ") || "not named"} (real or simulated hardware: the mark ran says it under each answer); ${nodes}.`,
       ...(model.description === "" ? [] : [h("span", { class: "c-card", "data-quoted": "" }, ` ${model.description}`)]),
     );
   }

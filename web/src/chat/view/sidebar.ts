@@ -27,7 +27,12 @@ export interface SidebarState {
 /** The sidebar. */
 export class Sidebar {
   readonly element: HTMLElement;
-  readonly search = h("input", { type: "search", class: "c-field", placeholder: "Search", "aria-label": "Search conversations" });
+  readonly search = h("input", {
+    type: "search",
+    class: "c-field",
+    placeholder: "Search",
+    "aria-label": "Search conversations",
+  });
   private readonly items = h("ul", { class: "c-list" });
   private readonly storage = h("p", { class: "c-storage" });
   private readonly files = h("div", { class: "c-files" });
@@ -40,42 +45,89 @@ export class Sidebar {
     this.find = find;
     on(this.search, { input: () => this.find(this.search.value) });
     this.element = h(
-      "nav", { class: "c-side", id: "c-side", "aria-label": "Conversations" },
-      h("div", { class: "c-side-head" }, button("New conversation", () => actions.begin(), { class: "c-button c-main" })),
-      this.search, this.count, this.items, this.files, this.storage,
+      "nav",
+      { class: "c-side", id: "c-side", "aria-label": "Conversations" },
+      h(
+        "div",
+        { class: "c-side-head" },
+        button("New conversation", () => actions.begin(), { class: "c-button c-main" }),
+      ),
+      this.search,
+      this.count,
+      this.items,
+      this.files,
+      this.storage,
     );
   }
 
   /** Draws the list and what is kept where. */
   update(state: SidebarState): void {
     setText(this.count, this.search.value === "" ? "" : `${state.list.length} found`);
-    this.items.replaceChildren(...state.list.map((conversation) => this.item(conversation, conversation.id === state.current)));
+    this.items.replaceChildren(
+      ...state.list.map((conversation) => this.item(conversation, conversation.id === state.current)),
+    );
     setText(this.storage, state.storage);
     const suffix = state.hold ? " (HOLD)" : "";
-    const chooser = h("input", { type: "file", accept: ".json,application/json", class: "c-unseen", tabindex: "-1", "aria-hidden": "true" });
-    on(chooser, { change: () => { const file = chooser.files?.[0]; if (file !== undefined) this.actions.importFile(file); } });
+    const chooser = h("input", {
+      type: "file",
+      accept: ".json,application/json",
+      class: "c-unseen",
+      tabindex: "-1",
+      "aria-hidden": "true",
+    });
+    on(chooser, {
+      change: () => {
+        const file = chooser.files?.[0];
+        if (file !== undefined) this.actions.importFile(file);
+      },
+    });
     const menu = h(
-      "details", { class: "c-menu" }, h("summary", {}, `Export${suffix}, import`),
+      "details",
+      { class: "c-menu" },
+      h("summary", {}, `Export${suffix}, import`),
       button(`Export this one${suffix}, encrypted`, () => this.actions.exportFile(true, state.current)),
       button(`Export all${suffix}, encrypted`, () => this.actions.exportFile(true, "")),
-      button(`Export this one${suffix}, plain: anyone can read it`, () => this.actions.exportFile(false, state.current)),
+      button(`Export this one${suffix}, plain: anyone can read it`, () =>
+        this.actions.exportFile(false, state.current),
+      ),
       button(`Export all${suffix}, plain: anyone can read it`, () => this.actions.exportFile(false, "")),
-      button("Import a file", () => chooser.click()), chooser,
+      button("Import a file", () => chooser.click()),
+      chooser,
     );
     menu.open = this.files.querySelector("details")?.open ?? false;
-    const keys = state.mode === "device"
-      ? [button("Set a passphrase", () => this.actions.passphrase())]
-      : [button("Change or remove the passphrase", () => this.actions.passphrase()), ...(state.open ? [button("Lock", () => this.actions.lock())] : [])];
+    const keys =
+      state.mode === "device"
+        ? [button("Set a passphrase", () => this.actions.passphrase())]
+        : [
+            button("Change or remove the passphrase", () => this.actions.passphrase()),
+            ...(state.open ? [button("Lock", () => this.actions.lock())] : []),
+          ];
     this.files.replaceChildren(menu, ...keys);
   }
 
   private item(conversation: Conversation, current: boolean): HTMLElement {
-    const open = button(conversation.title, () => this.actions.open(conversation.id), { class: "c-button c-open", "data-quoted": "", ...(current ? { "aria-current": "true" } : {}), title: conversation.title });
+    const open = button(conversation.title, () => this.actions.open(conversation.id), {
+      class: "c-button c-open",
+      "data-quoted": "",
+      ...(current ? { "aria-current": "true" } : {}),
+      title: conversation.title,
+    });
     const item = h(
-      "li", { class: current ? "c-current" : "" }, open,
-      h("span", { class: "c-item-tools" },
-        button("Rename", () => this.rename(conversation, item), { class: "c-button c-tiny", "aria-label": `Rename ${conversation.title}` }),
-        button("Delete", () => this.actions.drop(conversation.id), { class: "c-button c-tiny", "aria-label": `Delete ${conversation.title}` })),
+      "li",
+      { class: current ? "c-current" : "" },
+      open,
+      h(
+        "span",
+        { class: "c-item-tools" },
+        button("Rename", () => this.rename(conversation, item), {
+          class: "c-button c-tiny",
+          "aria-label": `Rename ${conversation.title}`,
+        }),
+        button("Delete", () => this.actions.drop(conversation.id), {
+          class: "c-button c-tiny",
+          "aria-label": `Delete ${conversation.title}`,
+        }),
+      ),
     );
     return item;
   }

@@ -6,8 +6,11 @@ const NAME = "hallmark-theme";
 /** The switch, which also applies what was chosen before. */
 export function themeSwitch(): HTMLElement {
   const select = h(
-    "select", { class: "c-field", id: "c-theme" },
-    h("option", { value: "" }, "as the system"), h("option", { value: "light" }, "light"), h("option", { value: "dark" }, "dark"),
+    "select",
+    { class: "c-field", id: "c-theme" },
+    h("option", { value: "" }, "as the system"),
+    h("option", { value: "light" }, "light"),
+    h("option", { value: "dark" }, "dark"),
   );
   select.value = kept();
   apply(select.value);

@@ -41,7 +41,8 @@ export class Thread {
   /** Draws one answer again, after its marks changed. */
   refresh(id: string): void {
     const message = this.conversation?.messages[id];
-    if (this.conversation !== undefined && message !== undefined && this.answerViews.has(id)) this.draw(this.conversation, message);
+    if (this.conversation !== undefined && message !== undefined && this.answerViews.has(id))
+      this.draw(this.conversation, message);
   }
 
   /** Text that came for an answer. */
@@ -51,7 +52,10 @@ export class Thread {
 
   /** The view of the last question on the path. */
   lastQuestion(): QuestionView | undefined {
-    const last = this.conversation === undefined ? undefined : pathOf(this.conversation).findLast((message) => message.role === "user");
+    const last =
+      this.conversation === undefined
+        ? undefined
+        : pathOf(this.conversation).findLast((message) => message.role === "user");
     return last === undefined ? undefined : this.questionViews.get(last.id);
   }
 
@@ -93,8 +97,17 @@ export class Thread {
 
 function emptyPage(): HTMLElement {
   return h(
-    "div", { class: "c-empty" },
-    h("p", {}, "Nothing is asked yet. Under each answer stand seven marks, each for one fact, drawn by this page from the bytes that came."),
-    h("p", {}, "A mark with a thin line is what the node alone says; a double line is what this page computed again; a filled one is what full nodes checked."),
+    "div",
+    { class: "c-empty" },
+    h(
+      "p",
+      {},
+      "Nothing is asked yet. Under each answer stand seven marks, each for one fact, drawn by this page from the bytes that came.",
+    ),
+    h(
+      "p",
+      {},
+      "A mark with a thin line is what the node alone says; a double line is what this page computed again; a filled one is what full nodes checked.",
+    ),
   );
 }
