@@ -211,4 +211,6 @@ def _figures(before: Loaded, judged: Judged, last: Screen | None) -> dict[str, i
 
 
 def _said(screen: Screen) -> tuple[tuple[str, str, str], ...]:
-    return tuple((mark.question, mark.state, mark.by) for mark in screen.marks)
+    """What the marks say by themselves: that a policy waives an absent one is no evidence."""
+    waived = State.NOT_REQUIRED.value
+    return tuple((m.question, m.state, m.by) for m in screen.marks if m.state not in (waived, "absent"))
