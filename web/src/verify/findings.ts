@@ -8,21 +8,20 @@
  *
  * Never `anchored`: no chain is read here. A part that does not hold makes its mark `failed` with the reason code.
  */
-import { hex0x, same, unbase64, unhex, utf8, ZERO32 } from "./bytes.ts";
-import { objectionsTo, type Objections } from "./after.ts";
+import { hex0x, same, utf8, ZERO32 } from "./bytes.ts";
 import { attested, type Attested } from "./attested.ts";
 import {
   documentDigest, InputRecord, Manifest, Measurement, readDocument, RouteRecord, UpstreamRecord,
 } from "./documents.ts";
-import { leafOf } from "./entries.ts";
 import { attempted, HallmarkError, translated } from "./errors.ts";
 import { matches } from "./evidence.ts";
 import { committed, failure, required, type Examination, type Placed } from "./examination.ts";
 import { reviewed } from "./judging.ts";
-import { leads, rootOf, EMPTY_ROOT } from "./tree.ts";
+import { EMPTY_ROOT, rootOf } from "./tree.ts";
 import { passage } from "./passage.ts";
-import { questionOf, sentenceOf } from "./reasons.ts";
-import type { Finding, Question, State } from "./marks.ts";
+import { proved } from "./proved.ts";
+import { sentenceOf, withoutDots } from "./reasons.ts";
+import type { Finding, Question } from "./marks.ts";
 import * as words from "./words.ts";
 
 type Detail = Readonly<Record<string, string>>;
@@ -156,21 +155,6 @@ function paid(exam: Examination): Finding[] {
   return [claimed(exam, "paid", payment, { what })];
 }
 
-/** Which full nodes checked the log up to and beyond this receipt. */
-function proved(exam: Examination): Finding[] {
-  const placed = exam.entry();
-  const place = placed?.place;
-  if (!placed || !place) return [];
-  const { index, size, root, signers } = place;
-  const objected = objectionsTo(placed, exam.trust);
-  if (objected?.state) return objections(exam, objected, objected.state);
-  const what = (objected ? words.silent : words.proved)(index, size);
-  const detail = { what, index: String(index), size: String(size), root: hex0x(root), signers: signers.join(", ") };
-  checkAnchorWord(exam, placed);
-  const by = words.quorum(signers.length, place.of);
-  return [{ question: "proved", state: "witnessed", by, at: place.cosignedAt, evidence: root, detail }];
-}
-
 const EXAMINATIONS: readonly (readonly [Question, (exam: Examination) => readonly Finding[]])[] = [
   ["ran", ran], ["model", model], ["route", route], ["inputs", inputs], ["paid", paid], ["proved", proved],
   ["reviewed", reviewed],
@@ -196,27 +180,6 @@ function revocations(exam: Examination): Finding[] {
 function ranIn(exam: Examination, measurement: Measurement): boolean {
   const judged = attempted((): Attested => attested(exam))?.judged;
   return judged !== undefined && matches(measurement, judged);
-}
-
-/** The anchoring service's word must agree with what is known here; a chain is read by nobody in a browser. */
-function checkAnchorWord(exam: Examination, { part, place }: Placed): void {
-  const [word, known] = [exam.dossier.anchor, exam.trust.anchor];
-  if (!word || !place) return;
-  if (known) required(word.contract === known.contract && word.chain_id === known.chain_id, "anchor_mismatch");
-  const root = unhex(word.root);
-  if (word.size === place.size) required(same(root, place.root), "anchor_mismatch");
-  if (!word.path.length) return;
-  const leaf = leafOf(part.admitted, unbase64(part.bytes));
-  required(leads(leaf, place.index, word.size, word.path.map(unhex), root), "anchor_mismatch");
-}
-
-/** Objections in the log speak against `proved` and against the mark of their reason. */
-function objections(exam: Examination, objected: Objections, state: State): Finding[] {
-  const by = `${objected.by} full node${objected.by > 1 ? "s" : ""}`;
-  const { reason } = objected;
-  const detail = { what: withoutDots(sentenceOf(reason)) };
-  const questions = new Set<Question>(["proved", questionOf(reason)]);
-  return [...questions].map((question) => ({ question, state, by, at: exam.now, evidence: exam.id, reason, detail }));
 }
 
 interface Rungs {
@@ -256,8 +219,4 @@ function failed(exam: Examination, question: Question, { reason, message, hint }
 function revoked(exam: Examination, question: Question, reason: string): Finding {
   const detail = { what: withoutDots(sentenceOf(reason)) };
   return { question, state: "revoked", by: "the trust file", at: exam.now, evidence: exam.id, reason, detail };
-}
-
-function withoutDots(sentence: string): string {
-  return sentence.replace(/\.+$/, "");
 }

@@ -10,7 +10,7 @@ import { hex, hex0x, same, unhex } from "./bytes.ts";
 import { required, type Examination, type Placed } from "./examination.ts";
 import { recoverStatement } from "./keys.ts";
 import { rank, reaches, type Finding, type State } from "./marks.ts";
-import { sentenceOf } from "./reasons.ts";
+import { sentenceOf, withoutDots } from "./reasons.ts";
 import { textOf } from "./typed.ts";
 import * as words from "./words.ts";
 
@@ -35,7 +35,7 @@ export function reviewed(exam: Examination): Finding[] {
     return states.map((state) => positive(fit ?? [], state, exam.id));
   }
   const [state, reason] = fit.length ? (["disputed", "reviewers_disagree"] as const) : (["failed", "judged_unfit"] as const);
-  const detail = { what: sentenceOf(reason).replace(/\.+$/, ""), reviewers: names([...fit, ...unfit]) };
+  const detail = { what: withoutDots(sentenceOf(reason)), reviewers: names([...fit, ...unfit]) };
   const at = unfit.reduce((first, each) => (each.at < first ? each.at : first), (unfit[0] as Counted).at);
   return [{ question: "reviewed", state, by: who(unfit), at, evidence: exam.id, reason, detail }];
 }

@@ -137,3 +137,8 @@ export function questionOf(code: string): Question {
 export function sentenceOf(code: string): string {
   return REASONS.get(code)?.[1] ?? `Reason ${code}.`;
 }
+
+/** A sentence without the dots at its end, for use inside another. */
+export function withoutDots(sentence: string): string {
+  return sentence.replace(/\.+$/, "");
+}
