@@ -116,7 +116,7 @@ def marks_of(scene: Scene) -> tuple[ShownMark, ...]:
 
 
 def _finding(scene: Scene, question: Question, state: State) -> Finding:
-    detail = {"what": _what(scene, question)}
+    detail = {"what": _what(scene, question, state)}
     if question is Question.RAN:
         detail["assurance"] = scene.assurance
     if question is Question.MODEL and scene.asserted_by:
@@ -129,7 +129,7 @@ def _finding(scene: Scene, question: Question, state: State) -> Finding:
     return Finding(question, state, SAYS[state], at, evidence, reason, detail)
 
 
-def _what(scene: Scene, question: Question) -> str:
+def _what(scene: Scene, question: Question, state: State) -> str:
     hardware = {
         "simulated": "the hardware is simulated and does not protect from its own host",
         "hardware": "hardware evidence names the image",
@@ -148,9 +148,9 @@ def _what(scene: Scene, question: Question) -> str:
         "0x5b2c1e...9f04; 3 candidates were offered; no other node was tried",
         Question.INPUTS: memory if scene.memory else "no outside input is named",
         Question.PAID: "a payment of 1200 atomic units is named and was not compared",
-        Question.PROVED: "every log entry below 1088, of which this receipt is number 1042; "
-        "no objection stands against it",
-        Question.REVIEWED: "1 reviewer judged the answer fit (complete), "
+        Question.PROVED: "every log entry below 1088, of which this receipt is number 1042"
+        + ("" if state.is_negative else "; no objection stands against it"),
+        Question.REVIEWED: f"1 reviewer judged the answer {'unfit' if state.is_negative else 'fit'} (complete), "
         "having seen the marks as they stood then",
     }[question]
 

@@ -28,16 +28,20 @@ def artifact(number: int = 3) -> str:
 def facts(scene: Scene) -> tuple[Fact, ...]:
     """The receipt in words."""
     named = (
-        Fact("Model", f"asserted by {scene.asserted_by}")
+        [Fact("Model", f"{LABEL}, asserted by {scene.asserted_by}")]
         if scene.asserted_by
-        else Fact("Artifact", artifact(), f"/explore/artifacts/{artifact()}", artifact())
+        else [
+            Fact("Label", LABEL, f"/explore/models/{LABEL}"),
+            Fact("Artifact", artifact(), f"/explore/artifacts/{artifact()}", artifact()),
+        ]
     )
+    ran = scene.marks.get("ran", "absent") not in ("absent", "not_required")
+    simulated = ran and scene.assurance == "simulated"
     return (
         Fact("Receipt", item_id(), f"/explore/receipts/{item_id()}", item_id()),
         Fact("Node", node_key(), f"/explore/nodes/{node_key()}", node_key()),
-        Fact("Label", LABEL, f"/explore/models/{LABEL}"),
-        named,
-        Fact("Mode", "tee"),
+        *named,
+        Fact("Mode", "tee; its hardware is simulated" if simulated else "tee"),
         Fact("Tokens", "412 in, 187 out"),
         Fact("Answered", "in 1.9 s"),
         Fact("Charged", "1200 atomic units"),
@@ -102,7 +106,11 @@ def inputs(scene: Scene) -> tuple[InputView, ...]:
 
 
 def lineage(scene: Scene) -> tuple[LineageStep, ...]:
-    """The label's versions; `relabelled`: it points to another artifact than when the answer was given."""
+    """The label's versions, none where a provider merely asserts the model; `relabelled`: the label points to
+    another artifact than when the answer was given.
+    """
+    if scene.asserted_by:
+        return ()
     start = scene.answered - 40 * DAY
     steps = []
     count = 4 if scene.relabelled else 3
@@ -115,7 +123,7 @@ def lineage(scene: Scene) -> tuple[LineageStep, ...]:
                 digest("sha256", number),
                 number * 7,
                 start + number * 10 * DAY,
-                number == 3 and not scene.asserted_by,
+                number == 3,
                 number == 3,
                 number == count,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from hallmark.apps.web.claims import drawn
 from hallmark.apps.web.claims.facts import Facts
@@ -78,19 +79,21 @@ def _said(rule: Rule, own: Facts, run: Run) -> Iterator[str]:
         return
     # A control has to say it in its own name: who hears it read out does not hear what stands around it.
     line = run.text if rule.scope == "control" else f"{run.text} {run.context}"
-    if rule.beside and all(compiled(part).search(line) for part in rule.beside):
+    find = _literally if rule.literal else claimed
+    found = find(run.text, pattern, wanted=rule.wanted)
+    if not found or (rule.beside and all(compiled(part).search(line) for part in rule.beside)):
         return
-    if rule.literal:
-        yield from (match.group(0) for match in _literal(pattern).finditer(run.text))
-        return
-    for said, clause in claimed(run.text, pattern, wanted=rule.wanted):
+    for said, clause in found:
         if not any(re.search(part, clause, re.IGNORECASE) for part in rule.unless):
             yield said
 
 
-def _literal(pattern: str) -> re.Pattern[str]:
-    # A sign has no word boundaries.
-    return re.compile(pattern) if pattern.startswith("[") else compiled(pattern)
+@lru_cache(65_536)
+def _literally(text: str, pattern: str, *, wanted: bool) -> tuple[tuple[str, str], ...]:
+    # A sign has no word boundaries; nothing excuses what is literal.
+    del wanted
+    found = re.compile(pattern) if pattern.startswith("[") else compiled(pattern)
+    return tuple((match.group(0), text) for match in found.finditer(text))
 
 
 def _filled(pattern: str, own: Facts) -> str:
@@ -122,13 +125,16 @@ def _paired(facts: Mapping[str, Facts], observation: Observation) -> Iterator[Vi
             yield Violation(observation.surface, rule, said, run.text, run.kind, run.where, why)
 
 
-def _pairs(text: str) -> Iterator[tuple[str, str, str]]:
+@lru_cache(65_536)
+def _pairs(text: str) -> tuple[tuple[str, str, str], ...]:
     """Every "proved is witnessed" that is stated, not denied and not asked for: said, question, state."""
+    found = []
     for clause in clauses(text):
         for match in PAIR.finditer(clause):
             before = " ".join(clause[: match.start()].split()[-REACH:])
             if not (DENIED.search(before) or WANTED.search(before) or ASKED.match(clause[match.end() :])):
-                yield match[0], match[1], STATE_WORDS[match[2]]
+                found.append((match[0], match[1], STATE_WORDS[match[2]]))
+    return tuple(found)
 
 
 def _counted(facts: Mapping[str, Facts], observation: Observation) -> Iterator[Violation]:

@@ -23,6 +23,8 @@ BLUE: Final = (190, 268)
 CHROMA: Final = 0.11
 # WCAG 2.2: text 4.5, what is drawn 3.
 LEAST_TEXT, LEAST_DRAWN, LEAST_SIZE = 4.5, 3.0, 20.0
+# The grey of an absent mark on paper: ochre and red are never fainter, though green and ink may be deeper.
+LEAST_NEGATIVE: Final = 5.7
 TOLERANCE: Final = 1.5
 PARTS: Final = frozenset(("hm-cartouche", "hm-name", "hm-word", "hm-assurance", "hm-assertion", "hm-gap"))
 SIGNS: Final = re.compile(
@@ -91,8 +93,8 @@ def _negatives(row: Row) -> Iterator[Problem]:
             for worse, said in lower:
                 if worse:
                     yield rule, f"{mark.question} {mark.state} beside {other.question}: {said}", why
-        faintest = min((other.contrast for other in good), default=LEAST_TEXT)
-        if mark.contrast < max(faintest - 0.3, LEAST_TEXT):
+        faintest = min((other.contrast for other in good), default=LEAST_NEGATIVE)
+        if mark.contrast < min(faintest, LEAST_NEGATIVE):
             yield rule, f"{mark.question}: contrast {mark.contrast:.2f}", why
 
 

@@ -60,7 +60,8 @@ class Facts(msgspec.Struct, frozen=True):
 class When(msgspec.Struct, frozen=True):
     """A condition over facts: every member that is given must hold; none given: always.
 
-    `below` and `states` speak of `question`'s mark; `negative` of any mark.
+    `below` and `states` speak of `question`'s mark; `negative` of any mark; `nothing` is a state that no mark
+    is in.
     """
 
     question: str = ""
@@ -72,6 +73,7 @@ class When(msgspec.Struct, frozen=True):
     asserted: bool = False
     preserved: bool = False
     negative: bool = False
+    nothing: str = ""
 
     def holds(self, facts: Facts) -> bool:
         """Whether the condition holds of `facts`."""
@@ -84,6 +86,7 @@ class When(msgspec.Struct, frozen=True):
                 not self.item or facts.item in self.item,
                 not self.asserted or bool(facts.asserted_by),
                 not self.preserved or facts.preserved,
+                not self.nothing or all(facts.state(q.value) != self.nothing for q in Question),
                 not self.negative or any(facts.state(q.value) in NEGATIVE for q in Question),
             )
         )
@@ -104,4 +107,5 @@ class When(msgspec.Struct, frozen=True):
         parts += ["a provider merely asserts the model"] * self.asserted
         parts += ["a kept row was not validated again"] * self.preserved
         parts += ["any mark is negative"] * self.negative
+        parts += [f"no mark is `{self.nothing}`"] * bool(self.nothing)
         return " and ".join(parts) or "always"

@@ -40,6 +40,8 @@ class Rule(msgspec.Struct, frozen=True):
 
 NOT_REVIEWED: Final = (State.ABSENT.value, State.NOT_REQUIRED.value, *(state.value for state in NEGATIVE))
 AGE: Final = r"(\d+ ?(ms|s|min|h|d|seconds?|minutes?|hours?|days?|weeks?|months?|years?) old|age unknown)"
+# What a policy asks for is no claim about what ran.
+OF_POLICY: Final = r"hardware (that|which) the policy (names|allows)|not one that the policy allows"
 # Pictographs and ticks: a sign says "fine" before anyone has read a word.
 ICONS: Final = (
     "[\u2600-\u27bf\u2b50\u2b1b\u2b1c\u221a\u2b24\u25cf\u25c9\u2705\u2714\U0001f000-\U0001faff\ufe0f]"
@@ -122,7 +124,7 @@ RAN: Final = (
         "Simulated hardware protects from nobody who runs the host.",
         When(assurance=("simulated",)),
         beside=(r"simulated|simulates|emulated|development",),
-        wanted=False,
+        unless=(OF_POLICY,),
     ),
     Rule(
         "ran simulated: attested",
@@ -137,7 +139,8 @@ RAN: Final = (
         r"confidential computing|attested",
         "No evidence of any hardware is there.",
         When(assurance=("none", "")),
-        wanted=False,
+        beside=(r"simulated",),
+        unless=(OF_POLICY,),
     ),
 )
 
@@ -217,16 +220,29 @@ PAID: Final = (
 PROVED: Final = (
     Rule(
         "proved below witnessed",
-        r"settled|settlement|finali[sz]ed|(?-i:final)|proven|on the ledger|immutable|irreversible|confirmed|"
-        r"(quorum|full nodes) (of full nodes )?(has |have )?(checked|cosigned|witnessed|verified|confirmed)",
+        r"settled|settlement|finali[sz]ed|(?-i:final)|proven|on the ledger|immutable|irreversible|confirmed",
         "No quorum has checked it.",
         When("proved", below="witnessed"),
     ),
     Rule(
+        "proved below witnessed: its mark",
+        r"(quorum|full nodes) (of full nodes )?(has |have )?(checked|cosigned|witnessed|verified|confirmed)",
+        "No quorum has checked it, whatever full nodes checked about another mark.",
+        When("proved", states=("absent", "not_required", "claimed", "checked")),
+        scope="mark",
+        question="proved",
+    ),
+    Rule(
         "proved below anchored",
-        r"on-?chain|on the chain|the chain holds|on the blockchain|blockchain|anchored on",
+        r"on-?chain|on the chain|on the blockchain|blockchain|anchored on",
         "No chain holds a checkpoint that covers it.",
         When("proved", below="anchored"),
+    ),
+    Rule(
+        "nothing anchored",
+        r"the chain holds",
+        "No chain holds a checkpoint that covers it, or any other fact about it.",
+        When(nothing="anchored"),
     ),
     Rule(
         "proved: objections",
@@ -274,6 +290,7 @@ ITEM: Final = (
         "Only the evaluator clears, and it has not.",
         When(item=("HOLD",)),
         beside=(r"(?-i:HOLD)",),
+        unless=(r"item\.cleared",),
     ),
     Rule(
         "REJECTED: words",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 # What ends a clause. A colon does, so that "Verdict, no doubt: attested" is two.
 CLAUSES = re.compile(r"[.;:!?|\u2014\u00b7\n]+(?=\s|$)|\s\|\s")
@@ -37,14 +37,16 @@ def clauses(text: str) -> Iterator[str]:
     return (part for part in CLAUSES.split(text) if part and part.strip())
 
 
-def claimed(text: str, pattern: str, *, wanted: bool = True) -> Iterator[tuple[str, str]]:
+@lru_cache(65_536)
+def claimed(text: str, pattern: str, *, wanted: bool = True) -> tuple[tuple[str, str], ...]:
     """Every match of `pattern` that stands without a denial before it in its clause, and that clause.
 
     `wanted`: a word of requirement or waiting ("until", "asks") before it excuses it as well.
     """
+    found = []
     for clause in clauses(text):
         for match in compiled(pattern).finditer(clause):
             before = " ".join(clause[: match.start()].split()[-REACH:])
-            if DENIED.search(before) or (wanted and WANTED.search(before)):
-                continue
-            yield match.group(0), clause
+            if not (DENIED.search(before) or (wanted and WANTED.search(before))):
+                found.append((match.group(0), clause))
+    return tuple(found)

@@ -1,0 +1,113 @@
+"""The real pages over a scene that a test changes as it goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+from starlette.applications import Starlette
+
+from browsing.serving import awaited
+from hallmark.apps.web.app import create_app
+from hallmark.apps.web.claims import Facts
+from hallmark.apps.web.surfaces import Surfaces
+from hallmark.services.explorer.views import Receipts
+from hallmark.services.review.views import QueuePage
+from hallmark.testing import scene_parts as parts
+from hallmark.testing import surfaces as fakes
+from hallmark.testing.scene import POLICY, Scene, marks_of
+from hallmark.testing.scene_desk import SceneDesk
+from hallmark.testing.scene_explorer import SceneExplorer
+
+BUILT = Path(__file__).parents[3] / ".build" / "web"
+
+
+class Stage:
+    """`scene` is what single pages show; `rows`, where given, are one scene for each line of a list."""
+
+    def __init__(self, scene: Scene | None = None, rows: tuple[Scene, ...] = ()) -> None:
+        self.scene, self.rows = scene or Scene(), rows
+        self.surfaces: Surfaces = msgspec.structs.replace(
+            fakes.surfaces(self.scene, BUILT, ""), desk=_Desk(self), explorer=_Explorer(self)
+        )
+
+    def app(self) -> Starlette:
+        """The application as it is shipped."""
+        app = create_app(self.surfaces)
+        if not any(getattr(r, "path", "") == "/explore" for r in app.routes):  # TEMPORARY
+            from hallmark.apps.web.explore.routes import routes as er
+            from hallmark.apps.web.network import routes as nr
+
+            app.router.routes.extend([*er(self.surfaces), *nr(self.surfaces)])
+        return app
+
+    def cookies(self) -> dict[str, str]:
+        """The cookie of a reviewer who has just signed in."""
+        session = awaited(fakes.signed_in(self.surfaces))
+        return {self.surfaces.sessions.cookie_name: session.token}
+
+    def facts(self) -> dict[str, Facts]:
+        """What stands about every item that the pages may speak of."""
+        scenes = self.rows or (self.scene,) * max(self.scene.items, 1)
+        return {parts.item_id(number): facts_of(scene) for number, scene in enumerate(scenes)}
+
+
+def facts_of(scene: Scene) -> Facts:
+    """What stands in a scene."""
+    return Facts.of(
+        marks_of(scene),
+        path=scene.path,
+        preserved=scene.memory,
+        item=scene.state,
+        policy=POLICY.name,
+        label=parts.LABEL,
+        artifact=parts.artifact(),
+    )
+
+
+class _Desk:
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(SceneDesk(self._stage.scene), name)
+
+    async def queue(self, query: str, cursor: str, limit: int) -> QueuePage:
+        """The scene's own queue, or a line for each of `rows`."""
+        stage = self._stage
+        page = await SceneDesk(stage.scene).queue(query, "" if stage.rows else cursor, limit)
+        if not stage.rows:
+            return page
+        start, wanted = int(cursor or 0), parse_qs(query).get("state", ["HOLD"])[0].split(",")
+        rows = [
+            msgspec.structs.replace(SceneDesk(scene).row(), id=parts.item_id(number))
+            for number, scene in enumerate(stage.rows)
+            if scene.state in wanted
+        ]
+        end = start + limit
+        following = str(end) if end < len(rows) else ""
+        return msgspec.structs.replace(page, rows=tuple(rows[start:end]), total=len(rows), next=following)
+
+
+class _Explorer:
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(SceneExplorer(self._stage.scene), name)
+
+    async def receipts(self, query: str, cursor: str, limit: int) -> Receipts:
+        """The scene's own receipts, or a line for each of `rows`."""
+        stage = self._stage
+        if not stage.rows:
+            return await SceneExplorer(stage.scene).receipts(query, cursor, limit)
+        start = int(cursor or 0)
+        rows = [
+            msgspec.structs.replace(SceneExplorer(scene).row(), id=parts.item_id(number))
+            for number, scene in enumerate(stage.rows)
+        ]
+        end = start + limit
+        following = str(end) if end < len(rows) else ""
+        return Receipts(len(rows), following, 1_088, tuple(rows[start:end]))

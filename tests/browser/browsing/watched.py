@@ -1,0 +1,79 @@
+"""Pages that are watched: what they ask for, log, throw, and which rules of theirs they break."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # No name but the loopback's is ever resolved, whatever a page asks for.
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+)
+DESKTOP, PHONE = 1280, 360
+
+
+class Watched:
+    """Opens pages of one browser and keeps what was wrong with them in `problems`."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._contexts: list[BrowserContext] = []
+        self.problems: list[str] = []
+
+    def page(
+        self,
+        *,
+        dark: bool = False,
+        width: int = DESKTOP,
+        cookies: Mapping[str, str] | None = None,
+        origin: str = "",
+        allow: tuple[str, ...] = (),
+        **context: Any,
+    ) -> Page:
+        """A page of a fresh context. `cookies` are set for `origin`; `allow`: parts of expected messages."""
+        opened = self._browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce",
+            **context,
+        )
+        self._contexts.append(opened)
+        if cookies:
+            opened.add_cookies([{"name": n, "value": v, "url": origin} for n, v in cookies.items()])
+        page = opened.new_page()
+
+        def logged(message: ConsoleMessage) -> None:
+            if message.type == "error" and not any(part in message.text for part in allow):
+                self.problems.append(f"console: {message.text}")
+
+        def asked(request: Request) -> None:
+            host = urlsplit(request.url).hostname
+            if host not in ("127.0.0.1", None) and not any(part in request.url for part in allow):
+                self.problems.append(f"asked another machine: {request.url[:200]}")
+
+        def threw(error: Exception) -> None:
+            if not any(part in str(error) for part in allow):
+                self.problems.append(f"threw: {error}")
+
+        page.on("console", logged)
+        page.on("request", asked)
+        page.on("pageerror", threw)
+        return page
+
+    def close(self) -> None:
+        """Close every page."""
+        for context in self._contexts:
+            context.close()

@@ -1,0 +1,323 @@
+"""The table of forbidden claims: every rule catches what it is for, and nothing else would have."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from hallmark.apps.web.claims import RULES, Facts, Observation, Row, Run, Struck, of_json, of_text, violations
+from hallmark.apps.web.marks import drawn
+from hallmark.core.marks import Question, State
+from hallmark.core.shown import ShownMark
+from hallmark.testing.scene import Scene, marks_of
+
+ME = "0x" + "11" * 32
+STATES = tuple(state.value for state in State)
+ALL_WITNESSED = dict.fromkeys((q.value for q in Question), "witnessed")
+PALETTE = {
+    "grey": "#66625a",
+    "ink": "#1b1d22",
+    "green": "#1f4d46",
+    "blue": "#123a5e",
+    "ochre": "#8a4b08",
+    "red": "#8f1d1d",
+    "coin": "#3d3d3d",
+    "coin-quiet": "#646464",
+}
+
+
+class Case(NamedTuple):
+    """A rule, facts under which it bites, what breaks it, and what may be said instead."""
+
+    rule: str
+    facts: Facts
+    bad: str
+    good: str
+    place: dict[str, Any] = {}
+
+
+def facts(**given: Any) -> Facts:
+    """Everything witnessed on real hardware and the sealed path, but for what is given."""
+    states = {**ALL_WITNESSED, **given.pop("states", {})}
+    return Facts(states, **{"assurance": "hardware", "path": "sealed", **given})
+
+
+CASES = (
+    Case("adjectives of trust", facts(), "This answer is secure.", "It was given 18 ms after the last byte."),
+    Case("verified alone", facts(), "Verified", "3 of 4 full nodes verified this at 12:03:22."),
+    Case("approved", facts(), "Approved on Tuesday.", "The authority approved this measurement."),
+    Case("overall", facts(), "Overall: very good.", "There is no overall mark."),
+    Case("the answer is right", facts(), "The answer is correct.", "Does not say that the answer is right."),
+    Case("signs of approval", facts(), "proved \u2714", "proved witnessed"),
+    Case("paid means proved", facts(), "Paid and proved.", "A payment is named."),
+    Case(
+        "ran below witnessed",
+        facts(states={"ran": "claimed"}),
+        "Attested by the node.",
+        "This is not attested by anyone.",
+    ),
+    Case(
+        "ran simulated: hardware",
+        facts(assurance="simulated"),
+        "Hardware evidence names the image.",
+        "Simulated hardware; it does not protect from its own host.",
+    ),
+    Case(
+        "ran simulated: attested",
+        facts(assurance="simulated"),
+        "The image is attested.",
+        "Attested by simulated hardware.",
+    ),
+    Case(
+        "ran without hardware", facts(assurance="none"), "Hardware evidence was seen.", "No hardware vouches."
+    ),
+    Case(
+        "model asserted: artifact",
+        facts(asserted_by="example", artifact="0x3f9a11aa22bb"),
+        "0x3f9a11aa22bb",
+        "No artifact of this network answered.",
+    ),
+    Case(
+        "model asserted: label",
+        facts(asserted_by="example", label="large"),
+        "Answered by large",
+        "large, asserted by example",
+    ),
+    Case(
+        "route plain",
+        facts(path="plain"),
+        "A private conversation.",
+        "Does not say that the path was private.",
+    ),
+    Case("route direct", facts(path="direct"), "You are anonymous.", "The node saw who asked."),
+    Case(
+        "inputs preserved",
+        facts(preserved=True),
+        "Used 3 rows of memory.",
+        "1 row of memory, 90 days old, not re-validated.",
+    ),
+    Case(
+        "paid: covered",
+        facts(),
+        "paid: recorded. You are covered.",
+        "paid: recorded.",
+        {"question": "paid", "kind": "label"},
+    ),
+    Case("paid: promises", facts(), "The payment is final.", "A payment of 1200 atomic units is named."),
+    Case("paid: words of others", facts(), "witnessed", "recorded", {"question": "paid", "kind": "word"}),
+    Case(
+        "proved below witnessed",
+        facts(states={"proved": "checked"}),
+        "It is settled.",
+        "It waits until a quorum has cosigned a checkpoint.",
+    ),
+    Case(
+        "proved below witnessed: its mark",
+        facts(states={"proved": "claimed"}),
+        "proved: claimed. 3 of 4 full nodes checked it.",
+        "proved: claimed. The node alone says so.",
+        {"question": "proved", "kind": "label"},
+    ),
+    Case(
+        "proved below anchored",
+        facts(),
+        "It is on-chain.",
+        "It is not on-chain.",
+    ),
+    Case("nothing anchored", facts(), "The chain holds the checkpoint.", "No chain was asked."),
+    Case(
+        "proved: objections",
+        facts(states={"proved": "disputed"}),
+        "It is undisputed.",
+        "One full node objects.",
+    ),
+    Case(
+        "reviewed absent",
+        facts(states={"reviewed": "absent"}),
+        "It was reviewed by Ada.",
+        "Nobody has judged this answer.",
+    ),
+    Case(
+        "reviewed absent: its mark",
+        facts(states={"reviewed": "absent"}),
+        "reviewed: absent. Everything was checked.",
+        "reviewed: absent. Does not come from any machine check above.",
+        {"question": "reviewed", "kind": "label"},
+    ),
+    Case("HOLD: controls", facts(item="HOLD"), "Export", "Export (HOLD)", {"kind": "control"}),
+    Case("HOLD: words", facts(item="HOLD"), "This was released.", "Released by Ada until 14:00, still HOLD."),
+    Case("REJECTED: words", facts(item="REJECTED"), "It is all set.", "REJECTED by a reviewer."),
+)
+
+
+def observed(text: str, place: dict[str, Any]) -> Observation:
+    """A surface that says `text` about the subject."""
+    return Observation("test", (Run(text, **{"kind": "text", "context": text, "subject": ME, **place}),))
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.rule for case in CASES])
+def test_each_rule_catches_its_own_and_only_by_itself(case: Case) -> None:
+    """The bad sentence breaks the rule, and no other rule of that name; the good one passes."""
+    bad = observed(case.bad, case.place)
+    assert case.rule in {found.rule for found in violations({ME: case.facts}, bad)}
+    weakened = [rule for rule in RULES if rule.name != case.rule]
+    assert case.rule not in {found.rule for found in violations({ME: case.facts}, bad, weakened)}
+    assert violations({ME: case.facts}, observed(case.good, case.place)) == ()
+
+
+def test_every_rule_has_a_case() -> None:
+    """No rule stands in the table without a sentence that breaks it."""
+    assert {case.rule for case in CASES} == {rule.name for rule in RULES}
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if RULES[[r.name for r in RULES].index(case.rule)].scope != "anywhere"]
+)
+def test_conditions_matter(case: Case) -> None:
+    """Under facts that allow it, the very same sentence is no violation of the rule."""
+    free = Facts(
+        {**ALL_WITNESSED, "proved": "anchored"}, "hardware", path="sealed", item="CLEAR", label="other"
+    )
+    rule = next(rule for rule in RULES if rule.name == case.rule)
+    if rule.when.sentence() == "always":
+        return
+    assert case.rule not in {found.rule for found in violations({ME: free}, observed(case.bad, case.place))}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Nobody doubts it: attested.",
+        "Not slow, but it took a while and in the end all of it was certainly attested.",
+        "Attested, not merely claimed.",
+        "atTESted",
+    ],
+)
+def test_a_denial_reaches_no_further_than_its_clause(text: str) -> None:
+    """Denials elsewhere in a sentence excuse nothing."""
+    low = facts(states={"ran": "claimed"})
+    assert "ran below witnessed" in {found.rule for found in violations({ME: low}, observed(text, {}))}
+
+
+def honest(mark: ShownMark) -> Struck:
+    """The mark as the templates draw it."""
+    one = drawn(mark, 0, "h")
+    tone = PALETTE[one.attributes["data-tone"]]
+    return Struck(
+        one.attributes["data-question"],
+        one.attributes["data-state"],
+        one.word,
+        one.attributes["aria-label"],
+        one.attributes["title"],
+        one.name,
+        one.assurance,
+        one.assertion,
+        (tone,),
+        any("hm-solid" in layer.attributes.get("class", "") for layer in one.layers)
+        and mark.state in ("witnessed", "anchored"),
+        bool(one.hatch),
+        parts=("hm-cartouche", "hm-name", "hm-word"),
+        contrast=6.0,
+        left=list(Question).index(Question(mark.question)) * 40.0,
+    )
+
+
+def row_of(scene: Scene) -> Row:
+    """A scene's row of marks."""
+    return Row(ME, tuple(honest(mark) for mark in marks_of(scene)))
+
+
+def of_scene(scene: Scene) -> Facts:
+    """A scene's facts."""
+    return Facts.of(marks_of(scene), path=scene.path, preserved=scene.memory)
+
+
+def test_honest_rows_pass_in_every_state() -> None:
+    """Every state of every mark with every assurance, drawn as the templates draw it, breaks nothing."""
+    for question, state, assurance, by in itertools.product(
+        Question, STATES, ("simulated", "hardware", "none"), ("", "example")
+    ):
+        scene = Scene({question.value: state, "proved": "claimed"}, assurance, by)
+        seen = Observation("test", rows=(row_of(scene),))
+        assert violations({ME: of_scene(scene)}, seen) == ()
+
+
+LOW = Scene(
+    {"ran": "claimed", "model": "claimed", "route": "failed", "proved": "witnessed"}, asserted_by="example"
+)
+DRAWN: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("solid only where struck", "model", {"solid": True}),
+    ("solid only where struck", "ran", {"solid": True}),
+    ("green and blue only where struck", "ran", {"colours": ("#1f4d46",)}),
+    ("green and blue only where struck", "model", {"colours": ("#7cc4b6",)}),
+    ("green and blue only where struck", "proved", {"colours": ("#123a5e",)}),
+    ("green and blue only where struck", "paid", {"colours": ("#8fbbe6",)}),
+    ("simulated stands with the mark", "ran", {"assurance": ""}),
+    ("simulated stands with the mark", "ran", {"qualifier_hidden": True}),
+    ("simulated stands with the mark", "ran", {"assurance": "hardware"}),
+    ("simulated is hatched", "ran", {"hatched": False}),
+    ("asserted stands with the mark", "model", {"assertion": ""}),
+    ("asserted stands with the mark", "model", {"qualifier_hidden": True}),
+    ("states as they are", "model", {"state": "witnessed"}),
+    ("words as they are", "model", {"word": "witnessed"}),
+    ("words as they are", "proved", {"name": "settled"}),
+    ("labels as the marks", "ran", {"label": "ran: witnessed.", "title": "ran: witnessed."}),
+    ("labels as the marks", "ran", {"title": "verified"}),
+    ("labels as the marks", "proved", {"label": "proved: witnessed.", "title": "proved: witnessed."}),
+    ("nothing added to a mark", "proved", {"rest": "ok"}),
+    ("nothing added to a mark", "proved", {"parts": ("hm-cartouche", "hm-tick")}),
+    ("negative marks are not lowered", "route", {"size": 30.0}),
+    ("negative marks are not lowered", "route", {"font": 9.0}),
+    ("negative marks are not lowered", "route", {"contrast": 4.9}),
+    ("negative marks are not lowered", "route", {"top": 40.0}),
+    ("negative marks are not lowered", "route", {"word_hidden": True}),
+    ("negative marks are not lowered", "route", {"opacity": 0.5}),
+    ("marks are seen", "proved", {"opacity": 0.4}),
+    ("marks are seen", "proved", {"contrast": 3.0}),
+    ("marks are seen", "proved", {"size": 8.0}),
+)
+
+
+@pytest.mark.parametrize(("rule", "question", "change"), DRAWN)
+def test_each_change_of_a_drawing_is_caught(rule: str, question: str, change: dict[str, Any]) -> None:
+    """One thing about one mark drawn otherwise breaks the duty that it is against."""
+    row = row_of(LOW)
+    marks = tuple(msgspec.structs.replace(m, **change) if m.question == question else m for m in row.marks)
+    found = violations({ME: of_scene(LOW)}, Observation("test", rows=(Row(ME, marks),)))
+    assert rule in {one.rule for one in found}
+
+
+def test_a_row_has_all_seven_in_order_and_belongs_to_something() -> None:
+    """A missing mark, two that changed places, and a row of nothing are caught."""
+    row, known = row_of(LOW), {ME: of_scene(LOW)}
+    swapped = (row.marks[1], row.marks[0], *row.marks[2:])
+    for marks in (row.marks[:-1], swapped):
+        found = violations(known, Observation("test", rows=(Row(ME, marks),)))
+        assert {one.rule for one in found} == {"seven marks in order"}
+    stray = violations({}, Observation("test", rows=(row,)))
+    assert {one.rule for one in stray} == {"marks of a known subject"}
+
+
+def test_plain_text_is_held_to_the_same_table() -> None:
+    """Mail and terminal lines that state a mark's state state the true one, with what qualifies it."""
+    known = {"-": of_scene(LOW)}
+    good = "HOLD: route does not hold.\nran claimed, simulated\nproved witnessed\n  by 3 of 4 full nodes"
+    assert violations(known, of_text("mail", good)) == ()
+    for bad, rule in (
+        ("ran claimed", "simulated stands with the mark"),
+        ("ran witnessed, simulated", "states as they are"),
+        ("7 of 7", "a count names policy and time"),
+        ("Your answer is approved", "approved"),
+    ):
+        assert rule in {one.rule for one in violations(known, of_text("mail", bad))}, bad
+
+
+def test_a_true_key_is_a_claim() -> None:
+    """A webhook body with `"verified": true` says verified; `false` says nothing."""
+    known = {"-": of_scene(LOW)}
+    assert violations(known, of_json("webhook", {"data": {"verified": False, "state": "HOLD"}})) == ()
+    found = violations(known, of_json("webhook", {"data": [{"verified": True}]}))
+    assert "verified alone" in {one.rule for one in found}
