@@ -150,8 +150,8 @@ def _what(scene: Scene, question: Question, state: State) -> str:
         Question.PAID: "a payment of 1200 atomic units is named and was not compared",
         Question.PROVED: "every log entry below 1088, of which this receipt is number 1042"
         + ("" if state.is_negative else "; no objection stands against it"),
-        Question.REVIEWED: f"1 reviewer judged the answer {'unfit' if state.is_negative else 'fit'} (complete), "
-        "having seen the marks as they stood then",
+        Question.REVIEWED: f"1 reviewer judged the answer {'unfit' if state.is_negative else 'fit'} "
+        "(complete), having seen the marks as they stood then",
     }[question]
 
 
