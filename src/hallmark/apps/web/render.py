@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import jinja2
 import msgspec
@@ -72,7 +72,7 @@ class Pages:
             "path": request.scope.get("hallmark.path", request.url.path),
             "query": request.url.query,
             "twin": twin_link(request),
-            "permanent": f"{origin(request, self.surfaces.public_url)}{request.url.path}",
+            "permanent": permanent_address(request, self.surfaces.public_url),
             "person": visitor.person,
             "csrf": visitor.csrf,
             "network": self.surfaces.network,
@@ -108,6 +108,13 @@ def twin_link(request: Request) -> str:
     """The address of this page's JSON twin, with its query."""
     path = request.url.path if request.url.path != "/" else "/index"
     return f"{quote(path, safe='/:')}.json" + (f"?{request.url.query}" if request.url.query else "")
+
+
+def permanent_address(request: Request, public_url: str) -> str:
+    """Where this page stands for good: without what is only said once after an act."""
+    query = urlencode([pair for pair in parse_qsl(request.url.query) if pair[0] not in ("done", "proof")])
+    path = quote(request.url.path, safe="/:")
+    return f"{origin(request, public_url)}{path}" + (f"?{query}" if query else "")
 
 
 def origin(request: Request, public_url: str) -> str:

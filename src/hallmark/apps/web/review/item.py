@@ -65,8 +65,12 @@ class ItemPages:
     async def as_seen(self, request: Request) -> Response:
         """The screen of a decision, beside the marks of now."""
         number = query_int(request.query_params.get("number"), 0, low=0, high=10**9)
-        view = await self._desk.as_seen(request.path_params["item"], number)
-        return answer(request, "review/as-seen.html", view)
+        item = request.path_params["item"]
+        view = await self._desk.as_seen(item, number)
+        if wants_json(request):
+            return answer(request, "review/as-seen.html", view)
+        held = (await self._desk.item(item, None)).row.state == "HOLD"
+        return answer(request, "review/as-seen.html", view, held=held)
 
     async def act(self, request: Request) -> Response:
         """One act of a signed-in person; then the item again. Raises NotFound `unknown_path`."""
