@@ -142,9 +142,9 @@ export class App {
     const conversation = this.library.get(id);
     if (conversation === undefined) return;
     this.answers.forgetAll();
-    this.current = conversation;
+    this.current = this.conversing.resumed(conversation);
     this.draw();
-    this.drawList();
+    this.conversing.catchUp();
     this.drawSettings();
     this.composer.set(await this.library.draft(id));
     await this.reopenAnswers();

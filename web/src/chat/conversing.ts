@@ -6,10 +6,17 @@ import { add, change, lineage, turn, type AnswerState, type Conversation, type M
 import { wordOf } from "../marks/draw.ts";
 import { confirmThat } from "./view/dialogs.ts";
 
+/** An answer under way: how to stop it, its message, and the text that came so far. */
+interface Running {
+  readonly control: AbortController;
+  readonly message: string;
+  text: string;
+}
+
 /** See the head of this file. */
 export class Conversing {
   private readonly app: App;
-  private readonly running = new Map<string, { readonly control: AbortController; readonly message: string }>();
+  private readonly running = new Map<string, Running>();
   private spokenProof = "";
 
   constructor(app: App) {
@@ -31,14 +38,16 @@ export class Conversing {
     const { current } = this.app;
     const path = shownEnd(current);
     await this.app.sent();
-    await this.askAfter(addQuestion(current, path, text));
+    const { conversation, id } = addQuestion(current, path, text);
+    await this.answer(conversation, id);
   }
 
   /** Sends an edited question as a branch beside the old one. */
   async edit(id: string, text: string): Promise<void> {
     const { current } = this.app;
     if (this.busy(current.id)) return;
-    await this.askAfter(addQuestion(current, current.messages[id]?.parent ?? "", text));
+    const branch = addQuestion(current, current.messages[id]?.parent ?? "", text);
+    await this.answer(branch.conversation, branch.id);
   }
 
   /** Asks again for an answer, as a branch beside the old one. */
@@ -92,28 +101,28 @@ export class Conversing {
     if (answer) await this.app.keep(change(current, id, { answer: { ...answer, provedAt: at } }));
   }
 
-  private async askAfter({ conversation, id }: { conversation: Conversation; id: string }): Promise<void> {
-    await this.answer(conversation, id);
+  /** A conversation as it stands while its answer is under way, for a person who comes back to it. */
+  resumed(conversation: Conversation): Conversation {
+    const under = this.running.get(conversation.id);
+    const answer = under === undefined ? undefined : conversation.messages[under.message]?.answer;
+    if (under === undefined || answer == null) return conversation;
+    const outcome = under.text === "" ? "asking" : "streaming";
+    return change(conversation, under.message, { answer: { ...answer, outcome } });
+  }
+
+  /** Shows what came of an answer under way while another conversation was open. */
+  catchUp(): void {
+    const under = this.running.get(this.app.current.id);
+    if (under !== undefined && under.text !== "") this.app.thread.feed(under.message, under.text);
   }
 
   private async answer(before: Conversation, parent: string): Promise<void> {
     if (before.model === "" || this.busy(before.id)) return;
     const id = crypto.randomUUID();
-    const state: AnswerState = {
-      outcome: "asking",
-      model: before.model,
-      asserted: this.app.assertedBy(before.model),
-      policy: before.policy,
-      nonce: hexOf(crypto.getRandomValues(new Uint8Array(32))),
-      receipt: "",
-      arrivedAt: 0,
-      provedAt: 0,
-      facts: null,
-      trouble: null,
-    };
+    const state = freshState(before, this.app.assertedBy(before.model));
     const text = requestText(before, lineage(before, parent));
     const control = new AbortController();
-    this.running.set(before.id, { control, message: id });
+    this.running.set(before.id, { control, message: id, text: "" });
     const asked = add(before, { id, parent, role: "assistant", text: "", at: Date.now(), answer: state });
     this.app.current = asked;
     this.app.draw();
@@ -134,6 +143,8 @@ export class Conversing {
   }
 
   private feed(conversation: string, id: string, more: string): void {
+    const under = this.running.get(conversation);
+    if (under !== undefined) under.text += more;
     const { current } = this.app;
     const message: Message | undefined = current.messages[id];
     if (current.id !== conversation || message?.answer == null) return;
@@ -146,6 +157,21 @@ export class Conversing {
     this.app.speaker.feed(more);
     this.app.stay();
   }
+}
+
+function freshState({ model, policy }: Conversation, asserted: string): AnswerState {
+  return {
+    outcome: "asking",
+    model,
+    asserted,
+    policy,
+    nonce: hexOf(crypto.getRandomValues(new Uint8Array(32))),
+    receipt: "",
+    arrivedAt: 0,
+    provedAt: 0,
+    facts: null,
+    trouble: null,
+  };
 }
 
 function shownEnd(conversation: Conversation): string {
