@@ -53,10 +53,13 @@ def _without(mark: Mark, excluded: set[str]) -> Mark:
 
     A negative one is left alone: a word against an answer is never taken away here.
     """
-    reviewers = mark.detail.get("reviewers", "").lower().split()
+    # Addresses are compared in lower case, and one written twice is one reviewer.
+    reviewers = list(dict.fromkeys(mark.detail.get("reviewers", "").lower().split()))
     out = [address for address in reviewers if address in excluded]
-    if mark.state.rank <= 0 or not out:
+    if mark.state.rank <= 0 or not reviewers:
         return mark
+    if not out:
+        return msgspec.structs.replace(mark, detail={**mark.detail, "reviewers": " ".join(reviewers)})
     left = [address for address in reviewers if address not in excluded]
     detail = {**mark.detail, "reviewers": " ".join(left), NOT_COUNTED: " ".join(out)}
     if not left:

@@ -224,6 +224,8 @@ def _missing(case: _Case, decisions: Sequence[Decision]) -> Iterator[LackRow]:
 
 def _review_gap(item: Item, mark: Mark, need: Requirement) -> str:
     """What cannot be told about the reviews, and therefore does not count as told."""
+    if mark.state.rank > 0 and not mark.detail.get("reviewers"):
+        return "too_few_reviewers"
     if need.count and not item.requesters:
         return "requester_unknown"
     # The mark keeps one time, the newest; whose review that was is not in it.

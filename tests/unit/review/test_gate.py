@@ -99,11 +99,14 @@ def test_reviews_of_parties_and_requesters_do_not_count() -> None:
         ((ANN, BEN, ASKER), Outcome.CLEAR),
         ((ANN, ASKER), Outcome.HOLD),
         ((ANN, NODE), Outcome.HOLD),
-        ((ANN, OWNER.upper().replace("0X", "0x")), Outcome.HOLD),
         ((ANN, ANN), Outcome.HOLD),
+        ((ANN, ANN.upper().replace("0X", "0x")), Outcome.HOLD),
         ((GATEWAY, ASKER), Outcome.HOLD),
     ):
         assert judge(item(), [eyes()], marks(fit(*left)), 10).outcome is outcome, left
+    asked = item(ev.Declared(2, BEN, requester=ANN.upper().replace("0X", "0x")))
+    shouted = fit(BEN, ANN.upper().replace("0X", "0x"))
+    assert codes(judge(asked, [eyes()], marks(shouted), 10)) == ["reviewed:too_few_reviewers"]
     alone = judge(item(), [eyes()], marks(fit(ASKER)), 10)
     assert codes(alone) == ["reviewed:state_too_low"]
     mark = alone.marks[Question.REVIEWED]
@@ -131,6 +134,7 @@ def test_eyes_are_counted_only_where_it_is_known_whose_do_not_count() -> None:
     assert codes(judge(unknown, [eyes()], marks(fit(ANN, BEN)), 10)) == ["reviewed:requester_unknown"]
     uncounted = eyes(Requirement("reviewed", "witnessed"))
     assert judge(unknown, [uncounted], marks(fit(ANN)), 10).outcome is Outcome.CLEAR
+    assert codes(judge(unknown, [uncounted], marks(fit()), 10)) == ["reviewed:too_few_reviewers"]
 
 
 def test_the_age_of_reviews_is_not_taken_from_one_that_does_not_count() -> None:
@@ -389,3 +393,12 @@ def test_every_code_that_holds_is_documented() -> None:
     for name, value in vars(ItemState).items():
         if isinstance(value, ItemState):
             assert f"| `{name}` |" in page
+
+
+def test_of_several_policies_the_strictest_promise_counts() -> None:
+    """The longest dispute window, the shortest deadline, the highest share of looks."""
+    one = msgspec.structs.replace(WITNESSED, dispute_window=40, sla=9, resample=0)
+    other = msgspec.structs.replace(WITNESSED, name="other", dispute_window=60, sla=7, resample=1_000_000)
+    for policies in ([one, other], [other, one]):
+        judged = judge(item(), policies, marks(), 10)
+        assert (judged.after.final_at, judged.due, judged.after.sampled) == (70, 8, True)
