@@ -98,6 +98,8 @@ async def test_only_insiders_read_internal_comments(office: Office) -> None:
     public = await office.item(item)
     assert "Public." in repr(public)
     assert "Inside." not in repr(public)
+    assert "Inside." not in repr(await office.item(item, office.person(office.net.nodes[0].owner)))
+    assert "Internal: Inside." in repr(await office.item(item, office.reviewer(1)))
 
 
 async def test_vanilla_and_tail_pages_stand(office: Office) -> None:

@@ -6,6 +6,7 @@ the authority does, with its own keys, and the log says from when one counts.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import ClearingPolicy
-from hallmark.core.errors import InvalidInput, NotFound
+from hallmark.core.errors import InvalidInput, NotFound, Unavailable
 from hallmark.review.decisions import marks_from_json
 from hallmark.review.dryrun import PastItem, dry_run
 from hallmark.review.files import read_policy, write_policy
@@ -30,6 +31,7 @@ from hallmark.services.review.views import Count, DryRun, Person, PolicyPage, Po
 
 MOST_PAST: Final = 20_000
 BATCH: Final = 100
+MOST_WAITING: Final = 4
 MOST_PROPOSALS: Final = 200
 
 
@@ -39,6 +41,7 @@ class Proposals(AtOffice):
     def __init__(self, office: Office) -> None:
         super().__init__(office)
         self._trying = asyncio.Semaphore(1)
+        self._waiting = 0
 
     async def policies(self) -> tuple[PolicyRow, ...]:
         """Every clearing policy in force, then those proposed that are not, newest first."""
@@ -73,12 +76,18 @@ class Proposals(AtOffice):
     async def dry_run(self, toml: str, since: int) -> DryRun:
         """Try a policy file on items born since a time, at most the newest 20,000, by the marks
         that they have
-        now. Raises InvalidInput `bad_policy`.
+        now. Raises InvalidInput `bad_policy`, Unavailable `dry_run_busy`.
         """
         candidate = read_policy(toml)
-        async with self._trying:
-            past = await self._past(since)
-            tried = await asyncio.to_thread(dry_run, past, candidate, self._office.policies.policies())
+        if self._waiting >= MOST_WAITING:
+            raise Unavailable("dry_run_busy", "Others are trying policies.", "Try again in a moment.")
+        self._waiting += 1
+        try:
+            async with self._trying:
+                in_force = self._office.policies.policies()
+                tried = await asyncio.to_thread(lambda: dry_run(self._past(since), candidate, in_force))
+        finally:
+            self._waiting -= 1
         return DryRun(
             tried.policy,
             tried.digest,
@@ -169,21 +178,19 @@ class Proposals(AtOffice):
         rows = await self._office.store.read(query.group_by(ITEMS.c.state))
         return {str(row.state): int(row.items) for row in rows}
 
-    async def _past(self, since: int) -> list[PastItem]:
-        """Items as they are, each with the marks of the evaluator's last look, to be judged at the
-        time of it.
+    def _past(self, since: int) -> Iterator[PastItem]:
+        """Items as they are, oldest first, each with the marks of the evaluator's last look, to be judged now.
+        Reads a batch at a time, in the calling thread.
         """
-        now = self._office.clock()
-        query = sa.select(ITEMS).where(ITEMS.c.born >= since, ITEMS.c.state != ItemState.REJECTED.value)
-        newest = query.order_by(ITEMS.c.born.desc(), ITEMS.c.id.desc()).limit(MOST_PAST)
-        records = [record for record in await self._office.store.records(newest) if record.marks]
-        found = []
-        for start in range(0, len(records), BATCH):
-            batch = records[start : start + BATCH]
-            histories = await self._office.store.events([record.id for record in batch])
-            for record in batch:
-                item = load(record, histories[record.id]).item
-                marks = marks_from_json(msgspec.json.decode(record.marks))
-                found.append(PastItem(item, marks, now))
-            await asyncio.sleep(0)
-        return found[::-1]
+        database, now = self._office.store.database, self._office.clock()
+        where = sa.and_(ITEMS.c.born >= since, ITEMS.c.state != ItemState.REJECTED.value)
+        counted = sa.select(sa.func.count()).select_from(ITEMS).where(where)
+        total = int(database.read(lambda c: c.scalar(counted)) or 0)
+        ordered = sa.select(ITEMS).where(where).order_by(ITEMS.c.born, ITEMS.c.id)
+        for start in range(max(total - MOST_PAST, 0), total, BATCH):
+            records = self._office.store.records_now(ordered.offset(start).limit(BATCH))
+            histories = self._office.store.events_now([record.id for record in records])
+            for record in records:
+                if record.marks:
+                    item = load(record, histories[record.id]).item
+                    yield PastItem(item, marks_from_json(msgspec.json.decode(record.marks)), now)

@@ -142,7 +142,7 @@ class Reading(AtOffice):
             loaded.record.finished,
             (),
             shown_facts(watch, told, loaded.item) if told is not None else (),
-            timeline_of(watch, told, loaded, office.people),
+            timeline_of(watch, told, loaded, office.people, inside=inside),
             route(watch, told) if told is not None else NO_ROUTE,
             found,
             note,

@@ -42,7 +42,10 @@ class Source:
         except NotFound:
             return None
         pending = self._pending.get(item)
-        return None if pending is None else Look(of_pending(pending), judge.claimed(pending.entry, now))
+        if pending is None:
+            return None
+        # What the folded log holds against its key it has held since the receipt came: asked again, the same.
+        return Look(of_pending(pending), judge.claimed(pending.entry, pending.admitted))
 
     def _changed(self) -> None:
         self._pending = {pending.id: pending for pending in self.watch.tail.receipts}

@@ -81,13 +81,17 @@ class DeskStore:
         """Rows of a query over all columns of items."""
         return await self._many(query, Record)
 
+    def records_now(self, query: sa.Select[Any]) -> list[Record]:
+        """The same in the calling thread, which blocks."""
+        return [Record(**row._mapping) for row in self.database.read(lambda c: list(c.execute(query)))]
+
     async def events(self, items: Sequence[bytes]) -> dict[bytes, list[EventRow]]:
         """Events by item, in order."""
-        query = sa.select(EVENTS).where(EVENTS.c.item.in_(items)).order_by(EVENTS.c.item, EVENTS.c.number)
-        found: dict[bytes, list[EventRow]] = {item: [] for item in items}
-        for row in await self.read(query):
-            found[bytes(row.item)].append(EventRow(row.number, row.at, row.kind, bytes(row.data)))
-        return found
+        return _by_item(items, await self.read(_events_of(items)))
+
+    def events_now(self, items: Sequence[bytes]) -> dict[bytes, list[EventRow]]:
+        """The same in the calling thread, which blocks."""
+        return _by_item(items, self.database.read(lambda c: list(c.execute(_events_of(items)))))
 
     async def decisions(self, item: bytes) -> list[DecisionRow]:
         """An item's decisions, in order."""
@@ -207,6 +211,17 @@ class DeskStore:
             yield from deliveries(
                 notice.event, notice.body, change.record.id, at, self.receivers(notice.event)
             )
+
+
+def _events_of(items: Sequence[bytes]) -> sa.Select[Any]:
+    return sa.select(EVENTS).where(EVENTS.c.item.in_(items)).order_by(EVENTS.c.item, EVENTS.c.number)
+
+
+def _by_item(items: Sequence[bytes], rows: Iterable[sa.Row[Any]]) -> dict[bytes, list[EventRow]]:
+    found: dict[bytes, list[EventRow]] = {item: [] for item in items}
+    for row in rows:
+        found[bytes(row.item)].append(EventRow(row.number, row.at, row.kind, bytes(row.data)))
+    return found
 
 
 def deliveries(

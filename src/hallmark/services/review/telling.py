@@ -31,8 +31,10 @@ from hallmark.services.review.views import Appeal, DecisionView, Moment, ReviewV
 EVALUATOR: Final = "the evaluator"
 
 
-def timeline_of(watch: Watch, told: Told | None, loaded: Loaded, people: People) -> tuple[Moment, ...]:
-    """Everything that happened, in true order."""
+def timeline_of(
+    watch: Watch, told: Told | None, loaded: Loaded, people: People, *, inside: bool
+) -> tuple[Moment, ...]:
+    """Everything that happened, in true order. `inside` shows the internal comments."""
     story = timeline(watch, told) if told is not None else ()
     finished = loaded.record.finished
     link = f"/review/{loaded.item.id}/as-seen"
@@ -42,6 +44,8 @@ def timeline_of(watch: Watch, told: Told | None, loaded: Loaded, people: People)
         said = _say(event, people)
         if said is not None:
             kind, text = said
+            internal = getattr(event, "internal", "")
+            text = f"{text} Internal: {internal}" if inside and internal else text
             by = getattr(event, "by", "") or EVALUATOR
             seen = f"{link}?number={number}" if decided(event) is not None else ""
             found.append(Moment(event.at, event.at - finished, kind, text, by, seen))
