@@ -255,8 +255,10 @@ def remade(batch: Batch, case: Case) -> None:
     stranger = replace(answer.candidates, candidates=answer.candidates.candidates[1:])
     ticket, packed = net.answers.ticket(stranger)
     record, told = answer.route, upstream.encode().decode()
+    spaced = node.bundle.encode().replace(b",", b", ", 1)
     made: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "bundle of another": ({"bundle": other.bundle.digest()}, {"bundle": other.bundle}),
+        "bundle with white space": ({"bundle": digest_of(KeyBundle, spaced)}, {"bundle": spaced.decode()}),
         "bundle not canonical": ({"bundle": digest_of(KeyBundle, b"{}")}, {"bundle": "{}"}),
         "route to another": _routed(replace(record, chosen=hex0x(other.address))),
         "route by fax": _routed(replace(record, path="fax")),
@@ -310,6 +312,13 @@ def remade(batch: Batch, case: Case) -> None:
     old.net.tick(2 * HOUR + 1)
     late = Case(old.net)
     add(batch, "old evidence", late, late.dossier())
+    again = Case(late.net)
+    late.net.register(late.net.nodes[0])
+    add(batch, "registered after the answer", again, again.dossier())
+    node = late.net.nodes[1]
+    node.registered = late.net.add(late.net.registration(node), admitted=late.net.now + 5)
+    backwards = Case(late.net, node)
+    add(batch, "registered before it, by a later clock", backwards, backwards.dossier())
 
 
 def _routed(record: RouteRecord, **documents: Document) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -409,6 +418,7 @@ def anchors(batch: Batch, case: Case) -> None:
         "other path": {"path": (hex0x(ZERO32), *path[1:])}, "chain": {"chain_id": 1},
         "contract": {"contract": "0x" + "0b" * 20},
         "transaction": {"transaction": hex0x(b"\x01" * 32)}, "no path": {"path": ()},
+        "other root, no path": {"root": hex0x(ZERO32), "path": ()},
     }  # fmt: skip
     known = replace(case.trust, anchor=AnchorContract(contract, 31337))
     for name, change in words.items():

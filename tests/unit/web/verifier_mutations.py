@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Callable, Iterator
@@ -26,7 +27,9 @@ def broken(batch: Batch, case: Case) -> None:
     theirs = json.loads(other.dossier().encode())
     chance = random.Random(7)
     for path, value in _leaves(mine):
-        for name, changed in _changes(value, chance):
+        # Nearly every change of a field of the receipt ends alike: at its id.
+        few = 1 if path[0] == "receipt" else 9
+        for name, changed in itertools.islice(_changes(value, chance), few):
             _tell(batch, case, f"{path} {name}", _with(mine, path, changed))
     for path, found in _members(theirs):
         _tell(batch, case, f"{path} of another", _with(mine, path, found))
@@ -34,7 +37,7 @@ def broken(batch: Batch, case: Case) -> None:
         _tell(batch, case, f"{path} dropped", _with(mine, path, ...))
         _tell(batch, case, f"{path} null", _with(mine, path, None))
     text = msgspec.json.encode(saved)
-    for _ in range(80):
+    for _ in range(60):
         at = chance.randrange(len(text))
         sign = chance.choice(b'0a"}, ,:\\nAz=+/')
         batch.dossier(
