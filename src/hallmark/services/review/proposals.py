@@ -179,7 +179,7 @@ class Proposals(AtOffice):
         return {str(row.state): int(row.items) for row in rows}
 
     def _past(self, since: int) -> Iterator[PastItem]:
-        """Items as they are, oldest first, each with the marks of the evaluator's last look, to be judged now.
+        """Items as they are, oldest first, with the marks of the evaluator's last look, to be judged now.
         Reads a batch at a time, in the calling thread.
         """
         database, now = self._office.store.database, self._office.clock()
