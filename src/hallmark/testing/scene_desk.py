@@ -75,8 +75,8 @@ class SceneDesk:
     def _rows(self) -> list[ItemRow]:
         return [self.row(number) for number in range(self.scene.items)]
 
-    async def queue(self, query: str, cursor: str, limit: int) -> QueuePage:
-        """The scene's items, filtered by `state=` and `reason=`."""
+    async def queue(self, query: str, cursor: str, limit: int, person: Person | None = None) -> QueuePage:
+        """The scene's items, filtered by `state=` and `reason=`; a person has a view of their own."""
         asked = {name: values[0] for name, values in parse_qs(query).items()}
         if asked.get("order", "due") not in ("due", "value", "age", ""):
             raise InvalidInput("bad_query", "The order is due, value or age.")
@@ -97,7 +97,7 @@ class SceneDesk:
             tuple(Count(name, count, _why(name)) for name, count in reasons.most_common()),
             (Count("HOLD", 4), Count("CLEAR", 12), Count("FINAL", 230), Count("REJECTED", 1)),
             (Count("payment", 5), Count("", 1)),
-            (SavedView("Overdue first", "overdue=1&order=due"), SavedView("Mine", "assigned=me", REVIEWER)),
+            (SavedView("Overdue first", "overdue=1&order=due"), *_own(person)),
         )
         shown = self.scene.poisoned(page) if self.scene.poison else page
         return msgspec.structs.replace(shown, rows=tuple(kept[start : start + limit]), query=query)
@@ -403,6 +403,10 @@ class SceneActions:
         """Noted."""
         self._note("propose", person, request)
         return (await self._desk.policies())[1]
+
+
+def _own(person: Person | None) -> tuple[SavedView, ...]:
+    return (SavedView("Mine", f"assigned={person.address}", person.address),) if person is not None else ()
 
 
 def _met(scene: Scene) -> int:

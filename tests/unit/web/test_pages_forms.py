@@ -269,7 +269,7 @@ def test_signing_in_gives_a_new_session_and_ends_the_one_that_came(tmp_path: Pat
         assert answer.headers["location"] == f"/review/{ITEM}"
         cookie = answer.headers["set-cookie"]
         assert "HttpOnly" in cookie
-        assert "SameSite=" in cookie
+        assert "SameSite=Strict" in cookie
         assert "Secure" not in cookie  # this origin is plain http on loopback
         return cookie.partition("=")[2].partition(";")[0]
 

