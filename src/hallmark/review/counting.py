@@ -9,7 +9,7 @@ import msgspec
 
 from hallmark.core.documents import ClearingPolicy
 from hallmark.core.marks import Mark, Question, State, derive_marks
-from hallmark.review.items import Item
+from hallmark.review.states import Item
 
 Marks = Mapping[Question, Mark]
 NOT_COUNTED: Final = "not_counted"

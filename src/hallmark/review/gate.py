@@ -18,28 +18,23 @@ A person can add a review, which is one more mark; nothing that a person does se
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Sequence
 
 import msgspec
 
 from hallmark.core.document import hex0x
-from hallmark.core.documents import ClearingPolicy, Requirement
-from hallmark.core.marks import Mark, Question, State
-from hallmark.core.policy import Decision, Outcome, Shortfall, evaluate
-from hallmark.review.counting import as_judged, not_counted, waived
+from hallmark.core.documents import ClearingPolicy
+from hallmark.core.marks import Question
+from hallmark.core.policy import Decision, Outcome
+from hallmark.review.case import ITEM, Case, Marks, can_be_applied, due, lacks_of, negative, window
+from hallmark.review.counting import as_judged, waived
 from hallmark.review.decisions import GateDocument, LackRow
 from hallmark.review.events import _SEAL, AnyEvent, Evaluated, Finalised, ReleaseEnded, Sampled
 from hallmark.review.items import Item, ItemState, apply
-from hallmark.review.policies import WARN, applicable, uncovered, unsound
+from hallmark.review.policies import WARN, applicable, uncovered
 from hallmark.review.sampling import drawn
 from hallmark.review.screens import Screen, facts_of, marks_of
 from hallmark.review.words import about
-
-ITEM: Final = "item"
-FAULTS: Final = (State.FAILED.value, State.REVOKED.value, State.DISPUTED.value)
-_RANKS: Final = {state.value: state.rank for state in State}
-Marks = Mapping[Question, Mark]
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -70,20 +65,6 @@ class Judged(msgspec.Struct, frozen=True):
     again: int
 
 
-class _Case(msgspec.Struct, frozen=True):
-    """An item before the gate: its marks as they are judged and the policies that it is under."""
-
-    item: Item
-    now: int
-    marks: Marks
-    policies: tuple[ClearingPolicy, ...]
-    warning: tuple[ClearingPolicy, ...]
-    uncovered: tuple[str, ...]
-
-    def decide(self, policies: Sequence[ClearingPolicy]) -> tuple[Decision, ...]:
-        return tuple(_decide(policy, self.marks, self.now) for policy in policies)
-
-
 def judge(
     item: Item,
     policies: Sequence[ClearingPolicy],
@@ -98,7 +79,7 @@ def judge(
     always give the same answer, and nothing that they say raises.
     """
     enforced = [policy for policy in policies if policy.enforcement != WARN]
-    case = _Case(
+    case = Case(
         item,
         now,
         as_judged(item, marks),
@@ -107,7 +88,7 @@ def judge(
         uncovered(item.classes, item.value, enforced),
     )
     decisions, warnings = case.decide(case.policies), case.decide(case.warning)
-    lacks = _lacks(case, decisions)
+    lacks = lacks_of(case, decisions)
     outcome = Outcome.HOLD if lacks else Outcome.CLEAR
     shown = waived(case.policies, case.marks)
     sentence = _sentence(case, decisions, lacks)
@@ -129,7 +110,7 @@ def judge(
     return Judged(
         now,
         outcome,
-        decisions[main] if decisions else _negative("", case.marks, now),
+        decisions[main] if decisions else negative("", case.marks, now),
         decisions,
         warnings,
         case.policies[main] if case.policies else None,
@@ -140,7 +121,7 @@ def judge(
         screen,
         events,
         after,
-        _due(case),
+        due(case),
         _again(case, after),
     )
 
@@ -151,88 +132,7 @@ def policy_digest(policy: ClearingPolicy) -> str:
     return hex0x(policy.digest())
 
 
-@functools.lru_cache(maxsize=1024)
-def _can_be_applied(policy: ClearingPolicy) -> bool:
-    return not unsound(policy)
-
-
-def _decide(policy: ClearingPolicy, marks: Marks, now: int) -> Decision:
-    if not _can_be_applied(policy):
-        return _negative(policy.name, marks, now)
-    return evaluate(policy, marks, now)
-
-
-def _negative(policy: str, marks: Marks, now: int) -> Decision:
-    """HOLD, by what speaks against the answer and nothing else."""
-    failed = [
-        Shortfall(q, "", mark.state, mark.reason) for q, mark in marks.items() if mark.state.is_negative
-    ]
-    return Decision(Outcome.HOLD, policy, now, (), tuple(failed), dict(marks))
-
-
-def _lacks(case: _Case, decisions: Sequence[Decision]) -> tuple[LackRow, ...]:
-    """Everything that holds the item: against the answer, about the item, not there yet; each once."""
-    if case.item.state is ItemState.REJECTED:
-        return (LackRow("", ITEM, "", "", "rejected"),)
-    against = list(_against(case, decisions))
-    if case.item.state is ItemState.FINAL:
-        return tuple(lack for lack in against if lack.state in FAULTS)
-    order = list(Question)
-    missing = sorted(_missing(case, decisions), key=lambda lack: order.index(Question(lack.question)))
-    found: dict[str, LackRow] = {}
-    for lack in (*against, *_about_item(case), *missing):
-        known = found.get(lack.code)
-        if known is None or _rank(lack.required) > _rank(known.required):
-            found[lack.code] = lack
-    return tuple(found.values())
-
-
-def _against(case: _Case, decisions: Sequence[Decision]) -> Iterator[LackRow]:
-    for question, mark in case.marks.items():
-        if mark.state.is_negative:
-            asks = [(d.policy, s.required) for d in decisions for s in d.failed if s.question is question]
-            policy, required = next((ask for ask in asks if ask[1]), ("", ""))
-            reason = mark.reason or mark.state.value
-            yield LackRow(policy, question.value, required, mark.state.value, reason, True)
-
-
-def _about_item(case: _Case) -> Iterator[LackRow]:
-    if case.uncovered or not case.policies:
-        yield LackRow("", ITEM, "", ", ".join(case.uncovered), "no_policy")
-    for policy in case.policies:
-        if not _can_be_applied(policy):
-            yield LackRow(policy.name, ITEM, "", "", "policy_unsound")
-    for matter in case.item.open_matters:
-        yield LackRow("", ITEM, "", "", "appeal_open" if matter.kind == "appeal" else "sample_disagreed")
-    if case.item.contested:
-        yield LackRow("", ITEM, "", "", "appeal_upheld")
-
-
-def _missing(case: _Case, decisions: Sequence[Decision]) -> Iterator[LackRow]:
-    for decision in decisions:
-        for short in decision.missing:
-            yield LackRow(
-                decision.policy, short.question.value, short.required, short.state.value, short.reason
-            )
-    mark = case.marks[Question.REVIEWED]
-    for policy in case.policies:
-        for need in policy.requires:
-            reason = _review_gap(case.item, mark, need) if need.question == Question.REVIEWED else ""
-            if reason:
-                yield LackRow(policy.name, need.question, need.state, mark.state.value, reason)
-
-
-def _review_gap(item: Item, mark: Mark, need: Requirement) -> str:
-    """What cannot be told about the reviews, and therefore does not count as told."""
-    if mark.state.rank > 0 and not mark.detail.get("reviewers"):
-        return "too_few_reviewers"
-    if need.count and not item.requesters:
-        return "requester_unknown"
-    # The mark keeps one time, the newest; whose review that was is not in it.
-    return "review_age_unknown" if need.max_age and not_counted(mark) else ""
-
-
-def _sentence(case: _Case, decisions: Sequence[Decision], lacks: Sequence[LackRow]) -> str:
+def _sentence(case: Case, decisions: Sequence[Decision], lacks: Sequence[LackRow]) -> str:
     if case.item.state is ItemState.REJECTED:
         return "rejected by a reviewer"
     told = "; ".join(decision.sentence() for decision in decisions) or "no policy in force applies to it"
@@ -241,18 +141,18 @@ def _sentence(case: _Case, decisions: Sequence[Decision], lacks: Sequence[LackRo
     return f"{told}; held by {others}" if others and lacks else told
 
 
-def _state(case: _Case, outcome: Outcome) -> ItemState:
+def _state(case: Case, outcome: Outcome) -> ItemState:
     """Where the item stands after this judgement."""
     item = case.item
     if item.state is ItemState.REJECTED or outcome is Outcome.HOLD:
         return item.state if item.state is ItemState.REJECTED else ItemState.HOLD
     if item.state is ItemState.FINAL:
         return item.state
-    closes = _window(case) + (item.cleared_at or case.now)
-    return ItemState.FINAL if _window(case) and closes <= case.now else ItemState.CLEAR
+    closes = window(case) + (item.cleared_at or case.now)
+    return ItemState.FINAL if window(case) and closes <= case.now else ItemState.CLEAR
 
 
-def _events(case: _Case, screen: Screen) -> tuple[tuple[AnyEvent, ...], Item]:
+def _events(case: Case, screen: Screen) -> tuple[tuple[AnyEvent, ...], Item]:
     """What is to be appended so that the item says what was found, and the item after it."""
     made: list[AnyEvent] = []
     after = case.item
@@ -288,7 +188,7 @@ def _is_news(item: Item, screen: Screen) -> bool:
     )
 
 
-def _evaluated(case: _Case, item: Item, screen: Screen) -> Evaluated:
+def _evaluated(case: Case, item: Item, screen: Screen) -> Evaluated:
     outcome = Outcome.HOLD if screen.lacks else Outcome.CLEAR
     screen_id = screen.id
     record = GateDocument(
@@ -309,36 +209,20 @@ def _evaluated(case: _Case, item: Item, screen: Screen) -> Evaluated:
         screen.digests,
         hex0x(record.digest()),
         screen_id,
-        _due(case),
-        _window(case),
+        due(case),
+        window(case),
         _SEAL if outcome is Outcome.CLEAR else None,
     )
 
 
-def _due(case: _Case) -> int:
-    """When the item should be decided: the shortest promise counts from its birth."""
-    promises = [policy.sla for policy in case.policies if policy.sla > 0]
-    return case.item.born + min(promises) if promises else 0
-
-
-def _window(case: _Case) -> int:
-    """The dispute window: the longest counts; a policy without one keeps the item from becoming FINAL."""
-    windows = [policy.dispute_window for policy in case.policies]
-    return max(windows) if windows and min(windows) > 0 else 0
-
-
-def _again(case: _Case, after: Item) -> int:
+def _again(case: Case, after: Item) -> int:
     """The next moment at which time alone may change something."""
     ends = [
         case.marks[Question(need.question)].since + need.max_age + 1
         for policy in case.policies
-        if _can_be_applied(policy)
+        if can_be_applied(policy)
         for need in policy.requires
         if need.max_age and case.marks[Question(need.question)].state.rank > 0
     ]
     final_at = after.final_at if after.state is ItemState.CLEAR else 0
     return min((at for at in (*ends, final_at, after.released_until) if at > case.now), default=0)
-
-
-def _rank(required: str) -> int:
-    return _RANKS.get(required, -1)
