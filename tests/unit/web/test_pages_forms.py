@@ -10,7 +10,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from hallmark.apps.web.app import create_app
+from hallmark.apps.web.policies import EXAMPLE
 from hallmark.apps.web.surfaces import Surfaces
+from hallmark.review.files import read_policy
 from hallmark.services.review import actions
 from hallmark.services.review.sessions import Session
 from hallmark.testing.html import elements
@@ -251,6 +253,11 @@ async def test_anyone_may_try_a_policy(tmp_path: Path) -> None:
     assert wrong.status_code == 400
     assert "bad_policy" in wrong.text
     assert "what is this" in wrong.text
+
+
+def test_the_example_is_a_policy() -> None:
+    """What the empty form starts from is a policy file that the desk can read."""
+    assert read_policy(EXAMPLE).name == "example"
 
 
 def test_signing_in_gives_a_new_session_and_ends_the_one_that_came(tmp_path: Path) -> None:

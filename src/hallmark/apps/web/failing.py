@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Final
 
 import structlog
@@ -61,7 +62,10 @@ class Failing:
                 raise
             await failed(Request(scope, receive), error)(scope, receive, send)
         except Exception as error:
-            log.error("page_failed", path=scope["path"], kind=type(error).__name__)
+            # Where and what kind, never the message: it may hold content.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{place.name}:{place.lineno}"
+            log.error("page_failed", path=scope["path"], kind=type(error).__name__, where=where)
             if started:
                 raise
             await failed(Request(scope, receive), None)(scope, receive, send)

@@ -20,8 +20,24 @@ from hallmark.services.review.views import DryRun, PolicyRow
 
 DAY: Final = 86_400_000
 SPANS: Final = (1, 7, 30, 90)
-EXAMPLE: Final = """name = "witnessed"
+EXAMPLE: Final = """# Replace this by a policy of your own, or start from one that is in force.
+name = "example"
 version = 1
+enforcement = "warn"
+not_required = ["route", "inputs", "paid", "reviewed"]
+
+[[requires]]
+question = "ran"
+state = "witnessed"
+assurance = ["hardware"]
+
+[[requires]]
+question = "model"
+state = "witnessed"
+
+[[requires]]
+question = "proved"
+state = "witnessed"
 """
 
 
