@@ -355,6 +355,10 @@ def test_clears_are_drawn_for_another_look_by_their_digests() -> None:
         found = sum(drawn(one, ID, rate) for one in ids)
         assert abs(found - 4000 * rate / 1_000_000) <= 60
         assert found == sum(drawn(one, ID, rate) for one in ids)
+    # The first of a million and some whose draw is 0: at a share of nothing not even that one is drawn.
+    lowest = f"0x{1_046_587:064x}"
+    assert not drawn(lowest, ID, 0)
+    assert drawn(lowest, ID, 1)
     every = msgspec.structs.replace(WITNESSED, resample=1_000_000)
     judged = judge(item(), [every], marks(), 10)
     assert [event.kind for event in judged.events] == ["evaluated", "sampled"]
