@@ -9,6 +9,7 @@ from typing import Any
 
 import cbor2
 import msgspec
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.unit.attestation.conftest import (
@@ -187,6 +188,18 @@ def forged(batch: Batch) -> None:
                 NOW + offset,
             )
     _certificates(batch, made)
+    _judge(batch, "two algorithms", made.document(certificate=_two_algorithms(made)), made.policy)
+
+
+def _two_algorithms(made: Forged) -> bytes:
+    """The leaf's certificate, signed anew with SHA-384 over content that names SHA-256."""
+    plain, other = bytes.fromhex("300a06082a8648ce3d040303"), bytes.fromhex("300a06082a8648ce3d040302")
+    content = x509.load_der_x509_certificate(made.chain[-1].der).tbs_certificate_bytes.replace(
+        plain, other, 1
+    )
+    signature = made.chain[-2].key.sign(content, ec.ECDSA(hashes.SHA384()))
+    body = content + plain + b"\x03" + bytes((len(signature) + 1, 0)) + signature
+    return b"\x30\x82" + len(body).to_bytes(2, "big") + body
 
 
 def recorded(batch: Batch, found: Iterator[Recorded]) -> None:

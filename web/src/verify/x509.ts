@@ -67,8 +67,7 @@ function algorithmOf({ content }: Element): string {
   const oid = oidOf(parts.take(TAGS.oid));
   const parameters = parts.done ? undefined : parts.take();
   parts.end();
-  const isNull = parameters?.tag === TAGS.null && !parameters.content.length;
-  if (parameters && oid.startsWith("1.2.840.10045.4.3.") && !isNull) throw unreadable();
+  if (parameters && oid.startsWith("1.2.840.10045.4.3.")) throw unreadable();
   return oid;
 }
 
