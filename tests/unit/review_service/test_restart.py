@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -152,8 +154,12 @@ async def test_nothing_is_judged_before_the_desk_has_caught_up(office: Office) -
     await again.watching.follow()
     await again.desk.intake.step()
     assert again.desk.health.reason == "desk_catching_up"
+    again.writer = asyncio.create_task(again.desk.office.store.run())
+    await again.desk.office.store.rouse(ITEMS.c.id == unhex(item))
     assert await again.desk.office.evaluator.round() == 0
+    assert (await again.item(item)).sentence == "not judged: the log does not show it now"
     assert await again.state(item) == "HOLD"
+    await again.stop()
 
 
 async def test_a_database_belongs_to_one_network(office: Office) -> None:

@@ -265,6 +265,9 @@ async def test_settings_open_loopback_and_private_apart() -> None:
     for limits in (Webhooks(allow_private_webhooks=True), Webhooks(allow_loopback_webhooks=True)):
         with pytest.raises(InvalidInput, match="bad_webhook_url"):
             await Posting(limits).check("http://169.254.169.254/")
+    for url in ("http://127.0.0.1/", "http://[::ffff:127.0.0.1]/", "http://[::1]/"):
+        with pytest.raises(InvalidInput, match="bad_webhook_url"):
+            await Posting(Webhooks(allow_private_webhooks=True)).check(url)
 
 
 async def test_receivers_are_bounded_and_events_are_known(office: Office) -> None:
