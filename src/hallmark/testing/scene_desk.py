@@ -61,7 +61,7 @@ class SceneDesk:
             overdue and held,
             scene.index - number if scene.index >= 0 else -1,
             parts.node_key(),
-            parts.LABEL,
+            f"{parts.LABEL}, asserted by {scene.asserted_by}" if scene.asserted_by else parts.LABEL,
             "" if scene.asserted_by else parts.artifact(),
             address("requester"),
             REVIEWER if number == 1 else "",
