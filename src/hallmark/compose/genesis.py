@@ -33,7 +33,7 @@ from hallmark.crypto.secp256k1 import Key, sign_statement
 from hallmark.review.files import read_policy
 
 HOUR = 3_600_000
-DEVELOPMENT = ("witnessed", "anchored")
+DEVELOPMENT = ("witnessed", "anchored", "payment")
 
 
 class Author:
@@ -78,7 +78,7 @@ def policies_root() -> Path:
 
 @functools.cache
 def clearing_policies() -> tuple[ClearingPolicy, ...]:
-    """`witnessed` and `anchored` of a development network, from their files; both allow simulated hardware,
+    """The clearing policies of a development network, from their files; all allow simulated hardware,
     by name. Raises InvalidInput `no_policies`, `bad_policy`.
     """
     root = policies_root()
