@@ -52,7 +52,7 @@ class SceneDesk:
         row = ItemRow(
             parts.item_id(number),
             scene.state,
-            REASONS[number % 3] if held else "",
+            self._reason(number),
             "witnessed",
             scene.klass,
             scene.value + number * 1_000,
@@ -72,22 +72,23 @@ class SceneDesk:
         )
         return scene.poisoned(row) if number or scene.poison else row
 
-    def _rows(self) -> list[ItemRow]:
-        return [self.row(number) for number in range(self.scene.items)]
+    def _reason(self, number: int) -> str:
+        return REASONS[number % 3] if self.scene.state == "HOLD" else ""
 
     async def queue(self, query: str, cursor: str, limit: int, person: Person | None = None) -> QueuePage:
         """The scene's items, filtered by `state=` and `reason=`; a person has a view of their own."""
         asked = {name: values[0] for name, values in parse_qs(query).items()}
         if asked.get("order", "due") not in ("due", "value", "age", ""):
             raise InvalidInput("bad_query", "The order is due, value or age.")
-        rows = self._rows()
+        numbers = range(self.scene.items)
         kept = [
-            row
-            for row in rows
-            if asked.get("state", row.state) == row.state and asked.get("reason", row.reason) == row.reason
+            number
+            for number in numbers
+            if self.scene.state in asked.get("state", self.scene.state).split(",")
+            and asked.get("reason", self._reason(number)) == self._reason(number)
         ]
         start = int(cursor or 0)
-        reasons = Counter(row.reason for row in rows if row.reason)
+        reasons = Counter(self._reason(number) for number in numbers if self._reason(number))
         page = QueuePage(
             self.scene.now,
             query,
@@ -100,7 +101,9 @@ class SceneDesk:
             (SavedView("Overdue first", "overdue=1&order=due"), *_own(person)),
         )
         shown = self.scene.poisoned(page) if self.scene.poison else page
-        return msgspec.structs.replace(shown, rows=tuple(kept[start : start + limit]), query=query)
+        return msgspec.structs.replace(
+            shown, rows=tuple(map(self.row, kept[start : start + limit])), query=query
+        )
 
     async def item(self, receipt: str, person: Person | None) -> ItemPage:
         """Any of the scene's items. Raises NotFound `unknown_item`."""
@@ -136,7 +139,8 @@ class SceneDesk:
             "" if reviewer else "Only a registered reviewer signs reviews.",
         )
         page = scene.poisoned(page)
-        others = [self.row(number) for number in range(scene.items) if parts.item_id(number) != receipt]
+        numbered = [number for number in range(min(scene.items, 6)) if parts.item_id(number) != receipt]
+        others = list(map(self.row, numbered))
         # Rows are poisoned already, and their ids are what links lead to.
         return msgspec.structs.replace(
             page,

@@ -6,6 +6,7 @@ path with `.json` behind it, and is also what `Accept: application/json` gets.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -29,39 +30,46 @@ HTML: Final = "text/html; charset=utf-8"
 JSON: Final = "application/json"
 
 
+@functools.cache
+def environment() -> jinja2.Environment:
+    """The templates with what all of them may use; made once, since it depends on nothing."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "short": texts.short,
+        "when": times.when,
+        "ago": times.ago,
+        "gap": times.gap,
+        "span": times.span,
+        "copyable": texts.copyable,
+        "link_to": texts.link_to,
+        "full": times.full,
+        "party": texts.party,
+        "grouped": texts.grouped,
+        "plain": texts.plain,
+    }
+    made.globals |= {
+        "questions": tuple(question.value for question in Question),
+        **DRAWINGS,
+        "marks_spec": spec(),
+        "said": said,
+        "copyable": texts.copyable,
+        "when": times.when,
+    }
+    return made
+
+
 class Pages:
-    """The templates with what all of them may use. One per application, at `app.state.pages`."""
+    """How the pages of one application are written. One per application, at `app.state.pages`."""
 
     def __init__(self, surfaces: Surfaces) -> None:
         self.surfaces = surfaces
-        self.environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(TEMPLATES),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self.environment.filters |= {
-            "short": texts.short,
-            "when": times.when,
-            "ago": times.ago,
-            "gap": times.gap,
-            "span": times.span,
-            "copyable": texts.copyable,
-            "link_to": texts.link_to,
-            "full": times.full,
-            "party": texts.party,
-            "grouped": texts.grouped,
-            "plain": texts.plain,
-        }
-        self.environment.globals |= {
-            "questions": tuple(question.value for question in Question),
-            **DRAWINGS,
-            "marks_spec": spec(),
-            "said": said,
-            "copyable": texts.copyable,
-            "when": times.when,
-        }
+        self.environment = environment()
 
     def render(self, request: Request, template: str, view: object, context: Mapping[str, Any]) -> str:
         """The HTML of a page."""
