@@ -131,7 +131,9 @@ async def test_a_review_from_the_page_is_one_mark_and_the_evaluator_clears(
         cleared = (await client.get(f"/review/{item}")).text
         assert ">CLEAR</span>" in cleared
         assert await office.state(item) == "CLEAR"
-        screens = [e.attributes["href"] for e in elements(cleared) if "as-seen" in e.attributes.get("href", "")]
+        screens = [
+            e.attributes["href"] for e in elements(cleared) if "as-seen" in e.attributes.get("href", "")
+        ]
         assert len(screens) >= 2
         for address in screens:
             assert "still has the digest" in (await client.get(address)).text
