@@ -221,9 +221,19 @@ def test_tuesday_and_thursday_are_told_apart() -> None:
         assert "pointed to now" in page
 
 
+class Lined(SceneExplorer):
+    """An explorer that gives a label's lineage where a provider answered."""
+
+    async def receipt(self, receipt: str) -> ReceiptPage:
+        """The receipt with a lineage that is not its own."""
+        steps = (await SceneExplorer(BAD).receipt(receipt)).lineage
+        return msgspec.structs.replace(await super().receipt(receipt), lineage=steps)
+
+
 def test_an_asserted_model_shows_no_artifact() -> None:
     """What a provider merely asserts stands with who asserts it, and never with an artifact of ours."""
-    pages = client(Scene(asserted_by="api.example", marks={"model": "claimed", "proved": "witnessed"}))
+    scene = Scene(asserted_by="api.example", marks={"model": "claimed", "proved": "witnessed"})
+    pages = client(explorer=Lined(scene))
     for path in (RECEIPT, "/explore/receipts", "/explore"):
         text = pages.get(path).text
         assert "asserted by api.example" in text

@@ -126,10 +126,11 @@ def test_the_words_follow_the_marks(question: str, state: str) -> None:
 
 def test_a_provider_that_asserts_shows_no_artifact() -> None:
     """The label stands beside who asserts it, and no lineage of ours is drawn for it."""
-    view = page(Scene(asserted_by="api.example"))
+    view = msgspec.structs.replace(page(Scene(asserted_by="api.example")), lineage=page(BAD).lineage)
     told = " ".join(text_of(receipt_pdf(view, dossier(), "HOLD")).split())
     assert "asserted by api.example" in told
     assert "new artifact under the same label" not in told
+    assert all(step.artifact not in told for step in view.lineage)
 
 
 def test_a_new_artifact_and_an_old_row_are_said() -> None:
