@@ -64,8 +64,8 @@ class Reader {
     if (major === 2) return concat(...this.chunks(major, info));
     if (major === 3) return this.chunks(major, info).map(textOf).join("");
     if (major === 7) return this.simple(info);
-    if (major === 6 || level > this.depth) throw bad();
-    return major === 4 ? this.array(info, level + 1) : this.map(info, level + 1);
+    if (major === 6) throw bad();
+    return major === 4 ? this.array(info, level) : this.map(info, level);
   }
 
   private head(): [number, number] {
@@ -107,36 +107,42 @@ class Reader {
     return found;
   }
 
+  /** Takes the items of a container, one at each call of `take`. One that may hold something counts as a level. */
+  private each(info: number, level: number, take: () => void): void {
+    const open = this.opens(info);
+    let left = open ? 1n : this.length(info);
+    if (left && level >= this.depth) throw bad();
+    if (open) while (!this.closes()) take();
+    else for (; left > 0n; left--) take();
+  }
+
   private array(info: number, level: number): CBORValue {
     const items: CBORValue[] = [];
-    if (this.opens(info)) while (!this.closes()) items.push(this.item(level));
-    else for (let left = this.length(info); left > 0n; left--) items.push(this.item(level));
+    this.each(info, level, () => items.push(this.item(level + 1)));
     return items;
   }
 
   private map(info: number, level: number): CBORValue {
     const pairs: [CBORValue, CBORValue][] = [];
     const known = new Set<string>();
-    const pair = (): void => {
-      const key = this.item(level);
+    this.each(info, level, () => {
+      const key = this.item(level + 1);
       const name = keyOf(key);
       if (name !== undefined && known.has(name)) throw bad();
       if (name !== undefined) known.add(name);
-      pairs.push([key, this.item(level)]);
-    };
-    if (this.opens(info)) while (!this.closes()) pair();
-    else for (let left = this.length(info); left > 0n; left--) pair();
+      pairs.push([key, this.item(level + 1)]);
+    });
     return new CBORMap(pairs);
   }
 
   private simple(info: number): CBORValue {
     if (info === 20 || info === 21) return info === 21;
     if (info === 22) return null;
-    if (info < 24) return new CBOROther(info === 23 ? "undefined" : `s${info}`);
+    if (info < 24) return new CBOROther(info === 23 ? "undefined" : `n${info}`);
     if (info === 24) {
       const number = this.take(1)[0] as number;
       if (number < 32) throw bad();
-      return new CBOROther(`s${number}`);
+      return new CBOROther(`n${number}`);
     }
     if (info > 27) throw bad();
     const value = float(this.take(1 << (info - 24)));

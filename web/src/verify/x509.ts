@@ -130,7 +130,7 @@ function keyOf(info: DER): Uint8Array | undefined {
   const { bytes, padding } = bitsOf(info.take(TAGS.bits));
   info.end();
   if (oid !== OIDS.ecPublicKey) return undefined;
-  if (!parameters || ![TAGS.oid, TAGS.null, TAGS.sequence].some((tag) => tag === parameters.tag)) throw unreadable();
+  if (!parameters || (parameters.tag !== TAGS.oid && parameters.tag !== TAGS.null)) throw unreadable();
   if (parameters.tag === TAGS.null && parameters.content.length) throw unreadable();
   return parameters.tag === TAGS.oid && oidOf(parameters) === OIDS.p384 && !padding ? bytes : undefined;
 }
