@@ -27,6 +27,7 @@ from hallmark.core.marks import Mark, Question, State
 from hallmark.testing.answers import PATH, REQUEST
 from hallmark.verification.dossier import Dossier
 from hallmark.verification.reasons import REASONS
+from hallmark.verification.trust import read_trust
 
 __all__ = ["development", "recorded", "vectors"]
 RECORDED = (
@@ -34,6 +35,7 @@ RECORDED = (
     "evervault_ga_debug",
 )  # fmt: skip
 DECISIONS = 2_000
+VECTORS = Path(__file__).parents[2] / "vectors"
 
 
 class Judged(NamedTuple):
@@ -62,6 +64,9 @@ def judged(
     if (Path(__file__).parents[3].parent / "shared" / "vectors").is_dir():
         read: Callable[[str], Recorded] = request.getfixturevalue("recorded")
         verifier_evidence.recorded(batch, map(read, RECORDED))
+    published = json.loads((VECTORS / "network.json").read_text())
+    saved = msgspec.json.encode(published["dossier"])
+    batch.dossier("published", saved, read_trust(published["trust"]), published["now"])
     unchecked(batch, case)
     decide(batch)
     answer(batch, case)
