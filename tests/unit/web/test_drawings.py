@@ -28,7 +28,7 @@ from hallmark.services.review.views import Fact, Hop, Left, LineageStep, Moment,
 SVG = "http://www.w3.org/2000/svg"
 ODD = "<script>alert(1)</script>\u202e\"'&{{7*7}}\x00\x1b\u2028"
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
-SMALL = settings(max_examples=60, deadline=None)
+SMALL = settings(max_examples=35, deadline=None)
 KINDS = (
     *("asked", "answered", "paid", "logged", "witnessed", "anchored", "decided", "reviewed"),
     *("declared", "appealed", "released", "objected", "revoked", "sampled", "rejected", "final"),

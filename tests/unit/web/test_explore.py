@@ -81,7 +81,7 @@ def client(scene: Scene | None = None, **replaced: object) -> TestClient:
     return TestClient(create_app(parts), base_url=ORIGIN)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def held() -> TestClient:
     """The pages of a receipt that nobody but its node speaks for."""
     return client()
@@ -115,31 +115,30 @@ def test_every_page_has_a_twin_of_the_same_struct(held: TestClient, path: str) -
     assert isinstance(twin.json(), dict)
 
 
-@pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize("scene", [Scene(), CLEAR, BAD, Scene(asserted_by="api.example", index=-1)])
-def test_no_page_needs_script_or_carries_any(path: str, scene: Scene) -> None:
+def test_no_page_needs_script_or_carries_any(scene: Scene) -> None:
     """No inline script or style, no handler, no element that a content policy would refuse."""
-    page = Page(client(scene).get(path).text)
-    assert all(script.get("src", "").startswith("/assets/") for script in page.of("script"))
-    assert not page.of("style")
-    for _, attributes in page.elements:
-        assert "style" not in attributes
-        assert not any(name.startswith("on") for name in attributes)
-        assert not attributes.get("href", "").startswith(("javascript:", "http://", "//")) or attributes[
-            "href"
-        ].startswith(ORIGIN)
+    pages = client(scene)
+    for path in PAGES:
+        page = Page(pages.get(path).text)
+        assert all(script.get("src", "").startswith("/assets/") for script in page.of("script"))
+        assert not page.of("style")
+        for _, attributes in page.elements:
+            assert "style" not in attributes
+            assert not any(name.startswith("on") for name in attributes)
+            link = attributes.get("href", "")
+            assert link.startswith(ORIGIN) or not link.startswith(("javascript:", "http:", "https:", "//"))
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_text_of_others_stays_text(path: str) -> None:
+def test_text_of_others_stays_text() -> None:
     """Markup in any text of any view is shown as text; template syntax is not run."""
-    answer = client(Scene(poison="<script>alert(1)</script><img src=x onerror=alert(2)>{{1337*1337}}")).get(
-        path
-    )
-    assert answer.status_code == 200
-    assert "<script>alert" not in answer.text
-    assert "<img" not in answer.text
-    assert str(1337 * 1337) not in answer.text
+    pages = client(Scene(poison="<script>alert(1)</script><img src=x onerror=alert(2)>{{1337*1337}}"))
+    for path in PAGES:
+        answer = pages.get(path)
+        assert answer.status_code == 200
+        assert "<script>alert" not in answer.text
+        assert "<img" not in answer.text
+        assert str(1337 * 1337) not in answer.text
 
 
 def test_links_of_others_lead_nowhere_else() -> None:

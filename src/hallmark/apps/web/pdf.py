@@ -29,7 +29,7 @@ from hallmark.verification.dossier import Dossier
 SUFFIX: Final = ".hallmark.json"
 INK, GREY, HAIR, OCHRE = (27, 29, 34), (102, 98, 90), (217, 213, 204), (138, 75, 8)
 MARGIN, MARK, INDENT, NAME = 20.0, 12.0, 17.0, 42.0
-LONGEST: Final = 2_000
+LONGEST: Final = 1_000
 MOST: Final = 60
 REPLACED: Final = {
     "\u2026": "...",
