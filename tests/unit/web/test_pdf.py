@@ -108,7 +108,7 @@ def test_digests_are_whole_and_every_field_is_there() -> None:
 
 @pytest.mark.parametrize("turn", range(len(STATES)))
 def test_the_words_follow_the_marks(turn: int) -> None:
-    """Each mark in each state: its own word, its counter-sentence, nothing that the table of claims forbids."""
+    """Each mark in each state: its word, its counter-sentence, nothing that the table of claims forbids."""
     states = {question.value: STATES[(turn + at) % len(STATES)] for at, question in enumerate(Question)}
     view = page(Scene(marks=states, memory=True))
     flat = " ".join(text_of(receipt_pdf(view, dossier(), "HOLD")).split())
