@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -101,13 +101,20 @@ def scene_of(choice: Choice) -> Scene:
 
 
 def scenes() -> tuple[Scene, ...]:
-    """Every scene that is walked, once."""
-    found = {msgspec.json.encode(scene): scene for scene in map(scene_of, (*singles(), *pairwise()))}
-    return tuple(found.values())
+    """Every scene that is walked, once: for pages that show a line for each."""
+    return _distinct((*singles(), *pairwise()))
 
 
 def few() -> tuple[Scene, ...]:
-    """Every state of every mark over one background, and every pair: for pages that show one receipt."""
-    chosen = (*itertools.islice(singles(), len(list(singles())) // len(BACKGROUNDS)), *pairwise())
-    found = {msgspec.json.encode(scene): scene for scene in map(scene_of, chosen)}
+    """Every state of every mark over one background, and every pair: for the page that says most."""
+    return _distinct((*itertools.islice(singles(), len(list(singles())) // len(BACKGROUNDS)), *pairwise()))
+
+
+def pairs() -> tuple[Scene, ...]:
+    """Every pair of values of any two factors, which holds every state of every mark many times."""
+    return _distinct(pairwise())
+
+
+def _distinct(choices: Iterable[Choice]) -> tuple[Scene, ...]:
+    found = {msgspec.json.encode(scene): scene for scene in map(scene_of, choices)}
     return tuple(found.values())

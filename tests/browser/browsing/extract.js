@@ -122,6 +122,7 @@
     }
   };
   const pseudo = (el, state) => {
+    if (el instanceof SVGElement) return;
     for (const name of ["::before", "::after"]) {
       const style = getComputedStyle(el, name);
       if (style.content === "none" || style.content === "normal" || style.content === '""') continue;
@@ -190,7 +191,7 @@
       contrast: wordStyle === null ? 0 : contrast(over(rgba(wordStyle.color), ground(word)), ground(word)),
       outline: contrast(over(rgba(style.color), back), back), opacity, top: box?.top ?? 0, left: box?.left ?? 0,
       rest: flat(`${loose} ${letters.length > 1 ? letters : ""}`), parts: [...el.children].map((child) => child.classList[0] ?? child.localName),
-      markup: el.outerHTML.replace(/hm-hatch-[\w-]+/g, "H").replace(/ data-struck=""/g, ""),
+      markup: el.outerHTML.replace(/hm-hatch-[\w-]+/g, "H").replace(/ (data-struck|tabindex)="[^"]*"/g, ""),
     };
   };
   const row = (el, state) => {
@@ -231,8 +232,8 @@
       const name = el.getAttribute("aria-label") ?? (el.localName === "input" ? el.value : full(el));
       say(name, "control", el, state, { context: "" });
     }
-    paints(el, style, state);
-    pseudo(el, state);
+    if (plan.paints) paints(el, style, state);
+    if (plan.paints) pseudo(el, state);
     if (/^(svg|img|i|picture|canvas|progress|meter|video|object)$/.test(el.localName) || el.matches('[class*="icon"], [class*="badge"], [role="progressbar"], [role="meter"], [role="img"]')) {
       if (!el.classList.contains("hm-cartouche")) sign(el, state);
     }

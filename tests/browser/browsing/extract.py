@@ -31,6 +31,7 @@ class Plan(msgspec.Struct, frozen=True):
     assign: Sequence[tuple[str, str]] = ()
     quoted: Sequence[str] = QUOTED
     words: bool = True
+    paints: bool = True
     inMain: bool = False
 
 

@@ -14,7 +14,7 @@ from hallmark.apps.web.app import create_app
 from hallmark.apps.web.claims import Facts
 from hallmark.apps.web.surfaces import Surfaces
 from hallmark.services.explorer.views import Receipts
-from hallmark.services.review.views import QueuePage
+from hallmark.services.review.views import Person, QueuePage
 from hallmark.testing import scene_parts as parts
 from hallmark.testing import surfaces as fakes
 from hallmark.testing.scene import POLICY, Scene, marks_of
@@ -35,13 +35,7 @@ class Stage:
 
     def app(self) -> Starlette:
         """The application as it is shipped."""
-        app = create_app(self.surfaces)
-        if not any(getattr(r, "path", "") == "/explore" for r in app.routes):  # TEMPORARY
-            from hallmark.apps.web.explore.routes import routes as er
-            from hallmark.apps.web.network import routes as nr
-
-            app.router.routes.extend([*er(self.surfaces), *nr(self.surfaces)])
-        return app
+        return create_app(self.surfaces)
 
     def cookies(self) -> dict[str, str]:
         """The cookie of a reviewer who has just signed in."""
@@ -74,10 +68,10 @@ class _Desk:
     def __getattr__(self, name: str) -> Any:
         return getattr(SceneDesk(self._stage.scene), name)
 
-    async def queue(self, query: str, cursor: str, limit: int) -> QueuePage:
+    async def queue(self, query: str, cursor: str, limit: int, person: Person | None = None) -> QueuePage:
         """The scene's own queue, or a line for each of `rows`."""
         stage = self._stage
-        page = await SceneDesk(stage.scene).queue(query, "" if stage.rows else cursor, limit)
+        page = await SceneDesk(stage.scene).queue(query, "" if stage.rows else cursor, limit, person)
         if not stage.rows:
             return page
         start, wanted = int(cursor or 0), parse_qs(query).get("state", ["HOLD"])[0].split(",")

@@ -57,7 +57,7 @@ class Watched:
 
         def logged(message: ConsoleMessage) -> None:
             if message.type == "error" and not any(part in message.text for part in allow):
-                self.problems.append(f"console: {message.text}")
+                self.problems.append(f"console: {message.text} ({message.location.get('url', '')})")
 
         def asked(request: Request) -> None:
             host = urlsplit(request.url).hostname

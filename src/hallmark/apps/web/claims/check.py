@@ -16,8 +16,9 @@ from hallmark.core.marks import Question, State
 
 __all__ = ["Violation", "violations"]
 
-# Somebody else's words (an answer, a comment) are theirs; a surface only has to frame them as such.
-OTHERS = ("quoted",)
+# Somebody else's words (an answer, a comment) are theirs; a surface only has to frame them as such. Codes are
+# names that programs compare.
+OTHERS = ("quoted", "code")
 STATE_WORDS: Mapping[str, str] = {
     **{state.value: state.value for state in State},
     "checked here": State.CHECKED.value,
@@ -50,42 +51,48 @@ def violations(
 def _worded(
     facts: Mapping[str, Facts], observation: Observation, rules: tuple[Rule, ...]
 ) -> Iterator[Violation]:
+    stand = {subject: _standing(own, rules) for subject, own in facts.items()}
+    always = [one for one in _standing(NO_FACTS, rules) if one[0].scope == "anywhere"]
     for run in observation.runs:
         if run.kind in OTHERS:
             continue
-        own = facts.get(run.subject)
-        for rule in rules:
-            if not _applies(rule, own, run):
-                continue
-            for said in _said(rule, own or NO_FACTS, run):
-                yield Violation(observation.surface, rule.name, said, run.text, run.kind, run.where, rule.why)
+        for rule, pattern in stand.get(run.subject, always):
+            if _applies(rule, run):
+                for said in _said(run.text, _beside(rule, run), pattern, rule):
+                    yield Violation(
+                        observation.surface, rule.name, said, run.text, run.kind, run.where, rule.why
+                    )
 
 
-def _applies(rule: Rule, own: Facts | None, run: Run) -> bool:
-    if rule.scope == "anywhere":
-        return rule.when.holds(own or NO_FACTS)
-    if own is None or not rule.when.holds(own):
-        return False
-    if rule.scope == "subject":
+def _standing(own: Facts, rules: tuple[Rule, ...]) -> list[tuple[Rule, str]]:
+    """The rules that bite on a subject, with its own names in their patterns."""
+    standing = [(rule, _filled(rule.words, own)) for rule in rules if rule.when.holds(own)]
+    return [(rule, pattern) for rule, pattern in standing if pattern]
+
+
+def _applies(rule: Rule, run: Run) -> bool:
+    if rule.scope in ("anywhere", "subject"):
         return True
     if rule.scope == "control":
         return run.kind == "control"
     return run.question == rule.question and (rule.scope == "mark" or run.kind == "word")
 
 
-def _said(rule: Rule, own: Facts, run: Run) -> Iterator[str]:
-    pattern = _filled(rule.words, own)
-    if not pattern:
-        return
+def _beside(rule: Rule, run: Run) -> str:
     # A control has to say it in its own name: who hears it read out does not hear what stands around it.
-    line = run.text if rule.scope == "control" else f"{run.text} {run.context}"
+    return run.text if rule.scope == "control" else f"{run.text} {run.context}"
+
+
+def _said(text: str, line: str, pattern: str, rule: Rule) -> tuple[str, ...]:
     find = _literally if rule.literal else claimed
-    found = find(run.text, pattern, wanted=rule.wanted)
+    found = find(text, pattern, wanted=rule.wanted)
     if not found or (rule.beside and all(compiled(part).search(line) for part in rule.beside)):
-        return
-    for said, clause in found:
-        if not any(re.search(part, clause, re.IGNORECASE) for part in rule.unless):
-            yield said
+        return ()
+    return tuple(
+        said
+        for said, clause in found
+        if not any(re.search(part, clause, re.IGNORECASE) for part in rule.unless)
+    )
 
 
 @lru_cache(65_536)

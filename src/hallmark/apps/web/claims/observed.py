@@ -113,9 +113,13 @@ def of_text(surface: str, text: str, subject: str = "-", kind: str = "text") -> 
     return Observation(surface, tuple(run for run in runs if run.text))
 
 
+# Members whose values are names that a program compares, not words for a person.
+CODES = frozenset(("kind", "mode", "question", "path", "id", "reason", "evidence"))
+
+
 def of_json(surface: str, value: Any, subject: str = "-") -> Observation:
     """A JSON body: every text with its path, and every key whose value is true (`"approved": true` is a
-    claim).
+    claim). What stands under a name of `CODES` is a code.
     """
     return Observation(surface, tuple(_json_runs(value, subject, "$")))
 
@@ -135,10 +139,14 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 def _json_runs(value: Any, subject: str, where: str) -> Iterator[Run]:
     if isinstance(value, Mapping):
-        line = "; ".join(f"{name}: {part}" for name, part in value.items() if isinstance(part, str | int))
+        line = "; ".join(
+            f"{_plain(name)}: {part}" for name, part in value.items() if isinstance(part, str | int)
+        )
         for name, part in value.items():
             if part is True:
                 yield Run(_plain(name), "key", line, subject, where=f"{where}.{name}")
+            elif isinstance(part, str) and name in CODES and " " not in part:
+                yield Run(part, "code", part, subject, where=f"{where}.{name}")
             elif isinstance(part, str):
                 yield Run(part, "value", f"{_plain(name)}: {part} ({line})", subject, where=f"{where}.{name}")
             else:

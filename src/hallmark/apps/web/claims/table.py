@@ -299,6 +299,7 @@ ITEM: Final = (
         "It ended without being cleared.",
         When(item=("REJECTED",)),
         beside=(r"(?-i:REJECTED)",),
+        unless=(r"item\.cleared",),
     ),
 )
 
