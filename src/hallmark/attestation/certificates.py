@@ -50,7 +50,13 @@ def load(der: bytes) -> x509.Certificate:
     try:
         certificate = x509.load_der_x509_certificate(der)
         _ = certificate.extensions, certificate.not_valid_after_utc, certificate.subject, certificate.issuer
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except (
+        ValueError,
+        TypeError,
+        UnsupportedAlgorithm,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+    ) as error:
         raise VerificationFailed("certificate_unreadable", "A certificate cannot be read.") from error
     if certificate.version is not x509.Version.v3 or certificate.serial_number <= 0:
         raise VerificationFailed("certificate_unreadable", "A certificate breaks RFC 5280 (version, serial).")

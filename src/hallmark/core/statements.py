@@ -228,7 +228,7 @@ class AnchoredCheckpoint(TypedStruct, frozen=True):
 
 class SignIn(TypedStruct, frozen=True):
     """A person proves to hold `key` to one site. `nonce` is the site's challenge, `origin` SHA-256 of its URL
-    (scheme, host, port). It opens a session there and says nothing else; no entry of the log. Signed by `key`.
+    (scheme, host, port). It opens a session there and says nothing else; it is no entry. Signed by `key`.
     """
 
     NAME: ClassVar[str] = "SignIn"

@@ -211,6 +211,18 @@ def test_unreadable_certificates_are_refused(development: Development, sound: Fo
         assert verdict.reason == "certificate_unreadable"
 
 
+@pytest.mark.parametrize("version", [1, 3, 200])
+def test_certificate_of_an_unknown_version_is_unreadable(
+    development: Development, sound: Forged, version: int
+) -> None:
+    """A certificate whose version X.509 does not know is refused like any other that cannot be read."""
+    der = sound.chain[-1].der
+    at = der.index(b"\xa0\x03\x02\x01\x02") + 4
+    changed = der[:at] + bytes([version]) + der[at + 1 :]
+    verdict = development.judge(sound.document(certificate=changed), policy=sound.policy)
+    assert verdict.reason == "certificate_unreadable"
+
+
 def test_development_document_is_no_aws_document(recorded: Reader, development: Development) -> None:
     """A development document under kind nitro fails at the root, and its root cannot be listed there."""
     document = development.attest().data

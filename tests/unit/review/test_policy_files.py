@@ -46,9 +46,10 @@ def test_the_shipped_set_tightens_with_value_and_asks_for_four_eyes() -> None:
     assert (reviewed.count, SHIPPED["payment.toml"].min_value) == (2, 1_000_000)
 
 
-def test_the_development_network_keeps_its_two_policies() -> None:
+def test_the_development_network_keeps_its_policies() -> None:
     """`witnessed` and `anchored` ask what they always asked; promises and windows came with the files."""
-    witnessed, anchored = clearing_policies()
+    witnessed, anchored, payment = clearing_policies()
+    assert next(need.count for need in payment.requires if need.question == "reviewed") == 2
     for policy, proved in ((witnessed, "witnessed"), (anchored, "anchored")):
         assert {need.question: need.state for need in policy.requires} == {
             "ran": "witnessed",

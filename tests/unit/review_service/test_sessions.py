@@ -125,7 +125,7 @@ async def test_cookies_are_bound_to_https_where_the_site_is() -> None:
     office = Office(public_url="https://review.example")
     value = office.desk.sessions.set_cookie("token")
     assert value.startswith("__Host-hallmark-session=token; Path=/;")
-    assert {"HttpOnly", "SameSite=Lax", "Secure"} <= set(value.split("; "))
+    assert {"HttpOnly", "SameSite=Strict", "Secure"} <= set(value.split("; "))
     assert "Secure" not in Office().desk.sessions.set_cookie("token")
     assert "Max-Age=0" in office.desk.sessions.set_cookie("")
 

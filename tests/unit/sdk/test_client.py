@@ -11,7 +11,7 @@ import pytest
 
 from hallmark import AsyncClient, Cleared, Client, Draft
 from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
-from hallmark.core.marks import State
+from hallmark.core.marks import Question, State
 from hallmark.services.sdk.answers import AnswerHeld
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.testing.local_network import ANSWER, LocalNetwork
@@ -225,3 +225,19 @@ async def test_without_a_trust_file_no_mark_is_derived(local: LocalNetwork) -> N
         assert caught.value.reason == "no_trust_file"
         with pytest.raises(HallmarkError):
             await client.ask("Which?", model="digits", require="witnessed")
+
+
+async def test_reviews_that_the_network_adds_are_kept(local: LocalNetwork, client: AsyncClient) -> None:
+    """A review that was logged after the answer reaches the owner's copy, and its mark with it."""
+    reviewer = local.net.reviewers[0]
+    local.net.register(reviewer)
+    local.log.witness()
+    draft = await client.ask("Which?", model="digits")
+    await draft.receipt.wait("witnessed")
+    assert draft.receipt.dossier.entry is not None
+    local.net.add(local.net.review(reviewer, draft.receipt.dossier.entry.index))
+    local.log.witness()
+    assert await local.gateway.follower.reached(local.net.tree.size, 5)
+    await draft.receipt.refresh("witnessed", 1000)
+    assert draft.receipt.dossier.reviews
+    assert draft.receipt.verify().marks[Question.REVIEWED].state is State.WITNESSED

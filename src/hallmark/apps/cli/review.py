@@ -103,6 +103,14 @@ def figures(home: Path, /, **options: Any) -> None:
     show(_with(home, options, lambda desk: desk.figures()), options, print_figures)
 
 
+@review.command("sign-in")
+@_at_desk
+def sign_in(home: Path, /, **options: Any) -> None:
+    """Print a link that signs a browser in with your key, once, within five minutes."""
+    link = _with(home, options, lambda desk: desk.sign_in_link())
+    show({"link": link}, options, lambda told: console().print(told["link"], soft_wrap=True))
+
+
 @review.command("judge")
 @click.argument("item")
 @click.argument("judgement", type=click.Choice(tuple(JUDGEMENTS)))

@@ -75,7 +75,7 @@ class SigningIn:
 
     def _to(self, path: str, token: str) -> Response:
         # A browser that pages of another site send here comes without its session, for reading too.
-        cookie = self._sessions.set_cookie(token).replace("SameSite=Lax", "SameSite=Strict")
+        cookie = self._sessions.set_cookie(token)
         return RedirectResponse(path, 303, {"set-cookie": cookie})
 
 

@@ -194,7 +194,7 @@ class Sessions:
         """The `set-cookie` value that hands a token to a browser; an empty token takes it back."""
         age = self._session_ms // 1000 if token else 0
         secure = "; Secure" if self.secure else ""
-        return f"{self.cookie_name}={token}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}"
+        return f"{self.cookie_name}={token}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}"
 
     def _check_nonce(self, nonce: bytes, now: int) -> None:
         head, mac = nonce[:16], nonce[16:]

@@ -6,6 +6,7 @@ desk's evaluator decides.
 
 from __future__ import annotations
 
+import base64
 import secrets
 import time
 from collections.abc import Mapping
@@ -142,9 +143,16 @@ class DeskClient:
         await self._sign_in()
         return await self._post(path, request, kind)
 
+    async def sign_in_link(self) -> str:
+        """An address that signs a browser in as the holder of this key; it counts once, for five minutes."""
+        proof = base64.urlsafe_b64encode(msgspec.json.encode(await self._proof())).rstrip(b"=").decode()
+        return f"{self.base_url}/sign-in?proof={proof}"
+
     async def _sign_in(self) -> None:
-        if self._token:
-            return
+        if not self._token:
+            self._token = (await self._post(f"{API}/sign-in", await self._proof(), _Token)).token
+
+    async def _proof(self) -> SignInRequest:
         challenge, key = await self._challenge(), self._own()
         if unhex(challenge.origin) != sha256(challenge.public_url.encode()):
             raise Unauthorized("sign_in_refused", "The desk's challenge names another site than its own.")
@@ -152,8 +160,7 @@ class DeskClient:
             unhex(challenge.network), key.address, unhex(challenge.nonce), unhex(challenge.origin), _now()
         )
         signature = sign_statement(statement, challenge.chain_id, key)
-        proof = SignInRequest(statement.to_json(), hex0x(signature))
-        self._token = (await self._post(f"{API}/sign-in", proof, _Token)).token
+        return SignInRequest(statement.to_json(), hex0x(signature))
 
     async def _challenge(self) -> Challenge:
         return await self._get(f"{API}/challenge", Challenge)

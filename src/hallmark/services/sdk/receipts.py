@@ -245,6 +245,7 @@ def grown(mine: Dossier, theirs: Dossier) -> Dossier:
         entry=theirs.entry or mine.entry,
         registration=theirs.registration or mine.registration,
         version=theirs.version or mine.version,
+        reviews=theirs.reviews or mine.reviews,
         anchor=theirs.anchor or mine.anchor,
     )
 
