@@ -187,7 +187,9 @@ class Wiring:
             webhooks=Webhooks(allow_loopback_webhooks=True),
         )
         url = _url(self._plan.web_port)
-        return self._service("web", "hallmark.apps.web", settings, url)
+        service = self._service("web", "hallmark.apps.web", settings, url)
+        # Pages wait for answers, never the other way round.
+        return msgspec.structs.replace(service, argv=("nice", "-n", "5", *service.argv))
 
     def _service(
         self, name: str, module: str, settings: msgspec.Struct, url: str, health: str = ""

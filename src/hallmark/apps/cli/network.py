@@ -24,6 +24,8 @@ from hallmark.compose.start import prepare_network
 from hallmark.core.errors import InvalidInput, Unavailable
 
 READY_S = 120.0
+# What no answer waits for: anchoring and the pages.
+LATER = frozenset(("anchor", "web"))
 
 
 @click.command()
@@ -75,10 +77,13 @@ def up(
     )
     process = running.launch(home, running.Runnable(prepared.first, prepared.later))
     try:
-        states = asyncio.run(_until_ready(home, process))
-        out.print(f"{len(states)} services are up after {time.monotonic() - began:.1f} s.\n")
+        waiting = _Waiting(home, process)
         if not no_ask:
+            waiting.until_ready(without=LATER)
+            out.print(f"Answers can come after {time.monotonic() - began:.1f} s.\n")
             demonstrate(home.path, began)
+        states = waiting.until_ready()
+        out.print(f"{len(states)} services are up after {time.monotonic() - began:.1f} s.\n")
         _where_next(states["gateway"].url, home)
         if not detach:
             out.print("\nRunning. Ctrl-C stops the network.")
@@ -121,27 +126,44 @@ def status(home_path: Path, /, *, as_data: bool) -> None:
     sys.exit(0 if found and all(service.state == "ready" for service in found.values()) else 3)
 
 
-async def _until_ready(home: Home, process: subprocess.Popen[bytes]) -> dict[str, running.Status]:
-    """Wait for every service, printing each as it becomes ready.
+class _Waiting:
+    """Waits for services, and prints each one once as it becomes ready."""
 
-    Raises Unavailable `not_ready` naming those that are not.
-    """
-    out, began, ready = console(), time.monotonic(), set[str]()
-    while True:
-        running.is_over(process, home)
-        states = await running.statuses(home)
+    def __init__(self, home: Home, process: subprocess.Popen[bytes]) -> None:
+        self._home, self._process = home, process
+        self._began = time.monotonic()
+        self._ready: set[str] = set()
+
+    def until_ready(self, without: frozenset[str] = frozenset()) -> dict[str, running.Status]:
+        """Every service with its state, once all but `without` are ready.
+
+        Raises Unavailable `not_ready` naming those that are not.
+        """
+        return asyncio.run(self._until(without))
+
+    async def _until(self, without: frozenset[str]) -> dict[str, running.Status]:
+        while True:
+            running.is_over(self._process, self._home)
+            states = await running.statuses(self._home)
+            self._tell(states)
+            missing = {name: state for name, state in states.items() if name not in self._ready | without}
+            if states and not missing:
+                return states
+            if time.monotonic() - self._began > READY_S:
+                named = "; ".join(f"{name} {state.state} {state.reason}" for name, state in missing.items())
+                raise Unavailable(
+                    "not_ready",
+                    f"Not every service became ready: {named}.",
+                    f"Logs: {self._home.path}/services",
+                )
+            await asyncio.sleep(0.2)
+
+    def _tell(self, states: dict[str, running.Status]) -> None:
         for name, service in states.items():
-            if service.state == "ready" and name not in ready:
-                ready.add(name)
-                out.print(Text(f"  ready {name:<12} {service.url:<26} {time.monotonic() - began:5.1f} s"))
-        if states and len(ready) == len(states):
-            return states
-        if time.monotonic() - began > READY_S:
-            waiting = "; ".join(f"{n} {s.state} {s.reason}" for n, s in states.items() if n not in ready)
-            raise Unavailable(
-                "not_ready", f"Not every service became ready: {waiting}.", f"Logs: {home.path}/services"
-            )
-        await asyncio.sleep(0.2)
+            if service.state == "ready" and name not in self._ready:
+                self._ready.add(name)
+                after = time.monotonic() - self._began
+                console().print(Text(f"  ready {name:<12} {service.url:<26} {after:5.1f} s"))
 
 
 def _pair(text: str) -> tuple[str, str]:
