@@ -15,6 +15,7 @@ from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, NotFound
 from hallmark.core.hashing import sha256
 from hallmark.core.statements import Judgement
 from hallmark.services.review import actions as act
+from hallmark.services.review.book import load
 from hallmark.services.review.people import TOKEN_TAG
 from hallmark.services.review.schema import COMMENTS
 from hallmark.testing.network import Party, key
@@ -355,3 +356,15 @@ async def test_two_acts_at_once_both_count(office: Office) -> None:
     await asyncio.gather(*(office.desk.comment(office.reviewer(), item, request) for request in said))
     loaded = await office.desk.office.items.load(unhex(item))
     assert loaded.item.comments == 5
+
+
+async def test_an_item_is_read_as_of_one_moment(office: Office) -> None:
+    """Events that are appended between reading an item's row and reading its events are left out."""
+    item = unhex(await office.answer())
+    store = office.desk.office.store
+    record = await store.record(item)
+    assert record is not None
+    await office.desk.comment(office.reviewer(), hex0x(item), act.CommentRequest(internal="meanwhile"))
+    later = (await store.events([item]))[item]
+    assert later[-1].number > record.version
+    assert load(record, later).item.version == record.version

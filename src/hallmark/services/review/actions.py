@@ -18,12 +18,12 @@ from hallmark.core.document import Hex32, HexBytes
 from hallmark.core.hashing import sha256
 from hallmark.services.review.views import ItemRow, Person, PolicyRow, SavedView
 
-Code = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,31}$")]
+Code = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$(?!\n)")]
 Text = Annotated[str, msgspec.Meta(max_length=4_000)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
-Shown = Annotated[str, msgspec.Meta(pattern="^(0x[0-9a-f]{64})?$")]
+Shown = Annotated[str, msgspec.Meta(pattern=r"^(0x[0-9a-f]{64})?$(?!\n)")]
 Value = Annotated[int, msgspec.Meta(ge=0)]
-EventName = Annotated[str, msgspec.Meta(pattern="^(item|policy)[.][a-z]+$")]
+EventName = Annotated[str, msgspec.Meta(pattern=r"^(item|policy)[.][a-z]+$(?!\n)")]
 MAX_BULK = 500
 COMMENT_TAG = b"hallmark/comment/v1\0"
 
@@ -65,15 +65,15 @@ class DeclareRequest(Request, frozen=True):
     a declaration may only tighten.
     """
 
-    klass: Annotated[str, msgspec.Meta(pattern="^[a-z0-9_.-]{0,32}$")] = ""
+    klass: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_.-]{0,32}$(?!\n)")] = ""
     value: Value | None = None
-    requester: Annotated[str, msgspec.Meta(pattern="^(0x[0-9a-f]{40})?$")] = ""
+    requester: Annotated[str, msgspec.Meta(pattern=r"^(0x[0-9a-f]{40})?$(?!\n)")] = ""
 
 
 class AssignRequest(Request, frozen=True):
     """Who takes the item; "" gives it back to the queue."""
 
-    to: Annotated[str, msgspec.Meta(pattern="^(0x[0-9a-f]{40})?$")] = ""
+    to: Annotated[str, msgspec.Meta(pattern=r"^(0x[0-9a-f]{40})?$(?!\n)")] = ""
 
 
 class CommentRequest(Request, frozen=True):

@@ -59,8 +59,12 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 def load(record: Record, rows: Sequence[EventRow]) -> Loaded:
-    """Fold an item's events, whose chain must end at the row's head. Raises as `history.recall` does."""
-    chain = tuple(Link.decode(row.data) for row in rows)
+    """Fold an item's events, whose chain must end at the row's head. Raises as `history.recall` does.
+
+    `rows` may be read after the row of the item: events are only ever appended, and one for each version, so
+    what was appended meanwhile is left out and both are of one moment.
+    """
+    chain = tuple(Link.decode(row.data) for row in rows if row.number <= record.version)
     return Loaded(record, recall(chain, hex0x(record.head)), chain)
 
 

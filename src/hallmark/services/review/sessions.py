@@ -54,7 +54,7 @@ class SignInRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A proof: `statement` is the JSON form of `SignIn`, `signature` 65 bytes."""
 
     statement: dict[str, str | int]
-    signature: Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{130}$")]
+    signature: Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-f]{130}$(?!\n)")]
 
 
 class Session(msgspec.Struct, frozen=True):
