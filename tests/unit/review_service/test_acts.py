@@ -361,6 +361,7 @@ async def test_two_acts_at_once_both_count(office: Office) -> None:
 async def test_an_item_is_read_as_of_one_moment(office: Office) -> None:
     """Events that are appended between reading an item's row and reading its events are left out."""
     item = unhex(await office.answer())
+    await office.witness()
     store = office.desk.office.store
     record = await store.record(item)
     assert record is not None
