@@ -87,7 +87,8 @@
   const say = (text, kind, el, state, extra = {}) => {
     const words = flat(text ?? "");
     if (words === "" || plan.words === false) return;
-    const quoted = state.quoted && kind !== "pseudo";
+    // Buttons are the page's own, wherever they stand.
+    const quoted = state.quoted && kind !== "pseudo" && !(kind === "control" && el.localName === "button" && !state.owned);
     out.runs.push({
       text: words, kind: quoted ? "quoted" : kind, context: context(el), subject: state.subject,
       question: state.question, where: where(el), ...extra,
@@ -224,6 +225,7 @@
       state.subject = subjectOf(el, state);
     }
     if (plan.quoted.some((selector) => el.matches(selector))) state.quoted = true;
+    if (plan.owned.some((selector) => el.matches(selector))) state.quoted = state.owned = true;
     if (el.classList.contains("hm-marks")) row(el, state);
     const mark = el.classList.contains("hm-mark");
     if (mark) state.question = el.dataset.question ?? "?";

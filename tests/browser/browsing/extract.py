@@ -21,6 +21,8 @@ QUOTED = (
     ".c-content",
     "pre.x-exact",
 )
+# Where a person's own words are the names of buttons: titles of their own conversations.
+OWNED = (".c-list",)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -30,6 +32,7 @@ class Plan(msgspec.Struct, frozen=True):
     main: str = ""
     assign: Sequence[tuple[str, str]] = ()
     quoted: Sequence[str] = QUOTED
+    owned: Sequence[str] = OWNED
     words: bool = True
     paints: bool = True
     inMain: bool = False

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 import msgspec
 from starlette.applications import Starlette
 
+from browsing.gateway import FakeGateway
 from browsing.serving import awaited
 from hallmark.apps.web.app import create_app
 from hallmark.apps.web.claims import Facts
@@ -29,13 +30,16 @@ class Stage:
 
     def __init__(self, scene: Scene | None = None, rows: tuple[Scene, ...] = ()) -> None:
         self.scene, self.rows = scene or Scene(), rows
+        self.gateway = FakeGateway()
         self.surfaces: Surfaces = msgspec.structs.replace(
             fakes.surfaces(self.scene, BUILT, ""), desk=_Desk(self), explorer=_Explorer(self)
         )
 
     def app(self) -> Starlette:
-        """The application as it is shipped."""
-        return create_app(self.surfaces)
+        """The application as it is shipped, and behind it, as in the product, a gateway."""
+        app = create_app(self.surfaces)
+        app.router.routes.extend(self.gateway.routes())
+        return app
 
     def cookies(self) -> dict[str, str]:
         """The cookie of a reviewer who has just signed in."""

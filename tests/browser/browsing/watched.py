@@ -23,6 +23,8 @@ ARGUMENTS = (
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 )
 DESKTOP, PHONE = 1280, 360
+# How long a page may take to show what a test waits for; a machine that is busy needs it.
+PATIENCE_MS = 20_000
 
 
 class Watched:
@@ -50,6 +52,7 @@ class Watched:
             reduced_motion="reduce",
             **context,
         )
+        opened.set_default_timeout(PATIENCE_MS)
         self._contexts.append(opened)
         if cookies:
             opened.add_cookies([{"name": n, "value": v, "url": origin} for n, v in cookies.items()])

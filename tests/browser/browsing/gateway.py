@@ -1,0 +1,221 @@
+"""A gateway that answers what a test tells it to, with receipts that are really signed and really proved.
+
+Everything behind it is a little network in memory with development evidence: the browser verifies its bytes
+like any other, and what it should find is what `hallmark.verification` finds in the same dossier.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from hallmark.apps.web.claims import Facts
+from hallmark.attestation import verify
+from hallmark.core.answer import DONE, hallmark_event
+from hallmark.core.beacon import EMPTY_ROOT
+from hallmark.core.document import hex0x
+from hallmark.core.documents import InputRecord, UpstreamRecord
+from hallmark.core.marks import Finding, Question
+from hallmark.core.policy import waive
+from hallmark.core.receipt import request_digest, response_digest
+from hallmark.core.shown import shown
+from hallmark.testing.answers import PATH, Answer
+from hallmark.testing.development import DevelopmentNetwork
+from hallmark.testing.dossiers import Notary, proof_verifier
+from hallmark.verification.dossier import Dossier
+from hallmark.verification.offline import verify_dossier
+from hallmark.verification.tree import root_of
+
+MEMORY_AGE = 90 * 86_400_000
+PROVIDER = UpstreamRecord("provider.example", "https://provider.example/v1", "large", "large-2025", "r1")
+
+
+class Fresh(DevelopmentNetwork):
+    """A network that was founded a moment ago by the clock that the browser has as well."""
+
+    start = 0
+
+    def __init__(self) -> None:
+        type(self).start = int(time.time() * 1000) - 60_000
+        super().__init__()
+
+
+class Given(msgspec.Struct, frozen=True):
+    """What the next answer says and what its receipt names. `against`: what the network holds against it."""
+
+    text: str = "Seven."
+    pieces: int = 3
+    upstream: bool = False
+    memory: bool = False
+    charged: int = 0
+    node: int = 0
+    against: tuple[Finding, ...] = ()
+
+
+class FakeGateway:
+    """Routes under /v1. `proving` false: the log takes receipts, and no full node cosigns anything."""
+
+    def __init__(self) -> None:
+        self.net = Fresh()
+        self.notary = Notary(self.net)
+        self.trust = self.net.trust(self.notary)
+        self.given, self.proving = Given(), True
+        self.asked: list[dict[str, Any]] = []
+        self._answers: dict[str, tuple[Answer, Given]] = {}
+        self._logged: dict[str, int] = {}
+
+    def routes(self) -> list[BaseRoute]:
+        """What the chat asks a gateway for."""
+        return [
+            Route("/v1/models", self._models),
+            Route("/v1/hallmark/trust.json", self._trust),
+            Route(PATH, self._ask, methods=["POST"]),
+            Route("/v1/hallmark/receipts/{id}", self._receipt),
+        ]
+
+    def newest(self) -> str:
+        """The id of the newest receipt."""
+        return next(reversed(self._answers))
+
+    def facts(self, receipt: str) -> Facts:
+        """What stands about a receipt, by the Python verifier of the same bytes."""
+        answer, given = self._answers[receipt]
+        verified = verify_dossier(
+            self._dossier(receipt),
+            self.trust,
+            self._now(),
+            verify_evidence=verify,
+            verify_proof=proof_verifier(self.trust),
+            status=given.against,
+        )
+        item = verified.decide("witnessed").outcome.value
+        return Facts.of(
+            shown(waive(self.trust.clearing("witnessed"), verified.marks)),
+            path=answer.route.path,
+            preserved=given.memory,
+            item=item,
+            policy="witnessed",
+            label=self.net.card.label if given.upstream else "",
+        )
+
+    async def _models(self, _: Request) -> Response:
+        facts = {
+            "artifact": self.net.manifest.artifact,
+            "version": self.net.manifest.version,
+            "task": "chat",
+            "description": "Handwritten digits.",
+            "modes": ["tee"],
+            "nodes": 2,
+            "capacity": 8,
+            "provider": PROVIDER.provider if self.given.upstream else "",
+        }
+        model = {
+            "id": self.net.card.label,
+            "object": "model",
+            "created": 1,
+            "owned_by": "",
+            "hallmark": facts,
+        }
+        return JSONResponse({"object": "list", "data": [model]})
+
+    async def _trust(self, _: Request) -> Response:
+        return Response(msgspec.json.encode(self.trust), media_type="application/json")
+
+    async def _ask(self, request: Request) -> Response:
+        body, nonce = await request.body(), request.headers.get("hallmark-nonce", "00" * 32)
+        self.asked.append(json.loads(body))
+        chunks = list(_chunks(self.given))
+        answer = self._answer(body, b"".join(chunks), bytes.fromhex(nonce))
+        receipt = hex0x(answer.receipt.digest())
+        self._answers[receipt] = (answer, self.given)
+        self._logged[receipt] = self.net.add(answer.entry)
+        early = json.loads(self.notary.dossier(answer, None).encode())
+        hallmark = {name: early[name] for name in EARLY if early.get(name) is not None}
+        frame = json.dumps({**FRAME, "choices": []}, separators=(",", ":")).encode()
+        end = hallmark_event(frame, json.dumps(hallmark, separators=(",", ":")).encode()) + DONE
+        return StreamingResponse(iter([*chunks, end]), media_type="text/event-stream")
+
+    def _answer(self, body: bytes, content: bytes, nonce: bytes) -> Answer:
+        """A signed answer that covers the bytes that were asked and answered."""
+        net, given = self.net, self.given
+        net.now = self._now()
+        net.answers.count += 1
+        salts = (net.answers.salt("request"), net.answers.salt("response"))
+        net.answers.count -= 1
+        memory = InputRecord("memory", "0x" + "02" * 32, "notes", net.now - MEMORY_AGE)
+        records = (memory,) if given.memory else ()
+        root = root_of(record.encode() for record in records) if records else EMPTY_ROOT
+        answer = net.answer(
+            net.nodes[given.node],
+            request=request_digest(salts[0], PATH, body),
+            response=response_digest(salts[1], content),
+            client_nonce=nonce,
+            charged=given.charged,
+            payment=b"\x07" * 32 if given.charged else bytes(32),
+            upstream_record=PROVIDER if given.upstream else None,
+            inputs=records,
+            inputs_root=root,
+        )
+        return msgspec.structs.replace(answer, request=body, response=content)
+
+    async def _receipt(self, request: Request) -> Response:
+        receipt = request.path_params["id"]
+        if receipt not in self._answers:
+            return JSONResponse({"error": {"code": "unknown_receipt", "message": "No such receipt."}}, 404)
+        told = json.loads(self._dossier(receipt).encode())
+        for owned in ("salts", "request", "response"):
+            told.pop(owned, None)
+        status = [{**msgspec.to_builtins(f), "evidence": ""} for f in self._answers[receipt][1].against]
+        stage = "witnessed" if self.proving else "logged"
+        return JSONResponse({**told, "stage": stage, "reason": "", "status": status})
+
+    def _dossier(self, receipt: str) -> Dossier:
+        answer, _ = self._answers[receipt]
+        return self.notary.dossier(answer, self._logged[receipt] if self.proving else None)
+
+    @staticmethod
+    def _now() -> int:
+        return int(time.time() * 1000)
+
+
+EARLY = (
+    "network",
+    "chain_id",
+    "receipt",
+    "signature",
+    "id",
+    "documents",
+    "salts",
+    "ticket",
+    "evidence",
+    "insecure",
+)
+FRAME = {"id": "a1", "object": "chat.completion.chunk", "created": 1, "model": "digits"}
+
+
+def _chunks(given: Given) -> Iterable[bytes]:
+    """The answer's text in events, cut into `pieces`."""
+    size = max(1, -(-len(given.text) // given.pieces))
+    for start in range(0, len(given.text), size):
+        delta = {"index": 0, "delta": {"content": given.text[start : start + size]}, "finish_reason": None}
+        yield b"data: " + json.dumps({**FRAME, "choices": [delta]}).encode() + b"\n\n"
+
+
+def against(question: Question, state: Any, reason: str) -> Finding:
+    """What the network holds against an answer."""
+    return Finding(
+        question,
+        state,
+        "2 of 4 full nodes",
+        int(time.time() * 1000),
+        b"",
+        reason,
+        {"what": "it does not hold"},
+    )
