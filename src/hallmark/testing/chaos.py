@@ -35,7 +35,17 @@ from hallmark.verification.dossier import Dossier
 NODES: Final = ("node-1", "node-2")
 VICTIMS: Final = (
     *("gateway", "node-1", "node-2", "enclave of node-1", "enclave of node-2", "log"),
-    *("fullnode-1", "fullnode-2", "fullnode-3", "fullnode-4", "anchor", "chain", "anvil", "supervisor"),
+    *(
+        "fullnode-1",
+        "fullnode-2",
+        "fullnode-3",
+        "fullnode-4",
+        "anchor",
+        "chain",
+        "anvil",
+        "web",
+        "supervisor",
+    ),
 )
 QUESTIONS: Final = ("What does os.mkfifo do?", "What is json.dumps for?", "How do I use shutil.copytree?")
 IMAGE: Final = [[float(n % 17) for n in range(64)]]
