@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import sqlalchemy as sa
 
-from hallmark.core.document import unhex
+from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import UpstreamRecord
 from hallmark.core.receipt import Mode
 from hallmark.review.screens import verify_screen
@@ -151,3 +151,19 @@ async def until(ask: Callable[[], Awaitable[object]], wanted: object) -> None:
             if await ask() == wanted:
                 return
             await asyncio.sleep(0)
+
+
+async def test_a_label_that_moved_shows_on_every_line(office: Office) -> None:
+    """Tuesday's answer names its artifact, and where the label points on Thursday."""
+    net = office.net
+    tuesday = await office.answer()
+    await office.witness()
+    assert (await office.item(tuesday)).row.points_to == ""
+    newer = net.make_manifest("2", b"artifact 2", hex0x(net.manifest.digest()))
+    net.add(net.version(newer))
+    await office.witness()
+    page = await office.item(tuesday)
+    assert (page.row.artifact, page.row.points_to) == (net.manifest.artifact, newer.artifact)
+    queue = await office.desk.queue("", "", 10)
+    assert [row.points_to for row in queue.rows if row.id == tuesday] == [newer.artifact]
+    assert [step.now for step in page.lineage] == [False, True]

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.errors import InvalidInput, NotFound, VerificationFailed
 from hallmark.review.decisions import LackRow
-from hallmark.review.gate import Judged
 from hallmark.review.screens import Screen, verify_screen
 from hallmark.review.words import THEN, about, explain
 from hallmark.services.explorer.story import Told, inputs, lineage, route
@@ -56,7 +55,7 @@ class Reading(AtOffice):
         return QueuePage(
             now,
             found.text,
-            tuple(record.shown(now) for record in page.rows),
+            tuple(self._shown(record, now) for record in page.rows),
             page.total,
             page.next,
             tuple(Count(count.name, count.count, about(count.name)) for count in facets.reasons),
@@ -80,7 +79,9 @@ class Reading(AtOffice):
             judged = office.evaluator.judge(loaded.item, now, in_full=True)
         look = office.evaluator.source.look(item, now)
         told = look.told if look is not None else None
-        row = _row(loaded.record, judged, now)
+        row = self._shown(loaded.record, now)
+        if judged is not None:
+            row = msgspec.structs.replace(row, marks=judged.screen.marks)
         screen = await self._keep(judged.screen) if judged is not None else None
         parts = await self._history(loaded, told, person)
         alike, by_node = await self._others(loaded.record, now)
@@ -181,7 +182,16 @@ class Reading(AtOffice):
     async def _some(self, record: Record, now: int, *where: sa.ColumnElement[bool]) -> tuple[ItemRow, ...]:
         newest = sa.select(ITEMS).where(*where).order_by(ITEMS.c.born.desc(), ITEMS.c.id.desc())
         found = await self._office.store.records(newest.limit(FEW + 1))
-        return tuple(other.shown(now) for other in found if other.id != record.id)[:FEW]
+        return tuple(self._shown(other, now) for other in found if other.id != record.id)[:FEW]
+
+    def _shown(self, record: Record, now: int) -> ItemRow:
+        """The line of an item, and where its label points today if that is another artifact."""
+        row = record.shown(now)
+        label = self._office.watch.replica.registry.labels.get(row.model)
+        current = label.versions[-1][2].artifact if label is not None and label.versions else row.artifact
+        if not row.artifact or current == row.artifact:
+            return row
+        return msgspec.structs.replace(row, points_to=current)
 
     async def _views(self, person: Person | None) -> tuple[SavedView, ...]:
         """Everybody's, and this person's own."""
@@ -192,13 +202,6 @@ class Reading(AtOffice):
 
 
 NOT_SIGNED_IN: Final = "Nobody is signed in."
-
-
-def _row(record: Record, judged: Judged | None, now: int) -> ItemRow:
-    row = record.shown(now)
-    if judged is None:
-        return row
-    return msgspec.structs.replace(row, marks=judged.screen.marks)
 
 
 def _policy(screen: Screen | None) -> str:

@@ -41,6 +41,7 @@ class ItemRow(Shown, frozen=True):
     first lack's
     `<question>:<code>`; "" when nothing holds it. `klass` is the class of risk; `overdue` is judged at
     the page's time.
+    `points_to` is the artifact that the label names today, where that is another than `artifact`.
     """
 
     id: str
@@ -62,6 +63,7 @@ class ItemRow(Shown, frozen=True):
     sampled: bool = False
     appealed: bool = False
     released_until: int = 0
+    points_to: str = ""
 
 
 class Count(Shown, frozen=True):
