@@ -191,7 +191,9 @@ def test_by_keyboard_alone(stage: Stage, origin: str, opened: Open) -> None:
     answer = ask(page, "Which digit?")
     # Whose words they are is said with them.
     page.locator("[aria-live] p[data-quoted]", has_text="The answer says: Seven.").wait_for(state="attached")
-    page.locator("[aria-live] p", has_text="This page says: Mark proved: witnessed.").wait_for(state="attached")
+    page.locator("[aria-live] p", has_text="This page says: Mark proved: witnessed.").wait_for(
+        state="attached"
+    )
     reached: list[str] = []
     for _ in range(80):
         page.keyboard.press("Shift+Tab")

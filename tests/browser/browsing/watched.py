@@ -20,7 +20,8 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
     # No name but the loopback's is ever resolved, whatever a page asks for.
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    # `elsewhere.test` is this machine as well: another site, as a browser sees it.
+    "--host-resolver-rules=MAP elsewhere.test 127.0.0.1 , MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 )
 DESKTOP, PHONE = 1280, 360
 # How long a page may take to show what a test waits for; a machine that is busy needs it.
