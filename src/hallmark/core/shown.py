@@ -6,7 +6,32 @@ from collections.abc import Mapping
 
 import msgspec
 
-from hallmark.core.marks import Mark, Question
+from hallmark.core.marks import Mark, Question, State
+
+# What people read for a state. A payment has words of its own, so that none of them lends it a proof's.
+# apps/web/spec/marks.json holds the same for drawings; a test compares them.
+STATE_WORDS: Mapping[State, str] = {
+    **{state: state.value for state in State},
+    State.CHECKED: "checked here",
+    State.NOT_REQUIRED: "not required",
+}
+PAID_WORDS: Mapping[State, str] = {
+    State.ABSENT: "no entry",
+    State.NOT_REQUIRED: "not asked for",
+    State.CLAIMED: "named",
+    State.CHECKED: "compared",
+    State.WITNESSED: "recorded",
+    State.ANCHORED: "booked",
+    State.STALE: "lapsed",
+    State.DISPUTED: "contested",
+    State.REVOKED: "reversed",
+    State.FAILED: "does not match",
+}
+
+
+def word(question: Question | str, state: State | str) -> str:
+    """The word that people read for a mark's state."""
+    return (PAID_WORDS if question == Question.PAID else STATE_WORDS)[State(state)]
 
 
 class ShownMark(msgspec.Struct, frozen=True):

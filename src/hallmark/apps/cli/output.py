@@ -11,6 +11,7 @@ from types import MappingProxyType
 from rich.console import Console
 from rich.text import Text
 
+from hallmark.core import shown
 from hallmark.core.errors import HallmarkError
 from hallmark.core.marks import Mark, Question, State
 
@@ -24,17 +25,17 @@ LETTERS: Mapping[Question, str] = {
     Question.REVIEWED: "J",
 }
 # State shows by outline first, by word second, by colour last (docs: how marks look).
-STRIKES: Mapping[State, tuple[str, str, str]] = {
-    State.ABSENT: ("⸽ {} ⸽", "bright_black", "absent"),
-    State.NOT_REQUIRED: (" [{}] ", "bright_black", "not required"),
-    State.CLAIMED: ("│ {} │", "bright_black", "claimed"),
-    State.CHECKED: ("║ {} ║", "bold", "checked here"),
-    State.WITNESSED: ("█ {} █", "green", "witnessed"),
-    State.ANCHORED: ("█▌{}▐█", "blue", "anchored"),
-    State.STALE: ("┆ {} ┆", "yellow", "stale"),
-    State.DISPUTED: ("▌ {} │", "yellow", "disputed"),
-    State.REVOKED: ("╳ {} ╳", "red", "revoked"),
-    State.FAILED: ("╳ {} ╳", "red", "failed"),
+STRIKES: Mapping[State, tuple[str, str]] = {
+    State.ABSENT: ("⸽ {} ⸽", "bright_black"),
+    State.NOT_REQUIRED: (" [{}] ", "bright_black"),
+    State.CLAIMED: ("│ {} │", "bright_black"),
+    State.CHECKED: ("║ {} ║", "bold"),
+    State.WITNESSED: ("█ {} █", "green"),
+    State.ANCHORED: ("█▌{}▐█", "blue"),
+    State.STALE: ("┆ {} ┆", "yellow"),
+    State.DISPUTED: ("▌ {} │", "yellow"),
+    State.REVOKED: ("╳ {} ╳", "red"),
+    State.FAILED: ("╳ {} ╳", "red"),
 }
 
 
@@ -52,16 +53,22 @@ def complain(error: HallmarkError) -> None:
 
 
 def strike(mark: Mark) -> Text:
-    """A mark's small sign. A simulated enclave is hatched, whatever its state."""
-    shape, style, _ = STRIKES[mark.state]
+    """A mark's small sign. A simulated enclave is hatched, whatever its state; money has no colour."""
+    shape, style = STRIKES[mark.state]
+    if mark.question is Question.PAID:
+        style = "bright_black" if style == "bright_black" else "bold"
     if mark.question is Question.RAN and mark.assurance == "simulated" and not mark.state.is_negative:
         shape, style = "▒ {} ▒", "bright_black"
     return Text(shape.format(LETTERS[mark.question]), style=style)
 
 
 def word(mark: Mark) -> str:
-    """A mark's state in words; `simulated` stands with it where the enclave is simulated."""
-    text = STRIKES[mark.state][2]
+    """A mark's state in words; `simulated` stands with it where the enclave is simulated, and who asserts the
+    model where nobody measured it.
+    """
+    text = shown.word(mark.question, mark.state)
+    if mark.question is Question.MODEL and mark.detail.get("asserted_by"):
+        return f"{text}, asserted by {mark.detail['asserted_by']}"
     return f"{text}, simulated" if mark.question is Question.RAN and mark.assurance == "simulated" else text
 
 

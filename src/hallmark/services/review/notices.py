@@ -11,8 +11,7 @@ from typing import Final
 
 import msgspec
 
-from hallmark.core.marks import State
-from hallmark.core.shown import ShownMark
+from hallmark.core.shown import ShownMark, word
 from hallmark.services.review.views import ItemRow, PolicyRow
 
 EVENTS: Final = (
@@ -25,6 +24,7 @@ EVENTS: Final = (
     "item.released",
     "policy.proposed",
 )
+ASSURED: Final = {"simulated": "simulated", "none": "no enclave", "hardware": "hardware"}
 JUDGED: Final[Mapping[int, str]] = {1: "fit", 2: "unfit", 3: "undecided"}
 
 
@@ -90,11 +90,11 @@ def moment(at: int) -> str:
 
 def mark_line(mark: ShownMark) -> str:
     """One mark in words: question, state, assurance, what it shows and what it does not show."""
-    state = mark.state.replace("_", " ")
-    if mark.state == State.CHECKED:
-        state = "checked here"
-    assurance = f"; {mark.assurance}" if mark.assurance and mark.question == "ran" else ""
-    return f"{mark.question}: {state}{assurance}. {mark.shows} {mark.does_not_show}"
+    qualifier = f"; {ASSURED[mark.assurance]}" if mark.question == "ran" and mark.assurance in ASSURED else ""
+    if mark.question == "model" and mark.detail.get("asserted_by"):
+        qualifier = f"; asserted by {mark.detail['asserted_by']}"
+    stands = f"{mark.question}: {word(mark.question, mark.state)}{qualifier}"
+    return f"{stands}. {mark.shows} {mark.does_not_show}"
 
 
 def _marks(marks: tuple[ShownMark, ...]) -> str:

@@ -120,7 +120,9 @@ def _paired(facts: Mapping[str, Facts], observation: Observation) -> Iterator[Vi
         if own is None or run.question or run.kind in OTHERS:
             continue
         for said, question, state in _pairs(run.text.lower()):
-            if own.state(question) != state:
+            if question == "paid":
+                rule, why = "paid: words of others", "A word that `ran` or `proved` uses lends them to money."
+            elif own.state(question) != state:
                 rule, why = "states as they are", f"{question} is {own.state(question)}."
             elif question == "ran" and own.assurance == "simulated" and "simulated" not in _line(run):
                 rule, why = (

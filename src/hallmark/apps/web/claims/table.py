@@ -290,7 +290,7 @@ ITEM: Final = (
         "Only the evaluator clears, and it has not.",
         When(item=("HOLD",)),
         beside=(r"(?-i:HOLD)",),
-        unless=(r"item\.cleared",),
+        unless=(r"item\.(cleared|released|final)",),
     ),
     Rule(
         "REJECTED: words",
@@ -299,7 +299,7 @@ ITEM: Final = (
         "It ended without being cleared.",
         When(item=("REJECTED",)),
         beside=(r"(?-i:REJECTED)",),
-        unless=(r"item\.cleared",),
+        unless=(r"item\.(cleared|released|final)",),
     ),
 )
 
