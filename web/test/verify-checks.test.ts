@@ -153,5 +153,5 @@ test("figures follow from leaves, and every difference is named", () => {
   assert.equal(differences({ ...figures, entries: { receipt: 2, fault: 1 } }, figures).length, 2);
   for (const cut of [bundle.subarray(1), bundle.subarray(0, -1), Uint8Array.of(0)]) refuses(() => splitBundle(cut), "bad_bundle");
   refuses(() => statementFromJSON(Receipt, new Map()), "statement_fields");
-  assert.equal(hex(unhex("0xAb\n")), "ab");
+  assert.equal(hex(unhex("0xAb")), "ab");
 });

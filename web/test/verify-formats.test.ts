@@ -11,6 +11,7 @@ import { decodeEntry, KINDS } from "../src/verify/entries.ts";
 import { HallmarkError } from "../src/verify/errors.ts";
 import { canonical, parseJSON } from "../src/verify/json.ts";
 import { parseKey, parseNote, timeOf as noteTime, verifyLine } from "../src/verify/note.ts";
+import { Base64, Hex32, HexBytes, uint63 } from "../src/verify/schema.ts";
 import { parsePolicy } from "../src/verify/quorum.ts";
 import * as typed from "../src/verify/typed.ts";
 
@@ -71,12 +72,28 @@ test("base64 has one spelling", () => {
 });
 
 test("JSON is read strictly", () => {
-  assert.equal(parseJSON('{"a":1,"a":18446744073709551616}') instanceof Object, true);
+  assert.equal(parseJSON('{"a":{"a":1},"b":18446744073709551616}') instanceof Object, true);
+  const twice = ['{"a":1,"a":1}', '[{"b":{"a":1,"c":2,"a":null}}]', '{"a":1,"\\u0061":2}', '{"":1,"":2}'];
+  for (const text of twice) {
+    refuses(() => parseJSON(text), "bad_json");
+    assert.equal(parseJSON(text, true) instanceof Object, true);
+  }
   for (const wrong of ["", "{", "01", "1.", ".5", "-", "+1", "NaN", "1e400", '"\\x"', '"\\ud800"', '"\\udc00\\ud800"', '"\u0007"', "[1,]", '{"a":1,}', "{a:1}", "1 2", "\ufeff1", "9".repeat(4301)]) {
     refuses(() => parseJSON(wrong), "bad_json");
   }
   refuses(() => parseJSON(Uint8Array.of(0x22, 0xff, 0x22)), "bad_json");
   assert.equal(canonical({ b: 1, "\u{10000}": 2n, "\uffff": 3, a: "\u2028\u007f\n" }), '{"a":"\u2028\u007f\\n","b":1,"\uffff":3,"\u{10000}":2}');
+});
+
+test("hexadecimal and base64 texts end with their digits, positions and times have 63 bits", () => {
+  const [digits, most] = ["00".repeat(32), (1n << 63n) - 1n];
+  assert.equal(Hex32.read(`0x${digits}`), `0x${digits}`);
+  for (const wrong of [`0x${digits}\n`, `\n0x${digits}`, `0x${digits}0`, digits]) refuses(() => Hex32.read(wrong), "bad_value");
+  refuses(() => HexBytes.read("0x\n"), "bad_value");
+  refuses(() => Base64.read("AAAA\n"), "bad_value");
+  refuses(() => unhex("0x00\n"), "bad_hex");
+  assert.deepEqual([0n, most].map((value) => uint63.read(value)), [0n, most]);
+  for (const wrong of [-1n, most + 1n, 1n << 64n, -(1n << 70n), "1", null]) refuses(() => uint63.read(wrong), "bad_value");
 });
 
 test("CBOR has no tags, no repeated keys, bounded nesting, nothing behind", () => {
@@ -117,6 +134,12 @@ test("published notes and checkpoints are read, and a changed text is refused", 
   const sofa = parseNote(utf8(SOFA));
   assert.equal(parseCheckpoint(sofa.text).size, 20852163n);
   assert.equal(noteTime(sofa.signatures[1] ?? line), 1679315147_000n);
+  const witness = { name: "w", kind: 4, publicKey: new Uint8Array(32), id: new Uint8Array(4) };
+  for (const seconds of [0n, (1n << 63n) / 1000n + 1n, (1n << 63n) - 1n, (1n << 64n) - 1n]) {
+    const data = bytes(seconds.toString(16).padStart(16, "0") + "00".repeat(64));
+    const said = (error: unknown) => error instanceof HallmarkError && error.message.includes("no usable time");
+    assert.throws(() => verifyLine(witness, note.text, { name: "w", keyId: witness.id, data }), said);
+  }
   for (const wrong of [NOTE.slice(0, -1), NOTE.replace("\n\n", "\n"), NOTE.replace("x08go", "x08g\u0001"), NOTE.replace("AM=", "AN="), NOTE.replace("\u2014 ", "- ")]) {
     refuses(() => parseNote(utf8(wrong)), "bad_note");
   }

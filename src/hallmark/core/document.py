@@ -17,10 +17,14 @@ import msgspec
 from hallmark.core.errors import InvalidInput
 from hallmark.core.hashing import sha256
 
-Hex20 = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{40}$")]
-Hex32 = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{64}$")]
-Hex48 = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{96}$")]
-HexBytes = Annotated[str, msgspec.Meta(pattern="^0x([0-9a-f]{2})*$")]
+# In Python `$` lets a newline pass behind the text; `$(?!\n)` does not, and says the same in the ECMA regexes
+# of JSON schemas.
+Hex20 = Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-f]{40}$(?!\n)")]
+Hex32 = Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-f]{64}$(?!\n)")]
+Hex48 = Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-f]{96}$(?!\n)")]
+HexBytes = Annotated[str, msgspec.Meta(pattern=r"^0x([0-9a-f]{2})*$(?!\n)")]
+# A position, a time or a number of things, as far as C2SP and SQL both count.
+Uint63 = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 def hex0x(data: bytes) -> str:

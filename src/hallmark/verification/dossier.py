@@ -2,8 +2,8 @@
 
 What is in it is not believed, it is verified: by `offline.verify_dossier`, with a trust file and nothing
 else.
-Reading is strict, so that no two files mean the same: unknown members, upper-case hexadecimal digits, base64
-with stray bits and salts without their content are refused. The published schema is
+Reading is strict, so that no two files mean the same: unknown and repeated members, upper-case hexadecimal
+digits, base64 with stray bits and salts without their content are refused. The published schema is
 docs/schema/dossier.schema.json.
 """
 
@@ -16,15 +16,16 @@ from typing import Annotated, Final
 
 import msgspec
 
-from hallmark.core.document import Hex20, Hex32, HexBytes, unhex
+from hallmark.core.document import Hex20, Hex32, HexBytes, Uint63, unhex
 from hallmark.core.entries import Entry, decode, leaf
 from hallmark.core.errors import HallmarkError, InvalidInput
+from hallmark.core.members import check_members
 from hallmark.core.receipt import Receipt
 
 FORMAT: Final = "hallmark.dossier/1"
 MAX_DOSSIER: Final = 64 << 20
-Base64 = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9+/]*={0,2}$")]
-Signature = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{130}$")]
+Base64 = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]*={0,2}$(?!\n)")]
+Signature = Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-f]{130}$(?!\n)")]
 _ESCAPE = re.compile(rb"\\+u[0-9a-fA-F]{4}")
 
 
@@ -66,8 +67,8 @@ class LoggedPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     three.
     """
 
-    index: int
-    admitted: int
+    index: Uint63
+    admitted: Uint63
     data: Base64 = msgspec.field(name="bytes")
     proof: str | None = None
     after: tuple[Base64, ...] | None = None
@@ -89,13 +90,13 @@ class Anchor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the chain holds can be compared whatever checkpoint the proof is against.
     """
 
-    chain_id: int
+    chain_id: Uint63
     contract: Hex20
     transaction: Hex32
-    block: int
-    size: int
+    block: Uint63
+    size: Uint63
     root: Hex32
-    confirmations: int
+    confirmations: Uint63
     path: tuple[Hex32, ...] = ()
 
 
@@ -104,7 +105,7 @@ class Dossier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     format: str
     network: Hex32
-    chain_id: int
+    chain_id: Uint63
     receipt: dict[str, str | int]
     signature: Signature
     id: Hex32
@@ -171,6 +172,7 @@ def unhex_signature(text: str) -> bytes:
 def _strict(dossier: Dossier, data: bytes) -> None:
     if dossier.format != FORMAT:
         raise InvalidInput("not_canonical", f"The format is not {FORMAT}.")
+    check_members(data)
     if _loose_escape(data):
         raise InvalidInput("not_canonical", "A JSON escape has upper-case hexadecimal digits.")
     if (dossier.salts.request is None) != (dossier.request is None):

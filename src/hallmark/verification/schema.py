@@ -51,7 +51,7 @@ def _object(cls: type[TypedStruct]) -> dict[str, Any]:
             limit = (1 << (8 * field.size)) - 1
             properties[field.wire] = {"type": "integer", "minimum": 0, "maximum": limit}
         else:
-            properties[field.wire] = {"type": "string", "pattern": f"^0x[0-9a-f]{{{2 * field.size}}}$"}
+            properties[field.wire] = {"type": "string", "pattern": rf"^0x[0-9a-f]{{{2 * field.size}}}$(?!\n)"}
     return {
         "type": "object",
         "properties": properties,

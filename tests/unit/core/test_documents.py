@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
+import msgspec
 import pytest
 
-from hallmark.core.document import digest_of, report_data, unhex
+import hallmark
+from hallmark.core.document import Hex20, Hex32, Hex48, HexBytes, Uint63, digest_of, report_data, unhex
 from hallmark.core.documents import AttestationPolicy, KeyBundle, Manifest, Parameters
 from hallmark.core.errors import InvalidInput
 from hallmark.core.evidence import Evidence
@@ -38,6 +43,50 @@ def test_every_other_form_is_refused(change) -> None:  # type: ignore[no-untyped
     """White space, unknown fields, floats, duplicate keys, escapes and damage are refused."""
     with pytest.raises(InvalidInput):
         Parameters.decode(change(PARAMETERS.encode()))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("00" * 20, Hex20), ("00" * 32, Hex32), ("00" * 48, Hex48), ("", HexBytes), ("00", HexBytes)],
+)
+def test_hexadecimal_text_ends_with_its_digits(text: str, kind: object) -> None:
+    """Neither a newline behind it, nor a digit too many or too few, nor an upper-case one is let pass."""
+    assert msgspec.convert(f"0x{text}", type=kind) == f"0x{text}"
+    for wrong in (f"0x{text}\n", f"0x{text}0", f"0X{text}", f"0x{text[:-1]}A", f"\n0x{text}", text):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(wrong, type=kind)
+
+
+def _patterns() -> list[tuple[str, str]]:
+    """Every pattern that a type of the source asks of a text, with the file that it stands in."""
+    root = Path(hallmark.__file__).parent
+    return [
+        (path.name, str(keyword.value.value))
+        for path in root.rglob("*.py")
+        if "pattern=" in path.read_text()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "Meta"
+        for keyword in node.keywords
+        if keyword.arg == "pattern" and isinstance(keyword.value, ast.Constant)
+    ]
+
+
+def test_no_pattern_lets_a_newline_pass_behind_the_text() -> None:
+    """Python's `$` also matches before a last newline; every pattern says that it does not mean that."""
+    found = _patterns()
+    assert len(found) >= 14
+    assert [each for each in found if not each[1].endswith((r"$(?!\n)", r"\Z"))] == []
+
+
+@pytest.mark.parametrize(("value", "fits"), [(0, True), ((1 << 63) - 1, True), (-1, False), (1 << 63, False)])
+def test_positions_and_times_have_63_bits(value: int, fits: bool) -> None:
+    """What cannot be a position or a time is refused where it is read, whatever its size."""
+    for number in (value, value << 64) if not fits else (value,):
+        try:
+            assert msgspec.json.decode(str(number).encode(), type=Uint63) == number
+            assert fits
+        except msgspec.ValidationError:
+            assert not fits
 
 
 def test_documents_of_different_kinds_never_share_a_digest() -> None:

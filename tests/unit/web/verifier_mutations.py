@@ -53,6 +53,9 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
     "twice, last right": lambda d: d.replace(b'"chain_id":', b'"chain_id":9,"chain_id":', 1),
     "twice, last wrong": lambda d: d.replace(b'"chain_id":31337', b'"chain_id":31337,"chain_id":9', 1),
     "twice, first ill-typed": lambda d: d.replace(b'"chain_id":', b'"chain_id":"9","chain_id":', 1),
+    "twice, both right": lambda d: d.replace(b'"chain_id":', b'"chain_id":31337,"chain_id":', 1),
+    "twice, spelled otherwise": lambda d: d.replace(b'{"format"', b'{"f\\u006frmat":"","format"', 1),
+    "document twice": lambda d: d.replace(b'{"bundle"', b'{"route":"","bundle"', 1),
     "receipt member twice": lambda d: d.replace(b'"mode":1', b'"mode":2,"mode":1', 1),
     "float": lambda d: d.replace(b'"chain_id":31337', b'"chain_id":31337.0', 1),
     "exponent": lambda d: d.replace(b'"tokensIn":7', b'"tokensIn":7e0', 1),
@@ -81,7 +84,10 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
     "list": lambda d: b"[" + d + b"]",
     "newline in hex": lambda d: d.replace(b'","id":"', b'\\n","id":"', 1),
     "newline in id": lambda d: d.replace(b'","documents"', b'\\n","documents"', 1),
+    "newline in base64": lambda d: d.replace(b'","entry":', b'\\n","entry":', 1),
+    "long path": lambda d: d.replace(b'"path":"', b'"path":"' + b"/" * 65_536, 1),
 }
+TWO_MEANINGS = ("twice", "document twice", "receipt member twice", "newline in", "upper-case escape")
 
 
 def _tell(batch: Batch, case: Case, name: str, value: Any) -> None:
@@ -129,6 +135,10 @@ def _changes(value: Any, chance: random.Random) -> Iterator[tuple[str, Any]]:
         yield "more", value + 1
         if value:
             yield "zero", 0
+        yield "negative", -1
+        yield "of 63 bits", (1 << 63) - 1
+        yield "of 64 bits", 1 << 63
+        yield "of 65 bits", 1 << 64
         return
     yield "longer by a line", value + "\n"
     if value:

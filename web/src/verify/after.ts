@@ -74,7 +74,7 @@ function isByFullNode({ statement, signatures }: Entry, trust: Trust): boolean {
   if (!signature || others.length) return false;
   const signer = attempted(() => recoverStatement(statement, trust.chain_id, signature));
   return (
-    signer !== undefined && trust.full_nodes.some((address) => address.trimEnd() === hex0x(signer)) &&
+    signer !== undefined && trust.full_nodes.some((address) => address === hex0x(signer)) &&
     same(signer, statement.bytes("author")) && same(statement.bytes("network"), networkId(trust.origin))
   );
 }

@@ -66,7 +66,7 @@ function startsWith(data: Uint8Array, part: Uint8Array): boolean {
 }
 
 function objectOf(data: Uint8Array): Map<string, JSONValue> {
-  const value = translated(() => parseJSON(data), () => bad("The answer is not JSON."));
+  const value = translated(() => parseJSON(data, true), () => bad("The answer is not JSON."));
   if (!(value instanceof Members)) throw bad("The answer is not a JSON object.");
   return value.table();
 }

@@ -22,9 +22,9 @@ export function hex0x(data: Uint8Array): string {
   return "0x" + hex(data);
 }
 
-/** The bytes of 0x-hex text that a pattern admitted before; a newline behind it, which patterns let pass, counts for nothing. */
+/** The bytes of 0x-hex text. Raises `bad_hex`. */
 export function unhex(text: string): Uint8Array {
-  const digits = text.endsWith("\n") ? text.slice(2, -1) : text.slice(2);
+  const digits = text.slice(2);
   if (!text.startsWith("0x") || digits.length % 2 || /[^0-9a-fA-F]/.test(digits)) {
     throw new HallmarkError("bad_hex", "A value is not 0x-prefixed hexadecimal text.");
   }

@@ -1,13 +1,13 @@
 /**
  * The dossier: everything about one receipt in one JSON file (verification/dossier.py). What is in it is not believed, it
- * is verified. Reading is strict: unknown members, upper-case digits, base64 with stray bits, upper-case JSON escapes and
- * salts without their content are refused.
+ * is verified. Reading is strict: unknown and repeated members, upper-case digits, base64 with stray bits, upper-case JSON
+ * escapes and salts without their content are refused.
  */
 import { unbase64, utf8 } from "./bytes.ts";
 import { HallmarkError, translated } from "./errors.ts";
 import { indented, parseJSON } from "./json.ts";
 import {
-  Base64, Hex20, Hex32, HexBytes, integer, list, nullable, Signature, struct, text, textOrInteger, withDefault, record,
+  Base64, Hex20, Hex32, HexBytes, list, nullable, record, Signature, struct, text, textOrInteger, uint63, withDefault,
 } from "./schema.ts";
 import type { Of } from "./schema.ts";
 import { Receipt, statementFromJSON, type Statement } from "./typed.ts";
@@ -27,14 +27,14 @@ export const DocumentsType = struct({
   inputs: withDefault(list(string), []),
 });
 const PartType = struct({
-  index: integer, admitted: integer, bytes: Base64, proof: nullable(string), after: nullable(list(Base64)),
+  index: uint63, admitted: uint63, bytes: Base64, proof: nullable(string), after: nullable(list(Base64)),
 });
 const AnchorType = struct({
-  chain_id: integer, contract: Hex20, transaction: Hex32, block: integer, size: integer, root: Hex32,
-  confirmations: integer, path: withDefault(list(Hex32), []),
+  chain_id: uint63, contract: Hex20, transaction: Hex32, block: uint63, size: uint63, root: Hex32,
+  confirmations: uint63, path: withDefault(list(Hex32), []),
 });
 const DossierType = struct({
-  format: string, network: Hex32, chain_id: integer, receipt: record(textOrInteger), signature: Signature, id: Hex32,
+  format: string, network: Hex32, chain_id: uint63, receipt: record(textOrInteger), signature: Signature, id: Hex32,
   documents: DocumentsType, salts: withDefault(SaltsType, NO_SALTS), request: nullable(RequestType),
   response: nullable(ResponseType), ticket: nullable(HexBytes), evidence: nullable(Base64), entry: nullable(PartType),
   registration: nullable(PartType), version: nullable(PartType), reviews: withDefault(list(PartType), []),

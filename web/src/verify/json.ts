@@ -1,7 +1,7 @@
 /**
  * JSON (RFC 8259) as msgspec reads and writes it, so that both verifiers refuse the same files: strict UTF-8, no
- * lone surrogates, no control characters in strings, integers of any size up to 4,300 digits, of repeated members
- * the last. Numbers with a fraction or an exponent are `Float`, which no type of ours takes.
+ * lone surrogates, no control characters in strings, integers of any size up to 4,300 digits. No object may name a
+ * member twice. Numbers with a fraction or an exponent are `Float`, which no type of ours takes.
  */
 import { readUTF8 } from "./bytes.ts";
 import { HallmarkError } from "./errors.ts";
@@ -14,14 +14,14 @@ export class Float {
   }
 }
 
-/** The members of a JSON object as they stand in the text, repeated ones included: readers check each of them. */
+/** The members of a JSON object as they stand in the text. */
 export class Members {
   readonly list: readonly (readonly [string, JSONValue])[];
   constructor(list: readonly (readonly [string, JSONValue])[]) {
     this.list = list;
   }
 
-  /** Name to value; of repeated members the last. */
+  /** Name to value; where repeated members are let pass, of those the last. */
   table(): Map<string, JSONValue> {
     return new Map(this.list);
   }
@@ -45,9 +45,11 @@ function malformed(): HallmarkError {
 class Reader {
   private at = 0;
   private readonly text: string;
+  private readonly repeats: boolean;
 
-  constructor(text: string) {
+  constructor(text: string, repeats: boolean) {
     this.text = text;
+    this.repeats = repeats;
   }
 
   whole(): JSONValue {
@@ -108,6 +110,7 @@ class Reader {
       members.push([name, this.value(depth + 1)]);
     } while (this.takes(","));
     if (!this.takes("}")) throw malformed();
+    if (!this.repeats && new Set(members.map(([name]) => name)).size !== members.length) throw malformed();
     return new Members(members);
   }
 
@@ -156,11 +159,11 @@ function escaped(letter: string): string {
   return found;
 }
 
-/** Reads one JSON value. Raises `bad_json`. */
-export function parseJSON(data: Uint8Array | string): JSONValue {
+/** Reads one JSON value; `repeats` lets objects name a member twice, as others' may. Raises `bad_json`. */
+export function parseJSON(data: Uint8Array | string, repeats = false): JSONValue {
   const text = typeof data === "string" ? data : readUTF8(data);
   if (text === undefined || /\p{Cs}/u.test(text)) throw malformed();
-  return new Reader(text).whole();
+  return new Reader(text, repeats).whole();
 }
 
 /** A JSON string, escaped as msgspec does. */

@@ -1,7 +1,7 @@
 /**
  * Types of JSON values: each reads a parsed value or refuses it, and writes it back in canonical form. They say what
  * the Python structs say, so that both refuse the same texts: unknown members, missing ones, wrong types, texts that
- * miss their pattern. (A pattern's `$` lets one newline pass behind the text, in Python as here.)
+ * miss their pattern.
  */
 import { HallmarkError } from "./errors.ts";
 import { byCodePoint, Members, quoted, type JSONValue } from "./json.ts";
@@ -32,6 +32,15 @@ export function text(pattern?: RegExp): Type<string> {
     write: quoted,
   };
 }
+
+/** An integer from 0 to 2^63 - 1: a position, a time or a number of things, as far as C2SP and SQL both count. */
+export const uint63: Type<bigint> = {
+  read(value) {
+    if (typeof value !== "bigint" || value < 0n || value >> 63n) throw refused("an integer from 0 to 2^63 - 1");
+    return value;
+  },
+  write: String,
+};
 
 /** An integer of any size. */
 export const integer: Type<bigint> = {
@@ -135,9 +144,9 @@ export function struct<F extends Fields>(fields: F, open = false): Type<Values<F
   };
 }
 
-export const Hex20 = text(/^0x[0-9a-f]{40}\n?$/);
-export const Hex32 = text(/^0x[0-9a-f]{64}\n?$/);
-export const Hex48 = text(/^0x[0-9a-f]{96}\n?$/);
-export const HexBytes = text(/^0x([0-9a-f]{2})*\n?$/);
-export const Base64 = text(/^[A-Za-z0-9+/]*={0,2}\n?$/);
-export const Signature = text(/^0x[0-9a-f]{130}\n?$/);
+export const Hex20 = text(/^0x[0-9a-f]{40}$/);
+export const Hex32 = text(/^0x[0-9a-f]{64}$/);
+export const Hex48 = text(/^0x[0-9a-f]{96}$/);
+export const HexBytes = text(/^0x([0-9a-f]{2})*$/);
+export const Base64 = text(/^[A-Za-z0-9+/]*={0,2}$/);
+export const Signature = text(/^0x[0-9a-f]{130}$/);

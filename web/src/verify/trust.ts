@@ -6,20 +6,20 @@ import { sha256, utf8 } from "./bytes.ts";
 import { AttestationPolicy, ClearingPolicy, Measurement } from "./documents.ts";
 import { HallmarkError, translated } from "./errors.ts";
 import { parseJSON } from "./json.ts";
-import { Hex20, Hex32, integer, list, nullable, struct, text, withDefault } from "./schema.ts";
+import { Hex20, Hex32, list, nullable, struct, text, uint63, withDefault } from "./schema.ts";
 import type { Of } from "./schema.ts";
 
 const FORMAT = "hallmark-trust/1";
 const string = text();
 const TrustType = struct({
-  format: string, network: string, origin: string, chain_id: integer, tlog_policy: string, authority: list(Hex20),
-  threshold: integer, full_nodes: list(Hex20), f: integer, gateways: list(Hex20), attestation: AttestationPolicy.type,
+  format: string, network: string, origin: string, chain_id: uint63, tlog_policy: string, authority: list(Hex20),
+  threshold: uint63, full_nodes: list(Hex20), f: uint63, gateways: list(Hex20), attestation: AttestationPolicy.type,
   measurement: list(Measurement.type), policy: list(ClearingPolicy.type),
   root_certificates: withDefault(list(struct({ kind: string, pem: string })), []),
   reviewers: withDefault(list(Hex20), []),
-  anchor: nullable(struct({ contract: Hex20, chain_id: integer })),
-  compromised: withDefault(list(struct({ key: Hex20, since: integer, reason: string })), []),
-  revoked: withDefault(list(struct({ document: Hex32, since: integer, reason: string })), []),
+  anchor: nullable(struct({ contract: Hex20, chain_id: uint63 })),
+  compromised: withDefault(list(struct({ key: Hex20, since: uint63, reason: string })), []),
+  revoked: withDefault(list(struct({ document: Hex32, since: uint63, reason: string })), []),
 });
 
 /** A parsed trust file. Times are ms; addresses and digests are 0x-hex. */

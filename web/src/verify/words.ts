@@ -55,7 +55,7 @@ export function asserted(record: UpstreamRecord): string {
 export function route(record: RouteRecord, gateway: Uint8Array | undefined, offered: number, upstream: string): string {
   const seen = record.saw_prompt.map((role) => {
     if (role === "gateway" && gateway) return `${role} ${short(gateway)}`;
-    return role === "node" ? `${role} ${short(record.chosen.trimEnd())}` : role;
+    return role === "node" ? `${role} ${short(record.chosen)}` : role;
   });
   if (upstream && !record.saw_prompt.some((role) => role.startsWith("upstream"))) seen.push(`upstream ${upstream}`);
   const parts = [`${record.path} path`, `the prompt was seen in clear by ${seen.join(", ") || "nobody it names"}`];

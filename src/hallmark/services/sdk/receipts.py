@@ -15,6 +15,7 @@ from hallmark.core.document import unhex
 from hallmark.core.entries import Entry
 from hallmark.core.errors import InvalidInput, NotFound, VerificationFailed
 from hallmark.core.marks import Finding, Mark, Question, State
+from hallmark.core.members import check_members
 from hallmark.core.policy import Outcome
 from hallmark.core.receipt import Receipt
 from hallmark.services.sdk.answers import AnswerHeld
@@ -74,6 +75,10 @@ def open_answer(path: str, request: bytes, body: bytes, *, stream: bool = False)
     `bad_answer`.
     """
     content, raw = split_hallmark_stream(body) if stream else split_hallmark(body)
+    try:
+        check_members(raw)
+    except InvalidInput as error:
+        raise InvalidInput("bad_answer", "The answer's receipt cannot be read.", error.message) from error
     try:
         found = msgspec.json.decode(raw, type=HallmarkObject)
         names = set(Documents.__struct_fields__)
