@@ -6,11 +6,15 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from typing import TypeVar
 
 import msgspec
 
 from hallmark.core.documents import ClearingPolicy, Requirement
+from hallmark.core.errors import InvalidInput
 from hallmark.core.marks import Mark, Question, State
+
+T = TypeVar("T", bound=enum.StrEnum)
 
 
 class Outcome(enum.StrEnum):
@@ -60,13 +64,14 @@ def evaluate(policy: ClearingPolicy, marks: Mapping[Question, Mark], now: int) -
     Every required mark must have reached its state, come from an allowed verifier, rest on an allowed
     assurance and be fresh; no mark, required or not, may be negative; every question must be either
     required or waived by name. A question that is required twice has to meet both; nothing absent meets
-    anything.
+    anything. Raises InvalidInput `bad_policy` for a question or state that there is not.
     """
     missing: list[Shortfall] = []
     failed: list[Shortfall] = []
     required: dict[Question, list[Requirement]] = {}
     for need in policy.requires:
-        required.setdefault(Question(need.question), []).append(need)
+        question, _ = _known(Question, need.question), _known(State, need.state)
+        required.setdefault(question, []).append(need)
     for question in Question:
         mark, needs = marks[question], required.get(question, [])
         short = next(((need, lack) for need in needs if (lack := _shortfall(need, mark, now))), None)
@@ -78,6 +83,13 @@ def evaluate(policy: ClearingPolicy, marks: Mapping[Question, Mark], now: int) -
             missing.append(Shortfall(question, "named", mark.state, "question_not_in_policy"))
     outcome = Outcome.HOLD if missing or failed else Outcome.CLEAR
     return Decision(outcome, policy.name, now, tuple(missing), tuple(failed), dict(marks))
+
+
+def _known(kind: type[T], name: str) -> T:
+    try:
+        return kind(name)
+    except ValueError as error:
+        raise InvalidInput("bad_policy", f"The policy names {name!r}, which there is not.") from error
 
 
 def waive(policy: ClearingPolicy, marks: Mapping[Question, Mark]) -> dict[Question, Mark]:

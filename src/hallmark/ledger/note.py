@@ -31,6 +31,7 @@ DASH = "\u2014 "
 CONTROL = re.compile(rb"[\x00-\x09\x0b-\x1f]")
 MAX_NOTE = 65_536
 MAX_SIGNATURES = 128
+MAX_SECONDS = ((1 << 63) - 1) // 1000
 
 
 class VerifierKey(msgspec.Struct, frozen=True):
@@ -160,7 +161,8 @@ def verify_signature(key: VerifierKey, text: bytes, signature: NoteSignature) ->
     message, raw = text, signature.data
     if key.kind == COSIGNATURE:
         seconds, raw = int.from_bytes(raw[:8], "big"), raw[8:]
-        if not 0 < seconds < 1 << 63:
+        # In milliseconds it is stored and shown, where 63 bits are what there is.
+        if not 0 < seconds <= MAX_SECONDS:
             raise VerificationFailed("note_signature", f"The cosignature by {key.name} has no usable time.")
         message = _cosigned(text, seconds)
     try:

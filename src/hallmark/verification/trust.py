@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from hallmark.core.beacon import network_id
-from hallmark.core.document import Hex20, Hex32, unhex
+from hallmark.core.document import Hex20, Hex32, Uint63, unhex
 from hallmark.core.documents import AttestationPolicy, ClearingPolicy, Measurement
 from hallmark.core.errors import InvalidInput, NotFound
 from hallmark.verification.genesis import Genesis
@@ -35,14 +35,14 @@ class AnchorContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where checkpoints are anchored."""
 
     contract: Hex20
-    chain_id: int
+    chain_id: Uint63
 
 
 class CompromisedKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A node key that is not to be believed from log position `since` on."""
 
     key: Hex20
-    since: int
+    since: Uint63
     reason: str
 
 
@@ -50,7 +50,7 @@ class RevokedMeasurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """A measurement (digest of its document) that does not count from log position `since` on."""
 
     document: Hex32
-    since: int
+    since: Uint63
     reason: str
 
 
@@ -60,12 +60,12 @@ class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: str
     network: str
     origin: str
-    chain_id: int
+    chain_id: Uint63
     tlog_policy: str
     authority: tuple[Hex20, ...]
-    threshold: int
+    threshold: Uint63
     full_nodes: tuple[Hex20, ...]
-    f: int
+    f: Uint63
     gateways: tuple[Hex20, ...]
     attestation: AttestationPolicy
     measurement: tuple[Measurement, ...]
@@ -103,7 +103,9 @@ def read_trust(text: str) -> Trust:
     """Read a trust file's text. Raises InvalidInput `bad_trust_file`."""
     try:
         trust = msgspec.convert(tomllib.loads(text), type=Trust)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        for document in (trust.attestation, *trust.measurement, *trust.policy):
+            document.encode()
+    except (ValueError, RecursionError) as error:  # also of what TOML allows and nobody can write as JSON
         raise InvalidInput("bad_trust_file", "This is not a trust file.", str(error)) from error
     if trust.format != FORMAT:
         raise InvalidInput("bad_trust_file", f"The trust file's format is not {FORMAT}.")

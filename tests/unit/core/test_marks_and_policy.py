@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import random
 
+import msgspec
 import pytest
 
 from hallmark.core.documents import ClearingPolicy, Requirement
+from hallmark.core.errors import InvalidInput
 from hallmark.core.marks import LADDER, NEGATIVE, Finding, Mark, Question, State, derive_marks
 from hallmark.core.policy import Outcome, evaluate, waive
 
@@ -112,6 +114,18 @@ def test_age_verifier_and_unnamed_questions_hold() -> None:
     marks = derive_marks((finding(Question.PROVED, State.WITNESSED, at=1000, by="quorum"),))
     assert "mark_too_old" in {s.reason for s in evaluate(policy, marks, 1101).missing}
     assert "mark_too_old" not in {s.reason for s in evaluate(policy, marks, 1100).missing}
+
+
+@pytest.mark.parametrize(("question", "state"), [("rain", "claimed"), ("ran", "clamed"), ("", "")])
+def test_a_policy_that_nobody_can_meet_is_an_error(question: str, state: str) -> None:
+    """A question or a state that there is not is refused, wherever it stands and whatever the marks are."""
+    for marks in (struck(), derive_marks(())):
+        policy = msgspec.structs.replace(
+            WITNESSED, requires=(*WITNESSED.requires, Requirement(question, state))
+        )
+        with pytest.raises(InvalidInput) as caught:
+            evaluate(policy, marks, now=10)
+        assert caught.value.reason == "bad_policy"
 
 
 def test_waiving_shows_the_policy_as_author_and_hides_nothing_negative() -> None:

@@ -55,6 +55,15 @@ def test_published_checkpoint_is_read() -> None:
     assert checkpoint.encode() == note.text
 
 
+@pytest.mark.parametrize("seconds", [0, (1 << 63) // 1000 + 1, (1 << 63) - 1, 1 << 63])
+def test_a_time_that_nothing_can_hold_is_refused(seconds: int) -> None:
+    """A cosignature of no time, or of one that has more than 63 bits in milliseconds, does not verify."""
+    key, text = witness_key("w0"), LyingLog([b"a"]).checkpoint().text
+    verify_signature(key.verifier, text, key.cosign(text, ((1 << 63) - 1) // 1000 * 1000))
+    with pytest.raises(VerificationFailed):
+        verify_signature(key.verifier, text, key.cosign(text, seconds * 1000))
+
+
 def test_cosignature_binds_time_and_text() -> None:
     """A cosignature verifies for its own time and text only, and only as a cosignature."""
     key, text = witness_key("w0"), LyingLog([b"a"]).checkpoint().text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
@@ -32,6 +34,27 @@ def test_a_trust_file_reads_back_as_it_was_written() -> None:
     """Everything that a trust file can hold survives its text form."""
     trust = _trust()
     assert read_trust(trust.to_toml()) == trust
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.replace("chain_id = 31337", "chain_id = -1", 1),
+        lambda t: t.replace("threshold = ", "threshold = 0xffffffffffffffffffff # ", 1),
+        lambda t: t.replace("since = 7", "since = -7", 1),
+        lambda t: t.replace("max_age = ", "max_age = 0x" + "f" * 9_000 + " # ", 1),
+        lambda t: "network = " + "9" * 5_000,
+        lambda t: "network = " + "{a=" * 5_000,
+        lambda t: t.replace("0x" + "bb" * 20 + '"', "0x" + "bb" * 20 + '\\n"', 1),
+    ],
+)
+def test_what_cannot_be_a_trust_file_is_refused(change: Callable[[str], str]) -> None:
+    """Numbers beyond all bounds, bottomless nesting and newlines behind an address: one error, our own."""
+    text = _trust().to_toml()
+    assert change(text) != text
+    with pytest.raises(InvalidInput) as caught:
+        read_trust(change(text))
+    assert caught.value.reason == "bad_trust_file"
 
 
 def test_genesis_follows_from_the_trust_file() -> None:

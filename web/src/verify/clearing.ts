@@ -22,7 +22,7 @@ export interface Decision {
   readonly marks: Marks;
 }
 
-const STATES: readonly string[] = [...LADDER, "not_required", "stale", "disputed", "revoked", "failed"];
+const STATES: readonly State[] = [...LADDER, "not_required", "stale", "disputed", "revoked", "failed"];
 // What Python's str.split() splits at.
 const BLANKS = /[\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/;
 
@@ -39,7 +39,10 @@ const BLANKS = /[\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028
 export function evaluate(policy: ClearingPolicy, marks: Marks, now: bigint): Decision {
   const missing: Shortfall[] = [];
   const failed: Shortfall[] = [];
-  policy.requires.forEach((need) => known(need.question, QUESTIONS));
+  for (const { question, state } of policy.requires) {
+    checkKnown(question, QUESTIONS);
+    checkKnown(state, STATES);
+  }
   for (const question of QUESTIONS) {
     const mark = marks[question];
     const needs = policy.requires.filter((need) => need.question === question);
@@ -56,15 +59,12 @@ export function evaluate(policy: ClearingPolicy, marks: Marks, now: bigint): Dec
   return { outcome, policy: policy.name, at: now, missing, failed, marks };
 }
 
-function known<T extends string>(name: string, names: readonly T[]): T {
-  if (!(names as readonly string[]).includes(name)) {
-    throw new HallmarkError("bad_policy", `The policy names ${name}, which there is not.`);
-  }
-  return name as T;
+function checkKnown(name: string, names: readonly string[]): void {
+  if (!names.includes(name)) throw new HallmarkError("bad_policy", `The policy names ${name}, which there is not.`);
 }
 
 function shortfall(need: Requirement, mark: Mark, now: bigint): string {
-  if (!reaches(mark.state, known(need.state, STATES)) || mark.state === "absent") return "state_too_low";
+  if (!reaches(mark.state, need.state as State) || mark.state === "absent") return "state_too_low";
   if (need.verifiers.length && !need.verifiers.includes(mark.by)) return "verifier_not_allowed";
   const reviewers = new Set((mark.detail["reviewers"] ?? "").split(BLANKS).filter(Boolean));
   if (need.count && BigInt(reviewers.size) < need.count) return "too_few_reviewers";

@@ -14,6 +14,7 @@ export const COSIGNATURE = 4;
 const DASH = "\u2014 ";
 const MAX_NOTE = 65_536;
 const MAX_SIGNATURES = 128;
+const MAX_SECONDS = ((1n << 63n) - 1n) / 1000n;
 const NEWLINES = Uint8Array.of(10, 10);
 // What Python's str.isspace() says of a character, and the control characters below it.
 const NO_NAME = /[\u0000-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000+]/;
@@ -97,7 +98,7 @@ export function verifyLine(key: VerifierKey, text: Uint8Array, line: NoteSignatu
   if (key.kind === COSIGNATURE) {
     const seconds = readUint(raw.subarray(0, 8));
     raw = raw.subarray(8);
-    if (seconds <= 0n || seconds >= 1n << 63n) {
+    if (seconds <= 0n || seconds > MAX_SECONDS) {
       throw bad("note_signature", `The cosignature by ${key.name} has no usable time.`);
     }
     message = concat(utf8(`cosignature/v1\ntime ${seconds}\n`), text);
