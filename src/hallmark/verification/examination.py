@@ -46,6 +46,15 @@ class Placed(msgspec.Struct, frozen=True):
     entry: Entry
     place: ProvenPlace | None
 
+    @property
+    def witnessed_at(self) -> int:
+        """Since when a quorum covers it, unix ms; 0 when no proof came with it.
+
+        Cosignatures carry whole seconds, rounded down, so theirs may be dated before what they cover was
+        admitted; a checkpoint is never older than that.
+        """
+        return max(self.place.cosigned_at, self.part.admitted) if self.place else 0
+
 
 class Examination:
     """One dossier under one trust file. Parts are read on demand; reading raises VerificationFailed."""
@@ -86,6 +95,7 @@ class Examination:
         """The owner's copies are what the receipt commits to; (request compared, response compared)."""
         request, response, salts = self.dossier.request, self.dossier.response, self.dossier.salts
         if request is not None and salts.request is not None:
+            require(len(request.path.encode()) < 1 << 16, "request_mismatch")
             found = request_digest(unhex(salts.request), request.path, request.body.encode())
             require(found == self.receipt.request, "request_mismatch")
         if response is not None and salts.response is not None:

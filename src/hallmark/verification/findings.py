@@ -221,7 +221,7 @@ def proved(exam: Examination) -> Iterable[Finding]:
     by = words.quorum(len(place.signers), place.of)
     if objected is not None and objected.state is not None:
         return _objected(exam, objected)
-    found = [Finding(Question.PROVED, State.WITNESSED, by, place.cosigned_at, place.root, detail=detail)]
+    found = [Finding(Question.PROVED, State.WITNESSED, by, placed.witnessed_at, place.root, detail=detail)]
     confirmed = _anchored(exam, placed, detail)
     return [*found, confirmed] if confirmed else found
 
@@ -373,10 +373,11 @@ def _ladder(
         return found
     found.append(Finding(question, State.CHECKED, VERIFIER, exam.now, digest, detail=detail))
     placed = (_entry_if_sound(exam), *rests_on)
-    places = [part.place for part in placed if part is not None and part.place is not None]
+    proven = [part for part in placed if part is not None]
+    places = [part.place for part in proven if part.place is not None]
     if len(places) == len(placed):
         least = min(places, key=lambda place: len(place.signers))
-        at = max(place.cosigned_at for place in places)
+        at = max(part.witnessed_at for part in proven)
         by = words.quorum(len(least.signers), least.of)
         told = dict(detail) | {"what": witnessed or detail["what"]}
         found.append(Finding(question, State.WITNESSED, by, at, digest, detail=told))

@@ -14,6 +14,8 @@ Rules that it keeps:
 
 from __future__ import annotations
 
+from array import array
+
 from hallmark.core.entries import Entry, decode, split_leaf
 from hallmark.core.errors import HallmarkError, VerificationFailed
 from hallmark.core.evidence import VerifyEvidence
@@ -69,6 +71,7 @@ class Replica:
         self._context.check_artifact = check_artifact
         self.memory = Memory()
         self._places: dict[bytes, int] = {}
+        self._admitted = array("Q")
 
     @property
     def genesis(self) -> Genesis:
@@ -92,6 +95,10 @@ class Replica:
     def leaf_hash(self, index: int) -> bytes:
         """The leaf hash at `index`; 32 bytes."""
         return self.judgements.tree.leaf(index)
+
+    def admitted(self, index: int) -> int:
+        """When the log took entry `index`, unix ms. Raises IndexError past the end."""
+        return self._admitted[index]
 
     def failures(self, index: int) -> tuple[str, ...]:
         """Reasons why entry `index` does not hold, by this replica's own checks; empty when it does."""
@@ -138,6 +145,7 @@ class Replica:
         if unsure:
             self.judgements.undecided[index] = unsure
         self.judgements.tree.append(leaf_hash(leaf))
+        self._admitted.append(admitted)
         self.registry.seen.add(name)
         self.registry.size, self.registry.last_admitted = index + 1, admitted
         return checks

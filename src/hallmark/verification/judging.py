@@ -126,7 +126,7 @@ def _counted(exam: Examination, placed: Placed) -> Counted:
     require(review.judgement in tuple(Judgement), "judgement_unknown")
     if placed.place is None:
         return Counted(review, State.CHECKED, review.at)
-    return Counted(review, State.WITNESSED, placed.place.cosigned_at)
+    return Counted(review, State.WITNESSED, placed.witnessed_at)
 
 
 def _of(newest: Mapping[bytes, Counted], judgement: Judgement) -> tuple[Counted, ...]:

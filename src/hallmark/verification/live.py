@@ -195,7 +195,7 @@ def _reviewed(view: View, inclusion: Inclusion | None) -> list[Finding]:
     """Reviews that the replica accepted; witnessed as far as the verified checkpoint reaches."""
     item, size = view.id, inclusion.size if inclusion else 0
     counted = [
-        Counted(review, State.WITNESSED, inclusion.at)
+        Counted(review, State.WITNESSED, max(inclusion.at, view.replica.admitted(at)))
         if inclusion is not None and at < size
         else Counted(review, State.CHECKED, review.at)
         for at, review in view.replica.registry.reviews.get(item, ())
@@ -276,7 +276,9 @@ def _finding(
 def _witnessed(view: View, question: Question, inclusion: Inclusion, detail: Mapping[str, str]) -> Finding:
     by = words.quorum(len(inclusion.signers), inclusion.of)
     digest = inclusion.root if question is Question.PROVED else view.id
-    return Finding(question, State.WITNESSED, by, inclusion.at, digest, detail=detail)
+    # Cosignatures carry whole seconds, rounded down: they may be dated before what they cover was admitted.
+    at = max(inclusion.at, view.replica.admitted(view.index))
+    return Finding(question, State.WITNESSED, by, at, digest, detail=detail)
 
 
 def _against(view: View, question: Question, state: State, *, reason: str, by: str) -> Finding:

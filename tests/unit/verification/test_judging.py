@@ -93,6 +93,17 @@ def test_review_is_witnessed_only_below_the_checkpoint(scene: Scene) -> None:
     assert scene.live(covered=first).state is State.CHECKED
 
 
+def test_a_review_is_witnessed_not_before_it_was_admitted(scene: Scene) -> None:
+    """Neither view dates the mark before the log took the review, though the cosignature's second is."""
+    scene.net.tick(882)
+    at = scene.review(0, FIT)
+    assert scene.offline(at).since == scene.net.now
+    replica = scene.net.replica()
+    early = Inclusion(replica.size, replica.root(), ("a", "b", "c"), 4, scene.net.now - 882)
+    found = live_findings(replica, scene.subject, scene.answer.entry, early, by="x", now=scene.net.now)
+    assert derive_marks(found)[Question.REVIEWED].since == scene.net.now
+
+
 def test_no_review_touches_another_mark(scene: Scene) -> None:
     """With or without a review, and whatever it says, the six other marks are the same."""
     replica = functools.partial(live_findings, by="x", now=scene.net.now)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from hallmark.core.marks import Mark, Question, State, derive_marks
 from hallmark.testing.answers import Answer
@@ -54,6 +56,24 @@ def test_marks_rise_with_the_log() -> None:
     assert _states(viewer.marks()) == ["witnessed"] * 4
     assert _states(viewer.marks(anchored=True)) == ["witnessed"] * 3 + ["anchored"]
     assert "no objection stands" in viewer.marks()[Question.PROVED].shows
+
+
+def test_witnessed_is_never_dated_before_what_it_covers() -> None:
+    """Cosignatures carry whole seconds, which may lie before the entry's own admission."""
+    viewer = Viewer()
+    net, configuration = viewer.net, viewer.net.nodes[0].configuration
+    assert configuration is not None
+    inclusion = Inclusion(net.tree.size, net.tree.root(), ("a", "b", "c"), 4, net.now)
+    find = functools.partial(live_findings, by="x", now=net.now, configuration=configuration.encode())
+    for apart in (-882, 0, 5_000):
+        at = net.now + apart
+        witnessed = [
+            f.at
+            for f in find(net.replica(), viewer.index, viewer.answer.entry, replace(inclusion, at=at))
+            if f.state is State.WITNESSED
+        ]
+        assert len(witnessed) > 1
+        assert set(witnessed) == {max(at, net.now)}
 
 
 def test_an_unshown_configuration_is_not_a_pass() -> None:

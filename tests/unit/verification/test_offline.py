@@ -468,6 +468,13 @@ STRICT: dict[str, Callable[[bytes], bytes]] = {
     "other format": lambda d: d.replace(b"hallmark.dossier/1", b"hallmark.dossier/2", 1),
     "not JSON": lambda d: d[:-1],
     "not UTF-8": lambda d: d.replace(b"Seven", b"Sev\xff\xfe", 1),
+    "member twice": lambda d: d.replace(b'"chain_id":', b'"chain_id":31337,"chain_id":', 1),
+    "member twice, spelled otherwise": lambda d: d.replace(b'{"format"', b'{"i\\u0064":"","format"', 1),
+    "member of the receipt twice": lambda d: d.replace(b'"mode":1', b'"mode":1,"mode":1', 1),
+    "member of a review twice": lambda d: d.replace(b'"proof":', b'"proof":null,"proof":', 1),
+    "newline behind an id": lambda d: d.replace(b'","documents"', b'\\n","documents"', 1),
+    "newline behind the signature": lambda d: d.replace(b'","id":"', b'\\n","id":"', 1),
+    "newline behind evidence": lambda d: d.replace(b'","entry":', b'\\n","entry":', 1),
     "salt without request": lambda d: d.replace(b'"request":{"path"', b'"request":null,"x":{"path"', 1),
 }
 
@@ -481,6 +488,51 @@ def test_files_that_could_be_read_in_two_ways_are_refused(name: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         Dossier.parse(changed)
     assert caught.value.reason == "bad_dossier"
+
+
+@pytest.mark.parametrize("value", [-1, 1 << 63, 1 << 64, 10**400])
+def test_positions_and_times_have_63_bits(value: int) -> None:
+    """An index, a time or a count that no log can have is refused where it stands, not where it is used."""
+    dossier = Case().dossier
+    anchor = Anchor(31337, "0x" + "0a" * 20, hex0x(ZERO32), 7, 9, hex0x(ZERO32), 2)
+    part = dossier.entry
+    assert part is not None
+    broken = [replace(dossier, chain_id=value)]
+    broken += [replace(dossier, entry=replace(part, **{name: value})) for name in ("index", "admitted")]
+    broken += [replace(dossier, reviews=(replace(part, admitted=value),))]
+    names = ("chain_id", "block", "size", "confirmations")
+    broken += [replace(dossier, anchor=replace(anchor, **{name: value})) for name in names]
+    Dossier.parse(replace(dossier, anchor=anchor).encode())
+    for each in broken:
+        with pytest.raises(InvalidInput) as caught:
+            Dossier.parse(each.encode())
+        assert caught.value.reason == "bad_dossier"
+
+
+@pytest.mark.parametrize("path", ["/" * 65_535, "/" * 65_536, "\u00e9" * 40_000])
+def test_a_path_of_any_length_is_judged(path: str) -> None:
+    """A path that has no length of 16 bits is not the one that was signed for, whatever was signed."""
+    case = Case()
+    request = RequestCopy(path, case.answer.request.decode())
+    verified = case.verify(replace(case.dossier, request=request))
+    assert _reasons(verified)["ran"] == "request_mismatch"
+
+
+def test_witnessed_is_never_dated_before_what_it_covers() -> None:
+    """A cosignature's whole second may lie before the admission of what it covers; the mark's time does not,
+    and it is the cosignature's where that is later.
+    """
+    net = LittleNetwork()
+    net.tick(882)
+    case = Case(net)
+    assert case.dossier.entry is not None
+    rests = (Question.RAN, Question.MODEL, Question.ROUTE, Question.PROVED)
+    admitted = case.dossier.entry.admitted
+    assert admitted % 1000 == 882
+    assert {case.verify().marks[question].since for question in rests} == {admitted}
+    net.tick(5_000)
+    later = case.verify(case.notary.dossier(case.answer, case.index))
+    assert {later.marks[question].since for question in rests} == {net.now // 1000 * 1000}
 
 
 def test_salts_go_with_their_content() -> None:

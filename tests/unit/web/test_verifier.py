@@ -18,6 +18,7 @@ import pytest
 from tests.unit.attestation.conftest import Development, Recorded, development, recorded, vectors
 from tests.unit.web import verifier_cases, verifier_evidence, verifier_mutations
 from tests.unit.web.verifier_batch import Batch
+from tests.unit.web.verifier_mutations import TWO_MEANINGS
 
 from hallmark.attestation import INTEL_SGX_ROOT
 from hallmark.core.answer import DONE, hallmark_event, join_hallmark
@@ -52,6 +53,7 @@ def judged(
     """Everything judged by both."""
     batch = Batch()
     case = verifier_cases.whole(batch)
+    verifier_cases.seconds(batch)
     verifier_cases.objections(batch)
     verifier_cases.reviews(batch)
     verifier_cases.remade(batch, case)
@@ -120,6 +122,9 @@ def decide(batch: Batch) -> None:
         )
         waived = tuple(q.value for q in Question if chance.random() < 0.8)
         batch.decision(str(number), ClearingPolicy("p", 1, needs, waived), marks, chance.randrange(2000))
+    for asked, least in (("rain", "claimed"), ("ran", "clamed"), ("", "")):
+        wrong = (Requirement("ran", "anchored"), Requirement(asked, least))
+        batch.decision("no such", ClearingPolicy("p", 1, wrong), marks, 1)
 
 
 def answer(batch: Batch, case: verifier_cases.Case) -> None:
@@ -179,6 +184,9 @@ def answer(batch: Batch, case: verifier_cases.Case) -> None:
         batch.draft("draft", whole, REQUEST, other, stream=False)
     batch.draft("stream", stream, REQUEST, theirs, stream=True)
     batch.draft("no text", whole, b"\xff", theirs, stream=False)
+    twice = whole.replace(b'"chain_id":', b'"chain_id":1,"chain_id":', 1)
+    batch.draft("named twice", twice, REQUEST, None, stream=False)
+    batch.draft("answer names twice", whole.replace(b"{", b'{"id":"b",', 1), REQUEST, None, stream=False)
     batch.draft("no receipt", whole.replace(b'"network"', b'"net"'), REQUEST, None, stream=False)
     assert PATH == "/v1/chat/completions"
 
@@ -200,6 +208,23 @@ def test_marks_are_equal_byte_for_byte(judged: Judged) -> None:
     said = judged.batch.python["dossiers"]
     assert len(said) > 700
     assert len(set(said)) > 220
+
+
+def test_files_with_two_meanings_are_refused_by_both(judged: Judged) -> None:
+    """Repeated members, newlines behind a text that has a form, and second spellings: no dossier."""
+    names = judged.batch.names["dossiers"]
+    wrong = [at for at, name in enumerate(names) if name.removeprefix("form: ").startswith(TWO_MEANINGS)]
+    assert len(wrong) >= 11
+    assert {judged.batch.python["dossiers"][at] for at in wrong} == {"refused bad_dossier"}
+    assert {judged.browser["marks"][at] for at in wrong} == {"refused bad_dossier"}
+
+
+def test_no_mark_is_witnessed_before_the_log_took_the_answer(judged: Judged) -> None:
+    """A cosignature's whole second before the admission reads as the admission, in both."""
+    at = judged.batch.names["dossiers"].index("admitted 882 ms into a second")
+    for told in (judged.batch.python["dossiers"][at], judged.browser["marks"][at]):
+        witnessed = [mark for mark in json.loads(told) if mark["state"] == "witnessed"]
+        assert [mark["since"] % 1000 for mark in witnessed] == [882] * 5
 
 
 def test_the_batch_reaches_every_reason_of_a_dossier(judged: Judged) -> None:

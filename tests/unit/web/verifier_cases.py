@@ -12,7 +12,7 @@ from tests.unit.web.verifier_batch import Batch
 
 from hallmark.core.document import Document, digest_of, hex0x
 from hallmark.core.documents import Attempt, InputRecord, KeyBundle, RouteRecord, UpstreamRecord
-from hallmark.core.hashing import ZERO32
+from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.marks import Finding, Question, State
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Judgement, Role
@@ -22,7 +22,7 @@ from hallmark.testing.answers import Answer
 from hallmark.testing.development import DevelopmentNetwork
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import HOUR, Party
-from hallmark.verification.dossier import Anchor, Dossier
+from hallmark.verification.dossier import Anchor, Dossier, RequestCopy
 from hallmark.verification.tree import root_of
 from hallmark.verification.trust import AnchorContract, CompromisedKey, RevokedMeasurement, Trust
 
@@ -141,6 +141,18 @@ def answers(net: DevelopmentNetwork) -> dict[str, dict[str, Any]]:
         "of another network": {"network": one},
     }
     return made | {f"ticket {name}": {"ticket_changes": change} for name, change in tickets.items()}
+
+
+def seconds(batch: Batch) -> None:
+    """Cosignatures whose whole second lies before the admission of what they cover, at it, and after it."""
+    for apart in (0, 1, 882, 999):
+        net = DevelopmentNetwork()
+        net.tick(apart)
+        case = Case(net)
+        review = net.add(net.review(net.reviewers[0], case.index))
+        add(batch, f"admitted {apart} ms into a second", case, case.dossier(reviews=[review]))
+        net.tick(1_000)
+        add(batch, f"cosigned {1_000 + apart} ms later", case, case.dossier(reviews=[review]))
 
 
 def objections(batch: Batch) -> None:
@@ -290,6 +302,17 @@ def remade(batch: Batch, case: Case) -> None:
             ticket=hex0x(packed) if "candidates" in documents else early.ticket,
         )
         add(batch, name, case, signed)
+    path = "/" * 65_536
+    unbounded = sha256(b"hallmark/request/v1\0", answer.salts[0], path.encode(), answer.request)
+    receipt = replace(answer.receipt, request=unbounded)
+    signed = replace(
+        early,
+        receipt=receipt.to_json(),
+        signature=hex0x(sign_statement(receipt, net.genesis.chain_id, net.nodes[0].key)),
+        id=hex0x(receipt.digest()),
+        request=RequestCopy(path, answer.request.decode()),
+    )
+    add(batch, "path without a length", case, signed)
     evidence = base64.b64decode(early.evidence or "")
     for name, raw in {
         "none": b"", "junk": b"junk", "longer": evidence + b"\0", "shorter": evidence[:-1],

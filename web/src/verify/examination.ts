@@ -23,6 +23,15 @@ export interface Placed {
   readonly place: ProvenPlace | undefined;
 }
 
+/**
+ * Since when a quorum covers an entry, unix ms; 0 when no proof came with it. Cosignatures carry whole seconds, rounded
+ * down, so theirs may be dated before what they cover was admitted; a checkpoint is never older than that.
+ */
+export function witnessedAt({ part, place }: Placed): bigint {
+  if (!place) return 0n;
+  return place.cosignedAt > part.admitted ? place.cosignedAt : part.admitted;
+}
+
 /** The error of a reason code. */
 export function failure(reason: string, hint = ""): HallmarkError {
   return new HallmarkError(reason, sentenceOf(reason), hint);
@@ -96,7 +105,8 @@ export class Examination {
     const { request, response, salts } = this.dossier;
     if (request && salts.request) {
       const path = utf8(request.path);
-      const size = uint(BigInt(path.length), 2) ?? EMPTY;
+      const size = uint(BigInt(path.length), 2);
+      required(size !== undefined, "request_mismatch");
       const found = sha256(utf8("hallmark/request/v1\0"), unhex(salts.request), size, path, utf8(request.body));
       required(same(found, this.receipt.bytes("request")), "request_mismatch");
     }

@@ -15,7 +15,7 @@ import {
 } from "./documents.ts";
 import { attempted, HallmarkError, translated } from "./errors.ts";
 import { matches } from "./evidence.ts";
-import { committed, failure, required, type Examination, type Placed } from "./examination.ts";
+import { committed, failure, required, witnessedAt, type Examination, type Placed } from "./examination.ts";
 import { reviewed } from "./judging.ts";
 import { EMPTY_ROOT, rootOf } from "./tree.ts";
 import { passage } from "./passage.ts";
@@ -196,10 +196,11 @@ function ladder(exam: Examination, question: Question, { digest, detail, restsOn
   const found = [claimed(exam, question, digest, detail)];
   if (!exam.measured) return found;
   found.push({ question, state: "checked", by: VERIFIER, at: exam.now, evidence: digest, detail });
-  const places = [attempted(() => exam.entry()), ...parts].map((part) => part?.place);
-  if (!places.every((place) => place !== undefined)) return found;
+  const placed = [attempted(() => exam.entry()), ...parts].filter((part) => part !== undefined);
+  const places = placed.map((part) => part.place).filter((place) => place !== undefined);
+  if (places.length <= parts.length) return found;
   const least = places.reduce((few, place) => (place.signers.length < few.signers.length ? place : few));
-  const at = places.reduce((last, place) => (place.cosignedAt > last ? place.cosignedAt : last), 0n);
+  const at = placed.map(witnessedAt).reduce((last, time) => (time > last ? time : last));
   const by = words.quorum(least.signers.length, least.of);
   const told = { ...detail, what: witnessed ?? detail["what"] ?? "" };
   found.push({ question, state: "witnessed", by, at, evidence: digest, detail: told });

@@ -7,7 +7,7 @@
  * 4. Reviewers who disagree make the mark disputed, unanimous ones decide it.
  */
 import { hex, hex0x, same, unhex } from "./bytes.ts";
-import { required, type Examination, type Placed } from "./examination.ts";
+import { required, witnessedAt, type Examination, type Placed } from "./examination.ts";
 import { recoverStatement } from "./keys.ts";
 import { rank, reaches, type Finding, type State } from "./marks.ts";
 import { sentenceOf, withoutDots } from "./reasons.ts";
@@ -47,7 +47,8 @@ function positive(fit: readonly Counted[], state: State, evidence: Uint8Array): 
   return { question: "reviewed", state, by: who(counted), at, evidence, detail };
 }
 
-function countedOf(exam: Examination, { entry, part, place }: Placed): Counted {
+function countedOf(exam: Examination, placed: Placed): Counted {
+  const { entry, part, place } = placed;
   const { statement: review, signatures, attachments } = entry;
   const { receipt, trust, dossier } = exam;
   const [signature, ...others] = signatures;
@@ -66,7 +67,7 @@ function countedOf(exam: Examination, { entry, part, place }: Placed): Counted {
   required(judgement === FIT || judgement === UNFIT || judgement === UNDECIDED, "judgement_unknown");
   const reason = textOf(review.bytes("reason"));
   if (!place) return { reviewer, judgement, reason, state: "checked", at: review.number("at") };
-  return { reviewer, judgement, reason, state: "witnessed", at: place.cosignedAt };
+  return { reviewer, judgement, reason, state: "witnessed", at: witnessedAt(placed) };
 }
 
 function names(counted: readonly Counted[]): string {

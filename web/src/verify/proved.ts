@@ -2,7 +2,7 @@
 import { objectionsTo, type Objections } from "./after.ts";
 import { hex0x, same, unbase64, unhex } from "./bytes.ts";
 import { leafOf } from "./entries.ts";
-import { required, type Examination, type Placed } from "./examination.ts";
+import { required, witnessedAt, type Examination, type Placed } from "./examination.ts";
 import type { Finding, Question, State } from "./marks.ts";
 import { questionOf, sentenceOf, withoutDots } from "./reasons.ts";
 import { leads } from "./tree.ts";
@@ -20,7 +20,7 @@ export function proved(exam: Examination): Finding[] {
   const detail = { what, index: String(index), size: String(size), root: hex0x(root), signers: signers.join(", ") };
   checkAnchorWord(exam, placed);
   const by = words.quorum(signers.length, place.of);
-  return [{ question: "proved", state: "witnessed", by, at: place.cosignedAt, evidence: root, detail }];
+  return [{ question: "proved", state: "witnessed", by, at: witnessedAt(placed), evidence: root, detail }];
 }
 
 /** The anchoring service's word must agree with what is known here; a chain is read by nobody in a browser. */

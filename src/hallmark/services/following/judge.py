@@ -150,7 +150,7 @@ class Judge:
         for position, review in self._replica.registry.reviews.get(receipt_id, ()):
             seen = self._heads.covering(position)
             counted.append(
-                Counted(review, State.WITNESSED, seen.at)
+                Counted(review, State.WITNESSED, max(seen.at, self._replica.admitted(position)))
                 if seen is not None
                 else Counted(review, State.CHECKED, review.at)
             )

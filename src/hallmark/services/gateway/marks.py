@@ -93,7 +93,7 @@ class Marker:
         for position, review in self._follower.replica.registry.reviews.get(receipt_id, ()):
             head = self._follower.head
             if position not in self._struck and head is not None and position < head.checkpoint.size:
-                self._struck[position] = max(head.times)
+                self._struck[position] = max(*head.times, self._follower.replica.admitted(position))
             at = self._struck.get(position)
             counted.append(
                 Counted(review, State.CHECKED, review.at)
