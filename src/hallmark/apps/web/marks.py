@@ -16,7 +16,7 @@ import msgspec
 from jinja2 import Environment
 from markupsafe import Markup
 
-from hallmark.apps.web.times import full_gap, gap
+from hallmark.apps.web.times import gap_of
 from hallmark.core.marks import Question
 from hallmark.core.shown import ShownMark
 
@@ -111,7 +111,7 @@ def drawn(mark: ShownMark, answer_at: int, hatch: str) -> Drawn:
     layers = tuple(_layers(mark, question, state, hatch))
     hatched = any(f"url(#{hatch})" in layer.attributes.values() for layer in layers)
     known = answer_at > 0 and mark.since > 0
-    after = mark.since - answer_at
+    after, full = gap_of(mark.since, answer_at) if known else ("", "")
     return Drawn(
         attributes,
         layers,
@@ -120,8 +120,8 @@ def drawn(mark: ShownMark, answer_at: int, hatch: str) -> Drawn:
         word_of(mark.question, mark.state),
         assurance_word(mark),
         assertion(mark),
-        gap(after) if known else "",
-        full_gap(mark.since, after) if known else "",
+        after,
+        full,
     )
 
 

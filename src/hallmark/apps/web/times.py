@@ -34,6 +34,17 @@ def gap(ms: int) -> str:
     return (MINUS if ms < 0 else "+") + span(ms)
 
 
+def gap_of(at: int, answer_at: int) -> tuple[str, str]:
+    """What stands under a mark, and its full form: the gap, or "< 1 s" for a cosignature's whole second that
+    began before the answer's last byte.
+    """
+    ms = at - answer_at
+    known = moment(at)
+    if ms >= 0 or ms <= -1000 or at % 1000 or known is None:
+        return gap(ms), full_gap(at, ms)
+    return "< 1 s", f"in the second of {known:%Y-%m-%d %H:%M:%S} UTC, within which the last byte came"
+
+
 def moment(at: int) -> datetime | None:
     """The time as a calendar knows it, or None when no calendar does."""
     return EPOCH + timedelta(milliseconds=at) if 0 <= at <= LONGEST_MS else None
@@ -56,7 +67,7 @@ def when(at: int, answer_at: int = 0, *, none: str = "not yet") -> Markup:
     if at <= 0:
         return Markup('<span class="quiet">{}</span>').format(none)
     if answer_at > 0:
-        text, title = gap(at - answer_at), full_gap(at, at - answer_at)
+        text, title = gap_of(at, answer_at)
     else:
         text, title = full(at)[:16] + " UTC", full(at)
     return _time(at, text, title)
