@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Final
 
 import msgspec
@@ -59,9 +60,12 @@ class Deployment(msgspec.Struct, frozen=True):
 def sign_transaction(call: Call, key: Key, *, chain_id: int, nonce: int, fees: Fees) -> Signed:
     """Sign a type 2 transaction (EIP-1559)."""
     # Imported here, because the two take a second, which no start needs to wait for.
+    limit = sys.getrecursionlimit()
     from eth_account import Account
     from eth_utils.address import to_checksum_address
 
+    # What the two load raises the limit a hundredfold: nested JSON would then end the process, not a request.
+    sys.setrecursionlimit(limit)
     fields = {
         "type": 2,
         "chainId": chain_id,
