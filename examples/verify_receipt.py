@@ -79,9 +79,7 @@ def check_documents(d, r):
 def check_evidence(d, r, trust, registration):
     """3. Evidence under an accepted root names an accepted image, and binds this bundle and a checkpoint."""
     raw = unbase64(d["evidence"])
-    require(
-        registration[:2] == b"\1\1" and registration[35:55] == unhex(r["node"]), "the node's registration"
-    )
+    require(registration[:2] == b"\1\1" and registration[35:55] == unhex(r["node"]), "its registration")
     require(registration[75:139] == unhex(r["bundle"]) + sha(raw), "it is of this bundle and evidence")
     kind, start = raw[1 : 1 + raw[0]].decode(), 5 + raw[0]
     protected, _, payload, signature = cbor2.loads(raw[start:-4])  # Nitro has no collateral behind it
@@ -136,7 +134,8 @@ def check_place(part, trust):
 
 
 saved, trusted = (Path(name).read_text(encoding="utf-8") for name in sys.argv[1:3])
-d, trust = json.loads(saved), tomllib.loads(trusted)
+once = lambda pairs: require(len(dict(pairs)) == len(pairs), "every member stands once") or dict(pairs)
+d, trust = json.loads(saved, object_pairs_hook=once), tomllib.loads(trusted)
 r, signed = check_receipt(d, trust)
 manifest, route = check_documents(d, r)
 (entry, who), registration = check_place(d["entry"], trust), check_place(d["registration"], trust)[0]

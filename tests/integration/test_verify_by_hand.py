@@ -116,6 +116,17 @@ def test_a_changed_receipt_does_not_pass(
     assert _run(tmp_path, changed, trust.to_toml()).returncode != 0
 
 
+def test_a_member_that_is_named_twice_does_not_pass(
+    saved: tuple[Dossier, Trust, int], tmp_path: Path
+) -> None:
+    """A file that readers may take in two ways is no receipt, whichever of the two would hold."""
+    dossier, trust, _ = saved
+    data = msgspec.json.encode(dossier)
+    for name in (b'"id":', b'"tokensIn":', b'"bundle":', b'"proof":'):
+        done = _run(tmp_path, data.replace(name, name + b"null," + name, 1), trust.to_toml())
+        assert "every member stands once" in done.stderr
+
+
 TRUSTS: dict[str, Callable[[str], str]] = {
     "another root": lambda t: t.replace('"nitro-dev" = ["0x', '"nitro-dev" = ["0x00', 1),
     "another image": lambda t: t.replace('PCR0 = "0x', 'PCR0 = "0x00', 1),
