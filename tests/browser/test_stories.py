@@ -1,11 +1,12 @@
 """Stories with a whole network of real processes, in the order in which they happen to it.
 
-Each looks at what a person would look at (queue, explorer, chat, API), holds every page against the table of claims,
-and leaves a screenshot.
+Each looks at what a person would look at (queue, explorer, chat, API), holds every page against the table of
+claims, and leaves a screenshot.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
@@ -61,7 +62,7 @@ def cleared(living: Living, receipt: str) -> bool:
 
 
 def test_simulated_hardware_is_said_everywhere(living: Living, opened: Open, output: Path) -> None:
-    """An answer of a simulated enclave: cleared by the policy that allows it by name, and never drawn solid."""
+    """An answer of a simulated enclave: cleared by a policy that allows it by name, and never drawn solid."""
     receipt = asked(living)
     until(lambda: cleared(living, receipt), "CLEAR")
     page = opened()
@@ -118,7 +119,7 @@ def test_another_node_answers_when_one_dies(living: Living, opened: Open, output
         after = receipt_of(ask(page, QUESTION))
         found = living.item(after)
         assert found.row.node != node
-        until(lambda: living.network.status()[name]["state"] == "ready", "the node again")
+        until(functools.partial(living.ready, name), "the node again")
         if any(left.tried for left in found.route.left):
             break
     else:
@@ -132,7 +133,7 @@ def test_another_node_answers_when_one_dies(living: Living, opened: Open, output
 
 
 def test_an_answer_comes_before_its_proof(living: Living, opened: Open, output: Path) -> None:
-    """While full nodes stand still nothing moves past HOLD and nothing is green; then everything catches up."""
+    """While full nodes stand still nothing moves past HOLD, nothing is green; then everything catches up."""
     page, desk = opened(), opened()
     enter(page, living.url)
     with living.frozen(*FULL_NODES):

@@ -46,6 +46,10 @@ class Living:
         """Whether the desk has an item of this receipt."""
         return httpx.get(f"{self.url}/review/{receipt}.json", timeout=30).status_code == 200
 
+    def ready(self, name: str) -> bool:
+        """Whether a service is ready."""
+        return bool(self.network.status()[name]["state"] == "ready")
+
     def items(self) -> tuple[str, ...]:
         """Every item of the desk."""
         queue = msgspec.convert(self.get("/v1/hallmark/review/items?limit=200"), QueuePage)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from hallmark.core.document import unhex
@@ -18,7 +20,7 @@ async def test_a_witnessed_receipt_is_cleared(office: Office) -> None:
     await office.witness()
     page = await office.item(item)
     assert (page.row.state, page.row.reason, page.row.policy) == ("CLEAR", "", "witnessed")
-    assert page.sentence == "meets witnessed: 7 of 7"
+    assert re.fullmatch(r"meets witnessed, checked \d\d:\d\d:\d\d UTC, 7 of 7", page.sentence)
     assert [d.outcome for d in page.decisions] == ["CLEAR"]
     assert [m.question for m in page.row.marks] == [question.value for question in Question]
 

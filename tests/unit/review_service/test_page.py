@@ -13,6 +13,7 @@ from hallmark.core.documents import UpstreamRecord
 from hallmark.core.receipt import Mode
 from hallmark.review.screens import verify_screen
 from hallmark.services.review import actions as act
+from hallmark.services.review.reading import dated
 from hallmark.services.review.schema import SCREENS
 from hallmark.testing.offices import Office, reviewed_policy
 
@@ -55,7 +56,8 @@ async def test_the_screen_is_kept_and_does_not_change_because_time_passed(office
     kept = {"0x" + bytes(row.digest).hex(): bytes(row.screen) for row in rows}
     assert set(kept) == {first, page.screen}
     screen = verify_screen(kept[page.screen], page.screen)
-    assert (screen.sentence, screen.marks) == (page.sentence, page.row.marks)
+    assert (dated(screen.sentence, page.now), screen.marks) == (page.sentence, page.row.marks)
+    assert page.sentence.startswith("meets witnessed, checked ")
     assert [(fact.name, fact.value) for fact in screen.facts] == [(f.name, f.value) for f in page.facts]
 
 

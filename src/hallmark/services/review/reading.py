@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import re
 from typing import Final
 
 import msgspec
@@ -35,6 +37,7 @@ from hallmark.services.review.views import (
 )
 
 FEW: Final = 5
+COUNT: Final = re.compile(r": (\d of \d)")
 NO_ROUTE: Final = RouteView(False, "", (), (), ())
 NO_INPUTS: Final = "The log does not show this receipt at the moment."
 SCREENS_KEPT: Final = 4_096
@@ -90,7 +93,7 @@ class Reading(AtOffice):
             parts,
             now=now,
             row=row,
-            sentence=judged.sentence if judged is not None else NOT_SHOWN,
+            sentence=dated(judged.sentence, now) if judged is not None else NOT_SHOWN,
             screen=screen.id if screen is not None else "",
             policy_digest=_policy(screen),
             lacks=tuple(_lack(lack, row) for lack in judged.lacks) if judged is not None else (),
@@ -121,7 +124,7 @@ class Reading(AtOffice):
             chosen[0].by,
             hex0x(chosen[0].digest),
             holds,
-            chosen[0].sentence,
+            dated(chosen[0].sentence, chosen[0].at),
             screen.marks,
             marks,
             now,
@@ -202,6 +205,14 @@ class Reading(AtOffice):
 
 
 NOT_SIGNED_IN: Final = "Nobody is signed in."
+
+
+def dated(sentence: str, at: int) -> str:
+    """A sentence about the whole with the time at which it held (unix ms), e.g. `meets witnessed, checked
+    12:03:22 UTC, 7 of 7`. The kept screen has it without: it says the same a second later.
+    """
+    moment = datetime.datetime.fromtimestamp(at / 1000, datetime.UTC).strftime("%H:%M:%S")
+    return COUNT.sub(rf", checked {moment} UTC, \1", sentence)
 
 
 def _policy(screen: Screen | None) -> str:
