@@ -11,13 +11,10 @@ import httpx
 import msgspec
 import pytest
 from browsing.chatting import ask, enter
+from browsing.elsewhere import site
 from browsing.pages import SUBJECT, pages
 from browsing.serving import served
 from browsing.stage import Stage
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
 
 from hallmark.testing.scene import Scene
 from hallmark.testing.surfaces import proof_of, reviewer_key
@@ -90,7 +87,7 @@ def test_no_inline_script_runs_and_nobody_frames_a_page(stage: Stage, origin: st
     )
     page.click("body", position={"x": 2, "y": 2})
     assert page.evaluate("window.pwned === undefined")
-    with served(_site(f"<iframe src='{origin}/review'></iframe>")) as elsewhere:
+    with served(site(f"<iframe src='{origin}/review'></iframe>")) as elsewhere:
         framing = opened(allow=("frame", "Framing", "X-Frame", "violates"))
         framing.goto(elsewhere)
         framing.wait_for_timeout(300)
@@ -98,21 +95,12 @@ def test_no_inline_script_runs_and_nobody_frames_a_page(stage: Stage, origin: st
         assert "Review queue" not in frame.content()
 
 
-def _site(body: str) -> Starlette:
-    """Another site with one page."""
-
-    async def page(_: Request) -> Response:
-        return HTMLResponse(f"<!doctype html><link rel=icon href='data:,'>{body}")
-
-    return Starlette(routes=[Route("/", page)])
-
-
 def test_another_site_cannot_act_for_a_person(stage: Stage, origin: str, opened: Open) -> None:
     """A form that another site sends with the person's cookie is refused, and so is one without the token."""
     stage.scene = Scene()
     target = f"{origin}/review/{SUBJECT}/reject"
     form = f"<form method=post action='{target}'><input name=code value=spam></form>"
-    with served(_site(form)) as elsewhere:
+    with served(site(form)) as elsewhere:
         page = opened(cookies=stage.cookies(), origin=origin, allow=("403", "401", "elsewhere.test"))
         page.goto(elsewhere.replace("127.0.0.1", "elsewhere.test"))
         page.evaluate("document.forms[0].submit()")

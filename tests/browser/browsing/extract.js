@@ -219,7 +219,8 @@
     if (el.localName === "br") line.text += " | ";
     const style = getComputedStyle(el);
     const state = { ...before };
-    if (state.inMain || el.localName === "main") {
+    // The foot of a page hands on what the page is about.
+    if (state.inMain || el.localName === "main" || el.localName === "footer") {
       if (!state.inMain) state.subject = plan.main;
       state.inMain = true;
       state.subject = subjectOf(el, state);

@@ -126,7 +126,7 @@ class FakeGateway:
         return JSONResponse({"object": "list", "data": [model]})
 
     async def _trust(self, _: Request) -> Response:
-        return Response(msgspec.json.encode(self.trust), media_type="application/json")
+        return Response(msgspec.json.encode(self.trust), media_type="application/json", headers=SHARED)
 
     async def _ask(self, request: Request) -> Response:
         body, nonce = await request.body(), request.headers.get("hallmark-nonce", "00" * 32)
@@ -168,13 +168,15 @@ class FakeGateway:
     async def _receipt(self, request: Request) -> Response:
         receipt = request.path_params["id"]
         if receipt not in self._answers:
-            return JSONResponse({"error": {"code": "unknown_receipt", "message": "No such receipt."}}, 404)
+            return JSONResponse(
+                {"error": {"code": "unknown_receipt", "message": "No such receipt."}}, 404, SHARED
+            )
         told = json.loads(self._dossier(receipt).encode())
         for owned in ("salts", "request", "response"):
             told.pop(owned, None)
         status = [{**msgspec.to_builtins(f), "evidence": ""} for f in self._answers[receipt][1].against]
         stage = "witnessed" if self.proving else "logged"
-        return JSONResponse({**told, "stage": stage, "reason": "", "status": status})
+        return JSONResponse({**told, "stage": stage, "reason": "", "status": status}, headers=SHARED)
 
     def _dossier(self, receipt: str) -> Dossier:
         answer, _ = self._answers[receipt]
@@ -185,6 +187,8 @@ class FakeGateway:
         return int(time.time() * 1000)
 
 
+# Proofs are public: other sites may read them.
+SHARED = {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}
 EARLY = (
     "network",
     "chain_id",

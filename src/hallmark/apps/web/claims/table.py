@@ -274,7 +274,7 @@ REVIEWED: Final = (
 ITEM: Final = (
     Rule(
         "HOLD: controls",
-        r"copy|copies|export|share|download|forward|publish|print|pdf|use (it|this|the answer)|"
+        r"copy|copies|export|as JSON|share|download|forward|publish|print|pdf|use (it|this|the answer)|"
         r"proceed|continue|next step|"
         r"release|pay( out)?|settle|deliver|send (on|to|the answer)|accept",
         "What is handed on out of HOLD has to say so itself.",

@@ -1,0 +1,300 @@
+"""Weaken a page, a template, a script's output or a stylesheet in one place, and the walk's check fails.
+
+Nothing in the tree is edited: templates and stylesheets are changed on their way, pages in the browser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jinja2
+import pytest
+from browsing.extract import Plan, observe
+from browsing.pages import SUBJECT
+from browsing.serving import served
+from browsing.stage import Stage
+from playwright.sync_api import Page, Route
+
+from hallmark.apps.web.claims import violations
+from hallmark.apps.web.render import TEMPLATES
+from hallmark.testing.scene import Scene
+
+pytestmark = pytest.mark.integration
+Open = Any
+ITEM = f"/review/{SUBJECT}"
+# Everything below witnessed, simulated, asserted, plain, an old memory row, in HOLD: the least may be said.
+LOW = Scene(
+    marks={"ran": "claimed", "model": "claimed", "route": "failed", "inputs": "claimed", "paid": "claimed"},
+    asserted_by="provider.example",
+    memory=True,
+    items=2,
+)
+WITNESSED = Scene(marks={"ran": "witnessed", "model": "witnessed", "proved": "witnessed"}, items=2)
+
+
+class Changed(NamedTuple):
+    """A text in a template or stylesheet, what it becomes, and the rule that has to notice."""
+
+    file: str
+    text: str
+    becomes: str
+    rule: str
+    scene: Scene = LOW
+    dark: bool = False
+
+
+TEMPLATES_CHANGED = (
+    Changed(
+        "marks.html",
+        '{%- if drawn.assurance %}<span class="hm-assurance">{{ drawn.assurance }}</span>{% endif -%}',
+        "",
+        "simulated stands with the mark",
+    ),
+    Changed(
+        "marks.html",
+        '{%- if drawn.assertion %}<span class="hm-assertion">{{ drawn.assertion }}</span>{% endif -%}',
+        "",
+        "asserted stands with the mark",
+    ),
+    Changed(
+        "marks.html",
+        '<span class="hm-word">{{ drawn.word }}</span>',
+        '<span class="hm-word">{{ drawn.word | replace("claimed", "witnessed") }}</span>',
+        "words as they are",
+    ),
+    Changed("marks.html", "</svg>", "</svg>\u2714", "nothing added to a mark"),
+    Changed("marks.html", "{%- for one in marks %}", "{%- for one in marks[:6] %}", "seven marks in order"),
+    Changed(
+        "marks.html", "{%- for one in marks %}", "{%- for one in marks | reverse %}", "seven marks in order"
+    ),
+    Changed(
+        "review/item.html", '{% set H = "HOLD " if held else "" %}', '{% set H = "" %}', "HOLD: controls"
+    ),
+    Changed("review/item.html", "{{ view.sentence }}", "Verified. {{ view.sentence }}", "verified alone"),
+    Changed("review/item.html", "{{ view.sentence }}", "3 of 7", "a count names policy and time"),
+    Changed(
+        "review/item.html", '<h2 id="marks">', '<progress value=1></progress><h2 id="marks">', "no gauges"
+    ),
+    Changed("review/item.html", '<h2 id="route">Route</h2>', "<h2>Private route</h2>", "route plain"),
+    Changed("review/item.html", "{{ input.age | span }} old", "kept", "inputs preserved"),
+    Changed(
+        "review/item.html",
+        "{{ row.state }} {{ row.id | short }}{% endblock %}",
+        "Approved{% endblock %}",
+        "approved",
+    ),
+)
+
+SHEETS_CHANGED = (
+    Changed(
+        "marks.css",
+        '.hm-mark[data-tone="grey"] { color: var(--hm-grey); }',
+        '.hm-mark[data-tone="grey"] { color: var(--hm-green); }',
+        "green and blue only where struck",
+    ),
+    Changed(
+        "marks.css",
+        "--hm-grey: #a19b8f;",
+        "--hm-grey: #7cc4b6;",
+        "green and blue only where struck",
+        dark=True,
+    ),
+    Changed(
+        "marks.css",
+        '.hm-mark[data-tone="coin"] { color: var(--hm-coin); }',
+        '.hm-mark[data-tone="coin"] { color: var(--hm-blue); }',
+        "green and blue only where struck",
+        Scene(marks={"paid": "witnessed", "ran": "claimed"}, items=2),
+    ),
+    Changed("marks.css", "--hm-size: 36px;", "--hm-size: 12px;", "marks are seen"),
+    Changed(
+        "marks.css",
+        ".hm-mark[data-negative] .hm-word { font-weight: 700; }",
+        ".hm-mark[data-negative] { opacity: 0.5; font-size: 8px; } [data-negative] svg { scale: 0.7; }",
+        "negative marks are not lowered",
+    ),
+    Changed(
+        "marks.css",
+        ".hm-assurance, .hm-assertion { color: var(--hm-ink);",
+        ".hm-assurance, .hm-assertion { display: none; color: var(--hm-ink);",
+        "simulated stands with the mark",
+    ),
+    Changed(
+        "marks.css",
+        ".hm-name { color: var(--hm-ink); font-weight: 600; }",
+        '.hm-name { color: var(--hm-ink); } .hm-word::after { content: " \\2714"; }',
+        "signs of approval",
+    ),
+    Changed(
+        "marks.css",
+        ".hm-cartouche { width: var(--hm-size);",
+        ".hm-cartouche { background: currentColor; width: var(--hm-size);",
+        "solid only where struck",
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def stage() -> Stage:
+    """The pages."""
+    return Stage()
+
+
+@pytest.fixture(scope="module")
+def origin(stage: Stage) -> Iterator[str]:
+    """Their address; templates are read through `changed`."""
+    app = stage.app()
+    environment = app.state.pages.environment
+    plain = jinja2.FileSystemLoader(TEMPLATES)
+
+    def read(name: str) -> str:
+        source = plain.get_source(environment, name)[0]
+        change = CHANGED.get(name)
+        return source.replace(change.text, change.becomes) if change else source
+
+    environment.loader = jinja2.FunctionLoader(read)
+    environment.cache = None
+    with served(app) as address:
+        yield address
+
+
+CHANGED: dict[str, Changed] = {}
+
+
+def rules_broken(stage: Stage, page: Page, address: str) -> set[str]:
+    """Which rules a page breaks as it stands now."""
+    seen = observe(page, address, Plan(list(stage.facts()), SUBJECT if SUBJECT in address else ""))
+    return {found.rule for found in violations(stage.facts(), seen)}
+
+
+@pytest.mark.parametrize("change", TEMPLATES_CHANGED, ids=lambda c: f"{c.rule}-{c.becomes[:18]}")
+def test_a_weakened_template_is_caught(stage: Stage, origin: str, opened: Open, change: Changed) -> None:
+    """A template that says more in one place fails the walk; unchanged it passes."""
+    assert change.text in (TEMPLATES / change.file).read_text(), "the mutation no longer bites"
+    stage.scene = change.scene
+    page = opened()
+    page.goto(origin + ITEM)
+    assert rules_broken(stage, page, ITEM) == set()
+    CHANGED[change.file] = change
+    try:
+        page.goto(origin + ITEM)
+        assert change.rule in rules_broken(stage, page, ITEM)
+    finally:
+        CHANGED.clear()
+
+
+@pytest.mark.parametrize("change", SHEETS_CHANGED, ids=lambda c: f"{c.rule}-{c.becomes[:18]}")
+def test_a_weakened_stylesheet_is_caught(stage: Stage, origin: str, opened: Open, change: Changed) -> None:
+    """A colour, a size or an invented word of a stylesheet fails the walk; unchanged it passes."""
+    stage.scene = change.scene
+    page = opened(dark=change.dark)
+    page.goto(origin + ITEM)
+    assert rules_broken(stage, page, ITEM) == set()
+
+    def altered(route: Route) -> None:
+        answer = route.fetch()
+        text = answer.text()
+        assert change.text in text, "the mutation no longer bites"
+        route.fulfill(response=answer, body=text.replace(change.text, change.becomes))
+
+    page.route(f"**/assets/{change.file}", altered)
+    page.goto(origin + ITEM)
+    assert change.rule in rules_broken(stage, page, ITEM)
+
+
+class Drawn(NamedTuple):
+    """A change of a page's DOM by a script, and the rule that has to notice."""
+
+    name: str
+    script: str
+    rule: str
+    scene: Scene = LOW
+    address: str = ITEM
+
+
+def put(selector: str, text: str) -> str:
+    """A script that replaces the text of the first element."""
+    return f"document.querySelector({selector!r}).textContent = {text!r}"
+
+
+MARK = '.head-marks [data-question="{}"]'
+DOM = (
+    Drawn("a title that says verified", "document.title = 'Verified receipt'", "verified alone"),
+    Drawn(
+        "an ARIA label that drifts",
+        f"document.querySelector('{MARK.format('ran')}').setAttribute('aria-label', 'ran: witnessed')",
+        "labels as the marks",
+    ),
+    Drawn(
+        "a tooltip that drifts",
+        f"document.querySelector('{MARK.format('ran')}').title = 'Attested hardware'",
+        "labels as the marks",
+    ),
+    Drawn(
+        "a state that is another",
+        f"document.querySelector('{MARK.format('model')}').dataset.state = 'witnessed'",
+        "states as they are",
+    ),
+    Drawn("a button without HOLD", put("main a", "Export"), "HOLD: controls"),
+    Drawn("an attested enclave", put(".lead", "The enclave was attested."), "ran below witnessed"),
+    Drawn("hardware that is simulated", put(".lead", "It ran on hardware."), "ran simulated: hardware"),
+    Drawn("a settled receipt", put(".lead", "Settled and final."), "proved below witnessed"),
+    Drawn("a receipt on the chain", put(".lead", "It is on-chain."), "proved below anchored", WITNESSED),
+    Drawn(
+        "an answer that is right", put(".lead", "The answer is correct."), "the answer is right", WITNESSED
+    ),
+    Drawn("a payment that covers", put(".lead", "Payment settled."), "paid: promises", WITNESSED),
+    Drawn("a review that nobody made", put(".lead", "It was reviewed by Ada."), "reviewed absent"),
+    Drawn("a label without who asserts it", put(".lead", "Answered by tiny-chat."), "model asserted: label"),
+    Drawn("a memory without an age", put(".lead", "It used its memory of you."), "inputs preserved"),
+    Drawn(
+        "a green line around the page",
+        "document.querySelector('main').setAttribute('class', 'fine');"
+        "document.styleSheets[0].insertRule('main.fine { border: 2px solid #2e7d32 }')",
+        "green and blue only where struck",
+    ),
+    Drawn(
+        "a lock",
+        "document.querySelector('h1').insertAdjacentHTML('beforeend', '<svg class=icon-lock></svg>')",
+        "signs of approval",
+    ),
+    Drawn("a thumb", "document.querySelector('h1').append('\\u{1F44D}')", "signs of approval"),
+    Drawn(
+        "a mark that stands lower",
+        f"document.styleSheets[0].insertRule('{MARK.format('route')} {{ margin-top: 60px }}')",
+        "negative marks are not lowered",
+    ),
+    Drawn(
+        "marks of nothing",
+        "document.querySelector('header').append(document.querySelector('.hm-marks').cloneNode(true))",
+        "marks of a known subject",
+    ),
+    Drawn(
+        "a row in the queue that was changed for another",
+        "const [a, b] = document.querySelectorAll('tr[data-item]'); b.querySelector('.hm-marks')"
+        ".replaceWith(a.querySelector('.hm-marks').cloneNode(true));"
+        "b.querySelector('.hm-word').textContent = 'witnessed'",
+        "words as they are",
+        LOW,
+        "/review",
+    ),
+)
+
+
+@pytest.mark.parametrize("change", DOM, ids=lambda c: c.name)
+def test_a_changed_page_is_caught(stage: Stage, origin: str, opened: Open, change: Drawn) -> None:
+    """One thing on a page changed by a script fails the walk; unchanged it passes."""
+    stage.scene = change.scene
+    page = opened()
+    page.goto(origin + change.address)
+    assert rules_broken(stage, page, change.address) == set()
+    page.evaluate(f"() => {{ {change.script} }}")
+    assert change.rule in rules_broken(stage, page, change.address)
+
+
+def test_enough_mutations() -> None:
+    """Fifteen at least, and no two alike."""
+    files = [(change.file, change.text, change.becomes) for change in (*TEMPLATES_CHANGED, *SHEETS_CHANGED)]
+    assert len(set(files)) == len(files) >= 15
+    assert len({change.script for change in DOM}) == len(DOM) >= 15
