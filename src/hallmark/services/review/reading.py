@@ -11,6 +11,8 @@ import sqlalchemy as sa
 
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.errors import InvalidInput, NotFound, VerificationFailed
+from hallmark.core.evidence import Assurance
+from hallmark.core.marks import Question
 from hallmark.review.decisions import LackRow
 from hallmark.review.screens import Screen, verify_screen
 from hallmark.review.words import THEN, about, explain
@@ -37,6 +39,7 @@ from hallmark.services.review.views import (
 )
 
 FEW: Final = 5
+SIMULATED: Final = Assurance.SIMULATED.value
 COUNT: Final = re.compile(r": (\d of \d)")
 NO_ROUTE: Final = RouteView(False, "", (), (), ())
 NO_INPUTS: Final = "The log does not show this receipt at the moment."
@@ -222,12 +225,16 @@ def _policy(screen: Screen | None) -> str:
 
 def _lack(lack: LackRow, row: ItemRow) -> Lack:
     words = explain(lack)
+    sentence = words.sentence
+    ran = next(mark for mark in row.marks if mark.question == Question.RAN.value)
+    if lack.question == ran.question and ran.assurance == SIMULATED and SIMULATED not in sentence:
+        sentence += " Its hardware is simulated."
     return Lack(
         lack.question,
         lack.required,
         lack.state,
         lack.reason,
-        words.sentence,
+        sentence,
         words.who,
         words.next,
         row.due,
