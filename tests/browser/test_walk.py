@@ -15,7 +15,7 @@ import httpx
 import msgspec
 import pypdf
 import pytest
-from browsing.combinations import QUESTIONS, STATES, few, pairs, scenes
+from browsing.combinations import QUESTIONS, STATES, pairs, scenes
 from browsing.extract import Plan, observe, swapped
 from browsing.pages import SUBJECT, Page, pages
 from browsing.serving import served
@@ -96,7 +96,7 @@ def test_lists_in_every_combination(origin: str, stage: Stage, opened: Open, dar
     Byte for byte the same markup for the same mark, whatever stands beside it: with `pairwise` this covers
     all combinations of the seven.
     """
-    stage.scene, stage.rows = Scene(), few() if dark else scenes()
+    stage.scene, stage.rows = Scene(), pairs() if dark else scenes()
     page = opened(dark=dark)
     shapes: dict[tuple[str, bytes], set[str]] = defaultdict(set)
     states: set[tuple[str, str]] = set()
@@ -132,7 +132,7 @@ NUMBERS = {parts.item_id(number): number for number in range(len(scenes()))}
 
 @pytest.mark.parametrize("route", ["/review/{item}", "/review/{item}/as-seen", "/explore/receipts/{receipt}"])
 def test_single_pages_in_every_combination(origin: str, stage: Stage, opened: Open, route: str) -> None:
-    """The pages of one receipt, for every pair of any two factors; the item's for every single state as well.
+    """The pages of one receipt, for every pair of any two factors.
 
     Colours of the marks are read every time, those of the page around them every fifth time.
     """
@@ -141,7 +141,7 @@ def test_single_pages_in_every_combination(origin: str, stage: Stage, opened: Op
     page = opened(cookies=stage.cookies(), origin=origin)
     page.goto(origin + page_of.address)
     problems: list[str] = []
-    for number, scene in enumerate(few() if route == "/review/{item}" else pairs()):
+    for number, scene in enumerate(pairs()):
         stage.scene = scene
         if number % 6 == 0:
             page.emulate_media(color_scheme="dark" if number % 12 else "light")
@@ -180,7 +180,7 @@ def test_a_swapped_page_is_the_visited_page(origin: str, stage: Stage, opened: O
         page for page in pages(stage.app()) if page.route in ("/review/{item}", "/review/{item}/as-seen")
     ):
         other.goto(origin + page_of.address)
-        for scene in few()[::60]:
+        for scene in pairs()[::40]:
             stage.scene = scene
             page.goto(origin + page_of.address)
             seen = observe(page, page_of.address, plan_of(stage, True))

@@ -105,11 +105,6 @@ def scenes() -> tuple[Scene, ...]:
     return _distinct((*singles(), *pairwise()))
 
 
-def few() -> tuple[Scene, ...]:
-    """Every state of every mark over one background, and every pair: for the page that says most."""
-    return _distinct((*itertools.islice(singles(), len(list(singles())) // len(BACKGROUNDS)), *pairwise()))
-
-
 def pairs() -> tuple[Scene, ...]:
     """Every pair of values of any two factors, which holds every state of every mark many times."""
     return _distinct(pairwise())
