@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hallmark.core.document import hex0x
+from hallmark.core.evidence import Assurance
 from hallmark.core.marks import Question, State
-from hallmark.core.shown import shown
+from hallmark.core.shown import ShownMark, shown
 from hallmark.services.explorer import story, words
 from hallmark.services.explorer.told import Told, asserted_by, label
 from hallmark.services.explorer.views import ReceiptPage, ReceiptRow
@@ -61,6 +62,12 @@ def page(watch: Watch, told: Told, now: int) -> ReceiptPage:
     )
 
 
+def _said(mark: ShownMark) -> str:
+    """A mark's name and state; simulated hardware is named wherever its mark is."""
+    simulated = " (simulated)" if mark.assurance == Assurance.SIMULATED.value else ""
+    return f"{mark.question}{simulated} {mark.state}"
+
+
 def sentence(watch: Watch, told: Told, line: ReceiptRow) -> str:
     """What the page is, and the one thing that a reader must not miss about it."""
     if line.asserted_by:
@@ -71,7 +78,7 @@ def sentence(watch: Watch, told: Told, line: ReceiptRow) -> str:
     proved = next(mark for mark in line.marks if mark.question == Question.PROVED)
     against = [mark for mark in line.marks if State(mark.state).is_negative]
     if against:
-        return f"{what} Against it: {', '.join(f'{m.question} {m.state}' for m in against)}."
+        return f"{what} Against it: {', '.join(_said(mark) for mark in against)}."
     if told.index < 0:
         return f"{what} No quorum of full nodes covers it yet; what follows the node alone says."
     if story.moved(story.lineage(watch, told)):
