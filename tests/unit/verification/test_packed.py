@@ -10,7 +10,9 @@ from hallmark.core.typed import TypedStruct
 from hallmark.verification.packed import signing_digest, struct_hash
 
 
-@pytest.mark.parametrize("cls", [*STATEMENTS.values(), Ticket, AnchoredCheckpoint, SignIn], ids=lambda c: c.__name__)
+@pytest.mark.parametrize(
+    "cls", [*STATEMENTS.values(), Ticket, AnchoredCheckpoint, SignIn], ids=lambda c: c.__name__
+)
 def test_hash_of_packed_bytes_is_the_typed_hash(cls: type[TypedStruct]) -> None:
     """For every statement the short cut gives what EIP-712 encoding field by field gives."""
     size = cls.packed_size()

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from tests.integration.browser_code import verifier_cases, verifier_evidence, verifier_mutations
+from tests.integration.browser_code.verifier_batch import Batch
+from tests.integration.browser_code.verifier_mutations import TWO_MEANINGS
 from tests.unit.attestation.conftest import Development, Recorded, development, recorded, vectors
-from tests.unit.web import verifier_cases, verifier_evidence, verifier_mutations
-from tests.unit.web.verifier_batch import Batch
-from tests.unit.web.verifier_mutations import TWO_MEANINGS
 
 from hallmark.attestation import INTEL_SGX_ROOT
 from hallmark.core.answer import DONE, hallmark_event, join_hallmark
@@ -37,6 +37,9 @@ RECORDED = (
 )  # fmt: skip
 DECISIONS = 2_000
 VECTORS = Path(__file__).parents[2] / "vectors"
+
+
+pytestmark = pytest.mark.integration
 
 
 class Judged(NamedTuple):

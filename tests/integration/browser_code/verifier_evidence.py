@@ -12,6 +12,7 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.integration.browser_code.verifier_batch import Batch
 from tests.unit.attestation.conftest import (
     CHAIN,
     IMAGE,
@@ -28,7 +29,6 @@ from tests.unit.attestation.conftest import (
     measurement_for,
     policy_for,
 )
-from tests.unit.web.verifier_batch import Batch
 
 from hallmark.attestation import AWS_NITRO_ROOT
 from hallmark.attestation.emulator import pcr_of

@@ -12,6 +12,8 @@ import pytest
 from hallmark.compose.browser import build_browser
 from hallmark.services.chain.toolchain import find_node, prepare, repository_root
 
+pytestmark = pytest.mark.integration
+
 BUDGET = 200 * 1024
 ELSEWHERE = re.compile(rb"https?://(?!127\.0\.0\.1|localhost)[a-z0-9.-]+")
 # A namespace, and where the markdown parser asks to report its bugs: names in text, nothing is fetched.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from tests.unit.web.verifier_batch import Batch
+from tests.integration.browser_code.verifier_batch import Batch
 
 from hallmark.core.document import Document, digest_of, hex0x
 from hallmark.core.documents import Attempt, InputRecord, KeyBundle, RouteRecord, UpstreamRecord

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
-from tests.unit.web.verifier_batch import Batch
-from tests.unit.web.verifier_cases import Case, replace
+from tests.integration.browser_code.verifier_batch import Batch
+from tests.integration.browser_code.verifier_cases import Case, replace
 
 from hallmark.core.document import hex0x
 from hallmark.core.hashing import ZERO32
