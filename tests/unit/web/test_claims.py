@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -321,3 +322,23 @@ def test_a_true_key_is_a_claim() -> None:
     assert violations(known, of_json("webhook", {"data": {"verified": False, "state": "HOLD"}})) == ()
     found = violations(known, of_json("webhook", {"data": [{"verified": True}]}))
     assert "verified alone" in {one.rule for one in found}
+
+
+WHERE = {
+    "anywhere": "any text",
+    "subject": "text about the receipt or item",
+    "control": "names of buttons and links",
+    "mark": "text of the mark `{}`",
+    "word": "the word of `{}`",
+}
+
+
+def test_the_table_is_documented() -> None:
+    """docs/claims.md holds every rule as it is, and no other."""
+    text = (Path(__file__).parents[3] / "docs" / "claims.md").read_text()
+    table = text.split("|---|---|---|---|\n")[1].split("\n\n")[0]
+    rows = [
+        f"| {rule.name} | {rule.when.sentence()} | {WHERE[rule.scope].format(rule.question)} | {rule.why} |"
+        for rule in RULES
+    ]
+    assert table.splitlines() == rows

@@ -99,7 +99,7 @@ class When(msgspec.Struct, frozen=True):
         if self.states:
             parts.append(f"`{self.question}` {' or '.join(self.states)}")
         if self.assurance:
-            parts.append(f"`ran` is {' or '.join(self.assurance)}")
+            parts.append(f"`ran` is {' or '.join(name or 'unknown' for name in self.assurance)}")
         if self.path:
             parts.append(f"the path is {' or '.join(self.path)}")
         if self.item:

@@ -72,7 +72,7 @@ ALWAYS: Final = (
         r"approved|approves|approval",
         "Nothing here approves an answer; an authority approves measurements, and that is all.",
         scope="anywhere",
-        unless=(r"measurement|image|enclave_image",),
+        unless=(r"(measurement|image)s?\b.{0,30}\bapprov", r"approv\w+\b.{0,20}\b(measurement|image)"),
     ),
     Rule(
         "overall",
