@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the package `browsing` beside 
 from browsing.watched import ARGUMENTS, CHROMIUM, Watched
 
 from hallmark.compose.browser import build_browser
+from hallmark.services.chain.toolchain import prepare
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "ci-output"
@@ -31,6 +32,7 @@ def browser() -> Iterator[Browser]:
     """Debian's chromium, and the pages' scripts as they stand. In CI it never skips."""
     if not CHROMIUM.exists() and not os.environ.get("CI"):
         pytest.skip(f"there is no chromium at {CHROMIUM}: apt-get install chromium")
+    prepare(ROOT)
     build_browser(ROOT)
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGUMENTS))

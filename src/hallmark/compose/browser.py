@@ -22,6 +22,7 @@ def build_browser(root: Path) -> Path:
     build = root / ".build" / "web"
     stamp = root / ".build" / "web.stamp"
     sources = _digest(root)
+    stamp.parent.mkdir(exist_ok=True)
     with exclusive(root / ".build" / "web.lock"):
         if not (stamp.is_file() and stamp.read_text() == sources and build.is_dir()):
             vite = root / "node_modules" / "vite" / "bin" / "vite.js"
