@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jinja2
+import msgspec
 import pytest
 from browsing.extract import Plan, observe
 from browsing.pages import SUBJECT
@@ -162,6 +163,18 @@ def origin(stage: Stage) -> Iterator[str]:
 CHANGED: dict[str, Changed] = {}
 
 
+PASSED: set[tuple[str, bytes, bool]] = set()
+
+
+def passes_unchanged(stage: Stage, page: Page, origin: str, address: str, dark: bool = False) -> None:
+    """The page as it is breaks nothing; looked at once for each scene and scheme."""
+    key = (address, msgspec.json.encode(stage.scene), dark)
+    if key not in PASSED:
+        page.goto(origin + address)
+        assert rules_broken(stage, page, address) == set()
+        PASSED.add(key)
+
+
 def rules_broken(stage: Stage, page: Page, address: str) -> set[str]:
     """Which rules a page breaks as it stands now."""
     seen = observe(page, address, Plan(list(stage.facts()), SUBJECT if SUBJECT in address else ""))
@@ -174,8 +187,7 @@ def test_a_weakened_template_is_caught(stage: Stage, origin: str, opened: Open, 
     assert change.text in (TEMPLATES / change.file).read_text(), "the mutation no longer bites"
     stage.scene = change.scene
     page = opened()
-    page.goto(origin + ITEM)
-    assert rules_broken(stage, page, ITEM) == set()
+    passes_unchanged(stage, page, origin, ITEM)
     CHANGED[change.file] = change
     try:
         page.goto(origin + ITEM)
@@ -189,8 +201,7 @@ def test_a_weakened_stylesheet_is_caught(stage: Stage, origin: str, opened: Open
     """A colour, a size or an invented word of a stylesheet fails the walk; unchanged it passes."""
     stage.scene = change.scene
     page = opened(dark=change.dark)
-    page.goto(origin + ITEM)
-    assert rules_broken(stage, page, ITEM) == set()
+    passes_unchanged(stage, page, origin, ITEM, change.dark)
 
     def altered(route: Route) -> None:
         answer = route.fetch()
@@ -287,8 +298,8 @@ def test_a_changed_page_is_caught(stage: Stage, origin: str, opened: Open, chang
     """One thing on a page changed by a script fails the walk; unchanged it passes."""
     stage.scene = change.scene
     page = opened()
+    passes_unchanged(stage, page, origin, change.address)
     page.goto(origin + change.address)
-    assert rules_broken(stage, page, change.address) == set()
     page.evaluate(f"() => {{ {change.script} }}")
     assert change.rule in rules_broken(stage, page, change.address)
 
