@@ -2,6 +2,7 @@
 import { Failed, fetchNews } from "./api.ts";
 import { grown, readNews } from "./dossier.ts";
 import type { RawMembers } from "./rawjson.ts";
+import { pause, visible } from "../waiting.ts";
 
 /** How often it asks, and how long each question may wait at the gateway (ms). */
 const ROUNDS = 90;
@@ -45,26 +46,6 @@ export async function follow(
       await step({ dossier, status, stage: "", note });
     }
     // The gateway holds a question that waits; one that it answers at once is not repeated without a pause.
-    if (Date.now() - began < 1_000) await sleep(PAUSE[Math.min(round, PAUSE.length - 1)] ?? 10_000, signal);
+    if (Date.now() - began < 1_000) await pause(PAUSE[Math.min(round, PAUSE.length - 1)] ?? 10_000, signal);
   }
-}
-
-function visible(signal: AbortSignal): Promise<void> {
-  if (!document.hidden) return Promise.resolve();
-  return new Promise((resolve) => {
-    const look = (): void => {
-      if (document.hidden && !signal.aborted) return;
-      document.removeEventListener("visibilitychange", look);
-      resolve();
-    };
-    document.addEventListener("visibilitychange", look);
-    signal.addEventListener("abort", look, { once: true });
-  });
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
-  });
 }

@@ -14,6 +14,7 @@ import {
   type Shown,
   type Wanted,
 } from "./embed.ts";
+import { pause, visible } from "../waiting.ts";
 
 const ROUNDS = 12;
 const WAIT = 20_000;
@@ -161,24 +162,4 @@ function styles(): CSSStyleSheet {
 
 function attribute(element: HTMLElement, name: string): string {
   return Element.prototype.getAttribute.call(element, name) ?? "";
-}
-
-function visible(signal: AbortSignal): Promise<void> {
-  if (!document.hidden) return Promise.resolve();
-  return new Promise((resolve) => {
-    const look = (): void => {
-      if (document.hidden && !signal.aborted) return;
-      document.removeEventListener("visibilitychange", look);
-      resolve();
-    };
-    document.addEventListener("visibilitychange", look);
-    signal.addEventListener("abort", look, { once: true });
-  });
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
-  });
 }
