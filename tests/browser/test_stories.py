@@ -85,6 +85,8 @@ def test_an_asserted_model_stays_a_claim(living: Living, opened: Open, output: P
     """A provider's model is asserted by the provider wherever it is named, and its items stay HOLD."""
     receipt = asked(living, "large")
     until(lambda: living.item(receipt).row.index >= 0, "its place in the log")
+    # Without this the table's rules for asserted models would not bite on these pages.
+    assert living.facts("/review")[receipt].asserted_by
     page = opened()
     for name, path in (
         ("queue", "/review"),

@@ -226,7 +226,11 @@ def _ran(view: View) -> Mapping[str, str] | None:
 
 def _model(view: View) -> Mapping[str, str] | None:
     if view.receipt.artifact == ZERO32:
-        return {"what": "an upstream provider answered; its model is asserted by that provider alone"}
+        # Who the provider is stands in the owner's upstream record; the log holds only its digest.
+        return {
+            "what": "an upstream provider answered; its model is asserted by that provider alone",
+            "asserted_by": "an upstream provider",
+        }
     known = view.replica.registry.manifests.get(view.receipt.manifest)
     if known is None:
         return None

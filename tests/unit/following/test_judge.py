@@ -171,6 +171,7 @@ async def test_an_upstream_is_never_more_than_asserted(watching: Watching) -> No
     mark = watching.watch.judge.marks(index, net.now)[Question.MODEL]
     assert mark.state is State.CLAIMED
     assert "asserted by" in mark.shows
+    assert mark.detail["asserted_by"] == "an upstream provider"
 
 
 async def test_a_vanilla_node_never_rises_above_claimed() -> None:
