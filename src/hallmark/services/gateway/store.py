@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 from hallmark.core.entries import Entry, decode
 from hallmark.core.receipt import Receipt
 from hallmark.store import Database, migrate
+from hallmark.store.grouped import Grouped
 
 _METADATA = sa.MetaData()
 _RECEIPTS: Final = sa.Table(
@@ -33,7 +34,6 @@ _RECEIPTS: Final = sa.Table(
 )
 sa.Index("gateway_receipts_pending", _RECEIPTS.c.position, _RECEIPTS.c.created)
 MIGRATIONS: Final = (lambda connection: _METADATA.create_all(connection),)
-BATCH: Final = 500
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -63,24 +63,15 @@ class ReceiptStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         migrate(database, "gateway", MIGRATIONS)
-        self._queue: list[tuple[Kept, asyncio.Future[None]]] = []
-        self._wake = asyncio.Event()
+        self._grouped = Grouped(self._write)
 
     async def run(self) -> None:
         """Write what is put, for ever; finishes the batch under way when cancelled."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._queue:
-                batch, self._queue = self._queue[:BATCH], self._queue[BATCH:]
-                await self._write(batch)
+        await self._grouped.run()
 
     async def put(self, kept: Kept) -> None:
         """Insert or update a row; returns when it is on disk. Raises Unavailable as the store does."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append((kept, done))
-        self._wake.set()
-        await asyncio.shield(done)
+        await self._grouped.put(kept)
 
     async def get(self, digest: bytes) -> Kept | None:
         """The row of a receipt id."""

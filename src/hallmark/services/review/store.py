@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -32,8 +32,8 @@ from hallmark.services.review.schema import (
     SUBMISSIONS,
 )
 from hallmark.store import Database, migrate
+from hallmark.store.grouped import Grouped
 
-BATCH: Final = 500
 T = TypeVar("T")
 
 
@@ -49,24 +49,15 @@ class DeskStore:
         self.roused = asyncio.Event()
         """Set when items may be there that are to be looked at now."""
         self.commits = 0
-        self._queue: list[tuple[Change, asyncio.Future[bool]]] = []
-        self._wake = asyncio.Event()
+        self._grouped = Grouped(self._write)
 
     async def run(self) -> None:
         """Write what is committed, for ever; finishes the batch under way when cancelled."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._queue:
-                batch, self._queue = self._queue[:BATCH], self._queue[BATCH:]
-                await self._write(batch)
+        await self._grouped.run()
 
     async def commit(self, change: Change) -> bool:
         """Make one change durable; False when the item has moved on. Raises Unavailable as the store does."""
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._queue.append((change, done))
-        self._wake.set()
-        return await asyncio.shield(done)
+        return await self._grouped.put(change)
 
     async def commit_all(self, changes: Iterable[Change]) -> list[bool]:
         """Make many changes durable, each for itself."""
