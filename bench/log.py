@@ -33,6 +33,7 @@ from hallmark.ledger.note import COSIGNATURE, ED25519, SigningKey
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import Proof, verify_proof
 from hallmark.services.log.admission import admit, join_many
+from hallmark.store import sqlite_url
 from hallmark.testing.log_entries import plain_entry, receipt_chain
 
 ORIGIN = "bench.hallmark/log"
@@ -71,7 +72,7 @@ class Network:
                 "name": key.verifier.name,
                 "seed": sha256(name.encode()).hex(),
                 "log": log.vkey,
-                "database": f"sqlite:///{folder}/{name}.db",
+                "database": sqlite_url(folder / f"{name}.db"),
             }
             self.start("hallmark.testing.witness_service", name, config)
         self.policy_text = "\n".join((*lines, f"group all {quorum} {' '.join(names)}", "quorum all", ""))
@@ -81,7 +82,7 @@ class Network:
             "origin": ORIGIN,
             "chain_id": CHAIN_ID,
             "key_file": str(folder / "log.key"),
-            "database": database or f"sqlite:///{folder}/log.db",
+            "database": database or sqlite_url(folder / "log.db"),
             "policy": self.policy_text,
         }
         self.start("hallmark.services.log", "log", config)

@@ -24,6 +24,7 @@ from hallmark.services.node.settings import ModelFile
 from hallmark.services.node.settings import Settings as NodeSettings
 from hallmark.services.review.settings import Settings as WebSettings
 from hallmark.services.review.settings import Webhooks
+from hallmark.store import sqlite_url
 from hallmark.verification.trust import Trust
 
 
@@ -209,7 +210,7 @@ class Wiring:
         return str(self._home.file("keys", name))
 
     def _database(self, name: str) -> str:
-        return f"sqlite:///{self._home.file('services', name, 'store.db')}"
+        return sqlite_url(self._home.file("services", name, "store.db"))
 
 
 def write_manifests(home: Home, models: Sequence[Shipped]) -> None:

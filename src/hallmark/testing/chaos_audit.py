@@ -124,7 +124,7 @@ def _chain_problems(chain: list[Receipt]) -> list[str]:
 
 
 def _cosigned(store: Path) -> list[tuple[int, bytes]]:
-    with sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=10) as connection:
+    with sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True, timeout=10) as connection:
         query = "SELECT size, root FROM fullnode_cosigned ORDER BY size"
         rows = [(int(size), bytes(root)) for size, root in connection.execute(query)]
     connection.close()

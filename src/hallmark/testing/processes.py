@@ -24,6 +24,7 @@ from hallmark.ledger.policy import Policy
 from hallmark.ledger.tiles import decode_bundle
 from hallmark.services.fullnode.settings import Settings as FullNodeSettings
 from hallmark.services.log.settings import Settings as LogSettings
+from hallmark.store import sqlite_url
 from hallmark.testing.development import DevelopmentNetwork
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import Party
@@ -197,7 +198,7 @@ class RealNetwork(DevelopmentNetwork):
             origin=self.genesis.origin,
             chain_id=self.genesis.chain_id,
             key_file=self._secret("log.seed", self.notary.log_seed),
-            database=f"sqlite:///{self.folder}/log.db",
+            database=sqlite_url(self.folder / "log.db"),
             policy=self.policy_text,
             lease_ms=1_000,
         )
@@ -215,7 +216,7 @@ class RealNetwork(DevelopmentNetwork):
             witness_name=self.notary.witness(party).verifier.name,
             seed_file=self._secret(f"{name}.seed", self.notary.witness_seed(party)),
             key_file=self._secret(f"{name}.key", party.key.secret),
-            database=f"sqlite:///{self.folder}/{name}.db",
+            database=sqlite_url(self.folder / f"{name}.db"),
         )
 
     def _secret(self, name: str, secret: bytes) -> str:

@@ -13,7 +13,7 @@ from hallmark.core.entries import leaf
 from hallmark.core.errors import InvalidInput, Unavailable
 from hallmark.ledger.merkle import leaf_hash, verify_inclusion
 from hallmark.ledger.sql_store import SQLLogStore
-from hallmark.store import Database
+from hallmark.store import Database, sqlite_url
 
 
 def count(database: Database) -> int:
@@ -162,3 +162,41 @@ async def test_lost_rows_are_noticed(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as caught:
         SQLLogStore(database)
     assert caught.value.reason == "store_damaged"
+
+
+@pytest.mark.parametrize("name", ["what?now", "%20", "a#b", "a b", "ü&x=1", "a:b@c", "100%", "file:x", "\\?"])
+def test_a_path_opens_the_file_that_it_names(tmp_path: Path, name: str) -> None:
+    """Whatever a folder is called, its store is in it, and two folders never share one."""
+    folder = tmp_path / name
+    folder.mkdir()
+    first, second = Database(sqlite_url(folder / "a.db")), Database(sqlite_url(folder / "b.db"))
+    first.write(lambda c: c.execute(sa.text("CREATE TABLE t (x INTEGER)")))
+    second.write(lambda c: c.execute(sa.text("CREATE TABLE u (x INTEGER)")))
+    first.close()
+    second.close()
+    assert {path.name for path in folder.iterdir()} >= {"a.db", "b.db"}
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_store_is_its_owners_alone(tmp_path: Path) -> None:
+    """The file, its log and its index can be read by nobody else, whatever the folder allows."""
+    database = Database(sqlite_url(tmp_path / "one.db"))
+    database.write(lambda c: c.execute(sa.text("CREATE TABLE t (x INTEGER)")))
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:////tmp/a?b/store.db", "sqlite:////tmp/a?mode=ro", "sqlite://host/x.db"]
+)
+def test_a_url_that_would_open_another_file_is_refused(url: str) -> None:
+    """A query in a SQLite URL is a path that was pasted in."""
+    with pytest.raises(InvalidInput) as caught:
+        Database(url)
+    assert caught.value.reason == "bad_store_url"
+
+
+def test_a_path_that_is_not_utf8_is_refused() -> None:
+    """A URL is text."""
+    with pytest.raises(InvalidInput) as caught:
+        sqlite_url(Path("/tmp") / b"\xff".decode(errors="surrogateescape"))
+    assert caught.value.reason == "bad_store_url"
