@@ -28,8 +28,8 @@ PARTS = {
     "number": "1",
 }
 QUERIES = {"/explore/search": "?q=0x5b2c1e", "/explore/leaves": "?start=0&end=2"}
-# Files of the build, not pages.
-NOT_PAGES = ("/assets/{name}",)
+# Files of the build and ways to pages, not pages.
+NOT_PAGES = ("/assets/{name}", "/review/by-receipt/{receipt}")
 SLOT = re.compile(r"\{([^}]+)\}")
 
 

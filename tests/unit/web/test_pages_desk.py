@@ -193,3 +193,20 @@ async def test_acts_from_pages_reach_the_desk(office: Office, tmp_path: Path) ->
         assert "5\u202f000 atomic units, class payment" in page
         await client.post(f"/review/{item}/reject", data={"reason": "unfit", "csrf": csrf})
         assert await office.state(item) == "REJECTED"
+
+
+async def test_a_receipt_leads_to_its_item_and_says_so_while_there_is_none(
+    office: Office, tmp_path: Path
+) -> None:
+    """An address that an answer can link to at once: no item yet, then the item; never another page."""
+    async with client_of(office, tmp_path) as client:
+        known = await office.answer()
+        before = await client.get(f"/review/by-receipt/{known}")
+        assert (before.status_code, "no_item_yet" in before.text) == (404, True)
+        await office.witness()
+        after = await client.get(f"/review/by-receipt/{known}")
+        assert (after.status_code, after.headers["location"]) == (303, f"/review/{known}")
+        twin = (await client.get(f"/review/by-receipt/{known}.json")).json()
+        assert (twin["id"], twin["state"]) == (known, "HOLD")
+        malformed = await client.get("/review/by-receipt/0x12")
+        assert (malformed.status_code, "unknown_item" in malformed.text) == (404, True)

@@ -139,6 +139,7 @@ export class AnswerView {
       live.dossier === undefined,
       live.following,
       message.text === "",
+      message.answer?.receipt,
     ].join();
     if (key === this.drawnTools) return;
     this.drawnTools = key;
@@ -154,6 +155,11 @@ export class AnswerView {
         button("Details", () => this.toggleDetails(), { "aria-expanded": this.details.hidden ? "false" : "true" }),
       );
     }
+    const receipt = message.answer?.receipt ?? "";
+    if (receipt !== "")
+      this.tools.append(
+        h("a", { class: "c-way", href: `/review/by-receipt/${receipt}` }, `Its review item${suffix}`),
+      );
     if (hold && live.dossier !== undefined && !live.following && !isProved(live))
       this.tools.append(button("Ask for the proof again", () => this.actions.check(message.id)));
     this.tools.append(button("Regenerate", () => this.actions.regenerate(message.id)));

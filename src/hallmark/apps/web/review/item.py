@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -19,6 +20,7 @@ from hallmark.services.review import actions
 from hallmark.services.review.views import ItemRow, Person
 
 Act = Callable[[Person, str, Form], Awaitable[ItemRow]]
+RECEIPT: Final = re.compile(r"0x[0-9a-f]{64}")
 # What a page says once after an act; the address carries the name alone.
 DONE: Final[Mapping[str, str]] = {
     "review": "Your signed review was taken and goes into the log. It is one more mark and clears nothing.",
@@ -61,6 +63,24 @@ class ItemPages:
         return answer(
             request, "review/item.html", view, done=DONE.get(request.query_params.get("done", ""), "")
         )
+
+    async def by_receipt(self, request: Request) -> Response:
+        """From a receipt to its item, at an address that can be written down before there is one.
+
+        Raises NotFound `no_item_yet` for a receipt of which the desk knows nothing, `unknown_item` for no id.
+        """
+        receipt = request.path_params["receipt"].lower()
+        try:
+            row = (await self._desk.item(receipt, None)).row
+        except NotFound:
+            if not RECEIPT.fullmatch(receipt):
+                raise
+            raise NotFound(
+                "no_item_yet",
+                "The desk has no item for this receipt yet.",
+                "An item is born in HOLD once the log shows the receipt; load this address again in a moment.",
+            ) from None
+        return answer(request, "", row) if wants_json(request) else RedirectResponse(f"/review/{row.id}", 303)
 
     async def as_seen(self, request: Request) -> Response:
         """The screen of a decision, beside the marks of now."""

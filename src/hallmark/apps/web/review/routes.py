@@ -25,6 +25,7 @@ def routes(surfaces: Surfaces) -> list[BaseRoute]:
         Route("/review/webhooks", webhooks.add, methods=post),
         Route("/review/webhooks/remove", webhooks.remove, methods=post),
         Route("/review/webhooks/redeliver", webhooks.redeliver, methods=post),
+        Route("/review/by-receipt/{receipt}", item.by_receipt),
         Route("/review/{item}", item.item),
         Route("/review/{item}/as-seen", item.as_seen),
         Route("/review/{item}/{act}", item.act, methods=post),
