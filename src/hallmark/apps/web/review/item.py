@@ -78,7 +78,7 @@ class ItemPages:
             raise NotFound(
                 "no_item_yet",
                 "The desk has no item for this receipt yet.",
-                "An item is born in HOLD once the log shows the receipt; load this address again in a moment.",
+                "An item is born in HOLD once the log shows the receipt; load this again in a moment.",
             ) from None
         return answer(request, "", row) if wants_json(request) else RedirectResponse(f"/review/{row.id}", 303)
 
