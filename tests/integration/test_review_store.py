@@ -14,7 +14,7 @@ from hallmark.core.document import hex0x, unhex
 from hallmark.services.review import actions as act
 from hallmark.services.review.queue import Queue, parse
 from hallmark.services.review.rows import Change, EventRow, Record, value_text
-from hallmark.services.review.schema import ITEMS
+from hallmark.services.review.schema import HOLDS, ITEMS
 from hallmark.services.review.store import DeskStore
 from hallmark.store import Database
 from hallmark.testing import postgres
@@ -84,6 +84,9 @@ async def test_a_reviewed_item_clears_and_survives_a_restart(office: Office, url
     database.close()
 
 
+REASONS = ("reason=ran:mark_too_old", "state=HOLD&reason=ran:mark_too_old&order=value")
+
+
 async def test_pages_are_the_same_as_on_sqlite(url: str) -> None:
     """A thousand items, walked page by page in every order, come out as they do on SQLite."""
     walks = []
@@ -92,8 +95,20 @@ async def test_pages_are_the_same_as_on_sqlite(url: str) -> None:
         store = DeskStore(database)
         rows = [msgspec.structs.asdict(_record(number)) for number in range(1_000)]
         database.write(lambda c, rows=rows: c.execute(ITEMS.insert(), rows))
+        held = [
+            {"item": row["id"], "code": code, "born": row["born"]}
+            for row in rows
+            for code in row["reasons"].splitlines()
+        ]
+        database.write(lambda c, held=held: c.execute(HOLDS.insert(), held))
         found = []
-        for query in ("state=HOLD", "order=value", "order=newest", "state=HOLD&order=due&min_value=500"):
+        for query in (
+            "state=HOLD",
+            "order=value",
+            "order=newest",
+            "state=HOLD&order=due&min_value=500",
+            *REASONS,
+        ):
             cursor = "-"
             while cursor:
                 page = await Queue(store).page(parse(query), cursor.strip("-"), 300, 0)
@@ -147,4 +162,5 @@ def _record(number: int) -> Record:
         b"",
         b"",
         900,
+        reasons="proved:state_too_low\nran:mark_too_old" if number % 3 else "",
     )

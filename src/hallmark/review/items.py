@@ -10,7 +10,8 @@ The rules that this keeps:
    found a fault leads back to HOLD.
 4. HOLD becomes REJECTED by a reviewer who is no party. Only an upheld appeal leads back to HOLD.
 5. Break-glass changes no state: the item stays HOLD and carries who let it go, why and until when.
-6. Value never falls, classes and requesters are never forgotten.
+6. Value never falls, classes and requesters are never forgotten, nor is the first promise that passed while
+   the item was in HOLD.
 
 The machine is total: every event in every state applies or raises Conflict with a reason code.
 """
@@ -161,6 +162,7 @@ def _declared(item: Item, event: ev.Declared) -> Item:
 def _evaluated(item: Item, event: ev.Evaluated) -> Item:
     found = _with(
         item,
+        missed=_missed(item, event.at),
         decided=event.at,
         lacks=event.lacks,
         policies=event.policies,
@@ -296,13 +298,25 @@ def _rejected(item: Item, event: ev.Rejected) -> Item:
     if item.open_matters:
         raise Conflict("matter_stands", "An appeal or a disagreement is answered before an item is rejected.")
     return _with(
-        item, state=ItemState.REJECTED, rejected_at=event.at, release=None, sampled=False, screen=event.screen
+        item,
+        state=ItemState.REJECTED,
+        rejected_at=event.at,
+        release=None,
+        sampled=False,
+        screen=event.screen,
+        missed=_missed(item, event.at),
     )
 
 
 def _opened(item: Item, kind: str, *, at: int, by: str, text: str) -> Item:
     matter = Matter(len(item.matters) + 1, kind, at, by, item.state, text)
     return _with(item, matters=(*item.matters, matter))
+
+
+def _missed(item: Item, at: int) -> int:
+    """The first promise that passed in HOLD, asked when something is decided at `at`."""
+    passed = item.due if item.state is ItemState.HOLD and 0 < item.due < at else 0
+    return item.missed or passed
 
 
 def _held(item: Item, lacks: tuple[str, ...] = NOT_JUDGED) -> Item:

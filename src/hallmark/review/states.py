@@ -56,8 +56,9 @@ class Item(msgspec.Struct, frozen=True):
     """An item as it is now. `version` counts its events; `klass` is the newest class, `classes` all of them.
 
     `cleared_at` is since when it is CLEAR (0: it is not), `window` its dispute window in ms (0: it never
-    becomes FINAL), `due` when it should be decided (0: no promise), `contested` the number of the upheld
-    matter that stands against clearing it (0: none).
+    becomes FINAL), `due` when it should be decided (0: no promise), `missed` the first promise that
+    passed while it was in HOLD (0: none; it stays, whatever is decided or promised later), `contested` the
+    number of the upheld matter that stands against clearing it (0: none).
     """
 
     id: str
@@ -82,6 +83,7 @@ class Item(msgspec.Struct, frozen=True):
     decision: str = ""
     screen: str = ""
     due: int = 0
+    missed: int = 0
     window: int = 0
     cleared_at: int = 0
     finalised_at: int = 0

@@ -27,7 +27,8 @@ class Words(msgspec.Struct, frozen=True):
 
 THEN: Final = "It stays in HOLD; nothing is let go because time passed."
 EVALUATOR: Final = "the evaluator, by itself"
-NOBODY: Final = "nobody"
+ASKER: Final = "who asked for the answer"
+NO_MORE: Final = "Nothing can be added to this receipt: ask again, or have a policy signed that asks less."
 REVIEWER: Final = "a reviewer who neither made the answer nor asked for it"
 AUTHORITY: Final = "the network's authority"
 
@@ -36,14 +37,14 @@ STRIKERS: Final[Mapping[Question, tuple[str, str]]] = {
     Question.RAN: ("the node and the full nodes", "Wait until full nodes have checked the node's evidence."),
     Question.MODEL: (
         "the model's publisher and the full nodes",
-        "Wait until full nodes have checked the artifact; an upstream's word alone never reaches it.",
+        "Wait until full nodes have checked the artifact.",
     ),
     Question.ROUTE: (
         "the gateway and the full nodes",
         "Wait until full nodes have checked the route ticket.",
     ),
-    Question.INPUTS: ("who vouches for the inputs", "Bring the inputs' own provenance."),
-    Question.PAID: ("the payer", "Bring the payment's own proof."),
+    Question.INPUTS: (f"{ASKER}, or {AUTHORITY}", NO_MORE),
+    Question.PAID: (f"{ASKER}, or {AUTHORITY}", NO_MORE),
     Question.PROVED: (
         "the full nodes",
         "Wait until a quorum of full nodes has cosigned a checkpoint over it.",
@@ -51,11 +52,23 @@ STRIKERS: Final[Mapping[Question, tuple[str, str]]] = {
     Question.REVIEWED: (REVIEWER, "Review the answer."),
 }
 
+# The same where waiting cannot help: a provider's word about its model, a node without an enclave.
+ASSERTED: Final = (
+    f"{ASKER}, or {AUTHORITY}",
+    "Waiting does not help: a provider's word never rises. Ask a model whose artifact is published, or have "
+    "a policy signed that takes the word.",
+)
+NO_ENCLAVE: Final = (
+    f"{ASKER}, or {AUTHORITY}",
+    "Waiting does not help: this node gives no evidence. Ask a node that does, or have a policy signed that "
+    "takes its word.",
+)
+
 ITEM_WORDS: Final[Mapping[str, Words]] = {
     "no_policy": Words(
         "No policy in force covers this class and value, so nothing can let it go.",
-        AUTHORITY,
-        "Declare a class that has a policy, or have a policy signed that covers this one.",
+        f"a reviewer, an operator or a party, by declaring a class; or {AUTHORITY}",
+        "Declare a class that has a policy, or have a policy signed that covers items without a class.",
     ),
     "policy_unsound": Words(
         "A policy in force asks for what cannot be answered, so it holds whatever it covers.",
@@ -74,8 +87,8 @@ ITEM_WORDS: Final[Mapping[str, Words]] = {
     ),
     "appeal_upheld": Words(
         "An appeal or a disagreement against letting it go was upheld.",
-        "a reviewer",
-        "Reject the item, or appeal against the hold.",
+        "a reviewer, or a party by an appeal",
+        "Reject the item; or, as a party, appeal against the hold.",
     ),
     "not_judged_yet": Words("The evaluator has not looked at it as it is now.", EVALUATOR, "Wait."),
     "rejected": Words("A reviewer rejected it.", "a party, by an appeal", "Appeal, or ask again."),
@@ -84,20 +97,20 @@ ITEM_WORDS: Final[Mapping[str, Words]] = {
 MISSING_WORDS: Final[Mapping[str, Words]] = {
     "verifier_not_allowed": Words(
         "The mark {question} comes from a party that the policy does not name.",
-        "a verifier that the policy names",
-        "Have it checked by a verifier of the policy's list.",
+        f"{ASKER}, or {AUTHORITY}",
+        "Ask again where a verifier of the policy's list checks, or have a policy signed that names it.",
     ),
     "too_few_reviewers": Words(
         "Fewer people than the policy asks for have judged the answer fit.", REVIEWER, "Review the answer."
     ),
     "assurance_not_allowed": Words(
         "The policy does not allow what vouches for the hardware here.",
-        "the node's operator",
-        "Ask again on hardware that the policy allows.",
+        ASKER,
+        "Ask again on a node whose hardware the policy allows.",
     ),
     "mark_too_old": Words(
         "The mark {question} is older than the policy allows.",
-        "who asked for the answer",
+        ASKER,
         "Ask again; a receipt's evidence does not become younger.",
     ),
     "question_not_in_policy": Words(
@@ -107,7 +120,7 @@ MISSING_WORDS: Final[Mapping[str, Words]] = {
     ),
     "requester_unknown": Words(
         "Nobody has said who asked for this answer, so nobody can tell whether its reviewers did.",
-        "who asked for the answer",
+        "somebody who does not review it: another reviewer, an operator, or a program with an API token",
         "Declare the requester.",
     ),
     "review_age_unknown": Words(
@@ -130,30 +143,46 @@ FAILED_WORDS: Final[Mapping[str, Words]] = {
     ),
     "revoked": Words(
         "What the mark {question} rests on was revoked ({reason}).",
-        "who asked for the answer",
+        ASKER,
         "Ask again; what was revoked does not come back for this receipt.",
     ),
     "stale": Words(
         "The mark {question} is no longer fresh ({reason}).",
-        "the node's operator",
-        "Wait for newer evidence, or ask again.",
+        ASKER,
+        "Ask again; a receipt's evidence does not become younger.",
     ),
 }
 
 UNKNOWN: Final = Words("Something holds it that has no words here.", "a reviewer", "Look at the item.")
 
 
-def explain(lack: LackRow) -> Words:
-    """The words for a lack."""
+def explain(lack: LackRow, *, asserted: bool = False, enclave: bool = True) -> Words:
+    """The words for a lack: the step that they name can be done.
+
+    `asserted` says that a provider merely asserts the model, `enclave` that the node gives evidence at all.
+    """
     if lack.question not in {question.value for question in Question}:
-        return ITEM_WORDS.get(lack.reason, UNKNOWN)
+        words = ITEM_WORDS.get(lack.reason, UNKNOWN)
+        return _uncovered(lack.state) if lack.reason == "no_policy" and lack.state else words
     if lack.failed:
         return _filled(FAILED_WORDS.get(lack.state, UNKNOWN), lack)
     if lack.reason == "state_too_low":
         who, step = STRIKERS[Question(lack.question)]
+        if lack.question == Question.MODEL and asserted:
+            who, step = ASSERTED
+        elif lack.question == Question.RAN and not enclave:
+            who, step = NO_ENCLAVE
         sentence = f"The mark {lack.question} is {_word(lack.state)}; the policy asks for {lack.required}."
         return Words(sentence, who, step)
     return _filled(MISSING_WORDS.get(lack.reason, UNKNOWN), lack)
+
+
+def _uncovered(classes: str) -> Words:
+    return Words(
+        f"No policy in force covers class {classes} at this value, so nothing can let it go.",
+        AUTHORITY,
+        "Have a policy signed that covers it; a declared class stays, whatever is declared beside it.",
+    )
 
 
 def about(code: str) -> str:

@@ -69,11 +69,17 @@ class SceneDesk:
             scene.sampled,
             scene.appealed,
             scene.released_until,
+            reasons=self._reasons(number),
+            missed=born + HOUR // 60 if overdue else 0,
         )
         return scene.poisoned(row) if number or scene.poison else row
 
     def _reason(self, number: int) -> str:
         return REASONS[number % 3] if self.scene.state == "HOLD" else ""
+
+    def _reasons(self, number: int) -> tuple[str, ...]:
+        first = self._reason(number)
+        return (first, REASONS[(number + 1) % 3]) if first and number % 2 else (first,) if first else ()
 
     async def queue(self, query: str, cursor: str, limit: int, person: Person | None = None) -> QueuePage:
         """The scene's items, filtered by `state=` and `reason=`; a person has a view of their own."""
@@ -85,10 +91,10 @@ class SceneDesk:
             number
             for number in numbers
             if self.scene.state in asked.get("state", self.scene.state).split(",")
-            and asked.get("reason", self._reason(number)) == self._reason(number)
+            and ("reason" not in asked or asked["reason"] in self._reasons(number))
         ]
         start = int(cursor or 0)
-        reasons = Counter(self._reason(number) for number in numbers if self._reason(number))
+        reasons = Counter(reason for number in numbers for reason in self._reasons(number))
         page = QueuePage(
             self.scene.now,
             query,

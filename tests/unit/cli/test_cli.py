@@ -12,9 +12,11 @@ from click.testing import CliRunner
 
 from hallmark.apps.cli.main import COMMANDS, cli, exit_code
 from hallmark.apps.cli.output import STRIKES, gap, marks_in_full, strike, word
+from hallmark.apps.cli.review import list_items
 from hallmark.core import errors
 from hallmark.core.marks import ABSENT_WORDS, COUNTER, WORDS, Finding, Question, State, derive_marks
 from hallmark.core.shown import PAID_WORDS, STATE_WORDS
+from hallmark.services.review.queue import CLAUSES
 
 ROOT = Path(__file__).resolve().parents[3]
 POSITIVE = (State.CLAIMED, State.CHECKED, State.WITNESSED, State.ANCHORED)
@@ -127,3 +129,13 @@ def test_errors_are_code_sentence_hint(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("no_trust_file: ")
     assert "Traceback" not in done.stderr
+
+
+def test_the_list_has_the_filters_of_the_page() -> None:
+    """`hallmark review list` offers every member of a filter, and so does the queue's page."""
+    options = {str(option.name) for option in list_items.params}
+    filters = {name.replace("class", "klass") for name in CLAUSES}
+    assert filters <= options
+    page = (ROOT / "src/hallmark/apps/web/templates/review/queue.html").read_text()
+    hidden = {"requester", "assigned"}  # set by links on items and by saved filters
+    assert all(f'"{name}"' in page for name in set(CLAUSES) - hidden)

@@ -14,6 +14,7 @@ from hallmark.core.marks import NEGATIVE, Finding, Mark, Question, State, derive
 from hallmark.core.policy import Outcome
 from hallmark.review import events as ev
 from hallmark.review import words
+from hallmark.review.decisions import LackRow
 from hallmark.review.gate import Judged, judge
 from hallmark.review.items import Item, ItemState, apply, born
 from hallmark.review.policies import applicable, loosened, uncovered, unsound
@@ -386,6 +387,26 @@ def test_every_lack_has_words() -> None:
             assert "{" not in told.sentence
             reasons.add(lack.reason)
     assert len(reasons) >= 9
+
+
+def test_the_next_step_can_be_done() -> None:
+    """Nobody is told to wait for what never comes, to declare what takes nothing away, or to bring what
+    cannot be brought.
+    """
+
+    def step(question: str, reason: str, state: str = "claimed", **known: bool) -> words.Words:
+        return words.explain(LackRow("p", question, "witnessed", state, reason), **known)
+
+    assert "Wait" in step("model", "state_too_low").next
+    assert step("model", "state_too_low", asserted=True).next.startswith("Waiting does not help")
+    assert "Wait" in step("ran", "state_too_low").next
+    assert step("ran", "state_too_low", enclave=False).next.startswith("Waiting does not help")
+    for question in ("inputs", "paid"):
+        assert step(question, "state_too_low").next == words.NO_MORE
+    assert "Declare a class" in step("item", "no_policy", "").next
+    assert "Declare" not in step("item", "no_policy", "chip").next
+    assert "class chip" in step("item", "no_policy", "chip").sentence
+    assert step("reviewed", "requester_unknown").who != words.ASKER
 
 
 def test_every_code_that_holds_is_documented() -> None:

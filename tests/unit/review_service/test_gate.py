@@ -38,7 +38,7 @@ async def test_with_full_nodes_stopped_nothing_moves_past_hold(office: Office) -
     await office.witness()
     page = await office.item(item)
     assert (page.row.state, page.row.index) == ("CLEAR", office.net.tree.size - 1)
-    assert [d.outcome for d in page.decisions] == ["HOLD", "CLEAR"]
+    assert [d.outcome for d in page.decisions] == ["CLEAR", "HOLD"]
 
 
 async def test_a_revoked_measurement_takes_it_back(office: Office) -> None:

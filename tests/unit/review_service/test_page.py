@@ -39,7 +39,9 @@ async def test_the_timeline_is_in_true_order_with_gaps(office: Office) -> None:
     decided = [moment for moment in page.timeline if moment.kind == "decided"]
     assert decided[0].text.startswith("HOLD under witnessed: ran: state too low")
     assert decided[1].text == "CLEAR under witnessed."
-    assert decided[1].link == f"/review/{item}/as-seen?number={page.decisions[1].number}"
+    assert decided[1].link == f"/review/{item}/as-seen?number={page.decisions[0].number}"
+    numbers = [decision.number for decision in page.decisions]
+    assert (len(numbers), numbers) == (2, sorted(numbers, reverse=True))
 
 
 async def test_the_screen_is_kept_and_does_not_change_because_time_passed(office: Office) -> None:

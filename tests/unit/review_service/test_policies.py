@@ -92,7 +92,8 @@ async def test_figures_count_what_happened(office: Office) -> None:
     assert (figures.false_holds, figures.false_clears) == (0, 0)
     office.enact(reviewed_policy("witnessed", 2))
     await office.witness()
-    assert (await office.desk.figures()).hold_reasons[0].name == "reviewed:state_too_low"
+    held = {count.name: count.count for count in (await office.desk.figures()).hold_reasons}
+    assert held["reviewed:state_too_low"] == 3
     office.enact(policy(version=3))
     await office.witness()
     figures = await office.desk.figures()
@@ -112,3 +113,25 @@ async def test_the_sla_shows_as_overdue(office: Office) -> None:
     assert (await office.item(item)).row.overdue
     queue = await office.desk.queue("state=HOLD&overdue=1&order=due", "", 10)
     assert [row.id for row in queue.rows] == [item]
+
+
+async def test_a_missed_promise_stays_missed(office: Office) -> None:
+    """What was decided late was decided late: cleared or promised anew, the miss shows and is found."""
+    office.enact(reviewed_policy("witnessed", 2, sla=1_000))
+    late, punctual = await office.answer(), ""
+    await office.witness()
+    due = (await office.item(late)).row.due
+    assert (await office.item(late)).row.missed == 0
+    office.net.tick(1_500)
+    assert (await office.item(late)).row.missed == due
+    punctual = await office.answer()
+    await office.witness()
+    office.enact(policy("witnessed", version=3, sla=60_000))
+    await office.witness()
+    rows = {row.id: row for row in (await office.desk.queue("state=CLEAR", "", 10)).rows}
+    assert set(rows) == {late, punctual}
+    assert (rows[late].missed, rows[late].overdue, rows[punctual].missed) == (due, False, 0)
+    assert [row.id for row in (await office.desk.queue("missed=1", "", 10)).rows] == [late]
+    office.enact(reviewed_policy("witnessed", 4))
+    await office.witness()
+    assert (await office.item(late)).row.missed == due

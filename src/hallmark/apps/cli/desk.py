@@ -65,11 +65,12 @@ def print_queue(page: QueuePage) -> None:
         about = [row.model or "no label", f"value {row.value}", f"born {clock(row.born)}"]
         about += [f"class {row.klass}"] if row.klass else []
         about += [f"due {clock(row.due)}{', past' if row.overdue else ''}"] if row.due else []
+        about += [f"missed its promise {clock(row.missed)}"] if row.missed and not row.overdue else []
         line.append("  " + ", ".join(about))
         out.print(line, soft_wrap=True)
-        out.print(Text(f"         {row.id}  {row.reason}"), soft_wrap=True)
+        out.print(Text(f"         {row.id}  {', '.join(row.reasons)}"), soft_wrap=True)
     if page.next:
-        out.print(f"More: --json names the next cursor ({page.next}).")
+        out.print(f"More: --cursor {page.next}", soft_wrap=True)
 
 
 def print_item(page: ItemPage) -> None:

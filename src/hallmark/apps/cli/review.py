@@ -27,6 +27,8 @@ from hallmark.services.sdk.desk import JUDGEMENTS, DeskClient
 T = TypeVar("T")
 HOUR = 3_600_000
 F = Callable[..., Any]
+WHOSE = ("node", "model", "requester", "assigned")
+SWITCHES = ("overdue", "missed", "sampled", "appealed", "released")
 
 
 def _at_desk(function: F) -> F:
@@ -56,12 +58,20 @@ def review() -> None:
 
 @review.command("list")
 @click.option("--state", default="HOLD", show_default=True, help="HOLD, CLEAR, FINAL, REJECTED, or all.")
-@click.option("--reason", default="", help="What holds the item, as <question>:<code>.")
+@click.option("--reason", default="", help="What holds the item, first or last, as <question>:<code>.")
 @click.option("--class", "klass", default="", help="Class of risk.")
 @click.option("--min-value", type=int, default=0, help="Least value at risk, in atomic units.")
-@click.option("--overdue", is_flag=True, help="Only those past their time.")
+@click.option("--node", default="", help="Address of the node's key.")
+@click.option("--model", default="", help="Label of the model.")
+@click.option("--requester", default="", help="Address of whoever asked.")
+@click.option("--assigned", default="", help="Address of who has it, or none.")
+@click.option("--overdue", is_flag=True, help="Only those in HOLD past their time.")
+@click.option("--missed", is_flag=True, help="Only those that missed a promise, whatever became of them.")
 @click.option("--sampled", is_flag=True, help="Only cleared items that are looked at again.")
-@click.option("--order", default="", help="age, value or due.")
+@click.option("--appealed", is_flag=True, help="Only those with an open appeal.")
+@click.option("--released", is_flag=True, help="Only those released under break-glass now.")
+@click.option("--order", default="", help="age, newest, value or due.")
+@click.option("--cursor", default="", help="Where the page before ended.")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 @_at_desk
 def list_items(home: Path, /, *, state: str, klass: str, limit: int, **options: Any) -> None:
@@ -69,13 +79,10 @@ def list_items(home: Path, /, *, state: str, klass: str, limit: int, **options: 
     filters: dict[str, str | int] = {
         "state": "" if state == "all" else state.upper(),
         "class": klass,
-        "reason": options["reason"],
-        "min_value": options["min_value"],
-        "overdue": int(options["overdue"]),
-        "sampled": int(options["sampled"]),
-        "order": options["order"],
+        **{name: options[name] for name in ("reason", "min_value", "order", *WHOSE)},
+        **{name: int(options[name]) for name in SWITCHES},
     }
-    page = _with(home, options, lambda desk: desk.queue(filters, limit=limit))
+    page = _with(home, options, lambda desk: desk.queue(filters, cursor=options["cursor"], limit=limit))
     show(page, options, print_queue)
 
 

@@ -86,9 +86,10 @@ class Acts(AtOffice):
         return await self._amend(item, lambda entry: entry.then(event, seen))
 
     async def bulk(self, person: Person, request: act.BulkRequest) -> act.BulkDone:
-        """One act on many items that are all held for one reason; see `DeskActions.bulk`.
+        """One act on many items that are all held for one reason, and for the same others if any; see
+        `DeskActions.bulk`.
 
-        The reason is asked of every item before anything is done to any, and of each again when its
+        The reasons are asked of every item before anything is done to any, and of each again when its
         turn comes.
         """
         given = [each for each in (request.assign, request.reject, request.comment) if each is not None]
@@ -98,17 +99,18 @@ class Acts(AtOffice):
         ids = {item_id(item): item for item in request.items}
         query = sa.select(ITEMS).where(ITEMS.c.id.in_(list(ids)))
         known = {record.id: record for record in await self._office.store.records(query)}
-        if any((r.state, r.reason) != ("HOLD", request.reason) for r in known.values()):
+        held = {frozenset(record.held_for) for record in known.values()}
+        if len(held) > 1 or any(request.reason not in reasons for reasons in held):
             raise InvalidInput(
                 "bulk_mixed_reasons",
-                "These items are not all held for that reason.",
-                "A bulk action is over one reason only; load the queue again.",
+                "These items are not all held for that reason, or some are held for others beside it.",
+                "Pick items that are held for the very same reasons; load the queue again.",
             )
         done, refused = list[str](), {ids[item]: "unknown_item" for item in ids if item not in known}
         for item in known:
             try:
                 work = await self._bulk_work(person, item, request)
-                await self._office.items.amend(item, _still(request.reason, work))
+                await self._office.items.amend(item, _still(held, work))
                 done.append(ids[item])
             except HallmarkError as error:
                 refused[ids[item]] = error.reason
@@ -151,12 +153,12 @@ class Acts(AtOffice):
         return record.shown(self._office.clock())
 
 
-def _still(reason: str, work: Work) -> Work:
-    """`work`, if the item is still held for that reason."""
+def _still(held: set[frozenset[str]], work: Work) -> Work:
+    """`work`, if the item is still held for those reasons and no others."""
 
     def checked(entry: Entry) -> None:
-        if (entry.before.record.state, entry.before.record.reason) != ("HOLD", reason):
-            raise Conflict("reason_changed", "The item is not held for that reason any more.")
+        if frozenset(entry.before.record.held_for) not in held:
+            raise Conflict("reason_changed", "The item is not held for those reasons any more.")
         work(entry)
 
     return checked

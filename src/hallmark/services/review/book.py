@@ -90,6 +90,7 @@ def fresh(event: ev.Born, *, position: int, finished: int, now: int) -> Loaded:
         b"",
         finished,
         wake=now,
+        reasons=NOT_JUDGED,
     )
     return Loaded(row, item, tuple(records(item.id, (event,))))
 
@@ -145,13 +146,15 @@ class Entry:
     def _row(self) -> Record:
         before, item = self.before.record, self.item
         held = item.state is ItemState.HOLD
-        reason = (item.lacks[0] if item.lacks else NOT_JUDGED) if held else ""
+        reasons = tuple(dict.fromkeys(lack[:80] for lack in item.lacks or (NOT_JUDGED,))) if held else ()
         counted = count(self.before.item, (event for event, _ in self.added))
         return msgspec.structs.replace(
             before,
             version=item.version,
             state=item.state.value,
-            reason=reason[:80],
+            reason=reasons[0] if reasons else "",
+            reasons="\n".join(reasons),
+            missed=item.missed,
             policy=" and ".join(item.policies)[:80],
             klass=item.klass,
             value=value_text(item.value),

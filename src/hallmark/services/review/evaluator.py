@@ -160,7 +160,7 @@ class Evaluator:
                 # A history that does not hold decides nothing, and what it let go is not let go any more.
                 get_logger().error("item_not_judged", item=record.id, reason=error.reason)
                 reason = f"item:{error.reason}"[:80]
-                held = msgspec.structs.replace(record, state="HOLD", reason=reason, wake=None)
+                held = msgspec.structs.replace(record, state="HOLD", reason=reason, reasons=reason, wake=None)
                 changes.append(Change(record.version, held))
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)

@@ -17,7 +17,7 @@ from array import array
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from sqlalchemy import or_
+from sqlalchemy import or_, select
 from sqlalchemy.engine import Connection
 
 from hallmark.core.entries import Kind
@@ -29,7 +29,7 @@ from hallmark.services.explorer.story import of_logged, of_pending
 from hallmark.services.following.watch import Watch
 from hallmark.services.review.affected import WATCHED, Clause, affected, anchored, configured
 from hallmark.services.review.arrivals import Arrival, arrival
-from hallmark.services.review.schema import ITEMS
+from hallmark.services.review.schema import HOLDS, ITEMS
 from hallmark.services.review.store import DeskStore, put_meta, rouse
 from hallmark.telemetry.logs import get_logger
 
@@ -41,7 +41,11 @@ ANCHORED: Final = "anchored"
 RETRY_S: Final = 1.0
 Arrived = Callable[[Sequence[Arrival]], Awaitable[None]]
 Judged = Callable[[int, Review], Awaitable[None]]
-STARTING: Final = or_(*(ITEMS.c.reason.startswith(f"{name}:") for name in ("ran", "model", "route", "item")))
+STARTING: Final = ITEMS.c.id.in_(
+    select(HOLDS.c.item).where(
+        or_(*(HOLDS.c.code.startswith(f"{name}:") for name in ("ran", "model", "route", "item")))
+    )
+)
 
 
 class Intake:

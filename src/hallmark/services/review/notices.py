@@ -103,8 +103,8 @@ def _marks(marks: tuple[ShownMark, ...]) -> str:
 
 def _item(row: ItemRow) -> str:
     lines = [f"Receipt {row.id}", f"State {row.state}"]
-    if row.reason:
-        lines.append(f"Held for {row.reason}")
+    if row.reasons:
+        lines.append(f"Held for {', '.join(row.reasons)}")
     if row.value:
         lines.append(f"Value at risk {row.value}")
     if row.klass:

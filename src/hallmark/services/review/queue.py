@@ -2,8 +2,11 @@
 1 does.
 
     state=HOLD  reason=proved:state_too_low  class=payment  node=0x..  model=digits  assigned=0x..|none
-    requester=0x..  min_value=1000  overdue=1  sampled=1  appealed=1  released=1
+    requester=0x..  min_value=1000  overdue=1  missed=1  sampled=1  appealed=1  released=1
     order=age (oldest first) | newest | value (highest first) | due (soonest first)
+
+`reason` finds an item by any of the reasons that hold it; `overdue` is in HOLD past its time now, `missed`
+was so at some time, whatever became of it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import sqlalchemy as sa
 from hallmark.core.document import unhex
 from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.services.review.rows import Record, value_text
-from hallmark.services.review.schema import ITEMS
+from hallmark.services.review.schema import HOLDS, ITEMS
 from hallmark.services.review.store import DeskStore
 from hallmark.services.review.views import Count
 
@@ -60,7 +63,9 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Facets(msgspec.Struct, frozen=True):
-    """What there is: reasons and classes of items in HOLD, and items by state."""
+    """What there is: every reason that holds an item and how many items it holds (one item may be held for
+    several), classes of items in HOLD, and items by state.
+    """
 
     reasons: tuple[Count, ...]
     states: tuple[Count, ...]
@@ -94,13 +99,20 @@ def where(found: Filter, now: int) -> list[Clause]:
 def page_query(found: Filter, cursor: str, limit: int, now: int) -> sa.Select[Any]:
     """Rows of one page and one more, which says that there is a next page."""
     column, rising = ORDERS[found.order]
+    query, keys = sa.select(ITEMS), (column, ITEMS.c.id)
+    reason = dict(found.members).get("reason")
+    if reason and column is ITEMS.c.born:
+        # By age a list of its own is walked, so that a rare reason is found among many items.
+        query = query.join(HOLDS, sa.and_(HOLDS.c.item == ITEMS.c.id, HOLDS.c.code == reason))
+        keys = (HOLDS.c.born, HOLDS.c.item)
+        found = Filter(tuple(m for m in found.members if m[0] != "reason"), found.order)
     clauses = where(found, now)
     if cursor:
         value, item = _read_cursor(cursor, column)
-        after, last = sa.tuple_(column, ITEMS.c.id), sa.tuple_(sa.literal(value), sa.literal(item))
+        after, last = sa.tuple_(*keys), sa.tuple_(sa.literal(value), sa.literal(item))
         clauses.append(after > last if rising else after < last)
-    by = (column, ITEMS.c.id) if rising else (column.desc(), ITEMS.c.id.desc())
-    return sa.select(ITEMS).where(*clauses).order_by(*by).limit(limit + 1)
+    by = keys if rising else tuple(key.desc() for key in keys)
+    return query.where(*clauses).order_by(*by).limit(limit + 1)
 
 
 def write_cursor(record: Record, order: str) -> str:
@@ -139,15 +151,16 @@ class Queue:
             if young or commits == self._store.commits:
                 return facets
         commits = self._store.commits
-        columns = (ITEMS.c.state, ITEMS.c.reason, ITEMS.c.klass)
-        query: sa.Select[Any] = sa.select(*columns, sa.func.count()).group_by(*columns)
-        rows = await self._store.read(query)
-        states, reasons, classes = dict.fromkeys(STATES, 0), dict[str, int](), dict[str, int]()
-        for state, reason, klass, count in map(tuple, rows):
-            states[state] += count
-            if state == "HOLD":
-                reasons[reason] = reasons.get(reason, 0) + count
-                classes[klass] = classes.get(klass, 0) + count
+        items = sa.func.count().label("items")
+        by_class = sa.select(ITEMS.c.state, ITEMS.c.klass, items)
+        by_reason = sa.select(HOLDS.c.code, items).group_by(HOLDS.c.code)
+        rows, held = await self._store.read_all((by_class.group_by(ITEMS.c.state, ITEMS.c.klass), by_reason))
+        states, classes = dict.fromkeys(STATES, 0), dict[str, int]()
+        for row in rows:
+            states[row.state] += row.items
+            if row.state == "HOLD":
+                classes[row.klass] = classes.get(row.klass, 0) + row.items
+        reasons = {row.code: row.items for row in held}
         facets = Facets(
             _counts(reasons), tuple(Count(name, count) for name, count in states.items()), _counts(classes)
         )
@@ -209,7 +222,9 @@ def _flag(clause: Callable[[int], Clause]) -> Callable[[str, int], Clause]:
 
 CLAUSES: Final[Mapping[str, Callable[[str, int], Clause]]] = {
     "state": _state,
-    "reason": lambda value, _: ITEMS.c.reason == value,
+    "reason": lambda value, _: (
+        sa.exists().where(HOLDS.c.item == ITEMS.c.id, HOLDS.c.code == value).correlate(ITEMS)
+    ),
     "class": lambda value, _: ITEMS.c.klass == value,
     "min_value": _least_value,
     "node": lambda value, _: ITEMS.c.node == _address(value),
@@ -217,6 +232,9 @@ CLAUSES: Final[Mapping[str, Callable[[str, int], Clause]]] = {
     "requester": lambda value, _: ITEMS.c.requester == _address(value),
     "assigned": _assigned,
     "overdue": _flag(lambda now: sa.and_(ITEMS.c.state == "HOLD", ITEMS.c.due <= now)),
+    "missed": _flag(
+        lambda now: sa.or_(ITEMS.c.missed > 0, sa.and_(ITEMS.c.state == "HOLD", ITEMS.c.due <= now))
+    ),
     "sampled": _flag(lambda _: ITEMS.c.sampled == 1),
     "appealed": _flag(lambda _: ITEMS.c.appealed == 1),
     "released": _flag(lambda now: ITEMS.c.released_until > now),

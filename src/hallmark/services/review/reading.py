@@ -224,9 +224,11 @@ def _policy(screen: Screen | None) -> str:
 
 
 def _lack(lack: LackRow, row: ItemRow) -> Lack:
-    words = explain(lack)
+    marks = {mark.question: mark for mark in row.marks}
+    ran = marks[Question.RAN.value]
+    asserted = "asserted_by" in marks[Question.MODEL.value].detail
+    words = explain(lack, asserted=asserted, enclave=ran.assurance != Assurance.NONE.value)
     sentence = words.sentence
-    ran = next(mark for mark in row.marks if mark.question == Question.RAN.value)
     if lack.question == ran.question and ran.assurance == SIMULATED and SIMULATED not in sentence:
         sentence += " Its hardware is simulated."
     return Lack(

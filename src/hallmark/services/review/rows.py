@@ -51,6 +51,13 @@ class Record(msgspec.Struct, frozen=True):
     false_holds: int = 0
     false_clears: int = 0
     marks: bytes = b""
+    reasons: str = ""
+    missed: int = 0
+
+    @property
+    def held_for(self) -> tuple[str, ...]:
+        """Every reason that holds it, as `<question>:<code>`; nothing unless it is in HOLD."""
+        return tuple(self.reasons.splitlines())
 
     def shown(self, now: int) -> ItemRow:
         """The line of the queue at `now`, with the marks of the evaluator's last look."""
@@ -75,6 +82,8 @@ class Record(msgspec.Struct, frozen=True):
             bool(self.sampled),
             bool(self.appealed),
             self.released_until if self.released_until > now else 0,
+            reasons=self.held_for,
+            missed=self.missed or (due if self.state == "HOLD" and 0 < due <= now else 0),
         )
 
 

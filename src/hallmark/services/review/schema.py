@@ -4,6 +4,7 @@
                         (`hallmark.review.history`), an item the fold of its events in the order of `number`
     review_items        one row an item, made from the fold: what queue queries and timers need; `head` is the
                         digest of the newest record, `marks` the seven as the evaluator saw them last, as JSON
+    review_holds        every reason for which an item is in HOLD, made from the same fold as its row
     review_decisions    decisions with the exact screen; each names the digest of the item's decision
     before it
     review_screens      screens that were before a reviewer's eyes, by digest
@@ -77,6 +78,8 @@ ITEMS: Final = sa.Table(
     _number("false_holds"),
     _number("false_clears"),
     sa.Column("marks", sa.LargeBinary, nullable=False),
+    sa.Column("reasons", sa.Text, nullable=False),
+    _number("missed"),
     sa.Index("review_items_state", "state", "reason", "klass"),
     sa.Index("review_items_born", "state", "born", "id"),
     sa.Index("review_items_reason", "state", "reason", "born", "id"),
@@ -91,6 +94,14 @@ ITEMS: Final = sa.Table(
     sa.Index("review_items_position", "position"),
     sa.Index("review_items_wake", "wake"),
     sa.Index("review_items_cleared", "first_cleared"),
+)
+HOLDS: Final = sa.Table(
+    "review_holds",
+    METADATA,
+    _id("item", primary_key=True),
+    _text("code", primary_key=True),
+    _number("born"),
+    sa.Index("review_holds_code", "code", "born", "item"),
 )
 EVENTS: Final = sa.Table(
     "review_events",

@@ -25,6 +25,7 @@ from hallmark.services.review.schema import (
     DECISIONS,
     DELIVERIES,
     EVENTS,
+    HOLDS,
     ITEMS,
     META,
     MIGRATIONS,
@@ -142,6 +143,10 @@ class DeskStore:
         """Rows of a query. Raises Unavailable as the store does."""
         return await self.database.async_read(lambda c: list(c.execute(query)))
 
+    async def read_all(self, queries: Sequence[sa.Select[Any]]) -> list[list[sa.Row[Any]]]:
+        """Rows of several queries, of one moment as far as the database keeps one."""
+        return await self.database.async_read(lambda c: [list(c.execute(query)) for query in queries])
+
     async def write(self, work: Callable[[Connection], T]) -> T:
         """A transaction of its own."""
         return await self.database.async_write(work)
@@ -186,6 +191,8 @@ class DeskStore:
         if rows:
             connection.execute(ITEMS.delete().where(ITEMS.c.id.in_(list(rows))))
             connection.execute(ITEMS.insert(), list(rows.values()))
+            connection.execute(HOLDS.delete().where(HOLDS.c.item.in_(list(rows))))
+            _insert(connection, HOLDS, _holds(change.record for change in kept))
         _insert(connection, EVENTS, (self._event(c, e) for c in kept for e in c.events))
         _insert(connection, DECISIONS, (msgspec.structs.asdict(d) for c in kept for d in c.decisions))
         _insert(connection, COMMENTS, (msgspec.structs.asdict(c.comment) for c in kept if c.comment))
@@ -202,6 +209,13 @@ class DeskStore:
             yield from deliveries(
                 notice.event, notice.body, change.record.id, at, self.receivers(notice.event)
             )
+
+
+def _holds(records: Iterable[Record]) -> Iterable[dict[str, object]]:
+    """A row for each reason that holds an item; of several changes of one item the last counts."""
+    for record in {record.id: record for record in records}.values():
+        for reason in record.held_for:
+            yield {"item": record.id, "code": reason, "born": record.born}
 
 
 def _events_of(items: Sequence[bytes]) -> sa.Select[Any]:

@@ -158,7 +158,7 @@ def _waiting(view: ReviewView, row: SubmissionRow) -> ReviewView:
 
 
 def decisions_of(rows: Sequence[DecisionRow]) -> tuple[DecisionView, ...]:
-    """The item's decisions, in order."""
+    """The item's decisions, newest first."""
     return tuple(
         DecisionView(
             row.number,
@@ -170,7 +170,7 @@ def decisions_of(rows: Sequence[DecisionRow]) -> tuple[DecisionView, ...]:
             hex0x(row.digest),
             hex0x(row.previous),
         )
-        for row in rows
+        for row in reversed(rows)
     )
 
 

@@ -37,9 +37,10 @@ class Lack(Shown, frozen=True):
 
 
 class ItemRow(Shown, frozen=True):
-    """An item as a line of the queue. `index` -1: not in a cosigned checkpoint yet. `reason` is the
-    first lack's
-    `<question>:<code>`; "" when nothing holds it. `klass` is the class of risk; `overdue` is judged at
+    """An item as a line of the queue. `index` -1: not in a cosigned checkpoint yet. `reasons` are
+    the `<question>:<code>` of everything that holds it, `reason` the first of them; "" when nothing does.
+    `missed` is the first time (unix ms) by which it was promised to be decided and was still in HOLD,
+    whatever became of it since; 0: none. `klass` is the class of risk; `overdue` is judged at
     the page's time.
     `points_to` is the artifact that the label names today, where that is another than `artifact`.
     """
@@ -64,6 +65,8 @@ class ItemRow(Shown, frozen=True):
     appealed: bool = False
     released_until: int = 0
     points_to: str = ""
+    reasons: tuple[str, ...] = ()
+    missed: int = 0
 
 
 class Count(Shown, frozen=True):
@@ -199,8 +202,8 @@ class ReviewView(Shown, frozen=True):
 
 
 class DecisionView(Shown, frozen=True):
-    """A decision in the item's history. `by` is "evaluator" or an address; `screen` is the digest of
-    what was on the screen.
+    """A decision in the item's history; pages, API and CLI list them newest first. `by` is "evaluator" or
+    an address; `screen` is the digest of what was on the screen.
     """
 
     number: int

@@ -34,6 +34,7 @@ ORDERS: Final = (
 )
 SWITCHES: Final = (
     ("overdue", "past their time"),
+    ("missed", "missed a promise"),
     ("sampled", "drawn to be looked at again"),
     ("appealed", "with an open appeal"),
     ("released", "released under break-glass"),
@@ -148,7 +149,6 @@ class QueuePages:
             later=bool(cursor),
             done=DONE.get(request.query_params.get("done", ""), ""),
             saved=tuple((view, Query(view.query).href()) for view in page.views),
-            reason_words={count.name: count.sentence for count in page.reasons},
         )
 
     async def figures(self, request: Request) -> Response:
