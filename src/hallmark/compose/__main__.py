@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
+import sys
 from pathlib import Path
 
 from hallmark.compose.home import Home
-from hallmark.compose.running import supervise
+from hallmark.compose.running import run_supervisor
 
 
 def main() -> None:
     """Run the network of a home until SIGTERM."""
     parser = argparse.ArgumentParser(prog="hallmark.compose")
     parser.add_argument("--home", type=Path, required=True)
-    asyncio.run(supervise(Home(parser.parse_args().home)))
+    parser.add_argument("--held", type=int, help="an inherited file that holds the home")
+    arguments = parser.parse_args()
+    sys.exit(run_supervisor(Home(arguments.home), arguments.held))
 
 
 if __name__ == "__main__":

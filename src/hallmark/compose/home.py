@@ -15,17 +15,29 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import IO
 
-from hallmark.core.errors import Conflict, Unavailable
+from hallmark.core.errors import Conflict, InvalidInput, Unavailable
+
+LOCK_TRIES = 10
+LOCK_PAUSE_S = 0.03
 
 
 class Home:
-    """Paths under one home directory, with careful writes."""
+    """Paths under one home directory, with careful writes. Raises InvalidInput `home_not_utf8`: settings and
+    store addresses are text, and such a path could not stand in them.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().absolute()
+        try:
+            str(self.path).encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInput(
+                "home_not_utf8", "The home's path is not UTF-8.", "Name another one with --home."
+            ) from error
 
     def dir(self, *parts: str) -> Path:
         """A directory under the home, made if need be, for its owner only. Raises Unavailable
@@ -35,9 +47,7 @@ class Home:
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise Unavailable(
-                "home_unwritable", f"{path} cannot be made.", "Choose another place with --home."
-            ) from error
+            raise self._unwritable(path, error) from error
         return path
 
     def file(self, *parts: str) -> Path:
@@ -62,9 +72,7 @@ class Home:
                 Path(temporary).unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise Unavailable(
-                "home_unwritable", f"{path} cannot be written.", "Is the disk full or read-only?"
-            ) from error
+            raise self._unwritable(path, error) from error
         return path
 
     def write_secret(self, data: bytes, *parts: str) -> Path:
@@ -76,25 +84,44 @@ class Home:
         return self.write(data, *parts, mode=0o600)
 
     def lock(self) -> IO[bytes]:
-        """Hold the home for this process. Raises Conflict `already_running`. Closing the file lets go."""
-        stream = open(self.file("run", "lock"), "ab")  # noqa: SIM115 - the caller keeps it open
+        """Hold the home for this process and whoever inherits the file. Raises Conflict `already_running`,
+        Unavailable `home_unwritable`. Closing the file lets go.
+        """
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stream = open(self.file("run", "lock"), "ab")  # noqa: SIM115 - the caller keeps it open
         except OSError as error:
-            stream.close()
-            raise Conflict(
-                "already_running",
-                f"A network is already running from {self.path}.",
-                "See `hallmark status`; stop it with `hallmark down`.",
-            ) from error
-        return stream
+            raise self._unwritable(self.path / "run" / "lock", error) from error
+        for attempt in range(LOCK_TRIES):
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return stream
+            except OSError:
+                # `is_locked` of another process holds it for a moment.
+                if attempt + 1 < LOCK_TRIES:
+                    time.sleep(LOCK_PAUSE_S)
+        stream.close()
+        raise Conflict(
+            "already_running",
+            f"A network is already running from {self.path}, or being started.",
+            "See `hallmark status`; stop it with `hallmark down`.",
+        )
+
+    def _unwritable(self, path: Path, error: OSError) -> Unavailable:
+        return Unavailable(
+            "home_unwritable",
+            f"{path} cannot be written ({error.strerror}).",
+            "Is the disk full or read-only, or does the home belong to somebody else? --home names another.",
+        )
 
     def is_locked(self) -> bool:
         """True while some process holds the home."""
-        if not (self.path / "run" / "lock").exists():
-            return False
         try:
-            self.lock().close()
-        except Conflict:
-            return True
+            stream = open(self.path / "run" / "lock", "rb")  # noqa: SIM115 - closed below
+        except OSError:
+            return False
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
         return False

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import socket
 
 import msgspec
 
 from hallmark.compose.home import Home
-from hallmark.core.errors import InvalidInput, Unavailable
+from hallmark.core.errors import InvalidInput
 
 FIRST_PORT = 21_500
 LAST_PORT = 31_500
@@ -41,12 +40,12 @@ class Plan(msgspec.Struct, frozen=True):
     log_port: int
     anchor_port: int
     chain_port: int
+    web_port: int
     full_nodes: tuple[int, ...]
     nodes: tuple[NodePlan, ...]
     anchor_seconds: int = 10
     confirmations: int = 2
     log_database: str = ""
-    web_port: int = 0
     reviewers: tuple[str, ...] = ("reviewer-1", "reviewer-2")
     models: dict[str, str] = {}
 
@@ -58,25 +57,50 @@ class Offers(msgspec.Struct, frozen=True):
     models: dict[str, str] = {}
 
 
+def known_plan(home: Home) -> Plan | None:
+    """The home's plan; None before its first start. Raises InvalidInput `bad_plan`."""
+    path = home.path / "network.json"
+    if not path.exists():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Plan)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            "bad_plan", f"{path} cannot be read.", "Restore it, or use a new --home."
+        ) from error
+
+
 def load_plan(home: Home, *, base: int | None = None) -> Plan:
-    """The home's plan, made and kept if it is the first start. Raises InvalidInput `bad_plan`."""
-    path = home.file("network.json")
-    if path.exists():
-        try:
-            plan = msgspec.json.decode(path.read_bytes(), type=Plan)
-        except msgspec.DecodeError as error:
-            raise InvalidInput(
-                "bad_plan", f"{path} cannot be read.", "Restore it, or use a new --home."
-            ) from error
-        # A home from before there were pages.
-        return plan if plan.web_port else msgspec.structs.replace(plan, web_port=plan.gateway_port + 3)
-    plan = make_plan(base or free_base())
-    _keep(home, plan)
+    """The home's plan; made on ports from `base` (default: 21500) and kept if there is none.
+
+    Whether the ports are free is not looked at: `compose.ports` does that. Raises InvalidInput `bad_plan`.
+    """
+    plan = known_plan(home)
+    if plan is None:
+        plan = make_plan(base or FIRST_PORT)
+        keep_plan(home, plan)
     return plan
 
 
-def _keep(home: Home, plan: Plan) -> None:
+def keep_plan(home: Home, plan: Plan) -> None:
+    """Write the plan."""
     home.write(msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n", "network.json")
+
+
+def ports_of(plan: Plan) -> dict[int, str]:
+    """Every port of the plan with the service that listens there."""
+    ports = {
+        plan.gateway_port: "gateway",
+        plan.log_port: "log",
+        plan.anchor_port: "anchor",
+        plan.web_port: "web",
+        plan.chain_port: "chain",
+        plan.chain_port + 1: "the health of chain",
+    }
+    ports |= {port: f"fullnode-{number}" for number, port in enumerate(plan.full_nodes, start=1)}
+    for node in plan.nodes:
+        ports |= {node.port: node.name, node.health_port: f"the health of {node.name}"}
+    return ports
 
 
 def with_offers(home: Home, plan: Plan, offers: Offers) -> Plan:
@@ -91,7 +115,7 @@ def with_offers(home: Home, plan: Plan, offers: Offers) -> Plan:
     )
     changed = msgspec.structs.replace(plan, nodes=nodes, models={**plan.models, **offers.models})
     if changed != plan:
-        _keep(home, changed)
+        keep_plan(home, changed)
     return changed
 
 
@@ -111,21 +135,3 @@ def make_plan(base: int) -> Plan:
         full_nodes=tuple(base + 11 + number for number in range(4)),
         nodes=tuple(NodePlan(f"node-{n + 1}", base + 21 + n, base + 31 + n, everything) for n in range(2)),
     )
-
-
-def free_base() -> int:
-    """The first port of a hundred that nobody listens on. Raises Unavailable `no_free_ports`."""
-    for base in range(FIRST_PORT, LAST_PORT, SPAN):
-        if all(_is_free(base + offset) for offset in (0, 1, 2, 3, 11, 12, 13, 14, 21, 22, 31, 32, 45, 46)):
-            return base
-    raise Unavailable("no_free_ports", f"No hundred ports between {FIRST_PORT} and {LAST_PORT} are free.")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any
+import traceback
+from collections.abc import Sequence
+from typing import IO, Any
 
 import msgspec
 
@@ -38,9 +40,56 @@ class Status(msgspec.Struct, frozen=True):
     restarts: int = 0
 
 
-async def supervise(home: Home) -> None:
-    """Hold the home and run its services until told to stop. Raises Conflict `already_running`."""
+class Ended(msgspec.Struct, frozen=True):
+    """run/ended.json: why the supervisor gave up."""
+
+    reason: str
+    message: str
+    hint: str = ""
+
+
+def hold(home: Home) -> IO[bytes]:
+    """Hold the home, and forget what a supervisor that was killed has left behind about its services.
+
+    Raises Conflict `already_running`, Unavailable `home_unwritable`.
+    """
     held = home.lock()
+    for name in ("services.json", "ended.json"):
+        (home.path / "run" / name).unlink(missing_ok=True)
+    return held
+
+
+def run_supervisor(home: Home, held: int | None) -> int:
+    """Run the home's services until told to stop; the exit code. `held` is an inherited file that holds it.
+
+    Why it gave up is written to run/ended.json, for whoever started it.
+    """
+    try:
+        asyncio.run(supervise(home, held))
+    except Exception as error:
+        cause = _cause(error)
+        if isinstance(cause, HallmarkError):
+            ended = Ended(cause.reason, cause.message, cause.hint)
+        else:
+            traceback.print_exception(error)
+            ended = Ended("internal_error", f"A bug: {type(cause).__name__}.", "See run/supervisor.log.")
+        with contextlib.suppress(HallmarkError):
+            home.write(msgspec.json.encode(ended), "run", "ended.json")
+        return 1
+    return 0
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The first error inside groups of errors, our own before others."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    causes = [_cause(one) for one in error.exceptions]
+    return next((one for one in causes if isinstance(one, HallmarkError)), causes[0])
+
+
+async def supervise(home: Home, inherited: int | None = None) -> None:
+    """Hold the home and run its services until told to stop. Raises Conflict `already_running`."""
+    held = hold(home) if inherited is None else os.fdopen(inherited, "ab")
     try:
         runnable = msgspec.json.decode(home.file("run", "prepared.json").read_bytes(), type=Runnable)
         mark = home.file("run", "founded")
@@ -64,24 +113,37 @@ async def supervise(home: Home) -> None:
         held.close()
 
 
-def launch(home: Home, runnable: Runnable) -> subprocess.Popen[bytes]:
-    """Start the supervisor in a session of its own, so that it outlives this terminal."""
+def launch(
+    home: Home, runnable: Runnable, held: IO[bytes], claimed: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
+    """Start the supervisor in a session of its own, so that it outlives this terminal. It inherits the held
+    home and the claimed ports.
+    """
     home.write(msgspec.json.encode(runnable), "run", "prepared.json")
-    argv = (sys.executable, "-m", "hallmark.compose", "--home", str(home.path))
+    argv = (sys.executable, "-m", "hallmark.compose", "--home", str(home.path), "--held", str(held.fileno()))
     with open(home.file("run", "supervisor.log"), "wb") as log:
         return subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+            pass_fds=(held.fileno(), *claimed),
         )
 
 
 def is_over(process: subprocess.Popen[bytes], home: Home) -> None:
-    """Raise Unavailable `supervisor_ended` when the supervisor has given up, with its last words."""
+    """Raise Unavailable `supervisor_ended` when the supervisor has given up, with the cause that it left."""
     if process.poll() is None:
         return
-    words = home.file("run", "supervisor.log").read_text(errors="replace").strip().splitlines()
-    raise Unavailable(
-        "supervisor_ended", "The network stopped while it was starting.", words[-1] if words else ""
-    )
+    path = home.path / "run" / "ended.json"
+    try:
+        ended = msgspec.json.decode(path.read_bytes(), type=Ended)
+    except (OSError, msgspec.DecodeError):
+        ended = Ended("", f"It ended with {process.returncode}.", f"See {home.path}/run/supervisor.log.")
+    told = f"{ended.reason}: {ended.message}" if ended.reason else ended.message
+    raise Unavailable("supervisor_ended", f"The network stopped while it was starting. {told}", ended.hint)
 
 
 async def statuses(home: Home) -> dict[str, Status]:

@@ -18,7 +18,7 @@ from hallmark.compose.browser import build_browser
 from hallmark.compose.founding import Founding, found
 from hallmark.compose.home import Home
 from hallmark.compose.keys import Keys, load_keys
-from hallmark.compose.plan import Offers, Plan, load_plan, with_offers
+from hallmark.compose.plan import Offers, Plan, with_offers
 from hallmark.compose.supervisor import Service
 from hallmark.compose.trustfile import development_trust, quorum_of, tlog_policy, with_declarations
 from hallmark.compose.wiring import Parts, Wiring, write_manifests
@@ -46,19 +46,22 @@ class Prepared(msgspec.Struct, frozen=True):
 
 def prepare_network(
     home: Home,
+    plan: Plan,
     *,
-    base: int | None = None,
     offers: Offers | None = None,
     say: Say = lambda _: None,
 ) -> Prepared:
-    """Do whatever is missing; the second time nothing is. `say` hears each step and how long it took."""
+    """Do whatever is missing; the second time nothing is. `say` hears each step and how long it took.
+
+    The caller holds the home and has claimed the plan's ports.
+    """
     with _step(say, "development chain and contracts"):
         tools = prepare(repository_root())
     with _step(say, "scripts of the pages"):
         assets = build_browser(repository_root())
     with _step(say, "enclave image"):
         image = build_image(home.dir("image"))
-    plan = with_offers(home, load_plan(home, base=base), offers or Offers())
+    plan = with_offers(home, plan, offers or Offers())
     keys = load_keys(home, plan)
     root = _development_root(home)
     now = int(time.time() * 1000)

@@ -48,6 +48,16 @@ class Decision(msgspec.Struct, frozen=True):
     marks: Mapping[Question, Mark]
 
     @property
+    def out_of_reach(self) -> tuple[str, ...]:
+        """The switches of the enclave that keep `ran` claimed for good, if that is why the policy is not met:
+        then waiting does not help. Empty otherwise.
+        """
+        if not any(s.question is Question.RAN and s.state is State.CLAIMED for s in self.missing):
+            return ()
+        switches = self.marks[Question.RAN].detail.get("insecure", "")
+        return tuple(name for name in switches.split(", ") if name)
+
+    @property
     def met(self) -> int:
         """How many of the seven marks are met or not required."""
         return len(Question) - len({s.question for s in (*self.missing, *self.failed)})

@@ -221,6 +221,7 @@ def _ran(view: View) -> Mapping[str, str] | None:
         "mode": Mode(receipt.mode).name.lower() if receipt.mode in (0, 1, 2, 3) else "unknown",
         "node": hex0x(receipt.node),
         "image": image,
+        "insecure": ", ".join(view.insecure or ()),
     }
 
 

@@ -5,7 +5,7 @@ Every function returns the clause that stands after "The node alone says:", "Che
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import InputRecord, Manifest, RouteRecord, UpstreamRecord
@@ -41,6 +41,24 @@ def ran(node: bytes, mode: int, *, image: str, assurance: Assurance, notes: Sequ
         else:
             parts.append("no hardware vouches for it")
     return "; ".join([*parts, *notes])
+
+
+WEAKER: Mapping[str, str] = {
+    "root-is-directory": "the enclave's files are a folder that its user can change (no root or loop device)",
+    "limits-by-rlimit": "its memory and processes are limited by rlimits (no root, or no control groups)",
+    "no-landlock": "the kernel has no Landlock",
+    "vanilla": "there is no enclave at all",
+}
+
+
+def weaker(facts: Sequence[str]) -> str:
+    """What a network whose enclaves are confined less than fully cannot reach, and why."""
+    told = "; ".join(WEAKER.get(fact, fact) for fact in facts)
+    return (
+        f"Enclaves are confined less than fully here: {told}. So `ran` stays claimed, and a policy that asks "
+        "for more of it (witnessed, anchored, payment) cannot be met here, however long one waits. "
+        "Nodes that root starts on a machine with loop devices and control groups have no such limit."
+    )
 
 
 def insecure(switches: Sequence[str]) -> str:

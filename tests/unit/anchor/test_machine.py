@@ -192,6 +192,23 @@ async def test_waiting_too_long_raises_the_fees(bench: Bench) -> None:
     await bench.settle(5)
 
 
+async def test_a_replacement_never_pays_less_than_what_it_replaces(bench: Bench) -> None:
+    """What goes out anew under a nonce whose transaction may still wait pays more than that one."""
+    await bench.want(5)
+    for _ in range(8):
+        await bench.step()
+    before = await bench.row(5)
+    bench.chain.refuse = "UnknownSigner"
+    for _ in range(4):
+        await bench.step()
+    assert await bench.state(5) is State.WANTED
+    bench.chain.refuse = ""
+    await bench.step()
+    after = await bench.row(5)
+    assert (after.state, after.nonce) == (State.SENT, before.nonce)
+    assert after.fee_limit > before.fee_limit > 110
+
+
 async def test_chain_that_takes_nothing_is_tried_again(bench: Bench) -> None:
     """While the chain refuses transactions the checkpoint stays sent; fees rise slowly, not each step."""
     bench.chain.takes = False

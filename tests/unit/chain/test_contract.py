@@ -102,6 +102,13 @@ def test_fees_rise_enough_and_end() -> None:
     assert fees == Fees(FEE_CAP, FEE_CAP)
 
 
+@pytest.mark.parametrize("fee", [0, 1, FEE_CAP - 1, FEE_CAP, FEE_CAP + 1, 2 * FEE_CAP])
+def test_a_bump_never_lowers_a_fee(fee: int) -> None:
+    """A replacement that pays less is refused by every chain, also where the first fee was over the cap."""
+    higher = bumped(Fees(fee, fee))
+    assert min(higher.limit, higher.tip) >= fee
+
+
 def test_missing_contract_file_says_what_to_do(tmp_path: Path) -> None:
     """A folder without compiled contracts has a reason code and a hint."""
     with pytest.raises(InvalidInput) as error:

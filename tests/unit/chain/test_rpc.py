@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,12 +13,16 @@ from msgspec.structs import replace
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import AnchorRecord
-from hallmark.core.errors import Unavailable, VerificationFailed
+from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
+from hallmark.crypto.secp256k1 import Key
 from hallmark.http.asgi import Receive, Scope, Send, read_body, respond
 from hallmark.http.serve import Listen, Service, bind, serving
+from hallmark.services.anchor.chain import Rejected, Submission, View
+from hallmark.services.anchor.evm import EVMAnchorChain
 from hallmark.services.chain.check import ConfirmedAnchor, check_anchor
-from hallmark.services.chain.contract import CHECKPOINT_ABI, selector
+from hallmark.services.chain.contract import CHECKPOINT_ABI, Stored, selector
 from hallmark.services.chain.rpc import RPC, Reverted, RPCRefused
+from hallmark.services.chain.transactions import FEE_CAP, Fees
 
 CONTRACT, ROOT = b"\xaa" * 20, b"\x05" * 32
 RECORD = AnchorRecord(
@@ -171,3 +175,51 @@ async def test_reverts_are_told_from_refusals() -> None:
         with pytest.raises(RPCRefused) as refused:
             await rpc.call("eth_call")
         assert refused.value.code == -32003
+
+
+DEEP = b"[" * 5_000 + b"]" * 5_000
+SHAPES: list[bytes] = [
+    b"null", b"true", b"12", b"-1", b"1e400", b'""', b'"0x"', b'"0xzz"', b'"-0x5"', b'"0x1"', b'"0x 1"',
+    b"[]", b"[null]", b"[[]]", b'[{"transactionHash": 7}]', b'[{"transactionHash": "0x00"}]', b"{}",
+    b'{"baseFeePerGas": null}', b'{"baseFeePerGas": [1]}', b'{"timestamp": "soon"}',
+    b'"0x' + b"f" * 63 + b'"',
+    b'"0x' + b"f" * 64 + b'"', b'"0x' + b"f" * 4000 + b'"', b'"0x' + b"00" * 256 + b'"', DEEP,
+]  # fmt: skip
+FAILURES: list[bytes] = [
+    b'{"code": 3, "message": "revert", "data": [1]}', b'{"code": "3"}', b'{"message": 7}', b"[]", b'"no"',
+    b'{"code": -32000, "message": "execution reverted", "data": {"data": 9}}', b'{"code": 1e99}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"result": ' + shape + b"}" for shape in SHAPES]
+    + [b'{"error": ' + shape + b"}" for shape in FAILURES],
+)
+async def test_anchoring_survives_any_shape_of_answer(body: bytes) -> None:
+    """Whatever an endpoint answers, each question of anchoring ends in a value or in an error of ours."""
+    async with endpoint(lambda method, params: body) as rpc:
+        chain_ = EVMAnchorChain(rpc, CONTRACT, Key(b"\x07" * 32), 31_337)
+        stored = Stored(7, ROOT, 3, 0, 0)
+        submission = Submission(7, ROOT, (bytes(65),))
+        asked: list[Awaitable[object]] = [
+            chain_.view(),
+            chain_.stored(7),
+            chain_.transaction_of(stored),
+            chain_.fees(),
+            chain_.build(submission, 0, Fees(2, 1)),
+            chain_.send(b"x"),
+            chain_.knows(ROOT),
+            chain_.contract.deployed(),
+            chain_.contract.parameters(),
+            rpc.block_time(3),
+        ]
+        for question in asked:
+            try:
+                answer = await question
+            except (HallmarkError, Rejected):
+                continue
+            if isinstance(answer, Fees):
+                assert answer.limit <= FEE_CAP
+            if isinstance(answer, View):
+                assert max(answer.head, answer.nonce, answer.latest.size, answer.latest.block) < 2**63

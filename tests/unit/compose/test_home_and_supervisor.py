@@ -11,8 +11,10 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from hallmark.compose import running
 from hallmark.compose.home import Home
 from hallmark.compose.keys import load_keys
 from hallmark.compose.plan import load_plan, make_plan
@@ -145,3 +147,51 @@ async def test_children_die_with_a_killed_supervisor(tmp_path: Path) -> None:
     process.wait()
     await _until(lambda: not _alive(child))
     assert not home.is_locked()
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_why_the_supervisor_ended_is_said(tmp_path: Path, written: bool) -> None:
+    """The cause that it left, with its own hint; never a line of a traceback."""
+    home = Home(tmp_path)
+    home.write(b"Traceback\n    +------------------------------------\n", "run", "supervisor.log")
+    if written:
+        home.write(
+            msgspec.json.encode(running.Ended("wrong_network", "It is.", "Do this.")), "run", "ended.json"
+        )
+    process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
+    process.wait()
+    with pytest.raises(Unavailable) as caught:
+        running.is_over(process, home)
+    assert caught.value.reason == "supervisor_ended"
+    assert "-----" not in f"{caught.value.message}{caught.value.hint}"
+    assert ("wrong_network: It is." in caught.value.message) is written
+    assert (caught.value.hint == "Do this.") is written
+
+
+def test_a_supervisor_leaves_the_cause_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours is found inside the groups that asyncio wraps it in; a bug is called one."""
+    home = Home(tmp_path)
+
+    async def fails(_home: Home, _held: int | None) -> None:
+        raise BaseExceptionGroup("unhandled", [ExceptionGroup("x", [KeyError("a"), Conflict("why", "So.")])])
+
+    monkeypatch.setattr(running, "supervise", fails)
+    assert running.run_supervisor(home, None) == 1
+    assert msgspec.json.decode((tmp_path / "run" / "ended.json").read_bytes())["reason"] == "why"
+
+    async def breaks(_home: Home, _held: int | None) -> None:
+        raise KeyError("content")
+
+    monkeypatch.setattr(running, "supervise", breaks)
+    assert running.run_supervisor(home, None) == 1
+    left = (tmp_path / "run" / "ended.json").read_text()
+    assert "internal_error" in left
+    assert "content" not in left
+
+
+def test_a_new_start_forgets_what_a_killed_supervisor_left(tmp_path: Path) -> None:
+    """`down` and `status` never act on process ids of before."""
+    home = Home(tmp_path)
+    home.write(b'{"supervisor": 1, "services": {}}', "run", "services.json")
+    with running.hold(home):
+        assert snapshot(home) is None

@@ -160,3 +160,18 @@ def test_clear_only_if_every_requirement_holds_over_many_histories() -> None:
             and not any(mark.state in NEGATIVE for mark in marks.values())
         )
         assert (evaluate(WITNESSED, marks, 60).outcome is Outcome.CLEAR) == expected
+
+
+def test_what_waiting_cannot_mend_is_named() -> None:
+    """An enclave that is confined less than fully keeps `ran` claimed: the decision says by which switches."""
+    ran = finding(
+        Question.RAN, State.CLAIMED, assurance="simulated", insecure="limits-by-rlimit, no-landlock"
+    )
+    marks = {**struck(), Question.RAN: derive_marks((ran,))[Question.RAN]}
+    assert evaluate(WITNESSED, marks, now=10).out_of_reach == ("limits-by-rlimit", "no-landlock")
+    plain = {**marks, Question.RAN: derive_marks((finding(Question.RAN, State.CLAIMED),))[Question.RAN]}
+    assert evaluate(WITNESSED, plain, now=10).out_of_reach == ()
+    lax = msgspec.structs.replace(
+        WITNESSED, requires=(Requirement("ran", "claimed", assurance=("simulated",)), *WITNESSED.requires[1:])
+    )
+    assert evaluate(lax, marks, now=10).out_of_reach == ()

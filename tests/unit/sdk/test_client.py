@@ -10,8 +10,10 @@ import msgspec
 import pytest
 
 from hallmark import AsyncClient, Cleared, Client, Draft
+from hallmark.core.documents import ClearingPolicy, Requirement
 from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
-from hallmark.core.marks import Question, State
+from hallmark.core.marks import Finding, Question, State, derive_marks
+from hallmark.core.policy import evaluate
 from hallmark.services.sdk.answers import AnswerHeld
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.testing.local_network import ANSWER, LocalNetwork
@@ -241,3 +243,14 @@ async def test_reviews_that_the_network_adds_are_kept(local: LocalNetwork, clien
     await draft.receipt.refresh("witnessed", 1000)
     assert draft.receipt.dossier.reviews
     assert draft.receipt.verify().marks[Question.REVIEWED].state is State.WITNESSED
+
+
+def test_a_held_answer_that_waiting_cannot_clear_says_so() -> None:
+    """Nobody is told to wait for a network whose enclaves are confined less than fully."""
+    detail = {"insecure": "root-is-directory", "assurance": "simulated"}
+    ran = Finding(Question.RAN, State.CLAIMED, "the node", 1, detail=detail)
+    needs = ClearingPolicy("p", 1, (Requirement("ran", "witnessed", assurance=("simulated",)),))
+    held = AnswerHeld(evaluate(needs, derive_marks((ran,)), 10), "p")
+    assert "Wait longer" not in held.hint
+    assert "however long one waits" in held.hint
+    assert "folder that its user can change" in held.hint

@@ -15,6 +15,7 @@ from hallmark.core.marks import Mark, Question, State
 from hallmark.core.policy import Decision
 from hallmark.services.sdk.answers import AnswerHeld
 from hallmark.services.sdk.plain import PlainReceipt
+from hallmark.verification import words
 from hallmark.verification.offline import Verified
 
 
@@ -47,7 +48,7 @@ def follow(receipt: PlainReceipt, policy: str, timeout: float) -> Watched:
                 out.print(mark_line(mark, times.get(question, "")))
         decision = verified.decide(policy)
         left = deadline - time.monotonic()
-        if not decision.missing or decision.failed or left <= 0:
+        if not decision.missing or decision.failed or decision.out_of_reach or left <= 0:
             return Watched(decision, times)
         receipt.refresh(policy, int(min(left, 2.0) * 1000))
 
@@ -78,6 +79,8 @@ def sentence(decision: Decision) -> str:
     for short in decision.missing:
         needed = f", needs {short.required}" if short.required else ""
         text += f"\n  {short.question.value} {short.state.value}{needed}: {short.reason}"
+    if decision.out_of_reach:
+        text += "\n" + words.weaker(decision.out_of_reach)
     return text
 
 

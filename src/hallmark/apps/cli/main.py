@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from hallmark import __version__
-from hallmark.apps.cli.output import complain
+from hallmark.apps.cli.output import complain, tolerant
 from hallmark.core.errors import HallmarkError, Held, Unavailable, VerificationFailed
 
 DEFAULT_HOME = "~/.hallmark"
@@ -84,6 +84,7 @@ def exit_code(error: HallmarkError) -> int:
 
 def main() -> None:
     """Entry point of the `hallmark` program."""
+    tolerant()
     try:
         cli(standalone_mode=False)
     except HallmarkError as error:

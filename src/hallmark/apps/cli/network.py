@@ -17,11 +17,14 @@ from rich.text import Text
 
 from hallmark.apps.cli.demonstration import demonstrate
 from hallmark.apps.cli.output import console, emit
-from hallmark.compose import running
+from hallmark.compose import preflight, running
 from hallmark.compose.home import Home
 from hallmark.compose.plan import Offers
+from hallmark.compose.ports import claim_plan
 from hallmark.compose.start import prepare_network
 from hallmark.core.errors import InvalidInput, Unavailable
+from hallmark.services.chain.toolchain import repository_root
+from hallmark.verification import words
 
 READY_S = 120.0
 # What no answer waits for: anchoring and the pages.
@@ -66,16 +69,12 @@ def up(
     """
     out, began = console(), time.monotonic()
     home = Home(home_path)
-    home.lock().close()
     folders = {label: str(Path(folder).resolve()) for label, folder in map(_named, models)}
     offers = Offers(dict(_pair(text) for text in upstreams), folders)
-    prepared = prepare_network(
-        home,
-        base=port,
-        offers=offers,
-        say=lambda text: out.print(Text(f"  made  {text}", "bright_black")),
-    )
-    process = running.launch(home, running.Runnable(prepared.first, prepared.later))
+    process = _start(home, port, offers)
+    weaker = preflight.shortcomings()
+    if weaker:
+        out.print(Text(f"{words.weaker(weaker)}\n", "yellow"))
     try:
         waiting = _Waiting(home, process)
         if not no_ask:
@@ -124,6 +123,24 @@ def status(home_path: Path, /, *, as_data: bool) -> None:
             table.add_row(name, service.state, service.url, str(service.restarts), service.reason)
         console().print(table)
     sys.exit(0 if found and all(service.state == "ready" for service in found.values()) else 3)
+
+
+def _start(home: Home, port: int | None, offers: Offers) -> subprocess.Popen[bytes]:
+    """Prepare the network and start its supervisor, which takes over the held home and the claimed ports."""
+    preflight.check_machine(repository_root())
+    with running.hold(home) as held:
+        plan, claimed = claim_plan(home, port)
+        try:
+            prepared = prepare_network(
+                home,
+                plan,
+                offers=offers,
+                say=lambda text: console().print(Text(f"  made  {text}", "bright_black")),
+            )
+            runnable = running.Runnable(prepared.first, prepared.later)
+            return running.launch(home, runnable, held, claimed.descriptors)
+        finally:
+            claimed.close()
 
 
 class _Waiting:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import sys
 import textwrap
 from collections.abc import Mapping
@@ -37,6 +38,13 @@ STRIKES: Mapping[State, tuple[str, str]] = {
     State.REVOKED: ("╳ {} ╳", "red"),
     State.FAILED: ("╳ {} ╳", "red"),
 }
+
+
+def tolerant() -> None:
+    """Let output that a terminal cannot show (LANG=C, a pipe in ASCII) come as escapes, not as an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def console(*, stderr: bool = False) -> Console:

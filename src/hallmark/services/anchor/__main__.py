@@ -37,6 +37,7 @@ async def _serve(settings: Settings, database: Database, key: Key) -> None:
     metrics.gauge("anchor_block", "Newest block seen.", lambda: service.head)
     metrics.gauge("anchor_size", "Size of the newest anchored checkpoint.", lambda: service.anchored_size)
     metrics.gauge("anchor_deployments", "Times the contract was deployed.", lambda: service.deployments)
+    metrics.gauge("anchor_bugs", "Errors that nobody foresaw.", lambda: service.bugs)
     app = Service(
         create_app(service, settings.confirmations), health=lambda: service.health, registry=metrics.registry
     )

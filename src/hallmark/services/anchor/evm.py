@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from hallmark.core.document import hex0x
@@ -13,6 +14,8 @@ from hallmark.services.chain.contract import AnchorContract, Stored, error_name,
 from hallmark.services.chain.rpc import RPC, Reverted, RPCRefused, data, quantity
 from hallmark.services.chain.transactions import Call, Fees, Signed, send_raw, sign_transaction, suggest_fees
 
+MOST_GAS: Final = 10**9
+HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 ANCHORED_TOPIC: Final = keccak256(b"Anchored(uint64,bytes32,uint64,address)")
 
 
@@ -47,7 +50,10 @@ class EVMAnchorChain:
             logs = await self.rpc.call("eth_getLogs", filters)
         except RPCRefused:
             return b""
-        return data(logs[0]["transactionHash"]) if logs else b""
+        first = logs[0] if isinstance(logs, list) and logs else {}
+        found = first.get("transactionHash") if isinstance(first, dict) else None
+        # Which transaction it was is for people to look up: an endpoint that cannot say costs nothing.
+        return data(found) if isinstance(found, str) and HASH.fullmatch(found) else b""
 
     async def fees(self) -> Fees:
         """Twice the base fee and a fixed tip."""
@@ -63,6 +69,8 @@ class EVMAnchorChain:
             raise Rejected(error_name(revert) or "reverted") from revert
         except RPCRefused as error:
             raise Unavailable("chain_unreachable", "The chain does not estimate the submission.") from error
+        if gas > MOST_GAS:
+            raise Unavailable("chain_unreachable", "The chain estimates more gas than any block has.")
         return sign_transaction(
             Call(self.contract.address, calldata, gas * 6 // 5),
             self._key,

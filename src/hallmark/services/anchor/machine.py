@@ -77,7 +77,8 @@ class Machine:
             if row is not None and row.state is State.WANTED:
                 row = await self._sign(row, AnchoredCheckpoint(network, origin, row.size, row.root), now)
             if row is not None:
-                await self._submit(row, view.nonce, await self._chain.fees(), now)
+                fees = _no_lower(await self._chain.fees(), row, view.nonce)
+                await self._submit(row, view.nonce, fees, now)
         return view
 
     async def _follow(self, view: View, now: int) -> None:
@@ -188,6 +189,14 @@ class Machine:
                 "A checkpoint has two roots: the log or the chain lies. Nothing is anchored any more.",
                 "Compare the roots in GET /status with the full nodes; see docs/chain.md.",
             )
+
+
+def _no_lower(fees: Fees, row: Anchoring, nonce: int) -> Fees:
+    """`fees`, or what replaces this row's transaction when one with the same nonce may still wait."""
+    if not row.raw or row.nonce != nonce:
+        return fees
+    before = bumped(Fees(row.fee_limit, row.fee_tip))
+    return Fees(max(fees.limit, before.limit), max(fees.tip, before.tip))
 
 
 def _to(row: Anchoring, state: State, now: int, reason: str = "") -> Anchoring:

@@ -79,6 +79,7 @@ class AnchorService:
         self._view: View | None = None
         self.health = Health("starting", "chain_not_seen")
         self.deployments = 0
+        self.bugs = 0
         self._log_heard = True
 
     @property
@@ -107,6 +108,12 @@ class AnchorService:
                         self._healthy()
                 except HallmarkError as error:
                     self._problem(error)
+                    pause = max(pause, RETRY_S)
+                except Exception as error:
+                    # A bug of ours ends no service: it is said, counted, and tried again.
+                    get_logger().error("internal_error", kind=type(error).__name__)
+                    self.bugs += 1
+                    self._problem(Unavailable("internal_error", "A bug: see the log."))
                     pause = max(pause, RETRY_S)
                 await asyncio.sleep(pause)
         finally:

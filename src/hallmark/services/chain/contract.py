@@ -15,7 +15,7 @@ import msgspec
 
 from hallmark.core.errors import InvalidInput, VerificationFailed
 from hallmark.core.hashing import keccak256, sha256
-from hallmark.services.chain.rpc import RPC, Reverted
+from hallmark.services.chain.rpc import LARGEST, RPC, Reverted
 
 FACTORY: Final = bytes.fromhex("4e59b44847b379578588920ca78fbf26c0b4956c")
 SALT: Final = bytes(32)
@@ -76,11 +76,11 @@ def abi_encode(types: Sequence[str], values: Sequence[Any]) -> bytes:
 def abi_decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
     """Contract ABI decoding. Raises VerificationFailed `not_an_anchor`."""
     from eth_abi.abi import decode
-    from eth_abi.exceptions import DecodingError
 
     try:
         return decode(types, data)
-    except DecodingError as error:
+    except Exception as error:
+        # Offsets and lengths are the endpoint's: the library raises whatever they lead it to.
         raise VerificationFailed(
             "not_an_anchor", "There is no Anchor contract at this address.", "Compare the trust file."
         ) from error
@@ -149,6 +149,20 @@ def error_name(revert: Reverted) -> str:
     return ERRORS.get(revert.data[:4], "")
 
 
+def _stored(size: int, checkpoint: tuple[bytes, int, int, int]) -> Stored:
+    """A checkpoint that the contract answered with.
+
+    Raises VerificationFailed `not_an_anchor` for numbers that no Anchor of a real log holds.
+    """
+    if max(size, *checkpoint[1:]) > LARGEST:
+        raise VerificationFailed(
+            "not_an_anchor",
+            "The contract answers with numbers that no log reaches.",
+            "Compare the trust file.",
+        )
+    return Stored(size, *checkpoint)
+
+
 class AnchorContract:
     """Read-only calls on one deployed Anchor. Raises what `RPC` raises."""
 
@@ -163,7 +177,7 @@ class AnchorContract:
     async def latest(self) -> Stored:
         """The newest anchored checkpoint; size 0 before the first."""
         size, checkpoint = await self._read("latest()", b"", ["uint64", CHECKPOINT_ABI])
-        return Stored(size, *checkpoint)
+        return _stored(size, checkpoint)
 
     async def stored(self, size: int) -> Stored | None:
         """The checkpoint of exactly `size`, None when it is not anchored."""
@@ -175,7 +189,7 @@ class AnchorContract:
             if error_name(revert) == "UnknownCheckpoint":
                 return None
             raise
-        return Stored(size, *checkpoint)
+        return _stored(size, checkpoint)
 
     async def parameters(self) -> tuple[bytes, bytes, tuple[bytes, ...], int]:
         """Network id, SHA-256 of the origin, signers, threshold, as deployed."""
@@ -193,7 +207,7 @@ class AnchorContract:
             raise VerificationFailed(
                 "not_included", f"The contract refuses the proof: {error_name(revert) or revert.message}."
             ) from revert
-        return Stored(size, *abi_decode([CHECKPOINT_ABI], returned)[0])
+        return _stored(size, abi_decode([CHECKPOINT_ABI], returned)[0])
 
     async def _read(self, signature: str, arguments: bytes, returns: list[str]) -> tuple[Any, ...]:
         returned = await self._rpc.read(self.address, selector(signature) + arguments)

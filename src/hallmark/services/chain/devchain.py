@@ -16,9 +16,10 @@ from asyncio.subprocess import Process
 from pathlib import Path
 from typing import Final
 
-from hallmark.core.document import unhex
+from hallmark.core.document import hex0x, unhex
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.http.serve import Health
+from hallmark.services.chain.contract import FACTORY
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.chain.settings import Settings
 from hallmark.services.chain.state import Restored, prepare_state
@@ -28,6 +29,12 @@ PR_SET_PDEATHSIG: Final = 1
 START_S: Final = 20.0
 STOP_S: Final = 10.0
 POLL_S: Final = 0.5
+EQUIP_EVERY: Final = 120
+# Runtime code of the deterministic deployment proxy, as its published transaction leaves it.
+FACTORY_CODE: Final = (
+    "0x7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0"
+    "3601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
+)
 ETHER: Final = 10**18
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -82,8 +89,7 @@ class DevelopmentChain:
         )
         try:
             await self._wait_until_serving(process)
-            for address in self._settings.funded:
-                await self._fund(unhex(address))
+            await self._equip()
             self.health = Health("ready")
             get_logger().info("chain_ready", state=restored.value, block=self.head, pid=process.pid)
             await self._watch(process)
@@ -107,18 +113,32 @@ class DevelopmentChain:
             await asyncio.sleep(0.05)
         raise Unavailable("anvil_failed", f"anvil did not answer within {START_S:g} s.")
 
+    async def _equip(self) -> None:
+        """What the chain needs before anybody deploys or pays: the deployment proxy, and funds.
+
+        anvil brings the proxy, but a state that it loads may be without.
+        """
+        if not await self.rpc.code(FACTORY):
+            await self.rpc.call("anvil_setCode", hex0x(FACTORY), FACTORY_CODE)
+            get_logger().warning("create2_factory_set")
+        for address in self._settings.funded:
+            await self._fund(unhex(address))
+
     async def _fund(self, address: bytes) -> None:
         balance = self._settings.balance_ether * ETHER
         if await self.rpc.balance(address) < balance // 2:
             await self.rpc.call("anvil_setBalance", "0x" + address.hex(), hex(balance))
 
     async def _watch(self, process: Process) -> None:
-        first = self.head
+        first, polls = self.head, 0
         while process.returncode is None and self.head - first < self._settings.compact_blocks:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), POLL_S)
             with contextlib.suppress(Unavailable):
                 self.head = await self.rpc.head()
+                polls += 1
+                if polls % EQUIP_EVERY == 0:
+                    await self._equip()
         get_logger().info("chain_ends", block=self.head, rc=process.returncode or 0)
 
 

@@ -6,16 +6,21 @@ Nothing that it returns is verified: an RPC endpoint is believed, so use one tha
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Any, Final
 
 import msgspec
 
 from hallmark.core.document import hex0x
-from hallmark.core.errors import HallmarkError, InvalidInput, TooLarge, Unavailable, VerificationFailed
+from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
 from hallmark.http.client import Pool, Timeouts
 
 TIMEOUTS: Final = Timeouts(connect=3.0, head=10.0, idle=10.0)
 MAX_RESPONSE: Final = 8 << 20
+MAX_TOLD: Final = 200
+QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
+# What stores and counts here hold; a chain that answers with more is not believed.
+LARGEST: Final = 2**63 - 1
 
 
 class Reverted(VerificationFailed):
@@ -30,7 +35,7 @@ class RPCRefused(Unavailable):
     """The endpoint answered with a JSON-RPC error that is no revert; `code` is its number."""
 
     def __init__(self, code: int, message: str) -> None:
-        super().__init__("chain_refused", f"The chain endpoint refused: {message}")
+        super().__init__("chain_refused", f"The chain endpoint refused: {message[:MAX_TOLD]}")
         self.code = code
 
 
@@ -72,7 +77,7 @@ class RPC:
                 "POST", self.url, headers, body, timeouts=self._timeouts
             ) as response:
                 answer = msgspec.json.decode(await response.read(MAX_RESPONSE), type=_Answer)
-        except (Unavailable, TooLarge, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (HallmarkError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unavailable(
                 "chain_unreachable", "The chain's JSON-RPC endpoint gives no usable answer."
             ) from error
@@ -99,7 +104,7 @@ class RPC:
 
     async def balance(self, address: bytes) -> int:
         """Balance in wei."""
-        return quantity(await self.call("eth_getBalance", hex0x(address), "latest"))
+        return quantity(await self.call("eth_getBalance", hex0x(address), "latest"), most=2**256)
 
     async def nonce(self, address: bytes) -> int:
         """Number of mined transactions of `address`: its next nonce, transactions in waiting left out."""
@@ -110,12 +115,12 @@ class RPC:
         return data(await self.call("eth_call", {"to": hex0x(to), "data": hex0x(calldata)}, "latest"))
 
 
-def quantity(value: object) -> int:
-    """A JSON-RPC quantity. Raises Unavailable `chain_unreachable` when it is none."""
-    try:
-        return int(str(value), 16)
-    except ValueError as error:
-        raise Unavailable("chain_unreachable", "The chain endpoint answered with no number.") from error
+def quantity(value: object, *, most: int = LARGEST) -> int:
+    """A JSON-RPC quantity of at most `most`. Raises Unavailable `chain_unreachable` when it is none."""
+    number = int(value, 16) if isinstance(value, str) and QUANTITY.fullmatch(value) else -1
+    if not 0 <= number <= most:
+        raise Unavailable("chain_unreachable", "The chain endpoint answered with no number that can be used.")
+    return number
 
 
 def data(value: object) -> bytes:
@@ -136,6 +141,6 @@ def _refusal(error: _Error) -> HallmarkError:
     if error.code == 3 or "revert" in error.message.lower():
         try:
             return Reverted(data(detail), error.message)
-        except (Unavailable, InvalidInput):
+        except Unavailable:
             return Reverted(b"", error.message)
     return RPCRefused(error.code, error.message)

@@ -83,14 +83,25 @@ def sign_transaction(call: Call, key: Key, *, chain_id: int, nonce: int, fees: F
 
 
 def bumped(fees: Fees) -> Fees:
-    """Fees that replace a waiting transaction: 25 % more (nodes ask for 10 %), up to `FEE_CAP`."""
-    return Fees(min(FEE_CAP, fees.limit * 5 // 4 + 1), min(FEE_CAP, fees.tip * 5 // 4 + 1))
+    """Fees that replace a waiting transaction: 25 % more (nodes ask for 10 %) up to `FEE_CAP`, never less."""
+    return Fees(_raised(fees.limit), _raised(fees.tip))
+
+
+def _raised(fee: int) -> int:
+    return max(fee, min(FEE_CAP, fee * 5 // 4 + 1))
 
 
 async def suggest_fees(rpc: RPC) -> Fees:
-    """Twice the newest block's base fee and a fixed tip: a fixed tip cannot feed back into the suggestion."""
+    """Twice the newest block's base fee and a fixed tip: a fixed tip cannot feed back into the suggestion.
+
+    At most `FEE_CAP`, whatever the endpoint says: a transaction at the cap waits until fees fall. Raises
+    Unavailable `chain_unreachable`.
+    """
     block = await rpc.call("eth_getBlockByNumber", "latest", False)
-    return Fees(2 * quantity((block or {}).get("baseFeePerGas", "0x0")) + TIP, TIP)
+    if not isinstance(block, dict):
+        raise Unavailable("chain_unreachable", "The chain endpoint shows no newest block.")
+    base = quantity(block.get("baseFeePerGas", "0x0"), most=2**256)
+    return Fees(min(FEE_CAP, 2 * base + TIP), TIP)
 
 
 async def send_raw(rpc: RPC, raw: bytes) -> bool:

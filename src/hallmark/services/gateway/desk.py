@@ -25,6 +25,7 @@ from hallmark.services.following.follower import Follower
 from hallmark.services.following.log_client import LogClient
 from hallmark.services.gateway.marks import Marker
 from hallmark.services.gateway.outbox import Outbox, Track
+from hallmark.verification import words
 from hallmark.verification.dossier import Dossier
 
 STAGES: Final = ("received", "logged", "witnessed", "anchored")
@@ -40,7 +41,9 @@ class NotCleared(Held):
         super().__init__(
             "held",
             f"The answer {decision.sentence()}.",
-            "Ask again later with the receipt's id, or name a policy that asks for less.",
+            words.weaker(decision.out_of_reach)
+            if decision.out_of_reach
+            else "Ask again later with the receipt's id, or name a policy that asks for less.",
         )
         self.detail: dict[str, object] = {
             "receipt": hex0x(receipt),

@@ -169,7 +169,7 @@ class AsyncReceipt:
         """Wait until the marks meet `policy` of the trust file, checked here.
 
         Raises AnswerHeld `policy_not_met` with the shortfall after `timeout` seconds, or at once when a
-        mark is negative.
+        mark is negative or waiting cannot help.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -178,7 +178,7 @@ class AsyncReceipt:
             left = int((deadline - time.monotonic()) * 1000)
             if decision.outcome is Outcome.CLEAR:
                 return verified
-            if decision.failed or left <= 0:
+            if decision.failed or decision.out_of_reach or left <= 0:
                 raise AnswerHeld(decision, policy)
             before = self.dossier
             await self.refresh(policy, min(left, ROUND_MS))

@@ -1,0 +1,95 @@
+"""Two networks of one machine never take the same ports; a taken port is found before anything is written."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hallmark.compose import ports
+from hallmark.compose.home import Home
+from hallmark.compose.plan import known_plan, make_plan, ports_of
+from hallmark.compose.ports import claim, claim_plan
+from hallmark.core.errors import Conflict, InvalidInput
+
+BASE = 30_100
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a corner of the ports, and no patience."""
+    monkeypatch.setattr(ports, "FIRST_PORT", BASE)
+    monkeypatch.setattr(ports, "PATIENCE_S", 0.0)
+
+
+@pytest.fixture
+def listener() -> Iterator[int]:
+    """Somebody who listens on the log's port of the first hundred."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", BASE + 1))
+        taken.listen()
+        yield BASE + 1
+
+
+def test_two_first_starts_at_once_get_ports_of_their_own(tmp_path: Path) -> None:
+    """Neither listens yet, and still the second takes the next hundred."""
+    first, held = claim_plan(Home(tmp_path / "a"))
+    second, other = claim_plan(Home(tmp_path / "b"))
+    held.close()
+    other.close()
+    assert not set(ports_of(first)) & set(ports_of(second))
+    assert (first.gateway_port, second.gateway_port) == (BASE, BASE + 100)
+
+
+def test_a_claim_outlives_whoever_made_it_in_a_child(tmp_path: Path) -> None:
+    """What inherits the claim holds it; when that has gone the ports are free again."""
+    _, held = claim_plan(Home(tmp_path / "a"))
+    child = subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=held.descriptors
+    )
+    held.close()
+    with pytest.raises(Conflict) as caught:
+        claim(ports_of(make_plan(BASE)))
+    assert caught.value.reason == "port_taken"
+    child.communicate(b"\n")
+    claim(ports_of(make_plan(BASE))).close()
+
+
+def test_a_taken_port_is_named_and_nothing_is_written(tmp_path: Path, listener: int) -> None:
+    """The reason names the port and its service; there is no plan afterwards, and no other port is held."""
+    home = Home(tmp_path / "a")
+    with pytest.raises(Conflict) as caught:
+        claim_plan(home, BASE)
+    assert caught.value.reason == "port_taken"
+    assert f"{listener}" in caught.value.message
+    assert "log" in caught.value.message
+    assert known_plan(home) is None
+    claim({BASE: "gateway"}).close()
+
+
+def test_a_later_start_finds_a_taken_port_too(tmp_path: Path) -> None:
+    """A home keeps its ports: somebody else on one of them is told, not worked around."""
+    home = Home(tmp_path / "a")
+    plan, held = claim_plan(home)
+    with pytest.raises(Conflict) as caught:
+        claim_plan(home)
+    assert caught.value.reason == "port_taken"
+    held.close()
+    again, held = claim_plan(home)
+    held.close()
+    assert again == plan
+
+
+def test_ports_cannot_be_moved_afterwards(tmp_path: Path) -> None:
+    """`--port` of another start than the first is refused unless it says the same."""
+    home = Home(tmp_path / "a")
+    claim_plan(home, BASE)[1].close()
+    claim_plan(home, BASE)[1].close()
+    with pytest.raises(InvalidInput) as caught:
+        claim_plan(home, BASE + 200)
+    assert caught.value.reason == "ports_fixed"
