@@ -25,7 +25,7 @@ from hallmark.compose.plan import (
 )
 from hallmark.core.errors import Conflict, InvalidInput, Unavailable
 
-# Services of a supervisor that was killed need a moment to follow it.
+# So long may the services of a supervisor that was killed take to follow it.
 PATIENCE_S = 12.0
 PAUSE_S = 0.1
 
@@ -64,7 +64,7 @@ def claim(ports: Mapping[int, str], *, patience_s: float = 0.0) -> Claim:
     return Claim(sockets)
 
 
-def claim_plan(home: Home, base: int | None = None) -> tuple[Plan, Claim]:
+def claim_plan(home: Home, base: int | None = None, *, patience_s: float = 0.0) -> tuple[Plan, Claim]:
     """The home's plan with its ports claimed; at the first start it is made and, once they are, kept.
 
     Raises Conflict `port_taken`; InvalidInput `bad_plan`, `ports_fixed` when `base` is not the plan's;
@@ -78,7 +78,7 @@ def claim_plan(home: Home, base: int | None = None) -> tuple[Plan, Claim]:
                 f"The ports of {home.path} begin at {plan.gateway_port} since its first start.",
                 "Leave --port out, or make another network with --home.",
             )
-        return plan, claim(ports_of(plan), patience_s=PATIENCE_S)
+        return plan, claim(ports_of(plan), patience_s=patience_s)
     plan, held = _first(base)
     try:
         keep_plan(home, plan)

@@ -48,6 +48,11 @@ class Ended(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
+def was_killed(home: Home) -> bool:
+    """True when a supervisor has left its record behind: its services may still be about to follow it."""
+    return (home.path / "run" / "services.json").exists()
+
+
 def hold(home: Home) -> IO[bytes]:
     """Hold the home, and forget what a supervisor that was killed has left behind about its services.
 

@@ -49,13 +49,20 @@ class Decision(msgspec.Struct, frozen=True):
 
     @property
     def out_of_reach(self) -> tuple[str, ...]:
-        """The switches of the enclave that keep `ran` claimed for good, if that is why the policy is not met:
-        then waiting does not help. Empty otherwise.
+        """The switches of the enclave that keep `ran` claimed for good, if the policy asks for more:
+        waiting for that does not help. Empty otherwise.
         """
         if not any(s.question is Question.RAN and s.state is State.CLAIMED for s in self.missing):
             return ()
         switches = self.marks[Question.RAN].detail.get("insecure", "")
         return tuple(name for name in switches.split(", ") if name)
+
+    @property
+    def is_final(self) -> bool:
+        """True when nobody need wait any longer: all that is missing rests on an enclave that is confined
+        less than fully, and stays claimed.
+        """
+        return bool(self.out_of_reach) and all(s.state is State.CLAIMED for s in self.missing)
 
     @property
     def met(self) -> int:

@@ -21,9 +21,8 @@ BASE = 30_100
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a corner of the ports, and no patience."""
+    """Only a corner of the ports."""
     monkeypatch.setattr(ports, "FIRST_PORT", BASE)
-    monkeypatch.setattr(ports, "PATIENCE_S", 0.0)
 
 
 @pytest.fixture

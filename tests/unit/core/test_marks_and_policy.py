@@ -163,12 +163,15 @@ def test_clear_only_if_every_requirement_holds_over_many_histories() -> None:
 
 
 def test_what_waiting_cannot_mend_is_named() -> None:
-    """An enclave that is confined less than fully keeps `ran` claimed: the decision says by which switches."""
+    """An enclave that is confined less than fully keeps `ran` claimed; the decision names the switches."""
     ran = finding(
         Question.RAN, State.CLAIMED, assurance="simulated", insecure="limits-by-rlimit, no-landlock"
     )
     marks = {**struck(), Question.RAN: derive_marks((ran,))[Question.RAN]}
     assert evaluate(WITNESSED, marks, now=10).out_of_reach == ("limits-by-rlimit", "no-landlock")
+    assert evaluate(WITNESSED, marks, now=10).is_final
+    early = {**marks, Question.PROVED: derive_marks(())[Question.PROVED]}
+    assert not evaluate(WITNESSED, early, now=10).is_final
     plain = {**marks, Question.RAN: derive_marks((finding(Question.RAN, State.CLAIMED),))[Question.RAN]}
     assert evaluate(WITNESSED, plain, now=10).out_of_reach == ()
     lax = msgspec.structs.replace(

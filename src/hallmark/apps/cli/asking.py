@@ -15,7 +15,6 @@ from hallmark.core.marks import Mark, Question, State
 from hallmark.core.policy import Decision
 from hallmark.services.sdk.answers import AnswerHeld
 from hallmark.services.sdk.plain import PlainReceipt
-from hallmark.verification import words
 from hallmark.verification.offline import Verified
 
 
@@ -48,7 +47,7 @@ def follow(receipt: PlainReceipt, policy: str, timeout: float) -> Watched:
                 out.print(mark_line(mark, times.get(question, "")))
         decision = verified.decide(policy)
         left = deadline - time.monotonic()
-        if not decision.missing or decision.failed or decision.out_of_reach or left <= 0:
+        if not decision.missing or decision.failed or decision.is_final or left <= 0:
             return Watched(decision, times)
         receipt.refresh(policy, int(min(left, 2.0) * 1000))
 
@@ -80,7 +79,7 @@ def sentence(decision: Decision) -> str:
         needed = f", needs {short.required}" if short.required else ""
         text += f"\n  {short.question.value} {short.state.value}{needed}: {short.reason}"
     if decision.out_of_reach:
-        text += "\n" + words.weaker(decision.out_of_reach)
+        text += f"\n  ran stays claimed here, however long one waits: {', '.join(decision.out_of_reach)}"
     return text
 
 

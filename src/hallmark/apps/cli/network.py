@@ -20,7 +20,7 @@ from hallmark.apps.cli.output import console, emit
 from hallmark.compose import preflight, running
 from hallmark.compose.home import Home
 from hallmark.compose.plan import Offers
-from hallmark.compose.ports import claim_plan
+from hallmark.compose.ports import PATIENCE_S, claim_plan
 from hallmark.compose.start import prepare_network
 from hallmark.core.errors import InvalidInput, Unavailable
 from hallmark.services.chain.toolchain import repository_root
@@ -128,8 +128,9 @@ def status(home_path: Path, /, *, as_data: bool) -> None:
 def _start(home: Home, port: int | None, offers: Offers) -> subprocess.Popen[bytes]:
     """Prepare the network and start its supervisor, which takes over the held home and the claimed ports."""
     preflight.check_machine(repository_root())
+    patience = PATIENCE_S if running.was_killed(home) else 0.0
     with running.hold(home) as held:
-        plan, claimed = claim_plan(home, port)
+        plan, claimed = claim_plan(home, port, patience_s=patience)
         try:
             prepared = prepare_network(
                 home,

@@ -178,7 +178,7 @@ class AsyncReceipt:
             left = int((deadline - time.monotonic()) * 1000)
             if decision.outcome is Outcome.CLEAR:
                 return verified
-            if decision.failed or decision.out_of_reach or left <= 0:
+            if decision.failed or decision.is_final or left <= 0:
                 raise AnswerHeld(decision, policy)
             before = self.dossier
             await self.refresh(policy, min(left, ROUND_MS))
