@@ -55,7 +55,10 @@ def ready() -> Health:
 
 
 class Service:
-    """An ASGI app with what every service has: health, metrics, error rendering, limits."""
+    """An ASGI app with what every service has: health, metrics, error rendering, limits.
+
+    `around` wraps what serves requests, errors included.
+    """
 
     def __init__(
         self,
@@ -64,9 +67,11 @@ class Service:
         health: Callable[[], Health] = ready,
         registry: CollectorRegistry | None = None,
         limits: Limits | None = None,
+        around: Callable[[ASGIApp], ASGIApp] | None = None,
     ) -> None:
         self.limits = limits or Limits()
-        self._app = Errors(BodyLimits(app, self.limits))
+        inner = Errors(BodyLimits(app, self.limits))
+        self._app: ASGIApp = inner if around is None else around(inner)
         self._health = health
         self._registry = registry
 

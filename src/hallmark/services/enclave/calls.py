@@ -56,7 +56,7 @@ async def answer_stream(
     Before the first byte, errors are raised and become an ordinary error response. After it, whatever goes
     wrong still ends with a signed and stored receipt over the bytes that left, but without [DONE].
     """
-    emitter = Emitter(call.send, opening.response_start)
+    emitter = Emitter(call.send, opening.response_start, opening.salts)
     try:
         await while_present(call.receive, _run(work, emitter))
     except Gone:

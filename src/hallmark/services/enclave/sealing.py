@@ -41,6 +41,13 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
         return sampling_seed(self.client_nonce, self.node_nonce)
 
     @property
+    def salts(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The head of a stream tells its owner both salts (64 hexadecimal digits each, the request's first):
+        who stops reading, or whose client drops the last event, can still open both digests.
+        """
+        return ((b"hallmark-salts", f"{self.request_salt.hex()} {self.response_salt.hex()}".encode()),)
+
+    @property
     def response_start(self) -> bytes:
         """What the rolling digest of the answer starts from."""
         return response_prefix(self.response_salt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -29,9 +29,10 @@ class Gone(Exception):
 class Emitter:
     """Sends a stream. What goes through `emit` is covered by the receipt, byte for byte, before it leaves."""
 
-    def __init__(self, send: Send, start: bytes) -> None:
-        """`start` is what the rolling digest starts from (`response_prefix`)."""
+    def __init__(self, send: Send, start: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """`start` is what the rolling digest starts from (`response_prefix`); `headers` go into the head."""
         self._send = send
+        self._headers = [*STREAM_HEADERS, *headers]
         self._state = hashlib.sha256(start)
         self.started = False
 
@@ -44,7 +45,7 @@ class Emitter:
         """Send covered bytes; the first call opens the response."""
         if not self.started:
             self.started = True
-            await self._send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
+            await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
         self._state.update(data)
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 

@@ -28,7 +28,8 @@ from hallmark.verification.trust import Trust
 ANSWERS: Final = frozenset(
     ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/hallmark/infer")
 )
-RECEIPT: Final = re.compile(r"/v1/hallmark/receipts/(0x[0-9a-f]{64})")
+RECEIPT: Final = re.compile(r"/v1/hallmark/receipts/([A-Za-z0-9._:-]{1,200})")
+RECEIPT_ID: Final = re.compile(r"0x[0-9a-f]{64}")
 SMALL: Final = 256 * 1024
 NO_STORE: Final = ((b"cache-control", b"no-store"),)
 # Proofs and the trust file are public: pages of other sites may read them, without any credentials.
@@ -123,7 +124,13 @@ class API:
         query = parse_qs(scope["query_string"].decode("latin-1"))
         stage = self._desk.stage_of(query.get("wait", [""])[0])
         timeout = query_int(query.get("timeout", [None])[0], 10_000, low=0, high=MAX_WAIT_MS)
-        receipt = unhex(scope["path"].rsplit("/", 1)[1])
+        name = scope["path"].rsplit("/", 1)[1]
+        if RECEIPT_ID.fullmatch(name):
+            receipt = unhex(name)
+        else:
+            began = self._clock()
+            receipt = await self._desk.find(name, timeout if stage else 0)
+            timeout = max(0, timeout - (self._clock() - began))
         view = await self._desk.view(receipt, stage, timeout)
         await respond_json(send, view.to_json(), headers=(*NO_STORE, *PUBLIC))
 

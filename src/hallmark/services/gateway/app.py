@@ -22,6 +22,7 @@ from hallmark.services.following.log_client import LogClient
 from hallmark.services.gateway.api import API
 from hallmark.services.gateway.desk import Desk
 from hallmark.services.gateway.failures import Failures
+from hallmark.services.gateway.heads import Heads
 from hallmark.services.gateway.marks import Marker
 from hallmark.services.gateway.outbox import Outbox
 from hallmark.services.gateway.overview import Overview
@@ -63,6 +64,7 @@ class Gateway:
         self.outbox = Outbox(
             ReceiptStore(database), log, self.metrics, world.clock, retention_ms=settings.retention_ms
         )
+        self.follower.taps.append(self.outbox.noticed)
         planner = Planner(
             self.follower, self.loads, signer, clock=world.clock, random=world.random, draw=world.draw
         )
@@ -91,6 +93,7 @@ class Gateway:
             health=lambda: unless(database.problem, self.follower.health),
             registry=self.metrics.registry,
             limits=HTTPLimits(body=settings.body),
+            around=lambda app: Heads(app, world.random, settings.cors_origins),
         )
 
     def _desk(

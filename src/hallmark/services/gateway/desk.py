@@ -15,7 +15,7 @@ import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import AnchorRecord, ClearingPolicy
-from hallmark.core.errors import HallmarkError, Held, InvalidInput, NotFound, Unavailable
+from hallmark.core.errors import Conflict, HallmarkError, Held, InvalidInput, NotFound, Unavailable
 from hallmark.core.marks import Finding, Mark, Question, derive_marks
 from hallmark.core.policy import Decision, Outcome, Shortfall, evaluate
 from hallmark.services.chain.check import ConfirmedAnchor
@@ -143,6 +143,28 @@ class Desk:
             tuple(_finding(finding) for finding in against),
             await self._dossiers.build(track.kept, proof, record, records=self._follower),
         )
+
+    async def find(self, name: str, timeout_ms: int) -> bytes:
+        """The receipt of an answer's or a request's name, after waiting for it at most so long. The name is
+        no secret, so whoever knows it gets what the log shows to everybody, and neither salts nor copies.
+
+        Raises NotFound `no_such_receipt`, Conflict `several_receipts`.
+        """
+        found = await self._outbox.find(name, timeout_ms / 1000)
+        if not found:
+            raise NotFound(
+                "no_such_receipt",
+                "This gateway knows no receipt of an answer or a request with this name.",
+                "Names are an answer's `id` or a response's `x-request-id`, asked at the gateway that gave "
+                "it; a receipt comes when its answer has ended.",
+            )
+        if len(found) > 1:
+            raise Conflict(
+                "several_receipts",
+                "Several answers have this id: whoever made them gave it twice.",
+                "Ask with the response's `x-request-id`, which this gateway draws, or with the receipt's id.",
+            )
+        return found[0]
 
     async def hold(self, track: Track, policy: str, found: Sequence[Finding]) -> Decision:
         """Wait until the policy is met. Raises NotCleared when it cannot be, or not in time.

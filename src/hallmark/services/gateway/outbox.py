@@ -13,7 +13,10 @@ from typing import Final
 
 import msgspec
 
+from hallmark.core.entries import Kind, decode, split_leaf
 from hallmark.core.errors import HallmarkError
+from hallmark.core.hashing import ZERO32
+from hallmark.core.receipt import Receipt
 from hallmark.services.following.log_client import LogClient, Place, Refused
 from hallmark.services.gateway.store import Kept, ReceiptStore
 from hallmark.telemetry.logs import get_logger
@@ -57,6 +60,9 @@ class Outbox:
         self._retention_ms = retention_ms
         self._slots = asyncio.Semaphore(PARALLEL)
         self._tracks: OrderedDict[bytes, Track] = OrderedDict()
+        self._named: OrderedDict[str, set[bytes]] = OrderedDict()
+        self._stopped: OrderedDict[bytes, str] = OrderedDict()
+        self._waiting: dict[str, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._logged = metrics.counter("gateway_receipts", "Receipts by what became of them.", ("outcome",))
         metrics.gauge("gateway_outbox", "Receipts not in the log yet.", lambda: len(self._tasks))
@@ -94,6 +100,43 @@ class Outbox:
             found = self._remember(Track(kept))
         return found
 
+    async def find(self, name: str, timeout_s: float = 0.0) -> tuple[bytes, ...]:
+        """The receipts of a request's or an answer's name, after waiting for the first at most so long."""
+        found = self._named.get(name) or await self._store.named(name)
+        if not found and timeout_s > 0:
+            came = self._waiting.setdefault(name, asyncio.get_running_loop().create_future())
+            try:
+                await asyncio.wait({came}, timeout=timeout_s)
+            finally:
+                if not came.done():
+                    self._waiting.pop(name, None)
+            found = self._named.get(name, set())
+        return tuple(found)
+
+    def stopped(self, ticket: bytes, request: str) -> None:
+        """An answer under this ticket stopped on its way; what its node signed will be known by `request`."""
+        if request and request not in self._named:
+            self._stopped[ticket] = request
+            while len(self._stopped) > RECENT:
+                self._stopped.popitem(last=False)
+
+    def noticed(self, index: int, leaf: bytes) -> None:
+        """A leaf of the log: keep it when it is the receipt of an answer that had stopped."""
+        if not self._stopped:
+            return
+        admitted, data = split_leaf(leaf)
+        try:
+            entry = decode(data)
+        except HallmarkError:
+            return
+        if entry.kind is not Kind.RECEIPT or not isinstance(entry.statement, Receipt):
+            return
+        request = self._stopped.pop((*entry.attachments, b"", b"", b"")[2], "")
+        digest = entry.statement.digest()
+        if request and digest not in self._tracks:
+            kept = Kept(digest, data, ZERO32, b"", self._clock(), request=request)
+            self._start(msgspec.structs.replace(kept, position=index, admitted=admitted), fresh=True)
+
     async def settle(self, track: Track) -> None:
         """Wait until the receipt outlives this process, but not for long: the node's host keeps it too."""
         try:
@@ -124,6 +167,13 @@ class Outbox:
 
     def _remember(self, track: Track) -> Track:
         self._tracks[track.kept.id] = track
+        for name in filter(None, (track.kept.request, track.kept.answer)):
+            self._named.setdefault(name, set()).add(track.kept.id)
+            waiting = self._waiting.pop(name, None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(None)
+        while len(self._named) > 2 * RECENT:
+            self._named.popitem(last=False)
         while len(self._tracks) > RECENT:
             self._tracks.popitem(last=False)
         return track

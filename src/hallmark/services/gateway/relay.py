@@ -29,6 +29,7 @@ from hallmark.routing.eligibility import Eligible, NoNode, Wanted
 from hallmark.routing.load import LoadTable
 from hallmark.services.gateway.desk import Desk
 from hallmark.services.gateway.failures import UNKNOWN, Failures
+from hallmark.services.gateway.heads import request_id
 from hallmark.services.gateway.line import Line
 from hallmark.services.gateway.marks import Marker
 from hallmark.services.gateway.outbox import Outbox, Track
@@ -64,12 +65,15 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A request: path, exact body, headers for the enclave, the policy that must be met (empty: none)."""
+    """A request: path, exact body, headers for the enclave, the policy that must be met (empty: none), and
+    the name that it has here.
+    """
 
     path: str
     body: bytes
     headers: list[tuple[bytes, bytes]]
     policy: str
+    request: str
 
 
 class Answering:
@@ -127,7 +131,7 @@ class Relay:
         if policy:
             self._desk.require_policy(policy)
         headers = [(key, value) for key, value in scope["headers"] if key in PASSED_ON]
-        asked = Asked(scope["path"], body, headers, policy)
+        asked = Asked(scope["path"], body, headers, policy, request_id(scope))
         wanted = read_wanted(scope, named.model)
         out = Answering(send)
         try:
@@ -162,6 +166,8 @@ class Relay:
                         await self._attempt(asked, node, plan.headers(attempts), out)
                 finally:
                     self._line.released()
+                    if out.started:  # what the node signed of an answer that stopped will be in the log
+                        self._outbox.stopped(plan.signed.packed, asked.request)
                 return
             except NextNode as failure:
                 self._loads.failed(node.node, self._clock(), unreachable=failure.unreachable)
@@ -230,18 +236,19 @@ class Relay:
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
             (b"hallmark-receipt", hex0x(sealed.id).encode()),
+            *_where(asked, response),
         ]
         await out.start(200, headers)
         await out.body(body, more=False)
 
     async def _stream(self, asked: Asked, node: Eligible, response: Response, out: Answering) -> None:
-        tap = Tap(self._limits.answer)
+        tap, where = Tap(self._limits.answer), _where(asked, response)
         try:
             async for chunk in response:
                 passed = tap.feed(chunk)
                 if passed and not asked.policy:
                     if not out.started:
-                        await out.start(200, STREAM_HEADERS)
+                        await out.start(200, [*STREAM_HEADERS, *where])
                     await out.body(passed, more=True)
             sealed = open_stream(tap.whole())
         except HallmarkError as error:
@@ -260,10 +267,10 @@ class Relay:
         marks = await self._marks(asked, track, findings)
         last = sealed.rejoin(_hallmark(sealed, marks))
         if asked.policy:
-            await out.start(200, [*STREAM_HEADERS, (b"hallmark-receipt", hex0x(sealed.id).encode())])
+            await out.start(200, [*STREAM_HEADERS, *where, (b"hallmark-receipt", hex0x(sealed.id).encode())])
             last = sealed.content + last
         elif not out.started:
-            await out.start(200, STREAM_HEADERS)
+            await out.start(200, [*STREAM_HEADERS, *where])
         await out.body(last, more=False)
 
     async def _receive(self, asked: Asked, node: Eligible, sealed: Sealed) -> tuple[Track, list[Finding]]:
@@ -275,6 +282,8 @@ class Relay:
             sealed.evidence,
             configuration.encode() if isinstance(configuration, str) else b"",
             self._clock(),
+            request=asked.request,
+            answer=sealed.answer_id,
         )
         track = self._outbox.add(kept)
         # Disk and log begin before the examination takes this thread.
@@ -315,6 +324,13 @@ STREAM_HEADERS: Final = [
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 ]
+
+
+def _where(asked: Asked, response: Response) -> list[tuple[bytes, bytes]]:
+    """Where the answer's receipt will be found, known before the answer is; and the salts, its owner's."""
+    salts = response.header(b"hallmark-salts")
+    at = b"/v1/hallmark/receipts/" + asked.request.encode()
+    return [(b"hallmark-receipt-at", at), *([(b"hallmark-salts", salts)] if salts else [])]
 
 
 def _hallmark(sealed: Sealed, marks: Mapping[Question, Mark]) -> bytes:

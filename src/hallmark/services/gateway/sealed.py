@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import Final
 
 import msgspec
@@ -25,7 +26,14 @@ from hallmark.verification.dossier import (
     Salts,
 )
 
+# How names begin that are drawn here or computed: no answer may call itself so.
+OURS: Final = ("req-", "0x")
+NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,200}")
 DOCUMENTS: Final = frozenset(Documents.__struct_fields__)
+
+
+class _Named(msgspec.Struct, frozen=True):
+    id: str = ""
 
 
 class Seal(msgspec.Struct, frozen=True):
@@ -66,6 +74,17 @@ class Sealed(msgspec.Struct, frozen=True):
         except binascii.Error:
             return ZERO32
         return sha256(data) if data else ZERO32
+
+    @property
+    def answer_id(self) -> str:
+        """The answer's own id, by which its receipt can be found; empty when it has none that can be asked
+        for.
+        """
+        try:
+            found = msgspec.json.decode(self.frame or self.content, type=_Named).id
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return ""
+        return found if NAME.fullmatch(found) and not found.startswith(OURS) else ""
 
     def dossier(self, path: str, request: bytes) -> Dossier:
         """The dossier as the owner could make it now. Raises UnicodeDecodeError for what is not text."""

@@ -31,6 +31,8 @@ _RECEIPTS: Final = sa.Table(
     sa.Column("position", sa.BigInteger),
     sa.Column("admitted", sa.BigInteger),
     sa.Column("refused", sa.String(64), nullable=False),
+    sa.Column("request", sa.String(200), nullable=False, index=True),
+    sa.Column("answer", sa.String(200), nullable=False, index=True),
 )
 sa.Index("gateway_receipts_pending", _RECEIPTS.c.position, _RECEIPTS.c.created)
 MIGRATIONS: Final = (lambda connection: _METADATA.create_all(connection),)
@@ -38,7 +40,8 @@ MIGRATIONS: Final = (lambda connection: _METADATA.create_all(connection),)
 
 class Kept(msgspec.Struct, frozen=True):
     """One receipt: its id (32 bytes), log entry, SHA-256 of the evidence that came with it (zero: none), the
-    node's configuration document (may be empty), when it came (unix ms), and where the log put it.
+    node's configuration document (may be empty), when it came (unix ms), where the log put it, and by which
+    names it can be found: those of the request and of the answer (empty: none).
     """
 
     id: bytes
@@ -49,6 +52,8 @@ class Kept(msgspec.Struct, frozen=True):
     position: int | None = None
     admitted: int | None = None
     refused: str = ""
+    request: str = ""
+    answer: str = ""
 
     def opened(self) -> tuple[Entry, Receipt]:
         """The entry and its receipt."""
@@ -78,6 +83,12 @@ class ReceiptStore:
         query = sa.select(_RECEIPTS).where(_RECEIPTS.c.id == digest)
         rows = await self._database.async_read(lambda c: list(c.execute(query)))
         return _kept(rows[0]) if rows else None
+
+    async def named(self, name: str) -> tuple[bytes, ...]:
+        """The receipt ids of a request's or an answer's name: none, one, or several when answers share it."""
+        where = sa.or_(_RECEIPTS.c.request == name, _RECEIPTS.c.answer == name)
+        query = sa.select(_RECEIPTS.c.id).where(where).limit(2)
+        return tuple(row[0] for row in await self._database.async_read(lambda c: list(c.execute(query))))
 
     async def pending(self) -> list[Kept]:
         """Receipts that the log has neither taken nor refused, oldest first."""
