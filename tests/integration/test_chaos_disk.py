@@ -94,10 +94,10 @@ def clears(network: Network) -> None:
 @pytest.mark.parametrize(
     ("names", "plain", "withheld"),
     [
-        (("log",), (200, ""), (409, "held")),
+        (("log",), (200, ""), (412, "held")),
         (("gateway",), (200, ""), (200, "")),
         (("node-1", "node-2"), (503, "no_node"), (503, "no_node")),
-        (("fullnode-1", "fullnode-2"), (200, ""), (409, "held")),
+        (("fullnode-1", "fullnode-2"), (200, ""), (412, "held")),
     ],
     ids=["log", "gateway", "nodes", "full nodes"],
 )

@@ -6,12 +6,16 @@ HallmarkError
 ├── Unauthorized          the caller is not who it must be (401)
 ├── NotFound              no such model, receipt, entry (404)
 ├── Conflict              it contradicts what is already recorded (409)
-├── Held                  a policy is not met, so the answer is withheld (409)
+├── Held                  a policy is not met, so the answer is withheld (412)
 ├── VerificationFailed    a signature, proof, evidence or binding does not hold (422)
 └── Unavailable           it cannot be done now: no node, no quorum, no disk (503)
 
 `reason` is a stable code in snake_case, documented in docs/reasons.md; `message` is one plain sentence;
 `hint` says what to do next. Neither ever holds content of a request or an answer.
+
+Clients ask again by themselves after 408, 409, 429 and 5xx, and each time is another answer that somebody
+makes and pays for. So every error says whether that can help: `retry`, and after how many
+seconds at the earliest.
 """
 
 from __future__ import annotations
@@ -23,6 +27,10 @@ class HallmarkError(Exception):
     """Root of every error that Hallmark raises on purpose."""
 
     status: ClassVar[int] = 500
+    retry: bool | None = None
+    """Whether asking the same again can help; None: yes for 408, 429 and 503, otherwise no."""
+    retry_after: str = ""
+    """When, as `Retry-After` says it; empty: after a second."""
 
     def __init__(self, reason: str, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -65,9 +73,13 @@ class Conflict(HallmarkError):
 
 
 class Held(HallmarkError):
-    """A policy is not met, so the answer is withheld."""
+    """A policy is not met, so the answer is withheld.
 
-    status = 409
+    412 (RFC 9110 section 15.5.13): the condition that the request's own header states does not hold. Not
+    409, which many clients take for a lock and ask again: each time another answer would be made and held.
+    """
+
+    status = 412
 
 
 class VerificationFailed(HallmarkError):

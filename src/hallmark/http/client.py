@@ -4,7 +4,8 @@ Rules it keeps:
 
 - at most `per_origin` connections to one (scheme, host, port, pin); who comes later waits in line;
 - a pinned peer has shown its pinned TLS key before the first request byte leaves;
-- a request goes out twice only when a *reused* connection turns out closed before any response byte;
+- a request goes out twice only when a *reused* connection turns out closed before any response byte, and
+  one that is not idempotent (POST, RFC 9110 section 9.2.2) only when not a byte of it had been written;
 - leaving the `async with` block early drops the connection, so the peer sees the disconnect;
 - a request body may be an async iterable, which is sent chunked and never repeated.
 """
@@ -199,7 +200,8 @@ class Exchange:
                 await self._send(connection)
                 await connection.head()
         except BaseException as error:
-            repeat = reused and isinstance(self._body, bytes) and not connection.received
+            harmless = not self._head.startswith((b"POST ", b"PATCH ")) or not connection.written
+            repeat = reused and isinstance(self._body, bytes) and not connection.received and harmless
             connection.abort()
             self._pool.release(self._origin, connection)
             if isinstance(error, TimeoutError):

@@ -53,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._until_close = True
         self._error: HallmarkError | None = None
         self.received = False
+        self.written = False
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.head_done = False
@@ -156,6 +157,7 @@ class Connection(asyncio.Protocol):
         """Write and wait until the peer keeps up. Raises Unavailable `connection_lost`."""
         if self._closed or self._transport is None or self._transport.is_closing():
             raise lost("The connection was closed before the request was sent.")
+        self.written = True
         self._transport.write(data)
         if not self._writable.is_set():
             await self._writable.wait()

@@ -7,29 +7,54 @@ from typing import Final
 
 import msgspec
 
-from hallmark.core.errors import HallmarkError, Unavailable
+from hallmark.core.errors import HallmarkError, InvalidInput, Unavailable
 from hallmark.http.asgi import ASGIApp, Disconnected, Message, Receive, Scope, Send, respond
 
 # OpenAI's error types by HTTP status; the stable reason code stands in `code`.
 TYPES: Final[dict[int, str]] = {
     400: "invalid_request_error",
     401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
     404: "invalid_request_error",
     405: "invalid_request_error",
     408: "invalid_request_error",
     409: "conflict_error",
+    412: "policy_error",
     413: "invalid_request_error",
+    415: "invalid_request_error",
     422: "verification_error",
     429: "rate_limit_error",
     503: "service_unavailable_error",
 }
 
+AGAIN: Final = frozenset((408, 429, 503))
+DO_NOT_RETRY: Final = (b"x-should-retry", b"false")
+
+
+class MethodNotAllowed(InvalidInput):
+    """The path exists, but not for this method; `allow` names those that it takes (RFC 9110 15.5.6)."""
+
+    status = 405
+
+    allow: tuple[str, ...] = ()
+
+
+def not_allowed(*allow: str) -> MethodNotAllowed:
+    """The error for a path that takes only these methods."""
+    error = MethodNotAllowed("method_not_allowed", f"This path takes {allow[0]}.")
+    error.allow = allow
+    return error
+
 
 def render(error: HallmarkError, *, extra: dict[str, object] | None = None) -> bytes:
-    """The JSON body for `error`; `extra` members are added to the error object."""
+    """The JSON body for `error`; `extra` members are added to the error object.
+
+    The hint stands in the message as well: most clients show nothing else.
+    """
     param = getattr(error, "param", None)
     body: dict[str, object] = {
-        "message": error.message,
+        "message": f"{error.message} {error.hint}".rstrip(),
         "type": TYPES.get(error.status, "server_error"),
         "param": param,
         "code": error.reason,
@@ -44,11 +69,21 @@ def render_bug() -> bytes:
 
 
 async def respond_error(send: Send, error: HallmarkError, *, extra: dict[str, object] | None = None) -> None:
-    """Send `error` with its HTTP status; 503 says when to try again. An error's own `detail`, a dict, is
-    shown with it.
+    """Send `error` with its HTTP status, and whether and when to ask again. An error's own `detail`, a dict,
+    is shown with it.
     """
-    headers = [(b"retry-after", b"1")] if error.status == 503 else []
-    await respond(send, error.status, render(error, extra=extra or getattr(error, "detail", None)), headers)
+    body = render(error, extra=extra or getattr(error, "detail", None))
+    await respond(send, error.status, body, headers_of(error))
+
+
+def headers_of(error: HallmarkError) -> list[tuple[bytes, bytes]]:
+    """What the head of an error says: `Retry-After`, or that asking again cannot help, in the header that
+    OpenAI's own clients obey; and which methods a path takes.
+    """
+    again = error.status in AGAIN if error.retry is None else error.retry
+    headers = [(b"retry-after", (error.retry_after or "1").encode()) if again else DO_NOT_RETRY]
+    allow = getattr(error, "allow", ())
+    return [*headers, (b"allow", ", ".join(allow).encode())] if allow else headers
 
 
 class Errors:
@@ -88,5 +123,5 @@ class Errors:
             raise
         except Exception:
             if not started:
-                await respond(send, 500, render_bug())
+                await respond(send, 500, render_bug(), [DO_NOT_RETRY])
             raise

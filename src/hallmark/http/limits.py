@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Final
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from hallmark.core.errors import InvalidInput, TooLarge
 from hallmark.http.asgi import ASGIApp, Message, Receive, Scope, Send
@@ -121,10 +121,15 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(LONG_HEAD)
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
+        """The head is there.
+
+        HTTP/1.0 knows no chunks (RFC 9112 section 6.1): what has no length ends with the connection.
+        """
         self._in_head = False
         self._cancel("_head_timer")
         super().on_headers_complete()
+        if self.parser.get_http_version() == "1.0" and self.cycle is not None:
+            self.cycle.send = UntilClose(self.cycle).send  # type: ignore[method-assign]  # before it begins
 
     def on_message_complete(self) -> None:
         """The next head may come."""
@@ -159,6 +164,27 @@ class LimitedProtocol(HttpToolsProtocol):
                 b"content-length: %d\r\n\r\n%b" % (status, len(body), body)
             )
             self.transport.close()
+
+
+class UntilClose:
+    """Sends a response to HTTP/1.0: uvicorn would frame one without a length in chunks."""
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._send = cycle.send
+
+    async def send(self, message: Any) -> None:
+        """Pass a message on, as one without chunks where its length is not known."""
+        cycle = self._cycle
+        if message["type"] == "http.response.start":
+            if not any(name.lower() == b"content-length" for name, _ in message.get("headers", ())):
+                cycle.chunked_encoding = False
+                self._open = True
+        elif self._open:
+            cycle.expected_content_length = len(message.get("body", b""))
+        await self._send(message)
+
+    _open = False
 
 
 def limited_protocol(limits: Limits) -> type[LimitedProtocol]:

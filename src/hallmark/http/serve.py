@@ -78,7 +78,7 @@ class Service:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
-            if scope["path"] == "/healthz":
+            if scope["path"] in ("/healthz", "/health"):
                 health = self._health()
                 status = 200 if health.state in ("ready", "degraded") else 503
                 await respond_json(send, {"state": health.state, "reason": health.reason}, status)

@@ -32,17 +32,24 @@ from hallmark.routing.load import NodeLoad
 ANY_MODE: Final = 255
 # An answer may take this long; evidence must not run out before it is given. Milliseconds.
 MARGIN: Final = 60_000
+# Characters that an error shows of a name that a client wrote, and models that it lists.
+SHOWN: Final = 64
+LISTED: Final = 20
 # What a node or its own host says when it has no free place.
 BUSY: Final = frozenset(("at_capacity", "node_busy"))
+# What keeps a node away for a moment only. Whatever a node that was asked answered is of this kind, too.
+PASSING: Final = frozenset(("at_capacity", "not_reachable"))
 ASSURANCE: Final = (Assurance.NONE, Assurance.SIMULATED, Assurance.HARDWARE)
 
 
 class NoNode(Unavailable):
     """Nobody can serve now. `busy`: a node could, had it not its hands full."""
 
-    def __init__(self, message: str, *, busy: bool) -> None:
+    def __init__(self, message: str, *, busy: bool, passing: bool = True) -> None:
+        """`passing`: what keeps a node away may be over in a moment; otherwise asking again cannot help."""
         super().__init__("no_node", message, "See GET /v1/hallmark/network for every node and its reason.")
         self.busy = busy
+        self.retry = passing
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -72,22 +79,26 @@ class Eligibility(msgspec.Struct, frozen=True):
     eligible: tuple[Eligible, ...]
     excluded: tuple[Exclusion, ...]
     known: bool
+    there: tuple[str, ...] = ()
+    """The models that there are, when the wanted one is none of them."""
 
     def require(self) -> None:
         """Raises NotFound `model_not_found`, Unavailable `no_node` naming counts per reason."""
         if not self.known:
-            raise NotFound("model_not_found", "No such model is published here.", "See GET /v1/models.")
+            raise no_such_model(self.wanted.model, self.there)
         if not self.eligible:
             raise self.refusal()
 
     def refusal(self, tried: Iterable[str] = ()) -> NoNode:
         """The error when nobody can serve; `tried` are the outcomes of nodes that were asked."""
         counts = Counter([exclusion.reason for exclusion in self.excluded])
-        counts.update(tried)
+        outcomes = tuple(tried)
+        counts.update(outcomes)
         told = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()))
         return NoNode(
             f"No node can serve {self.wanted.model}: {told or 'no node is registered'}.",
             busy=not BUSY.isdisjoint(counts),
+            passing=bool(outcomes) or not PASSING.isdisjoint(counts),
         )
 
 
@@ -143,7 +154,26 @@ def eligibility(
             excluded.append(Exclusion(hex0x(key), reason))
         else:
             eligible.append(Eligible(key, member.bundle, member.document))
-    return Eligibility(wanted, tuple(eligible), tuple(excluded), artifact is not None or offered)
+    known = artifact is not None or offered
+    there = () if known else tuple(_there(registry))
+    return Eligibility(wanted, tuple(eligible), tuple(excluded), known, there)
+
+
+def no_such_model(asked: str, there: Iterable[str]) -> NotFound:
+    """The error for a model that is not there: it names what was asked for, and what there is."""
+    named = ascii(asked[:SHOWN])[1:-1] + ("..." if len(asked) > SHOWN else "")
+    listed = sorted(there)
+    models = ", ".join(listed[:LISTED]) + (", ..." if len(listed) > LISTED else "")
+    return NotFound(
+        "model_not_found",
+        f"There is no model '{named}' here.",
+        f"There are: {models}." if models else "There are no models here.",
+    )
+
+
+def _there(registry: Registry) -> set[str]:
+    offered = (member.bundle.upstreams for member in registry.members.values() if member.bundle)
+    return set(registry.labels).union(*offered)
 
 
 def candidates_document(found: Eligibility, order: Iterable[Eligible], mode: int) -> Candidates:

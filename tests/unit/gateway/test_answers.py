@@ -109,7 +109,8 @@ async def test_when_nobody_can_the_reasons_are_counted(ask: Any, local: LocalNet
     status, headers, body = await ask.chat()
     error = json.loads(body)["error"]
     assert (status, error["code"], headers["retry-after"]) == (503, "no_node", "1")
-    assert error["message"] == "No node can serve digits: 2 node_busy."
+    assert error["message"].startswith("No node can serve digits: 2 node_busy.")
+    assert error["message"].endswith(error["hint"])
 
 
 async def test_a_node_that_dies_midway_is_not_replaced(ask: Any, local: LocalNetwork) -> None:
@@ -193,7 +194,9 @@ async def test_bad_requests(ask: Any, local: LocalNetwork, body: bytes, status: 
 async def test_wrong_paths_methods_and_options(ask: Any) -> None:
     """Unknown paths, wrong methods, unknown policies, modes and stages are each told."""
     assert (await ask.raw("/v1/nothing"))[0] == 404
-    assert (await ask.raw("/v1/chat/completions", method="GET"))[0] == 405
+    status, headers, _ = await ask.raw("/v1/chat/completions", method="GET")
+    assert (status, headers["allow"], headers["x-should-retry"]) == (405, "POST", "false")
+    assert (await ask.raw("/v1/models", method="DELETE"))[1]["allow"] == "GET, HEAD"
     assert (await ask.chat(Hallmark_Policy="nonsense"))[0] == 404
     assert (await ask.chat(Hallmark_Mode="nonsense"))[0] == 400
     assert (await ask.raw(f"/v1/hallmark/receipts/0x{'00' * 32}?wait=never", method="GET"))[0] == 400
@@ -201,6 +204,21 @@ async def test_wrong_paths_methods_and_options(ask: Any) -> None:
 
 async def test_what_a_client_requires_of_nodes(ask: Any) -> None:
     """A client that asks for hardware gets a refusal with the reason, not a simulated enclave."""
-    status, _, body = await ask.chat(Hallmark_Assurance="hardware")
+    status, headers, body = await ask.chat(Hallmark_Assurance="hardware")
     assert status == 503
     assert "2 assurance_too_low" in json.loads(body)["error"]["message"]
+    assert (headers["x-should-retry"], "retry-after" in headers) == ("false", False)
+
+
+async def test_a_model_that_is_not_there_is_named(ask: Any) -> None:
+    """The error says what was asked for, cut and escaped, and which models there are."""
+    _, headers, body = await ask.raw("/v1/chat/completions", b'{"model":"gpt-4o"}')
+    error = json.loads(body)["error"]
+    assert error["message"] == "There is no model 'gpt-4o' here. There are: digits."
+    assert headers["x-should-retry"] == "false"
+    long = json.dumps({"model": "\u00e9" + "y" * 250}).encode()
+    _, _, body = await ask.raw("/v1/chat/completions", long)
+    shown = "There is no model '\\xe9" + "y" * 63 + "...' here."
+    assert json.loads(body)["error"]["message"].startswith(shown)
+    _, _, body = await ask.raw("/v1/models/nowhere", method="GET")
+    assert "'nowhere'" in json.loads(body)["error"]["message"]

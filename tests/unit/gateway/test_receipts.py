@@ -101,7 +101,8 @@ async def test_a_policy_that_is_not_met_withholds_the_answer() -> None:
         pool = Pool()
         url = f"{local.url}/v1/chat/completions"
         async with pool.request("POST", url, headers, body) as response:
-            assert response.status == 409
+            assert response.status == 412
+            assert response.header(b"x-should-retry") == b"false"
             answer = await response.read()
         error = json.loads(answer)["error"]
         assert error["code"] == "held"
@@ -141,7 +142,7 @@ async def test_a_policy_never_clears_what_failed(ask: Any, local: LocalNetwork) 
         node.behaviour = "forge"
     status, _, body = await ask.chat(Hallmark_Policy="witnessed")
     error = json.loads(body)["error"]
-    assert status == 409
+    assert status == 412
     assert [(f["question"], f["reason"]) for f in error["failed"]] == [("ran", "response_mismatch")]
     assert b"eight" not in body
 
@@ -150,7 +151,7 @@ async def test_hardware_is_not_simulated(ask: Any) -> None:
     """A policy that asks for hardware is not met by a simulated enclave, however well witnessed."""
     status, _, body = await ask.chat(Hallmark_Policy="hardware")
     error = json.loads(body)["error"]
-    assert status == 409
+    assert status == 412
     assert [(m["question"], m["reason"]) for m in error["missing"]] == [("ran", "assurance_not_allowed")]
 
 

@@ -136,6 +136,29 @@ async def test_a_stale_connection_is_replaced_once() -> None:
     assert connections == 2
 
 
+async def test_a_post_is_not_sent_twice_once_a_byte_was_written() -> None:
+    """The server may have acted on it before it closed: a provider would be asked, and paid, twice."""
+    seen: list[bytes] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await read_request(reader))
+        writer.write(OK)
+        seen.append(await read_request(reader))
+        writer.transport.abort()
+
+    pool = Pool()
+    async with raw_server(handler) as port:
+        url = f"http://127.0.0.1:{port}/"
+        assert await get(pool, url) == b"hi"
+
+        async def post() -> bytes:
+            async with pool.request("POST", url, body=b"x") as response:
+                return await response.read()
+
+        assert await reason_of(post()) == "connection_lost"
+    assert len(seen) == 2
+
+
 async def test_nothing_is_retried_after_a_response_byte() -> None:
     """Once a single byte of the answer has come, a lost connection is an error and not a second request."""
     requests = 0

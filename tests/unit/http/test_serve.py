@@ -77,6 +77,7 @@ async def test_health_and_metrics() -> None:
         assert await fetch(f"{url}/healthz") == (503, b'{"state":"starting","reason":"replay"}')
         health = Health("ready")
         assert (await fetch(f"{url}/healthz"))[0] == 200
+        assert await fetch(f"{url}/health") == await fetch(f"{url}/healthz")
         assert b"hallmark_x_total 1.0" in (await fetch(f"{url}/metrics"))[1]
 
 
@@ -86,7 +87,7 @@ async def test_errors_have_the_openai_shape_and_no_detail_of_bugs() -> None:
         status, body = await fetch(f"{url}/down")
         assert status == 503
         assert json.loads(body)["error"] == {
-            "message": "No node.",
+            "message": "No node. Wait.",
             "type": "service_unavailable_error",
             "param": None,
             "code": "no_node",

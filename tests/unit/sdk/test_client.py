@@ -11,10 +11,11 @@ import pytest
 
 from hallmark import AsyncClient, Cleared, Client, Draft
 from hallmark.core.documents import ClearingPolicy, Requirement
-from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
+from hallmark.core.errors import HallmarkError, Held, Unavailable, VerificationFailed
 from hallmark.core.marks import Finding, Question, State, derive_marks
 from hallmark.core.policy import evaluate
 from hallmark.services.sdk.answers import AnswerHeld
+from hallmark.services.sdk.network import error_of, find
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.testing.local_network import ANSWER, LocalNetwork
 from hallmark.testing.stub_evidence import verify_stub_evidence
@@ -51,6 +52,23 @@ async def test_a_draft_grows_into_proof(local: LocalNetwork, client: AsyncClient
     local.log.witness()
     verified = await waiting
     assert verified.decide("witnessed").sentence() == "meets witnessed: 7 of 7"
+
+
+def test_the_home_variable_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HALLMARK_HOME names the network as it does on the command line; what is given explicitly wins."""
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "client.json").write_text(f'{{"base_url":"http://{name}"}}')
+    monkeypatch.setenv("HALLMARK_HOME", str(tmp_path / "one"))
+    assert find(None, None, None).base_url == "http://one"
+    assert find(None, None, tmp_path / "other").base_url == "http://other"
+
+
+def test_a_hint_is_said_once() -> None:
+    """It stands in the message as well, for other clients."""
+    body = b'{"error":{"message":"No. Wait.","code":"held","hint":"Wait."}}'
+    assert str(error_of(412, body)) == "held: No. (Wait.)"
+    assert isinstance(error_of(412, body), Held)
 
 
 async def test_require_gives_another_type(client: AsyncClient) -> None:

@@ -81,10 +81,15 @@ export function troubleOf(body: unknown, status: number): Trouble {
   const text = (name: string): string => (typeof error[name] === "string" ? error[name] : "");
   return {
     reason: text("code") || `http_${status}`,
-    message: text("message") || "The gateway answered with an error that says nothing more.",
+    message: withoutHint(text("message"), text("hint")) || "The gateway answered with an error that says nothing more.",
     hint: text("hint"),
     detail: JSON.stringify({ status, body }, null, 1),
   };
+}
+
+/** A message without the hint at its end: it stands there too, for clients that show nothing else. */
+function withoutHint(message: string, hint: string): string {
+  return message.endsWith(hint) ? message.slice(0, message.length - hint.length).trimEnd() : message;
 }
 
 async function send(asking: Asking): Promise<Response> {

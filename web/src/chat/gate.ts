@@ -37,7 +37,7 @@ export function told(one: Shortfall, assurance: string): string {
   return one.reason === "" ? state : `${state} (${one.reason})`;
 }
 
-/** Reads `missing` or `failed` of the gateway's 409; what cannot be read is left out. */
+/** Reads `missing` or `failed` of the gateway's 412; what cannot be read is left out. */
 export function readShortfalls(value: unknown): Shortfall[] {
   if (!Array.isArray(value)) return [];
   return value.flatMap((item: unknown): Shortfall[] => {

@@ -81,5 +81,8 @@ async function sendSignIn(form: HTMLFormElement, key: KeyField): Promise<void> {
 async function refusal(answer: Response): Promise<HallmarkError> {
   const told: unknown = await answer.json().catch(() => undefined);
   const error = (told as { error?: { code?: unknown; message?: unknown; hint?: unknown } } | undefined)?.error;
-  return new HallmarkError(String(error?.code ?? "refused"), String(error?.message ?? `The desk answered ${answer.status}.`), String(error?.hint ?? ""));
+  const [said, hint] = [String(error?.message ?? `The desk answered ${answer.status}.`), String(error?.hint ?? "")];
+  // The hint stands in the message as well, for programs that show nothing else.
+  const message = said.endsWith(hint) ? said.slice(0, said.length - hint.length).trimEnd() : said;
+  return new HallmarkError(String(error?.code ?? "refused"), message, hint);
 }

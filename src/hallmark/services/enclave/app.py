@@ -26,10 +26,10 @@ from hallmark.engines.protocol import Engine, Task
 from hallmark.engines.stepper import Stepper
 from hallmark.engines.upstream import Target, Upstream
 from hallmark.http.asgi import Disconnected, Receive, Scope, Send, read_body, respond_json
-from hallmark.http.errors import respond_error
+from hallmark.http.errors import not_allowed, respond_error
 from hallmark.services.enclave import infer, relayed, textual
 from hallmark.services.enclave.calls import Call, told_of
-from hallmark.services.enclave.errors import BadParameter, MethodNotAllowed
+from hallmark.services.enclave.errors import BadParameter
 from hallmark.services.enclave.openai_request import Chat, Completion, Envelope, decode, require_text
 from hallmark.services.enclave.runtime import Model, Runtime
 
@@ -90,14 +90,14 @@ class App:
         path, method = scope["path"], scope["method"]
         if path in self._posts:
             if method != "POST":
-                raise MethodNotAllowed("method_not_allowed", "This path takes POST.")
+                raise not_allowed("POST")
             body = await read_body(receive, self._body_bytes)
             require_text(body)
             with self._place():
                 await self._posts[path](Call(self._runtime, scope, receive, send, body))
         elif path == "/v1/models" or path.startswith("/v1/models/") or path == "/v1/hallmark/identity":
             if method not in ("GET", "HEAD"):
-                raise MethodNotAllowed("method_not_allowed", "This path takes GET.")
+                raise not_allowed("GET", "HEAD")
             await respond_json(send, self._read(path))
         else:
             raise NotFound("unknown_path", "There is nothing at this path.", "See docs/api.md for the paths.")

@@ -13,12 +13,6 @@ class BadParameter(InvalidInput):
         self.param = param
 
 
-class MethodNotAllowed(InvalidInput):
-    """The path exists, but not for this method."""
-
-    status = 405
-
-
 def unsupported_parameter(param: str, hint: str = "") -> BadParameter:
     """The error for a parameter that this model cannot honour: saying so beats ignoring it."""
     return BadParameter(

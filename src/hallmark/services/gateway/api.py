@@ -16,6 +16,7 @@ from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Receipt
 from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.http.asgi import ASGIApp, Receive, Scope, Send, query_int, read_body, respond, respond_json
+from hallmark.http.errors import not_allowed
 from hallmark.services.gateway.desk import MAX_WAIT_MS, Desk
 from hallmark.services.gateway.outbox import Outbox
 from hallmark.services.gateway.overview import Overview
@@ -37,12 +38,6 @@ PUBLIC: Final = ((b"access-control-allow-origin", b"*"),)
 
 T = TypeVar("T")
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-
-class MethodNotAllowed(InvalidInput):
-    """The path exists, but not for this method."""
-
-    status = 405
 
 
 class RouteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,7 +98,7 @@ class API:
         else:
             raise NotFound("unknown_path", "There is nothing at this path.", "See docs/gateway.md.")
         if method not in allowed:
-            raise MethodNotAllowed("method_not_allowed", f"This path takes {allowed[0]}.")
+            raise not_allowed(*allowed)
         await handler(scope, receive, send)
 
     async def _models(self, _scope: Scope, _receive: Receive, send: Send) -> None:

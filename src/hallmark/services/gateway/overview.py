@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Final
 
 from hallmark.core.document import hex0x
-from hallmark.core.errors import NotFound
 from hallmark.core.registry import Member, Registry
 from hallmark.core.statements import Role
 from hallmark.routing.eligibility import Wanted
@@ -53,7 +52,7 @@ class Overview:
         self._planner.judge(Wanted(label)).require()
         found = self._model(label)
         if found is None:
-            raise NotFound("model_not_found", "No such model is served here.")
+            raise self._planner.judge(Wanted(label)).refusal()
         return found
 
     def _model(self, label: str) -> dict[str, object] | None:

@@ -29,6 +29,7 @@ HOP_BY_HOP: Final = frozenset(
         b"host",
         b"content-length",
         b"expect",
+        b"date",
         b"x-forwarded-host",
         b"x-forwarded-proto",
         b"x-forwarded-for",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -21,11 +22,13 @@ from hallmark.core.errors import (
 from hallmark.services.sdk.verifying import Verifier
 
 DEFAULT_HOME: Final = Path("~/.hallmark")
+HOME_VARIABLE: Final = "HALLMARK_HOME"
 _KINDS: Final[dict[int, type[HallmarkError]]] = {
     400: InvalidInput,
     401: Unauthorized,
     404: NotFound,
     409: Conflict,
+    412: Held,
     413: TooLarge,
     422: VerificationFailed,
 }
@@ -51,14 +54,15 @@ class _Body(msgspec.Struct, frozen=True):
 
 
 def find(base_url: str | None, trust: Path | str | None, home: Path | str | None) -> Place:
-    """Where to connect: what is given, else what the home directory of a local network says.
+    """Where to connect: what is given, else what the home directory of a local network says: `home`, or
+    that of HALLMARK_HOME as for the command line, or ~/.hallmark.
 
     Raises InvalidInput `no_network` when neither is there.
     """
     chosen = str(trust) if trust is not None else None
     if base_url is not None and home is None:
         return Place(_trimmed(base_url), chosen)
-    path = Path(home or DEFAULT_HOME).expanduser() / "client.json"
+    path = Path(home or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser() / "client.json"
     try:
         place = msgspec.json.decode(path.read_bytes(), type=Place)
     except (OSError, msgspec.DecodeError) as error:
@@ -82,8 +86,9 @@ def error_of(status: int, body: bytes) -> HallmarkError:
     except (msgspec.DecodeError, UnicodeDecodeError):
         said = _Error()
     reason = said.code or f"http_{status}"
-    message = said.message or f"The network answered with status {status}."
-    if status == 409 and reason in ("held", "policy_not_met"):
+    # The hint stands in the message as well, for clients that show nothing else.
+    message = said.message.removesuffix(said.hint).rstrip() or f"The network answered with status {status}."
+    if status in (409, 412) and reason in ("held", "policy_not_met"):
         return Held(reason, message, said.hint)
     return _KINDS.get(status, Unavailable)(reason, message, said.hint)
 
