@@ -12,7 +12,8 @@ from hallmark.testing.running import Network, hallmark, logs
 @pytest.fixture(scope="session")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """A development network that stays up for the whole session."""
-    home = tmp_path_factory.mktemp("network") / "home"
+    # What a path may hold and a URL may not, so that no file ends up beside the home.
+    home = tmp_path_factory.mktemp("network") / "home?of=a #100%25 network"
     started = hallmark(home, "up", "--detach", "--no-ask")
     assert started.returncode == 0, started.stdout + started.stderr + logs(home)
     yield Network(home)

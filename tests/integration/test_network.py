@@ -47,6 +47,14 @@ def test_status_names_every_service_with_state_and_address(network: Network) -> 
     assert all(service["url"].startswith("http") for service in status.values())
 
 
+def test_everything_is_inside_the_home(network: Network) -> None:
+    """Each service has a store of its own there, for its owner only, whatever the home is called."""
+    assert [path.name for path in network.home.parent.iterdir()] == [network.home.name]
+    stores = sorted(network.home.glob("services/*/store.db"))
+    assert len(stores) == 10
+    assert {path.stat().st_mode & 0o777 for path in stores} == {0o600}
+
+
 def test_a_second_network_from_one_home_is_refused(network: Network) -> None:
     """The home is held; the refusal has a reason, a sentence and a hint."""
     again = network.run("up", "--detach")
