@@ -35,8 +35,9 @@ def spent(home: str) -> Counter[str]:
             continue
         if "/app/enclave.py" in command and "bwrap" not in command:
             total["enclave"] += (int(fields[11]) + int(fields[12])) * TICK_MS
-        elif f"{home}/services/" in command and "hallmark.services." in command:
-            name = command.split("hallmark.services.")[1].split()[0]
+        elif f"{home}/services/" in command and "-m hallmark." in command:
+            # hallmark.services.log is the log, hallmark.apps.web the pages
+            name = command.split("-m hallmark.")[1].split()[0].split(".")[-1]
             total[name] += (int(fields[11]) + int(fields[12])) * TICK_MS
     return total
 
