@@ -1,7 +1,7 @@
 // Entry of the explorer's pages: buttons that derive again, in this browser, what the server says. Nothing here is needed to read.
 import { renderMarks } from "./marks/draw.ts";
 import { hex0x } from "./verify/bytes.ts";
-import { compareMarks, type Shown } from "./verify/compare.ts";
+import { compareMarks, type Shown, type Standing } from "./verify/compare.ts";
 import { parseDossier } from "./verify/dossier.ts";
 import { HallmarkError } from "./verify/errors.ts";
 import { differences, splitBundle, Tally, type Figures } from "./verify/figures.ts";
@@ -63,13 +63,20 @@ async function recomputeMarks(section: HTMLElement, report: Report): Promise<Nod
   const took = Math.max(1, Math.round(performance.now() - begun));
   const marks = marksJSON(verified.marks);
   const lines = compareMarks(serverMarks(), marks);
-  const apart = lines.filter((line) => !line.agrees).map((line) => line.sentence);
+  const of = (...standings: Standing[]): string[] => lines.filter((line) => standings.includes(line.standing)).map((line) => line.sentence);
+  const apart = of("apart");
   const asked = section.dataset["receipt"];
   if (asked && asked !== verified.receiptId) apart.unshift(`The file is of another receipt: ${verified.receiptId}.`);
-  const equal = lines.filter((line) => line.agrees).map((line) => line.sentence);
+  const other = of("less", "more");
   const about = element("p", `Derived in this browser in ${took} ms from ${bytes.length} bytes and the trust file of network ${trusted.network}. No chain was asked, and nobody's word was taken.`);
   const row = renderMarks(marks, { answerAt: Number(verified.receipt.number("finished")), size: "large" });
-  return [...(apart.length ? [wrong(["The server and this browser disagree.", ...apart])] : []), row, ...list(equal), about];
+  return [...(apart.length ? [wrong(["The server and this browser disagree.", ...apart])] : []), row, ...heights(other), ...list(of("same")), about];
+}
+
+/** What one of the two could say and the other could not: no contradiction, and said apart from one. */
+function heights(sentences: readonly string[]): HTMLElement[] {
+  if (!sentences.length) return [];
+  return [element("p", "Neither contradicts the other here; one of the two had more to go by:"), ...list(sentences)];
 }
 
 /** The server's marks as they stand on the page. */

@@ -121,8 +121,22 @@ test("a disagreement comes first and is said; anchored beside witnessed is expla
   const [first, ...rest] = compareMarks(theirs, ours);
   assert.equal(first?.question, "model");
   assert.match(first?.sentence ?? "", /server says witnessed, this browser derives failed/);
-  assert.ok(rest.every((line) => line.agrees));
-  assert.equal(compareMarks({}, ours).filter((line) => line.agrees).length, 0);
+  assert.ok(rest.every((line) => line.standing !== "apart"));
+  assert.equal(compareMarks({}, ours).filter((line) => line.standing === "apart").length, 7);
+});
+
+test("what one of the two could not see contradicts nobody; another state or other hardware does", () => {
+  const ran = (state: Finding["state"], assurance: string) => marksJSON(deriveMarks([{ ...base, question: "ran", state, detail: { assurance } }]));
+  const standing = (server: string, word: string, here: Finding["state"], assurance: string) =>
+    compareMarks({ ran: { state: server, assurance: word } }, ran(here, assurance)).find((line) => line.question === "ran")?.standing;
+  assert.equal(standing("witnessed", "simulated", "claimed", "none"), "less");
+  assert.equal(standing("witnessed", "simulated", "checked", "simulated"), "less");
+  assert.equal(standing("claimed", "none", "witnessed", "simulated"), "more");
+  assert.equal(standing("witnessed", "hardware", "witnessed", "simulated"), "apart");
+  assert.equal(standing("witnessed", "hardware", "checked", "simulated"), "apart");
+  assert.equal(standing("witnessed", "simulated", "failed", "none"), "apart");
+  assert.equal(standing("failed", "none", "witnessed", "simulated"), "apart");
+  assert.equal(standing("not_required", "", "absent", ""), "same");
 });
 
 test("figures follow from leaves, and every difference is named", () => {

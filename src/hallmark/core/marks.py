@@ -122,13 +122,13 @@ COUNTER: Mapping[Question, str] = {
 }
 
 ABSENT_WORDS: Mapping[Question, str] = {
-    Question.RAN: "Nothing says which code ran this.",
-    Question.MODEL: "Nothing says which artifact answered.",
+    Question.RAN: "Nothing known here says which code ran this.",
+    Question.MODEL: "Nothing known here says which artifact answered.",
     Question.ROUTE: "No record of the path is known here.",
-    Question.INPUTS: "The receipt names no attachment, tool result, outside data or memory row.",
-    Question.PAID: "No payment is recorded for this request.",
+    Question.INPUTS: "No attachment, tool result, outside data or memory row is known here.",
+    Question.PAID: "No payment for this request is known here.",
     Question.PROVED: "No full node's check of this receipt is known here.",
-    Question.REVIEWED: "Nobody has judged this answer.",
+    Question.REVIEWED: "No judgement of this answer is known here.",
 }
 
 WORDS: Mapping[State, str] = {
@@ -169,7 +169,7 @@ def _mark(question: Question, found: tuple[Finding, ...]) -> Mark:
     detail = {key: value for f in found for key, value in f.detail.items()} | dict(chosen.detail)
     what = detail.get("what", question.value)
     if chosen.state is State.ABSENT:
-        shows = ABSENT_WORDS[question]
+        shows = f"{detail['what']}." if "what" in detail else ABSENT_WORDS[question]
     else:
         shows = WORDS[chosen.state].format(what=what, by=chosen.by, reason=chosen.reason)
     return Mark(

@@ -13,12 +13,12 @@ from typing import TypeVar
 import msgspec
 
 from hallmark.core.document import Document, digest_of, hex0x, unhex
-from hallmark.core.documents import AnchorRecord, EnclaveConfiguration, KeyBundle, Parameters
+from hallmark.core.documents import AnchorRecord, EnclaveConfiguration, KeyBundle, Parameters, RouteRecord
 from hallmark.core.entries import SIGNATURE_SIZE, Entry
 from hallmark.core.errors import HallmarkError, VerificationFailed
 from hallmark.core.evidence import VerifyEvidence
 from hallmark.core.hashing import ZERO32, sha256
-from hallmark.core.receipt import RECEIPT_VERSION, Receipt, request_digest, response_digest
+from hallmark.core.receipt import RECEIPT_VERSION, Mode, Receipt, request_digest, response_digest
 from hallmark.core.statements import Registration, Ticket, Version
 from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.verification.after import Objections, completes, leaves_of, objections, path_of
@@ -103,6 +103,16 @@ class Examination:
             require(found == self.receipt.response, "response_mismatch")
         return request is not None, response is not None
 
+    @property
+    def passed_on(self) -> bool:
+        """True when a provider answered: the enclave passed on what it said."""
+        return self.receipt.artifact == ZERO32 and self.receipt.upstream != ZERO32
+
+    @property
+    def shows_bundle(self) -> bool:
+        """False when the file leaves the key bundle out."""
+        return bool(self.dossier.documents.bundle)
+
     @functools.cached_property
     def bundle(self) -> KeyBundle:
         """The key bundle: the one that the receipt commits to, of this key, network and mode."""
@@ -113,16 +123,16 @@ class Examination:
         return bundle
 
     def configuration(self, bundle: KeyBundle) -> EnclaveConfiguration | None:
-        """The enclave's configuration, and that its insecure switches are the listed ones; None if
-        not shown.
+        """The enclave's configuration, and that its insecure switches are the listed ones, if any are listed;
+        None if not shown.
         """
         text = self.dossier.documents.configuration
         if text is None:
-            require(not self.dossier.insecure, "insecure_mismatch")
             return None
         digest = unhex(bundle.configuration)
         found = committed(EnclaveConfiguration, text, digest, "configuration_mismatch")
-        require(found.insecure == self.dossier.insecure, "insecure_mismatch")
+        listed = self.dossier.insecure
+        require(not listed or found.insecure == listed, "insecure_mismatch")
         return found
 
     def parameters(self) -> Parameters | None:
@@ -164,8 +174,15 @@ class Examination:
             entry, documents = placed.entry, self.dossier.documents
             require(entry.statement == self.receipt, "entry_mismatch")
             require(entry.signatures == (unhex(self.dossier.signature),), "entry_mismatch")
-            beside = (documents.route.encode(), (documents.candidates or "").encode(), self.ticket_bytes())
-            require(entry.attachments == beside, "entry_mismatch")
+            shown = (
+                documents.route or None,
+                documents.candidates,
+                self.dossier.ticket and self.ticket_bytes(),
+            )
+            require(len(entry.attachments) == len(shown), "entry_mismatch")
+            for text, found in zip(shown, entry.attachments, strict=True):
+                beside = text.encode() if isinstance(text, str) else text
+                require(beside is None or beside == found, "entry_mismatch")
         return placed
 
     @functools.cached_property
@@ -176,13 +193,15 @@ class Examination:
             statement, evidence = placed.entry.statement, self.evidence_bytes()
             require(isinstance(statement, Registration), "registration_mismatch")
             assert isinstance(statement, Registration)
-            found = (statement.key, statement.document, statement.evidence)
-            expected = (self.receipt.node, self.receipt.bundle, sha256(evidence) if evidence else ZERO32)
-            require(found == expected, "registration_mismatch")
-            require(
-                placed.entry.attachments == (self.dossier.documents.bundle.encode(), evidence),
-                "registration_mismatch",
-            )
+            found = (statement.key, statement.document)
+            require(found == (self.receipt.node, self.receipt.bundle), "registration_mismatch")
+            require(len(placed.entry.attachments) == 2, "registration_mismatch")
+            bundle, beside = placed.entry.attachments
+            shown = self.dossier.documents.bundle.encode()
+            require(not shown or bundle == shown, "registration_mismatch")
+            if evidence or self.receipt.mode == Mode.VANILLA:
+                expected = sha256(evidence) if evidence else ZERO32
+                require((statement.evidence, beside) == (expected, evidence), "registration_mismatch")
             self._earlier(placed, "registration_mismatch")
         return placed
 
@@ -204,6 +223,13 @@ class Examination:
         """The reviews that came with the receipt, in log order."""
         found = [self.placed(part, "review_subject", "review_proof") for part in self.dossier.reviews]
         return tuple(sorted((p for p in found if p is not None), key=lambda p: p.part.index))
+
+    @property
+    def parties_known(self) -> bool:
+        """False while the file leaves out what says who took part: bundle, route record or ticket."""
+        route = self.dossier.documents.route
+        direct = bool(route) and _is_direct(route, self.receipt.route)
+        return self.shows_bundle and (direct or self.dossier.ticket is not None)
 
     @property
     def gateway(self) -> bytes | None:
@@ -240,6 +266,14 @@ class Examination:
         if self.dossier.entry is not None:
             require(placed.part.index < self.dossier.entry.index, reason)
             require(placed.part.admitted <= self.dossier.entry.admitted, reason)
+
+
+def _is_direct(text: str, digest: bytes) -> bool:
+    """Whether the route record is the committed one and names no ticket."""
+    try:
+        return committed(RouteRecord, text, digest, "route_mismatch").ticket == hex0x(ZERO32)
+    except HallmarkError:
+        return False
 
 
 def require(holds: bool, reason: str) -> None:

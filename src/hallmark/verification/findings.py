@@ -101,19 +101,22 @@ def examined(exam: Examination) -> list[Finding]:
 
 def ran(exam: Examination) -> Iterable[Finding]:
     """Which measured code ran it: bundle, configuration, content, evidence, registration."""
-    receipt, bundle = exam.receipt, exam.bundle
-    configuration = exam.configuration(bundle)
+    receipt = exam.receipt
+    bundle = exam.bundle if exam.shows_bundle else None
+    require(receipt.mode in (Mode.VANILLA, Mode.TEE), "mode_not_supported")
+    configuration = exam.configuration(bundle) if bundle else None
     here = [words.CONTENT[exam.check_content()]]
     if exam.parameters() is None:
-        here.append("its parameters are not shown")
-    evidence = _evidence(exam, bundle, exam.registration)
+        here.append(words.NOT_SHOWN["parameters"])
+    evidence = _evidence(exam, bundle, exam.registration) if bundle else None
     if configuration is None:
-        here.append("its configuration is not shown, so a check may have been switched off")
+        here.append(words.NOT_SHOWN["configuration"])
+        here += [words.listed_insecure(exam.dossier.insecure)] if exam.dossier.insecure else []
     elif configuration.insecure:
         here.append(words.insecure(configuration.insecure))
     assurance = evidence.assurance if evidence else Assurance.NONE
     image = evidence.measurement if evidence else ""
-    told = words.ran(receipt.node, receipt.mode, image=image, assurance=assurance)
+    told = _told(exam, evidence)
     detail = {
         "what": "; ".join([told, *here]),
         "assurance": assurance.value,
@@ -125,7 +128,18 @@ def ran(exam: Examination) -> Iterable[Finding]:
     digest = evidence.digest if evidence else receipt.bundle
     exam.measured = evidence is not None and configuration is not None and not configuration.insecure
     apart = f"{told}; this verifier alone: " + ", ".join(here)
-    return _ladder(exam, Question.RAN, digest, detail, rests_on=(exam.registration,), witnessed=apart)
+    return _ladder(exam, Question.RAN, digest, detail, rests_on=_registered(exam), witnessed=apart)
+
+
+def _told(exam: Examination, evidence: EvidenceVerdict | None) -> str:
+    node, mode, upstream = exam.receipt.node, exam.receipt.mode, exam.passed_on
+    if evidence is None and mode == Mode.TEE:
+        why = words.NOT_SHOWN["evidence" if exam.shows_bundle else "bundle"]
+        return words.unvouched(node, mode, upstream=upstream, why=why)
+    image = evidence.measurement if evidence else ""
+    assurance = evidence.assurance if evidence else Assurance.NONE
+    notes = () if exam.shows_bundle else (words.NOT_SHOWN["bundle"],)
+    return words.ran(node, mode, image=image, assurance=assurance, upstream=upstream, notes=notes)
 
 
 def model(exam: Examination) -> Iterable[Finding]:
@@ -134,13 +148,19 @@ def model(exam: Examination) -> Iterable[Finding]:
     if receipt.artifact == ZERO32:
         require(receipt.manifest == ZERO32 and receipt.upstream != ZERO32, "artifact_missing")
         require(documents.manifest is None and exam.dossier.version is None, "manifest_mismatch")
-        record = committed(UpstreamRecord, documents.upstream, receipt.upstream, "upstream_mismatch")
-        detail = {"what": words.asserted(record), "asserted_by": record.provider}
+        record = _upstream(exam)
+        by = record.provider if record else words.SOME_PROVIDER
+        detail = {"what": words.asserted(record), "asserted_by": by}
         return [_claimed(exam, Question.MODEL, receipt.upstream, detail)]
     require(receipt.upstream == ZERO32 and documents.upstream is None, "artifact_and_upstream")
-    require(hex0x(receipt.artifact) in exam.bundle.artifacts, "artifact_not_in_bundle")
+    artifact = hex0x(receipt.artifact)
+    require(not exam.shows_bundle or artifact in exam.bundle.artifacts, "artifact_not_in_bundle")
+    rests_on = {**_registered(exam), "version": exam.version}
+    if documents.manifest is None:
+        told = f"{words.artifact(artifact)}; {words.NOT_SHOWN['manifest']}"
+        return [_claimed(exam, Question.MODEL, receipt.manifest, {"what": told, "artifact": artifact})]
     manifest = committed(Manifest, documents.manifest, receipt.manifest, "manifest_mismatch")
-    require(manifest.artifact == hex0x(receipt.artifact), "artifact_mismatch")
+    require(manifest.artifact == artifact, "artifact_mismatch")
     detail = {
         "what": words.model(manifest),
         "artifact": manifest.artifact,
@@ -149,34 +169,43 @@ def model(exam: Examination) -> Iterable[Finding]:
         "sha256": manifest.sha256,
         "derived_from": manifest.derived_from,
     }
-    return _ladder(exam, Question.MODEL, receipt.manifest, detail, rests_on=(exam.registration, exam.version))
+    return _ladder(exam, Question.MODEL, receipt.manifest, detail, rests_on=rests_on)
 
 
 def route(exam: Examination) -> Iterable[Finding]:
     """Who saw the request, and that a gateway of the trust file offered this node."""
     receipt, documents = exam.receipt, exam.dossier.documents
+    if not documents.route:
+        return [_claimed(exam, Question.ROUTE, receipt.route, {"what": words.NOT_SHOWN["route"]})]
     record = committed(RouteRecord, documents.route, receipt.route, "route_mismatch")
     require(record.path in ("plain", "sealed", "direct"), "route_unreadable")
     require(record.chosen == hex0x(receipt.node), "route_other_node")
-    ticket, offered = None, 0
+    passage, hidden = None, ""
     if record.ticket == DIRECT:
-        require(exam.dossier.ticket is None and documents.candidates is None, "ticket_mismatch")
+        entry = _entry_if_sound(exam)
+        none = entry is None or not any(entry.entry.attachments[1:])
+        require(none and exam.dossier.ticket is None and documents.candidates is None, "ticket_mismatch")
+    elif exam.dossier.ticket is None:
+        hidden = "ticket"
     else:
         passage = _passage(exam, record)
-        ticket, offered = passage.ticket, len(passage.candidates or ())
-    gateway = ticket.gateway if ticket else None
+        hidden = "" if documents.candidates is not None else "candidates"
+    gateway = passage.ticket.gateway if passage else None
+    offered = len(passage.candidates or ()) if passage else 0
     upstream = ""
-    if documents.upstream is not None and receipt.upstream != ZERO32:
-        upstream = committed(
-            UpstreamRecord, documents.upstream, receipt.upstream, "upstream_mismatch"
-        ).provider
+    if receipt.upstream != ZERO32:
+        shown = _upstream(exam)
+        upstream = shown.provider if shown else words.PROVIDER
+    told = words.route(record, gateway=gateway, candidates=offered, upstream=upstream)
     detail = {
-        "what": words.route(record, gateway=gateway, candidates=offered, upstream=upstream),
+        "what": f"{told}; {words.NOT_SHOWN[hidden]}" if hidden else told,
         "path": record.path,
         "gateway": hex0x(gateway) if gateway else "",
         "saw_prompt": ", ".join(record.saw_prompt),
     }
-    return _ladder(exam, Question.ROUTE, receipt.route, detail, rests_on=(exam.registration,))
+    if hidden:
+        return [_claimed(exam, Question.ROUTE, receipt.route, detail)]
+    return _ladder(exam, Question.ROUTE, receipt.route, detail, rests_on=_registered(exam))
 
 
 def inputs(exam: Examination) -> Iterable[Finding]:
@@ -185,7 +214,7 @@ def inputs(exam: Examination) -> Iterable[Finding]:
     if exam.receipt.inputs == EMPTY_ROOT and not texts:
         return []
     if not texts:
-        detail = {"what": "outside inputs entered; their records are not shown"}
+        detail = {"what": words.NOT_SHOWN["inputs"]}
         return [_claimed(exam, Question.INPUTS, exam.receipt.inputs, detail)]
     require(root_of(text.encode() for text in texts) == exam.receipt.inputs, "inputs_mismatch")
     try:
@@ -193,7 +222,7 @@ def inputs(exam: Examination) -> Iterable[Finding]:
     except HallmarkError as error:
         raise failure("inputs_mismatch") from error
     detail = {"what": words.inputs(records, exam.receipt.started)}
-    return _ladder(exam, Question.INPUTS, exam.receipt.inputs, detail, rests_on=(exam.registration,))
+    return _ladder(exam, Question.INPUTS, exam.receipt.inputs, detail, rests_on=_registered(exam))
 
 
 def paid(exam: Examination) -> Iterable[Finding]:
@@ -253,13 +282,15 @@ def revocations(exam: Examination) -> Iterable[Finding]:
 
 
 def _evidence(exam: Examination, bundle: KeyBundle, registration: Placed | None) -> EvidenceVerdict | None:
-    """The evidence's verdict; None for a node without an enclave. Raises when it does not hold."""
+    """The evidence's verdict; None for a node without an enclave, and when it is not shown. Raises when it
+    does not hold.
+    """
     raw = exam.evidence_bytes()
     if bundle.mode == Mode.VANILLA:
         require(not raw, "evidence_unexpected")
         return None
-    require(bool(raw), "evidence_missing")
-    require(bundle.mode == Mode.TEE, "mode_not_supported")
+    if not raw:
+        return None
     verdict = _judged(exam, raw, registration)
     if not verdict.ok:
         raise failure("evidence_rejected", verdict.reason)
@@ -300,7 +331,8 @@ def _passage(exam: Examination, record: RouteRecord) -> Passage:
     require(ticket.issued <= receipt.started + SKEW_MS, "ticket_expired")
     require(receipt.started <= ticket.expires + SKEW_MS, "ticket_expired")
     if passage.candidates is None:
-        raise failure("candidates_mismatch")
+        require(exam.dossier.documents.candidates is None, "candidates_mismatch")
+        return passage
     require(receipt.node in passage.candidates, "node_not_candidate")
     require(passage.candidates[receipt.node] == receipt.bundle, "candidate_bundle")
     return passage
@@ -347,6 +379,18 @@ def _objected(exam: Examination, found: Objections) -> list[Finding]:
     return [Finding(q, state, by, exam.now, digest, found.reason, detail) for q in questions]
 
 
+def _registered(exam: Examination) -> dict[str, Placed | None]:
+    return {"registration": exam.registration}
+
+
+def _upstream(exam: Examination) -> UpstreamRecord | None:
+    """The provider's record; None when it is not shown."""
+    text = exam.dossier.documents.upstream
+    if text is None:
+        return None
+    return committed(UpstreamRecord, text, exam.receipt.upstream, "upstream_mismatch")
+
+
 def _ran_in(exam: Examination, measurement: Measurement) -> bool:
     try:
         evidence = _evidence(exam, exam.bundle, exam.registration)
@@ -361,7 +405,7 @@ def _ladder(
     digest: bytes,
     detail: Mapping[str, str],
     *,
-    rests_on: tuple[Placed | None, ...],
+    rests_on: Mapping[str, Placed | None],
     witnessed: str = "",
 ) -> list[Finding]:
     """Claimed, then checked if the code was measured, then witnessed if every entry it rests on is proven.
@@ -371,8 +415,12 @@ def _ladder(
     found = [_claimed(exam, question, digest, detail)]
     if not exam.measured:
         return found
-    found.append(Finding(question, State.CHECKED, VERIFIER, exam.now, digest, detail=detail))
-    placed = (_entry_if_sound(exam), *rests_on)
+    entry = _entry_if_sound(exam)
+    placed, lacks = (entry, *rests_on.values()), []
+    if entry is not None and entry.place is not None:
+        lacks = [words.NOT_SHOWN[name] for name, part in rests_on.items() if not (part and part.place)]
+    told = dict(detail) | {"what": "; ".join([detail["what"], *lacks])}
+    found.append(Finding(question, State.CHECKED, VERIFIER, exam.now, digest, detail=told))
     proven = [part for part in placed if part is not None]
     places = [part.place for part in proven if part.place is not None]
     if len(places) == len(placed):

@@ -78,7 +78,10 @@ def parties(receipt: Receipt, owner: bytes | None, gateway: bytes | None) -> tup
 
 def reviewed(exam: Examination) -> Iterable[Finding]:
     """The reviews that a dossier brings: of this receipt, signed by reviewers of the trust file."""
-    return conclude([_counted(exam, part) for part in exam.reviews], exam.receipt.digest())
+    parts = exam.reviews
+    if parts and (exam.dossier.entry is None or not exam.parties_known):
+        return [Finding(Question.REVIEWED, State.ABSENT, "", 0, detail={"what": words.UNCOUNTED})]
+    return conclude([_counted(exam, part) for part in parts], exam.receipt.digest())
 
 
 def conclude(reviews: Sequence[Counted], evidence: bytes) -> list[Finding]:

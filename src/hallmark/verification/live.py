@@ -72,6 +72,11 @@ class View:
         """Switches of the configuration; None when it is not shown or not the bundle's."""
 
     @property
+    def passed_on(self) -> bool:
+        """True when a provider answered: the enclave passed on what it said."""
+        return self.receipt.artifact == ZERO32 and self.receipt.upstream != ZERO32
+
+    @property
     def measured(self) -> bool:
         """True when evidence says what ran, and nothing was switched off in it."""
         return self.attested is not None and self.attested.evidence is not None and self.insecure == ()
@@ -169,7 +174,7 @@ def _positive(view: View, inclusion: Inclusion | None) -> list[Finding]:
             if inclusion is not None and inclusion.size > view.index:
                 found.append(_witnessed(view, question, inclusion, detail))
     if view.receipt.inputs != EMPTY_ROOT:
-        detail = {"what": "outside inputs entered; their records are the owner's"}
+        detail = {"what": words.NOT_SHOWN["inputs"]}
         found.append(
             _finding(view, Question.INPUTS, State.CLAIMED, view.receipt.inputs, detail, by="the node")
         )
@@ -212,11 +217,13 @@ def _ran(view: View) -> Mapping[str, str] | None:
     image = evidence.measurement if evidence else ""
     notes = ["request and response are the owner's to compare"]
     if view.insecure is None:
-        notes.append("its configuration is not shown, so a check may have been switched off")
+        notes.append(words.NOT_SHOWN["configuration"])
     elif view.insecure:
         notes.append(words.insecure(view.insecure))
     return {
-        "what": words.ran(receipt.node, receipt.mode, image=image, assurance=assurance, notes=notes),
+        "what": words.ran(
+            receipt.node, receipt.mode, image=image, assurance=assurance, upstream=view.passed_on, notes=notes
+        ),
         "assurance": assurance.value,
         "mode": Mode(receipt.mode).name.lower() if receipt.mode in (0, 1, 2, 3) else "unknown",
         "node": hex0x(receipt.node),
@@ -228,10 +235,7 @@ def _ran(view: View) -> Mapping[str, str] | None:
 def _model(view: View) -> Mapping[str, str] | None:
     if view.receipt.artifact == ZERO32:
         # Who the provider is stands in the owner's upstream record; the log holds only its digest.
-        return {
-            "what": "an upstream provider answered; its model is asserted by that provider alone",
-            "asserted_by": "an upstream provider",
-        }
+        return {"what": words.asserted(None), "asserted_by": words.SOME_PROVIDER}
     known = view.replica.registry.manifests.get(view.receipt.manifest)
     if known is None:
         return None
@@ -257,7 +261,7 @@ def _route(view: View) -> Mapping[str, str] | None:
         passage = read_passage(attachments[2], attachments[1], view.replica.genesis.chain_id)
         if passage is not None:
             gateway, offered = passage.ticket.gateway, len(passage.candidates or ())
-    upstream = "provider" if view.receipt.upstream != ZERO32 else ""
+    upstream = words.PROVIDER if view.receipt.upstream != ZERO32 else ""
     return {
         "what": words.route(record, gateway=gateway, candidates=offered, upstream=upstream),
         "path": record.path,

@@ -6,6 +6,7 @@ Every function returns the clause that stands after "The node alone says:", "Che
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import InputRecord, Manifest, RouteRecord, UpstreamRecord
@@ -17,8 +18,32 @@ CONTENT = {
     (True, True): "request and response are the ones it signed for",
     (True, False): "the request is the one it signed for; the response was not compared",
     (False, True): "the response is the one it signed for; the request was not compared",
-    (False, False): "request and response were not compared",
+    (False, False): "request and response were not compared: they are its owner's to show",
 }
+NOT_SHOWN: Final = {
+    "bundle": "its key bundle is not shown here; the log holds it beside the node's registration",
+    "evidence": "its evidence is not shown here; the log holds it beside the node's registration",
+    "configuration": (
+        "its configuration is not shown here, so a check may have been switched off; its node can show it"
+    ),
+    "parameters": "its parameters are not shown here: they are its owner's to show",
+    "manifest": "its manifest is not shown here; the log holds it beside the label's version",
+    "route": "its route record is not shown here; the log holds it beside the receipt",
+    "ticket": "its route ticket is not shown here; the log holds it beside the receipt",
+    "candidates": "the candidates of its ticket are not shown here; the log holds them beside the receipt",
+    "inputs": "outside inputs entered; their records are not shown here: they are its owner's to show",
+    "registration": "the node's registration is not proven here; the log holds it",
+    "version": "the label's version is not proven here; the log holds it",
+}
+"""What to say of a document that a file leaves out, and who can show it. Left out is not contrary: it keeps a
+mark low, and does not make it fail."""
+PROVIDER: Final = "provider"
+SOME_PROVIDER: Final = "an upstream provider"
+"""How a provider is named while its record is the owner's to show."""
+UNCOUNTED: Final = (
+    "Reviews came with the receipt and were not counted: its place in the log, or who took part in making "
+    "the answer, is not shown here; the log holds both"
+)
 
 
 def short(value: bytes | str) -> str:
@@ -27,13 +52,27 @@ def short(value: bytes | str) -> str:
     return text if len(text) <= 14 else f"{text[:8]}...{text[-4:]}"
 
 
-def ran(node: bytes, mode: int, *, image: str, assurance: Assurance, notes: Sequence[str] = ()) -> str:
-    """Which code ran the request, in which mode, on which hardware."""
-    if mode == Mode.VANILLA:
+def ran(
+    node: bytes,
+    mode: int,
+    *,
+    image: str,
+    assurance: Assurance,
+    upstream: bool = False,
+    notes: Sequence[str] = (),
+) -> str:
+    """Which code ran the request, in which mode, on which hardware; for a provider's answer (`upstream`),
+    which code passed it on, because what ran the model is out of sight.
+    """
+    if mode == Mode.VANILLA and upstream:
+        parts = [f"node {short(node)} passed this on without an enclave, and nothing measured its code"]
+    elif mode == Mode.VANILLA:
         parts = [f"node {short(node)} ran this without an enclave, and nothing measured its code"]
     else:
-        name = Mode(mode).name.lower()
-        parts = [f"image {image or 'unknown'} ran this in an enclave of node {short(node)}, mode {name}"]
+        name, did = Mode(mode).name.lower(), "passed this on from" if upstream else "ran this in"
+        parts = [f"image {image or 'unknown'} {did} an enclave of node {short(node)}, mode {name}"]
+        if upstream:
+            parts.append("what ran the model was not measured")
         if assurance is Assurance.SIMULATED:
             parts.append(SIMULATED)
         elif assurance is Assurance.HARDWARE:
@@ -61,9 +100,24 @@ def weaker(facts: Sequence[str]) -> str:
     )
 
 
+def unvouched(node: bytes, mode: int, *, upstream: bool, why: str) -> str:
+    """What a node says ran, where nothing here vouches for it, and why nothing does."""
+    name = Mode(mode).name.lower() if mode in tuple(Mode) else "unknown"
+    did = "passed this on from" if upstream else "ran this in"
+    parts = [f"image unknown {did} an enclave of node {short(node)}, mode {name}"]
+    if upstream:
+        parts.append("what ran the model was not measured")
+    return "; ".join([*parts, why, "nothing here vouches for it"])
+
+
 def insecure(switches: Sequence[str]) -> str:
     """Which checks were switched off inside the enclave."""
     return "switched off by its configuration: " + ", ".join(switches)
+
+
+def listed_insecure(switches: Sequence[str]) -> str:
+    """Which checks a file lists as switched off, while the configuration that would say so is not shown."""
+    return "listed as switched off, not compared: " + ", ".join(switches)
 
 
 def model(manifest: Manifest) -> str:
@@ -73,8 +127,20 @@ def model(manifest: Manifest) -> str:
     )
 
 
-def asserted(record: UpstreamRecord) -> str:
-    """What a remote provider says about its model; nothing of it was measured."""
+def artifact(value: str) -> str:
+    """Which artifact answered, while its manifest is not shown."""
+    return f"artifact {short(value)} answered"
+
+
+def asserted(record: UpstreamRecord | None) -> str:
+    """What a remote provider says about its model; nothing of it was measured. None: its record is not
+    shown.
+    """
+    if record is None:
+        return (
+            "an upstream provider answered; its model is asserted by that provider alone, and which one it "
+            "was is the owner's to show"
+        )
     provider = record.provider
     return f"an upstream provider answered; the model {record.asserted_model} is asserted by {provider} alone"
 

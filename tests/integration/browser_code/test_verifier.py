@@ -59,6 +59,7 @@ def judged(
     verifier_cases.seconds(batch)
     verifier_cases.objections(batch)
     verifier_cases.reviews(batch)
+    verifier_cases.withheld(batch)
     verifier_cases.remade(batch, case)
     verifier_cases.trusts(batch, case)
     verifier_cases.anchors(batch, case)
@@ -243,7 +244,7 @@ def test_the_batch_reaches_every_reason_of_a_dossier(judged: Judged) -> None:
         "attachments_malformed",
         "bad_signature", "bundle_mismatch", "candidates_mismatch", "chain_mismatch",
         "configuration_mismatch", "entry_mismatch", "equivocation",
-        "evidence_missing", "evidence_rejected", "evidence_stale", "evidence_unexpected",
+        "evidence_rejected", "evidence_stale", "evidence_unexpected",
         "evidence_unreadable", "gateway_not_registered",
         "id_mismatch", "inputs_mismatch", "insecure_mismatch", "judged_unfit", "judgement_unknown",
         "key_compromised",

@@ -22,6 +22,7 @@ from hallmark.testing.answers import Answer
 from hallmark.testing.development import DevelopmentNetwork
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import HOUR, Party
+from hallmark.testing.withheld import Withheld
 from hallmark.verification.dossier import Anchor, Dossier, RequestCopy
 from hallmark.verification.tree import root_of
 from hallmark.verification.trust import AnchorContract, CompromisedKey, RevokedMeasurement, Trust
@@ -194,6 +195,20 @@ def objections(batch: Batch) -> None:
     add(batch, "leaves unproven", case, replace(true, entry=replace(true.entry, proof=None)))
     extra = replace(true.registration, after=()) if true.registration else None
     add(batch, "leaves beside a registration", case, replace(true, registration=extra))
+
+
+def withheld(batch: Batch) -> None:
+    """Every part of a file that may be left out: left out, contrary, and two of them at once."""
+    net = DevelopmentNetwork()
+    made = Withheld(net)
+    trust = made.trust(net.trust(made.notary))
+    for whole, rows in ((made.whole, list(made.rows())), (made.provided, list(made.provider_rows()))):
+        for row in rows:
+            batch.dossier(f"without {row.part}", row.without(whole).encode(), trust, net.now)
+            batch.dossier(f"contrary {row.part}", row.contrary(whole).encode(), trust, net.now)
+            for also in rows:
+                both = also.without(row.without(whole))
+                batch.dossier(f"without {row.part}, {also.part}", both.encode(), trust, net.now)
 
 
 def reviews(batch: Batch) -> None:

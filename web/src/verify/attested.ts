@@ -5,10 +5,14 @@ import { HallmarkError, translated } from "./errors.ts";
 import { decodeEvidence, judge, NOT_CHECKED_HERE, type Judged } from "./evidence.ts";
 import { failure, required, type Examination } from "./examination.ts";
 
-const [VANILLA, TEE] = [0n, 1n];
+const VANILLA = 0n;
 
-/** `unchecked` names the kind of evidence that a browser cannot judge; then `reason` says so. */
+/**
+ * `unchecked` names the kind of evidence that a browser cannot judge; then `reason` says so. `withheld`: there should be
+ * evidence, and the file leaves it out.
+ */
 export interface Attested {
+  readonly withheld?: boolean;
   readonly judged?: Judged;
   readonly unchecked?: string;
   readonly reason: string;
@@ -23,8 +27,7 @@ export function attested(exam: Examination): Attested {
     required(!raw.length, "evidence_unexpected");
     return { reason: "" };
   }
-  required(raw.length > 0, "evidence_missing");
-  required(bundle.mode === TEE, "mode_not_supported");
+  if (!raw.length) return { withheld: true, reason: "" };
   const evidence = translated(() => decodeEvidence(raw), () => failure("evidence_unreadable"));
   const { attestation, measurement } = exam.trust;
   const statement = registration?.entry.statement;

@@ -5,7 +5,7 @@
  */
 import { concat, EMPTY, hex0x, same, sha256, uint, unbase64, unhex, utf8, ZERO32 } from "./bytes.ts";
 import {
-  digestOf, EnclaveConfiguration, KeyBundle, Parameters, readDocument, type DocumentType,
+  digestOf, EnclaveConfiguration, KeyBundle, Parameters, readDocument, RouteRecord, UpstreamRecord, type DocumentType,
 } from "./documents.ts";
 import { openReceipt, type Dossier, type LoggedPart } from "./dossier.ts";
 import { decodeEntry, leafOf, SIGNATURE_SIZE, type Entry } from "./entries.ts";
@@ -15,6 +15,7 @@ import { ProofVerifier, type ProvenPlace } from "./proof.ts";
 import { sentenceOf } from "./reasons.ts";
 import { networkId, type Trust } from "./trust.ts";
 import { structHash, Ticket, unpack, type Statement } from "./typed.ts";
+import type { Ran } from "./words.ts";
 
 /** An entry of the dossier with its place: proven, or undefined when no proof came with it. */
 export interface Placed {
@@ -130,14 +131,11 @@ export class Examination {
   /** The enclave's configuration, whose insecure switches are the listed ones; undefined if not shown. */
   configuration(bundle: KeyBundle): EnclaveConfiguration | undefined {
     const { insecure, documents } = this.dossier;
-    if (documents.configuration === null) {
-      required(!insecure.length, "insecure_mismatch");
-      return undefined;
-    }
+    if (documents.configuration === null) return undefined;
     const digest = unhex(bundle.configuration);
     const found = committed(EnclaveConfiguration, documents.configuration, digest, "configuration_mismatch");
     const listed = found.insecure.length === insecure.length && found.insecure.every((each, at) => each === insecure[at]);
-    required(listed, "insecure_mismatch");
+    required(!insecure.length || listed, "insecure_mismatch");
     return found;
   }
 
@@ -177,8 +175,11 @@ export class Examination {
     required(part.after === null || place !== undefined, "after_mismatch");
     required(entry.kind === "receipt" && same(entry.statement.packed, this.receipt.packed), "entry_mismatch");
     required(sameAll(entry.signatures, [unhex(signature)]), "entry_mismatch");
-    const beside = [utf8(documents.route), utf8(documents.candidates ?? ""), this.ticketBytes()];
-    required(sameAll(entry.attachments, beside), "entry_mismatch");
+    const { route, candidates } = documents;
+    const shown = [route ? utf8(route) : null, candidates === null ? null : utf8(candidates)];
+    const beside = [...shown, this.dossier.ticket ? this.ticketBytes() : null];
+    required(entry.attachments.length === beside.length, "entry_mismatch");
+    required(entry.attachments.every((each, at) => !beside[at] || same(each, beside[at])), "entry_mismatch");
     return placed;
   });
 
@@ -190,11 +191,16 @@ export class Examination {
     const { kind, statement, attachments } = placed.entry;
     const evidence = this.evidenceBytes();
     required(kind === "registration", reason);
-    const found = ["key", "document", "evidence"].map((field) => statement.bytes(field));
     const { receipt } = this;
-    const expected = [receipt.bytes("node"), receipt.bytes("bundle"), evidence.length ? sha256(evidence) : ZERO32];
-    required(sameAll(found, expected), reason);
-    required(sameAll(attachments, [utf8(this.dossier.documents.bundle), evidence]), reason);
+    const found = ["key", "document"].map((field) => statement.bytes(field));
+    required(sameAll(found, [receipt.bytes("node"), receipt.bytes("bundle")]), reason);
+    const [bundle, beside, ...others] = attachments;
+    required(bundle !== undefined && beside !== undefined && !others.length, reason);
+    required(!this.showsBundle || same(bundle, utf8(this.dossier.documents.bundle)), reason);
+    if (evidence.length || receipt.number("mode") === 0n) {
+      const digest = evidence.length ? sha256(evidence) : ZERO32;
+      required(sameAll([statement.bytes("evidence"), beside], [digest, evidence]), reason);
+    }
     this.checkEarlier(placed, reason);
     return placed;
   });
@@ -217,6 +223,37 @@ export class Examination {
     const found = this.dossier.reviews.map((part) => this.placed(part, "review_subject", "review_proof") as Placed);
     const apart = (one: Placed, two: Placed): bigint => one.part.index - two.part.index;
     return found.sort((one, two) => (apart(one, two) < 0n ? -1 : apart(one, two) > 0n ? 1 : 0));
+  }
+
+  /** False while the file leaves out what says who took part: bundle, route record or ticket. */
+  get partiesKnown(): boolean {
+    const { documents, ticket } = this.dossier;
+    const direct = documents.route !== "" && attempted(() => this.route().ticket) === hex0x(ZERO32);
+    return this.showsBundle && (direct || ticket !== null);
+  }
+
+  /** The route record that the receipt commits to. */
+  route(): RouteRecord {
+    return committed(RouteRecord, this.dossier.documents.route, this.receipt.bytes("route"), "route_mismatch");
+  }
+
+  /** The provider's record; undefined when it is not shown. */
+  upstream(): UpstreamRecord | undefined {
+    const text = this.dossier.documents.upstream;
+    if (text === null) return undefined;
+    return committed(UpstreamRecord, text, this.receipt.bytes("upstream"), "upstream_mismatch");
+  }
+
+  /** Who ran the request; a provider answered when the receipt names its record and no artifact. */
+  get ranBy(): Ran {
+    const { receipt } = this;
+    const upstream = same(receipt.bytes("artifact"), ZERO32) && !same(receipt.bytes("upstream"), ZERO32);
+    return { node: receipt.bytes("node"), mode: receipt.number("mode"), upstream };
+  }
+
+  /** False when the file leaves the key bundle out. */
+  get showsBundle(): boolean {
+    return this.dossier.documents.bundle !== "";
   }
 
   /** The gateway that the ticket names; undefined without a readable ticket. */

@@ -11,7 +11,7 @@
 import { hex0x, same, utf8, ZERO32 } from "./bytes.ts";
 import { attested, type Attested } from "./attested.ts";
 import {
-  documentDigest, InputRecord, Manifest, Measurement, readDocument, RouteRecord, UpstreamRecord,
+  documentDigest, InputRecord, Manifest, Measurement, readDocument,
 } from "./documents.ts";
 import { attempted, HallmarkError, translated } from "./errors.ts";
 import { matches } from "./evidence.ts";
@@ -60,16 +60,21 @@ function caught(work: () => void): HallmarkError | undefined {
 /** Which measured code ran it: bundle, configuration, content, evidence, registration. */
 function ran(exam: Examination): Finding[] {
   const { receipt } = exam;
-  const bundle = exam.bundle();
-  const configuration = exam.configuration(bundle);
+  const bundle = exam.showsBundle ? exam.bundle() : undefined;
+  const { node, mode } = exam.ranBy;
+  required(mode === 0n || mode === 1n, "mode_not_supported");
+  const configuration = bundle && exam.configuration(bundle);
   const here = [words.content(...exam.checkContent())];
-  if (!exam.showsParameters()) here.push("its parameters are not shown");
-  const evidence = attested(exam);
-  if (!configuration) here.push("its configuration is not shown, so a check may have been switched off");
-  else if (configuration.insecure.length) here.push(words.insecure(configuration.insecure));
-  const [node, mode] = [receipt.bytes("node"), receipt.number("mode")];
+  if (!exam.showsParameters()) here.push(words.NOT_SHOWN.parameters);
+  exam.registration();
+  const evidence: Attested = bundle ? attested(exam) : { reason: "" };
+  const listed = configuration?.insecure ?? exam.dossier.insecure;
+  if (!configuration) {
+    here.push(words.NOT_SHOWN.configuration);
+    if (listed.length) here.push(words.listedInsecure(listed));
+  } else if (listed.length) here.push(words.insecure(listed));
   const [image, assurance] = evidence.judged ? [evidence.judged.measurement, evidence.judged.assurance] : ["", "none"];
-  const told = evidence.unchecked ? words.unchecked(node, mode, evidence.unchecked) : words.ran(node, mode, image, assurance);
+  const told = toldOf(exam, evidence);
   const detail = {
     what: [told, ...here].join("; "),
     assurance,
@@ -81,8 +86,21 @@ function ran(exam: Examination): Finding[] {
   exam.measured = evidence.judged !== undefined && configuration !== undefined && !configuration.insecure.length;
   const digest = evidence.judged?.digest ?? receipt.bytes("bundle");
   const witnessed = `${told}; this verifier alone: ${here.join(", ")}`;
-  const found = ladder(exam, "ran", { digest, detail, witnessed, restsOn: [() => exam.registration()] });
+  const found = ladder(exam, "ran", { digest, detail, witnessed, restsOn: registered(exam) });
   return evidence.unchecked ? found.map((each) => ({ ...each, reason: evidence.reason })) : found;
+}
+
+function toldOf(exam: Examination, { judged, unchecked }: Attested): string {
+  const ran = exam.ranBy;
+  if (judged) return words.ran(ran, judged.measurement, judged.assurance);
+  if (unchecked) return words.unvouched(ran, `its ${unchecked} evidence cannot be checked in a browser`);
+  if (ran.mode === 1n) return words.unvouched(ran, exam.showsBundle ? words.NOT_SHOWN.evidence : words.NOT_SHOWN.bundle);
+  const told = words.ran(ran, "", "none");
+  return exam.showsBundle ? told : `${told}; ${words.NOT_SHOWN.bundle}`;
+}
+
+function registered(exam: Examination): Rungs["restsOn"] {
+  return { registration: () => exam.registration() };
 }
 
 /** Which artifact answered, or what a provider merely asserts. */
@@ -93,18 +111,24 @@ function model(exam: Examination): Finding[] {
   if (same(artifact, ZERO32)) {
     required(same(receipt.bytes("manifest"), ZERO32) && !same(upstream, ZERO32), "artifact_missing");
     required(documents.manifest === null && version === null, "manifest_mismatch");
-    const record = committed(UpstreamRecord, documents.upstream, upstream, "upstream_mismatch");
-    return [claimed(exam, "model", upstream, { what: words.asserted(record), asserted_by: record.provider })];
+    const record = exam.upstream();
+    const by = record?.provider ?? words.SOME_PROVIDER;
+    return [claimed(exam, "model", upstream, { what: words.asserted(record), asserted_by: by })];
   }
   required(same(upstream, ZERO32) && documents.upstream === null, "artifact_and_upstream");
-  required(exam.bundle().artifacts.includes(hex0x(artifact)), "artifact_not_in_bundle");
+  required(!exam.showsBundle || exam.bundle().artifacts.includes(hex0x(artifact)), "artifact_not_in_bundle");
+  const restsOn = { ...registered(exam), version: () => exam.version() };
+  for (const part of Object.values(restsOn)) part();
+  if (documents.manifest === null) {
+    const what = `${words.artifact(hex0x(artifact))}; ${words.NOT_SHOWN.manifest}`;
+    return [claimed(exam, "model", receipt.bytes("manifest"), { what, artifact: hex0x(artifact) })];
+  }
   const manifest = committed(Manifest, documents.manifest, receipt.bytes("manifest"), "manifest_mismatch");
   required(manifest.artifact === hex0x(artifact), "artifact_mismatch");
   const { label, sha256, derived_from } = manifest;
   const detail = {
     what: words.model(manifest), artifact: manifest.artifact, label, version: manifest.version, sha256, derived_from,
   };
-  const restsOn = [() => exam.registration(), () => exam.version()];
   return ladder(exam, "model", { digest: receipt.bytes("manifest"), detail, restsOn });
 }
 
@@ -112,24 +136,29 @@ function model(exam: Examination): Finding[] {
 function route(exam: Examination): Finding[] {
   const { receipt } = exam;
   const { documents, ticket } = exam.dossier;
-  const record = committed(RouteRecord, documents.route, receipt.bytes("route"), "route_mismatch");
+  const digest = receipt.bytes("route");
+  if (!documents.route) return [claimed(exam, "route", digest, { what: words.NOT_SHOWN.route })];
+  const record = exam.route();
   required(["plain", "sealed", "direct"].includes(record.path), "route_unreadable");
   required(record.chosen === hex0x(receipt.bytes("node")), "route_other_node");
   const direct = record.ticket === DIRECT;
-  if (direct) required(ticket === null && documents.candidates === null, "ticket_mismatch");
-  const { gateway, offered } = direct ? { gateway: undefined, offered: 0 } : passage(exam, record);
-  const committedTo = receipt.bytes("upstream");
-  const upstream =
-    documents.upstream !== null && !same(committedTo, ZERO32)
-      ? committed(UpstreamRecord, documents.upstream, committedTo, "upstream_mismatch").provider
-      : "";
+  if (direct) {
+    const beside = attempted(() => exam.entry())?.entry.attachments.slice(1) ?? [];
+    const none = ticket === null && documents.candidates === null && beside.every((each) => !each.length);
+    required(none, "ticket_mismatch");
+  }
+  const { gateway, offered } = direct || ticket === null ? { gateway: undefined, offered: 0 } : passage(exam, record);
+  const hidden = direct ? undefined : ticket === null ? "ticket" : documents.candidates === null ? "candidates" : undefined;
+  const upstream = same(receipt.bytes("upstream"), ZERO32) ? "" : (exam.upstream()?.provider ?? words.PROVIDER);
+  const told = words.route(record, gateway, offered, upstream);
   const detail = {
-    what: words.route(record, gateway, offered, upstream),
+    what: hidden ? `${told}; ${words.NOT_SHOWN[hidden]}` : told,
     path: record.path,
     gateway: gateway ? hex0x(gateway) : "",
     saw_prompt: record.saw_prompt.join(", "),
   };
-  return ladder(exam, "route", { digest: receipt.bytes("route"), detail, restsOn: [() => exam.registration()] });
+  if (hidden) return [claimed(exam, "route", digest, detail)];
+  return ladder(exam, "route", { digest, detail, restsOn: registered(exam) });
 }
 
 /** What entered from outside; nothing when the receipt commits to nothing. */
@@ -138,13 +167,13 @@ function inputs(exam: Examination): Finding[] {
   const digest = exam.receipt.bytes("inputs");
   if (!texts.length) {
     if (same(digest, EMPTY_ROOT)) return [];
-    return [claimed(exam, "inputs", digest, { what: "outside inputs entered; their records are not shown" })];
+    return [claimed(exam, "inputs", digest, { what: words.NOT_SHOWN.inputs })];
   }
   const encoded = texts.map(utf8);
   required(same(rootOf(encoded), digest), "inputs_mismatch");
   const records = translated(() => encoded.map((data) => readDocument(InputRecord, data)), () => failure("inputs_mismatch"));
   const detail = { what: words.inputs(records, exam.receipt.number("started")) };
-  return ladder(exam, "inputs", { digest, detail, restsOn: [() => exam.registration()] });
+  return ladder(exam, "inputs", { digest, detail, restsOn: registered(exam) });
 }
 
 /** Nothing without a payment record; a named one is the node's word, because none can be checked yet. */
@@ -185,18 +214,22 @@ function ranIn(exam: Examination, measurement: Measurement): boolean {
 interface Rungs {
   readonly digest: Uint8Array;
   readonly detail: Detail;
-  readonly restsOn: readonly (() => Placed | undefined)[];
+  readonly restsOn: Readonly<Partial<Record<"registration" | "version", () => Placed | undefined>>>;
   /** What to say when witnessed, where full nodes saw less than this verifier did. */
   readonly witnessed?: string;
 }
 
 /** Claimed, then checked if the code was measured, then witnessed if every entry it rests on is proven. */
 function ladder(exam: Examination, question: Question, { digest, detail, restsOn, witnessed }: Rungs): Finding[] {
-  const parts = restsOn.map((part) => part());
+  const parts = Object.values(restsOn).map((part) => part());
   const found = [claimed(exam, question, digest, detail)];
   if (!exam.measured) return found;
-  found.push({ question, state: "checked", by: VERIFIER, at: exam.now, evidence: digest, detail });
-  const placed = [attempted(() => exam.entry()), ...parts].filter((part) => part !== undefined);
+  const entry = attempted(() => exam.entry());
+  const names = Object.keys(restsOn) as (keyof Rungs["restsOn"])[];
+  const lacks = names.filter((_, at) => entry?.place && !parts[at]?.place).map((name) => words.NOT_SHOWN[name]);
+  const checked = { ...detail, what: [detail["what"] ?? "", ...lacks].join("; ") };
+  found.push({ question, state: "checked", by: VERIFIER, at: exam.now, evidence: digest, detail: checked });
+  const placed = [entry, ...parts].filter((part) => part !== undefined);
   const places = placed.map((part) => part.place).filter((place) => place !== undefined);
   if (places.length <= parts.length) return found;
   const least = places.reduce((few, place) => (place.signers.length < few.signers.length ? place : few));

@@ -26,8 +26,12 @@ interface Counted {
 
 /** The reviews that a dossier brings, concluded. */
 export function reviewed(exam: Examination): Finding[] {
+  const parts = exam.reviews();
+  if (parts.length && (!exam.dossier.entry || !exam.partiesKnown)) {
+    return [{ question: "reviewed", state: "absent", by: "", at: 0n, detail: { what: words.UNCOUNTED } }];
+  }
   const newest = new Map<string, Counted>();
-  for (const each of exam.reviews().map((placed) => countedOf(exam, placed))) newest.set(hex(each.reviewer), each);
+  for (const each of parts.map((placed) => countedOf(exam, placed))) newest.set(hex(each.reviewer), each);
   const standing = [...newest.values()];
   const [fit, unfit] = [FIT, UNFIT].map((judgement) => standing.filter((each) => each.judgement === judgement));
   if (!fit || !unfit?.length) {

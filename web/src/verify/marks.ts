@@ -68,13 +68,13 @@ const COUNTER: Readonly<Record<Question, string>> = {
 };
 
 const ABSENT: Readonly<Record<Question, string>> = {
-  ran: "Nothing says which code ran this.",
-  model: "Nothing says which artifact answered.",
+  ran: "Nothing known here says which code ran this.",
+  model: "Nothing known here says which artifact answered.",
   route: "No record of the path is known here.",
-  inputs: "The receipt names no attachment, tool result, outside data or memory row.",
-  paid: "No payment is recorded for this request.",
+  inputs: "No attachment, tool result, outside data or memory row is known here.",
+  paid: "No payment for this request is known here.",
   proved: "No full node's check of this receipt is known here.",
-  reviewed: "Nobody has judged this answer.",
+  reviewed: "No judgement of this answer is known here.",
 };
 
 const WORDS: Readonly<Record<string, string>> = {
@@ -132,7 +132,7 @@ function mark(question: Question, found: readonly Finding[]): Mark {
     since: chosen.at,
     by: chosen.by,
     evidence: chosen.evidence ?? EMPTY,
-    shows: sentence ?? ABSENT[question],
+    shows: sentence ?? (detail["what"] === undefined ? ABSENT[question] : `${detail["what"]}.`),
     reason,
     assurance: detail["assurance"] ?? "",
     detail,

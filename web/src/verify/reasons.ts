@@ -23,7 +23,6 @@ const TABLES: Readonly<Partial<Record<Question, Readonly<Record<string, string>>
     insecure_mismatch: "The list of insecure switches is not the configuration's.",
     no_attestation_policy: "No attestation policy is in force.",
     evidence_kind: "The policy in force no longer accepts this kind of evidence.",
-    evidence_missing: "The bundle needs evidence and none is there.",
     evidence_unexpected: "There is evidence where none belongs.",
     evidence_mismatch: "The evidence is not the one that was registered.",
     evidence_unreadable: "The evidence cannot be read.",

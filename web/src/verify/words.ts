@@ -10,8 +10,30 @@ export function content(request: boolean, response: boolean): string {
   if (request && response) return "request and response are the ones it signed for";
   if (request) return "the request is the one it signed for; the response was not compared";
   if (response) return "the response is the one it signed for; the request was not compared";
-  return "request and response were not compared";
+  return "request and response were not compared: they are its owner's to show";
 }
+
+/** What to say of a document that a file leaves out, and who can show it: left out is not contrary. */
+export const NOT_SHOWN = {
+  bundle: "its key bundle is not shown here; the log holds it beside the node's registration",
+  evidence: "its evidence is not shown here; the log holds it beside the node's registration",
+  configuration: "its configuration is not shown here, so a check may have been switched off; its node can show it",
+  parameters: "its parameters are not shown here: they are its owner's to show",
+  manifest: "its manifest is not shown here; the log holds it beside the label's version",
+  route: "its route record is not shown here; the log holds it beside the receipt",
+  ticket: "its route ticket is not shown here; the log holds it beside the receipt",
+  candidates: "the candidates of its ticket are not shown here; the log holds them beside the receipt",
+  inputs: "outside inputs entered; their records are not shown here: they are its owner's to show",
+  registration: "the node's registration is not proven here; the log holds it",
+  version: "the label's version is not proven here; the log holds it",
+} as const;
+/** How a provider is named while its record is the owner's to show. */
+export const PROVIDER = "provider";
+export const SOME_PROVIDER = "an upstream provider";
+export const UNCOUNTED =
+  "Reviews came with the receipt and were not counted: its place in the log, or who took part in making the answer, " +
+  "is not shown here; the log holds both";
+const UNMEASURED = "what ran the model was not measured";
 
 /** An identifier shortened in the middle, e.g. 0x123456...cdef. */
 export function short(value: Uint8Array | string): string {
@@ -19,25 +41,46 @@ export function short(value: Uint8Array | string): string {
   return told.length <= 14 ? told : `${told.slice(0, 8)}...${told.slice(-4)}`;
 }
 
+/** Who ran the request, with what, how: for a provider's answer (`upstream`), who passed it on. */
+export interface Ran {
+  readonly node: Uint8Array;
+  readonly mode: bigint;
+  readonly upstream: boolean;
+}
+
 /** Which code ran the request, in which mode, on which hardware. */
-export function ran(node: Uint8Array, mode: bigint, image: string, assurance: string): string {
-  if (mode === 0n) return `node ${short(node)} ran this without an enclave, and nothing measured its code`;
-  const told = `image ${image || "unknown"} ran this in an enclave of node ${short(node)}, mode ${MODES[Number(mode)]}`;
+export function ran({ node, mode, upstream }: Ran, image: string, assurance: string): string {
+  const did = upstream ? "passed this on" : "ran this";
+  if (mode === 0n) return `node ${short(node)} ${did} without an enclave, and nothing measured its code`;
+  const told = enclave({ node, mode, upstream }, image || "unknown");
   if (assurance === "simulated") return `${told}; ${SIMULATED}`;
   return `${told}; ${assurance === "hardware" ? "hardware evidence names the image" : "no hardware vouches for it"}`;
 }
 
-/** Which code ran the request, where its evidence is of a kind that a browser cannot check. */
-export function unchecked(node: Uint8Array, mode: bigint, kind: string): string {
-  return (
-    `image unknown ran this in an enclave of node ${short(node)}, mode ${MODES[Number(mode)]}; its ${kind} evidence ` +
-    "cannot be checked in a browser, so nothing here vouches for it"
-  );
+/** What a node says ran, where nothing here vouches for it, and why nothing does. */
+export function unvouched(ran: Ran, why: string): string {
+  return `${enclave(ran, "unknown")}; ${why}; nothing here vouches for it`;
+}
+
+function enclave({ node, mode, upstream }: Ran, image: string): string {
+  const did = upstream ? "passed this on from" : "ran this in";
+  const told = `image ${image} ${did} an enclave of node ${short(node)}, mode ${MODES[Number(mode)] ?? "unknown"}`;
+  return upstream ? `${told}; ${UNMEASURED}` : told;
 }
 
 /** Which checks were switched off inside the enclave. */
 export function insecure(switches: readonly string[]): string {
   return `switched off by its configuration: ${switches.join(", ")}`;
+}
+
+/** Which checks a file lists as switched off, while the configuration that would say so is not shown. */
+export function listedInsecure(switches: readonly string[]): string {
+  return `listed as switched off, not compared: ${switches.join(", ")}`;
+}
+
+/** Which artifact answered, while its manifest is not shown. */
+export function artifact(value: string): string {
+  return `artifact ${short(value)} answered`;
 }
 
 /** Which artifact answered, under which label. */
@@ -46,7 +89,10 @@ export function model(manifest: Manifest): string {
 }
 
 /** What a remote provider says about its model; nothing of it was measured. */
-export function asserted(record: UpstreamRecord): string {
+export function asserted(record: UpstreamRecord | undefined): string {
+  if (!record) {
+    return "an upstream provider answered; its model is asserted by that provider alone, and which one it was is the owner's to show";
+  }
   const { provider, asserted_model } = record;
   return `an upstream provider answered; the model ${asserted_model} is asserted by ${provider} alone`;
 }

@@ -177,12 +177,14 @@ class Dossiers:
         )
 
     def _identity(self, receipt: Receipt, registration: Logged | None) -> tuple[str, bytes]:
-        """Key bundle and evidence of the node, as it registered them."""
+        """Key bundle and evidence of the node, as it registered them; empty when it registered others:
+        what is not the receipt's would read as contrary, and what is left out reads as not shown.
+        """
         if registration is not None:
             bundle, evidence = (*_entry(registration).attachments, b"")[:2]
             return bundle.decode(), evidence
         member = self._replica.registry.members.get(receipt.node)
-        if member is None or member.bundle is None:
+        if member is None or member.bundle is None or member.bundle.digest() != receipt.bundle:
             return "", b""
         return member.bundle.encode().decode(), b""
 
