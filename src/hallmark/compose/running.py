@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 
@@ -19,6 +19,7 @@ from hallmark.compose.home import Home
 from hallmark.compose.supervisor import Running, Service, Supervisor, snapshot
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.http.client import Pool, Timeouts
+from hallmark.http.health import Health
 
 STOP_S = 30.0
 
@@ -31,13 +32,28 @@ class Runnable(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """One service as it says itself. States: ready, starting, degraded, refusing, stopping, down."""
+    """One service as it says itself, with what its own words lack: `down` when its process is gone, `silent`
+    when that runs and does not answer. `since` is unix ms, 0: not known; `next` is what to do, in words.
+    """
 
     state: str
     url: str
     reason: str = ""
     pid: int = 0
     restarts: int = 0
+    since: int = 0
+    told: str = ""
+    next: str = ""
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """What `status` reads of a /healthz."""
+
+    state: str = "unknown"
+    reason: str = ""
+    since: int = 0
+    told: str = ""
+    next: str = ""
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -185,14 +201,22 @@ def stop(home: Home) -> bool:
 
 
 async def _ask(pool: Pool, service: Running) -> Status:
-    def status(state: str, reason: str = "") -> Status:
-        return Status(state, service.url, reason, service.pid, service.restarts)
-
+    """A service's own word; without one, what can be seen from here."""
     if not service.pid:
-        return status("down", f"ended_with_{service.exit}" if service.exit is not None else "not_started")
-    try:
-        async with pool.request("GET", service.health) as response:
-            said = await response.json(dict[str, Any])
-    except HallmarkError as error:
-        return status("starting", error.reason)
-    return status(str(said.get("state", "unknown")), str(said.get("reason", "")))
+        ended = f"ended_with_{service.exit}" if service.exit is not None else "not_started"
+        said = unheard("down", ended)
+    else:
+        try:
+            async with pool.request("GET", service.health) as response:
+                said = await response.json(_Said)
+        except HallmarkError as error:
+            # Whoever accepts no connection does not listen yet; whoever accepts one and is silent was there.
+            said = unheard("starting", error.reason)
+            if error.reason == "timed_out":
+                said = unheard("silent", "no_answer")
+    return Status(url=service.url, pid=service.pid, restarts=service.restarts, **msgspec.structs.asdict(said))
+
+
+def unheard(state: str, reason: str) -> _Said:
+    """What stands in the place of a /healthz that did not answer."""
+    return _Said(state, reason, 0, "", Health(state, reason).step)

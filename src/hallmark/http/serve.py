@@ -19,6 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from hallmark.http.asgi import ASGIApp, Receive, Scope, Send, respond, respond_json
 from hallmark.http.errors import Errors
+from hallmark.http.health import SERVING, Health, HealthMetric, Since, ready
 from hallmark.http.limits import BodyLimits, Limits, limited_protocol
 
 # Longer than our client keeps idle connections, so that a server is rarely the first to close one.
@@ -30,28 +31,11 @@ FREE_TRIES = 100
 T = TypeVar("T")
 
 
-class Health(msgspec.Struct, frozen=True):
-    """State of a service: "starting", "ready", "degraded", "failed" or "stopping", and why when not ready."""
-
-    state: str
-    reason: str = ""
-
-
-def unless(problem: str, health: Health) -> Health:
-    """`health`, but degraded by `problem` (a reason code, empty for none) where it would be ready."""
-    return Health("degraded", problem) if problem and health.state == "ready" else health
-
-
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a service listens; port 0 takes a free one."""
 
     port: int
     host: str = "127.0.0.1"
-
-
-def ready() -> Health:
-    """Health of a service that has nothing to wait for."""
-    return Health("ready")
 
 
 class Service:
@@ -72,16 +56,21 @@ class Service:
         self.limits = limits or Limits()
         inner = Errors(BodyLimits(app, self.limits))
         self._app: ASGIApp = inner if around is None else around(inner)
-        self._health = health
+        self._health, self._since = health, Since()
         self._registry = registry
+        if registry is not None:
+            registry.register(HealthMetric(self.health))
+
+    def health(self) -> Health:
+        """How the service is now, and since when."""
+        return self._since.stamped(self._health())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
             if scope["path"] in ("/healthz", "/health"):
-                health = self._health()
-                status = 200 if health.state in ("ready", "degraded") else 503
-                await respond_json(send, {"state": health.state, "reason": health.reason}, status)
+                health = self.health()
+                await respond_json(send, health.to_json(), 200 if health.state in SERVING else 503)
                 return
             if scope["path"] == "/metrics" and self._registry is not None:
                 text = generate_latest(self._registry)

@@ -23,6 +23,7 @@ FROM_ENCLAVE = [
     control.Signed(1, b"entry"),
     control.Dial(1, "name"),
     control.Log("event", {"count": 1, "reason": "x"}),
+    control.Alive(),
     control.Failed("reason", "message"),
 ]
 

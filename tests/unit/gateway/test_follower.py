@@ -42,7 +42,8 @@ async def test_leaves_that_are_not_the_cosigned_ones_end_all_trust(ask: Any, loc
     await failing(local)
     status, _, body = await ask.chat()
     assert (status, json.loads(body)["error"]["code"]) == (503, "log_distrusted")
-    assert (await ask.get("/healthz")) == (503, {"state": "failed", "reason": "log_root_differs"})
+    status, said = await ask.get("/healthz")
+    assert (status, said["state"], said["reason"]) == (503, "failed", "log_root_differs")
 
 
 async def test_a_log_that_breaks_its_rules_ends_all_trust(ask: Any, local: LocalNetwork) -> None:
@@ -61,4 +62,4 @@ async def test_a_quiet_log_is_no_trouble(
     monkeypatch.setattr("hallmark.services.following.follower.WAIT_MS", 1)
     local.log.witness()
     for _ in range(20):
-        assert (await ask.get("/healthz"))[1] == {"state": "ready", "reason": ""}
+        assert (await ask.get("/healthz"))[1]["state"] == "ready"

@@ -16,8 +16,9 @@ from prometheus_client import CollectorRegistry, Counter
 from hallmark.core.errors import Unavailable
 from hallmark.http.asgi import Receive, Scope, Send, read_body, respond
 from hallmark.http.client import Pool
+from hallmark.http.health import Health
 from hallmark.http.limits import Limits
-from hallmark.http.serve import Health, Listen, Service, bind, serving
+from hallmark.http.serve import Listen, Service, bind, serving
 
 FLOODS = asyncio.Event()
 STUCK = asyncio.Event()
@@ -74,7 +75,12 @@ async def test_health_and_metrics() -> None:
     Counter("hallmark_x", "x", registry=registry).inc()
     health = Health("starting", "replay")
     async with running(health=lambda: health, registry=registry) as url:
-        assert await fetch(f"{url}/healthz") == (503, b'{"state":"starting","reason":"replay"}')
+        status, body = await fetch(f"{url}/healthz")
+        said = json.loads(body)
+        assert (status, said["state"], said["reason"], said["told"]) == (503, "starting", "replay", "")
+        assert said["since"] > 0
+        assert said["next"]
+        assert b'hallmark_health{reason="replay",state="starting"} 1.0' in (await fetch(f"{url}/metrics"))[1]
         health = Health("ready")
         assert (await fetch(f"{url}/healthz"))[0] == 200
         assert await fetch(f"{url}/health") == await fetch(f"{url}/healthz")

@@ -23,6 +23,7 @@ from hallmark.compose.plan import Offers
 from hallmark.compose.ports import PATIENCE_S, claim_plan
 from hallmark.compose.start import prepare_network
 from hallmark.core.errors import InvalidInput, Unavailable
+from hallmark.http.health import lasted
 from hallmark.services.chain.toolchain import repository_root
 from hallmark.verification import words
 
@@ -106,7 +107,9 @@ def down(home_path: Path, /) -> None:
 
 
 @click.command()
-@click.option("--json", "as_data", is_flag=True, help="Print JSON: service name to state, url, reason, pid.")
+@click.option(
+    "--json", "as_data", is_flag=True, help="Print JSON: service name to state, reason, since, next."
+)
 @click.pass_obj
 def status(home_path: Path, /, *, as_data: bool) -> None:
     """Show every service with its state. Exit code 0 when all are ready, 3 otherwise."""
@@ -117,11 +120,16 @@ def status(home_path: Path, /, *, as_data: bool) -> None:
         console().print(f"Nothing runs from {home_path}.")
     else:
         table = Table(box=None, padding=(0, 3, 0, 0))
-        for heading in ("service", "state", "address", "restarts", "reason"):
+        for heading in ("service", "state", "address", "restarts", "reason", "since"):
             table.add_column(heading, justify="right" if heading == "restarts" else "left")
         for name, service in found.items():
-            table.add_row(name, service.state, service.url, str(service.restarts), service.reason)
+            since = _ago(service.since) if service.state != "ready" else ""
+            row = (name, service.state, service.url, str(service.restarts), service.reason, since)
+            table.add_row(*map(Text, row))
         console().print(table)
+        for name, service in found.items():
+            if service.next:
+                console().print(Text(f"{name}: {f'{service.told} ' if service.told else ''}{service.next}"))
     sys.exit(0 if found and all(service.state == "ready" for service in found.values()) else 3)
 
 
@@ -182,6 +190,10 @@ class _Waiting:
                 self._ready.add(name)
                 after = time.monotonic() - self._began
                 console().print(Text(f"  ready {name:<12} {service.url:<26} {after:5.1f} s"))
+
+
+def _ago(at: int) -> str:
+    return f"{lasted(time.time_ns() // 1_000_000 - at)} ago" if at else ""
 
 
 def _pair(text: str) -> tuple[str, str]:

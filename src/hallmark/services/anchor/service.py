@@ -16,7 +16,7 @@ from hallmark.core.hashing import sha256
 from hallmark.core.statements import AnchoredCheckpoint
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.client import Pool
-from hallmark.http.serve import Health
+from hallmark.http.health import Behind, Health, lasted
 from hallmark.ledger.policy import Policy
 from hallmark.services.anchor.chain import View
 from hallmark.services.anchor.evm import EVMAnchorChain
@@ -77,10 +77,24 @@ class AnchorService:
             resend_ms=settings.resend_ms,
         )
         self._view: View | None = None
-        self.health = Health("starting", "chain_not_seen")
+        self._state = Health("starting", "chain_not_seen", _now())
+        self._behind = Behind()
+        self._wanted = 0
         self.deployments = 0
         self.bugs = 0
         self._log_heard = True
+
+    @property
+    def health(self) -> Health:
+        """Ready while what a quorum cosigns reaches the chain in time, or nothing new is cosigned."""
+        waited = self._behind.lasts(_now())
+        if self._state.state != "ready" or waited < self._settings.behind_ms:
+            return self._state
+        told = (
+            f"A checkpoint has waited for the chain for {lasted(waited)}: "
+            f"{self.anchored_size} of {self._wanted} entries are anchored."
+        )
+        return Health("degraded", "anchoring_behind", _now() - waited, told)
 
     @property
     def head(self) -> int:
@@ -182,11 +196,14 @@ class AnchorService:
         self._log_heard = True
         if verified.checkpoint.size > 0:
             size, root = verified.checkpoint.size, verified.checkpoint.root
+            self._wanted = size
+            self._behind.see(size, self.anchored_size, _now())
             await self._machine.want(self._statement(size, root), _now())
 
     async def _step(self) -> None:
         before = self.anchored_size
         self._view = await self._machine.step(self._network, self._origin, _now())
+        self._behind.see(self._wanted, self.anchored_size, _now())
         if self._view.latest.size != before:
             latest = self._view.latest
             get_logger().info("anchored", size=latest.size, root=latest.root, block=latest.block)
@@ -211,15 +228,16 @@ class AnchorService:
         )
 
     def _healthy(self) -> None:
-        if self.health.state != "ready":
+        if self._state.state != "ready":
             get_logger().info("anchor_ready", block=self.head, size=self.anchored_size)
-        self.health = Health("ready")
+            self._state = Health("ready", "", _now())
 
     def _problem(self, error: HallmarkError) -> None:
-        if self.health.reason != error.reason:
+        if self._state.reason != error.reason:
             get_logger().warning("anchor_problem", reason=error.reason)
         state = "starting" if self._view is None else "degraded"
-        self.health = Health(state, error.reason)
+        if (self._state.state, self._state.reason) != (state, error.reason):
+            self._state = Health(state, error.reason, _now())
 
 
 def _now() -> int:

@@ -15,6 +15,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `signers`
     and `threshold` give. `key_file` holds the submitting account's secret as hex; it pays gas and is
     trusted with nothing else. `tlog_policy` (C2SP text) decides which checkpoints are worth anchoring.
+    `behind_ms` is how long a checkpoint that a quorum cosigned may wait for the chain before health says so.
     `deploy` lets the service deploy the contract when the chain lacks it.
     """
 
@@ -35,4 +36,5 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confirmations: int = 2
     poll_ms: int = 500
     resend_ms: int = 30_000
+    behind_ms: int = 60_000
     deploy: bool = True

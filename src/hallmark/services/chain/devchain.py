@@ -12,13 +12,14 @@ import ctypes
 import functools
 import os
 import signal
+import time
 from asyncio.subprocess import Process
 from pathlib import Path
 from typing import Final
 
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.errors import HallmarkError, Unavailable
-from hallmark.http.serve import Health
+from hallmark.http.health import Health, lasted
 from hallmark.services.chain.contract import FACTORY
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.chain.settings import Settings
@@ -35,6 +36,8 @@ FACTORY_CODE: Final = (
     "0x7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0"
     "3601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
 )
+STILL_BLOCKS: Final = 10
+"""So many blocks may be missing before health says that none come."""
 ETHER: Final = 10**18
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -62,10 +65,20 @@ class DevelopmentChain:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.rpc = RPC(f"http://127.0.0.1:{settings.rpc_port}")
-        self.health = Health("starting", "anvil_starting")
+        self._state = Health("starting", "anvil_starting")
         self.head = 0
+        self._head_at = 0.0
         self.restarts = -1
         self.losses = 0
+
+    @property
+    def health(self) -> Health:
+        """Ready while blocks come."""
+        still = int((time.monotonic() - self._head_at) * 1000)
+        if self._state.state != "ready" or still < STILL_BLOCKS * self._settings.block_seconds * 1000:
+            return self._state
+        since = time.time_ns() // 1_000_000 - still
+        return Health("degraded", "chain_silent", since, f"No block has come for {lasted(still)}.")
 
     async def run(self) -> None:
         """Run until cancelled; anvil is asked to write its state before this returns."""
@@ -73,7 +86,7 @@ class DevelopmentChain:
             while True:
                 await self._run_once()
         finally:
-            self.health = Health("stopping", "anvil_stopping")
+            self._state = Health("stopping", "anvil_stopping")
             await self.rpc.aclose()
 
     async def _run_once(self) -> None:
@@ -90,14 +103,15 @@ class DevelopmentChain:
         try:
             await self._wait_until_serving(process)
             await self._equip()
-            self.health = Health("ready")
+            self._head_at = time.monotonic()
+            self._state = Health("ready")
             get_logger().info("chain_ready", state=restored.value, block=self.head, pid=process.pid)
             await self._watch(process)
         except HallmarkError as error:
             get_logger().warning("chain_failed", reason=error.reason)
             await asyncio.sleep(POLL_S)
         finally:
-            self.health = Health("starting", "anvil_restarting")
+            self._state = Health("starting", "anvil_restarting")
             await stop(process)
 
     async def _wait_until_serving(self, process: Process) -> None:
@@ -135,7 +149,9 @@ class DevelopmentChain:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), POLL_S)
             with contextlib.suppress(Unavailable):
-                self.head = await self.rpc.head()
+                head = await self.rpc.head()
+                if head != self.head:
+                    self.head, self._head_at = head, time.monotonic()
                 polls += 1
                 if polls % EQUIP_EVERY == 0:
                     await self._equip()

@@ -104,6 +104,10 @@ class Log(msgspec.Struct, frozen=True, tag="log"):
     ids: dict[str, int | str]
 
 
+class Alive(msgspec.Struct, frozen=True, tag="alive"):
+    """Answer to `BeaconUpdate`: the enclave reads its messages."""
+
+
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """The enclave refuses to start, or to go on."""
 
@@ -112,7 +116,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 ToEnclave = Start | Connection | BeaconUpdate | Attest | Stored | Dialed
-FromEnclave = Attested | Ready | Signed | Dial | Log | Failed
+FromEnclave = Attested | Ready | Signed | Dial | Log | Alive | Failed
 
 _encoder = msgspec.msgpack.Encoder()
 _to_enclave: msgspec.msgpack.Decoder[ToEnclave] = msgspec.msgpack.Decoder(ToEnclave)

@@ -137,8 +137,10 @@ class Shell:
         match message:
             case control.Stored(sequence):
                 self._receipts.stored(sequence)
-            case control.BeaconUpdate(size, root) if size >= self._beacon.size and len(root) == 32:
-                self._beacon = Beacon(size, root)
+            case control.BeaconUpdate(size, root):
+                if size >= self._beacon.size and len(root) == 32:
+                    self._beacon = Beacon(size, root)
+                self._transport.send(control.Alive())
             case control.Attest(size, root) if len(root) == 32:
                 self.attest(Beacon(size, root))
             case _:

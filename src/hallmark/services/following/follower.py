@@ -16,7 +16,7 @@ import msgspec
 from hallmark.core.entries import Kind, decode, split_leaf
 from hallmark.core.errors import HallmarkError, VerificationFailed
 from hallmark.core.statements import Registration, Version
-from hallmark.http.serve import Health
+from hallmark.http.health import Health
 from hallmark.ledger.merkle import CompactRange, leaf_hash
 from hallmark.ledger.note import Note
 from hallmark.ledger.policy import Policy, VerifiedCheckpoint, verify_quorum

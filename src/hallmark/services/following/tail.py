@@ -16,6 +16,7 @@ from hallmark.core.entries import Entry, Kind, decode, split_leaf
 from hallmark.core.errors import HallmarkError
 from hallmark.core.receipt import Receipt
 from hallmark.crypto.secp256k1 import recover_statement
+from hallmark.http.health import Behind
 from hallmark.services.following.log_client import LogClient
 from hallmark.telemetry.logs import get_logger
 from hallmark.verification.fold import Replica
@@ -52,6 +53,8 @@ class Tail:
         self.size = 0
         self.cosigned = 0
         self.since = 0
+        self.behind = Behind()
+        """For how long this process has not read what a quorum covers."""
         self.changed: list[Callable[[], None]] = []
 
     @property
@@ -86,6 +89,7 @@ class Tail:
         head = await self._log.head()
         self.size, self.cosigned = head.size, head.cosigned_size
         self.since = (self.since or self._clock()) if self.backlog else 0
+        self.behind.see(head.cosigned_size, self._replica.size, self._clock())
         start = max(self._replica.size, head.size - NEWEST)
         self._found = {at: p for at, p in self._found.items() if start <= at < head.size}
         self._read = min(max(self._read, start), max(head.size, start))

@@ -12,7 +12,8 @@ import msgspec
 from hallmark.attestation import verify
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.client import Pool
-from hallmark.http.serve import Service, run, serve, unless
+from hallmark.http.health import unless
+from hallmark.http.serve import Service, run, serve
 from hallmark.ledger.note import COSIGNATURE, SigningKey
 from hallmark.ledger.sql_store import SQLLogStore, SQLWitnessState
 from hallmark.services.fullnode.app import create_app
@@ -60,7 +61,11 @@ async def _serve(settings: Settings, database: Database) -> None:
         reader.start()
 
     try:
-        await serve(app, settings.listen, tasks=(start(), node.pay_duties(), node.keep_checkpoints()))
+        await serve(
+            app,
+            settings.listen,
+            tasks=(start(), node.pay_duties(), node.keep_checkpoints(), node.watch_log()),
+        )
     finally:
         await pool.aclose()
 

@@ -31,16 +31,18 @@ from hallmark.core.hashing import sha256
 from hallmark.core.statements import AnchoredCheckpoint
 from hallmark.crypto.secp256k1 import Signer, sign_statement
 from hallmark.http.client import Pool
-from hallmark.http.serve import Health
+from hallmark.http.health import Health
 from hallmark.ledger.checkpoint import Checkpoint, verify_log_signature
 from hallmark.ledger.merkle import CompactRange, leaf_hash
 from hallmark.ledger.note import Note, SigningKey, VerifierKey, parse_signatures
 from hallmark.ledger.store import LogStore
 from hallmark.ledger.witness import AddCheckpoint, SizeConflict, Witness, WitnessState
+from hallmark.services.following.log_client import LogClient
 from hallmark.services.fullnode.duties import Duties
 from hallmark.services.fullnode.memory import Cosigned, Memory, Misbehaviour
 from hallmark.services.fullnode.settings import Settings
 from hallmark.services.fullnode.source import Hints, Source
+from hallmark.services.fullnode.standing import Standing
 from hallmark.telemetry.logs import get_logger
 from hallmark.verification.case import SKEW_MS
 from hallmark.verification.fold import LogMisbehaviour, Replica
@@ -73,6 +75,7 @@ class Status(msgspec.Struct, frozen=True):
     objections: tuple[Objected, ...]
     owed: int
     last_refusal: str
+    cosigned_at: int
 
 
 class FullNode:
@@ -111,7 +114,8 @@ class FullNode:
         self._unkept: dict[int, Cosigned] = {}
         self._accused: Misbehaviour | None = None
         self._starting = True
-        self._last_refusal = ""
+        self.standing = Standing(settings.limits.quiet_ms)
+        self._log = LogClient(pool, settings.log_url)
         self._found: deque[Objected] = deque(maxlen=RECENT)
         self.judged = 0
         self.cosigned = 0
@@ -124,12 +128,12 @@ class FullNode:
 
     @property
     def health(self) -> Health:
-        """`starting`, `ready`, or `refusing` with the log's misbehaviour."""
+        """`refusing` with the log's misbehaviour, `starting`, and else as it stands with the log."""
         if self._accused is not None:
             return Health("refusing", self._accused.reason)
         if self._starting:
             return Health("starting", "reading_own_copy")
-        return Health("ready")
+        return self.standing.health(self._now())
 
     async def start(self) -> None:
         """Judge this node's own copy again, then catch up from `copy_from` if there is one."""
@@ -143,6 +147,7 @@ class FullNode:
             await self._accuse(error.reason, error.index, b"")
         if self._settings.copy_from and self._accused is None:
             await self._copy()
+        self.standing.cosigned_size = (await self._state.latest(self._settings.origin)).size
         self._starting = False
         self._owing.set()
 
@@ -161,16 +166,16 @@ class FullNode:
         try:
             line = await self._witness.add_checkpoint(body, self._now)
         except HallmarkError as error:
-            self._last_refusal = error.reason
+            self.standing.refused(error.reason, self._now())
             self.refused += 1
             if isinstance(error, SizeConflict) and error.reason == "root_differs":
                 await self._accuse("log_fork", error.size, body)
             raise
-        self._last_refusal = ""
         self.cosigned += 1
         note = AddCheckpoint.parse(body).note
         whole = Note(note.text, (*note.signatures, *parse_signatures(line)))
         checkpoint = Checkpoint.parse(note.text)
+        self.standing.cosigned(checkpoint.size, self._now())
         self._note = whole.encode()
         self._unkept[checkpoint.size] = Cosigned(checkpoint.size, checkpoint.root, self._note)
         return line
@@ -218,7 +223,8 @@ class FullNode:
             cosigned_size=(await self._state.latest(self._settings.origin)).size,
             objections=tuple(self._found),
             owed=len(self.duties.owed(self.replica.size)),
-            last_refusal=self._last_refusal,
+            last_refusal=self.standing.refusal,
+            cosigned_at=self.standing.cosigned_at,
         )
 
     async def pay_duties(self) -> None:
@@ -244,6 +250,21 @@ class FullNode:
                 await self.flush()
         finally:
             await self.flush()
+
+    async def watch_log(self) -> None:
+        """While the log does not ask, ask it how large it is, now and then. Runs until cancelled."""
+        while True:
+            await asyncio.sleep(self._settings.limits.look_s)
+            if self._now() - self.standing.asked_at >= self._settings.limits.look_s * 1000:
+                await self.look()
+
+    async def look(self) -> None:
+        """Note how large the log says that it is."""
+        try:
+            self.standing.log_has((await self._log.head()).size, self._now())
+        except HallmarkError as error:
+            get_logger().info("log_not_seen", reason=error.reason)
+            self.standing.log_silent(self._now())
 
     async def flush(self) -> None:
         """Write down what was cosigned and is not written yet."""

@@ -11,13 +11,17 @@ from hallmark.verification.genesis import Genesis
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Entries judged before other requests get a turn; bytes of leaves that may be pushed ahead;
-    seconds to wait for a source; milliseconds between attempts to submit what is owed.
+    seconds to wait for a source; milliseconds between attempts to submit what is owed. Seconds after which a
+    log that asks for nothing is asked how large it is; milliseconds for which cosigning may fail, or a log
+    that grew may not ask, before health says so.
     """
 
     chunk: int = 32
     hint_bytes: int = 32 * 1024 * 1024
     source_s: float = 10.0
     retry_ms: int = 1_000
+    look_s: float = 10.0
+    quiet_ms: int = 5_000
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,8 +11,9 @@ from hallmark.core.document import hex0x
 from hallmark.core.evidence import VerifyEvidence
 from hallmark.crypto.secp256k1 import Signer
 from hallmark.http.client import Pool, Timeouts
+from hallmark.http.health import unless
 from hallmark.http.limits import Limits as HTTPLimits
-from hallmark.http.serve import Service, unless
+from hallmark.http.serve import Service
 from hallmark.ledger.policy import Policy
 from hallmark.routing.load import LoadTable
 from hallmark.services.chain.rpc import RPC

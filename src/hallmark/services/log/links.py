@@ -7,10 +7,14 @@ One that refuses is asked again with the next round; one that cannot be reached,
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+
+import msgspec
 
 from hallmark.core.errors import HallmarkError, InvalidInput, Unavailable, VerificationFailed
 from hallmark.http.client import Pool, Timeouts
+from hallmark.http.health import code_of
 from hallmark.ledger.note import NoteSignature, parse_signatures, verify_signature
 from hallmark.ledger.policy import Party
 from hallmark.ledger.text import decimal
@@ -29,6 +33,18 @@ class Refused(Unavailable):
     """The witness answered, and did not cosign."""
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """How a witness stands with this log: the size that it cosigned last and when (unix ms, 0: not since the
+    start), and why it does not cosign ("": it does), since when.
+    """
+
+    name: str
+    size: int
+    at: int
+    problem: str
+    since: int
+
+
 class Link:
     """Keeps one witness up with the log. `failed(witness, reason)` counts what went wrong."""
 
@@ -44,6 +60,7 @@ class Link:
         self._url = witness.url.rstrip("/") + "/add-checkpoint"
         self._failed = failed
         self._pause = MIN_PAUSE_S
+        self.standing = Standing(witness.name, 0, 0, "", 0)
 
     async def run(self) -> None:
         """Send rounds until cancelled."""
@@ -56,11 +73,18 @@ class Link:
                 line = await self._cosign(round_)
             except HallmarkError as error:
                 self._failed(self.witness.name, error.reason)
+                self._note_problem(error.reason)
                 self._publisher.refuse(round_, self.witness)
                 await self._rest(changed, hurry=isinstance(error, Refused))
             else:
                 self._pause = MIN_PAUSE_S
+                self.standing = Standing(self.witness.name, round_.checkpoint.size, _now(), "", 0)
                 self._publisher.accept(round_, self.witness, line)
+
+    def _note_problem(self, reason: str) -> None:
+        known = self.standing
+        since = known.since if known.problem == reason else _now()
+        self.standing = msgspec.structs.replace(known, problem=reason, since=since)
 
     async def _rest(self, changed: asyncio.Event, *, hurry: bool) -> None:
         """Pause; a new round ends the pause after a refusal, not after a broken connection."""
@@ -88,7 +112,7 @@ class Link:
                 # log must take entries.
                 self._publisher.agree(round_, self.witness)
             if status != 409 or kind != SIZE_TYPE:
-                raise Refused("witness_refused", f"The witness answered {status}.")
+                raise Refused(_code(body), f"The witness answered {status}.")
             self._resync(round_, body)
         raise Refused("witness_refused", "The witness moves its size at each request.")
 
@@ -126,3 +150,12 @@ class Link:
         self.known = size
         if size > round_.checkpoint.size:
             raise Refused("witness_ahead_of_round", "The witness has cosigned a later round already.")
+
+
+def _code(body: bytes) -> str:
+    """The reason code that a full node's refusal begins with; `witness_refused` from whoever gives none."""
+    return code_of(body.partition(b":")[0].decode("latin-1"), "witness_refused")
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

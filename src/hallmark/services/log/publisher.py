@@ -22,6 +22,7 @@ from itertools import count
 import msgspec
 
 from hallmark.core.errors import Unavailable, VerificationFailed
+from hallmark.http.health import Behind
 from hallmark.ledger.checkpoint import Checkpoint, sign
 from hallmark.ledger.note import Note, NoteSignature, SigningKey
 from hallmark.ledger.policy import Party, Policy, verify_quorum
@@ -84,6 +85,12 @@ class Publisher:
         self._number = count()
         self._timer: asyncio.TimerHandle | None = None
         self._done_size = 0
+        self._behind = Behind()
+
+    @property
+    def waited_ms(self) -> int:
+        """For how long the oldest entry that no quorum covers has been waiting for one."""
+        return self._behind.lasts(int(self._clock() * 1000))
 
     @property
     def current(self) -> Round | None:
@@ -119,6 +126,7 @@ class Publisher:
         """Begin a round if the log has grown and the newest round need not be waited for."""
         current, now = self.current, self._clock()
         size = self.store.size
+        self._behind.see(size, self._done_size, int(now * 1000))
         if self.alarm or (current is not None and size <= current.checkpoint.size):
             return
         if current is not None and not current.done and not self._hopeless(current):

@@ -11,11 +11,13 @@ from hallmark.core.beacon import network_id
 from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.http import serve as http
 from hallmark.http.client import Pool
+from hallmark.http.health import Health
 from hallmark.http.limits import Limits
 from hallmark.ledger.note import ED25519, SigningKey
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.services.log.app import MAX_MANY, Leader, LogApp
+from hallmark.services.log.health import Facts, judge
 from hallmark.services.log.lease import Lease, LeaseKeeper, fence
 from hallmark.services.log.links import Link
 from hallmark.services.log.publisher import Publisher, Round, check_policy
@@ -45,6 +47,7 @@ class LogService:
         self._database = Database(settings.database)
         self._keeper = LeaseKeeper(self._database, settings.holder, settings.lease_ms)
         self._log = get_logger()
+        self._links: list[Link] = []
         self.app = LogApp()
         self.metrics = Metrics()
         self._entries = self.metrics.counter("log_entries", "Entries made durable")
@@ -58,16 +61,21 @@ class LogService:
         )
         self.metrics.gauge("log_pending", "Entries waiting for a place", lambda: self._number("pending"))
 
-    def health(self) -> http.Health:
-        """Ready while it leads; degraded while it stands by, waits for its quorum, or cannot write."""
-        leader = self.app.leader
-        if leader is None:
-            return http.Health("degraded", "log_standby")
-        if leader.publisher.alarm:
-            return http.Health("failed", leader.publisher.alarm)
-        if not leader.publisher.confirmed:
-            return http.Health("degraded", "log_unconfirmed")
-        return http.unless(self._database.problem, http.Health("ready"))
+    def health(self) -> Health:
+        """Whether it takes entries and a quorum covers them; see `services.log.health`."""
+        leader, facts = self.app.leader, None
+        if leader is not None:
+            publisher = leader.publisher
+            facts = Facts(
+                publisher.alarm,
+                publisher.confirmed,
+                leader.store.size,
+                publisher.cosigned_size,
+                publisher.waited_ms,
+                [link.standing for link in self._links],
+                self._database.problem,
+            )
+        return judge(facts, now_ms(), self._settings.limits.quorum_wait_ms)
 
     async def run(self) -> None:
         """Wait for the lease, then be the log until cancelled.
@@ -79,13 +87,15 @@ class LogService:
         pool = Pool()
         try:
             leader = await self._prepare(lease)
-            links = [Link(leader.publisher, pool, party, self._refused) for party in self._policy.witnesses]
+            self._links = [
+                Link(leader.publisher, pool, party, self._refused) for party in self._policy.witnesses
+            ]
             self.app.leader = leader
             await _together(
                 leader.sequencer.run(),
                 self._renew(lease),
                 self._keep(leader.publisher),
-                *(link.run() for link in links),
+                *(link.run() for link in self._links),
             )
         finally:
             self.app.leader = None

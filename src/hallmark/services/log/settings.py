@@ -9,7 +9,8 @@ from hallmark.http.serve import Listen
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one process takes on at a time: entries and bytes waiting, entries and bytes in one batch, the
-    milliseconds that a receipt waits for its predecessor, and that a slow round may hold up a newer one.
+    milliseconds that a receipt waits for its predecessor, that a slow round may hold up a newer one, and that
+    entries may wait for a quorum before health says `quorum_missing`.
     """
 
     pending_entries: int = 20_000
@@ -18,6 +19,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch_bytes: int = 8 * 1024 * 1024
     order_wait_ms: int = 2_000
     round_ms: int = 250
+    quorum_wait_ms: int = 5_000
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from hallmark.core.document import hex0x
 from hallmark.core.errors import NotFound
 from hallmark.http.asgi import Receive, Scope, Send, respond_json
-from hallmark.http.serve import Health, Service, unless
+from hallmark.http.health import SERVING, Health
+from hallmark.http.serve import Service
+from hallmark.services.node.health import judge
 from hallmark.services.node.node import Node
 from hallmark.services.node.settings import Settings
 from hallmark.telemetry.metrics import Metrics
@@ -29,20 +32,19 @@ class NodeService(Service):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and scope["path"] == "/healthz":
+        if scope["type"] == "http" and scope["path"] in ("/healthz", "/health"):
             state = self._status()
-            await respond_json(send, state, 200 if state["state"] in ("ready", "degraded") else 503)
+            await respond_json(send, state, 200 if state["state"] in SERVING else 503)
             return
         await super().__call__(scope, receive, send)
 
     def _health_now(self) -> Health:
-        return unless(self._problem(), self._node.health)
+        return judge(self._node.facts(self._problem()), time.time_ns() // 1_000_000)
 
     def _status(self) -> dict[str, object]:
-        node, running, health = self._node, self._node.running, self._health_now()
+        node, running = self._node, self._node.running
         return {
-            "state": health.state,
-            "reason": health.reason,
+            **self.health().to_json(),
             "mode": self._settings.mode,
             "node": hex0x(running.address) if running else None,
             "bundle": hex0x(running.bundle_digest) if running else None,

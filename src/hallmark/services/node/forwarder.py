@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final
 
 import msgspec
@@ -104,6 +105,8 @@ class Forwarder:
         self._tasks: set[asyncio.Task[None]] = set()
         self._backoff = FIRST_BACKOFF_S
         self.problem = ""
+        self.stuck_at = 0.0
+        """Since when the log takes nothing although something waits (monotonic clock); 0: it does."""
 
     def watch(self, number: int) -> asyncio.Future[Placed]:
         """The place of an entry that was just put; fails with VerificationFailed and the log's reason."""
@@ -148,8 +151,9 @@ class Forwarder:
     async def _send(self, batch: dict[int, bytes]) -> None:
         try:
             if await self._settled(batch):
-                self.problem, self._backoff = "", FIRST_BACKOFF_S
+                self.problem, self.stuck_at, self._backoff = "", 0.0, FIRST_BACKOFF_S
                 return
+            self.stuck_at = self.stuck_at or time.monotonic()
             get_logger().warning("log_refused_entries", reason=self.problem, count=len(batch))
             await asyncio.sleep(self._backoff)
             self._backoff = min(self._backoff * 2, LAST_BACKOFF_S)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import socket
+import time
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,9 +14,11 @@ from hallmark.core.entries import Entry
 from hallmark.core.errors import HallmarkError, InvalidInput, Unavailable, VerificationFailed
 from hallmark.core.statements import Registration
 from hallmark.crypto.secp256k1 import Signer, recover_statement, sign_statement
-from hallmark.http.serve import Health
+from hallmark.http.health import Health
 from hallmark.services.enclave import control
+from hallmark.services.enclave.runtime import Beacon
 from hallmark.services.node.forwarder import Forwarder, LogClient
+from hallmark.services.node.health import Facts
 from hallmark.services.node.outbox import Outbox
 from hallmark.services.node.pipe import Pipes
 from hallmark.services.node.settings import Settings
@@ -55,7 +58,8 @@ class Node:
         self.pipes = Pipes(self._hand, settings.connections)
         self._registered = False
         self.running: Running | None = None
-        self.health = Health("starting", "enclave")
+        self.life = Health("starting", "enclave")
+        self._heard = time.monotonic()
         self.restarts = 0
         self.receipts = 0
         self.registered_at = -1
@@ -63,8 +67,21 @@ class Node:
     def stop(self) -> None:
         """Begin to stop: take no more clients, let what runs come to its end."""
         self.pipes.accepting = False
-        self.health = Health("stopping")
+        self.life = Health("stopping")
         self._stopping.set()
+
+    def facts(self, problem: str = "") -> Facts:
+        """What the host observes now; `problem` is the store's."""
+        outbox, forwarder = self._outbox, self._forwarder
+        return Facts(
+            self.life,
+            _ms_since(self._heard) if self.running else -1,
+            len(outbox.waiting),
+            _ms_since(forwarder.stuck_at) if forwarder.stuck_at else -1,
+            forwarder.problem,
+            _ms_since(outbox.refused_at) if outbox.refused_at else -1,
+            problem,
+        )
 
     def outbox_status(self) -> dict[str, object]:
         """How the outbox stands: entries that wait, entries refused for good, the log's last reason."""
@@ -113,7 +130,7 @@ class Node:
             try:
                 await self._one_life()
             except HallmarkError as error:
-                self.health = Health("degraded" if self.running else "starting", error.reason)
+                self.life = Health("degraded" if self.running else "starting", error.reason)
                 get_logger().error("enclave_problem", reason=error.reason)
                 if error.hint and self.running is None:
                     _explain(error)
@@ -137,11 +154,12 @@ class Node:
             self._cargo, epoch=epoch, beacon=beacon, on_message=self._on_message, on_ended=self._on_ended
         )
         get_logger().info("enclave_serving", node=running.address, bundle=running.bundle_digest, epoch=epoch)
-        self.health = Health("starting", "registration")
+        self.life = Health("starting", "registration")
         await self._register(running.attested)
         self._registered = True
         if not self._stopping.is_set():
-            self.health = Health("ready")
+            self._heard = time.monotonic()
+            self.life = Health("ready")
         followers = [
             asyncio.create_task(work)
             for work in (self._follow_beacon(running), self._refresh(running), self._reregister())
@@ -171,10 +189,13 @@ class Node:
         get_logger().info("node_registered", node=statement.key, index=placed.index)
 
     async def _follow_beacon(self, running: Running) -> None:
+        """Tell the enclave the newest beacon, or the last one: it answers either."""
+        beacon = Beacon(0, bytes(32))
         while True:
             await asyncio.sleep(self._settings.beacon_ms / 1000)
             with contextlib.suppress(HallmarkError):
                 beacon = await self._log.beacon()
+            with contextlib.suppress(HallmarkError):
                 running.link.send(control.BeaconUpdate(beacon.size, beacon.root))
 
     async def _refresh(self, running: Running) -> None:
@@ -196,6 +217,7 @@ class Node:
         self.running.link.send(control.Connection(), owned=connection)
 
     def _on_message(self, message: control.FromEnclave) -> None:
+        self._heard = time.monotonic()
         match message:
             case control.Signed(sequence, entry):
                 self.receipts += 1
@@ -234,6 +256,11 @@ class Node:
                 to.link.send(message, owned=owned)
             elif owned is not None:
                 owned.close()
+
+
+def _ms_since(at: float) -> int:
+    """Milliseconds since a time of the monotonic clock."""
+    return int((time.monotonic() - at) * 1000)
 
 
 def _address(url: str) -> tuple[str, int]:

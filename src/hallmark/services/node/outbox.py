@@ -9,6 +9,7 @@ refuses for good stays, with its reason.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -50,6 +51,8 @@ class Outbox:
         self.waiting: dict[int, bytes] = database.read(_unsent)
         self.arrived = asyncio.Event()
         self.refused = database.read(_count_refused)
+        self.refused_at = 0.0
+        """When the newest refusal for good came, by the monotonic clock; 0: none since the start."""
         if self.waiting:
             self.arrived.set()
 
@@ -74,6 +77,7 @@ class Outbox:
             await asyncio.sleep(RETRY_S)
         self.waiting.pop(number, None)
         self.refused += 1
+        self.refused_at = time.monotonic()
         update = _ENTRIES.update().where(_ENTRIES.c.number == number).values(refused=reason[:64])
         await self._database.async_write(lambda connection: connection.execute(update))
 

@@ -12,7 +12,7 @@ import msgspec
 
 from hallmark.core.errors import Conflict
 from hallmark.crypto.secp256k1 import Key
-from hallmark.http.serve import Health, unless
+from hallmark.http.health import Health, lasted, unless
 from hallmark.services.following.watch import Watch
 from hallmark.services.review.acts import Acts
 from hallmark.services.review.births import Items
@@ -42,6 +42,7 @@ from hallmark.telemetry.metrics import Metrics
 from hallmark.verification.trust import Trust
 
 NETWORK = "network"
+BEHIND_MS = 5_000
 
 
 class World(msgspec.Struct, frozen=True):
@@ -97,6 +98,11 @@ class Desk(Reading, Acts, Reviewing, Proposals, Keeping):
         health = self._watch.follower.health
         if health.state in ("ready", "degraded") and not self.intake.caught_up:
             return Health("starting", "desk_catching_up")
+        now = self._watch.clock()
+        behind = self._watch.tail.behind.lasts(now)
+        if health.state == "ready" and behind >= BEHIND_MS:
+            told = f"It has not read what a quorum covers for {lasted(behind)}."
+            return Health("degraded", "behind_log", now - behind, told)
         return unless(self._database.problem, health)
 
     async def figures(self) -> Figures:

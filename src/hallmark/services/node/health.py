@@ -1,0 +1,45 @@
+"""Whether a node does its job: an enclave that answers its host, and receipts that reach the log."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hallmark.http.health import Health, lasted, unless
+
+SILENT_MS: Final = 10_000
+WAITING_MS: Final = 5_000
+REFUSED_MS: Final = 3_600_000
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What a node's host observes. `life` is where the enclave's life stands. Lengths are ms, -1: not now:
+    since the enclave last answered its host, since the log last took what waits while something did, since
+    the log refused an entry for good. `problem` is the store's.
+    """
+
+    life: Health
+    unheard: int = -1
+    waiting: int = 0
+    stuck: int = -1
+    log_problem: str = ""
+    refused: int = -1
+    problem: str = ""
+
+
+def judge(facts: Facts, now: int) -> Health:
+    """Health at `now` (unix ms). A node that nobody asks has nothing that waits."""
+    if facts.life.state != "ready":
+        return facts.life
+    if facts.unheard >= SILENT_MS:
+        told = f"The enclave has not answered its host for {lasted(facts.unheard)}."
+        return Health("degraded", "enclave_silent", now - facts.unheard, told)
+    if 0 <= facts.refused < REFUSED_MS:
+        told = f"The log refused an entry of this node for good, {lasted(facts.refused)} ago."
+        return Health("degraded", "outbox_refused", now - facts.refused, told)
+    if facts.waiting and facts.stuck >= WAITING_MS:
+        why = f" ({facts.log_problem})" if facts.log_problem else ""
+        told = f"{facts.waiting} entries wait for the log, for {lasted(facts.stuck)}{why}."
+        return Health("degraded", "outbox_waiting", now - facts.stuck, told)
+    return unless(facts.problem, facts.life)

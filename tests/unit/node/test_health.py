@@ -1,0 +1,45 @@
+"""A node's health as a table: an enclave that answers, and receipts that reach the log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from hallmark.http.health import Health
+from hallmark.services.node.health import Facts, judge
+
+NOW = 10_000_000
+GOOD = Facts(Health("ready"), unheard=1_900)
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "reason", "ago"),
+    [
+        ({}, "ready", "", 0),
+        ({"life": Health("starting", "registration")}, "starting", "registration", 0),
+        ({"life": Health("stopping"), "unheard": 90_000}, "stopping", "", 0),
+        ({"unheard": 9_999}, "ready", "", 0),
+        ({"unheard": 10_000}, "degraded", "enclave_silent", 10_000),
+        ({"waiting": 3}, "ready", "", 0),
+        ({"waiting": 3, "stuck": 4_999}, "ready", "", 0),
+        ({"waiting": 3, "stuck": 5_000, "log_problem": "log_busy"}, "degraded", "outbox_waiting", 5_000),
+        ({"waiting": 0, "stuck": 90_000}, "ready", "", 0),
+        ({"refused": 60_000}, "degraded", "outbox_refused", 60_000),
+        ({"refused": 3_600_000}, "ready", "", 0),
+        ({"refused": 60_000, "unheard": 20_000}, "degraded", "enclave_silent", 20_000),
+        ({"problem": "store_full"}, "degraded", "store_full", 0),
+    ],
+)
+def test_states(changes: dict[str, Any], state: str, reason: str, ago: int) -> None:
+    """Each observation with the state and reason that follow, and since when."""
+    health = judge(msgspec.structs.replace(GOOD, **changes), NOW)
+    assert (health.state, health.reason) == (state, reason)
+    assert health.since == (NOW - ago if ago else 0)
+
+
+def test_what_waits_names_the_logs_reason() -> None:
+    """How many, for how long, and why."""
+    facts = msgspec.structs.replace(GOOD, waiting=3, stuck=7_000, log_problem="connect_failed")
+    assert judge(facts, NOW).told == "3 entries wait for the log, for 7 s (connect_failed)."
