@@ -16,6 +16,9 @@ from typing import Any
 
 import msgspec
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.vectors.certificates import certificate_vectors, key_vectors
+
 from hallmark.core import documents
 from hallmark.core.document import Document, digest_of
 from hallmark.core.entries import STATEMENTS, Entry, Kind
@@ -205,6 +208,8 @@ def files() -> Iterator[tuple[Path, bytes]]:
         "entries.json": entry_vectors(LittleNetwork()),
         "judged.json": judged_vectors(),
         "network.json": network_vector(),
+        "certificates.json": certificate_vectors(),
+        "keys.json": key_vectors(),
     }
     for name, value in made.items():
         yield HERE / name, msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"

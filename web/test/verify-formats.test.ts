@@ -2,18 +2,20 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { base64, hex, readBase64, unhex, utf8 } from "../src/verify/bytes.ts";
+import { base64, hex, readBase64, sha256, unhex, utf8 } from "../src/verify/bytes.ts";
 import { decodeCBOR } from "../src/verify/cbor.ts";
 import { parseCheckpoint } from "../src/verify/checkpoint.ts";
 import { integerOf, oidOf, open, timeOf } from "../src/verify/der.ts";
 import * as documents from "../src/verify/documents.ts";
 import { decodeEntry, KINDS } from "../src/verify/entries.ts";
 import { HallmarkError } from "../src/verify/errors.ts";
+import { isEd25519Key } from "../src/verify/keys.ts";
 import { canonical, parseJSON } from "../src/verify/json.ts";
 import { parseKey, parseNote, timeOf as noteTime, verifyLine } from "../src/verify/note.ts";
 import { Base64, Hex32, HexBytes, uint63 } from "../src/verify/schema.ts";
 import { parsePolicy } from "../src/verify/quorum.ts";
 import * as typed from "../src/verify/typed.ts";
+import { readCertificate } from "../src/verify/x509.ts";
 
 const vectors = (name: string) => JSON.parse(readFileSync(new URL(`../../tests/vectors/${name}.json`, import.meta.url), "utf8"));
 const refuses = (work: () => unknown, reason: string) =>
@@ -110,13 +112,41 @@ test("CBOR has no tags, no repeated keys, bounded nesting, nothing behind", () =
 
 test("DER has one spelling", () => {
   assert.equal(integerOf(open(bytes("3003020180"), 0x30).take(2)), -128n);
-  assert.equal(oidOf(open(bytes("300706052b81040022"), 0x30).take(6)), "1.3.132.0.34");
+  assert.equal(oidOf(open(bytes("300706052b81040022"), 0x30).take(6)), "2b81040022");
   assert.equal(timeOf(open(bytes(`300f170d${Buffer.from("491231235959Z").toString("hex")}`), 0x30).take()), BigInt(Date.UTC(2049, 11, 31, 23, 59, 59)));
   for (const wrong of ["30", "3080", "308100", "30820001ff", "3000ff", "1f8100"]) refuses(() => open(bytes(wrong), 0x30).end(), "certificate_unreadable");
   for (const wrong of ["30020200", "300402020001", "30040202ffff"]) refuses(() => integerOf(open(bytes(wrong), 0x30).take(2)), "certificate_unreadable");
   for (const wrong of ["000230000000Z", "490229000000Z", "491231236060Z", "4912312359Z"]) {
     const text = Buffer.from(wrong).toString("hex");
     refuses(() => timeOf(open(bytes(`30${(wrong.length + 2).toString(16).padStart(2, "0")}17${wrong.length.toString(16).padStart(2, "0")}${text}`), 0x30).take()), "certificate_unreadable");
+  }
+});
+
+test("certificates are read as published, as far as they matter and no further", () => {
+  for (const { why, der, read } of vectors("certificates")) {
+    if (read === null) {
+      refuses(() => readCertificate(bytes(der)), "certificate_unreadable");
+      continue;
+    }
+    const found = readCertificate(bytes(der));
+    const { constraints, usage } = found;
+    const told = {
+      issuer: found.issuer, subject: found.subject, first: Number(found.notBefore), last: Number(found.notAfter),
+      key: found.key ? hex(found.key) : null, critical: found.critical,
+      constraints: constraints ? [constraints.critical, constraints.ca, constraints.pathLength?.toString() ?? null] : null,
+      usage: usage ? [usage.critical, usage.digitalSignature, usage.certSign] : null,
+    };
+    assert.deepEqual(told, read, why);
+  }
+});
+
+test("an Ed25519 key is the canonical encoding of a point that is not of small order", () => {
+  for (const { why, key, sound } of vectors("keys")) {
+    assert.equal(isEd25519Key(bytes(key)), sound, `${why} ${key}`);
+    const id = hex(sha256(utf8("key\n"), Uint8Array.of(4), bytes(key)).subarray(0, 4));
+    const vkey = `key+${id}+${base64(Uint8Array.of(4, ...bytes(key)))}`;
+    if (sound) assert.equal(parseKey(vkey).name, "key");
+    else refuses(() => parseKey(vkey), "bad_vkey");
   }
 });
 

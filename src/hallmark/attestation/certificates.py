@@ -1,26 +1,27 @@
-"""X.509 chains of P-384 certificates (RFC 5280), judged at a given time, with one pinned root.
+"""Chains of P-384 certificates (RFC 5280), judged at a given time, with one pinned root.
 
 The bundle of authorities is the same for every document of an instance for hours, so its validation, which
 does not depend on the time, is remembered by its exact bytes. Times are compared on every call.
+Certificates are read by `x509` alone; the library only sees a point of 97 bytes and a signature's numbers.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import TypeVar
 
 import msgspec
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtensionOID
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from hallmark.attestation import der, x509
+from hallmark.attestation.x509 import Certificate
 from hallmark.core.errors import VerificationFailed
 
-T = TypeVar("T", bound=x509.ExtensionType)
 MAX_AUTHORITIES = 8
-UNDERSTOOD = frozenset({ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE})
+HALF = 48
+UNDERSTOOD = frozenset({x509.BASIC_CONSTRAINTS, x509.KEY_USAGE})
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -32,9 +33,10 @@ class Span(msgspec.Struct, frozen=True):
 
 
 class Authorities(msgspec.Struct, frozen=True):
-    """A validated bundle: the certificate that issues leaves, and every authority's span of validity."""
+    """A validated bundle: subject and key of what issues leaves, and every authority's span of validity."""
 
-    issuer: x509.Certificate
+    issuer: Certificate
+    key: ec.EllipticCurvePublicKey
     spans: tuple[Span, ...]
 
 
@@ -45,28 +47,9 @@ class Leaf(msgspec.Struct, frozen=True):
     spans: tuple[Span, ...]
 
 
-def load(der: bytes) -> x509.Certificate:
-    """Parse one DER certificate. Raises VerificationFailed `certificate_unreadable`."""
-    try:
-        certificate = x509.load_der_x509_certificate(der)
-        _ = certificate.extensions, certificate.not_valid_after_utc, certificate.subject, certificate.issuer
-    except (
-        ValueError,
-        TypeError,
-        UnsupportedAlgorithm,
-        x509.DuplicateExtension,
-        x509.InvalidVersion,
-    ) as error:
-        raise VerificationFailed("certificate_unreadable", "A certificate cannot be read.") from error
-    if certificate.version is not x509.Version.v3 or certificate.serial_number <= 0:
-        raise VerificationFailed("certificate_unreadable", "A certificate breaks RFC 5280 (version, serial).")
-    return certificate
-
-
-def span(certificate: x509.Certificate, position: str) -> Span:
+def span(certificate: Certificate, position: str) -> Span:
     """The certificate's validity in unix ms."""
-    first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    return Span(position, int(first.timestamp()) * 1000, int(last.timestamp()) * 1000)
+    return Span(position, certificate.first, certificate.last)
 
 
 def check_spans(spans: tuple[Span, ...], at: int) -> None:
@@ -96,79 +79,100 @@ def authorities(bundle: tuple[bytes, ...]) -> Authorities:
     """
     if len(bundle) > MAX_AUTHORITIES:
         raise VerificationFailed("chain_too_long", f"A bundle holds at most {MAX_AUTHORITIES} certificates.")
-    chain = [load(der) for der in bundle]
+    chain = [x509.read(data) for data in bundle]
+    keys: list[ec.EllipticCurvePublicKey] = []
     for depth, certificate in enumerate(chain):
-        _check_key(certificate)
+        keys.append(_check_key(certificate))
         _check_authority(certificate, below=len(chain) - 1 - depth)
         if depth:  # the root is pinned by its hash; that it signed itself would add nothing
-            check_issued(certificate, chain[depth - 1])
+            _check_issued(certificate, chain[depth - 1], keys[depth - 1])
     names = ["root", *(f"authority {depth}" for depth in range(1, len(chain)))]
-    return Authorities(chain[-1], tuple(span(c, name) for c, name in zip(chain, names, strict=True)))
+    return Authorities(
+        chain[-1], keys[-1], tuple(span(c, name) for c, name in zip(chain, names, strict=True))
+    )
 
 
-def leaf(der: bytes, above: Authorities) -> Leaf:
+def leaf(data: bytes, above: Authorities) -> Leaf:
     """Validate a leaf under `above`; all but the times.
 
     P-384 key, not a CA, keyUsage with digitalSignature and without keyCertSign, issued by the bundle's last.
     Raises VerificationFailed with the reason.
     """
-    certificate = load(der)
+    certificate = x509.read(data)
     key = _check_key(certificate)
-    _check_critical(certificate)
-    constraints = _extension(certificate, x509.BasicConstraints)
-    if constraints is not None and constraints.value.ca:
+    check_critical(certificate)
+    if certificate.constraints is not None and certificate.constraints.ca:
         raise VerificationFailed("leaf_is_a_ca", "The certificate that signs evidence is a CA.")
-    usage = _extension(certificate, x509.KeyUsage)
-    if usage is None or not usage.value.digital_signature or usage.value.key_cert_sign:
+    usage = certificate.usage
+    if usage is None or not usage.digital_signature or usage.cert_sign:
         raise VerificationFailed("key_usage", "The leaf's keyUsage does not allow it to sign evidence.")
-    check_issued(certificate, above.issuer)
+    _check_issued(certificate, above.issuer, above.key)
     return Leaf(key, (*above.spans, span(certificate, "leaf")))
 
 
-def check_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
-    """`issuer` issued `certificate`: names match and the signature holds.
+def p384_key(certificate: Certificate) -> ec.EllipticCurvePublicKey:
+    """The certificate's key, an uncompressed point on P-384.
 
-    Raises VerificationFailed `chain_names`, `chain_signature`.
+    Raises VerificationFailed `certificate_algorithm`.
     """
+    point = certificate.p384_point()
+    try:
+        if point is not None:
+            return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP384R1(), point)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise VerificationFailed("certificate_algorithm", "A certificate's key is not on P-384.") from error
+    raise VerificationFailed("certificate_algorithm", "A certificate's key is not on P-384.")
+
+
+def check_critical(certificate: Certificate) -> None:
+    """No extension is critical beyond those understood. Raises VerificationFailed `critical_extension`."""
+    if any(e.critical and name not in UNDERSTOOD for name, e in certificate.extensions.items()):
+        raise VerificationFailed("critical_extension", "A certificate has a critical extension unknown here.")
+
+
+def check_names(certificate: Certificate, issuer: Certificate) -> None:
+    """`certificate` names `issuer` by its name's exact bytes. Raises VerificationFailed `chain_names`."""
     if certificate.issuer != issuer.subject:
         raise VerificationFailed("chain_names", "A certificate names another issuer than the one before it.")
+
+
+def _check_issued(certificate: Certificate, issuer: Certificate, key: ec.EllipticCurvePublicKey) -> None:
+    check_names(certificate, issuer)
     try:
-        certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        key.verify(_signature(certificate.signature), certificate.tbs, ec.ECDSA(hashes.SHA384()))
+    except (InvalidSignature, ValueError) as error:
         raise VerificationFailed("chain_signature", "A certificate's signature does not hold.") from error
 
 
-def _check_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+def _signature(data: bytes) -> bytes:
+    """An ECDSA signature, read strictly (two minimal positive INTEGERs of 48 bytes at most) and written anew.
+
+    Raises VerificationFailed `chain_signature`.
+    """
     try:
-        key, digest = certificate.public_key(), certificate.signature_hash_algorithm
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise VerificationFailed("certificate_algorithm", "A certificate's key cannot be used.") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
-        raise VerificationFailed("certificate_algorithm", "A certificate's key is not on P-384.")
-    if not isinstance(digest, hashes.SHA384):
+        parts = der.opened(data, der.SEQUENCE)
+        r, s = der.integer(parts.take(der.INTEGER)), der.integer(parts.take(der.INTEGER))
+        parts.end()
+    except VerificationFailed as error:
+        raise VerificationFailed("chain_signature", "A certificate's signature does not hold.") from error
+    if not (0 < r < 1 << 8 * HALF and 0 < s < 1 << 8 * HALF):
+        raise VerificationFailed("chain_signature", "A certificate's signature does not hold.")
+    return encode_dss_signature(r, s)
+
+
+def _check_key(certificate: Certificate) -> ec.EllipticCurvePublicKey:
+    key = p384_key(certificate)
+    if (certificate.algorithm, certificate.inner_algorithm) != (x509.ECDSA_SHA384, x509.ECDSA_SHA384):
         raise VerificationFailed("certificate_algorithm", "A certificate is not signed with SHA-384.")
     return key
 
 
-def _check_authority(certificate: x509.Certificate, *, below: int) -> None:
-    _check_critical(certificate)
-    constraints = _extension(certificate, x509.BasicConstraints)
-    if constraints is None or not constraints.critical or not constraints.value.ca:
+def _check_authority(certificate: Certificate, *, below: int) -> None:
+    check_critical(certificate)
+    constraints, usage = certificate.constraints, certificate.usage
+    if constraints is None or not constraints.critical or not constraints.ca:
         raise VerificationFailed("not_a_ca", "A certificate of the bundle is not a CA.")
-    if constraints.value.path_length is not None and constraints.value.path_length < below:
+    if constraints.path_length is not None and constraints.path_length < below:
         raise VerificationFailed("path_length", "A CA certificate does not allow a chain this long.")
-    usage = _extension(certificate, x509.KeyUsage)
-    if usage is None or not usage.critical or not usage.value.key_cert_sign:
+    if usage is None or not usage.critical or not usage.cert_sign:
         raise VerificationFailed("key_usage", "A CA certificate's keyUsage does not allow it to issue.")
-
-
-def _check_critical(certificate: x509.Certificate) -> None:
-    if any(e.critical and e.oid not in UNDERSTOOD for e in certificate.extensions):
-        raise VerificationFailed("critical_extension", "A certificate has a critical extension unknown here.")
-
-
-def _extension(certificate: x509.Certificate, kind: type[T]) -> x509.Extension[T] | None:
-    try:
-        return certificate.extensions.get_extension_for_class(kind)
-    except x509.ExtensionNotFound:
-        return None

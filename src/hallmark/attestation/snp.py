@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from hallmark.attestation import certificates, vcek
 from hallmark.attestation.case import Case, Check, Claims
 from hallmark.attestation.roots import accepted_roots
+from hallmark.attestation.x509 import Certificate
 from hallmark.core.errors import VerificationFailed
 from hallmark.core.hashing import sha256
 
@@ -76,7 +77,7 @@ def examine(case: Case) -> ReportExamination:
 class ReportExamination:
     """One report under examination."""
 
-    _chain: tuple[vcek.Certificate, vcek.Certificate, vcek.Certificate]
+    _chain: tuple[Certificate, Certificate, Certificate]
     _chip: vcek.ChipKey
     _report: Report
 
@@ -129,7 +130,7 @@ class ReportExamination:
         return f"{REPORT_SIZE} bytes, three certificates"
 
     def _root(self) -> str:
-        digest = sha256(self._chain[2].der)
+        digest = sha256(self._chain[2].raw)
         if digest not in accepted_roots(self._case.policy, self._case.evidence.kind, self._case.only):
             raise VerificationFailed("root_not_accepted", f"Root {digest.hex()} is not accepted.")
         return digest.hex()

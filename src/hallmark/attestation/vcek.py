@@ -12,36 +12,33 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from hallmark.attestation import certificates
+from hallmark.attestation import certificates, der, x509
 from hallmark.attestation.certificates import Span
+from hallmark.attestation.x509 import Certificate
 from hallmark.core.errors import VerificationFailed
 
 MAX_CHAIN = 16 * 1024
 RSA_BITS = 4096
-ARC: Final = "1.3.6.1.4.1.3704.1."
+RSA_EXPONENT = 65_537
+RSA_KEYS = "ARK and ASK have RSA keys of 4096 bits."
+ARC: Final = bytes.fromhex("2b060104019c7801")
+"""1.3.6.1.4.1.3704.1, below which AMD's extensions stand."""
 PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*")
-ZERO_SERIAL: Final = b"\x02\x01\x00"
-VERSION_3: Final = b"\xa0\x03\x02\x01\x02"
+RSA_KEY: Final = bytes.fromhex("300d06092a864886f70d0101010500")
+PSS: Final = bytes.fromhex("2a864886f70d01010a")
+MGF1: Final = bytes.fromhex("2a864886f70d010108")
+SHA384: Final = bytes.fromhex("608648016503040202")
 
 # Security patch levels, by byte of a TCB version; the rest of the eight bytes is reserved (zero).
-TCB_BYTES: Final[Mapping[str, Mapping[int, str]]] = {
-    "Milan": {0: "3.1", 1: "3.2", 6: "3.3", 7: "3.8"},
-    "Genoa": {0: "3.1", 1: "3.2", 6: "3.3", 7: "3.8"},
-    "Turin": {0: "3.9", 1: "3.1", 2: "3.2", 3: "3.3", 7: "3.8"},
+TCB_BYTES: Final[Mapping[str, Mapping[int, tuple[int, int]]]] = {
+    "Milan": {0: (3, 1), 1: (3, 2), 6: (3, 3), 7: (3, 8)},
+    "Genoa": {0: (3, 1), 1: (3, 2), 6: (3, 3), 7: (3, 8)},
+    "Turin": {0: (3, 9), 1: (3, 1), 2: (3, 2), 3: (3, 3), 7: (3, 8)},
 }
-
-
-class Certificate(msgspec.Struct, frozen=True):
-    """A parsed certificate with the bytes that its issuer signed."""
-
-    der: bytes
-    fields: x509.Certificate
-    signed: bytes
 
 
 class ChipKey(msgspec.Struct, frozen=True):
@@ -73,35 +70,28 @@ def read_chain(collateral: bytes) -> tuple[Certificate, Certificate, Certificate
     return read(vcek), read(ask), read(ark)
 
 
-def read(der: bytes) -> Certificate:
-    """Parse a certificate, also one with serial number zero, which AMD's chip keys have.
+def read(data: bytes) -> Certificate:
+    """Read a certificate, also one with serial number zero, which AMD's chip keys have.
 
-    RFC 5280 forbids that serial and `cryptography` says that it will refuse it. So the fields are read from a
-    copy whose serial is one; the signature is checked over the bytes as they came.
     Raises VerificationFailed `certificate_unreadable`.
     """
-    signed_at, signed_end = _tbs_bounds(der)
-    serial_at = _content_at(der, signed_at) + len(VERSION_3)
-    copy = der
-    if der[serial_at - len(VERSION_3) : serial_at + 3] == VERSION_3 + ZERO_SERIAL:
-        copy = der[: serial_at + 2] + b"\x01" + der[serial_at + 3 :]
-    return Certificate(der, certificates.load(copy), der[signed_at:signed_end])
+    return x509.read(data, zero_serial=True)
 
 
 def check_chain(vcek: Certificate, ask: Certificate, ark: Certificate) -> tuple[Span, ...]:
     """ARK signed itself and ASK, ASK signed VCEK; both are CAs; returns the spans of validity.
 
     Raises VerificationFailed `chain_names`, `chain_signature`, `certificate_algorithm`, `not_a_ca`,
-    `key_usage`, `leaf_is_a_ca`.
+    `key_usage`, `critical_extension`, `leaf_is_a_ca`.
     """
     for issuer, subject in ((ark, ark), (ark, ask), (ask, vcek)):
-        _check_authority(issuer.fields)
+        _check_authority(issuer)
         _check_issued(subject, issuer)
-    constraints = _constraints(vcek.fields)
-    if constraints is not None and constraints.ca:
+    certificates.check_critical(vcek)
+    if vcek.constraints is not None and vcek.constraints.ca:
         raise VerificationFailed("leaf_is_a_ca", "The VCEK is a CA.")
     named = (("root", ark), ("authority 1", ask), ("leaf", vcek))
-    return tuple(certificates.span(c.fields, name) for name, c in named)
+    return tuple(certificates.span(c, name) for name, c in named)
 
 
 def read_chip_key(vcek: Certificate) -> ChipKey:
@@ -109,74 +99,87 @@ def read_chip_key(vcek: Certificate) -> ChipKey:
 
     Raises VerificationFailed `vcek_extensions`, `product_unknown`, `certificate_algorithm`.
     """
-    key = vcek.fields.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
-        raise VerificationFailed("certificate_algorithm", "The VCEK is not on P-384.")
-    values = {
-        e.oid.dotted_string.removeprefix(ARC): e.value.value
-        for e in vcek.fields.extensions
-        if isinstance(e.value, x509.UnrecognizedExtension) and e.oid.dotted_string.startswith(ARC)
-    }
-    product = _ia5_string(values.get("2")).split("-")[0]
+    key = certificates.p384_key(vcek)
+
+    def value(*arcs: int) -> bytes | None:
+        found = vcek.extensions.get(ARC + bytes(arcs))
+        return None if found is None else found.value
+
+    product = _ia5_string(value(2)).split("-")[0]
     if product not in TCB_BYTES:
         raise VerificationFailed("product_unknown", "The VCEK names a product that is not known here.")
-    levels = {place: _small_integer(values.get(oid)) for place, oid in TCB_BYTES[product].items()}
+    levels = {place: _small_integer(value(*arcs)) for place, arcs in TCB_BYTES[product].items()}
     tcb = bytes(levels.get(place, 0) for place in range(8))
-    return ChipKey(key, product, _octets(values.get("4")), tcb)
+    return ChipKey(key, product, _octets(value(4)), tcb)
 
 
-def _check_authority(certificate: x509.Certificate) -> None:
-    constraints = _constraints(certificate)
-    if constraints is None or not constraints.ca:
+def _check_authority(certificate: Certificate) -> None:
+    certificates.check_critical(certificate)
+    if certificate.constraints is None or not certificate.constraints.ca:
         raise VerificationFailed("not_a_ca", "ARK or ASK is not a CA.")
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound as error:
-        raise VerificationFailed("key_usage", "ARK or ASK has no keyUsage.") from error
-    if not usage.key_cert_sign:
+    if certificate.usage is None:
+        raise VerificationFailed("key_usage", "ARK or ASK has no keyUsage.")
+    if not certificate.usage.cert_sign:
         raise VerificationFailed("key_usage", "ARK or ASK may not issue certificates.")
 
 
 def _check_issued(subject: Certificate, issuer: Certificate) -> None:
-    if subject.fields.issuer != issuer.fields.subject:
-        raise VerificationFailed("chain_names", "A certificate names another issuer than the one before it.")
-    try:
-        key, digest = issuer.fields.public_key(), subject.fields.signature_hash_algorithm
-        parameters = subject.fields.signature_algorithm_parameters
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise VerificationFailed("certificate_algorithm", "A certificate's algorithm is unknown.") from error
-    if not isinstance(key, rsa.RSAPublicKey) or key.key_size != RSA_BITS:
-        raise VerificationFailed("certificate_algorithm", "ARK and ASK have RSA keys of 4096 bits.")
-    if not isinstance(parameters, padding.PSS) or not isinstance(digest, hashes.SHA384):
+    certificates.check_names(subject, issuer)
+    key = _rsa_key(issuer)
+    if subject.algorithm != subject.inner_algorithm or not _is_pss(subject.algorithm):
         raise VerificationFailed("certificate_algorithm", "AMD signs with RSA-PSS and SHA-384.")
     pss = padding.PSS(padding.MGF1(hashes.SHA384()), hashes.SHA384.digest_size)
     try:
-        key.verify(subject.fields.signature, subject.signed, pss, hashes.SHA384())
-    except InvalidSignature as error:
+        key.verify(subject.signature, subject.tbs, pss, hashes.SHA384())
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm) as error:
         raise VerificationFailed("chain_signature", "A certificate's signature does not hold.") from error
 
 
-def _constraints(certificate: x509.Certificate) -> x509.BasicConstraints | None:
+def _rsa_key(certificate: Certificate) -> rsa.RSAPublicKey:
+    """The RSA key of 4096 bits. Raises VerificationFailed `certificate_algorithm`."""
     try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except x509.ExtensionNotFound:
-        return None
+        parts = der.opened(certificate.key, der.SEQUENCE)
+        algorithm, key = parts.take(), der.opened(der.whole_bytes(parts.take(der.BITS)), der.SEQUENCE)
+        modulus, exponent = (der.integer(key.take(der.INTEGER)) for _ in range(2))
+        key.end()
+        if algorithm.whole == RSA_KEY and modulus.bit_length() == RSA_BITS and exponent == RSA_EXPONENT:
+            return rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    except (VerificationFailed, ValueError, UnsupportedAlgorithm) as error:
+        raise VerificationFailed(
+            "certificate_algorithm", "ARK and ASK have RSA keys of 4096 bits."
+        ) from error
+    raise VerificationFailed("certificate_algorithm", "ARK and ASK have RSA keys of 4096 bits.")
 
 
-def _content_at(der: bytes, at: int) -> int:
-    """Where the content of the DER sequence at `at` begins."""
-    if len(der) < at + 6 or der[at] != 0x30:
-        raise VerificationFailed("certificate_unreadable", "A certificate cannot be read.")
-    return at + 2 + (der[at + 1] & 0x7F if der[at + 1] & 0x80 else 0)
+def _is_pss(algorithm: bytes) -> bool:
+    """Whether an AlgorithmIdentifier says RSASSA-PSS, SHA-384 throughout, salt of 48 bytes (RFC 4055)."""
+    try:
+        parts = der.opened(algorithm, der.SEQUENCE)
+        name, parameters = der.oid(parts.take(der.OID)), parts.into(der.SEQUENCE)
+        parts.end()
+        digest, mask = parameters.into(0xA0), parameters.into(0xA1)
+        salt, trailer = parameters.into(0xA2), parameters.maybe(0xA3)
+        generator = mask.into(der.SEQUENCE)
+        told = (name, _digest(digest), der.oid(generator.take(der.OID)), _digest(generator))
+        size = der.integer(salt.take(der.INTEGER))
+        for reader in (parameters, mask, salt):
+            reader.end()
+        if trailer is not None and trailer.content != b"\x02\x01\x01":
+            return False
+    except VerificationFailed:
+        return False
+    return told == (PSS, SHA384, MGF1, SHA384) and size == hashes.SHA384.digest_size
 
 
-def _tbs_bounds(der: bytes) -> tuple[int, int]:
-    """Begin and end of tbsCertificate, the first member of the outer sequence."""
-    begin = _content_at(der, 0)
-    content = _content_at(der, begin)
-    short = content == begin + 2
-    length = der[begin + 1] if short else int.from_bytes(der[begin + 2 : content], "big")
-    return begin, content + length
+def _digest(parts: der.Reader) -> bytes:
+    """The identifier of a hash algorithm, its parameters NULL or absent, and nothing behind it."""
+    inner = parts.into(der.SEQUENCE)
+    name, parameters = der.oid(inner.take(der.OID)), inner.maybe(der.NULL)
+    if parameters is not None and parameters.content:
+        raise der.unreadable()
+    inner.end()
+    parts.end()
+    return name
 
 
 def _ia5_string(value: bytes | None) -> str:

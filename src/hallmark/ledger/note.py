@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from hallmark.core.errors import InvalidInput, TooLarge, VerificationFailed
 from hallmark.core.hashing import sha256
+from hallmark.crypto.ed25519 import is_public_key
 from hallmark.ledger.text import b64, unb64
 
 ED25519 = 0x01
@@ -53,7 +54,9 @@ class VerifierKey(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, vkey: str) -> Self:
-        """Read a vkey text. Raises InvalidInput `bad_vkey`."""
+        """Read a vkey text. Raises InvalidInput `bad_vkey`, also for a key that is no canonical encoding
+        of a point, or one of small order.
+        """
         name, _, rest = vkey.partition("+")
         key_id, _, encoded = rest.partition("+")
         try:
@@ -66,6 +69,8 @@ class VerifierKey(msgspec.Struct, frozen=True):
             raise InvalidInput("bad_vkey", "This is not a vkey of a type known here.") from error
         if key.key_id.hex() != key_id:
             raise InvalidInput("bad_vkey", "The vkey's id does not belong to its name and key.")
+        if not is_public_key(key.public_key):
+            raise InvalidInput("bad_vkey", "The vkey's 32 bytes are no Ed25519 key that can be relied on.")
         return key
 
 

@@ -45,12 +45,15 @@ class VerifiedCheckpoint(msgspec.Struct, frozen=True):
     """A checkpoint that a policy's log signed and its quorum cosigned. Only `verify_quorum` makes one.
 
     `signers` are the names of the witnesses as the policy gives them, in its order, whether the quorum
-    needed them or not; `times` (unix ms) say when each of them cosigned.
+    needed them or not; `times` (unix ms) say when each of them cosigned. `unknown` counts the signature
+    lines that nobody could check, because no key of the policy made them; a known signer's line may stand
+    more than once (c2sp.org/signed-note), each of them verified.
     """
 
     checkpoint: Checkpoint
     signers: tuple[str, ...]
     times: tuple[int, ...]
+    unknown: int
     note: Note
     seal: object = None
 
@@ -104,7 +107,15 @@ def verify_quorum(policy: Policy, note: Note) -> VerifiedCheckpoint:
         raise VerificationFailed(
             "quorum_not_met", f"{len(times)} of {len(policy.witnesses)} witnesses cosigned: not the quorum."
         )
-    return VerifiedCheckpoint(signed.checkpoint, tuple(times), tuple(times.values()), note, _SEAL)
+    unknown = _unknown(policy, signed)
+    return VerifiedCheckpoint(signed.checkpoint, tuple(times), tuple(times.values()), unknown, note, _SEAL)
+
+
+def _unknown(policy: Policy, signed: LogSigned) -> int:
+    """How many lines neither the checkpoint's own log nor a witness of the policy made."""
+    logs = [key for key in policy.log_keys if key.name == signed.checkpoint.origin]
+    known = {(key.name, key.key_id) for key in (*logs, *(w.key for w in policy.witnesses))}
+    return sum((line.name, line.key_id) not in known for line in signed.note.signatures)
 
 
 def cosignatures(policy: Policy, signed: LogSigned) -> Mapping[str, int]:

@@ -66,7 +66,7 @@ class Proof(msgspec.Struct, frozen=True):
 class VerifiedProof(msgspec.Struct, frozen=True):
     """A leaf's place in a checkpoint that a quorum cosigned. Only `verify_proof` makes one.
 
-    `signers` and `times` (unix ms) as in `VerifiedCheckpoint`.
+    `signers`, `times` (unix ms) and `unknown` as in `VerifiedCheckpoint`.
     """
 
     index: int
@@ -74,6 +74,7 @@ class VerifiedProof(msgspec.Struct, frozen=True):
     checkpoint: Checkpoint
     signers: tuple[str, ...]
     times: tuple[int, ...]
+    unknown: int
     seal: object = None
 
     def __post_init__(self) -> None:
@@ -113,4 +114,6 @@ def _verified_proof(leaf: bytes, text: bytes, quorum: Callable[[Note], VerifiedC
     verified = quorum(proof.note)
     checkpoint, digest = verified.checkpoint, leaf_hash(leaf)
     verify_inclusion(digest, proof.index, checkpoint.size, proof.path, checkpoint.root)
-    return VerifiedProof(proof.index, digest, checkpoint, verified.signers, verified.times, _SEAL)
+    return VerifiedProof(
+        proof.index, digest, checkpoint, verified.signers, verified.times, verified.unknown, _SEAL
+    )

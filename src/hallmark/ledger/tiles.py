@@ -1,6 +1,6 @@
 """C2SP tlog-tiles: the static paths and binary forms in which a log serves hashes and leaves.
 
-    tile/<L>/<N>[.p/<W>]         W (256 when full) x 32-byte hashes of perfect subtrees of 256^L leaves
+    tile/<L>/<N>[.p/<W>]         W (1 to 255; full: 256) x 32-byte hashes of perfect subtrees of 256^L leaves
     tile/entries/<N>[.p/<W>]     entry bundle: W x (u16be length || leaf bytes)
 
 N is written in groups of three digits, all but the last with a leading `x`: 1234067 is `x001/x234/067`.
@@ -51,7 +51,7 @@ class TileName(msgspec.Struct, frozen=True):
         level = None if match["level"] == "entries" else int(match["level"])
         width = int(match["width"]) if match["width"] else WIDTH
         name = cls(level, int(match["index"].replace("/", "").replace("x", "")), width)
-        if (level or 0) > MAX_LEVEL or name.path != path:
+        if (level or 0) > MAX_LEVEL or width > WIDTH or name.path != path:
             raise InvalidInput("bad_tile_path", "This is not a path of a tile.")
         return name
 

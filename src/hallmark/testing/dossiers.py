@@ -181,6 +181,8 @@ def proof_verifier(trust: Trust) -> VerifyProof:
         proven = proofs.verify(leaf, text.encode())
         head = proven.checkpoint
         of = len(proofs.policy.witnesses)
-        return ProvenPlace(proven.index, head.size, head.root, proven.signers, proven.times, of)
+        return ProvenPlace(
+            proven.index, head.size, head.root, proven.signers, proven.times, proven.unknown, of
+        )
 
     return verify

@@ -36,7 +36,6 @@ CheckAnchor = Callable[[AnchorRecord, bytes, ProvenPlace], int]
 choosing; raises unless that chain holds a checkpoint that covers the leaf."""
 
 D = TypeVar("D", bound=Document)
-SIGNATURE_LINE = "\u2014 "
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -159,10 +158,7 @@ class Examination:
         require(place.index == part.index, unproven)
         lines = part.proof.split("\n")
         require(not lines[1].startswith("extra "), unproven)
-        require(
-            sum(line.startswith(SIGNATURE_LINE) for line in lines) == len(place.signers) + 1,
-            "unknown_cosigner",
-        )
+        require(place.unknown == 0, "unknown_cosigner")
         return Placed(part, entry, place)
 
     @functools.cached_property

@@ -31,7 +31,8 @@ class ProvenPlace(msgspec.Struct, frozen=True):
 
     `index` is the entry's position, `size` and `root` (32 bytes) are the checkpoint's, `signers` the names
     of the full nodes whose cosignatures verified, `times` when each of them cosigned (unix ms, same order),
-    `of` how many full nodes the verifier's policy knows.
+    `unknown` how many signature lines are by parties that the verifier's policy does not name, `of` how many
+    full nodes that policy knows.
     """
 
     index: int
@@ -39,6 +40,7 @@ class ProvenPlace(msgspec.Struct, frozen=True):
     root: bytes
     signers: tuple[str, ...]
     times: tuple[int, ...]
+    unknown: int
     of: int = 0
 
     @property

@@ -88,6 +88,7 @@ class Spec:
     digest: type[hashes.SHA384] | type[hashes.SHA256] = hashes.SHA384
     issuer_name: str = ""
     critical_oid: str = ""
+    extra: tuple[tuple[str, bytes], ...] = ()
 
 
 LEAF = Spec("leaf", ca=False, sign_certificates=False, sign_data=True, usage_critical=False)
@@ -131,6 +132,9 @@ def make_certificate(spec: Spec, issuer: Made | None) -> Made:
     if spec.critical_oid:
         unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier(spec.critical_oid), b"\x05\x00")
         builder = builder.add_extension(unknown, critical=True)
+    for oid, value in spec.extra:
+        unread = x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), value)
+        builder = builder.add_extension(unread, critical=False)
     certificate = builder.sign(issuer.key if issuer else key, spec.digest())
     return Made(certificate.public_bytes(serialization.Encoding.DER), key, spec)
 

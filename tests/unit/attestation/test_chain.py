@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -21,10 +23,13 @@ from tests.unit.attestation.conftest import (
     forge,
     policy_for,
 )
+from tests.vectors.certificates import certificate, der, told
 
-from hallmark.attestation import certificates
+from hallmark.attestation import certificates, vcek
 from hallmark.attestation.emulator import DevelopmentRoot, SecurityModule, pcr_of
 from hallmark.attestation.emulator.pki import ROOT_NAME
+from hallmark.attestation.x509 import read as x509_read
+from hallmark.core.errors import VerificationFailed
 from hallmark.core.evidence import Evidence, Verdict
 
 Reader = Callable[[str], Recorded]
@@ -273,3 +278,53 @@ def test_two_development_roots_do_not_accept_each_other() -> None:
     here = Development(one, SecurityModule(one, {0: pcr_of(b"x")}))
     there = Development(two, SecurityModule(two, {0: pcr_of(b"x")}))
     assert there.judge(here.attest()).reason == "root_not_accepted"
+
+
+UNREAD = [
+    ("2.5.29.17", "3002a500"),
+    ("2.5.29.17", "3003880180"),
+    ("1.3.6.1.5.5.7.1.24", "3003020163"),
+    ("2.5.29.31", "30020500"),
+    ("2.5.29.35", "3080"),
+    ("2.5.29.32", ""),
+]
+
+
+@pytest.mark.parametrize(("oid", "value"), UNREAD)
+@pytest.mark.parametrize("name", ["regional", "leaf"])
+def test_what_stands_inside_an_extension_that_nobody_needs_is_not_looked_at(
+    development: Development, name: str, oid: str, value: str
+) -> None:
+    """A malformed non-critical extension neither stops the verifier nor changes its verdict."""
+    spec = replace({**BY_NAME, "leaf": LEAF}[name], extra=((oid, bytes.fromhex(value)),))
+    assert judge(development, forge(CHAIN, **{name: spec})).ok
+
+
+@pytest.mark.parametrize(
+    ("field", "data"),
+    [("modulus", 2**4096), ("modulus", 4), ("exponent", 4), ("exponent", 2**70 + 1)],
+)
+def test_keys_that_a_library_would_not_take_are_refused(field: str, data: int) -> None:
+    """Whatever numbers stand in an RSA key, the answer is a reason code."""
+    numbers = {"modulus": 2**4095 + 1, "exponent": 65_537} | {field: data}
+    parts = [der(2, number.to_bytes(number.bit_length() // 8 + 1, "big")) for number in numbers.values()]
+    key = der(0x30, vcek.RSA_KEY, der(3, b"\0", der(0x30, *parts)))
+    read = x509_read(certificate(key=key))
+    with pytest.raises(VerificationFailed) as caught:
+        vcek._rsa_key(read)
+    assert caught.value.reason == "certificate_algorithm"
+
+
+def test_a_point_off_the_curve_is_refused() -> None:
+    """97 bytes that are no point on P-384 are refused with a reason code."""
+    with pytest.raises(VerificationFailed) as caught:
+        certificates.p384_key(x509_read(certificate()))
+    assert caught.value.reason == "certificate_algorithm"
+
+
+def test_certificates_are_read_as_published() -> None:
+    """The vectors that the browser's verifier is held against say what is read here."""
+    published = json.loads((Path(__file__).parents[2] / "vectors" / "certificates.json").read_text())
+    assert len(published) > 130
+    for vector in published:
+        assert told(bytes.fromhex(vector["der"])) == vector["read"], vector["why"]

@@ -29,7 +29,7 @@ def test_only_all_the_leaves_behind_complete_the_checkpoint() -> None:
         tree.append(leaf_hash(leaf))
     for size in range(1, len(leaves) + 1):
         for index in range(size):
-            place = ProvenPlace(index, size, tree.root(size), (), ())
+            place = ProvenPlace(index, size, tree.root(size), (), (), 0)
             path = inclusion_proof(index, size, tree.node)
             after = leaves[index + 1 : size]
             assert completes(place, path, leaves[index], after)

@@ -146,6 +146,20 @@ def test_a_cosigner_that_the_trust_file_does_not_know_is_refused() -> None:
     assert _reasons(verified) == {"proved": "unknown_cosigner"}
 
 
+def test_a_known_signers_line_may_stand_twice() -> None:
+    """The lines of known signers are all checked, so that one of them stands twice makes nobody unknown."""
+    case = Case()
+    assert case.dossier.entry is not None
+    assert case.dossier.entry.proof is not None
+    lines = case.dossier.entry.proof.splitlines(keepends=True)
+    for line in [line for line in lines if line.startswith("\u2014 ")]:
+        part = replace(case.dossier.entry, proof="".join((*lines, line)))
+        verified = case.verify(replace(case.dossier, entry=part))
+        assert _reasons(verified) == {}
+        assert verified.marks[Question.PROVED].by == "4 of 4 full nodes"
+        assert verified.decide("witnessed").outcome is Outcome.CLEAR
+
+
 Tamper = Callable[[Case], Dossier]
 
 

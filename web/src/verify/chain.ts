@@ -13,7 +13,7 @@ import { DER, integerOf, open, TAGS } from "./der.ts";
 import { EXTENSIONS } from "./extensions.ts";
 import { HallmarkError, translated } from "./errors.ts";
 import { holdsP384, isP384Point } from "./keys.ts";
-import { algorithmsAgree, OIDS, readCertificate, type Certificate } from "./x509.ts";
+import { ECDSA_SHA384, readCertificate, type Certificate } from "./x509.ts";
 
 const MAX_AUTHORITIES = 8;
 const KEPT = 256;
@@ -91,9 +91,9 @@ function checkBundle(bundle: readonly Uint8Array[]): Authorities {
   return { issuer: chain[chain.length - 1] as Certificate, spans: chain };
 }
 
-function checkKey({ key, algorithm }: Certificate): Uint8Array {
+function checkKey({ key, algorithm, innerAlgorithm }: Certificate): Uint8Array {
   if (!key || !isP384Point(key)) throw bad("certificate_algorithm", "A certificate's key is not on P-384.");
-  if (algorithm !== OIDS.ecdsaSHA384) throw bad("certificate_algorithm", "A certificate is not signed with SHA-384.");
+  if (algorithm !== ECDSA_SHA384 || innerAlgorithm !== ECDSA_SHA384) throw bad("certificate_algorithm", "A certificate is not signed with SHA-384.");
   return key;
 }
 
@@ -122,7 +122,7 @@ function checkIssued(certificate: Certificate, issuer: Certificate): void {
   const broken = () => bad("chain_signature", "A certificate's signature does not hold.");
   const signature = translated(() => compact(certificate.signature), broken);
   const key = issuer.key;
-  if (!key || !algorithmsAgree(certificate) || !holdsP384(key, certificate.signed, signature)) throw broken();
+  if (!key || !holdsP384(key, certificate.signed, signature)) throw broken();
 }
 
 /** A DER ECDSA signature as r || s, 48 bytes each. */

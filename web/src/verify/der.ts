@@ -1,10 +1,9 @@
-/** Strict DER (ITU-T X.690): definite, minimal lengths; what follows an element that should be the last is refused. */
+/** Strict DER (ITU-T X.690), only what certificates need: definite, minimal lengths, one-byte tags (attestation/der.py). */
+import { hex, readUint } from "./bytes.ts";
 import { HallmarkError } from "./errors.ts";
-import { readUint } from "./bytes.ts";
 
 export const TAGS = {
-  boolean: 0x01, integer: 0x02, bits: 0x03, octets: 0x04, null: 0x05, oid: 0x06, utf8: 0x0c, printable: 0x13,
-  utcTime: 0x17, time: 0x18, universal: 0x1c, bmp: 0x1e, sequence: 0x30, set: 0x31,
+  boolean: 0x01, integer: 0x02, bits: 0x03, octets: 0x04, oid: 0x06, utcTime: 0x17, time: 0x18, sequence: 0x30,
 } as const;
 
 /** One element: its tag byte, its content, and all its bytes. */
@@ -99,10 +98,11 @@ export function integerOf({ content }: Element): bigint {
   return negative ? value - (1n << BigInt(8 * content.length)) : value;
 }
 
-/** The value of a BOOLEAN, all or no bits set. */
-export function booleanOf({ content }: Element): boolean {
-  if (content.length !== 1 || (content[0] !== 0 && content[0] !== 0xff)) throw unreadable();
-  return content[0] === 0xff;
+/** A BOOLEAN DEFAULT FALSE: absent, or TRUE with all bits set; DER writes no default down. */
+export function defaultFalse(parts: DER): boolean {
+  const found = parts.maybe(TAGS.boolean);
+  if (found && (found.content.length !== 1 || found.content[0] !== 0xff)) throw unreadable();
+  return found !== undefined;
 }
 
 /** The bytes of a BIT STRING, and how many bits at its end are padding (all zero). */
@@ -113,24 +113,22 @@ export function bitsOf({ content }: Element): { readonly bytes: Uint8Array; read
   return { bytes, padding };
 }
 
-/** The dotted text of an OBJECT IDENTIFIER. */
+/** The bytes of a BIT STRING without padding. */
+export function bytesOf(element: Element): Uint8Array {
+  const { bytes, padding } = bitsOf(element);
+  if (padding) throw unreadable();
+  return bytes;
+}
+
+/** The content of a well-formed OBJECT IDENTIFIER, hex; identifiers are compared by it. */
 export function oidOf({ content }: Element): string {
-  const numbers: bigint[] = [];
-  let value = 0n;
   let fresh = true;
   for (const byte of content) {
     if (fresh && byte === 0x80) throw unreadable();
-    value = (value << 7n) | BigInt(byte & 0x7f);
     fresh = byte < 0x80;
-    if (!fresh) continue;
-    if (value >> 32n) throw unreadable();
-    numbers.push(value);
-    value = 0n;
   }
-  const first = numbers[0];
-  if (first === undefined || !fresh) throw unreadable();
-  const top = first < 80n ? first / 40n : 2n;
-  return [top, first - 40n * top, ...numbers.slice(1)].join(".");
+  if (!content.length || !fresh) throw unreadable();
+  return hex(content);
 }
 
 /** Unix ms of a UTCTime or GeneralizedTime in the form that RFC 5280 asks for. */

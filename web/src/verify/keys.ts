@@ -64,6 +64,18 @@ function point(key: Uint8Array): InstanceType<typeof ed25519.Point> {
   return found;
 }
 
+/**
+ * Whether 32 bytes are the one canonical encoding of a point on the curve, and not one of small order, under which one
+ * signature holds for many messages (crypto/ed25519.py).
+ */
+export function isEd25519Key(key: Uint8Array): boolean {
+  try {
+    return key.length === 32 && !point(key).isSmallOrder();
+  } catch {
+    return false;
+  }
+}
+
 const held = new Set<string>();
 
 /** Whether a signature check holds; one that did is remembered by a digest over algorithm, key, signature and message. */

@@ -7,7 +7,7 @@
  */
 import { concat, endsWith, hex, lastIndexOf, readBase64, readUint, readUTF8, same, sha256, utf8 } from "./bytes.ts";
 import { HallmarkError } from "./errors.ts";
-import { holdsEd25519 } from "./keys.ts";
+import { holdsEd25519, isEd25519Key } from "./keys.ts";
 
 export const ED25519 = 1;
 export const COSIGNATURE = 4;
@@ -62,6 +62,7 @@ export function parseKey(vkey: string): VerifierKey {
   const publicKey = data.subarray(1);
   const found = sha256(utf8(`${name}\n`), Uint8Array.of(kind), publicKey).subarray(0, 4);
   if (hex(found) !== id) throw bad("bad_vkey", "The vkey's id does not belong to its name and key.");
+  if (!isEd25519Key(publicKey)) throw bad("bad_vkey", "The vkey's 32 bytes are no Ed25519 key that can be relied on.");
   return { name, kind, publicKey, id: found };
 }
 

@@ -21,6 +21,7 @@ export interface ProvenPlace {
   readonly size: bigint;
   readonly root: Uint8Array;
   readonly signers: readonly string[];
+  readonly unknown: number;
   readonly of: number;
   readonly cosignedAt: bigint;
 }
@@ -85,6 +86,7 @@ export class ProofVerifier {
       size,
       root,
       signers: verified.signers,
+      unknown: verified.unknown,
       of: this.policy.witnesses.length,
       cosignedAt: verified.times.reduce((newest, time) => (time > newest ? time : newest), 0n),
     };

@@ -35,11 +35,15 @@ export interface QuorumPolicy {
   readonly quorum: string;
 }
 
-/** A checkpoint that a policy's log signed and its quorum cosigned; `times` in unix ms, in the order of `signers`. */
+/**
+ * A checkpoint that a policy's log signed and its quorum cosigned; `times` in unix ms, in the order of `signers`. `unknown`
+ * counts the lines that no key of the policy made; a known signer's line may stand more than once, each of them verified.
+ */
 export interface CosignedCheckpoint {
   readonly checkpoint: Checkpoint;
   readonly signers: readonly string[];
   readonly times: readonly bigint[];
+  readonly unknown: number;
 }
 
 function bad(message: string): HallmarkError {
@@ -167,5 +171,8 @@ export function verifyQuorum(policy: QuorumPolicy, note: Note): CosignedCheckpoi
     const told = `${times.size} of ${policy.witnesses.length} witnesses cosigned: not the quorum.`;
     throw new HallmarkError("quorum_not_met", told);
   }
-  return { checkpoint, signers: [...times.keys()], times: [...times.values()] };
+  const logs = policy.logs.filter(({ key }) => key.name === checkpoint.origin);
+  const known = new Set([...logs, ...policy.witnesses].flatMap(({ key }) => linesBy(note, key)));
+  const unknown = note.signatures.filter((line) => !known.has(line)).length;
+  return { checkpoint, signers: [...times.keys()], times: [...times.values()], unknown };
 }

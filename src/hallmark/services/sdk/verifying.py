@@ -56,6 +56,7 @@ class Verifier:
             proven.checkpoint.root,
             proven.signers,
             proven.times,
+            proven.unknown,
             len(self._proofs.policy.witnesses),
         )
 
