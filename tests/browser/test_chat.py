@@ -12,7 +12,7 @@ from browsing.extract import Plan, observe
 from browsing.gateway import Given, against
 from browsing.serving import served
 from browsing.stage import Stage
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 from hallmark.apps.web.claims import violations
 from hallmark.core.marks import Question, State
@@ -153,6 +153,73 @@ def test_an_answer_cannot_act_or_imitate(stage: Stage, origin: str, opened: Open
         assert {"noopener", "noreferrer"} <= set(rel.split())
     stage.gateway.given = Given()
     assert told(judged(stage, page)) == ""
+
+
+def test_two_windows_that_ask_at_once_both_keep_their_answers(
+    stage: Stage, origin: str, opened: Open
+) -> None:
+    """Both stand in the one conversation as branches after a reload, both verify, both have their salts."""
+    first = opened()
+    enter(first, origin)
+    stage.gateway.proving, stage.gateway.given = True, Given()
+    ask(first, "Begin.")
+    second = opened(beside=first)
+    second.goto(first.url)
+    second.locator(f'{ANSWER} [data-question="proved"][data-state="witnessed"]').wait_for()
+    stage.gateway.given = Given(together=2)
+    for page, text in ((first, "From the first window."), (second, "From the second window.")):
+        page.locator("textarea.c-area").fill(text)
+        page.keyboard.press("Enter")
+    for page in (first, second):
+        proved(page.locator(ANSWER).nth(1))
+        page.get_by_text("2 of 2").or_(page.get_by_text("1 of 2")).wait_for()
+    stage.gateway.given = Given()
+    first.reload()
+    texts = set()
+    for step in ("Next", "Previous"):
+        switch = first.get_by_role("button", name=f"{step} version of this message")
+        switch.wait_for()
+        if switch.is_enabled():
+            switch.click()
+        proved(first.locator(ANSWER).nth(1))
+        texts.add(first.locator(".c-question").nth(1).locator(".c-asked").inner_text())
+        with first.expect_download() as download:
+            first.locator(ANSWER).nth(1).get_by_role("button", name="Save receipt").click()
+        kept = msgspec.json.decode(download.value.path().read_bytes())
+        assert {"salts", "request", "response"} <= set(kept)
+    assert texts == {"From the first window.", "From the second window."}
+    assert told(judged(stage, first)) == ""
+
+
+def proved(answer: Locator) -> None:
+    """Wait until an answer is verified with its proof, by the page that shows it."""
+    answer.locator('.c-proof [data-question="proved"][data-state="witnessed"]').wait_for()
+
+
+def test_a_conversation_has_an_address(stage: Stage, origin: str, opened: Open) -> None:
+    """Reload, back and a bookmark lead to it; no server gets it; an unknown one is told."""
+    page = opened()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    enter(page, origin)
+    assert page.url == f"{origin}/chat"
+    stage.gateway.proving, stage.gateway.given = True, Given()
+    ask(page, "The first conversation.")
+    first = page.url
+    name = first.partition("#c=")[2]
+    assert name
+    page.get_by_role("button", name="New conversation").first.click()
+    page.get_by_text("Nothing is asked yet.").wait_for()
+    ask(page, "The second conversation.")
+    page.reload()
+    page.locator(".c-asked", has_text="The second conversation.").wait_for()
+    page.go_back()
+    page.locator(".c-asked", has_text="The first conversation.").wait_for()
+    assert page.url == first
+    page.goto("about:blank")
+    page.goto(f"{first}-unknown")
+    page.get_by_text("not kept in this browser").wait_for()
+    assert not [url for url in asked if name in url.partition("#")[0]]
 
 
 def test_a_megabyte_arrives_whole(stage: Stage, origin: str, opened: Open, output: Any) -> None:

@@ -6,6 +6,7 @@ like any other, and what it should find is what `hallmark.verification` finds in
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterable
@@ -48,7 +49,9 @@ class Fresh(DevelopmentNetwork):
 
 
 class Given(msgspec.Struct, frozen=True):
-    """What the next answer says and what its receipt names. `against`: what the network holds against it."""
+    """What the next answer says and what its receipt names. `against`: what the network holds against it.
+    `together`: it is not given before so many requests have come.
+    """
 
     text: str = "Seven."
     pieces: int = 3
@@ -57,6 +60,7 @@ class Given(msgspec.Struct, frozen=True):
     charged: int = 0
     node: int = 0
     against: tuple[Finding, ...] = ()
+    together: int = 1
 
 
 class FakeGateway:
@@ -70,6 +74,7 @@ class FakeGateway:
         self.asked: list[dict[str, Any]] = []
         self._answers: dict[str, tuple[Answer, Given]] = {}
         self._logged: dict[str, int] = {}
+        self._barrier: asyncio.Barrier | None = None
 
     def routes(self) -> list[BaseRoute]:
         """What the chat asks a gateway for."""
@@ -131,6 +136,9 @@ class FakeGateway:
     async def _ask(self, request: Request) -> Response:
         body, nonce = await request.body(), request.headers.get("hallmark-nonce", "00" * 32)
         self.asked.append(json.loads(body))
+        if self.given.together > 1:
+            self._barrier = self._barrier or asyncio.Barrier(self.given.together)
+            await self._barrier.wait()
         chunks = list(_chunks(self.given))
         answer = self._answer(body, b"".join(chunks), bytes.fromhex(nonce))
         receipt = hex0x(answer.receipt.digest())

@@ -44,9 +44,15 @@ class Watched:
         cookies: Mapping[str, str] | None = None,
         origin: str = "",
         allow: tuple[str, ...] = (),
+        beside: Page | None = None,
         **context: Any,
     ) -> Page:
-        """A page of a fresh context. `cookies` are set for `origin`; `allow`: parts of expected messages."""
+        """A page of a fresh context, or another window `beside` one.
+
+        `cookies` are set for `origin`; `allow`: parts of expected messages.
+        """
+        if beside is not None:
+            return self._watch(beside.context.new_page(), allow)
         opened = self._browser.new_context(
             viewport={"width": width, "height": 900},
             color_scheme="dark" if dark else "light",
@@ -57,8 +63,9 @@ class Watched:
         self._contexts.append(opened)
         if cookies:
             opened.add_cookies([{"name": n, "value": v, "url": origin} for n, v in cookies.items()])
-        page = opened.new_page()
+        return self._watch(opened.new_page(), allow)
 
+    def _watch(self, page: Page, allow: tuple[str, ...]) -> Page:
         def logged(message: ConsoleMessage) -> None:
             if message.type == "error" and not any(part in message.text for part in allow):
                 self.problems.append(f"console: {message.text} ({message.location.get('url', '')})")

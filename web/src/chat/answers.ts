@@ -68,11 +68,10 @@ export class Answers {
     return this.live(id).judged.decision?.clear !== true;
   }
 
-  /** A receipt has arrived with its answer: verify, keep, follow. */
+  /** A receipt has arrived with its answer, and is kept: verify, follow. */
   async arrived(id: string, answer: AnswerState, dossier: RawMembers): Promise<void> {
     this.fresh.add(id);
     await this.verify(id, answer, dossier, "[]", {});
-    await this.library.keepDossier(id, dossierText(dossier));
     void this.follow(id, answer);
   }
 

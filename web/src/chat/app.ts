@@ -1,15 +1,18 @@
 // The chat page: its parts, and what happens between them.
 import { listModels, fetchTrust, Failed, type Model } from "./api.ts";
+import * as address from "./address.ts";
 import { Answers } from "./answers.ts";
 import { Conversing } from "./conversing.ts";
 import { memoryRecords, openDatabase, type Records } from "./database.ts";
 import { judge } from "./judge.ts";
 import { Keeping } from "./keeping.ts";
-import { Library } from "./library.ts";
+import { Deleted, Library } from "./library.ts";
+import { merged } from "./merge.ts";
 import { Speaker } from "./speaker.ts";
 import { acceptTrust, pinOf, policyNames, settleTrust, type TrustState } from "./trust.ts";
 import { pathOf, type AnswerState, type Conversation } from "./tree.ts";
 import { Vault } from "./vault.ts";
+import { Windows } from "./windows.ts";
 import { Composer } from "./view/composer.ts";
 import { confirmThat, showHelp } from "./view/dialogs.ts";
 import { button, h, on } from "./view/dom.ts";
@@ -26,6 +29,7 @@ export class App {
   readonly thread: Thread;
   readonly speaker: Speaker;
   readonly composer: Composer;
+  readonly windows: Windows;
   current: Conversation;
   private readonly records: Records;
   private readonly conversing: Conversing;
@@ -42,7 +46,8 @@ export class App {
 
   private constructor(records: Records, vault: Vault) {
     this.records = records;
-    this.library = new Library(vault);
+    this.windows = new Windows((id) => void this.writtenElsewhere(id));
+    this.library = new Library(vault, (id) => this.windows.tell(id));
     this.answers = new Answers(
       this.library,
       (id) => this.answerChanged(id),
@@ -50,7 +55,8 @@ export class App {
     );
     this.conversing = new Conversing(this);
     this.keeping = new Keeping(this);
-    this.thread = new Thread(this.conversing, this.answers);
+    this.thread = new Thread(this.conversing, this.answers, this.windows);
+    vault.locked = () => this.keeping.unlock();
     const live = h("div", { class: "c-unseen", "aria-live": "polite", role: "status" });
     this.speaker = new Speaker(live);
     this.composer = new Composer({
@@ -97,14 +103,39 @@ export class App {
     return app;
   }
 
-  /** Keeps a changed conversation and draws it if it is open. */
-  async keep(conversation: Conversation): Promise<void> {
-    if (conversation.id === this.current.id) {
-      this.current = conversation;
-      this.draw();
+  /** Keeps a changed conversation, with dossiers of its answers where given, and draws it. False when another window deleted it. */
+  async keep(conversation: Conversation, dossiers: Readonly<Record<string, string>> = {}): Promise<boolean> {
+    this.shown(conversation);
+    return this.begun(conversation, conversation, dossiers);
+  }
+
+  /** Keeps `kept` for a conversation that is shown as `shown`, and shows what other windows added. False when one deleted it. */
+  async begun(
+    shown: Conversation,
+    kept: Conversation,
+    dossiers: Readonly<Record<string, string>> = {},
+  ): Promise<boolean> {
+    try {
+      const together = await this.library.save(kept, dossiers);
+      if (this.current.id === kept.id) {
+        address.write(kept.id, false);
+        this.current = merged(kept, together, this.current === shown ? shown : this.current);
+        this.draw();
+      }
+    } catch (error) {
+      if (!(error instanceof Deleted)) throw error;
+      await this.wasDeleted(kept.id);
+      return false;
     }
-    await this.library.save(conversation);
     this.drawList();
+    return true;
+  }
+
+  /** Draws a conversation that changed, if it is open. */
+  shown(conversation: Conversation): void {
+    if (conversation.id !== this.current.id) return;
+    this.current = conversation;
+    this.draw();
   }
 
   /** Draws conversation, controls and list as they are now. */
@@ -117,8 +148,21 @@ export class App {
   async loadHistory(): Promise<void> {
     const unreadable = await this.library.load();
     if (unreadable > 0) this.tell(`${unreadable} kept conversations could not be opened; they are left as they are.`);
-    const newest = this.library.list()[0];
-    await (newest === undefined ? this.begin() : this.open(newest.id));
+    await this.windows.look((id) => void this.answeredElsewhere(id));
+    await this.arrive(true);
+  }
+
+  /** Shows what the address names; on a first visit without a name the newest. */
+  async arrive(first: boolean): Promise<void> {
+    const id = address.asked(location.hash);
+    const known = id === undefined || id === "" ? undefined : this.library.get(id);
+    if (known !== undefined) return this.open(known.id, false);
+    if (id === "" && first) {
+      const newest = this.library.list().find((one) => one.roots.length > 0);
+      return newest === undefined ? this.begin(false) : this.open(newest.id, false);
+    }
+    if (id !== "") this.tell("The address names a conversation that is not kept in this browser. Here is a new one.");
+    await this.begin(false);
   }
 
   /** Shows a notice above the conversation. */
@@ -138,9 +182,10 @@ export class App {
   }
 
   /** Opens another conversation. */
-  async open(id: string): Promise<void> {
+  async open(id: string, turned = true): Promise<void> {
     const conversation = this.library.get(id);
     if (conversation === undefined) return;
+    address.write(id, turned);
     this.answers.forgetAll();
     this.current = this.conversing.resumed(conversation);
     this.draw();
@@ -210,6 +255,7 @@ export class App {
       ),
     );
     on(document.body, { keydown: (event) => this.key(event) });
+    addEventListener("popstate", () => void this.arrive(false));
     this.draw();
     this.drawSettings();
     this.composer.focus();
@@ -292,9 +338,10 @@ export class App {
     });
   }
 
-  private async begin(): Promise<void> {
+  private async begin(turned = true): Promise<void> {
     const model = this.current.model || firstChoice(this.models);
     this.answers.forgetAll();
+    address.write("", turned);
     this.current = this.current.roots.length === 0 ? this.current : this.library.begin(model, this.current.policy);
     this.composer.set("");
     this.draw();
@@ -317,7 +364,38 @@ export class App {
     if (id === this.current.id) {
       this.current = this.library.begin(this.current.model, this.current.policy);
       const next = this.library.list().find((one) => one.roots.length > 0);
-      await (next === undefined ? this.begin() : this.open(next.id));
+      await (next === undefined ? this.begin(false) : this.open(next.id, false));
+    }
+    this.drawList();
+  }
+
+  /** Another window wrote or deleted a conversation. */
+  private async writtenElsewhere(id: string): Promise<void> {
+    if (!this.library.vault.isOpen) return;
+    const before = this.current;
+    await this.windows.look((answer) => void this.answeredElsewhere(answer));
+    const now = await this.library.refresh(id, () => (this.current.id === id ? this.current : undefined));
+    if (now === undefined) await this.wasDeleted(id);
+    else if (this.current.id === id) {
+      this.current = now;
+      this.draw();
+      await this.reopenAnswers();
+      if (pathOf(now).length > pathOf(before).length) this.toEnd();
+    }
+    this.drawList();
+  }
+
+  private async answeredElsewhere(answer: string): Promise<void> {
+    const owner = this.library.list().find((one) => answer in one.messages);
+    if (owner !== undefined) await this.writtenElsewhere(owner.id);
+  }
+
+  private async wasDeleted(id: string): Promise<void> {
+    this.conversing.stop(id);
+    if (id === this.current.id) {
+      this.tell("This conversation was deleted in another window, with the salts of its receipts.");
+      this.current = this.library.begin(this.current.model, this.current.policy);
+      await this.begin(false);
     }
     this.drawList();
   }

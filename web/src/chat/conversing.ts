@@ -1,5 +1,6 @@
 // Asking, stopping, branching: what a person does with a conversation.
 import type { App } from "./app.ts";
+import { dossierText } from "./dossier.ts";
 import { hexOf, requestText } from "./request.ts";
 import { run } from "./runs.ts";
 import { add, change, lineage, turn, type AnswerState, type Conversation, type Message } from "./tree.ts";
@@ -76,7 +77,7 @@ export class Conversing {
       "It is deleted with everything that follows from it, because later requests repeat its text. The salts go with it: what the log keeps says nothing without them.";
     if (!(await confirmThat("Delete this message?", text, "Delete"))) return;
     this.app.answers.forget(id);
-    await this.app.keep(await this.app.library.prune(this.app.current, id));
+    this.app.shown(await this.app.library.prune(this.app.current, id));
     await this.app.reopenAnswers();
   }
 
@@ -127,15 +128,19 @@ export class Conversing {
     this.app.current = asked;
     this.app.draw();
     this.app.toEnd();
-    await this.app.library.save(change(asked, id, { answer: { ...state, outcome: "stopped" } }));
     const onText = (more: string): void => this.feed(before.id, id, more);
-    const ended = await run({ text, state, mode: before.mode, signal: control.signal, onText });
+    const ended = await this.app.windows.asking(id, async () => {
+      await this.app.begun(asked, change(asked, id, { answer: { ...state, outcome: "stopped" } }));
+      return run({ text, state, mode: before.mode, signal: control.signal, onText });
+    });
     this.running.delete(before.id);
     // The conversation may have been changed, or deleted, while the answer came.
     const now = this.app.current.id === before.id ? this.app.current : this.app.library.get(before.id);
     if (now?.messages[id] === undefined) return;
     this.app.mark();
-    await this.app.keep(change(now, id, { text: ended.text, answer: ended.state }));
+    const dossiers = ended.dossier === undefined ? {} : { [id]: dossierText(ended.dossier) };
+    const kept = await this.app.keep(change(now, id, { text: ended.text, answer: ended.state }), dossiers);
+    if (!kept) return;
     this.app.stay();
     this.app.speaker.finish();
     if (ended.dossier !== undefined) await this.app.answers.arrived(id, ended.state, ended.dossier);

@@ -25,6 +25,8 @@ const MEMBERS = [
   "insecure",
   "reviews",
 ];
+/** What only the answer's own stream brings. */
+const OWNED = ["salts", "request", "response", "insecure"];
 /** What the network knows and an owner may lack; a newer one replaces an older one. */
 const GROWING = ["entry", "registration", "version", "anchor", "reviews"];
 
@@ -93,6 +95,16 @@ export function grown(mine: RawMembers, theirs: RawMembers): RawMembers {
     for (const [name, value] of raw === undefined ? [] : readMembers(raw)) if (has(value)) documents.set(name, value);
   }
   return more.set("documents", rawObject(documents));
+}
+
+/** One receipt's two dossiers as one: what either holds, its owner's part (salts, request, answer) included. Throws `other_receipt`. */
+export function joined(kept: RawMembers, fresh: RawMembers): RawMembers {
+  const more = new Map(grown(kept, fresh));
+  for (const name of OWNED) {
+    const value = fresh.get(name);
+    if (!has(more.get(name)) && has(value)) more.set(name, value);
+  }
+  return more;
 }
 
 /** The file's text: one member per line at the top, for people. */

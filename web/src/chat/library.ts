@@ -1,30 +1,45 @@
-// The conversations of this device: kept sealed in the vault, found again by title or text.
-import { emptyConversation, remove, type Conversation } from "./tree.ts";
+// The conversations of this device: kept sealed in the vault, found again by title or text, shared with other windows.
+import { joined, readDossier, dossierText } from "./dossier.ts";
 import { readBundle, type Bundle } from "./exporting.ts";
+import { merged } from "./merge.ts";
+import { emptyConversation, remove, type Conversation } from "./tree.ts";
 import type { Vault } from "./vault.ts";
 
 const CONVERSATION = "conversation:";
 const DOSSIER = "dossier:";
 const DRAFT = "draft:";
 
-/** All conversations, newest first, and what belongs to them. */
+/** The conversation was deleted in another window, so what happened here since has no place any more. */
+export class Deleted extends Error {}
+
+/**
+ * All conversations, newest first, and what belongs to them. Several windows may have one open: each keeps what it did since
+ * it last read (`base`), and what is kept is never overwritten but merged, in one transaction.
+ */
 export class Library {
   readonly vault: Vault;
   private readonly all = new Map<string, Conversation>();
+  private readonly base = new Map<string, Conversation>();
+  private readonly told: (id: string) => void;
+  private turn: Promise<unknown> = Promise.resolve();
 
-  constructor(vault: Vault) {
+  /** `told` is called with the id of every conversation that was written or deleted. */
+  constructor(vault: Vault, told: (id: string) => void = () => undefined) {
     this.vault = vault;
+    this.told = told;
   }
 
   /** Reads what is kept. A record that cannot be read is left where it is and counted. */
   async load(): Promise<number> {
     let unreadable = 0;
     this.all.clear();
+    this.base.clear();
     for (const name of await this.vault.names(CONVERSATION)) {
       try {
-        const text = await this.vault.get(name);
-        const bundle = readBundle({ conversations: [JSON.parse(text ?? "null")], dossiers: {} });
-        for (const conversation of bundle.conversations) this.all.set(conversation.id, conversation);
+        const conversation = read(await this.vault.get(name));
+        if (conversation === undefined) continue;
+        this.all.set(conversation.id, conversation);
+        this.base.set(conversation.id, conversation);
       } catch {
         unreadable += 1;
       }
@@ -60,25 +75,79 @@ export class Library {
     return conversation;
   }
 
-  /** Keeps a conversation as it is now. */
-  async save(conversation: Conversation): Promise<void> {
+  /**
+   * Keeps a conversation with what other windows added to it, and with the dossiers of its answers where given: an answer and
+   * its salts are kept together or not at all. Returns what is kept. Throws Deleted.
+   */
+  save(conversation: Conversation, dossiers: Readonly<Record<string, string>> = {}): Promise<Conversation> {
     this.all.set(conversation.id, conversation);
-    await this.vault.put(CONVERSATION + conversation.id, JSON.stringify(conversation));
+    return this.inTurn(() => this.keep(conversation, dossiers));
+  }
+
+  private async keep(conversation: Conversation, dossiers: Readonly<Record<string, string>>): Promise<Conversation> {
+    const { id } = conversation;
+    const names = Object.keys(dossiers).map((message) => DOSSIER + message);
+    let kept = conversation;
+    await this.vault.change([CONVERSATION + id, ...names], (found) => {
+      const base = this.base.get(id);
+      const theirs = read(found.get(CONVERSATION + id));
+      if (theirs === undefined && base !== undefined) throw this.gone(id);
+      kept = theirs === undefined ? conversation : merged(base, theirs, conversation);
+      const writes = new Map<string, string | undefined>([[CONVERSATION + id, JSON.stringify(kept)]]);
+      for (const [message, text] of Object.entries(dossiers)) {
+        if (message in kept.messages) writes.set(DOSSIER + message, grownText(found.get(DOSSIER + message), text));
+      }
+      return writes;
+    });
+    return this.settle(conversation, kept);
+  }
+
+  /** Reads what another window did to a conversation, whose state here is `mine`. Undefined when it is deleted. */
+  refresh(id: string, mine: () => Conversation | undefined): Promise<Conversation | undefined> {
+    return this.inTurn(async () => {
+      const theirs = read(await this.vault.get(CONVERSATION + id));
+      const own = mine() ?? this.all.get(id);
+      if (theirs === undefined) {
+        if (this.base.has(id)) this.gone(id);
+        return this.all.get(id);
+      }
+      const now = own === undefined ? theirs : merged(this.base.get(id), theirs, own);
+      this.base.set(id, theirs);
+      this.all.set(id, now);
+      return now;
+    });
   }
 
   /** Deletes a conversation with every dossier in it: the salts are gone, so the log's digests say nothing any more. */
-  async drop(id: string): Promise<void> {
-    const messages = Object.keys(this.all.get(id)?.messages ?? {});
-    this.all.delete(id);
-    await this.vault.delete([CONVERSATION + id, DRAFT + id, ...messages.map((message) => DOSSIER + message)]);
+  drop(id: string): Promise<void> {
+    return this.inTurn(async () => {
+      await this.vault.change([CONVERSATION + id], (found) => {
+        const theirs = read(found.get(CONVERSATION + id));
+        const messages = Object.keys({ ...this.all.get(id)?.messages, ...theirs?.messages });
+        const names = [CONVERSATION + id, DRAFT + id, ...messages.map((message) => DOSSIER + message)];
+        return new Map(names.map((name) => [name, undefined]));
+      });
+      this.gone(id);
+      this.told(id);
+    });
   }
 
   /** Deletes a message and what follows from it, with their dossiers. */
-  async prune(conversation: Conversation, message: string): Promise<Conversation> {
-    const { conversation: left, removed } = remove(conversation, message);
-    await this.vault.delete(removed.map((id) => DOSSIER + id));
-    await this.save(left);
-    return left;
+  prune(conversation: Conversation, message: string): Promise<Conversation> {
+    const { id } = conversation;
+    return this.inTurn(async () => {
+      let left = conversation;
+      await this.vault.change([CONVERSATION + id], (found) => {
+        const theirs = read(found.get(CONVERSATION + id));
+        const whole = theirs === undefined ? conversation : merged(this.base.get(id), theirs, conversation);
+        const pruned = remove(whole, message);
+        left = pruned.conversation;
+        const gone = pruned.removed.map((one): [string, undefined] => [DOSSIER + one, undefined]);
+        return new Map<string, string | undefined>([[CONVERSATION + id, JSON.stringify(left)], ...gone]);
+      });
+      this.all.set(id, left);
+      return this.settle(left, left);
+    });
   }
 
   /** The dossier of an answer, as text. */
@@ -86,9 +155,15 @@ export class Library {
     return this.vault.get(DOSSIER + message);
   }
 
-  /** Keeps the dossier of an answer. */
-  keepDossier(message: string, text: string): Promise<void> {
-    return this.vault.put(DOSSIER + message, text);
+  /** Keeps the dossier of an answer, if its conversation still has it. What is kept of it already, salts above all, is never lost. */
+  async keepDossier(message: string, text: string): Promise<void> {
+    const owner = [...this.all.values()].find((one) => message in one.messages);
+    if (owner === undefined) return;
+    await this.vault.change([CONVERSATION + owner.id, DOSSIER + message], (found) => {
+      const theirs = read(found.get(CONVERSATION + owner.id));
+      if (theirs === undefined || !(message in theirs.messages)) return undefined;
+      return new Map([[DOSSIER + message, grownText(found.get(DOSSIER + message), text)]]);
+    });
   }
 
   /** What was typed and not sent. */
@@ -98,7 +173,7 @@ export class Library {
 
   /** Keeps what is typed; an empty text deletes it. */
   keepDraft(id: string, text: string): Promise<void> {
-    return text === "" ? this.vault.delete([DRAFT + id]) : this.vault.put(DRAFT + id, text);
+    return text === "" || !this.all.has(id) ? this.vault.delete([DRAFT + id]) : this.vault.put(DRAFT + id, text);
   }
 
   /** Conversations with their dossiers, for a file; all of them without ids. */
@@ -114,15 +189,52 @@ export class Library {
     return { conversations, dossiers };
   }
 
-  /** Takes a file's conversations in; one that is here already is replaced. Returns how many. */
+  /** Takes a file's conversations in; what is here of them already stays, and what the file adds becomes branches. Returns how many. */
   async take(bundle: Bundle): Promise<number> {
     for (const conversation of bundle.conversations) {
-      for (const id of Object.keys(conversation.messages)) {
-        const text = bundle.dossiers[id];
-        if (text !== undefined) await this.keepDossier(id, text);
-      }
-      await this.save(conversation);
+      const ids = Object.keys(conversation.messages).filter((id) => bundle.dossiers[id] !== undefined);
+      const dossiers = Object.fromEntries(ids.map((id) => [id, bundle.dossiers[id] ?? ""]));
+      this.base.delete(conversation.id);
+      await this.save(conversation, dossiers);
     }
     return bundle.conversations.length;
+  }
+
+  /** `kept` is in the vault, and came from `saved`; this window may have gone on since. */
+  private settle(saved: Conversation, kept: Conversation): Conversation {
+    const now = this.all.get(kept.id);
+    this.base.set(kept.id, kept);
+    this.all.set(kept.id, now === undefined || now === saved ? kept : merged(saved, kept, now));
+    this.told(kept.id);
+    return kept;
+  }
+
+  /** One after the other: what a window knows and what it writes never cross. */
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.turn.then(work);
+    this.turn = done.catch(() => undefined);
+    return done;
+  }
+
+  private gone(id: string): Deleted {
+    this.all.delete(id);
+    this.base.delete(id);
+    return new Deleted("This conversation was deleted in another window.");
+  }
+}
+
+function read(text: string | undefined): Conversation | undefined {
+  return text === undefined
+    ? undefined
+    : readBundle({ conversations: [JSON.parse(text)], dossiers: {} }).conversations[0];
+}
+
+/** A dossier's text with what was kept of it before; of two receipts' dossiers under one name the first stays. */
+function grownText(kept: string | undefined, text: string): string {
+  if (kept === undefined || kept === text) return text;
+  try {
+    return dossierText(joined(readDossier(kept), readDossier(text)));
+  } catch {
+    return kept;
   }
 }

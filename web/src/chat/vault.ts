@@ -10,7 +10,7 @@ import {
   seal,
   type Sealed,
 } from "./crypto.ts";
-import { isSealed, type Records, type Write } from "./database.ts";
+import { isSealed, tagOf, type Expected, type Records, type Write } from "./database.ts";
 
 const VAULT = "vault";
 const DEVICE = "device-key";
@@ -27,30 +27,36 @@ interface VaultRecord {
   readonly wrapped: Sealed;
 }
 
+/** What a change of records reads and decides: texts by name; undefined deletes. It may be asked again. */
+export type Decide = (
+  kept: ReadonlyMap<string, string | undefined>,
+) => ReadonlyMap<string, string | undefined> | undefined;
+
 /** Sealed records under one data key. `open` is false until a passphrase is given. */
 export class Vault {
   mode: Mode;
+  /** Called when another window changed the passphrase and this one has to ask for it. */
+  locked: () => Promise<void> = () => Promise.reject(new CannotOpen());
   private readonly records: Records;
   private key: CryptoKey | undefined;
+  private tag: string;
+  private asking: Promise<void> | undefined;
 
-  private constructor(records: Records, mode: Mode, key: CryptoKey | undefined) {
+  private constructor(records: Records, mode: Mode, key: CryptoKey | undefined, tag: string) {
     this.records = records;
     this.mode = mode;
     this.key = key;
+    this.tag = tag;
   }
 
   /** The vault of this device; the first time one is made, under a device key. */
   static async of(records: Records): Promise<Vault> {
-    const found = await records.get("keys", VAULT);
-    if (!isVault(found)) {
-      const { key, writes } = await fresh("device", "", ROUNDS);
-      await records.write(writes);
-      return new Vault(records, "device", key);
-    }
-    if (found.mode === "passphrase") return new Vault(records, "passphrase", undefined);
-    const device = await records.get("keys", DEVICE);
-    if (!(device instanceof CryptoKey)) throw new CannotOpen();
-    return new Vault(records, "device", await importKey(await open(device, WRAP, found.wrapped)));
+    const made = await fresh("device", "", ROUNDS);
+    // Two windows may be the first at once: the one that is later takes the other's.
+    await records.write(made.writes, [{ store: "keys", name: VAULT, tag: "" }]);
+    const vault = new Vault(records, "device", undefined, "");
+    await vault.reopen();
+    return vault;
   }
 
   /** Whether records outlive this page. */
@@ -69,21 +75,27 @@ export class Vault {
     if (!isVault(found) || found.mode !== "passphrase") throw new CannotOpen();
     const wrapping = await passphraseKey(passphrase, found.salt, found.rounds);
     this.key = await importKey(await open(wrapping, WRAP, found.wrapped));
+    this.tag = tagOf(found);
   }
 
   /** Seals everything anew under a new data key, wrapped by `passphrase`, or by a new device key if it is empty. */
   async rewrap(passphrase: string, rounds = ROUNDS): Promise<void> {
     const mode: Mode = passphrase === "" ? "device" : "passphrase";
     const { key, writes } = await fresh(mode, passphrase, rounds);
-    const moved: Write[] = [];
-    for (const name of await this.records.names("records")) {
-      const sealed = await this.records.get("records", name);
-      if (!isSealed(sealed)) continue;
-      moved.push({ store: "records", name, value: await seal(key, name, await open(this.opened(), name, sealed)) });
+    for (;;) {
+      await this.current();
+      const moved: Write[] = [];
+      const expected: Expected[] = [this.standing()];
+      const names = await this.records.names("records");
+      for (const name of names) {
+        const { sealed, data } = await this.read(name);
+        if (data === undefined) continue;
+        expected.push({ store: "records", name, tag: tagOf(sealed) });
+        moved.push({ store: "records", name, value: await seal(key, name, data) });
+      }
+      // What another window writes meanwhile would be lost, or stay under the old key: then all is sealed again.
+      if (await this.records.write([...writes, ...moved], expected, names.length)) return this.took(key, mode, writes);
     }
-    await this.records.write([...writes, ...moved]);
-    this.key = key;
-    this.mode = mode;
   }
 
   /** Deletes everything that is kept and begins anew under a device key: for a passphrase that is lost. */
@@ -94,20 +106,45 @@ export class Vault {
       ...writes,
       ...names.map((name): Write => ({ store: "records", name, value: undefined })),
     ]);
-    this.key = key;
-    this.mode = "device";
+    this.took(key, "device", writes);
   }
 
-  /** Seals and keeps a text. */
-  async put(name: string, text: string): Promise<void> {
-    const value = await seal(this.opened(), name, new TextEncoder().encode(text));
-    await this.records.write([{ store: "records", name, value }]);
+  /**
+   * Changes records in one transaction: `decide` gets what is kept under `names` and says what shall be kept; undefined changes
+   * nothing. When another window was faster it is asked again with what that one wrote, so nothing is overwritten unseen.
+   */
+  async change(names: readonly string[], decide: Decide): Promise<void> {
+    for (;;) {
+      await this.current();
+      const standing = this.standing();
+      const expected: Expected[] = [standing];
+      const kept = new Map<string, string | undefined>();
+      for (const name of names) {
+        const { sealed, data } = await this.read(name);
+        expected.push({ store: "records", name, tag: tagOf(sealed) });
+        kept.set(name, data === undefined ? undefined : text(data));
+      }
+      const decided = decide(kept);
+      if (decided === undefined) return;
+      const writes: Write[] = [];
+      for (const [name, value] of decided) {
+        const sealed = value === undefined ? undefined : await seal(this.opened(), name, utf8.encode(value));
+        writes.push({ store: "records", name, value: sealed });
+      }
+      if (await this.records.write(writes, expected)) return;
+    }
+  }
+
+  /** Seals and keeps a text, whatever is there. */
+  async put(name: string, value: string): Promise<void> {
+    await this.change([], () => new Map([[name, value]]));
   }
 
   /** A kept text, or undefined. Throws CannotOpen when it was changed. */
   async get(name: string): Promise<string | undefined> {
-    const sealed = await this.records.get("records", name);
-    return isSealed(sealed) ? new TextDecoder().decode(await open(this.opened(), name, sealed)) : undefined;
+    await this.current();
+    const { data } = await this.read(name);
+    return data === undefined ? undefined : text(data);
   }
 
   /** Names that begin with `prefix`. */
@@ -120,10 +157,60 @@ export class Vault {
     await this.records.write(names.map((name): Write => ({ store: "records", name, value: undefined })));
   }
 
+  /** Follows another window that sealed everything anew: opens the new key, or asks for its passphrase. */
+  private async current(): Promise<void> {
+    if (this.key !== undefined && tagOf(await this.records.get("keys", VAULT)) === this.tag) return;
+    await this.reopen();
+    if (this.key === undefined) await (this.asking ??= this.locked().finally(() => (this.asking = undefined)));
+  }
+
+  /** A record as it stands and opened; read again when another window sealed everything anew in between. */
+  private async read(name: string): Promise<{ sealed: unknown; data: Uint8Array<ArrayBuffer> | undefined }> {
+    for (;;) {
+      const { tag } = this;
+      const sealed = await this.records.get("records", name);
+      if (!isSealed(sealed)) return { sealed, data: undefined };
+      try {
+        return { sealed, data: await open(this.opened(), name, sealed) };
+      } catch (error) {
+        await this.current();
+        if (this.tag === tag) throw error;
+      }
+    }
+  }
+
+  private async reopen(): Promise<void> {
+    const found = await this.records.get("keys", VAULT);
+    if (!isVault(found)) throw new CannotOpen();
+    this.mode = found.mode;
+    this.key = undefined;
+    if (found.mode === "passphrase") return;
+    const device = await this.records.get("keys", DEVICE);
+    if (!(device instanceof CryptoKey)) throw new CannotOpen();
+    this.key = await importKey(await open(device, WRAP, found.wrapped));
+    this.tag = tagOf(found);
+  }
+
+  private took(key: CryptoKey, mode: Mode, writes: readonly Write[]): void {
+    this.key = key;
+    this.mode = mode;
+    this.tag = tagOf(writes.find(({ name }) => name === VAULT)?.value);
+  }
+
+  private standing(): Expected {
+    return { store: "keys", name: VAULT, tag: this.tag };
+  }
+
   private opened(): CryptoKey {
     if (this.key === undefined) throw new CannotOpen();
     return this.key;
   }
+}
+
+const utf8 = new TextEncoder();
+
+function text(data: Uint8Array): string {
+  return new TextDecoder().decode(data);
 }
 
 async function fresh(mode: Mode, passphrase: string, rounds: number): Promise<{ key: CryptoKey; writes: Write[] }> {

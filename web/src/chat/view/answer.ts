@@ -26,6 +26,8 @@ export interface AnswerFacts {
   readonly trust: string;
   readonly hold: boolean;
   readonly policy: string;
+  /** Another window is waiting for this answer. */
+  readonly elsewhere: boolean;
 }
 
 /** The view of one answer. */
@@ -108,13 +110,14 @@ export class AnswerView {
     else this.said.finish(text);
   }
 
-  private showWhole({ live, hold, message }: AnswerFacts): void {
+  private showWhole(facts: AnswerFacts): void {
+    const { live, hold, message } = facts;
     this.element.toggleAttribute("data-hold", hold);
     const { decision, problem } = live.judged;
     const told =
       decision !== null
         ? sentenceOf(decision, clockOf(live.judgedAt), live.judged.marks.ran.assurance)
-        : wordsWithout(message, problem);
+        : wordsWithout(message, facts.elsewhere, problem);
     const waits = live.following && hold ? " Waiting for the network's proof." : "";
     const stuck =
       !live.following && hold && live.dossier !== undefined
@@ -132,6 +135,7 @@ export class AnswerView {
     const withheld = this.withheld(facts);
     const key = [
       outcome,
+      facts.elsewhere,
       hold,
       withheld,
       place.index,
@@ -144,7 +148,7 @@ export class AnswerView {
     if (key === this.drawnTools) return;
     this.drawnTools = key;
     this.tools.replaceChildren();
-    if (outcome === "asking" || outcome === "streaming") return;
+    if (outcome === "asking" || outcome === "streaming" || facts.elsewhere) return;
     const suffix = hold ? " (HOLD)" : "";
     if (message.text !== "" && !withheld)
       this.tools.append(this.copyControl("Copy", () => this.facts?.message.text ?? ""));
@@ -214,14 +218,16 @@ function isProved(live: Live): boolean {
 }
 
 /** What stands where nothing was judged. */
-function wordsWithout({ answer }: Message, problem: string): string {
+function wordsWithout({ answer }: Message, elsewhere: boolean, problem: string): string {
+  if (elsewhere) return "";
   if (problem !== "") return `HOLD: nothing could be verified here. ${problem}`;
   const over =
     answer !== null && (answer.outcome === "failed" || answer.outcome === "stopped") && answer.receipt === "";
   return over ? "HOLD: no receipt is here, so nothing can be verified." : "";
 }
 
-function stateOf({ message, policy }: AnswerFacts, withheld: boolean): string {
+function stateOf({ message, policy, elsewhere }: AnswerFacts, withheld: boolean): string {
+  if (elsewhere) return "Another window of this browser is waiting for this answer; it comes here when it is complete.";
   switch (message.answer?.outcome) {
     case "asking":
       return message.answer.policy === ""

@@ -2,6 +2,7 @@
 import type { Answers } from "../answers.ts";
 import { breakBetween } from "../changes.ts";
 import { pathOf, placeOf, type AnswerFacts, type Conversation, type Message } from "../tree.ts";
+import type { Windows } from "../windows.ts";
 import { AnswerView, relabelCopies, type AnswerActions } from "./answer.ts";
 import { QuestionView, type QuestionActions } from "./question.ts";
 import { breakLine } from "./parts.ts";
@@ -14,10 +15,12 @@ export class Thread {
   private readonly answers: Answers;
   private readonly questionViews = new Map<string, QuestionView>();
   private readonly answerViews = new Map<string, AnswerView>();
+  private readonly windows: Pick<Windows, "elsewhere">;
   private conversation: Conversation | undefined;
 
-  constructor(actions: AnswerActions & QuestionActions, answers: Answers) {
+  constructor(actions: AnswerActions & QuestionActions, answers: Answers, windows: Pick<Windows, "elsewhere">) {
     this.actions = actions;
+    this.windows = windows;
     this.answers = answers;
   }
 
@@ -79,7 +82,9 @@ export class Thread {
     this.answerViews.set(message.id, view);
     const hold = this.answers.inHold(message.id);
     const policy = this.answers.policyOf(message.answer);
-    view.update({ message, place, hold, policy, live: this.answers.live(message.id), trust: this.answers.trust });
+    const elsewhere = this.windows.elsewhere.has(message.id);
+    const live = this.answers.live(message.id);
+    view.update({ message, place, hold, policy, live, trust: this.answers.trust, elsewhere });
     relabelCopies(view.element, hold);
     return view.element;
   }
