@@ -1,4 +1,4 @@
-"""`hallmark ask`, `infer`, `models`, `receipt`."""
+"""`hallmark ask`, `infer`, `models`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 import msgspec
 from rich.table import Table
 
-from hallmark.apps.cli.asking import as_json, finish, follow, print_decision, report_held
+from hallmark.apps.cli.asking import as_json, follow, print_decision, report_held
 from hallmark.apps.cli.output import console, emit
 from hallmark.core.errors import InvalidInput
 from hallmark.services.sdk.answers import AnswerHeld, Cleared, Draft
@@ -20,7 +20,7 @@ from hallmark.services.sdk.plain import Client, PlainReceipt
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _connection(command: F) -> F:
+def connection(command: F) -> F:
     """Options that say which network to talk to."""
     command = click.option("--url", help="Gateway address; default: the local network's.")(command)
     return click.option("--trust", type=click.Path(path_type=Path), help="The network's trust file.")(command)
@@ -40,7 +40,8 @@ def _answering(command: F) -> F:
     )
 
 
-def _client(home: Path, url: str | None, trust: Path | None) -> Client:
+def client_of(home: Path, url: str | None, trust: Path | None) -> Client:
+    """A client for what the connection options say."""
     return Client(url, trust=trust, home=home if url is None or trust is None else None)
 
 
@@ -50,7 +51,7 @@ def _client(home: Path, url: str | None, trust: Path | None) -> Client:
 @click.option("--max-tokens", type=int, help="Longest answer, in tokens.")
 @click.option("--temperature", type=float, help="0 is greedy; above it the receipt commits to the seed.")
 @_answering
-@_connection
+@connection
 @click.pass_obj
 def ask(home: Path, /, prompt: str, **options: Any) -> None:
     """Ask a language model and watch the marks of its answer.
@@ -60,7 +61,7 @@ def ask(home: Path, /, prompt: str, **options: Any) -> None:
     text = sys.stdin.read() if prompt == "-" else prompt
     wanted = {"max_tokens": options["max_tokens"], "temperature": options["temperature"]}
     settings = {name: value for name, value in wanted.items() if value is not None}
-    with _client(home, options["url"], options["trust"]) as client:
+    with client_of(home, options["url"], options["trust"]) as client:
         if options["require"] or options["as_data"]:
             _whole(
                 lambda require: client.ask(
@@ -85,7 +86,7 @@ def ask(home: Path, /, prompt: str, **options: Any) -> None:
     help="JSON of named tensors.",
 )
 @_answering
-@_connection
+@connection
 @click.pass_obj
 def infer(home: Path, /, model: str, source: Path, **options: Any) -> None:
     """Run a tensor model on a JSON file of named nested lists.
@@ -93,7 +94,7 @@ def infer(home: Path, /, model: str, source: Path, **options: Any) -> None:
     MODEL is a label such as `digits`; `hallmark models` lists them.
     """
     inputs = _read_inputs(source)
-    with _client(home, options["url"], options["trust"]) as client:
+    with client_of(home, options["url"], options["trust"]) as client:
 
         def run(require: str | None) -> Draft[PlainReceipt] | Cleared[PlainReceipt]:
             if require is None:
@@ -109,11 +110,11 @@ def infer(home: Path, /, model: str, source: Path, **options: Any) -> None:
 
 @click.command()
 @click.option("--json", "as_data", is_flag=True, help="Print JSON.")
-@_connection
+@connection
 @click.pass_obj
 def models(home: Path, /, url: str | None, trust: Path | None, *, as_data: bool) -> None:
     """List the models and how many nodes can serve each."""
-    with _client(home, url, trust) as client:
+    with client_of(home, url, trust) as client:
         found = client.models()
     if as_data:
         emit(_pretty(found) + "\n")
@@ -126,31 +127,6 @@ def models(home: Path, /, url: str | None, trust: Path | None, *, as_data: bool)
         artifact = about.get("artifact") or "none of ours: see who asserts it"
         table.add_row(model["id"], str(about.get("task", "")), str(about.get("nodes", "")), artifact)
     console().print(table)
-
-
-@click.command()
-@click.argument("receipt_id")
-@click.option("--policy", default="witnessed", show_default=True)
-@click.option("--json", "as_data", is_flag=True, help="Print JSON.")
-@click.option("--save", type=click.Path(path_type=Path), help="Save what the network has of it.")
-@_connection
-@click.pass_obj
-def receipt(home: Path, /, receipt_id: str, policy: str, **options: Any) -> None:
-    """Show one receipt's marks as they are now, derived here.
-
-    RECEIPT_ID is what an answer carried, 0x and 64 hexadecimal digits.
-    """
-    with _client(home, options["url"], options["trust"]) as client:
-        found = client.receipt(receipt_id)
-        verified = found.verify()
-        decision = verified.decide(policy)
-        if options["save"]:
-            found.save(options["save"])
-        if options["as_data"]:
-            emit(as_json(found, decision) + "\n")
-        else:
-            print_decision(verified, decision)
-    finish(decision)
 
 
 def _whole(

@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("ask", "Ask a language model."),
     "infer": ("ask", "Run a tensor model."),
     "models": ("ask", "List the models and who can serve them."),
-    "receipt": ("ask", "Show one receipt's marks as they are now."),
+    "receipt": ("receipt", "Show one receipt's marks as they are now, or make a receipt of an answer."),
     "verify": ("verify", "Verify a saved receipt, offline."),
     "review": ("review", "The review queue: items, decisions, reviews."),
     "policy": ("policy", "Clearing policies: read, try, propose, sign."),

@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
 from hallmark.apps.cli.asking import decision_json, finish, print_decision
-from hallmark.apps.cli.output import emit
-from hallmark.core.errors import InvalidInput
+from hallmark.apps.cli.output import console, emit
+from hallmark.apps.cli.receipt import beside, print_opened, read_beside, read_bytes
+from hallmark.services.sdk.saved import Saved, open_answer, read_file
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.verification.dossier import Dossier
 from hallmark.verification.examination import CheckAnchor
 
 PDF = b"%PDF-"
+NO_PROOF = (
+    "No proof from the log is in this file, so nothing here is witnessed: "
+    "`hallmark receipt FILE --save r.json` fetches it."
+)
 
 
 @click.command()
@@ -27,34 +33,47 @@ PDF = b"%PDF-"
     "--rpc", help="JSON-RPC address of a chain of your choosing; without it nothing reads anchored."
 )
 @click.option("--json", "as_data", is_flag=True, help="Print JSON.")
+@beside
 @click.pass_obj
-def verify(
-    home: Path, /, file: Path, trust: Path | None, *, policy: str, rpc: str | None, as_data: bool
-) -> None:
-    """Verify a saved receipt, offline. FILE is what `--save` wrote, or a PDF of the explorer's.
+def verify(home: Path, /, file: Path, trust: Path | None, *, policy: str, **options: Any) -> None:
+    """Verify a saved receipt or answer, offline.
+
+    FILE is what `--save` wrote, the explorer's file or PDF, or an answer that any client saved, with its request's
+    body in --request. An answer carries no proof that the log holds it: `hallmark receipt FILE --from REQUEST
+    --save r.json` fetches one.
 
     Every digest, signature, certificate and proof is computed again, here. Exit code 0: the named policy is
     met; 1: it is not; 2: the file is no receipt.
     """
     verifier = Verifier.read(trust or home / "trust.toml")
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise InvalidInput("no_such_file", f"{file} cannot be read.") from error
-    dossier = Dossier.parse(_attached(data) if data.startswith(PDF) else data)
-    check = asyncio.run(_asked(verifier, dossier, rpc)) if rpc else None
+    data = read_bytes(file)
+    found = Dossier.parse(_attached(data)) if data.startswith(PDF) else read_file(data)
+    request, head = read_beside(options)
+    opened = (
+        open_answer(found, request, path=options["path"], head=head) if isinstance(found, Saved) else None
+    )
+    dossier = opened.dossier if opened else found
+    assert isinstance(dossier, Dossier)
+    check = asyncio.run(_asked(verifier, dossier, options["rpc"])) if options["rpc"] else None
     verified = verifier.verify(dossier, int(time.time() * 1000), check=check)
     decision = verified.decide(policy)
-    if as_data:
+    if options["as_data"]:
         shown = verified.shown(policy)
         value = {
+            **({"request": opened.request, "answer": opened.answer} if opened else {}),
             "id": dossier.id,
             "marks": {question.value: mark.to_json() for question, mark in shown.items()},
             "decision": decision_json(decision),
         }
         emit(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
     else:
+        if opened is not None:
+            print_opened(opened)
         print_decision(verified, decision)
+        if dossier.entry is None or dossier.entry.proof is None:
+            console().print(NO_PROOF)
+    if opened is not None and request is not None and not opened.complete:
+        raise click.exceptions.Exit(1)
     finish(decision)
 
 

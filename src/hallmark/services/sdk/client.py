@@ -6,10 +6,11 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
+from urllib.parse import quote
 
 import msgspec
 
-from hallmark.core.errors import InvalidInput, Unavailable
+from hallmark.core.errors import InvalidInput, Unavailable, VerificationFailed
 from hallmark.http.client import Pool, Timeouts
 from hallmark.http.sse import Splitter, data_of
 from hallmark.services.sdk.answers import Cleared, Draft, clear
@@ -115,9 +116,18 @@ class AsyncClient:
         return found
 
     async def receipt(self, receipt_id: str) -> AsyncReceipt:
-        """A receipt by its id, as the network has it (without the owner's copies and salts)."""
+        """A receipt as the network has it (without the owner's copies and salts), by its id, by the answer's
+        own (`chatcmpl-...`) or by the response's `x-request-id`. Raises NotFound `no_such_receipt`, Conflict
+        `several_receipts`, VerificationFailed `other_receipt`.
+        """
         news = await self._ask_for(receipt_id, "", 0)
+        if receipt_id.startswith("0x") and news.dossier.id != receipt_id:
+            raise VerificationFailed("other_receipt", "The network answered with another receipt.")
         return self._handle(news.dossier)
+
+    def handle(self, dossier: Dossier) -> AsyncReceipt:
+        """A receipt from a dossier at hand, such as one that `saved.open_answer` made."""
+        return self._handle(dossier)
 
     async def get_json(self, path: str) -> Any:
         """GET a JSON page of the gateway. Raises the error that the page answers with."""
@@ -152,7 +162,7 @@ class AsyncClient:
 
     async def _ask_for(self, receipt_id: str, wait: str, timeout_ms: int) -> News:
         query = f"?wait={wait}&timeout={timeout_ms}" if wait else ""
-        found = await self.get_json(f"/v1/hallmark/receipts/{receipt_id}{query}")
+        found = await self.get_json(f"/v1/hallmark/receipts/{quote(receipt_id, safe='')}{query}")
         return read_news(found)
 
     async def _submit(self, entry: bytes) -> None:

@@ -199,8 +199,12 @@ class Client:
         return self._loop.run(self._client.models())
 
     def receipt(self, receipt_id: str) -> PlainReceipt:
-        """A receipt by its id, as the network has it."""
+        """A receipt as the network has it; see `AsyncClient.receipt`."""
         return PlainReceipt(self._loop.run(self._client.receipt(receipt_id)), self._loop)
+
+    def handle(self, dossier: Dossier) -> PlainReceipt:
+        """A receipt from a dossier at hand."""
+        return PlainReceipt(self._client.handle(dossier), self._loop)
 
     def get_json(self, path: str) -> Any:
         """GET a JSON page of the gateway."""

@@ -13,7 +13,7 @@ import msgspec
 from hallmark.core.answer import split_hallmark, split_hallmark_stream
 from hallmark.core.document import unhex
 from hallmark.core.entries import Entry
-from hallmark.core.errors import InvalidInput, NotFound, VerificationFailed
+from hallmark.core.errors import HallmarkError, InvalidInput, NotFound, VerificationFailed
 from hallmark.core.marks import Finding, Mark, Question, State
 from hallmark.core.members import check_members
 from hallmark.core.policy import Outcome
@@ -75,6 +75,20 @@ def open_answer(path: str, request: bytes, body: bytes, *, stream: bool = False)
     `bad_answer`.
     """
     content, raw = split_hallmark_stream(body) if stream else split_hallmark(body)
+    dossier = dossier_of(raw)
+    try:
+        copies = RequestCopy(path, request.decode()), ResponseCopy(content.decode())
+    except UnicodeDecodeError as error:
+        raise InvalidInput("bad_answer", "The answer's receipt cannot be read.") from error
+    whole = msgspec.structs.replace(dossier, request=copies[0], response=copies[1])
+    return content, Dossier.parse(whole.encode())
+
+
+def dossier_of(raw: bytes) -> Dossier:
+    """The dossier that an answer's `hallmark` object (exact JSON) begins: salts, and no copies yet.
+
+    Raises InvalidInput `bad_answer`.
+    """
     try:
         check_members(raw)
     except InvalidInput as error:
@@ -92,14 +106,13 @@ def open_answer(path: str, request: bytes, body: bytes, *, stream: bool = False)
             id=found.id,
             documents=documents,
             salts=Salts(found.salts.request, found.salts.response),
-            request=RequestCopy(path, request.decode()),
-            response=ResponseCopy(content.decode()),
             ticket=found.ticket,
             evidence=found.evidence,
             insecure=found.insecure,
         )
-        return content, Dossier.parse(dossier.encode())
-    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+        Receipt.from_json(found.receipt)
+        return dossier
+    except (HallmarkError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInput("bad_answer", "The answer's receipt cannot be read.") from error
 
 
