@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import openai
 import pytest
 
 from hallmark.services.chain.toolchain import find_node
@@ -57,3 +58,38 @@ def test_llm_on_the_command_line(network: Network, tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         assert "fifo" in done.stdout
+
+
+def test_what_curl_and_the_openai_sdk_saved_is_verified(network: Network, tmp_path: Path) -> None:
+    """`hallmark receipt FILE --from REQUEST --save` and `hallmark verify` on an answer, a stream, and what an
+    SDK wrote again; another request is not shown; an id alone finds the receipt.
+    """
+    asked = {"model": "pydoc", "messages": [{"role": "user", "content": "What does os.mkfifo do?"}]}
+    url = f"{network.gateway}/v1/chat/completions"
+    request, other = tmp_path / "request.json", tmp_path / "other.json"
+    other.write_text(json.dumps({**asked, "model": "other"}))
+    for stream in (False, True):
+        request.write_text(json.dumps({**asked, "stream": stream}))
+        answer, head, saved = (tmp_path / f"{name}-{stream}" for name in ("answer", "head", "r.json"))
+        curl = ["curl", "-sS", "-D", str(head), "-o", str(answer), "-H", "content-type: application/json"]
+        subprocess.run([*curl, "--data-binary", f"@{request}", url], check=True, timeout=120)
+        done = network.run("verify", str(answer), "--request", str(request))
+        assert "byte for byte, sent to /v1/chat/completions" in done.stdout
+        assert "No proof from the log is in this file" in " ".join(done.stdout.split())
+        done = network.run("receipt", str(answer), "--from", str(request), "--save", str(saved))
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+        assert network.run("verify", str(saved)).returncode == 0
+        refused = network.run("receipt", str(answer), "--from", str(other))
+        assert (refused.returncode, "NOT the request" in refused.stdout) == (1, True)
+        heads = dict(line.split(": ", 1) for line in head.read_text().splitlines() if ": " in line)
+        name = heads["x-request-id"]
+        assert network.run("receipt", name).returncode == 0
+    request.write_text(json.dumps(asked))
+    client = openai.OpenAI(base_url=f"{network.gateway}/v1", api_key="unused")
+    said = client.chat.completions.create(**asked)  # type: ignore[call-overload]
+    again = tmp_path / "again.json"
+    again.write_text(said.model_dump_json())
+    done = network.run("receipt", str(again), "--from", str(request), "--save", str(tmp_path / "r2.json"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "written again in the enclave's own form" in " ".join(done.stdout.split())
+    assert network.run("receipt", said.id).returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,9 +49,9 @@ def beside(command: F) -> F:
 def receipt(home: Path, /, name: str, **options: Any) -> None:
     """Show one receipt's marks as they are now, derived here.
 
-    NAME is a receipt's id, an answer's id (chatcmpl-...), a response's x-request-id, or the file of an answer that
-    any client saved: a JSON answer or an event stream. With --from, the request's body, it is shown that this request
-    got this answer; what cannot be shown is said in words.
+    NAME is a receipt's id, an answer's id (chatcmpl-...), a response's x-request-id, or the file of an
+    answer that any client saved: a JSON answer or an event stream. With --from, the request's body, it is
+    shown that this request got this answer; what cannot be shown is said in words.
     """
     with client_of(home, options["url"], options["trust"]) as client:
         opened: Opened | None = None
@@ -70,7 +71,7 @@ def receipt(home: Path, /, name: str, **options: Any) -> None:
                 print_opened(opened)
             print_decision(verified, decision)
     if opened is not None and options["request"] and not opened.complete:
-        raise click.exceptions.Exit(1)
+        sys.exit(1)
     finish(decision)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import msgspec
 from hallmark.apps.cli.asking import decision_json, finish, print_decision
 from hallmark.apps.cli.output import console, emit
 from hallmark.apps.cli.receipt import beside, print_opened, read_beside, read_bytes
-from hallmark.services.sdk.saved import Saved, open_answer, read_file
+from hallmark.services.sdk.saved import Opened, Saved, open_answer, read_file
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.verification.dossier import Dossier
 from hallmark.verification.examination import CheckAnchor
@@ -38,9 +39,9 @@ NO_PROOF = (
 def verify(home: Path, /, file: Path, trust: Path | None, *, policy: str, **options: Any) -> None:
     """Verify a saved receipt or answer, offline.
 
-    FILE is what `--save` wrote, the explorer's file or PDF, or an answer that any client saved, with its request's
-    body in --request. An answer carries no proof that the log holds it: `hallmark receipt FILE --from REQUEST
-    --save r.json` fetches one.
+    FILE is what `--save` wrote, the explorer's file or PDF, or an answer that any client saved, with its
+    request's body in --request. An answer carries no proof that the log holds it: `hallmark receipt FILE
+    --from REQUEST --save r.json` fetches one.
 
     Every digest, signature, certificate and proof is computed again, here. Exit code 0: the named policy is
     met; 1: it is not; 2: the file is no receipt.
@@ -49,11 +50,11 @@ def verify(home: Path, /, file: Path, trust: Path | None, *, policy: str, **opti
     data = read_bytes(file)
     found = Dossier.parse(_attached(data)) if data.startswith(PDF) else read_file(data)
     request, head = read_beside(options)
-    opened = (
-        open_answer(found, request, path=options["path"], head=head) if isinstance(found, Saved) else None
-    )
-    dossier = opened.dossier if opened else found
-    assert isinstance(dossier, Dossier)
+    opened: Opened | None = None
+    if isinstance(found, Saved):
+        opened = open_answer(found, request, path=options["path"], head=head)
+        found = opened.dossier
+    dossier = found
     check = asyncio.run(_asked(verifier, dossier, options["rpc"])) if options["rpc"] else None
     verified = verifier.verify(dossier, int(time.time() * 1000), check=check)
     decision = verified.decide(policy)
@@ -73,7 +74,7 @@ def verify(home: Path, /, file: Path, trust: Path | None, *, policy: str, **opti
         if dossier.entry is None or dossier.entry.proof is None:
             console().print(NO_PROOF)
     if opened is not None and request is not None and not opened.complete:
-        raise click.exceptions.Exit(1)
+        sys.exit(1)
     finish(decision)
 
 

@@ -43,9 +43,8 @@ async def answer_whole(call: Call, opening: Opening, work: Coroutine[Any, Any, t
         call.runtime.log("client_gone")
         return
     sealed = await seal(call.runtime, opening, ending.outcome(sha256(opening.response_start, content)))
-    await respond(
-        call.send, 200, join_hallmark(content, sealed.hallmark), [(b"hallmark-receipt", sealed.id.encode())]
-    )
+    headers = [(b"hallmark-receipt", sealed.id.encode()), *opening.salts]
+    await respond(call.send, 200, join_hallmark(content, sealed.hallmark), headers)
 
 
 async def answer_stream(

@@ -64,12 +64,12 @@ def _encoded(values: Sequence[Mapping[str, Any]]) -> Iterator[Form]:
 
 
 def _orders(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The member orders that clients use: as given; OpenAI's for Python; model first."""
-    first = [name for name in PATHS if name in value]
-    rest = sorted(set(value) - {*first, "model"})
-    python = ("model", *first) if "prompt" in value else (*first, "model")
-    given = [name for name in value if name not in {*first, "model"}]
-    orders = (list(value), [*python, *rest], ["model", *first, *given], [*first, "model", *given])
+    """The member orders that clients use: as given; model, stream and text first; the text first."""
+    text = [name for name in PATHS if name in value]
+    orders = [list(value)]
+    for first in (["model", "stream", *text], ["model", *text], [*text, "model"]):
+        rest = [name for name in value if name not in first]
+        orders += [[*first, *sorted(rest)], [*first, *rest]]
     return [{name: value[name] for name in order if name in value} for order in orders]
 
 

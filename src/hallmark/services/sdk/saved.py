@@ -29,6 +29,8 @@ SALTS: Final = re.compile(
 TOLD: Final = ("stage", "reason", "marks", "status")
 """What a gateway puts beside the members of a dossier: its own word, not looked at here."""
 
+CHANGED: Final = "NOT what was signed: some of it was changed, on its way or by the program that saved it"
+
 Form = tuple[str, bytes]
 """How a text may have been sent: in words (empty: exactly as it was saved), and its bytes."""
 
@@ -140,7 +142,7 @@ def _response(receipt: Receipt, saved: Saved, salts: Salts) -> tuple[ResponseCop
             return ResponseCopy(form.decode()), _told(how, "")
     if saved.exact:  # kept, so that verifying says what is wrong
         text = saved.forms[0][1].decode(errors="replace")
-        return ResponseCopy(text), "NOT what was signed: some byte of it was changed"
+        return ResponseCopy(text), CHANGED
     return None, (
         "not compared: it was parsed and written again, and what was signed cannot be rebuilt from it. "
         "A changed answer would look the same; keep the exact bytes (see docs/clients.md)"
@@ -180,7 +182,8 @@ def _object(body: bytes, value: dict[str, Any]) -> Saved:
         hallmark = msgspec.json.encode(hallmark_value) if isinstance(hallmark_value, dict) else b""
         exact = () if hallmark else (("", body),)
         return Saved(hallmark or None, (*exact, *answers(value)), name or "", exact=False)
-    return Saved(hallmark, (("", content),), name or "", exact=True)
+    del value["hallmark"]
+    return Saved(hallmark, (("", content), *answers(value)), name or "", exact=True)
 
 
 def _chunks(values: list[dict[str, Any]]) -> Saved:
