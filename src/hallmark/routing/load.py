@@ -18,11 +18,13 @@ ERROR_MS = 10_000.0
 FIRST_MS = 50.0
 BACKOFF_MS = 500
 MAX_BACKOFF_MS = 30_000
+SILENT_MS = 3_000
 
 
 class NodeLoad(msgspec.Struct):
     """One node: requests under way, peak-EWMA latency (ms) as of `at` (unix ms), and until when it is avoided
-    after `failures` in a row.
+    after `failures` in a row. `heard` is when it last answered anything (0: never), `unheard` since when it
+    does not (0: it does), `skew` its clock less this one (ms, None: not measured).
     """
 
     in_flight: int = 0
@@ -30,10 +32,17 @@ class NodeLoad(msgspec.Struct):
     at: int = 0
     failures: int = 0
     avoid_until: int = 0
+    heard: int = 0
+    unheard: int = 0
+    skew: int | None = None
 
     def reachable(self, now: int) -> bool:
-        """False while the node is left alone after it could not be reached."""
-        return now >= self.avoid_until
+        """False while the node is left alone after it could not be reached, and while it is silent."""
+        return now >= self.avoid_until and not self.silent(now)
+
+    def silent(self, now: int) -> bool:
+        """Whether nothing has come from it for SILENT_MS although it was asked."""
+        return self.unheard > 0 and now - self.unheard >= SILENT_MS
 
     def cost(self) -> float:
         """What power of two choices compares: expected latency times the requests it would share."""
@@ -63,13 +72,25 @@ class LoadTable:
         """The node gave its first byte after `ms`."""
         load = self.of(node)
         load.failures = load.avoid_until = 0
+        self.heard(node, now)
         self._enter(load, ms, now)
+
+    def heard(self, node: bytes, now: int) -> None:
+        """Something came from the node, whatever it was."""
+        load = self.of(node)
+        load.heard, load.unheard = now, 0
+
+    def not_heard(self, node: bytes, now: int) -> None:
+        """The node was asked and nothing came."""
+        load = self.of(node)
+        load.unheard = load.unheard or now
 
     def failed(self, node: bytes, now: int, *, unreachable: bool) -> None:
         """The node failed; `unreachable` also leaves it alone for a while."""
         load = self.of(node)
         self._enter(load, ERROR_MS, now)
         if unreachable:
+            self.not_heard(node, now)
             load.failures += 1
             pause = min(BACKOFF_MS << min(load.failures - 1, 10), MAX_BACKOFF_MS)
             load.avoid_until = now + pause

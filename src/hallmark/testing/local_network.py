@@ -204,13 +204,15 @@ class LocalNode(Service):
     """An inference node whose behaviour tests choose.
 
     ok; busy (503); refuse (400); die (connection lost before an answer); die_midway; hang; forge (the
-    answer is changed on the way); unsigned (no receipt); slow_midway (never ends after two events).
+    answer is changed on the way); unsigned (no receipt); slow_midway (never ends after two events). `skew` is
+    its clock less the network's, ms.
     """
 
     def __init__(self, net: LittleNetwork, party: Party) -> None:
         super().__init__(self._answer)
         self.party, self.runtime = party, LocalRuntime(net, party)
         self.behaviour = "ok"
+        self.skew = 0
         self.bodies: list[bytes] = []
         self.headers: list[dict[bytes, bytes]] = []
         self.cancelled = asyncio.Event()
@@ -222,11 +224,16 @@ class LocalNode(Service):
         await super().__call__(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/v1/hallmark/clock" and self.behaviour != "die":
+            await respond_json(send, {"now": self.runtime.now() + self.skew})
+            return
         body = await read_body(receive, 1 << 24)
         self.bodies.append(body)
         self.headers.append(dict(scope["headers"]))
         transport = scope["test.transport"]
         match self.behaviour:
+            case _ if abs(self.skew) > 180_000:
+                raise Unavailable("ticket_expired" if self.skew > 0 else "ticket_early", "Clocks differ.")
             case "busy":
                 raise Unavailable("node_busy", "Busy.")
             case "refuse":
@@ -390,6 +397,7 @@ class LocalNetwork:
         self._stack.push_async_callback(self.gateway.aclose)
         self._tasks = [asyncio.ensure_future(task) for task in self.gateway.tasks]
         await self.gateway.follower.reached(len(self.net.leaves), 10)
+        await self.gateway.looking.look()
         self.url = await self._stack.enter_async_context(
             listening(self.gateway.service, bind(Listen(port=0)))
         )

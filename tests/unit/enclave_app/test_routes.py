@@ -86,16 +86,35 @@ async def test_a_ticket_goes_into_the_receipt(
         ({"network": bytes(32)}, "ticket_mismatch"),
         ({"gateway": OTHER.address}, "ticket_mismatch"),
         ({"candidates": bytes(32)}, "ticket_mismatch"),
-        ({"expires": 1_799_999_939_000}, "ticket_expired"),
     ],
 )
 async def test_tickets_that_cannot_hold_are_refused(
     client: httpx.AsyncClient, runtime: MemoryRuntime, change: dict[str, Any], reason: str
 ) -> None:
-    """Another network, signer, list or time would fail every full node's check, so no work is done."""
+    """Another network, signer or list would fail every full node's check, so no work is done."""
     document = candidates(runtime).encode()
     response = await client.post(CHAT, json=HELLO, headers=headers(document, ticket(document, **change)))
     assert (response.status_code, response.json()["error"]["code"]) == (400, reason)
+    assert runtime.signed == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "told"),
+    [
+        ({"expires": 1_799_999_939_000}, "ticket_expired", "ran out 61 s ago"),
+        ({"issued": 1_800_000_062_900}, "ticket_early", "is made in 62 s only"),
+    ],
+)
+async def test_clocks_that_differ_are_the_servers_fault(
+    client: httpx.AsyncClient, runtime: MemoryRuntime, change: dict[str, Any], reason: str, told: str
+) -> None:
+    """A ticket that is not valid by this clock is refused, either way, with how much it lacks; not as
+    a fault of the request.
+    """
+    document = candidates(runtime).encode()
+    response = await client.post(CHAT, json=HELLO, headers=headers(document, ticket(document, **change)))
+    assert (response.status_code, response.json()["error"]["code"]) == (503, reason)
+    assert told in response.json()["error"]["message"]
     assert runtime.signed == []
 
 

@@ -17,14 +17,22 @@ from hallmark.testing.local_network import LocalNetwork
 from hallmark.testing.network import LittleNetwork, Party
 
 
-def told(net: LittleNetwork, loads: LoadTable | None = None) -> tuple[dict[tuple[str, str], Any], Any]:
-    """Rows by model and mode, and the total; every row adds up."""
+def told(
+    net: LittleNetwork,
+    loads: LoadTable | None = None,
+    failing: frozenset[str] = frozenset(),
+    *,
+    hear: bool = True,
+) -> tuple[dict[tuple[str, str], Any], Any]:
+    """Rows by model and mode, and the total; every row adds up. `hear`: every node was heard."""
     registry, table = net.replica().registry, loads or LoadTable()
+    for key in registry.members if hear else ():
+        table.of(key).heard = table.of(key).heard or net.now
 
     def judge(wanted: Wanted) -> Any:
         return eligibility(registry, wanted, table.loads, now=net.now)
 
-    slots, total = capacity(registry, judge, table.loads)
+    slots, total = capacity(registry, judge, table.loads, failing=failing)
     for row in (*slots, total):
         assert row.idle + row.busy + row.ineligible + row.offline == row.registered
         assert sum(row.reasons.values()) == row.ineligible
@@ -51,6 +59,34 @@ def test_slots_are_idle_busy_offline_or_ineligible_and_add_up() -> None:
     row = rows["digits", "tee"]
     assert (row.idle, row.busy, row.offline, row.reasons) == (5, 11, 8, {"compromised": 8})
     assert (total.registered, total.idle, total.busy) == (32, 5, 11)
+
+
+def test_nodes_that_were_stopped_offer_nothing() -> None:
+    """Both nodes were heard and are silent now: no slot can take a request, after seconds."""
+    net, loads = LittleNetwork(nodes=2), LoadTable()
+    for node in net.nodes:
+        loads.heard(node.address, net.now - 12_000)
+        loads.not_heard(node.address, net.now - 5_000)
+    rows, total = told(net, loads)
+    assert (rows["digits", "tee"].idle, rows["digits", "tee"].offline) == (0, 16)
+    assert (total.registered, total.idle, total.offline) == (16, 0, 16)
+    loads.heard(net.nodes[0].address, net.now)
+    assert told(net, loads)[1].idle == 8
+
+
+def test_nodes_that_never_answered_offer_nothing() -> None:
+    """A registration alone is no word of anybody that runs."""
+    _, total = told(LittleNetwork(nodes=2), hear=False)
+    assert (total.registered, total.idle, total.offline) == (16, 0, 16)
+
+
+def test_a_failing_provider_is_not_idle() -> None:
+    """Slots for a model of which only failures came lately are of no use; other models' are."""
+    net = LittleNetwork(nodes=1)
+    joining(net, 5, upstreams=("big",))
+    rows, total = told(net, failing=frozenset(("big", "digits")))
+    assert (rows["big", "tee"].idle, rows["big", "tee"].reasons) == (0, {"provider_failing": 8})
+    assert rows["digits", "tee"].idle == total.idle == 16
 
 
 def test_shared_slots_stand_in_each_row_and_once_in_the_total() -> None:

@@ -2,6 +2,7 @@
 
     POST /v1/chat/completions   POST /v1/completions   POST /v1/embeddings   POST /v1/hallmark/infer
     GET  /v1/models             GET  /v1/models/{id}   GET  /v1/hallmark/identity
+    GET  /v1/hallmark/clock
 
 `create_app` loads every model before the enclave is confined for good. The application holds no state between
 requests but the number of answers being made; it logs ids and numbers only.
@@ -35,6 +36,7 @@ from hallmark.services.enclave.runtime import Model, Runtime
 
 BODY_BYTES: Final = 4 * 1024 * 1024
 MAX_THREADS: Final = 8
+READS: Final = frozenset(("/v1/models", "/v1/hallmark/identity", "/v1/hallmark/clock"))
 SCRATCH: Final = Path("/tmp")  # noqa: S108 - the enclave's own tmpfs, the one place that it can write to
 
 T = TypeVar("T")
@@ -95,7 +97,7 @@ class App:
             require_text(body)
             with self._place():
                 await self._posts[path](Call(self._runtime, scope, receive, send, body))
-        elif path == "/v1/models" or path.startswith("/v1/models/") or path == "/v1/hallmark/identity":
+        elif path in READS or path.startswith("/v1/models/"):
             if method not in ("GET", "HEAD"):
                 raise not_allowed("GET", "HEAD")
             await respond_json(send, self._read(path))
@@ -147,6 +149,8 @@ class App:
     def _read(self, path: str) -> dict[str, object]:
         if path == "/v1/hallmark/identity":
             return self._identity()
+        if path == "/v1/hallmark/clock":
+            return {"now": self._runtime.now()}
         if path == "/v1/models":
             labels = sorted({*self._engines, *self._upstreams})
             return {"object": "list", "data": [self._model(label) for label in labels]}

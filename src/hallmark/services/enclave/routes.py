@@ -18,7 +18,7 @@ import msgspec
 
 from hallmark.core.document import digest_of, hex0x, unhex
 from hallmark.core.documents import Attempt, Candidates, KeyBundle, RouteRecord
-from hallmark.core.errors import HallmarkError, InvalidInput
+from hallmark.core.errors import HallmarkError, InvalidInput, Unavailable
 from hallmark.core.hashing import ZERO32
 from hallmark.core.statements import Ticket
 from hallmark.crypto.secp256k1 import recover_statement
@@ -48,7 +48,7 @@ class Route(msgspec.Struct, frozen=True):
 def read_route(scope: Scope, runtime: Runtime, now: int, *, upstream: bool) -> Route:
     """The route of a request that arrived at `now` (unix ms).
 
-    Raises InvalidInput `bad_ticket`, `ticket_mismatch`, `ticket_expired`.
+    Raises InvalidInput `bad_ticket`, `ticket_mismatch`; Unavailable `ticket_expired`, `ticket_early`.
     """
     sees = ("enclave", "upstream") if upstream else ("enclave",)
     ticket_text = header(scope, b"hallmark-ticket")
@@ -58,10 +58,7 @@ def read_route(scope: Scope, runtime: Runtime, now: int, *, upstream: bool) -> R
     packed = _base64(ticket_text)
     candidates = _base64(header(scope, b"hallmark-candidates") or b"")
     ticket = _ticket(packed, candidates, runtime)
-    if now > ticket.expires + SKEW:
-        raise InvalidInput(
-            "ticket_expired", "The route ticket has expired.", "Ask the gateway for a new one."
-        )
+    _check_time(ticket, now)
     record = RouteRecord(
         hex0x(ticket.struct_hash()),
         "plain",
@@ -70,6 +67,27 @@ def read_route(scope: Scope, runtime: Runtime, now: int, *, upstream: bool) -> R
         _attempts(header(scope, b"hallmark-attempts") or b"[]"),
     )
     return Route(record.encode(), candidates, packed)
+
+
+def _check_time(ticket: Ticket, now: int) -> None:
+    """A ticket that is not valid by this clock: its receipt would fail every full node's check.
+
+    Whoever made the ticket or whoever keeps the clocks is to blame, and not the request.
+    """
+    if now > ticket.expires + SKEW:
+        raise Unavailable(
+            "ticket_expired",
+            f"By this node's clock the route ticket ran out {(now - ticket.expires) // 1000} s ago: it was "
+            "kept for too long, or the clocks of gateway and node differ.",
+            "Ask the gateway for a new ticket; if that has run out too, the operators must set the clocks.",
+        )
+    if now + SKEW < ticket.issued:
+        raise Unavailable(
+            "ticket_early",
+            f"By this node's clock the route ticket is made in {(ticket.issued - now) // 1000} s only: the "
+            "clocks of gateway and node differ.",
+            "The operators must set the clocks.",
+        )
 
 
 def client_nonce(scope: Scope) -> bytes:

@@ -24,6 +24,7 @@ from hallmark.services.gateway.pages import is_page
 from hallmark.services.gateway.planner import Planner, wanted
 from hallmark.services.gateway.relay import Relay
 from hallmark.services.gateway.store import Kept
+from hallmark.services.gateway.traffic import HOURS
 from hallmark.verification.trust import Trust
 
 ANSWERS: Final = frozenset(
@@ -108,8 +109,12 @@ class API:
         label = unquote(scope["path"].removeprefix("/v1/models/"))
         await respond_json(send, self._overview.model(label))
 
-    async def _network(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        await respond_json(send, self._overview.network(), headers=NO_STORE)
+    async def _network(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        asked = parse_qs(scope["query_string"].decode("latin-1")).get("hours", [None])[0]
+        hours = query_int(asked, HOURS[0], low=HOURS[0], high=HOURS[-1])
+        if hours not in HOURS:
+            raise InvalidInput("bad_query", f"A range is one of {', '.join(map(str, HOURS))} hours.")
+        await respond_json(send, self._overview.network(hours), headers=NO_STORE)
 
     async def _trust_file(self, scope: Scope, _receive: Receive, send: Send) -> None:
         data, content_type = self._trust[scope["path"]]

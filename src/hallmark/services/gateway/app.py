@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from hallmark.core.document import hex0x
+from hallmark.core.entries import Kind
 from hallmark.core.evidence import VerifyEvidence
 from hallmark.crypto.secp256k1 import Signer
 from hallmark.http.client import Pool, Timeouts
-from hallmark.http.health import unless
 from hallmark.http.limits import Limits as HTTPLimits
 from hallmark.http.serve import Service
 from hallmark.ledger.policy import Policy
@@ -20,10 +20,14 @@ from hallmark.services.chain.rpc import RPC
 from hallmark.services.following.anchors import Anchors
 from hallmark.services.following.follower import Follower
 from hallmark.services.following.log_client import LogClient
+from hallmark.services.following.tail import KIND_AT
 from hallmark.services.gateway.api import API
+from hallmark.services.gateway.capacity import present
 from hallmark.services.gateway.desk import Desk
 from hallmark.services.gateway.failures import Failures
 from hallmark.services.gateway.heads import Heads
+from hallmark.services.gateway.health import judge
+from hallmark.services.gateway.looking import Looking
 from hallmark.services.gateway.marks import Marker
 from hallmark.services.gateway.outbox import Outbox
 from hallmark.services.gateway.overview import Overview
@@ -32,6 +36,7 @@ from hallmark.services.gateway.planner import Planner
 from hallmark.services.gateway.relay import Limits, Relay
 from hallmark.services.gateway.settings import Settings
 from hallmark.services.gateway.store import ReceiptStore
+from hallmark.services.gateway.traffic import Traffic
 from hallmark.store import Database
 from hallmark.telemetry.metrics import Metrics
 from hallmark.verification.fold import Replica
@@ -69,20 +74,35 @@ class Gateway:
         planner = Planner(
             self.follower, self.loads, signer, clock=world.clock, random=world.random, draw=world.draw
         )
-        self.failures = Failures(world.clock)
+        traffic = Traffic(database, world.clock, lambda: overview.standing())
+        self.failures = Failures(world.clock, traffic)
         desk, self.marker = self._desk(settings, trust, log, signer=signer, world=world)
+        overview = Overview(
+            self.follower,
+            planner,
+            self.loads,
+            failures=self.failures,
+            traffic=traffic,
+            health=lambda: self.service.health(),
+            outbox=lambda: self.outbox.underway,
+            clock=world.clock,
+        )
+        self.looking = Looking(
+            self._pool,
+            self.loads,
+            lambda: present(replica.registry),
+            clock=world.clock,
+            look_s=settings.look_s,
+        )
+        self.follower.taps.append(
+            lambda _, leaf: self.looking.soon() if leaf[KIND_AT] == Kind.REGISTRATION else None
+        )
+        self._beside = (self.looking.run, traffic.run)
         api = API(
             self._relay(settings, planner, desk, world=world),
             desk,
             self.outbox,
-            overview=Overview(
-                self.follower,
-                planner,
-                self.loads,
-                failures=self.failures,
-                outbox=lambda: self.outbox.underway,
-                clock=world.clock,
-            ),
+            overview=overview,
             planner=planner,
             pages=Pages(self._pool, settings.web_url),
             trust=trust,
@@ -91,7 +111,7 @@ class Gateway:
         self.metrics.gauge("gateway_log_size", "Leaves folded.", lambda: replica.size)
         self.service = Service(
             api,
-            health=lambda: unless(database.problem, self.follower.health),
+            health=lambda: judge(overview.facts(database.problem), world.clock(), settings.skew_ms),
             registry=self.metrics.registry,
             limits=HTTPLimits(body=settings.body),
             around=lambda app: Heads(app, world.random, settings.cors_origins),
@@ -138,7 +158,7 @@ class Gateway:
     @property
     def tasks(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What must run while the service is served."""
-        return (self.follower.run(), self.outbox.run())
+        return (self.follower.run(), self.outbox.run(), *(run() for run in self._beside))
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -6,9 +6,11 @@ nothing, and a replaced enclave's slots are its successor's.
 
     idle + busy + ineligible + offline = registered
 
+- idle: the node answered this gateway lately, and has so many slots by its own word
 - busy: requests of this gateway under way there; what other gateways send is not seen here
-- offline: this gateway could not reach the node lately
-- ineligible: everything else for which the node may not be asked, with the reason
+- offline: this gateway has not heard from the node lately, or never
+- ineligible: everything else for which the node is of no use now, with the reason; `provider_failing` where
+  a model comes from a provider of which only failures came lately
 
 A node's slots are shared by its models, so the same slot stands in the row of each of them; the total
 is made from nodes, where each slot counts once.
@@ -32,6 +34,7 @@ from hallmark.routing.load import NodeLoad
 
 UNREACHABLE: Final = "not_reachable"
 UNUSED: Final = "model_not_offered"
+FAILING: Final = "provider_failing"
 MODES: Final = {int(mode): mode.name.lower() for mode in Mode}
 Judge = Callable[[Wanted], Eligibility]
 
@@ -63,10 +66,14 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 def capacity(
-    registry: Registry, judge: Judge, loads: Mapping[bytes, NodeLoad]
+    registry: Registry,
+    judge: Judge,
+    loads: Mapping[bytes, NodeLoad],
+    *,
+    failing: frozenset[str] = frozenset(),
 ) -> tuple[tuple[ModelSlots, ...], Capacity]:
-    """Rows by model and mode, and the total."""
-    nodes = _present(registry)
+    """Rows by model and mode, and the total; `failing` are models of which only failures came lately."""
+    nodes = present(registry)
     rows: dict[tuple[str, str], list[_Place]] = {}
     best: dict[bytes, _Place] = {}
     for label in sorted({*registry.labels, *(name for _, b in nodes for name in b.upstreams)}):
@@ -75,6 +82,8 @@ def capacity(
             if not _offers(registry, bundle, label):
                 continue
             place = _place(bundle, excluded.get(hex0x(key), ""), loads.get(key) or NodeLoad())
+            if label in failing and label in bundle.upstreams and not place.reason:
+                place = _Place(place.slots, 0, FAILING)
             rows.setdefault((label, MODES.get(bundle.mode, "unknown")), []).append(place)
             # Eligible for one of its models is eligible.
             best[key] = place if not place.reason else best.get(key, place)
@@ -86,7 +95,7 @@ def capacity(
     return slots, _split(every)
 
 
-def _present(registry: Registry) -> list[tuple[bytes, KeyBundle]]:
+def present(registry: Registry) -> list[tuple[bytes, KeyBundle]]:
     """Nodes that neither left nor were replaced by a newer key of the same owner at the same address."""
     newest: dict[tuple[bytes, str], Member] = {}
     for member in registry.members.values():
@@ -107,7 +116,11 @@ def _offers(registry: Registry, bundle: KeyBundle, label: str) -> bool:
 
 def _place(bundle: KeyBundle, reason: str, load: NodeLoad) -> _Place:
     taken = min(load.in_flight, bundle.capacity)
-    return _Place(bundle.capacity, taken, "" if reason in BUSY else reason)
+    reason = "" if reason in BUSY else reason
+    # An answer under way is a word too.
+    if not reason and not load.heard and not load.in_flight:
+        reason = UNREACHABLE
+    return _Place(bundle.capacity, taken, reason)
 
 
 def _split(places: Sequence[_Place]) -> Capacity:

@@ -9,12 +9,15 @@ import msgspec
 
 from hallmark.core.errors import HallmarkError, Held, InvalidInput, NotFound
 from hallmark.routing.eligibility import NoNode
+from hallmark.services.gateway.traffic import Traffic
 
 HOUR: Final = 3_600_000
 MINUTE: Final = 60_000
 PAIRS: Final = 512
 """Pairs of model and reason that are kept; more are counted together."""
 OTHER: Final = "(other)"
+REFUSALS: Final = frozenset((401, 402, 403, 429))
+"""Statuses with which a provider refuses whoever asks, whatever was asked."""
 UNKNOWN: Final = "(unknown)"
 """Stands for a model that the network does not know."""
 
@@ -31,8 +34,8 @@ class Failure(msgspec.Struct, frozen=True):
 class Failures:
     """What the client asked for wrongly is no failure of the network and is not counted."""
 
-    def __init__(self, clock: Callable[[], int]) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], int], traffic: Traffic | None = None) -> None:
+        self._clock, self._traffic = clock, traffic
         self._minutes: dict[tuple[str, str], dict[int, int]] = {}
         self._last: dict[tuple[str, str], int] = {}
 
@@ -43,10 +46,19 @@ class Failures:
         elif isinstance(error, Held) or not isinstance(error, InvalidInput | NotFound):
             self.add(model, error.reason)
 
+    def ended(self, model: str, status: int) -> None:
+        """Count a request that was answered with `status`, which the asker or the network may have caused."""
+        if status == 200 and self._traffic is not None:
+            self._traffic.answered(model)
+        elif status in REFUSALS or status >= 500:
+            self.add(model, "refused")
+
     def add(self, model: str, reason: str) -> None:
         """Count one failed request."""
         now = self._clock()
         self._forget(now)
+        if self._traffic is not None:
+            self._traffic.failed(model, reason)
         pair = (model, reason)
         if pair not in self._minutes and len(self._minutes) >= PAIRS:
             pair = (OTHER, OTHER)

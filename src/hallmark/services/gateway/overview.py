@@ -9,12 +9,15 @@ from typing import Final
 from hallmark.core.document import hex0x
 from hallmark.core.registry import Member, Registry
 from hallmark.core.statements import Role
+from hallmark.http.health import Health
 from hallmark.routing.eligibility import Wanted
 from hallmark.routing.load import LoadTable
 from hallmark.services.following.follower import Follower
-from hallmark.services.gateway.capacity import MODES, capacity
+from hallmark.services.gateway.capacity import MODES, Capacity, ModelSlots, capacity, present
 from hallmark.services.gateway.failures import Failures
+from hallmark.services.gateway.health import Facts, NodeSeen
 from hallmark.services.gateway.planner import Planner
+from hallmark.services.gateway.traffic import HOURS, Standing, Traffic
 
 SHARED: Final = "A node's slots are shared by its models: rows overlap, the total counts each slot once."
 
@@ -29,11 +32,14 @@ class Overview:
         loads: LoadTable,
         *,
         failures: Failures,
+        traffic: Traffic,
+        health: Callable[[], Health],
         outbox: Callable[[], int],
         clock: Callable[[], int],
     ) -> None:
         self._follower, self._planner, self._loads, self._clock = follower, planner, loads, clock
         self._failures, self._outbox = failures, outbox
+        self._traffic, self._health = traffic, health
 
     @property
     def _registry(self) -> Registry:
@@ -93,9 +99,53 @@ class Overview:
             for digest, approved in self._registry.approved.items()
         ]
 
-    def network(self) -> dict[str, object]:
+    def capacity(self) -> tuple[tuple[ModelSlots, ...], Capacity]:
+        """Slots by model and mode, and in all."""
+        failing = frozenset(streak.model for streak in self._traffic.streaks(1))
+        return capacity(self._registry, self._planner.judge, self._loads.loads, failing=failing)
+
+    def standing(self) -> Standing:
+        """Nodes and slots as they stand now."""
+        nodes, (_, total) = self.nodes(), self.capacity()
+        return Standing(len(nodes), sum(node.answers for node in nodes), total.registered, total.idle)
+
+    def nodes(self) -> tuple[NodeSeen, ...]:
+        """Every present node as this gateway hears it."""
+        now = self._clock()
+        return tuple(
+            NodeSeen(
+                hex0x(key),
+                bundle.endpoint,
+                bundle.capacity,
+                load.heard,
+                load.heard > 0 and not load.silent(now),
+                load.skew,
+            )
+            for key, bundle, load in (
+                (key, bundle, self._loads.of(key)) for key, bundle in present(self._registry)
+            )
+        )
+
+    def facts(self, problem: str) -> Facts:
+        """What this gateway's health follows from; `problem` is the store's."""
+        _, total = self.capacity()
+        usable = total.idle + total.busy > 0 or "provider_failing" in total.reasons
+        return Facts(self._follower.health, self.nodes(), usable, self._traffic.streaks(), problem)
+
+    def _observed(self, hours: int) -> dict[str, object]:
+        """Requests that this gateway finished: of the last minutes, and over the range."""
+        answered, failed, minutes = self._traffic.lately()
+        return {
+            "by": "this gateway",
+            "lately": {"minutes": minutes, "answered": answered, "failed": failed},
+            "hours": hours,
+            "points": self._traffic.history(hours),
+        }
+
+    def network(self, hours: int = HOURS[0]) -> dict[str, object]:
         """GET /v1/hallmark/network: members, slots by model and mode, requests that failed within the hour,
-        receipts on their way to the log, and per model why a node is left out.
+        receipts on their way to the log, what was finished over the last `hours`, and per model why a node
+        is left out.
         """
         registry, head = self._registry, self._follower.head
         labels = sorted(registry.labels)
@@ -104,7 +154,7 @@ class Overview:
         for label, found in judged.items():
             for exclusion in found.excluded:
                 reasons.setdefault(exclusion.node, {})[label] = exclusion.reason
-        slots, total = capacity(registry, self._planner.judge, self._loads.loads)
+        slots, total = self.capacity()
         return {
             "network": hex0x(self._follower.replica.genesis.network),
             "origin": self._follower.replica.genesis.origin,
@@ -121,6 +171,10 @@ class Overview:
             "slots": slots,
             "capacity": total,
             "capacity_note": SHARED,
+            "health": self._health().to_json(),
+            "now": self._clock(),
+            "nodes": self.nodes(),
+            "observed": self._observed(hours),
             "failures": self._failures.listed(),
             "outbox": self._outbox(),
             "members": [self._member(m, reasons.get(hex0x(m.key), {})) for m in registry.members.values()],
@@ -149,6 +203,9 @@ class Overview:
                 "in_flight": load.in_flight,
                 "latency_ms": round(load.latency, 3),
                 "reachable": load.reachable(self._clock()),
+                "heard": load.heard,
+                "unheard": load.unheard,
+                "skew_ms": load.skew,
                 "assurance": verdict.assurance.value if verdict else "none",
                 "measurement": verdict.measurement if verdict else "",
                 "evidence_made": verdict.made_at if verdict else 0,

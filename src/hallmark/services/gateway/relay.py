@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -30,6 +30,7 @@ from hallmark.routing.load import LoadTable
 from hallmark.services.gateway.desk import Desk
 from hallmark.services.gateway.failures import UNKNOWN, Failures
 from hallmark.services.gateway.heads import request_id
+from hallmark.services.gateway.health import skew_told
 from hallmark.services.gateway.line import Line
 from hallmark.services.gateway.marks import Marker
 from hallmark.services.gateway.outbox import Outbox, Track
@@ -42,6 +43,8 @@ from hallmark.telemetry.logs import get_logger
 from hallmark.telemetry.metrics import Metrics
 
 PASSED_ON: Final = frozenset((b"content-type", b"accept", b"hallmark-nonce", b"hallmark-inputs"))
+SKEWED: Final = "clock_skew"
+UNTIMELY: Final = frozenset(("ticket_expired", "ticket_early"))
 STREAM: Final = b"text/event-stream"
 # Statuses with which a node says that it did not begin: another one may.
 ANOTHER: Final = frozenset((429, 500, 502, 503, 504))
@@ -82,11 +85,12 @@ class Answering:
     def __init__(self, send: Send) -> None:
         self._send = send
         self.started = False
+        self.status = 0
         self.lost = ""
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Send the head."""
-        self.started = True
+        self.started, self.status = True, status
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def body(self, data: bytes, *, more: bool) -> None:
@@ -141,6 +145,8 @@ class Relay:
             raise
         if out.lost:
             self._failures.add(self._named(wanted), out.lost)
+        else:
+            self._failures.ended(self._named(wanted), out.status)
 
     def _named(self, wanted: Wanted) -> str:
         """The model as failures are counted by; whatever else a client wrote is shown to nobody."""
@@ -174,7 +180,20 @@ class Relay:
                 self._outcomes.add(failure.reason)
                 get_logger().warning("node_passed_over", node=node.node, reason=failure.reason)
                 attempts.append(Attempt(hex0x(node.node), failure.reason[:64]))
+        if attempts and all(attempt.outcome == SKEWED for attempt in attempts):
+            raise self._skewed(plan.order)
         raise plan.found.refusal(attempt.outcome for attempt in attempts)
+
+    def _skewed(self, nodes: Sequence[Eligible]) -> Unavailable:
+        """The error when tickets of this moment have run out by every node's clock."""
+        known = [(node.bundle.endpoint, self._loads.of(node.node).skew) for node in nodes]
+        told = [f"{endpoint} is {skew_told(skew)}" for endpoint, skew in known if skew is not None]
+        measured = f" (by this gateway's clock {', '.join(told)})" if told else ""
+        return Unavailable(
+            SKEWED,
+            f"The clocks of this gateway and its nodes differ too much for an answer{measured}.",
+            "The operators must set the clocks; nothing is wrong with the request.",
+        )
 
     async def _attempt(
         self, asked: Asked, node: Eligible, route: list[tuple[bytes, bytes]], out: Answering
@@ -214,7 +233,9 @@ class Relay:
         except HallmarkError as error:
             raise NextNode(error.reason, unreachable=True) from error
         if response.status in ANOTHER:
-            raise NextNode(_reason(body), unreachable=False)
+            reason = _reason(body)
+            # The ticket was made a moment ago, so it is not the ticket that is old.
+            raise NextNode(SKEWED if reason in UNTIMELY else reason, unreachable=False)
         self._outcomes.add("refused")
         length = str(len(body)).encode()
         await out.start(

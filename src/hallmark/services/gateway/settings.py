@@ -17,6 +17,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     long a logged receipt stays here, `hold_ms` how long a response is held for a policy at most; `body` and
     `answer` bound a request and an answer in bytes; `first_byte_s` and `idle_s` bound a node's silence,
     `queue_s` the wait for a free place at a node. `web_url` is the process that renders pages; empty: none.
+    A node that was silent for `look_s` seconds is asked what time it is; a clock that differs from this one
+    by `skew_ms` or more degrades health.
     `cors_origins` are the origins of pages elsewhere that may call the API (`https://app.example`, or `*` for
     all); none by default, never with credentials.
     """
@@ -37,4 +39,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_s: float = 60.0
     queue_s: float = 10.0
     web_url: str = ""
+    look_s: float = 5.0
+    skew_ms: int = 10_000
     cors_origins: tuple[str, ...] = ()
