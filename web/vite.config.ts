@@ -20,6 +20,7 @@ export default defineConfig({
         "hallmark-marks": source("marks.ts"),
         receipt: source("receipt.ts"),
         review: source("review.ts"),
+        verify: source("verify-page.ts"),
       },
       output: { entryFileNames: "[name].js", chunkFileNames: "part-[hash].js", assetFileNames: "[name]-[hash][extname]" },
     },

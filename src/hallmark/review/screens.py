@@ -7,6 +7,7 @@ records, and what it showed can be shown again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final, Literal
 
 import msgspec
 
@@ -15,6 +16,9 @@ from hallmark.core.errors import VerificationFailed
 from hallmark.core.marks import Mark, Question
 from hallmark.core.shown import ShownMark, shown
 from hallmark.review.decisions import LackRow
+
+OPEN: Final = "open"
+CLOSED: Final = "closed"
 
 
 class FactRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +31,9 @@ class FactRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Screen(Document, frozen=True):
     """What was shown of an item at `at` (unix ms): its state, the sentence about the whole, the policies it
     was under by name and digest, what held it, the seven marks with every word of them, the receipt's facts.
-    `warnings` are sentences of policies that only warn.
+    `warnings` are sentences of policies that only warn. `answer` says whether the person had the answer
+    itself open (`open`, `closed`), by their own word: its text is never at the desk. It is "" on screens of
+    the evaluator, which reads no answer, and where a program did not say.
     """
 
     TAG = "hallmark/screen/v1"
@@ -43,11 +49,31 @@ class Screen(Document, frozen=True):
     marks: tuple[ShownMark, ...]
     warnings: tuple[str, ...] = ()
     facts: tuple[FactRow, ...] = ()
+    answer: Literal["", "open", "closed"] = ""
 
     @property
     def id(self) -> str:
         """The digest, 0x-hex: SHA-256("hallmark/screen/v1" || 0x00 || bytes)."""
         return hex0x(self.digest())
+
+
+def for_person(screen: Screen) -> tuple[Screen, Screen]:
+    """The two screens that a person may decide on: with the answer closed, and with it open before them."""
+    return (
+        msgspec.structs.replace(screen, answer=CLOSED),
+        msgspec.structs.replace(screen, answer=OPEN),
+    )
+
+
+def told_answer(answer: str) -> str:
+    """What a screen's `answer` says, in a sentence; "" where it says nothing."""
+    return ANSWERS.get(answer, "")
+
+
+ANSWERS: Final[Mapping[str, str]] = {
+    OPEN: "The answer was open when judged, by the reviewer's own word.",
+    CLOSED: "The answer was not open when judged.",
+}
 
 
 def verify_screen(data: bytes, digest: str) -> Screen:

@@ -291,6 +291,28 @@ async def test_as_seen_shows_the_screen_again_beside_today(office: Office) -> No
         await office.desk.as_seen("0x" + "00" * 32, 0)
 
 
+@pytest.mark.parametrize("open_", [False, True], ids=["closed", "open"])
+async def test_a_review_says_whether_the_answer_was_open(strict: Office, open_: bool) -> None:
+    """The screen that a review commits to says it, wherever the review or its screen is shown again."""
+    item = await requested(strict)
+    page = await strict.item(item)
+    screen = unhex(page.screen_open if open_ else page.screen)
+    await strict.desk.review(strict.reviewer(), item, await strict.signed(item, changes={"screen": screen}))
+    told = {
+        True: "The answer was open when judged, by the reviewer's own word.",
+        False: "The answer was not open when judged.",
+    }[open_]
+    assert (await strict.item(item)).reviews[0].answer == told
+    await strict.desk.office.submitting.round()
+    await strict.witness()
+    page = await strict.item(item)
+    assert page.reviews[0].answer == told
+    (judged,) = (decision for decision in page.decisions if decision.outcome == "JUDGED FIT")
+    assert (await strict.desk.as_seen(item, judged.number)).answer == told
+    by_evaluator = next(d for d in page.decisions if d.by == "evaluator")
+    assert (await strict.desk.as_seen(item, by_evaluator.number)).answer == ""
+
+
 async def test_bulk_is_over_one_reason(strict: Office) -> None:
     """Items that are held for different reasons are not acted on together, not one of them."""
     strict.enact(policy("hardware", classes=("chip",)))

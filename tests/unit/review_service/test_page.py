@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import sqlalchemy as sa
 
 from hallmark.core.document import hex0x, unhex
@@ -56,7 +57,11 @@ async def test_the_screen_is_kept_and_does_not_change_because_time_passed(office
     assert page.screen != first
     rows = await office.desk.office.store.read(sa.select(SCREENS).where(SCREENS.c.item == unhex(item)))
     kept = {"0x" + bytes(row.digest).hex(): bytes(row.screen) for row in rows}
-    assert set(kept) == {first, page.screen}
+    assert {first, page.screen, page.screen_open} < set(kept)
+    assert len(kept) == 4
+    shut, opened = (verify_screen(kept[digest], digest) for digest in (page.screen, page.screen_open))
+    assert (shut.answer, opened.answer) == ("closed", "open")
+    assert msgspec.structs.replace(shut, answer="open") == opened
     screen = verify_screen(kept[page.screen], page.screen)
     assert (dated(screen.sentence, page.now), screen.marks) == (page.sentence, page.row.marks)
     assert page.sentence.startswith("meets witnessed, checked ")

@@ -16,6 +16,7 @@ from hallmark.apps.web.app import create_app
 from hallmark.apps.web.surfaces import Surfaces
 from hallmark.core.document import hex0x
 from hallmark.services.chain.toolchain import find_node, prepare
+from hallmark.services.review import actions as act
 from hallmark.testing.html import Element, elements, inline
 from hallmark.testing.network import CHAIN_ID, Party
 from hallmark.testing.offices import Office, reviewed_policy
@@ -210,3 +211,74 @@ async def test_a_receipt_leads_to_its_item_and_says_so_while_there_is_none(
         assert (twin["id"], twin["state"]) == (known, "HOLD")
         malformed = await client.get("/review/by-receipt/0x12")
         assert (malformed.status_code, "unknown_item" in malformed.text) == (404, True)
+
+
+async def test_a_refused_act_loses_nothing_that_was_typed(office: Office, tmp_path: Path) -> None:
+    """409: the form again with every text in its place, why it was refused, and what happened meanwhile."""
+    item = await office.answer()
+    await office.witness()
+    async with client_of(office, tmp_path) as client:
+        await sign_in(office, client, office.net.reviewers[0])
+        page = (await client.get(f"/review/{item}")).text
+        hidden = hidden_of(page, "/reject")
+        office.net.tick(5)
+        owner = office.person(office.net.nodes[0].owner)
+        await office.desk.appeal(owner, item, act.AppealRequest("The route was as offered."))
+        typed = {"reason": "policy_breach", "comment": "  <b>Not</b>\nso fast.", "internal": "ask Ada"}
+        refused = await client.post(f"/review/{item}/reject", data=hidden | typed)
+        assert refused.status_code == 409
+        assert "matter_stands" in refused.text
+        assert "The route was as offered." in text_of(refused.text, "problem")
+        again = [e for e in elements(refused.text) if e.tag in ("input", "textarea")]
+        found = {e.attributes.get("id"): e for e in again}
+        assert found["reject-reason"].attributes["value"] == "policy_breach"
+        assert found["reject-comment"].text.strip() == "<b>Not</b>\nso fast."
+        assert found["reject-internal"].text.strip() == "ask Ada"
+        assert inline(refused.text) == []
+        # Only the form that was refused is filled in.
+        assert found["remark-comment"].text.strip() == ""
+
+
+async def test_a_refused_act_whose_form_is_gone_shows_the_texts(office: Office, tmp_path: Path) -> None:
+    """A release of an item that was rejected meanwhile: no such form any more, and the words are there."""
+    item = await office.answer()
+    await office.witness()
+    async with client_of(office, tmp_path) as client:
+        await sign_in(office, client, office.net.reviewers[0])
+        hidden = hidden_of((await client.get(f"/review/{item}")).text, "/release")
+        office.net.tick(5)
+        await office.desk.reject(office.reviewer(1), item, act.RejectRequest("unfit"))
+        typed = {"reason": "outage", "text": "The ward waits for this.", "hours": "4"}
+        refused = await client.post(f"/review/{item}/release", data=hidden | typed)
+        told = text_of(refused.text, "problem")
+        assert (refused.status_code, "The ward waits for this." in told) == (409, True)
+        assert "the item was HOLD; it is REJECTED now" in " ".join(told.split())
+        assert "REJECTED (unfit)" in told
+
+
+async def test_a_form_that_is_refused_altogether_shows_the_texts(office: Office, tmp_path: Path) -> None:
+    """The error page of any form holds what was typed, also when the session has ended."""
+    item = await office.answer()
+    await office.witness()
+    async with client_of(office, tmp_path) as client:
+        await sign_in(office, client, office.net.reviewers[0])
+        typed = {"csrf": "0" * 64, "comment": "An hour of thought.", "internal": ""}
+        refused = await client.post(f"/review/{item}/comment", data=typed)
+        assert (refused.status_code, "An hour of thought." in refused.text) == (401, True)
+        assert "0" * 64 not in refused.text
+        await client.post("/sign-out", data={"csrf": csrf_of((await client.get("/review")).text)})
+        refused = await client.post(f"/review/{item}/comment", data=typed)
+        assert (refused.status_code, "An hour of thought." in refused.text) == (401, True)
+
+
+def hidden_of(html: str, act_: str) -> dict[str, str]:
+    """The members of an act's form that nobody types."""
+    part = html[html.index(f'{act_}">') :]
+    part = part[: part.index("</form>")]
+    hidden = (e.attributes for e in elements(part) if e.attributes.get("type") == "hidden")
+    return {found["name"]: found.get("value", "") for found in hidden}
+
+
+def text_of(html: str, name: str) -> str:
+    """All text of the element with this id."""
+    return next(e.text for e in elements(html) if e.attributes.get("id") == name)

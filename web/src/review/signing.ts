@@ -57,14 +57,24 @@ async function sendReview(form: HTMLFormElement, key: KeyField): Promise<void> {
     judgement: Number(text("judgement")),
     reason: text("reason"),
     policy: data["policy"] ?? "",
-    screen: data["screen"] ?? "",
+    screen: (data["answerOpen"] === undefined ? data["screen"] : data["screenOpen"]) ?? "",
     at: Date.now(),
   };
   const entry = reviewEntry(fields, { comment, internal, salt }, BigInt(data["chain"] ?? "0"), secret);
   const body = new URLSearchParams({ csrf: text("csrf"), entry: hex0x(entry), salt: hex0x(salt), comment, internal });
   const answer = await fetch(form.action, { method: "POST", headers: { accept: "application/json" }, body });
-  if (!answer.ok) throw await refusal(answer);
+  if (!answer.ok) throw await changedSince(await refusal(answer), answer.status, fields.item, Number(data["now"]));
   location.assign(`/review/${encodeURIComponent(fields.item)}?done=review`);
+}
+
+/** A refusal because the item moved on, with what happened to it since the page was made; the form keeps what was typed. */
+async function changedSince(error: HallmarkError, status: number, item: string, seen: number): Promise<HallmarkError> {
+  if (status !== 409) return error;
+  const answer = await fetch(`/review/${encodeURIComponent(item)}.json`, { headers: { accept: "application/json" } }).catch(() => undefined);
+  const page = (answer?.ok ? await answer.json().catch(() => undefined) : undefined) as { timeline?: { at: number; text: string }[]; row?: { state: string } } | undefined;
+  const happened = (page?.timeline ?? []).filter((moment) => moment.at > seen).map((moment) => moment.text);
+  const told = happened.length ? `Since you opened the page: ${happened.join(" ")}` : "Nothing else happened to the item since you opened the page.";
+  return new HallmarkError(error.reason, error.message, `${error.hint} Nothing that you typed is lost. The item is ${page?.row?.state ?? "not shown"} now. ${told}`.trim());
 }
 
 async function sendSignIn(form: HTMLFormElement, key: KeyField): Promise<void> {

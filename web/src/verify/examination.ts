@@ -105,14 +105,11 @@ export class Examination {
   checkContent(): [boolean, boolean] {
     const { request, response, salts } = this.dossier;
     if (request && salts.request) {
-      const path = utf8(request.path);
-      const size = uint(BigInt(path.length), 2);
-      required(size !== undefined, "request_mismatch");
-      const found = sha256(utf8("hallmark/request/v1\0"), unhex(salts.request), size, path, utf8(request.body));
-      required(same(found, this.receipt.bytes("request")), "request_mismatch");
+      const found = requestDigest(unhex(salts.request), utf8(request.path), utf8(request.body));
+      required(found !== undefined && same(found, this.receipt.bytes("request")), "request_mismatch");
     }
     if (response && salts.response) {
-      const found = sha256(utf8("hallmark/response/v1\0"), unhex(salts.response), utf8(response.body));
+      const found = responseDigest(unhex(salts.response), utf8(response.body));
       required(same(found, this.receipt.bytes("response")), "response_mismatch");
     }
     return [request !== null, response !== null];
@@ -283,6 +280,17 @@ export class Examination {
     required(placed.part.index < entry.index, reason);
     required(placed.part.admitted <= entry.admitted, reason);
   }
+}
+
+/** What a receipt commits to of a request (core/receipt.py); undefined when its path is too long for one. */
+export function requestDigest(salt: Uint8Array, path: Uint8Array, body: Uint8Array): Uint8Array | undefined {
+  const size = uint(BigInt(path.length), 2);
+  return size && sha256(utf8("hallmark/request/v1\0"), salt, size, path, body);
+}
+
+/** What a receipt commits to of an answer's covered bytes (core/receipt.py). */
+export function responseDigest(salt: Uint8Array, body: Uint8Array): Uint8Array {
+  return sha256(utf8("hallmark/response/v1\0"), salt, body);
 }
 
 /** Whether two lists hold the same byte strings. */

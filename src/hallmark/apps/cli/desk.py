@@ -90,7 +90,8 @@ def print_item(page: ItemPage) -> None:
     for moment in page.timeline:
         out.print(f"{moment.gap:>+12,} ms  {moment.kind:<10} {moment.text}", soft_wrap=True)
     for said in page.reviews:
-        out.print(f"review by {said.name or said.reviewer}: {said.judgement} ({said.reason}) {said.comment}")
+        told = f"review by {said.name or said.reviewer}: {said.judgement} ({said.reason}) {said.comment}"
+        out.print(f"{told} {said.answer}".rstrip())
     for decision in page.decisions:
         out.print(f"decision {decision.number}: {decision.outcome} by {decision.by}, {clock(decision.at)}")
 
@@ -102,6 +103,8 @@ def print_seen(seen: AsSeen) -> None:
     out.print(
         "The stored screen " + ("has" if seen.holds else "does NOT have") + " the digest of the decision."
     )
+    if seen.answer:
+        out.print(seen.answer)
     table = Table(box=None, padding=(0, 3, 0, 0))
     for heading in ("mark", f"decision {seen.number}, {clock(seen.at)}", f"now, {clock(seen.now_at)}"):
         table.add_column(heading)

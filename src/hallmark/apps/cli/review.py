@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from rich.text import Text
 
 from hallmark.apps.cli.desk import (
     connect,
@@ -18,6 +19,7 @@ from hallmark.apps.cli.desk import (
     print_seen,
     show,
 )
+from hallmark.apps.cli.opening import Opened, opened, printable
 from hallmark.apps.cli.output import console
 from hallmark.core.errors import InvalidInput
 from hallmark.services.review import actions
@@ -103,6 +105,15 @@ def as_seen(home: Path, /, item: str, *, number: int, **options: Any) -> None:
     show(_with(home, options, lambda desk: desk.as_seen(item, number)), options, print_seen)
 
 
+@review.command("open")
+@click.argument("item")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def open_item(item: str, file: Path, as_json: bool) -> None:
+    """Show the request and the answer that FILE holds, if they are those of ITEM's receipt. Asks nobody."""
+    show(opened(item, file), {"as_json": as_json}, _print_opened)
+
+
 @review.command("figures")
 @_at_desk
 def figures(home: Path, /, **options: Any) -> None:
@@ -124,11 +135,20 @@ def sign_in(home: Path, /, **options: Any) -> None:
 @click.option("--reason", required=True, help="A reason code, at most 32 characters.")
 @click.option("--comment", default="", help="Told to the subject.")
 @click.option("--internal", default="", help="Never told to the subject.")
+@click.option(
+    "--opened",
+    "file",
+    type=click.Path(path_type=Path),
+    help="The saved receipt that you have open: the review then says that the answer was open.",
+)
 @_at_desk
-def judge(home: Path, /, item: str, judgement: str, *, reason: str, **options: Any) -> None:
+def judge(
+    home: Path, /, item: str, judgement: str, *, reason: str, file: Path | None, **options: Any
+) -> None:
     """Sign a review of what the desk shows of ITEM now, and hand it in. It becomes an entry of the log."""
     texts = {"comment": options["comment"], "internal": options["internal"]}
-    row = _with(home, options, lambda desk: desk.review(item, judgement, reason, **texts))
+    with_answer = file is not None and bool(opened(item, file))
+    row = _with(home, options, lambda desk: desk.review(item, judgement, reason, opened=with_answer, **texts))
     show(row, options, lambda r: console().print(f"Review handed in. The item stands at {r.state}."))
 
 
@@ -249,6 +269,14 @@ def _act(home: Path, options: dict[str, Any], item: str, verb: str, request: obj
 def _print_views(found: tuple[SavedView, ...]) -> None:
     for view in found:
         console().print(f"{view.name}   {view.query}   {'yours' if view.owner else 'everybody'}")
+
+
+def _print_opened(found: Opened) -> None:
+    out = console()
+    out.print("The digests are those of the item's receipt.")
+    for name, text in ((f"Request to {found.path}", found.request), ("Answer", found.answer)):
+        out.print(Text(f"\n{name}", style="bold"))
+        out.print(Text(printable(text)), soft_wrap=True)
 
 
 def _print_bulk(done: actions.BulkDone) -> None:

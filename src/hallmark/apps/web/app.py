@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from hallmark.apps.web import home, network, policies, signing_in
+from hallmark.apps.web import home, network, policies, signing_in, verify
 from hallmark.apps.web.assets import Assets
 from hallmark.apps.web.explore import routes as explore
 from hallmark.apps.web.failing import Failing, http_exception
@@ -34,6 +34,7 @@ def create_app(surfaces: Surfaces) -> Starlette:
             *signing_in.routes(surfaces),
             *explore.routes(surfaces),
             *network.routes(surfaces),
+            *verify.routes(surfaces),
             *surfaces.api,
         ],
         middleware=[

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hallmark.apps.web.forms import GIVEN, Form
 from hallmark.apps.web.render import JSON, answer, wants_json
 from hallmark.apps.web.visitor import visitor_of
 from hallmark.core.errors import HallmarkError, InvalidInput, NotFound
@@ -80,6 +81,7 @@ def failed(request: Request, error: HallmarkError | None) -> Response:
         return Response(render(error) if error else render_bug(), shown.status, headers, JSON)
     title = TITLES.get(shown.status, "Something went wrong")
     signed_in = visitor_of(request.scope).person is not None
+    form = request.scope.get(GIVEN)
     return answer(
         request,
         "error.html",
@@ -89,6 +91,7 @@ def failed(request: Request, error: HallmarkError | None) -> Response:
         title=title,
         error=shown,
         signed_in=signed_in,
+        typed=form.texts if isinstance(form, Form) else (),
     )
 
 

@@ -17,6 +17,11 @@ from hallmark.core.errors import HallmarkError, InvalidInput, TooLarge
 from hallmark.services.review.sessions import CSRF_FIELD
 from hallmark.services.review.views import Person
 
+# Members that no person types.
+SILENT: Final = frozenset(
+    (CSRF_FIELD, "entry", "salt", "proof", "seen_at", "seen_state", "screen", "item", "shared")
+)
+GIVEN: Final = "hallmark.form"
 LIMIT: Final = 256 * 1024
 FIELDS: Final = 2_000
 
@@ -47,6 +52,16 @@ class Form:
     def all(self, name: str) -> tuple[str, ...]:
         """Every value of a field that may stand more than once."""
         return tuple(self._fields.get(name, ()))
+
+    @property
+    def texts(self) -> tuple[tuple[str, str], ...]:
+        """What a person typed or chose, by name: to be shown again to them when it was refused."""
+        return tuple(
+            (name, value)
+            for name, values in self._fields.items()
+            for value in values
+            if name not in SILENT and value.strip()
+        )
 
     def number(self, name: str, default: int | None = None) -> int | None:
         """A whole number, or `default` when the field is empty. Raises InvalidInput `bad_form`."""
@@ -93,7 +108,10 @@ async def read_form(request: Request, public_url: str) -> Form:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=FIELDS)
     except (UnicodeDecodeError, ValueError) as error:
         raise InvalidInput("bad_form", "The form is not UTF-8 text, or has too many fields.") from error
-    return Form(pairs)
+    form = Form(pairs)
+    # An error page shows it again: nothing that was typed is lost because it was refused.
+    request.scope[GIVEN] = form
+    return form
 
 
 async def signed_form(request: Request, surfaces: Surfaces) -> tuple[Person, Form]:

@@ -14,7 +14,7 @@ from hallmark.core.errors import InvalidInput, NotFound, VerificationFailed
 from hallmark.core.evidence import Assurance
 from hallmark.core.marks import Question
 from hallmark.review.decisions import LackRow
-from hallmark.review.screens import Screen, verify_screen
+from hallmark.review.screens import Screen, for_person, told_answer, verify_screen
 from hallmark.review.words import THEN, about, explain
 from hallmark.services.explorer.story import Told, inputs, lineage, route
 from hallmark.services.review.book import Loaded
@@ -88,7 +88,8 @@ class Reading(AtOffice):
         row = self._shown(loaded.record, now)
         if judged is not None:
             row = msgspec.structs.replace(row, marks=judged.screen.marks)
-        screen = await self._keep(judged.screen) if judged is not None else None
+        screens = await self._keep(judged.screen) if judged is not None else None
+        screen, opened = screens if screens is not None else (None, None)
         parts = await self._history(loaded, told, person)
         alike, by_node = await self._others(loaded.record, now)
         why_not = may_not_review(loaded.item, person, row.index) if person is not None else NOT_SIGNED_IN
@@ -98,6 +99,7 @@ class Reading(AtOffice):
             row=row,
             sentence=dated(judged.sentence, now) if judged is not None else NOT_SHOWN,
             screen=screen.id if screen is not None else "",
+            screen_open=opened.id if opened is not None else "",
             policy_digest=_policy(screen),
             lacks=tuple(_lack(lack, row) for lack in judged.lacks) if judged is not None else (),
             alike=alike,
@@ -131,6 +133,7 @@ class Reading(AtOffice):
             screen.marks,
             marks,
             now,
+            told_answer(screen.answer),
         )
 
     async def _history(self, loaded: Loaded, told: Told | None, person: Person | None) -> ItemPage:
@@ -161,20 +164,21 @@ class Reading(AtOffice):
             (),
         )
 
-    async def _keep(self, screen: Screen) -> Screen:
-        """Remember that a screen was shown. One that says the same as the last one shown of its
-        item is that one:
-        what people saw does not change because time passed.
+    async def _keep(self, screen: Screen) -> tuple[Screen, Screen]:
+        """Remember that a screen was shown, as it is with the answer closed and with it open. One that says
+        the same as the last one shown of its item is that one: what people saw does not change because time
+        passed.
         """
         known = self._screens.get(screen.item)
         if known is not None and msgspec.structs.replace(screen, at=known.at) == known:
-            return known
-        await self._office.store.keep_screen(unhex(screen.item), screen.digest(), screen.encode(), screen.at)
+            return for_person(known)
+        for shown in for_person(screen):
+            await self._office.store.keep_screen(unhex(shown.item), shown.digest(), shown.encode(), shown.at)
         self._screens.pop(screen.item, None)
         self._screens[screen.item] = screen
         while len(self._screens) > SCREENS_KEPT:
             self._screens.pop(next(iter(self._screens)))
-        return screen
+        return for_person(screen)
 
     async def _others(self, record: Record, now: int) -> tuple[tuple[ItemRow, ...], tuple[ItemRow, ...]]:
         """Items that are held for the same reason (or stand where this one stands), and others by

@@ -17,6 +17,7 @@ from hallmark.core.statements import Review, text_of
 from hallmark.review import events as ev
 from hallmark.review.history import recall_events
 from hallmark.review.items import Item
+from hallmark.review.screens import Screen, told_answer
 from hallmark.review.words import about
 from hallmark.services.explorer.story import Told, timeline
 from hallmark.services.following.watch import Watch
@@ -113,13 +114,21 @@ async def reviews_of(
     for index, review in registry.reviews.get(item, ()):
         known.add(review)
         witnessed = heads.covering(index) is not None
-        found.append(_review(office, review, comments, index=index, witnessed=witnessed, inside=inside))
+        view = _review(office, review, comments, index=index, witnessed=witnessed, inside=inside)
+        found.append(msgspec.structs.replace(view, answer=await _answer(office, item, review)))
     for row in await office.store.submissions(SUBMISSIONS.c.item == item):
         waiting = decode(row.entry).statement
         if isinstance(waiting, Review) and waiting not in known:
             view = _review(office, waiting, comments, index=-1, witnessed=False, inside=inside)
+            view = msgspec.structs.replace(view, answer=await _answer(office, item, waiting))
             found.append(_waiting(view, row))
     return tuple(found)
+
+
+async def _answer(office: Office, item: bytes, review: Review) -> str:
+    """Whether the answer was open, as the screen says that the review commits to; "" when it is not here."""
+    kept = await office.store.screen(item, review.screen)
+    return told_answer(Screen.decode(kept).answer) if kept is not None else ""
 
 
 def _review(

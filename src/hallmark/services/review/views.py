@@ -186,7 +186,9 @@ class Fact(Shown, frozen=True):
 
 
 class ReviewView(Shown, frozen=True):
-    """A signed review. `internal` is empty for those who may not read it."""
+    """A signed review. `internal` is empty for those who may not read it. `answer` says whether the answer
+    was open when judged, as the screen says whose digest was signed; "" where it does not say.
+    """
 
     reviewer: str
     name: str
@@ -199,6 +201,7 @@ class ReviewView(Shown, frozen=True):
     comment: str
     internal: str
     screen: str
+    answer: str = ""
 
 
 class DecisionView(Shown, frozen=True):
@@ -228,7 +231,8 @@ class Appeal(Shown, frozen=True):
 class ItemPage(Shown, frozen=True):
     """Everything about one item. `sentence` names policy and time. `screen` is the digest of this very
     screen (see
-    `hallmark.review.screens`), which a review signed from it carries.
+    `hallmark.review.screens`), which a review signed from it carries; `screen_open` is that of the same
+    screen for somebody who has the answer itself open, which the desk never sees.
     """
 
     now: int
@@ -251,12 +255,13 @@ class ItemPage(Shown, frozen=True):
     by_node: tuple[ItemRow, ...]
     may_review: bool = False
     may_not_because: str = ""
+    screen_open: str = ""
 
 
 class AsSeen(Shown, frozen=True):
     """A screen as it was at decision `number`, beside today's marks. `holds` is true when the stored
     screen still has the digest
-    that the decision (and, for a review, the log) carries.
+    that the decision (and, for a review, the log) carries. `answer` says whether the answer was open, or "".
     """
 
     id: str
@@ -269,6 +274,7 @@ class AsSeen(Shown, frozen=True):
     then: tuple[ShownMark, ...]
     now: tuple[ShownMark, ...]
     now_at: int
+    answer: str = ""
 
 
 class Figures(Shown, frozen=True):

@@ -100,12 +100,21 @@ class DeskClient:
         return await self._act(f"{POLICIES}/propose", {"toml": toml, "text": text}, PolicyRow)
 
     async def review(
-        self, receipt: str, judgement: str, reason: str, *, comment: str = "", internal: str = ""
+        self,
+        receipt: str,
+        judgement: str,
+        reason: str,
+        *,
+        comment: str = "",
+        internal: str = "",
+        opened: bool = False,
     ) -> ItemRow:
         """Sign a review of what the desk shows of this item now, and hand it in.
 
         `judgement` is fit, unfit or undecided, `reason` a code, `comment` is told to the subject, `internal`
-        never is. Raises what the desk says; Conflict `item_not_witnessed_yet`.
+        never is, `opened` says that the answer itself lies open before the reviewer.
+
+        Raises what the desk says; Conflict `item_not_witnessed_yet`.
         """
         page = await self.item(receipt)
         if page.row.index < 0:
@@ -122,7 +131,7 @@ class DeskClient:
             JUDGEMENTS[judgement],
             code(reason),
             unhex(page.policy_digest),
-            unhex(page.screen),
+            unhex(page.screen_open if opened else page.screen),
             comment_digest(comment, internal, salt) if comment or internal else ZERO32,
             _now(),
         )

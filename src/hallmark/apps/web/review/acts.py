@@ -57,13 +57,18 @@ def declare_of(form: Form) -> actions.DeclareRequest:
 def release_of(form: Form, now: int) -> actions.ReleaseRequest:
     """Break-glass, for whole hours from now."""
     hours = form.number("hours", 1) or 1
-    fields = {"reason": form.text("reason"), "text": form.text("text"), "until": now + hours * HOUR}
+    fields = {
+        "reason": form.text("reason"),
+        "text": form.text("text"),
+        "until": now + hours * HOUR,
+        "screen": form.text("screen"),
+    }
     return asked_for(actions.ReleaseRequest, fields)
 
 
 def reject_of(form: Form) -> actions.RejectRequest:
     """The end of an item."""
-    fields = {name: form.text(name) for name in ("reason", "comment", "internal")}
+    fields = {name: form.text(name) for name in ("reason", "comment", "internal", "screen")}
     return asked_for(actions.RejectRequest, fields)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -14,10 +14,11 @@ from hallmark.apps.web.render import answer, wants_json
 from hallmark.apps.web.review import acts
 from hallmark.apps.web.surfaces import Surfaces
 from hallmark.apps.web.visitor import visitor_of
-from hallmark.core.errors import NotFound
+from hallmark.core.errors import HallmarkError, NotFound
 from hallmark.http.asgi import query_int
+from hallmark.review.states import ItemState
 from hallmark.services.review import actions
-from hallmark.services.review.views import ItemRow, Person
+from hallmark.services.review.views import ItemPage, ItemRow, Person
 
 Act = Callable[[Person, str, Form], Awaitable[ItemRow]]
 RECEIPT: Final = re.compile(r"0x[0-9a-f]{64}")
@@ -37,6 +38,40 @@ DONE: Final[Mapping[str, str]] = {
     "redelivered": "The delivery will be tried again.",
     "proposed": "The policy was proposed. It counts once the authority has signed it and the log holds it.",
 }
+
+
+class Typed:
+    """What was typed into the form of an act that was refused, and what its page showed: the item's state and
+    when. Without a form it is empty.
+    """
+
+    def __init__(self, act: str = "", form: Form | None = None) -> None:
+        self.act, self._form = act, form or Form([])
+        self.texts = self._form.texts
+        before, seen = self._form.text("seen_state"), self._form.text("seen_at")
+        self.before = before if before in list(ItemState) else ""
+        self.seen_at = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 16 else 0
+
+    def value(self, act: str, name: str) -> str:
+        """What stands in a field of an act's form again; "" for other forms."""
+        return self._form.text(name) if act == self.act else ""
+
+
+def _context(**more: Any) -> dict[str, Any]:
+    """What the item's template takes beside the view."""
+    return {"done": "", "problem": None, "typed": Typed(), "since": (), "shown_again": False} | more
+
+
+def _shown(view: ItemPage, person: Person, act: str) -> bool:
+    """Whether the item as it is now still has the form of an act."""
+    held = person.reviewer and view.row.state == ItemState.HOLD
+    return {
+        "review": person.reviewer and view.may_review and bool(view.screen),
+        "assign": person.reviewer,
+        "answer": person.reviewer and view.row.appealed,
+        "release": held,
+        "reject": held,
+    }.get(act, True)
 
 
 class ItemPages:
@@ -60,9 +95,8 @@ class ItemPages:
         """Everything about one item, as this visitor may see it."""
         visitor = visitor_of(request.scope)
         view = await self._desk.item(request.path_params["item"], visitor.person)
-        return answer(
-            request, "review/item.html", view, done=DONE.get(request.query_params.get("done", ""), "")
-        )
+        done = DONE.get(request.query_params.get("done", ""), "")
+        return answer(request, "review/item.html", view, **_context(done=done))
 
     async def by_receipt(self, request: Request) -> Response:
         """From a receipt to its item, at an address that can be written down before there is one.
@@ -98,10 +132,27 @@ class ItemPages:
         if name not in self._acts:
             raise NotFound("unknown_path", "There is no such act.")
         person, form = await signed_form(request, self._surfaces)
-        row = await self._acts[name](person, item, form)
+        try:
+            row = await self._acts[name](person, item, form)
+        except HallmarkError as error:
+            if wants_json(request) or isinstance(error, NotFound):
+                raise
+            return await self._refused(request, person, error, Typed(name, form))
         if wants_json(request):
             return answer(request, "", row)
         return RedirectResponse(f"/review/{item}?done={name}", 303)
+
+    async def _refused(
+        self, request: Request, person: Person, error: HallmarkError, typed: Typed
+    ) -> Response:
+        """The item again, what was typed in its place, why it was refused, and what happened since."""
+        view = await self._desk.item(request.path_params["item"], person)
+        since = tuple(moment for moment in view.timeline if 0 < typed.seen_at < moment.at)
+        context = _context(
+            problem=error, typed=typed, since=since, shown_again=_shown(view, person, typed.act)
+        )
+        headers = {"retry-after": "1"} if error.status == 503 else {}
+        return answer(request, "review/item.html", view, status=error.status, headers=headers, **context)
 
     async def _review(self, person: Person, item: str, form: Form) -> ItemRow:
         return await self._actions.review(person, item, acts.review_of(form))
@@ -121,7 +172,8 @@ class ItemPages:
         return await self._actions.appeal(person, item, wanted)
 
     async def _answer(self, person: Person, item: str, form: Form) -> ItemRow:
-        fields = {"text": form.text("text"), "upheld": form.text("upheld") == "1"}
+        upheld = form.text("upheld") == "1"
+        fields = {"text": form.text("text"), "upheld": upheld, "screen": form.text("screen")}
         return await self._actions.answer_appeal(
             person, item, acts.asked_for(actions.AnswerAppealRequest, fields)
         )
