@@ -73,7 +73,7 @@ TEMPLATES_CHANGED = (
         "review/item.html", '{% set H = "HOLD " if held else "" %}', '{% set H = "" %}', "HOLD: controls"
     ),
     Changed("review/item.html", "{{ view.sentence }}", "Verified. {{ view.sentence }}", "verified alone"),
-    Changed("review/item.html", "{{ view.sentence }}", "3 of 7", "a count names policy and time"),
+    Changed("review/item.html", "{{ view.sentence }}", "3 of 7", "marks are not counted"),
     Changed(
         "review/item.html", '<h2 id="marks">', '<progress value=1></progress><h2 id="marks">', "no gauges"
     ),

@@ -198,16 +198,16 @@ test("sentences are said whole, and the rest at the end", () => {
 test("the sentence about the whole names its policy, and HOLD names what is missing", () => {
   const missing = [{ question: "proved", required: "witnessed", state: "absent", reason: "state_too_low" }] as const;
   assert.equal(
-    sentenceOf({ clear: false, policy: "witnessed", missing, failed: [] }, "12:00:00", ""),
-    "HOLD: does not meet witnessed, checked here 12:00:00, 6 of 7: proved is absent, witnessed is required.",
+    sentenceOf({ clear: false, policy: "witnessed", missing, failed: [], asked: ["ran", "proved"] }, "12:00:00", ""),
+    "HOLD: does not meet witnessed, checked here 12:00:00 (asks for ran, proved): proved is absent, witnessed is required.",
   );
   const failed = [{ question: "ran", required: "witnessed", state: "stale", reason: "evidence_stale" }] as const;
   assert.match(
-    sentenceOf({ clear: false, policy: "w", missing: [], failed }, "12:00:00", "simulated"),
+    sentenceOf({ clear: false, policy: "w", missing: [], failed, asked: ["ran"] }, "12:00:00", "simulated"),
     /: ran is stale \(simulated\) \(evidence_stale\)\.$/,
   );
   assert.equal(
-    sentenceOf({ clear: true, policy: "witnessed", missing: [], failed: [] }, "12:03:22", "simulated"),
-    "meets witnessed, checked here 12:03:22, 7 of 7",
+    sentenceOf({ clear: true, policy: "witnessed", missing: [], failed: [], asked: ["ran"] }, "12:03:22", "simulated"),
+    "meets witnessed, checked here 12:03:22 (asks for ran)",
   );
 });

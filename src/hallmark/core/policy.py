@@ -5,7 +5,7 @@ CLEAR.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -46,6 +46,8 @@ class Decision(msgspec.Struct, frozen=True):
     missing: tuple[Shortfall, ...]
     failed: tuple[Shortfall, ...]
     marks: Mapping[Question, Mark]
+    asked: tuple[Question, ...] = ()
+    """The questions that the policy requires; what it waives was not asked for, and never counts as met."""
 
     @property
     def out_of_reach(self) -> tuple[str, ...]:
@@ -64,15 +66,22 @@ class Decision(msgspec.Struct, frozen=True):
         """
         return bool(self.out_of_reach) and all(s.state is State.CLAIMED for s in self.missing)
 
-    @property
-    def met(self) -> int:
-        """How many of the seven marks are met or not required."""
-        return len(Question) - len({s.question for s in (*self.missing, *self.failed)})
-
     def sentence(self) -> str:
-        """One sentence that names the policy, e.g. `meets witnessed: 7 of 7`."""
+        """One sentence that names the policy, what it asks for, and which of it is missing, e.g. `does not
+        meet witnessed (asks for ran, proved; still needs proved)`. No count: a waived mark is not a met one.
+        """
         verb = "meets" if self.outcome is Outcome.CLEAR else "does not meet"
-        return f"{verb} {self.policy}: {self.met} of {len(Question)}"
+        return f"{verb} {self.policy} ({self.terms()})"
+
+    def terms(self) -> str:
+        """What the policy asks for, and which of it is missing or speaks against the answer, by name."""
+        parts = [f"asks for {_named(self.asked) or 'nothing'}"]
+        if self.missing:
+            parts.append(f"still needs {_named(s.question for s in self.missing)}")
+        if self.failed:
+            verb = "speaks" if len({s.question for s in self.failed}) == 1 else "speak"
+            parts.append(f"{_named(s.question for s in self.failed)} {verb} against it")
+        return "; ".join(parts)
 
 
 def evaluate(policy: ClearingPolicy, marks: Mapping[Question, Mark], now: int) -> Decision:
@@ -99,7 +108,18 @@ def evaluate(policy: ClearingPolicy, marks: Mapping[Question, Mark], now: int) -
         elif not needs and question.value not in policy.not_required:
             missing.append(Shortfall(question, "named", mark.state, "question_not_in_policy"))
     outcome = Outcome.HOLD if missing or failed else Outcome.CLEAR
-    return Decision(outcome, policy.name, now, tuple(missing), tuple(failed), dict(marks))
+    asked = asked_of(policy)
+    return Decision(outcome, policy.name, now, tuple(missing), tuple(failed), dict(marks), asked)
+
+
+def asked_of(policy: ClearingPolicy) -> tuple[Question, ...]:
+    """The questions that a policy requires, in their order."""
+    required = {need.question for need in policy.requires}
+    return tuple(question for question in Question if question.value in required)
+
+
+def _named(questions: Iterable[Question]) -> str:
+    return ", ".join(dict.fromkeys(question.value for question in questions))
 
 
 def _known(kind: type[T], name: str) -> T:

@@ -10,7 +10,7 @@ import msgspec
 
 from hallmark.core.documents import ClearingPolicy, Requirement
 from hallmark.core.marks import Mark, Question, State
-from hallmark.core.policy import Decision, Outcome, Shortfall, evaluate
+from hallmark.core.policy import Decision, Outcome, Shortfall, asked_of, evaluate
 from hallmark.review.counting import not_counted
 from hallmark.review.decisions import LackRow
 from hallmark.review.policies import unsound
@@ -45,16 +45,16 @@ def can_be_applied(policy: ClearingPolicy) -> bool:
 
 def _decide(policy: ClearingPolicy, marks: Marks, now: int) -> Decision:
     if not can_be_applied(policy):
-        return negative(policy.name, marks, now)
+        return negative(policy.name, marks, now, asked_of(policy))
     return evaluate(policy, marks, now)
 
 
-def negative(policy: str, marks: Marks, now: int) -> Decision:
+def negative(policy: str, marks: Marks, now: int, asked: tuple[Question, ...] = ()) -> Decision:
     """HOLD, by what speaks against the answer and nothing else."""
     failed = [
         Shortfall(q, "", mark.state, mark.reason) for q, mark in marks.items() if mark.state.is_negative
     ]
-    return Decision(Outcome.HOLD, policy, now, (), tuple(failed), dict(marks))
+    return Decision(Outcome.HOLD, policy, now, (), tuple(failed), dict(marks), asked)
 
 
 def lacks_of(case: Case, decisions: Sequence[Decision]) -> tuple[LackRow, ...]:

@@ -20,7 +20,7 @@ from typing import Any, Final
 from hallmark.core.documents import ClearingPolicy, Requirement
 from hallmark.core.errors import InvalidInput, Unavailable
 from hallmark.core.marks import Mark, Question, State
-from hallmark.core.policy import Decision, Outcome, Shortfall
+from hallmark.core.policy import Decision, Outcome, Shortfall, asked_of
 from hallmark.review.policies import unsound
 
 PRINCIPAL: Final = 'Hallmark::Evaluator::"gate"'
@@ -93,7 +93,7 @@ def evaluate_with_cedar(policy: ClearingPolicy, marks: Mapping[Question, Mark], 
     outcome = Outcome.CLEAR if result.allowed else Outcome.HOLD
     if (matched == {"permit"}) != result.allowed or result.allowed == bool(missing or failed):
         raise Unavailable("cedar_failed", "Cedar's decision and its reasons do not agree.")
-    return Decision(outcome, policy.name, now, missing, failed, dict(marks))
+    return Decision(outcome, policy.name, now, missing, failed, dict(marks), asked_of(policy))
 
 
 def _conditions(question: Question, need: Requirement) -> Iterator[tuple[str, str, str]]:

@@ -26,7 +26,7 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import ClearingPolicy
 from hallmark.core.marks import Question
 from hallmark.core.policy import Decision, Outcome
-from hallmark.review.case import ITEM, Case, Marks, can_be_applied, due, lacks_of, negative, window
+from hallmark.review.case import Case, Marks, can_be_applied, due, lacks_of, negative, window
 from hallmark.review.counting import as_judged, waived
 from hallmark.review.decisions import GateDocument, LackRow
 from hallmark.review.events import _SEAL, AnyEvent, Evaluated, Finalised, ReleaseEnded, Sampled
@@ -135,10 +135,18 @@ def policy_digest(policy: ClearingPolicy) -> str:
 def _sentence(case: Case, decisions: Sequence[Decision], lacks: Sequence[LackRow]) -> str:
     if case.item.state is ItemState.REJECTED:
         return "rejected by a reviewer"
-    told = "; ".join(decision.sentence() for decision in decisions) or "no policy in force applies to it"
-    met = bool(decisions) and all(decision.outcome is Outcome.CLEAR for decision in decisions)
-    others = ", ".join(about(lack.code) for lack in lacks if lack.question == ITEM or met)
-    return f"{told}; held by {others}" if others and lacks else told
+    if not decisions:
+        told = "no policy in force applies to it"
+    else:
+        # While it is held, what it meets is not said: beside HOLD it would read as if it were let go.
+        told = "; ".join(d.sentence() for d in decisions if not lacks or d.outcome is Outcome.HOLD)
+    named = {
+        short.question.value for decision in decisions for short in (*decision.missing, *decision.failed)
+    }
+    others = ", ".join(about(lack.code) for lack in lacks if lack.question not in named)
+    if others and not told:
+        return f"held under {' and '.join(decision.policy for decision in decisions)} by {others}"
+    return f"{told}; held by {others}" if others else told
 
 
 def _state(case: Case, outcome: Outcome) -> ItemState:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 import msgspec
@@ -121,7 +121,7 @@ class SceneDesk:
         page = ItemPage(
             scene.now,
             row,
-            f"{scene.state} under policy witnessed, version 3, at 16:30:12 UTC: {_met(scene)} of 7 met.",
+            f"{scene.state} under policy witnessed, version 3, at 16:30:12 UTC ({ASKED}).",
             digest("screen", receipt),
             digest("policy", 3),
             scene.answered,
@@ -245,7 +245,7 @@ class SceneDesk:
             "evaluator",
             digest("screen", 1),
             True,
-            "HOLD under policy witnessed, version 3, at 16:26:32 UTC: 1 of 7 marks met.",
+            f"HOLD under policy witnessed, version 3, at 16:26:32 UTC ({ASKED}).",
             before,
             marks_of(self.scene),
             self.scene.now,
@@ -419,8 +419,7 @@ def _own(person: Person | None) -> tuple[SavedView, ...]:
     return (SavedView("Mine", f"assigned={person.address}", person.address),) if person is not None else ()
 
 
-def _met(scene: Scene) -> int:
-    return sum(state in ("witnessed", "anchored", "not_required") for state in scene.marks.values())
+ASKED: Final = "asks for ran, model, route, proved"
 
 
 def _why(reason: str) -> str:

@@ -73,12 +73,16 @@ def timeline(scene: Scene) -> tuple[Moment, ...]:
     return tuple(sorted(moments, key=lambda moment: moment.at))
 
 
+def _exposed(scene: Scene) -> str:
+    return "" if scene.assurance == "hardware" else "simulated hardware"
+
+
 def route(scene: Scene) -> RouteView:
     """The way of the request."""
     hops = [
         Hop("client", "", "the asker", True),
         Hop("gateway", address("gateway"), "gateway one", scene.path == "plain"),
-        Hop("node", node_key(), "node alpha", scene.path == "plain"),
+        Hop("node", node_key(), "node alpha", scene.path == "plain", _exposed(scene)),
         Hop("enclave", address("bundle"), "enclave-1.4", True),
     ]
     if scene.asserted_by:

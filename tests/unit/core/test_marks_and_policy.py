@@ -70,10 +70,21 @@ def test_one_question_never_strikes_another() -> None:
 
 
 def test_a_met_policy_clears_and_says_how() -> None:
-    """Every requirement met gives CLEAR, 7 of 7."""
+    """Every requirement met gives CLEAR, and the sentence says what was asked for, not how many."""
     decision = evaluate(WITNESSED, struck(), now=10)
     assert decision.outcome is Outcome.CLEAR
-    assert decision.sentence() == "meets witnessed: 7 of 7"
+    assert decision.sentence() == "meets witnessed (asks for ran, model, route, proved)"
+
+
+def test_a_sentence_names_what_is_missing_and_counts_nothing() -> None:
+    """A mark that is waived is never counted as met: what was asked for and what lacks is named."""
+    lacking = evaluate(WITNESSED, derive_marks(()), now=10)
+    assert lacking.sentence() == (
+        "does not meet witnessed (asks for ran, model, route, proved; still needs ran, model, route, proved)"
+    )
+    broken = evaluate(WITNESSED, struck() | derive_marks((finding(Question.PAID, State.FAILED),)), now=10)
+    assert "paid speaks against it" in broken.sentence()
+    assert not any(letter.isdigit() for letter in lacking.sentence() + broken.sentence())
 
 
 @pytest.mark.parametrize("state", [State.ABSENT, State.CLAIMED, State.CHECKED, State.NOT_REQUIRED])

@@ -247,6 +247,8 @@ async def test_a_direct_route_has_no_gateway_and_an_enclave_is_a_hop(watching: W
     found = story.route(watching.watch, told(watching, index))
     hops = {h.role: h.saw for h in found.hops}
     assert hops == {"client": True, "node": False, "enclave": True}
+    host = next(h for h in found.hops if h.role == "node")
+    assert host.told == "could read the prompt: simulated hardware"
     assert (found.path, found.ticket, found.candidates) == ("direct", "", ())
 
 

@@ -73,7 +73,7 @@ async def test_the_dossier_completes_with_the_owners_copies(ask: Any, local: Loc
         verify_evidence=verify_stub_evidence,
         verify_proof=proof_verifier(local.trust),
     )
-    assert verified.decide("witnessed").sentence() == "meets witnessed: 7 of 7"
+    assert verified.decide("witnessed").sentence() == "meets witnessed (asks for ran, model, route, proved)"
 
 
 async def test_a_policy_holds_the_answer_until_it_is_met(ask: Any, local: LocalNetwork) -> None:

@@ -153,7 +153,7 @@ def test_a_policy_in_warn_mode_gates_nothing_and_displaces_nothing() -> None:
     judged = judge(lab, [WITNESSED, warns], marks(), 10)
     assert (judged.outcome, [p.name for p in judged.policies]) == (Outcome.CLEAR, ["witnessed"])
     assert [decision.outcome for decision in judged.warnings] == [Outcome.HOLD]
-    assert judged.screen.warnings == ("does not meet eyes: 6 of 7",)
+    assert judged.screen.warnings == (f"does not meet eyes ({EYES_LACK})",)
     assert codes(judge(lab, [WITNESSED, warns], {}, 10)) == [f"{q}:state_too_low" for q in NEEDED]
     assert codes(judge(lab, [warns], marks(), 10)) == ["item:no_policy"]
 
@@ -330,20 +330,26 @@ def test_waived_marks_say_who_waives_them() -> None:
     assert judge(item(), [], marks(), 10).marks[Question.PAID].state is State.ABSENT
 
 
+EYES_LACK = "asks for ran, model, route, proved, reviewed; still needs reviewed"
+
+
 def test_the_sentence_names_every_policy_and_what_holds_beside_them() -> None:
-    """No sentence about the whole is without its policy, and none hides an open appeal."""
-    assert judge(item(), [WITNESSED], marks(), 10).sentence == "meets witnessed: 7 of 7"
+    """No sentence about the whole is without its policy, none hides an open appeal, and none says `meets` of
+    an item that is held.
+    """
+    assert (
+        judge(item(), [WITNESSED], marks(), 10).sentence
+        == "meets witnessed (asks for ran, model, route, proved)"
+    )
     both = judge(item(), [WITNESSED, eyes()], marks(), 10)
-    assert both.sentence == "meets witnessed: 7 of 7; does not meet eyes: 6 of 7"
+    assert both.sentence == f"does not meet eyes ({EYES_LACK})"
     assert both.policy is not None
     assert both.policy.name == both.decision.policy == "eyes"
     appealed = item(ev.Appealed(2, NODE, "why"))
-    assert judge(appealed, [WITNESSED], marks(), 10).sentence == (
-        "meets witnessed: 7 of 7; held by item: appeal open"
-    )
+    assert judge(appealed, [WITNESSED], marks(), 10).sentence == "held under witnessed by item: appeal open"
     unknown = item(requester="", requesters=())
     told = judge(unknown, [eyes()], marks(fit(ANN, BEN)), 10).sentence
-    assert told == "meets eyes: 7 of 7; held by reviewed: requester unknown"
+    assert told == "held under eyes by reviewed: requester unknown"
     assert (
         judge(item(), [], marks(), 10).sentence == "no policy in force applies to it; held by item: no policy"
     )

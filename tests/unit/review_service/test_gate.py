@@ -20,7 +20,9 @@ async def test_a_witnessed_receipt_is_cleared(office: Office) -> None:
     await office.witness()
     page = await office.item(item)
     assert (page.row.state, page.row.reason, page.row.policy) == ("CLEAR", "", "witnessed")
-    assert re.fullmatch(r"meets witnessed, checked \d\d:\d\d:\d\d UTC, 7 of 7", page.sentence)
+    assert re.fullmatch(
+        r"meets witnessed, checked \d\d:\d\d:\d\d UTC \(asks for ran, model, route, proved\)", page.sentence
+    )
     assert [d.outcome for d in page.decisions] == ["CLEAR"]
     assert [m.question for m in page.row.marks] == [question.value for question in Question]
 

@@ -54,7 +54,9 @@ def test_no_notice_uses_a_word_of_trust(event: str, state: str) -> None:
         marks = tuple(mark(m.question, mark_state) for m in NO_MARKS)
         item = None if event.startswith("policy.") else row(state, marks)
         policy = POLICY if item is None else None
-        data = Data("0x00", "meets witnessed: 7 of 7", item, policy, "0x12", "r", AT)
+        data = Data(
+            "0x00", "meets witnessed (asks for ran, model, route, proved)", item, policy, "0x12", "r", AT
+        )
         found = words(Told(event, "2026-01-01T00:00:00.000Z", data), "https://desk.example")
         said = re.findall(r"[a-z]+", f"{found.subject} {found.body}".lower())
         assert not set(TRUST) & set(said)

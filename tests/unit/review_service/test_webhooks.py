@@ -82,7 +82,7 @@ async def test_state_changes_are_told_signed_and_in_order(
     held, cleared = got.data(0), got.data(1)
     assert (held["item"]["id"], held["item"]["state"], cleared["item"]["state"]) == (item, "HOLD", "CLEAR")
     assert {mark["state"] for mark in held["item"]["marks"]} == {"claimed", "absent", "not_required"}
-    assert cleared["sentence"] == "meets witnessed: 7 of 7"
+    assert cleared["sentence"] == "meets witnessed (asks for ran, model, route, proved)"
     assert len({headers["webhook-id"] for headers, _ in got.got}) == 2
 
 

@@ -51,7 +51,7 @@ async def test_a_draft_grows_into_proof(local: LocalNetwork, client: AsyncClient
     local.log.witnessing = True
     local.log.witness()
     verified = await waiting
-    assert verified.decide("witnessed").sentence() == "meets witnessed: 7 of 7"
+    assert verified.decide("witnessed").sentence() == "meets witnessed (asks for ran, model, route, proved)"
 
 
 def test_the_home_variable_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ async def test_require_gives_another_type(client: AsyncClient) -> None:
     cleared = await client.ask("Which?", model="digits", require="witnessed")
     assert isinstance(cleared, Cleared)
     assert not isinstance(cleared, Draft)
-    assert cleared.decision.sentence() == "meets witnessed: 7 of 7"
+    assert cleared.decision.sentence() == "meets witnessed (asks for ran, model, route, proved)"
     with pytest.raises(TypeError):
         Cleared(cleared.text, cleared.body, cleared.receipt, cleared.decision)
 
@@ -98,7 +98,7 @@ async def test_a_stream_gives_pieces_then_a_draft(client: AsyncClient) -> None:
         _ = stream.draft
     assert [piece async for piece in stream] == list(ANSWER)
     verified = await stream.draft.receipt.wait("witnessed", 5)
-    assert verified.decide("witnessed").sentence() == "meets witnessed: 7 of 7"
+    assert verified.decide("witnessed").sentence() == "meets witnessed (asks for ran, model, route, proved)"
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -157,7 +157,7 @@ async def test_a_lost_receipt_is_handed_in(local: LocalNetwork, client: AsyncCli
             kept = await local.gateway.outbox._store.get(receipt)
     await local.gateway.outbox._store.forget(local.net.now + 1)
     verified = await draft.receipt.wait("witnessed", 5)
-    assert verified.decide("witnessed").sentence() == "meets witnessed: 7 of 7"
+    assert verified.decide("witnessed").sentence() == "meets witnessed (asks for ran, model, route, proved)"
 
 
 async def test_an_objection_is_taken_from_the_network(local: LocalNetwork, client: AsyncClient) -> None:
@@ -197,7 +197,7 @@ async def test_a_saved_receipt_verifies_alone(
     dossier = Dossier.parse(path.read_bytes())
     assert dossier.request is not None
     verified = Verifier(local.trust, verify_stub_evidence).verify(dossier, local.net.now)
-    assert verified.decide("witnessed").sentence() == "meets witnessed: 7 of 7"
+    assert verified.decide("witnessed").sentence() == "meets witnessed (asks for ran, model, route, proved)"
     changed = path.read_bytes().replace(b"seven", b"eight")
     verdict = Verifier(local.trust, verify_stub_evidence).verify(Dossier.parse(changed), local.net.now)
     assert verdict.marks[next(iter(verdict.marks))].reason == "response_mismatch"

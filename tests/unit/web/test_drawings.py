@@ -279,13 +279,16 @@ def test_the_route_is_filled_where_the_prompt_was_seen() -> None:
     hops = (
         Hop("client", "", "me", True),
         Hop("relay", "", "r", False),
+        Hop("node", "", "n", False, "simulated hardware"),
         Hop("upstream", "", "api.example", True),
     )
     drawn = draw_route(RouteView(True, "sealed", hops, (), (Left("0x1", "timed_out", "Late.", True),)))
     kinds = [part.attrib["class"] for part in tree(drawn).iter("circle")]
-    assert kinds == ["hd-full", "hd-hollow", "hd-full"]
+    assert kinds == ["hd-full", "hd-hollow", "hd-hollow", "hd-full"]
     assert words(drawn).count("saw the prompt in clear") == 2
-    assert words(drawn).count("did not see the prompt in clear") == 1
+    # Never of a host that could read it.
+    assert words(drawn).count("did not see the prompt in clear (node's word)") == 1
+    assert "could read the prompt: simulated hardware" in words(drawn)
     assert "edge of this network" in words(drawn)
     assert "tried, failed" in words(drawn)
 

@@ -16,17 +16,19 @@ export interface Decided {
   readonly policy: string;
   readonly missing: readonly Shortfall[];
   readonly failed: readonly Shortfall[];
+  /** The questions that the policy requires. */
+  readonly asked: readonly Question[];
 }
 
 /**
- * The sentence about the whole: "meets witnessed, checked here 12:03:22, 7 of 7", or HOLD and what is missing. `assurance` is
- * that of the mark `ran`, which is never named without it where the hardware is simulated.
+ * The sentence about the whole: "meets witnessed, checked here 12:03:22 (asks for ran, proved)", or HOLD and what is missing of
+ * it, by name: a count would take a waived mark for a met one. `assurance` is that of the mark `ran`, which is never named without it where the hardware is simulated.
  */
 export function sentenceOf(decision: Decided, clock: string, assurance: string): string {
   const short = [...decision.failed, ...decision.missing];
-  const met = QUESTIONS.length - new Set(short.map((one) => one.question)).size;
-  if (decision.clear) return `meets ${decision.policy}, checked here ${clock}, ${met} of ${QUESTIONS.length}`;
-  return `HOLD: does not meet ${decision.policy}, checked here ${clock}, ${met} of ${QUESTIONS.length}: ${short.map((one) => told(one, assurance)).join("; ")}.`;
+  const terms = `checked here ${clock} (asks for ${decision.asked.join(", ") || "nothing"})`;
+  if (decision.clear) return `meets ${decision.policy}, ${terms}`;
+  return `HOLD: does not meet ${decision.policy}, ${terms}: ${short.map((one) => told(one, assurance)).join("; ")}.`;
 }
 
 /** One shortfall in words: "proved is absent, witnessed is required". */

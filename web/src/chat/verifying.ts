@@ -36,6 +36,6 @@ export function judgeHere(material: Material): Judged {
   }
 }
 
-function decided({ outcome, policy, missing, failed }: Decision): Decided {
-  return { clear: outcome === "CLEAR", policy, missing, failed };
+function decided({ outcome, policy, missing, failed, asked }: Decision): Decided {
+  return { clear: outcome === "CLEAR", policy, missing, failed, asked };
 }

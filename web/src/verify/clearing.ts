@@ -20,6 +20,8 @@ export interface Decision {
   readonly missing: readonly Shortfall[];
   readonly failed: readonly Shortfall[];
   readonly marks: Marks;
+  /** The questions that the policy requires; what it waives was not asked for, and is never counted as met. */
+  readonly asked: readonly Question[];
 }
 
 const STATES: readonly State[] = [...LADDER, "not_required", "stale", "disputed", "revoked", "failed"];
@@ -56,7 +58,8 @@ export function evaluate(policy: ClearingPolicy, marks: Marks, now: bigint): Dec
     }
   }
   const outcome = missing.length || failed.length ? "HOLD" : "CLEAR";
-  return { outcome, policy: policy.name, at: now, missing, failed, marks };
+  const asked = QUESTIONS.filter((question) => policy.requires.some((need) => need.question === question));
+  return { outcome, policy: policy.name, at: now, missing, failed, marks, asked };
 }
 
 function checkKnown(name: string, names: readonly string[]): void {
@@ -82,15 +85,20 @@ export function waive(policy: ClearingPolicy, marks: Marks): Marks {
   return Object.fromEntries(shown) as Record<Question, Mark>;
 }
 
-/** How many of the seven marks are met or not required. */
-export function met(decision: Decision): number {
-  return QUESTIONS.length - new Set([...decision.missing, ...decision.failed].map((each) => each.question)).size;
-}
-
-/** One sentence that names the policy, e.g. `meets witnessed: 7 of 7`. */
+/** One sentence that names the policy, what it asks for, and which of it is missing; no count. */
 export function decisionSentence(decision: Decision): string {
   const verb = decision.outcome === "CLEAR" ? "meets" : "does not meet";
-  return `${verb} ${decision.policy}: ${met(decision)} of ${QUESTIONS.length}`;
+  return `${verb} ${decision.policy} (${termsOf(decision)})`;
+}
+
+/** What the policy asks for, and which of it is missing or speaks against the answer, by name. */
+function termsOf({ asked, missing, failed }: Decision): string {
+  const named = (found: readonly Shortfall[]): string[] => [...new Set(found.map((each) => each.question))];
+  const [lacks, against] = [named(missing), named(failed)];
+  const parts = [`asks for ${asked.join(", ") || "nothing"}`];
+  if (lacks.length) parts.push(`still needs ${lacks.join(", ")}`);
+  if (against.length) parts.push(`${against.join(", ")} ${against.length === 1 ? "speaks" : "speak"} against it`);
+  return parts.join("; ");
 }
 
 /** A decision as a plain value, its marks in their order. */

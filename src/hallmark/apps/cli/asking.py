@@ -70,9 +70,9 @@ def print_decision(
 
 
 def sentence(decision: Decision) -> str:
-    """`meets witnessed, checked 12:03:22, 7 of 7`, or what is missing."""
+    """`meets witnessed, checked 12:03:22 (asks for ran, model)`, or what is missing, a line each."""
     verb = "meets" if not (decision.missing or decision.failed) else "does not meet"
-    text = f"{verb} {decision.policy}, checked {clock(decision.at)}, {decision.met} of {len(Question)}"
+    text = f"{verb} {decision.policy}, checked {clock(decision.at)} ({decision.terms()})"
     for short in decision.failed:
         text += f"\n  {short.question.value} {short.state.value}: {short.reason}"
     for short in decision.missing:
@@ -101,7 +101,7 @@ def decision_json(decision: Decision) -> dict[str, Any]:
         "policy": decision.policy,
         "outcome": decision.outcome.value,
         "at": decision.at,
-        "met": decision.met,
+        "asked": [question.value for question in decision.asked],
         "missing": [_shortfall(s) for s in decision.missing],
         "failed": [_shortfall(s) for s in decision.failed],
     }

@@ -147,11 +147,8 @@ class Filed(FPDF):
         self._heading("Route")
         if not view.route.known:
             self._say("No record of the path is known here.")
-        clear = {True: "saw the prompt in clear", False: "did not see the prompt in clear"}
         for hop in view.route.hops[:MOST]:
-            self._row(
-                hop.role, " ".join(part for part in (hop.name, hop.key) if part) + f": {clear[hop.saw]}"
-            )
+            self._row(hop.role, " ".join(part for part in (hop.name, hop.key) if part) + f": {hop.told}")
         for one in view.route.left[:MOST]:
             how = "tried, failed" if one.tried else "left out"
             self._row(how, f"{one.node}: {one.sentence} ({one.reason})")

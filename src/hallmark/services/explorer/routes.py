@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import RouteRecord
+from hallmark.core.evidence import Assurance
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Mode
 from hallmark.services.explorer import words
@@ -20,6 +23,12 @@ from hallmark.services.following.watch import Watch
 from hallmark.services.review.views import Hop, Left, RouteView
 from hallmark.verification.receipts import DIRECT, Passage
 
+EXPOSED: Final = {
+    Assurance.HARDWARE: "",
+    Assurance.SIMULATED: "simulated hardware",
+    Assurance.NONE: "no evidence of its enclave",
+}
+"""Why the host of an enclave could read what the enclave reads."""
 UNKNOWN = RouteView(False, "", (), (), ())
 
 
@@ -64,7 +73,9 @@ def _hops(watch: Watch, told: Told, record: RouteRecord, passage: Passage | None
     named = name_of(members.get(told.receipt.node))
     # Without an enclave the node's host itself is what the record calls the enclave.
     bare = told.receipt.mode == Mode.VANILLA
-    hops.append(Hop("node", node, named, "node" in saw or (bare and "enclave" in saw)))
+    known = watch.replica.memory.attested.get((told.receipt.node, told.receipt.bundle))
+    vouched = known.evidence.assurance if known is not None and known.evidence is not None else Assurance.NONE
+    hops.append(Hop("node", node, named, "node" in saw or (bare and "enclave" in saw), EXPOSED[vouched]))
     if "enclave" in saw and not bare:
         hops.append(Hop("enclave", hex0x(told.receipt.bundle), "", True))
     if told.receipt.upstream != ZERO32:

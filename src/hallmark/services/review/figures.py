@@ -80,11 +80,11 @@ class Counting:
         (row,) = await self._store.read(query)
         return {name: int(value) for name, value in row._mapping.items()}
 
-    async def _time_to_clear(self, cleared: int, percent: int) -> int:
+    async def _time_to_clear(self, cleared: int, percent: int) -> int | None:
         if not cleared:
-            return 0
+            return None
         rank = max(-(-cleared * percent // 100), 1)
         took = ITEMS.c.first_cleared - ITEMS.c.born
         query = sa.select(took).where(CLEARED).order_by(took).offset(rank - 1).limit(1)
         rows = await self._store.read(query)
-        return int(rows[0][0]) if rows else 0
+        return int(rows[0][0]) if rows else None

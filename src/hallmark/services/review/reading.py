@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 from typing import Final
 
 import msgspec
@@ -40,7 +39,8 @@ from hallmark.services.review.views import (
 
 FEW: Final = 5
 SIMULATED: Final = Assurance.SIMULATED.value
-COUNT: Final = re.compile(r": (\d of \d)")
+TERMS: Final = " (asks for "
+HELD: Final = "held under "
 NO_ROUTE: Final = RouteView(False, "", (), (), ())
 NO_INPUTS: Final = "The log does not show this receipt at the moment."
 SCREENS_KEPT: Final = 4_096
@@ -216,10 +216,12 @@ NOT_SIGNED_IN: Final = "Nobody is signed in."
 
 def dated(sentence: str, at: int) -> str:
     """A sentence about the whole with the time at which it held (unix ms), e.g. `meets witnessed, checked
-    12:03:22 UTC, 7 of 7`. The kept screen has it without: it says the same a second later.
+    12:03:22 UTC (asks for ran, model)`. The kept screen has it without: it says the same a second later.
     """
     moment = datetime.datetime.fromtimestamp(at / 1000, datetime.UTC).strftime("%H:%M:%S")
-    return COUNT.sub(rf", checked {moment} UTC, \1", sentence)
+    if sentence.startswith(HELD):
+        return f"{sentence}, checked {moment} UTC"
+    return sentence.replace(TERMS, f", checked {moment} UTC{TERMS}")
 
 
 def _policy(screen: Screen | None) -> str:

@@ -118,12 +118,24 @@ class Moment(Shown, frozen=True):
 
 
 class Hop(Shown, frozen=True):
-    """A party on the way. `saw` says whether it handled the prompt in clear."""
+    """A party on the way. `saw` says whether it handled the prompt in clear, by the node's record; `exposed`
+    why a party that did not could have read it all the same, as who runs the host of simulated hardware can.
+    """
 
     role: str
     key: str
     name: str
     saw: bool
+    exposed: str = ""
+
+    @property
+    def told(self) -> str:
+        """What can be said of this party and the prompt; never that it did not see what it could read."""
+        if self.saw:
+            return "saw the prompt in clear"
+        if self.exposed:
+            return f"could read the prompt: {self.exposed}"
+        return "did not see the prompt in clear (node's word)"
 
 
 class Left(Shown, frozen=True):
@@ -278,7 +290,9 @@ class AsSeen(Shown, frozen=True):
 
 
 class Figures(Shown, frozen=True):
-    """Aggregates that anyone may see. Times in ms; shares in per mille."""
+    """Aggregates that anyone may see. Times in ms, from an item's birth on this desk to its first CLEAR, None
+    while nothing has been CLEAR; shares in per mille.
+    """
 
     items: int
     held: int
@@ -286,8 +300,8 @@ class Figures(Shown, frozen=True):
     final: int
     rejected: int
     hold_reasons: tuple[Count, ...]
-    time_to_clear_p50: int
-    time_to_clear_p95: int
+    time_to_clear_p50: int | None
+    time_to_clear_p95: int | None
     cleared_without_person: int
     overturned: int
     released_under_glass: int

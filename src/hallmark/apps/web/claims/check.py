@@ -29,8 +29,11 @@ PAIR = re.compile(
     rf"({'|'.join(sorted(STATE_WORDS, key=len, reverse=True))})\b"
 )
 ASKED = re.compile(r"\W+(is |are )?(required|asked|needed)")
-COUNT = re.compile(r"\b[0-7] (?:of|/) 7\b")
-CLOCK = re.compile(r"\b\d\d?:\d\d\b")
+COUNT = re.compile(
+    r"\b(?:\d+|one|two|three|four|five|six|seven|all) (?:of|/|out of) (?:the )?(?:7|seven)(?: marks?)?\b"
+    r"|\b\d+ marks? (?:are |is )?(?:met|not met|in order)\b",
+    re.IGNORECASE,
+)
 NO_FACTS = Facts(path="", assurance="unknown", states={q.value: "unknown" for q in Question})
 
 
@@ -43,7 +46,7 @@ def violations(
     the rules that always apply.
     """
     rules = tuple(rules)
-    found = [*_worded(facts, observation, rules), *_paired(facts, observation), *_counted(facts, observation)]
+    found = [*_worded(facts, observation, rules), *_paired(facts, observation), *_counted(observation)]
     found += drawn.violations(facts, observation)
     return tuple(dict.fromkeys(found))
 
@@ -146,16 +149,12 @@ def _pairs(text: str) -> tuple[tuple[str, str, str], ...]:
     return tuple(found)
 
 
-def _counted(facts: Mapping[str, Facts], observation: Observation) -> Iterator[Violation]:
-    """A count of marks names its policy and its time; alone it would be a score."""
+def _counted(observation: Observation) -> Iterator[Violation]:
+    """Marks are never counted: a number takes a waived mark for a met one, and is a score."""
     for run in observation.runs:
         found = COUNT.search(run.text) if run.kind not in OTHERS else None
-        if found is None:
-            continue
-        own, line = facts.get(run.subject), _line(run)
-        named = bool(own and own.policy and own.policy.lower() in line) or "policy" in line or "meet" in line
-        if not (named and CLOCK.search(line)):
-            rule, why = "a count names policy and time", "A count alone is a score."
+        if found is not None:
+            rule, why = "marks are not counted", "A number takes a waived mark for a met one: it is a score."
             yield Violation(observation.surface, rule, found[0], run.text, run.kind, run.where, why)
 
 

@@ -1,5 +1,6 @@
-"""The route: a path from hop to hop. Filled: it handled the prompt in clear. Outlined: it did not. Nodes
-that were not chosen branch off where the gateway chose; a provider stands beyond the network's edge.
+"""The route: a path from hop to hop. Filled: it handled the prompt in clear. Outlined: it did not, by
+the node's record. Nodes that were not chosen branch off where the gateway chose; a provider stands beyond
+the network's edge.
 """
 
 from __future__ import annotations
@@ -47,23 +48,19 @@ def draw_route(route: RouteView) -> Markup:
         "route",
         *parts,
         title=f"Route: {path.lower()}",
-        desc="; ".join(f"{hop.role} {hop.name}: {_saw(hop)}" for hop in hops) + "." + _left_told(route.left),
+        desc="; ".join(f"{hop.role} {hop.name}: {hop.told}" for hop in hops) + "." + _left_told(route.left),
         height=y - 14,
     )
-
-
-def _saw(hop: Hop) -> str:
-    return "saw the prompt in clear" if hop.saw else "did not see the prompt in clear"
 
 
 def _hop(hop: Hop, y: float) -> Markup:
     name = hop.name or middle(hop.key)
     return element(
         "g",
-        element("title", f"{hop.role} {hop.name} {hop.key}: {_saw(hop)}"),
+        element("title", f"{hop.role} {hop.name} {hop.key}: {hop.told}"),
         element("circle", cx=PATH, cy=y, r=8, class_="hd-full" if hop.saw else "hd-hollow"),
         text(LABEL, y - 1, name, room=WIDTH - LABEL, lead=hop.role),
-        text(LABEL, y + 14, _saw(hop), kind="hd-said" if hop.saw else "hd-note", room=WIDTH - LABEL),
+        text(LABEL, y + 14, hop.told, kind="hd-said" if hop.saw else "hd-note", room=WIDTH - LABEL),
     )
 
 
