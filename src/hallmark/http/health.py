@@ -42,6 +42,7 @@ STEPS: Final[Mapping[str, str]] = {
     "objections_impossible": "Register this full node's key with the network's authority.",
     "leaves_unavailable": "Get the log, or the copy that this full node reads from, to serve its entries.",
     "leaves_mismatch": "The log serves other entries than it signed: compare it with another full node.",
+    "judging_failed": "Nothing is held up: the entry counts as failed. Report newest_bug of /status.",
     "not_asked": "Put this full node's key and URL into the log's policy, and see that the log reaches it.",
     # gateway
     "following_log": "Wait: it checks the log from its beginning.",

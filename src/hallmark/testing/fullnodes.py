@@ -10,6 +10,7 @@ import msgspec
 from hallmark.core.document import hex0x
 from hallmark.core.entries import decode, entry_id
 from hallmark.core.errors import NotFound
+from hallmark.core.evidence import VerifyEvidence
 from hallmark.http.asgi import Receive, Scope, Send, read_body, respond, respond_json
 from hallmark.http.client import Pool
 from hallmark.http.serve import Listen
@@ -119,7 +120,13 @@ class MemoryLog:
 
 
 def full_node(
-    log: MemoryLog, party: Party, *, database: str = "sqlite://", copy_from: str = "", **changes: Any
+    log: MemoryLog,
+    party: Party,
+    *,
+    database: str = "sqlite://",
+    copy_from: str = "",
+    verify_evidence: VerifyEvidence = verify_stub_evidence,
+    **changes: Any,
 ) -> FullNode:
     """A full node of the network, not started; its database is kept as `node.database`."""
     network = log.network
@@ -141,7 +148,7 @@ def full_node(
     held = Database(settings.database)
     node = FullNode(
         settings,
-        Replica(settings.genesis(), verify_stub_evidence),
+        Replica(settings.genesis(), verify_evidence),
         store=SQLLogStore(held),
         witness_state=SQLWitnessState(held),
         memory=Memory(held),
@@ -163,10 +170,10 @@ class Fleet:
         self.log = MemoryLog(self.network, self.pool)
         self.nodes: dict[str, FullNode] = {}
 
-    async def start(self) -> Fleet:
+    async def start(self, verify_evidence: VerifyEvidence = verify_stub_evidence) -> Fleet:
         """Start every full node; returns itself."""
         for number, party in enumerate(self.network.full_nodes):
-            node = full_node(self.log, party)
+            node = full_node(self.log, party, verify_evidence=verify_evidence)
             await node.start()
             self.add(f"fn{number}.test", node)
         return self

@@ -73,7 +73,7 @@ def check_fault_proof(case: EntryCase) -> str:
     verdict = judgements.verdicts.get(fault.first)
     if verdict is None or fault.first != fault.second or verdict.author != fault.culprit:
         return "fault_unfounded"
-    if verdict.reason in judgements.undecided.get(verdict.subject, ()):
+    if judgements.unsure(verdict.subject, verdict.reason):
         return NO_SUBJECT
     return OK if judgements.refutes(verdict.subject, verdict.reason) else "fault_unfounded"
 

@@ -13,7 +13,9 @@ A part that does not hold makes its mark `failed` with the reason code; nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from hallmark.core.beacon import EMPTY_ROOT, evidence_nonce
 from hallmark.core.document import hex0x, report_data, unhex
@@ -48,6 +50,7 @@ from hallmark.verification.examination import (
     require,
 )
 from hallmark.verification.judging import reviewed
+from hallmark.verification.outcome import JUDGING_FAILED, bug_of
 from hallmark.verification.reasons import question_of, sentence_of
 from hallmark.verification.receipts import DIRECT, Passage, read_passage
 from hallmark.verification.tree import root_of
@@ -55,6 +58,7 @@ from hallmark.verification.trust import Trust
 
 VERIFIER = "this verifier"
 NODE = "the node"
+T = TypeVar("T")
 RESTS_ON_RECEIPT = (Question.RAN, Question.MODEL, Question.ROUTE, Question.PROVED)
 
 
@@ -86,17 +90,31 @@ def findings(
 
 def examined(exam: Examination) -> list[Finding]:
     """The findings of an examination; see `findings`."""
-    try:
-        exam.check_receipt()
-    except HallmarkError as error:
-        return [_failed(exam, question, error) for question in RESTS_ON_RECEIPT]
+    refused = _caught("receipt", exam.check_receipt)
+    if isinstance(refused, HallmarkError):
+        return [_failed(exam, question, refused) for question in RESTS_ON_RECEIPT]
     found: list[Finding] = []
     for question, examine in EXAMINATIONS:
-        try:
-            found += examine(exam)
-        except HallmarkError as error:
-            found.append(_failed(exam, question, error))
+        shown = _caught(question, functools.partial(_all, examine, exam))
+        found += [_failed(exam, question, shown)] if isinstance(shown, HallmarkError) else shown
     return [*found, *revocations(exam)]
+
+
+def _all(examine: Callable[[Examination], Iterable[Finding]], exam: Examination) -> list[Finding]:
+    return list(examine(exam))
+
+
+def _caught(name: str, work: Callable[[], T]) -> T | HallmarkError:
+    """What `work` gives, or why it does not hold. What it raises otherwise is a bug, here or in a library:
+    then the mark has failed with `judging_failed`, because an examination that stops finds nothing in favour.
+    """
+    try:
+        return work()
+    except HallmarkError as error:
+        return error
+    except BaseException as error:
+        bug_of(name, error)
+        return failure(JUDGING_FAILED)
 
 
 def ran(exam: Examination) -> Iterable[Finding]:

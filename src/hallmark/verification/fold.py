@@ -10,11 +10,15 @@ Rules that it keeps:
    takes its place in its key's chain in any case.
 4. What only a misbehaving log can bring about is not an entry's fault: it raises `LogMisbehaviour`, the
    replica stays where it was, and nothing after it is judged.
+5. Nothing else stops it. Whatever judging or applying an entry raises is a bug of this program: the entry
+   does not hold (`judging_failed`), nothing of it is applied, and the bug is counted (`bugs`, `newest_bug`).
 """
 
 from __future__ import annotations
 
+import functools
 from array import array
+from collections.abc import Callable
 
 from hallmark.core.entries import Entry, decode, split_leaf
 from hallmark.core.errors import HallmarkError, VerificationFailed
@@ -36,7 +40,16 @@ from hallmark.verification.objections import (
     faults_due,
     standing,
 )
-from hallmark.verification.outcome import Check, Outcome, failures, judge
+from hallmark.verification.outcome import (
+    JUDGING_FAILED,
+    Bug,
+    Check,
+    Outcome,
+    bug_of,
+    failures,
+    judge,
+    outcome,
+)
 from hallmark.verification.packed import packed_size
 from hallmark.verification.receipts import Memory, ReceiptCase
 from hallmark.verification.statements import EntryCase
@@ -70,8 +83,12 @@ class Replica:
         self._context = Context(genesis, verify_evidence, self.judgements)
         self._context.check_artifact = check_artifact
         self.memory = Memory()
+        self.bugs = 0
+        self.newest_bug: tuple[int, Bug] | None = None
+        """Position of the entry, and where this program failed on it."""
         self._places: dict[bytes, int] = {}
         self._admitted = array("Q")
+        self._unplaced: set[tuple[bytes, int]] = set()
 
     @property
     def genesis(self) -> Genesis:
@@ -132,10 +149,7 @@ class Replica:
     def feed(self, index: int, leaf: bytes) -> tuple[Check, ...]:
         """Judge the leaf at `index` and apply it if it holds. Raises LogMisbehaviour; see the rules above."""
         entry, admitted, name = self._take(index, leaf)
-        kind = type(entry.statement)
-        packed = leaf[PACKED_AT : PACKED_AT + packed_size(kind)]
-        judged = self._receipt if kind is Receipt else self._statement
-        checks = judged(index, admitted, entry, packed)
+        checks = self._judged(index, admitted, entry, leaf)
         found = failures(checks)
         if found:
             self.judgements.failed[index] = found
@@ -150,9 +164,40 @@ class Replica:
         self.registry.size, self.registry.last_admitted = index + 1, admitted
         return checks
 
-    def _take(self, index: int, leaf: bytes) -> tuple[Entry, int, bytes]:
+    def _judged(self, index: int, admitted: int, entry: Entry | None, leaf: bytes) -> tuple[Check, ...]:
+        """The checks of an entry, applied where they hold; the last resort of rule 5."""
+        if entry is None:
+            return (outcome("entry", JUDGING_FAILED),)
+        try:
+            kind = type(entry.statement)
+            packed = leaf[PACKED_AT : PACKED_AT + packed_size(kind)]
+            judged = self._receipt if kind is Receipt else self._statement
+            return judged(index, admitted, entry, packed)
+        except LogMisbehaviour:
+            raise
+        except BaseException as error:
+            self._stopped(index, bug_of("entry", error))
+            if isinstance(entry.statement, Receipt):
+                self._unplaced.add((entry.statement.node, entry.statement.sequence))
+            return (outcome("entry", JUDGING_FAILED),)
+
+    def _stopped(self, index: int, bug: Bug) -> None:
+        self.bugs += 1
+        self.newest_bug = (index, bug)
+
+    def _apply(self, index: int, change: Callable[[], None]) -> tuple[Check, ...]:
+        """Applies an entry; no check when that went well, a failed one when it raised."""
+        try:
+            change()
+        except BaseException as error:
+            self._stopped(index, bug_of("apply", error))
+            return (outcome("apply", JUDGING_FAILED),)
+        return ()
+
+    def _take(self, index: int, leaf: bytes) -> tuple[Entry | None, int, bytes]:
         if index != self.size:
             raise ValueError(f"leaf {index} was fed to a replica of size {self.size}")
+        entry: Entry | None = None
         try:
             admitted, data = split_leaf(leaf)
             entry = decode(data)
@@ -160,6 +205,9 @@ class Replica:
             raise LogMisbehaviour(
                 "log_undecodable_leaf", "The log holds bytes that are no entry.", index
             ) from error
+        except BaseException as error:
+            self._stopped(index, bug_of("decode", error))
+            admitted, data = int.from_bytes(leaf[:8], "big"), leaf[8:]
         if admitted < self.registry.last_admitted:
             raise LogMisbehaviour("log_time_reversed", "The log's admission time went backwards.", index)
         name = sha256(data)
@@ -176,27 +224,37 @@ class Replica:
             raise LogMisbehaviour(
                 "log_predecessor_absent", "The log took a receipt before the one that it follows.", index
             )
-        checks = judge(RECEIPT_RULES, case)
-        accepted = not failures(checks)
-        if signed:
-            extend_chain(case, accepted)
-            if accepted or case.digest not in self._places:
-                self._places[case.digest] = index
-                self._executed(case)
-        return checks
+        checks = judge(RECEIPT_RULES, case, functools.partial(self._stopped, index))
+        if not signed:
+            return checks
+        applied = self._apply(index, lambda: self._place(case, checks))
+        if applied:
+            self._unplaced.add((case.receipt.node, case.receipt.sequence))
+        return (*checks, *applied)
 
-    def _executed(self, case: ReceiptCase) -> None:
+    def _place(self, case: ReceiptCase, checks: tuple[Check, ...]) -> None:
+        """A signed receipt takes its place; computed first, so that it is taken whole or not at all."""
+        found = failures(checks)
         owner = case.node.owner if case.node else None
-        gateway = case.passage.ticket.gateway if case.passage else None
+        passage = None if JUDGING_FAILED in found else case.passage
+        gateway = passage.ticket.gateway if passage else None
         place = ReceiptPlace(case.index, parties(case.receipt, owner, gateway))
-        self.judgements.receipts[case.digest] = place
+        extend_chain(case, not found)
+        if not found or case.digest not in self._places:
+            self._places[case.digest] = case.index
+            self.judgements.receipts[case.digest] = place
 
     def _skips_predecessor(self, receipt: Receipt, case: ReceiptCase) -> bool:
-        return receipt.sequence > 0 and receipt.sequence - 1 not in case.chain.positions
+        before = receipt.sequence - 1
+        return (
+            before >= 0
+            and before not in case.chain.positions
+            and (receipt.node, before) not in self._unplaced
+        )
 
     def _statement(self, index: int, admitted: int, entry: Entry, packed: bytes) -> tuple[Check, ...]:
         case = EntryCase(self._context, index, admitted, entry, packed=packed)
-        checks = judge(admission.RULES[entry.kind], case)
-        if not set(failures(checks)).difference(UNDECIDABLE.values()):
-            TRANSITIONS[entry.kind](case, self.memory)
-        return checks
+        checks = judge(admission.RULES[entry.kind], case, functools.partial(self._stopped, index))
+        if set(failures(checks)).difference(UNDECIDABLE.values()):
+            return checks
+        return (*checks, *self._apply(index, lambda: TRANSITIONS[entry.kind](case, self.memory)))

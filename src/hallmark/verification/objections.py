@@ -20,6 +20,7 @@ import msgspec
 from hallmark.core.marks import State
 from hallmark.core.registry import Objection, Registry
 from hallmark.core.statements import Role
+from hallmark.verification.outcome import JUDGING_FAILED
 from hallmark.verification.tree import Tree
 
 EQUIVOCATION = "equivocation"
@@ -48,9 +49,17 @@ class Judgements:
 
     def refutes(self, subject: int, reason: str) -> bool:
         """True when re-checking entry `subject` finds that `reason` does not apply to it."""
+        return not self.unsure(subject, reason) and reason not in self.failed.get(subject, ())
+
+    def unsure(self, subject: int, reason: str) -> bool:
+        """True when this replica cannot say whether `reason` applies to entry `subject`: it has no copy of an
+        artifact, or a check of its own stopped on that entry. Then that check might have found this reason,
+        and `judging_failed` itself is only known to apply to this program.
+        """
         if reason in self.undecided.get(subject, ()):
-            return False
-        return reason not in self.failed.get(subject, ())
+            return True
+        found = self.failed.get(subject, ())
+        return JUDGING_FAILED in found and (reason == JUDGING_FAILED or reason not in found)
 
 
 class ReceiptPlace(msgspec.Struct, frozen=True):

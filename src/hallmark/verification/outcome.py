@@ -2,19 +2,26 @@
 
 OK means that it holds, NO_SUBJECT that there is nothing here for it to check (a direct request has no
 ticket), anything else is the reason why it does not hold. Reason codes are listed in `reasons`.
+
+A check that raises has a bug, or a library that it calls has one. That must neither stop whoever judges nor
+let the entry pass: the check fails with `judging_failed`, like any other reason, and the bug is counted.
+Whoever runs the same program finds the same; `docs/adr/0012-last-resort.md` says what that means for others.
 """
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import functools
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import Final, TypeVar
 
 import msgspec
 
 OK: Final = ""
 NO_SUBJECT: Final = "no_subject"
+JUDGING_FAILED: Final = "judging_failed"
 
 
 class Outcome(enum.StrEnum):
@@ -33,6 +40,31 @@ class Check(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class Bug(msgspec.Struct, frozen=True):
+    """Where the verifier's own program failed: the check, the exception's type, the file and line of it.
+
+    Never the exception's text, which may hold content.
+    """
+
+    check: str
+    error: str
+    at: str
+
+
+def bug_of(check: str, error: BaseException) -> Bug:
+    """What is told of an exception that nobody meant to raise. Raises what only asks the program to end.
+
+    `Exception` alone would not do: a panic in a library's Rust code is none. An allocation that fails counts
+    as well, because it is an absurd size in the input that brings it about.
+    """
+    if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit | asyncio.CancelledError):
+        raise error
+    at, trace = "", error.__traceback__
+    while trace is not None:
+        at, trace = f"{PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}", trace.tb_next
+    return Bug(check, type(error).__name__, at)
+
+
 CaseT = TypeVar("CaseT")
 Rule = tuple[str, Callable[[CaseT], str]]
 
@@ -47,9 +79,20 @@ def outcome(name: str, reason: str) -> Check:
     return Check(name, Outcome.FAIL, reason)
 
 
-def judge(rules: tuple[Rule[CaseT], ...], case: CaseT) -> tuple[Check, ...]:
-    """Every rule applied to `case`, in order; none is left out because another failed."""
-    return tuple([outcome(name, rule(case)) for name, rule in rules])
+def judge(rules: tuple[Rule[CaseT], ...], case: CaseT, stopped: Callable[[Bug], None]) -> tuple[Check, ...]:
+    """Every rule applied to `case`, in order; none is left out because another failed, or raised.
+
+    `stopped` is told of each bug.
+    """
+    checks = []
+    for name, rule in rules:
+        try:
+            found = outcome(name, rule(case))
+        except BaseException as error:
+            stopped(bug_of(name, error))
+            found = outcome(name, JUDGING_FAILED)
+        checks.append(found)
+    return tuple(checks)
 
 
 def failures(checks: tuple[Check, ...]) -> tuple[str, ...]:

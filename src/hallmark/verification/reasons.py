@@ -108,6 +108,7 @@ _PROVED: Final = {
     "receipt_replayed": "The same receipt was logged before.",
     "beacon_in_future": "The beacon names a checkpoint that did not exist yet.",
     "beacon_unknown": "The beacon is no checkpoint of this log.",
+    "judging_failed": "Judging it stops in an error of the verifier's own program.",
     "authority_threshold": "Too few authority keys signed.",
     "document_mismatch": "The document is not the one that the statement commits to.",
     "document_unreadable": "The document cannot be read.",

@@ -6,6 +6,7 @@ kept in a bounded table (the gateway's standing is looked up afresh each time).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import cast
 
@@ -81,15 +82,32 @@ class ReceiptCase(Case):
         self.manifest: Manifest | None = known[1] if known else None
         self.manifest_position = known[0] if known else 0
         self.manifest_artifact = memory.artifacts.get(receipt.manifest, b"")
-        route = self.attachment(0)
-        self.route_committed = digest_of(RouteRecord, route) == receipt.route
-        self.route = _route(route) if self.route_committed else None
-        self.direct = self.route is not None and self.route.ticket == DIRECT
-        self.passage = (
-            None
-            if self.route is None or self.direct
-            else memory.passage(self.attachment(2), self.attachment(1), self.genesis.chain_id)
-        )
+        self._memory = memory
+
+    # What reads a stranger's documents is computed inside the check that first asks, not at the beginning:
+    # should reading them fail, that check fails, and the receipt still takes its place in its key's chain.
+
+    @functools.cached_property
+    def route_committed(self) -> bool:
+        """True when the attached route record is the one that the receipt commits to."""
+        return digest_of(RouteRecord, self.attachment(0)) == self.receipt.route
+
+    @functools.cached_property
+    def route(self) -> RouteRecord | None:
+        """The route record; None when it is another, or cannot be read."""
+        return _route(self.attachment(0)) if self.route_committed else None
+
+    @functools.cached_property
+    def direct(self) -> bool:
+        """True when the request came without a ticket."""
+        return self.route is not None and self.route.ticket == DIRECT
+
+    @functools.cached_property
+    def passage(self) -> Passage | None:
+        """What ticket and candidates say; None without a ticket that can be read."""
+        if self.route is None or self.direct:
+            return None
+        return self._memory.passage(self.attachment(2), self.attachment(1), self.genesis.chain_id)
 
     @property
     def passage_expired(self) -> bool:

@@ -2,6 +2,8 @@
 
 Only `fold` calls these, and only with entries whose checks all held (receipts apart: a receipt takes its
 place in its key's chain as soon as its signature holds, because that is what makes equivocation visible).
+Each computes first whatever might raise, and then only sets down what it computed: an entry is applied whole
+or not at all.
 """
 
 from __future__ import annotations
@@ -30,24 +32,23 @@ from hallmark.verification.statements import EntryCase
 
 def register(case: EntryCase, memory: Memory) -> None:
     """A key joins, or refreshes its evidence."""
-    statement, registry = case.registration, case.registry
-    member = registry.members.get(statement.key)
-    if member is None:
-        member = Member(
-            statement.key, Role(statement.role), statement.owner, Span(case.index), statement.document
-        )
-        registry.members[statement.key] = member
+    statement, registry, document = case.registration, case.registry, case.document
+    member = registry.members.get(statement.key) or Member(
+        statement.key, Role(statement.role), statement.owner, Span(case.index), statement.document
+    )
+    attested = None
+    if isinstance(document, KeyBundle):
+        attested = attest(registry, case.index, document, case.evidence)
+    registry.members[statement.key] = member
     member.document = statement.document
     member.bundles[statement.document] = case.index
-    if isinstance(case.document, KeyBundle):
-        member.bundle = case.document
+    if isinstance(document, KeyBundle) and attested is not None:
+        member.bundle = document
         member.evidence_verdict = case.evidence
         member.evidence_at = case.evidence.made_at if case.evidence else 0
-        memory.attested[statement.key, statement.document] = attest(
-            registry, case.index, case.document, case.evidence
-        )
-    elif isinstance(case.document, Profile):
-        member.profile = case.document
+        memory.attested[statement.key, statement.document] = attested
+    elif isinstance(document, Profile):
+        member.profile = document
 
 
 def retire(case: EntryCase, _: Memory) -> None:
@@ -85,10 +86,11 @@ def publish(case: EntryCase, _: Memory) -> None:
 
 def release(case: EntryCase, memory: Memory) -> None:
     """A label points to a new manifest."""
-    manifest = cast(Manifest, case.document)
-    case.registry.labels[manifest.label].versions.append((case.index, case.committed, manifest))
-    case.registry.manifests[case.committed] = (case.index, manifest)
-    memory.artifacts[case.committed] = unhex(manifest.artifact)
+    manifest, committed = cast(Manifest, case.document), case.committed
+    label, artifact = case.registry.labels[manifest.label], unhex(manifest.artifact)
+    label.versions.append((case.index, committed, manifest))
+    case.registry.manifests[committed] = (case.index, manifest)
+    memory.artifacts[committed] = artifact
 
 
 def decree(case: EntryCase, _: Memory) -> None:
@@ -104,10 +106,12 @@ def decree(case: EntryCase, _: Memory) -> None:
 def object_to(case: EntryCase, _: Memory) -> None:
     """A full node objects to an entry; its first verdict on that entry is the one that is kept."""
     verdict, registry, judgements = case.verdict, case.registry, case.context.judgements
+    place = VerdictPlace(verdict.author, verdict.subject, case.reason)
+    refuted = judgements.refutes(verdict.subject, place.reason)
     objection = registry.objections.setdefault(verdict.subject, Objection())
-    objection.by.setdefault(verdict.author, (case.index, case.reason))
-    judgements.verdicts[case.index] = VerdictPlace(verdict.author, verdict.subject, case.reason)
-    if judgements.refutes(verdict.subject, case.reason):
+    objection.by.setdefault(verdict.author, (case.index, place.reason))
+    judgements.verdicts[case.index] = place
+    if refuted:
         judgements.false_verdicts.add(case.index)
 
 
@@ -123,10 +127,10 @@ def blame(case: EntryCase, _: Memory) -> None:
     objection = registry.objections[verdict.subject]
     if objection.by[verdict.author][1] != verdict.reason:
         return
+    needed = tolerated(registry) + 1
     refuters = objection.refuted_by.setdefault(verdict.author, set())
     before = len(refuters)
     refuters.add(fault.author)
-    needed = tolerated(registry) + 1
     if before < needed <= len(refuters):
         _mark_fault(registry, verdict.author, case.index)
 

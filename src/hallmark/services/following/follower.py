@@ -23,6 +23,7 @@ from hallmark.ledger.policy import Policy, VerifiedCheckpoint, verify_quorum
 from hallmark.services.following.log_client import LogClient
 from hallmark.telemetry.logs import get_logger
 from hallmark.verification.fold import LogMisbehaviour, Replica
+from hallmark.verification.outcome import JUDGING_FAILED, Bug, bug_of
 
 BATCH: Final = 4096
 SLICE: Final = 16
@@ -51,6 +52,8 @@ class Follower:
         self.replica = replica
         self.head: VerifiedCheckpoint | None = None
         self.distrust = ""
+        self.newest_bug = ""
+        """Where this process's own program failed on an entry; empty if never."""
         self.size_of_quorum = len(policy.witnesses)
         self.taps: list[Callable[[int, bytes], None]] = []
         """Called with position and leaf for every leaf, after it was folded, in order."""
@@ -71,7 +74,10 @@ class Follower:
             return Health("failed", self.distrust)
         if self.head is None:
             return Health("starting", "following_log")
-        return Health("ready") if self._reachable else Health("degraded", "log_unreachable")
+        if not self._reachable:
+            return Health("degraded", "log_unreachable")
+        newest = self.newest_bug
+        return Health("degraded", JUDGING_FAILED, told=newest) if newest else Health("ready")
 
     def registration(self, key: bytes, evidence: bytes, bundle: bytes) -> Logged | None:
         """The registration of `key` with the evidence of this SHA-256, else its newest one with the key
@@ -147,9 +153,17 @@ class Follower:
         self._range = staged
 
     def _take(self, index: int, leaf: bytes) -> None:
+        known = self.replica.bugs
         self.replica.feed(index, leaf)
+        if self.replica.bugs > known and self.replica.newest_bug is not None:
+            self._bug(index, self.replica.newest_bug[1])
         for tap in self.taps:
-            tap(index, leaf)
+            try:
+                tap(index, leaf)
+            except HallmarkError:
+                raise
+            except BaseException as error:  # no entry stops what follows the log: see `verification.outcome`
+                self._bug(index, bug_of("tap", error))
         if self.replica.failures(index):
             return
         entry = decode(split_leaf(leaf)[1])
@@ -161,6 +175,10 @@ class Follower:
                     kept.pop(next(iter(kept)))
             case Kind.VERSION, Version() as version:
                 self._versions.setdefault(version.document, Logged(index, leaf, version.document))
+
+    def _bug(self, index: int, bug: Bug) -> None:
+        self.newest_bug = f"On entry {index}: {bug.check}, {bug.error} at {bug.at}."
+        get_logger().error("judging_failed", index=index, check=bug.check, error=bug.error, at=bug.at)
 
     def _wake(self) -> None:
         waiting = []

@@ -51,6 +51,7 @@ async def _serve(settings: Settings, database: Database) -> None:
     metrics.gauge("fullnode_judged", "Entries judged since the start.", lambda: node.judged)
     metrics.gauge("fullnode_cosigned", "Checkpoints cosigned since the start.", lambda: node.cosigned)
     metrics.gauge("fullnode_refused", "Checkpoints refused since the start.", lambda: node.refused)
+    metrics.gauge("fullnode_bugs", "Checks since the start that stopped in a bug.", lambda: node.replica.bugs)
     app = Service(
         create_app(node), health=lambda: unless(database.problem, node.health), registry=metrics.registry
     )

@@ -46,7 +46,7 @@ from hallmark.services.fullnode.standing import Standing
 from hallmark.telemetry.logs import get_logger
 from hallmark.verification.case import SKEW_MS
 from hallmark.verification.fold import LogMisbehaviour, Replica
-from hallmark.verification.outcome import Outcome
+from hallmark.verification.outcome import JUDGING_FAILED, Outcome
 
 RECENT = 100
 RELOAD = 1_024
@@ -76,6 +76,8 @@ class Status(msgspec.Struct, frozen=True):
     owed: int
     last_refusal: str
     cosigned_at: int
+    bugs: int
+    newest_bug: str
 
 
 class FullNode:
@@ -133,7 +135,18 @@ class FullNode:
             return Health("refusing", self._accused.reason)
         if self._starting:
             return Health("starting", "reading_own_copy")
-        return self.standing.health(self._now())
+        health = self.standing.health(self._now())
+        if health.state == "ready" and self.replica.newest_bug is not None:
+            return Health("degraded", JUDGING_FAILED, told=self._bugs())
+        return health
+
+    def _bugs(self) -> str:
+        if self.replica.newest_bug is None:
+            return ""
+        index, bug = self.replica.newest_bug
+        return (
+            f"{self.replica.bugs} so far, the newest on entry {index}: {bug.check}, {bug.error} at {bug.at}."
+        )
 
     async def start(self) -> None:
         """Judge this node's own copy again, then catch up from `copy_from` if there is one."""
@@ -225,6 +238,8 @@ class FullNode:
             owed=len(self.duties.owed(self.replica.size)),
             last_refusal=self.standing.refusal,
             cosigned_at=self.standing.cosigned_at,
+            bugs=self.replica.bugs,
+            newest_bug=self._bugs(),
         )
 
     async def pay_duties(self) -> None:
@@ -340,6 +355,8 @@ class FullNode:
             self.judged += 1
             if index >= self.store.size:
                 self._unsaved.append(leaf)
+            if JUDGING_FAILED in (c.reason for c in checks):
+                get_logger().error("judging_failed", index=index, told=self._bugs())
             failed = tuple(c.reason for c in checks if c.outcome is Outcome.FAIL)
             if failed:
                 self._found.append(Objected(index, failed))
