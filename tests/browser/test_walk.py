@@ -19,7 +19,7 @@ from browsing.combinations import QUESTIONS, STATES, pairs, scenes
 from browsing.extract import Plan, observe, swapped
 from browsing.pages import SUBJECT, Page, pages
 from browsing.serving import served
-from browsing.stage import Stage, facts_of
+from browsing.stage import Stage, facts_of, legend_facts
 
 from hallmark.apps.web.claims import Facts, Observation, Row, Violation, of_json, of_text, violations
 from hallmark.testing import scene_parts as parts
@@ -50,7 +50,7 @@ def origin(stage: Stage) -> Iterator[str]:
 
 def judged(stage: Stage, seen: Observation) -> list[str]:
     """What a surface of the stage says too much."""
-    facts = {**stage.facts(), THEN: facts_of(seen_then(stage))}
+    facts = {**stage.facts(), **legend_facts(), THEN: facts_of(seen_then(stage))}
     return [str(found) for found in violations(facts, seen)]
 
 
@@ -67,7 +67,7 @@ def seen_then(stage: Stage) -> Scene:
 
 def plan_of(stage: Stage, single: bool, **more: Any) -> Plan:
     """How to read a page of the stage."""
-    return Plan(list(stage.facts()), SUBJECT if single else "", ASSIGN, **more)
+    return Plan([*stage.facts(), *legend_facts()], SUBJECT if single else "", ASSIGN, **more)
 
 
 def html_pages(origin: str, stage: Stage) -> list[Page]:

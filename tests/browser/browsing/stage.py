@@ -13,6 +13,7 @@ from browsing.gateway import FakeGateway
 from browsing.serving import awaited
 from hallmark.apps.web.app import create_app
 from hallmark.apps.web.claims import Facts
+from hallmark.apps.web.legend import legend
 from hallmark.apps.web.surfaces import Surfaces
 from hallmark.services.explorer.views import Receipts
 from hallmark.services.review.views import Person, QueuePage
@@ -63,6 +64,13 @@ def facts_of(scene: Scene) -> Facts:
         label=parts.LABEL,
         artifact=parts.artifact(),
     )
+
+
+def legend_facts() -> dict[str, Facts]:
+    """What the legend's drawings show, which belong to no answer: each row is judged as if it did."""
+    page = legend()
+    rows = {f"legend:{row.state}": Facts.of(row.marks) for row in page.states}
+    return {**rows, **{f"legend:{one.name}": Facts.of([one.mark]) for one in page.qualifiers}}
 
 
 class _Desk:

@@ -54,7 +54,7 @@ export function defineMarks(origin: string): void {
       const root = this.attachShadow({ mode: "closed" });
       sheet ??= styles();
       root.adoptedStyleSheets = [sheet];
-      const inner = drawFrame(root);
+      const inner = drawFrame(root, origin);
       inners.set(this, inner);
     }
 
@@ -136,7 +136,7 @@ function draw(element: HTMLElement, origin: string, wanted: Wanted, shown: Shown
   inner.link.href = isReceiptId(wanted.receipt) ? `${origin}/explore/receipts/${wanted.receipt}` : `${origin}/explore`;
 }
 
-function drawFrame(root: ShadowRoot): Inner {
+function drawFrame(root: ShadowRoot, origin: string): Inner {
   const frame = document.createElement("div");
   frame.className = "hm-embedded";
   const row = renderMarks(absentMarks(), { answerAt: 0 });
@@ -148,7 +148,12 @@ function drawFrame(root: ShadowRoot): Inner {
   link.textContent = "The receipt on the network's own page";
   link.rel = "noopener noreferrer";
   link.target = "_blank";
-  line.append(sentence, link);
+  const legend = document.createElement("a");
+  legend.textContent = "What the marks mean";
+  legend.rel = "noopener noreferrer";
+  legend.target = "_blank";
+  legend.href = `${origin}/marks`;
+  line.append(sentence, link, ". ", legend, ".");
   frame.append(row, line);
   root.append(frame);
   return { row, sentence, link };

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from hallmark.apps.web import home, network, policies, signing_in, verify
+from hallmark.apps.web import home, legend, network, policies, signing_in, verify
 from hallmark.apps.web.assets import Assets
 from hallmark.apps.web.explore import routes as explore
 from hallmark.apps.web.failing import Failing, http_exception
@@ -29,6 +29,7 @@ def create_app(surfaces: Surfaces) -> Starlette:
         routes=[
             Route("/assets/{name}", Assets((surfaces.assets, STATIC)).serve),
             *home.routes(surfaces),
+            *legend.routes(),
             *review.routes(surfaces),
             *policies.routes(surfaces),
             *signing_in.routes(surfaces),

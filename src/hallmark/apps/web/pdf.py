@@ -58,10 +58,14 @@ BY_HAND: Final = (
 )
 
 
-def receipt_pdf(view: ReceiptPage, dossier: bytes, held: str) -> bytes:
-    """The PDF's bytes. `dossier` is attached as it is; `held` is HOLD, REJECTED or ""."""
+def receipt_pdf(view: ReceiptPage, dossier: bytes, held: str, site: str = "") -> bytes:
+    """The PDF's bytes. `dossier` is attached as it is; `held` is HOLD, REJECTED or "".
+
+    `site` is the origin of the pages, whose legend is named.
+    """
     filed = Filed(view, held)
     filed.first_page()
+    filed.legend(site)
     filed.words()
     filed.digests(dossier)
     filed.by_hand()
@@ -138,6 +142,10 @@ class Filed(FPDF):
         )
         for mark in view.row.marks:
             self._mark(mark)
+
+    def legend(self, site: str) -> None:
+        """Where shapes and states are drawn and named."""
+        self._say(f"What the seven marks and their ten states mean: {site}/marks", size=9, colour=GREY)
 
     def words(self) -> None:
         """The receipt in words: facts, route, inputs, lineage, what fails."""

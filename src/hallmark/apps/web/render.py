@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import jinja2
 import msgspec
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -26,6 +27,12 @@ from hallmark.core.marks import Question
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 TWIN: Final = "hallmark.twin"
+# Beside a row in a table; by keyboard the column's heading leads there, once for all rows.
+LEGEND_KEY: Final = Markup(
+    '<a class="hm-key" href="/marks" tabindex="-1" title="What the marks mean" '
+    'aria-label="What the marks mean">?</a>'
+)
+LEGEND_LINK: Final = Markup('<p class="small hm-legend"><a href="/marks">What the marks mean</a></p>')
 HTML: Final = "text/html; charset=utf-8"
 JSON: Final = "application/json"
 
@@ -60,6 +67,8 @@ def environment() -> jinja2.Environment:
         "said": said,
         "copyable": texts.copyable,
         "when": times.when,
+        "legend_key": LEGEND_KEY,
+        "legend_link": LEGEND_LINK,
     }
     return made
 

@@ -58,7 +58,7 @@ export class AnswerView {
       this.said.element,
       this.state,
       this.trouble,
-      h("div", { class: "c-proof" }, this.row, this.whole),
+      h("div", { class: "c-proof" }, this.row, this.whole, legendLink()),
       this.tools,
       this.details,
     );
@@ -202,6 +202,12 @@ export class AnswerView {
     this.tools.querySelector("[aria-expanded]")?.setAttribute("aria-expanded", this.details.hidden ? "false" : "true");
     if (!this.details.hidden && this.facts) this.details.replaceChildren(detailsOf(this.facts));
   }
+}
+
+/** The way to the legend; it opens beside the chat, so that an answer under way goes on. */
+function legendLink(): HTMLElement {
+  const link = h("a", { href: "/marks", target: "_blank", rel: "noopener" }, "What the marks mean");
+  return h("p", { class: "c-legend" }, link);
 }
 
 /** Renames the copy controls over code blocks, which stay while an answer moves from HOLD to CLEAR. */

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from hallmark.apps.web.explore import asked
 from hallmark.apps.web.explore.pages import export_state
 from hallmark.apps.web.pdf import receipt_pdf
+from hallmark.apps.web.render import origin
 from hallmark.apps.web.surfaces import Surfaces
 
 LEAVES: Final = "application/octet-stream"
@@ -45,7 +46,8 @@ class Files:
         view = await self._explorer.receipt(request.path_params["receipt"])
         data = await self._explorer.dossier(view.row.id)
         held = await export_state(self._surfaces.desk, view.row.id, view.row.marks)
-        made = await run_in_threadpool(receipt_pdf, view, data, held)
+        site = origin(request, self._surfaces.public_url)
+        made = await run_in_threadpool(receipt_pdf, view, data, held, site)
         return Response(made, media_type="application/pdf", headers=_file(_name(view.row.id, held) + ".pdf"))
 
 
