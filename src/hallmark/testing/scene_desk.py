@@ -152,6 +152,7 @@ class SceneDesk:
             page,
             row=row,
             screen=digest("screen", receipt),
+            screen_open=digest("screen open", receipt),
             alike=tuple(others[:3]),
             by_node=tuple(others[3:5]),
         )

@@ -89,6 +89,14 @@ class FakeGateway:
         """The id of the newest receipt."""
         return next(reversed(self._answers))
 
+    def knows(self, receipt: str) -> bool:
+        """Whether it made this receipt."""
+        return receipt in self._answers
+
+    def saved(self, receipt: str) -> Dossier:
+        """What who asked has of an answer: the dossier with request and answer."""
+        return self._dossier(receipt)
+
     def facts(self, receipt: str) -> Facts:
         """What stands about a receipt, by the Python verifier of the same bytes."""
         answer, given = self._answers[receipt]

@@ -15,13 +15,14 @@ from hallmark.apps.web.app import create_app
 from hallmark.apps.web.claims import Facts
 from hallmark.apps.web.legend import legend
 from hallmark.apps.web.surfaces import Surfaces
-from hallmark.services.explorer.views import Receipts
-from hallmark.services.review.views import Person, QueuePage
+from hallmark.services.explorer.views import ReceiptPage, Receipts
+from hallmark.services.review.views import ItemPage, Person, QueuePage
 from hallmark.testing import scene_parts as parts
 from hallmark.testing import surfaces as fakes
 from hallmark.testing.scene import POLICY, Scene, marks_of
 from hallmark.testing.scene_desk import SceneDesk
 from hallmark.testing.scene_explorer import SceneExplorer
+from hallmark.verification.dossier import Salts
 
 BUILT = Path(__file__).parents[3] / ".build" / "web"
 
@@ -80,6 +81,13 @@ class _Desk:
     def __getattr__(self, name: str) -> Any:
         return getattr(SceneDesk(self._stage.scene), name)
 
+    async def item(self, receipt: str, person: Person | None) -> ItemPage:
+        """A receipt of the gateway's has the scene's item; any other is the scene's own affair."""
+        known = self._stage.gateway.knows(receipt)
+        page = await SceneDesk(self._stage.scene).item(parts.item_id(0) if known else receipt, person)
+        row = msgspec.structs.replace(page.row, id=receipt)
+        return msgspec.structs.replace(page, row=row) if known else page
+
     async def queue(self, query: str, cursor: str, limit: int, person: Person | None = None) -> QueuePage:
         """The scene's own queue, or a line for each of `rows`."""
         stage = self._stage
@@ -103,6 +111,20 @@ class _Explorer:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(SceneExplorer(self._stage.scene), name)
+
+    async def receipt(self, receipt: str) -> ReceiptPage:
+        """As with items of the desk."""
+        known = self._stage.gateway.knows(receipt)
+        page = await SceneExplorer(self._stage.scene).receipt(parts.item_id(0) if known else receipt)
+        row = msgspec.structs.replace(page.row, id=receipt)
+        return msgspec.structs.replace(page, row=row) if known else page
+
+    async def dossier(self, receipt: str) -> bytes:
+        """The public dossier of a receipt of the gateway's, without what is its owner's."""
+        if not self._stage.gateway.knows(receipt):
+            return await SceneExplorer(self._stage.scene).dossier(receipt)
+        whole = self._stage.gateway.saved(receipt)
+        return msgspec.structs.replace(whole, request=None, response=None, salts=Salts(None, None)).encode()
 
     async def receipts(self, query: str, cursor: str, limit: int) -> Receipts:
         """The scene's own receipts, or a line for each of `rows`."""

@@ -109,3 +109,13 @@ def test_pages_have_no_inline_script_or_style(client: TestClient) -> None:
     assert "<style" not in html
     assert not re.search(r"\s(style|on[a-z]+)=", html)
     assert not re.search(r"(src|href)=\"(https?:)?//(?!127\.0\.0\.1:21500)", html)
+
+
+def test_verify_says_what_to_do_without_script(client: TestClient) -> None:
+    """The page itself holds the command and where the network's own trust file is; its twin says the same."""
+    page = client.get("/verify", headers={"accept": "text/html"}).text
+    twin = client.get("/verify.json").json()
+    assert twin["command"] == "hallmark verify FILE --trust trust.toml"
+    assert twin["command"] in page
+    assert f'data-trust="{twin["trust"]}"' in page
+    assert '<script type="module" src="/assets/verify.js"></script>' in page

@@ -26,7 +26,7 @@ OPEN = (
     "/review/figures",
     "/review/appeals",
 )
-POLICIES = ("/policies", "/policies/witnessed", "/policies/try?from=witnessed", "/sign-in")
+POLICIES = ("/policies", "/policies/witnessed", "/policies/try?from=witnessed", "/sign-in", "/verify")
 PAGES = (*OPEN, *POLICIES)
 POISON = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}<!--"
 STATES = [state.value for state in State]
@@ -164,7 +164,7 @@ async def test_hostile_texts_stay_texts(tmp_path: Path, page: str) -> None:
     assert answer.status_code == 200
     assert inline(answer.text) == []
     assert "49" + "&lt;!--" not in answer.text
-    if page not in ("/", "/sign-in", "/policies/try?from=witnessed"):
+    if page not in ("/", "/sign-in", "/verify", "/policies/try?from=witnessed"):
         assert "&lt;script&gt;alert(1)" in answer.text
 
 

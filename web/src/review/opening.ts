@@ -1,7 +1,7 @@
 // "Open the saved receipt" on an item's page: a local file, compared with the item's receipt and shown here alone. Two things
 // are fetched, the trust file and the item's public receipt, by addresses that say nothing of the file.
 import { button, h } from "../chat/view/dom.ts";
-import { compared } from "../opening/content.ts";
+import { compared, idOf } from "../opening/content.ts";
 import { drawCompared, drawContent, drawProblem } from "../opening/drawing.ts";
 import { fileField } from "../opening/field.ts";
 import { readDossier, readTrust } from "../opening/reading.ts";
@@ -55,7 +55,9 @@ export function readyOpening(): void {
 async function opened(section: HTMLElement, data: Uint8Array<ArrayBuffer>, suffix: string) {
   const dossier = await readDossier(data);
   const [trust, known] = await Promise.all([fetched(section.dataset["trust"]), fetched(section.dataset["dossier"])]);
-  const lines = compared(dossier, openReceipt(parseDossier(known)));
+  const item = parseDossier(known);
+  if (idOf(item) !== section.dataset["receipt"]) throw new HallmarkError("other_receipt", "The server answered with another receipt than the item's.");
+  const lines = compared(dossier, openReceipt(item));
   // What else does not hold is said, and hides nothing: an answer that failed is looked at as well.
   const { findings } = verifyDossier(dossier, readTrust(trust), Date.now());
   const failed = findings.filter((finding) => finding.state === "failed").map((finding) => `${finding.question}: ${finding.reason ?? ""}`);

@@ -79,6 +79,8 @@ def print_item(page: ItemPage) -> None:
     out.print(Text(f"{row.state}   {page.sentence}", style="bold"))
     if row.released_until:
         out.print(f"Released under break-glass until {clock(row.released_until)}; it stays {row.state}.")
+    if row.missed:
+        out.print(f"Missed the promise to decide by {clock(row.missed)}.")
     for lack in page.lacks:
         out.print(f"  {lack.question}: {lack.sentence} ({lack.reason})")
         out.print(f"      {lack.who}: {lack.next}" + (f" By {clock(lack.due)}." if lack.due else ""))
