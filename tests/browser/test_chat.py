@@ -196,6 +196,31 @@ def proved(answer: Locator) -> None:
     answer.locator('.c-proof [data-question="proved"][data-state="witnessed"]').wait_for()
 
 
+def test_a_stopped_answer_has_its_receipt(stage: Stage, origin: str, opened: Open) -> None:
+    """Esc stops the node; the receipt over what came arrives, verifies, and outlives a reload."""
+    page = opened()
+    enter(page, origin)
+    stage.gateway.proving, stage.gateway.given = True, Given(text="Seven, and", endless=True)
+    page.locator("textarea.c-area").fill("Count without end.")
+    page.keyboard.press("Enter")
+    answer = page.locator(ANSWER).first
+    answer.get_by_text("Seven, and").wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")  # a second one at once is no second stop
+    proved(answer)
+    stage.gateway.given = Given()
+    for _ in range(2):
+        answer.get_by_text("Stopped here, as you asked.").wait_for()
+        answer.get_by_text("Seven, and").wait_for()
+        with page.expect_download() as download:
+            answer.get_by_role("button", name="Save receipt").click()
+        kept = msgspec.json.decode(download.value.path().read_bytes())
+        assert {"salts", "request", "response"} <= set(kept)
+        assert told(judged(stage, page)) == ""
+        page.reload()
+        proved(answer)
+
+
 def test_a_conversation_has_an_address(stage: Stage, origin: str, opened: Open) -> None:
     """Reload, back and a bookmark lead to it; no server gets it; an unknown one is told."""
     page = opened()

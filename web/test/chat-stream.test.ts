@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { splitStream } from "../src/chat/answer.ts";
 import { dossierText, grown, openAnswer, readDossier, readNews, withoutContent } from "../src/chat/dossier.ts";
 import { rawMembers, rawObject, textAt } from "../src/chat/rawjson.ts";
-import { EventSplitter, readPiece, textOf } from "../src/chat/sse.ts";
+import { EventSplitter, isFinished, readPiece, textOf } from "../src/chat/sse.ts";
 
 const encode = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
 const decode = (data: Uint8Array): string => new TextDecoder().decode(data);
@@ -21,6 +21,13 @@ const refused = (body: string, reason: string): void => {
     (error: { reason?: string }) => error.reason === reason,
   );
 };
+
+test("an answer that was stopped does not say why it ended", () => {
+  const chunk = (finish: string): string => `data: {"choices":[{"index":0,"delta":{},"finish_reason":${finish}}]}\n\n`;
+  const quoted = `data: {"choices":[{"delta":{"content":"\\"finish_reason\\":\\"stop\\""},"finish_reason":null}]}\n\n`;
+  const of = (text: string): boolean => isFinished(new TextEncoder().encode(text));
+  assert.deepEqual([of(chunk("null")), of(chunk('"length"')), of(quoted), of("")], [false, true, false, false]);
+});
 
 test("events split at any byte give the same payloads, and every byte is kept", () => {
   const bytes = encode(delta("Grüße 🌍") + delta("b") + DONE);

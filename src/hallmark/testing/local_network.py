@@ -45,8 +45,10 @@ from hallmark.http.sse import event_of
 from hallmark.http.tls import spki_digest
 from hallmark.ledger.tiles import TileName, encode_bundle
 from hallmark.services.enclave.calls import Call, Ending, answer_stream, answer_whole
+from hallmark.services.enclave.routes import client_nonce
 from hallmark.services.enclave.runtime import Beacon, Model, ReceiptDraft, SignedReceipt
 from hallmark.services.enclave.sealing import Outcome, open_request
+from hallmark.services.enclave.stopping import Stops
 from hallmark.services.enclave.streaming import Emitter
 from hallmark.services.gateway.app import Gateway, World
 from hallmark.services.gateway.settings import Settings
@@ -212,6 +214,7 @@ class LocalNode(Service):
         super().__init__(self._answer)
         self.party, self.runtime = party, LocalRuntime(net, party)
         self.behaviour = "ok"
+        self.stops = Stops()
         self.skew = 0
         self.bodies: list[bytes] = []
         self.headers: list[dict[bytes, bytes]] = []
@@ -226,6 +229,9 @@ class LocalNode(Service):
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/v1/hallmark/clock" and self.behaviour != "die":
             await respond_json(send, {"now": self.runtime.now() + self.skew})
+            return
+        if scope["path"] == "/v1/hallmark/stop":
+            await respond_json(send, {"stopped": self.stops.stop(client_nonce(scope))})
             return
         body = await read_body(receive, 1 << 24)
         self.bodies.append(body)
@@ -250,7 +256,7 @@ class LocalNode(Service):
                 return
             case "forge":
                 send = _forging(send)
-        call = Call(self.runtime, scope, receive, send, body)
+        call = Call(self.runtime, scope, receive, send, body, self.stops)
         opening = open_request(self.runtime, scope, body)
         if msgspec.json.decode(body).get("stream"):
             await answer_stream(call, opening, lambda out: self._stream(out, transport), self._ending())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
@@ -50,7 +50,8 @@ class Fresh(DevelopmentNetwork):
 
 class Given(msgspec.Struct, frozen=True):
     """What the next answer says and what its receipt names. `against`: what the network holds against it.
-    `together`: it is not given before so many requests have come.
+    `together`: it is not given before so many requests have come. `endless`: it stays open after its text
+    until it is stopped.
     """
 
     text: str = "Seven."
@@ -61,6 +62,7 @@ class Given(msgspec.Struct, frozen=True):
     node: int = 0
     against: tuple[Finding, ...] = ()
     together: int = 1
+    endless: bool = False
 
 
 class FakeGateway:
@@ -74,6 +76,7 @@ class FakeGateway:
         self.asked: list[dict[str, Any]] = []
         self._answers: dict[str, tuple[Answer, Given]] = {}
         self._logged: dict[str, int] = {}
+        self._stops: dict[str, asyncio.Event] = {}
         self._barrier: asyncio.Barrier | None = None
 
     def routes(self) -> list[BaseRoute]:
@@ -83,6 +86,7 @@ class FakeGateway:
             Route("/v1/hallmark/trust.json", self._trust),
             Route(PATH, self._ask, methods=["POST"]),
             Route("/v1/hallmark/receipts/{id}", self._receipt),
+            Route("/v1/hallmark/stop", self._stop, methods=["POST"]),
         ]
 
     def newest(self) -> str:
@@ -148,6 +152,25 @@ class FakeGateway:
             self._barrier = self._barrier or asyncio.Barrier(self.given.together)
             await self._barrier.wait()
         chunks = list(_chunks(self.given))
+        if self.given.endless:
+            return StreamingResponse(self._endless(body, chunks, nonce), media_type="text/event-stream")
+        end = self._end(body, chunks, nonce)
+        return StreamingResponse(iter([*chunks, end]), media_type="text/event-stream")
+
+    async def _endless(self, body: bytes, chunks: list[bytes], nonce: str) -> AsyncIterator[bytes]:
+        """Every chunk, and when it is stopped the receipt over them."""
+        self._stops[nonce] = asyncio.Event()
+        for chunk in chunks:
+            yield chunk
+        await self._stops[nonce].wait()
+        yield self._end(body, chunks, nonce)
+
+    async def _stop(self, request: Request) -> Response:
+        self._stops[request.headers["hallmark-nonce"]].set()
+        return JSONResponse({"stopped": 1})
+
+    def _end(self, body: bytes, chunks: list[bytes], nonce: str) -> bytes:
+        """The receipt's event over these chunks, and the end."""
         answer = self._answer(body, b"".join(chunks), bytes.fromhex(nonce))
         receipt = hex0x(answer.receipt.digest())
         self._answers[receipt] = (answer, self.given)
@@ -155,8 +178,7 @@ class FakeGateway:
         early = json.loads(self.notary.dossier(answer, None).encode())
         hallmark = {name: early[name] for name in EARLY if early.get(name) is not None}
         frame = json.dumps({**FRAME, "choices": []}, separators=(",", ":")).encode()
-        end = hallmark_event(frame, json.dumps(hallmark, separators=(",", ":")).encode()) + DONE
-        return StreamingResponse(iter([*chunks, end]), media_type="text/event-stream")
+        return hallmark_event(frame, json.dumps(hallmark, separators=(",", ":")).encode()) + DONE
 
     def _answer(self, body: bytes, content: bytes, nonce: bytes) -> Answer:
         """A signed answer that covers the bytes that were asked and answered."""

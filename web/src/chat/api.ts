@@ -75,6 +75,16 @@ export async function ask(asking: Asking): Promise<Uint8Array<ArrayBuffer>> {
   }
 }
 
+/** Asks the node to stop the answer with this nonce: its stream then ends with a receipt over what left. False when it could not. */
+export async function stopAnswer(nonce: string): Promise<boolean> {
+  try {
+    const asked = { method: "POST", headers: { "hallmark-nonce": nonce }, credentials: "omit", cache: "no-store" } as const;
+    return (await fetch("/v1/hallmark/stop", asked)).ok;
+  } catch {
+    return false;
+  }
+}
+
 /** An error body as it is shown. */
 export function troubleOf(body: unknown, status: number): Trouble {
   const error = isRecord(body) && isRecord(body["error"]) ? body["error"] : {};

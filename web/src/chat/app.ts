@@ -359,7 +359,7 @@ export class App {
     const title = this.library.get(id)?.title ?? "";
     const text = `"${title}" is deleted from this device with the salts of its receipts. The network's log keeps digests, which say nothing without them.`;
     if (!(await confirmThat("Delete this conversation?", text, "Delete"))) return;
-    this.conversing.stop(id);
+    this.conversing.abandon(id);
     await this.library.drop(id);
     if (id === this.current.id) {
       this.current = this.library.begin(this.current.model, this.current.policy);
@@ -391,7 +391,7 @@ export class App {
   }
 
   private async wasDeleted(id: string): Promise<void> {
-    this.conversing.stop(id);
+    this.conversing.abandon(id);
     if (id === this.current.id) {
       this.tell("This conversation was deleted in another window, with the salts of its receipts.");
       this.current = this.library.begin(this.current.model, this.current.policy);
@@ -427,7 +427,7 @@ export class App {
 
   private key(event: KeyboardEvent): void {
     if (event.isComposing || document.querySelector("dialog[open]") !== null) return;
-    if (event.key === "Escape") {
+    if (event.key === "Escape" && !event.repeat) {
       this.sidebar.element.removeAttribute("data-open");
       this.conversing.stop();
     }

@@ -1,5 +1,6 @@
 // Asking, stopping, branching: what a person does with a conversation.
 import type { App } from "./app.ts";
+import { stopAnswer } from "./api.ts";
 import { dossierText } from "./dossier.ts";
 import { hexOf, requestText } from "./request.ts";
 import { run } from "./runs.ts";
@@ -11,8 +12,15 @@ import { confirmThat } from "./view/dialogs.ts";
 interface Running {
   readonly control: AbortController;
   readonly message: string;
+  readonly nonce: string;
   text: string;
+  /** When a stop was asked for (unix ms), 0 before. */
+  stoppedAt: number;
 }
+
+/** How long a stopped answer may take to end with its receipt; and one that could not be stopped, which may have ended by itself (ms). */
+const STOP_MS = 5_000;
+const RACE_MS = 1_000;
 
 /** See the head of this file. */
 export class Conversing {
@@ -81,8 +89,21 @@ export class Conversing {
     await this.app.reopenAnswers();
   }
 
-  /** Stops the answer of a conversation, the open one unless named. */
+  /** Stops the answer of a conversation, the open one unless named: the node stops, and its receipt covers what came. */
   stop(conversation = this.app.current.id): void {
+    const under = this.running.get(conversation);
+    if (under === undefined) return;
+    const now = Date.now();
+    // Nothing has come, or a second stop, which is no double click: the connection is closed, and that stops the node as well.
+    if (under.text === "" || (under.stoppedAt > 0 && now - under.stoppedAt > RACE_MS)) return under.control.abort();
+    if (under.stoppedAt > 0) return;
+    under.stoppedAt = now;
+    const giveUp = (): void => under.control.abort();
+    void stopAnswer(under.nonce).then((done) => setTimeout(giveUp, done ? STOP_MS : RACE_MS));
+  }
+
+  /** Closes the connection of an answer that nobody wants any more. */
+  abandon(conversation: string): void {
     this.running.get(conversation)?.control.abort();
   }
 
@@ -123,7 +144,8 @@ export class Conversing {
     const state = freshState(before, this.app.assertedBy(before.model));
     const text = requestText(before, lineage(before, parent));
     const control = new AbortController();
-    this.running.set(before.id, { control, message: id, text: "" });
+    const under: Running = { control, message: id, nonce: state.nonce, text: "", stoppedAt: 0 };
+    this.running.set(before.id, under);
     const asked = add(before, { id, parent, role: "assistant", text: "", at: Date.now(), answer: state });
     this.app.current = asked;
     this.app.draw();
@@ -131,7 +153,7 @@ export class Conversing {
     const onText = (more: string): void => this.feed(before.id, id, more);
     const ended = await this.app.windows.asking(id, async () => {
       await this.app.begun(asked, change(asked, id, { answer: { ...state, outcome: "stopped" } }));
-      return run({ text, state, mode: before.mode, signal: control.signal, onText });
+      return run({ text, state, mode: before.mode, signal: control.signal, stopped: () => under.stoppedAt > 0, onText });
     });
     this.running.delete(before.id);
     // The conversation may have been changed, or deleted, while the answer came.

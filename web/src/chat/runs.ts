@@ -6,7 +6,7 @@ import { answersNonce, factsOf } from "./facts.ts";
 import { readShortfalls } from "./gate.ts";
 import { textAt, type RawMembers } from "./rawjson.ts";
 import { PATH } from "./request.ts";
-import { textOf } from "./sse.ts";
+import { isFinished, textOf } from "./sse.ts";
 import { HallmarkError } from "../verify/errors.ts";
 import type { AnswerState, Trouble } from "./tree.ts";
 
@@ -16,6 +16,8 @@ export interface Question {
   readonly state: AnswerState;
   readonly mode: string;
   readonly signal: AbortSignal;
+  /** Whether the person asked to stop it. */
+  readonly stopped: () => boolean;
   readonly onText: (text: string) => void;
 }
 
@@ -46,7 +48,7 @@ export async function run(question: Question): Promise<Ended> {
     const body = await ask(asking);
     return complete(question, body, Date.now());
   } catch (error) {
-    if (question.signal.aborted) return { state: { ...state, outcome: "stopped" }, text, dossier: undefined };
+    if (question.signal.aborted || isStop(error)) return { state: { ...state, outcome: "stopped" }, text, dossier: undefined };
     if (error instanceof Failed && error.trouble.reason === "held") return held(state, error);
     const trouble = troubleFrom(error);
     return {
@@ -57,7 +59,12 @@ export async function run(question: Question): Promise<Ended> {
   }
 }
 
-function complete({ text, state }: Question, body: Uint8Array<ArrayBuffer>, arrivedAt: number): Ended {
+/** The node stopped before anything had left. */
+function isStop(error: unknown): boolean {
+  return error instanceof Failed && error.trouble.reason === "stopped";
+}
+
+function complete({ text, state, stopped }: Question, body: Uint8Array<ArrayBuffer>, arrivedAt: number): Ended {
   const dossier = openAnswer(PATH, text, body);
   if (!answersNonce(dossier, state.nonce)) {
     throw new HallmarkError(
@@ -69,7 +76,8 @@ function complete({ text, state }: Question, body: Uint8Array<ArrayBuffer>, arri
   const covered = splitStream(body).content;
   const facts = factsOf(dossier, state.model);
   const more = { receipt: textAt(dossier, "id"), arrivedAt, facts };
-  return { state: { ...state, ...more, outcome: "complete" }, text: textOf(covered), dossier };
+  const outcome = stopped() && !isFinished(covered) ? "stopped" : "complete";
+  return { state: { ...state, ...more, outcome }, text: textOf(covered), dossier };
 }
 
 /** A withheld answer. Which marks lack is told by their names alone: their states are this page's to derive. */

@@ -70,6 +70,16 @@ export function textOf(covered: Uint8Array): string {
     .join("");
 }
 
+/** Whether an answer says in its covered bytes why it ended; one that was stopped does not. */
+export function isFinished(covered: Uint8Array): boolean {
+  return new EventSplitter().feed(covered).some((payload) => {
+    if (payload === "[DONE]" || !payload.includes('"finish_reason":"')) return false;
+    const value: unknown = JSON.parse(payload);
+    const choices = isRecord(value) ? value["choices"] : undefined;
+    return Array.isArray(choices) && choices.some((one) => isRecord(one) && typeof one["finish_reason"] === "string");
+  });
+}
+
 /** True for a JSON object. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);

@@ -32,10 +32,13 @@ from hallmark.services.enclave import infer, relayed, textual
 from hallmark.services.enclave.calls import Call, told_of
 from hallmark.services.enclave.errors import BadParameter
 from hallmark.services.enclave.openai_request import Chat, Completion, Envelope, decode, require_text
+from hallmark.services.enclave.routes import client_nonce
 from hallmark.services.enclave.runtime import Model, Runtime
+from hallmark.services.enclave.stopping import Stops
 
 BODY_BYTES: Final = 4 * 1024 * 1024
 MAX_THREADS: Final = 8
+SMALL: Final = 1024
 READS: Final = frozenset(("/v1/models", "/v1/hallmark/identity", "/v1/hallmark/clock"))
 SCRATCH: Final = Path("/tmp")  # noqa: S108 - the enclave's own tmpfs, the one place that it can write to
 
@@ -58,6 +61,7 @@ class App:
         self._engines = engines
         self._upstreams = upstreams
         self._busy = 0
+        self._stops = Stops()
         self._started = runtime.now() // 1000
         self._body_bytes = runtime.configuration.limits.get("body_bytes", BODY_BYTES)
         self._posts: dict[str, Callable[[Call], Awaitable[None]]] = {
@@ -96,7 +100,12 @@ class App:
             body = await read_body(receive, self._body_bytes)
             require_text(body)
             with self._place():
-                await self._posts[path](Call(self._runtime, scope, receive, send, body))
+                await self._posts[path](Call(self._runtime, scope, receive, send, body, self._stops))
+        elif path == "/v1/hallmark/stop":
+            if method != "POST":
+                raise not_allowed("POST")
+            await read_body(receive, SMALL)
+            await respond_json(send, {"stopped": self._stops.stop(client_nonce(scope))})
         elif path in READS or path.startswith("/v1/models/"):
             if method not in ("GET", "HEAD"):
                 raise not_allowed("GET", "HEAD")

@@ -15,6 +15,7 @@ from hallmark.http.asgi import Receive, Scope, Send, respond
 from hallmark.services.enclave.openai_response import DONE
 from hallmark.services.enclave.runtime import Runtime
 from hallmark.services.enclave.sealing import Opening, Outcome, Sealed, seal
+from hallmark.services.enclave.stopping import Stoppable, Stops, stopped_early
 from hallmark.services.enclave.streaming import Emitter, Gone, while_present
 
 
@@ -26,6 +27,7 @@ class Call(msgspec.Struct, frozen=True):
     receive: Receive
     send: Send
     body: bytes
+    stops: Stops | None = None
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -52,12 +54,17 @@ async def answer_stream(
 ) -> None:
     """Run `work`, which emits the answer's events; then seal, send the receipt's event and [DONE].
 
-    Before the first byte, errors are raised and become an ordinary error response. After it, whatever goes
-    wrong still ends with a signed and stored receipt over the bytes that left, but without [DONE].
+    An answer that its owner stops ends like one that is complete. Before the first byte, errors are raised
+    and become an ordinary error response. After it, whatever goes wrong still ends with a signed and stored
+    receipt over the bytes that left, but without [DONE].
     """
-    emitter = Emitter(call.send, opening.response_start, opening.salts)
+    stream = Stoppable(call.send)
+    emitter = Emitter(stream.send, opening.response_start, opening.salts)
     try:
-        await while_present(call.receive, _run(work, emitter))
+        with (call.stops or Stops()).watched(opening.client_nonce, stream):
+            stopped = await while_present(call.receive, stream.run(_run(work, emitter)))
+        if stopped and not emitter.started:
+            raise stopped_early()
     except Gone:
         if emitter.started:
             call.runtime.log("client_disconnected")

@@ -23,6 +23,7 @@ from hallmark.services.gateway.overview import Overview
 from hallmark.services.gateway.pages import is_page
 from hallmark.services.gateway.planner import Planner, wanted
 from hallmark.services.gateway.relay import Relay
+from hallmark.services.gateway.stopping import STOP_PATH
 from hallmark.services.gateway.store import Kept
 from hallmark.services.gateway.traffic import HOURS
 from hallmark.verification.trust import Trust
@@ -78,6 +79,7 @@ class API:
         }
         self._posts: dict[str, Handler] = dict.fromkeys(ANSWERS, relay.serve)
         self._posts |= {"/v1/hallmark/route": self._route, "/v1/hallmark/receipts": self._hand_in}
+        self._posts[STOP_PATH] = relay.stopping.serve
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

@@ -37,6 +37,7 @@ from hallmark.services.gateway.outbox import Outbox, Track
 from hallmark.services.gateway.planner import Plan, Planner, pin_of, read_named, read_wanted
 from hallmark.services.gateway.present import while_present
 from hallmark.services.gateway.sealed import Sealed, open_answer, open_stream, unsigned
+from hallmark.services.gateway.stopping import Stopping
 from hallmark.services.gateway.store import Kept
 from hallmark.services.gateway.tap import Tap
 from hallmark.telemetry.logs import get_logger
@@ -122,6 +123,7 @@ class Relay:
         self._limits, self._timeouts, self._clock = limits, timeouts, clock
         self._outcomes = metrics.counter("gateway_attempts", "Attempts at nodes by outcome.", ("outcome",))
         self._failures = failures
+        self.stopping = Stopping(pool)
         self._line = Line()
         metrics.gauge("gateway_waiting", "Requests that wait for a free place.", lambda: len(self._line))
         self._first = metrics.histogram("gateway_first_byte_seconds", "Request to a node's first byte.")
@@ -168,7 +170,7 @@ class Relay:
         for node in plan.order:
             try:
                 try:
-                    with self._loads.lease(node.node):
+                    with self._loads.lease(node.node), self.stopping.under(asked.headers, node):
                         await self._attempt(asked, node, plan.headers(attempts), out)
                 finally:
                     self._line.released()

@@ -244,7 +244,9 @@ function stateOf({ message, policy, elsewhere }: AnswerFacts, withheld: boolean)
     case "stopped":
       return message.text === ""
         ? "Stopped before anything came."
-        : "Stopped here. No receipt reached this page for what stands above.";
+        : message.answer.receipt !== ""
+          ? "Stopped here, as you asked. The receipt is over exactly what stands above."
+          : "Stopped here. No receipt reached this page for what stands above; the node signed one over what had left, for the log.";
     case "held":
       return "HOLD: the gateway withheld the answer. It is not on this page.";
     case "complete":
