@@ -193,7 +193,8 @@ async def test_an_item_whose_history_was_changed_is_held(office: Office) -> None
     )
     office.enact(policy(version=2, requires=_hardware()))
     await office.witness()
-    assert (await store.record(record.id)).reason == "item:history_broken"
+    assert (await store.record(record.id)).held_for == ("item:history_broken",)
+    assert (await office.desk.queue("state=HOLD&reason=item:history_broken", "", 5)).total == 1
     assert (await office.state(item), (await store.record(unhex(other))).reason) == (
         "HOLD",
         "ran:assurance_not_allowed",

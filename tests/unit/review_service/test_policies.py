@@ -99,6 +99,7 @@ async def test_figures_count_what_happened(office: Office) -> None:
     figures = await office.desk.figures()
     # The marks said the same all along: holding them was the policy's doing.
     assert (figures.held, figures.cleared, figures.false_holds) == (0, 3, 3)
+    assert figures.hold_reasons == ()
 
 
 async def test_the_sla_shows_as_overdue(office: Office) -> None:

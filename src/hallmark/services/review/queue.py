@@ -100,12 +100,11 @@ def page_query(found: Filter, cursor: str, limit: int, now: int) -> sa.Select[An
     """Rows of one page and one more, which says that there is a next page."""
     column, rising = ORDERS[found.order]
     query, keys = sa.select(ITEMS), (column, ITEMS.c.id)
-    reason = dict(found.members).get("reason")
+    reason, others = _by_reason(found)
     if reason and column is ITEMS.c.born:
         # By age a list of its own is walked, so that a rare reason is found among many items.
-        query = query.join(HOLDS, sa.and_(HOLDS.c.item == ITEMS.c.id, HOLDS.c.code == reason))
-        keys = (HOLDS.c.born, HOLDS.c.item)
-        found = Filter(tuple(m for m in found.members if m[0] != "reason"), found.order)
+        query, keys = query.join(HOLDS, _held_for(reason)), (HOLDS.c.born, HOLDS.c.item)
+        found = others
     clauses = where(found, now)
     if cursor:
         value, item = _read_cursor(cursor, column)
@@ -113,6 +112,28 @@ def page_query(found: Filter, cursor: str, limit: int, now: int) -> sa.Select[An
         clauses.append(after > last if rising else after < last)
     by = keys if rising else tuple(key.desc() for key in keys)
     return query.where(*clauses).order_by(*by).limit(limit + 1)
+
+
+def count_query(found: Filter, now: int) -> sa.Select[Any]:
+    """How many items a filter finds."""
+    reason, others = _by_reason(found)
+    query = sa.select(sa.func.count()).select_from(ITEMS)
+    if reason:
+        return query.join(HOLDS, _held_for(reason)).where(*where(others, now))
+    return query.where(*where(found, now))
+
+
+def _by_reason(found: Filter) -> tuple[str, Filter]:
+    """The reason that a filter asks for, "" for none, and the filter without what the list of reasons says by
+    itself: the reason, and that an item is in HOLD.
+    """
+    told = ("reason", "state") if "HOLD" in dict(found.members).get("state", "").split(",") else ("reason",)
+    others = tuple(member for member in found.members if member[0] not in told)
+    return dict(found.members).get("reason", ""), Filter(others, found.order)
+
+
+def _held_for(reason: str) -> Clause:
+    return sa.and_(HOLDS.c.item == ITEMS.c.id, HOLDS.c.code == reason)
 
 
 def write_cursor(record: Record, order: str) -> str:
@@ -139,8 +160,7 @@ class Queue:
         if not cursor and not more:
             total = len(rows)
         else:
-            counted = sa.select(sa.func.count()).select_from(ITEMS).where(*where(found, now))
-            total = int((await self._store.read(counted))[0][0])
+            total = int((await self._store.read(count_query(found, now)))[0][0])
         return Page(tuple(rows), total, write_cursor(rows[-1], found.order) if more else "")
 
     async def facets(self, now: int) -> Facets:
@@ -222,9 +242,7 @@ def _flag(clause: Callable[[int], Clause]) -> Callable[[str, int], Clause]:
 
 CLAUSES: Final[Mapping[str, Callable[[str, int], Clause]]] = {
     "state": _state,
-    "reason": lambda value, _: (
-        sa.exists().where(HOLDS.c.item == ITEMS.c.id, HOLDS.c.code == value).correlate(ITEMS)
-    ),
+    "reason": lambda value, _: sa.exists().where(_held_for(value)).correlate(ITEMS),
     "class": lambda value, _: ITEMS.c.klass == value,
     "min_value": _least_value,
     "node": lambda value, _: ITEMS.c.node == _address(value),
