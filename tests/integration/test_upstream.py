@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import threading
 import time
 import tomllib
@@ -25,11 +28,18 @@ class Server(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     seen: list[dict[str, object]] = []
+    keys: list[str] = []
+    wanted = ""
 
     def do_POST(self) -> None:
         """Answer a chat completion, streamed or whole; tools come back as they were offered."""
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         Server.seen.append(asked)
+        Server.keys.append(self.headers.get("authorization", ""))
+        if Server.wanted and Server.keys[-1] != f"Bearer {Server.wanted}":
+            error = {"message": f"Incorrect API key: {Server.keys[-1]}", "code": "invalid_api_key"}
+            self._send(json.dumps({"error": error}).encode(), "application/json", 401)
+            return
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
         common = {"id": "chatcmpl-up", "created": 1, "model": "provider/large-model"}
         if asked.get("stream"):
@@ -51,8 +61,8 @@ class Server(BaseHTTPRequestHandler):
         answer = {**common, "object": "chat.completion", "choices": [choice], "usage": usage}
         self._send(json.dumps(answer).encode(), "application/json")
 
-    def _send(self, body: bytes, kind: str) -> None:
-        self.send_response(200)
+    def _send(self, body: bytes, kind: str, status: int = 200) -> None:
+        self.send_response(status)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -110,6 +120,90 @@ def test_tools_and_streams_pass_through(with_upstream: Network) -> None:
     assert "from upstream" in text
     assert '"hallmark":' in text
     assert text.endswith("data: [DONE]\n\n")
+
+
+CANARIES = ("sk-canary-sings-at-dawn", "sk-canary-sings-at-noon")
+
+
+def _key(network: Network, *arguments: str, stdin: str = "") -> str:
+    done = network.run("upstream", "key", *arguments, stdin=stdin)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _refused(network: Network) -> tuple[str, str]:
+    """The code and the text of a refused question."""
+    body = {"model": "large", "messages": [{"role": "user", "content": "hello"}]}
+    response = httpx.post(f"{network.gateway}/v1/chat/completions", json=body, timeout=30)
+    assert response.status_code != 200
+    return response.json()["error"]["code"], response.text
+
+
+def _everywhere(network: Network) -> dict[str, bytes]:
+    """All that anybody could look at: files of the home, process arguments and environments, pages."""
+    found = {str(path): path.read_bytes() for path in network.home.rglob("*") if path.is_file()}
+    for process in Path("/proc").glob("[0-9]*"):
+        for name in ("cmdline", "environ"):
+            with contextlib.suppress(OSError):
+                found[str(process / name)] = (process / name).read_bytes()
+    for name, service in network.status().items():
+        found[f"status of {name}"] = json.dumps(service).encode()
+    ports = [service["url"].rsplit(":", 1)[1] for service in network.status().values()]
+    ports += [str(int(port) + 10) for port in ports]
+    for port in ports:
+        for path in ("healthz", "metrics", "v1/hallmark/network", "v1/models"):
+            with contextlib.suppress(httpx.HTTPError):
+                found[f"{port}/{path}"] = httpx.get(f"http://127.0.0.1:{port}/{path}", timeout=5).content
+    return found
+
+
+def test_an_upstreams_key_is_sealed_rotated_removed_and_nowhere_to_be_found(
+    with_upstream: Network, tmp_path: Path
+) -> None:
+    """Without a key and with a wrong one the reasons differ; a key reaches the provider, survives a new
+    enclave, is rotated and removed; outside its own file no trace of it is left anywhere.
+    """
+    network, first, second = with_upstream, *CANARIES
+    Server.wanted = first
+    try:
+        assert _refused(network)[0] == "upstream_key_missing"
+        assert _key(network, "set", "large", stdin="sk-wrong").count("large: set") == 2
+        code, text = _refused(network)
+        assert (code, "sk-wrong" in text) == ("upstream_unauthorized", False)
+        assert "hallmark upstream key set large" in text
+        _key(network, "set", "large", stdin=first + "\n")
+        with product.Client(home=network.home) as client:
+            draft = client.ask("hello", model="large")
+            assert draft.text == "from upstream"
+            saved = draft.receipt.save(tmp_path / "keyed.json").read_bytes()
+            before = network.status()["node-1"]["pid"]
+            os.kill(before, signal.SIGTERM)
+            deadline = time.monotonic() + 60
+            while network.status()["node-1"] | {"since": 0} == {} or (
+                network.status()["node-1"]["pid"] in (before, 0)
+                or network.status()["node-1"]["state"] != "ready"
+            ):
+                assert time.monotonic() < deadline
+            for _ in range(8):
+                assert client.ask("hello", model="large").text == "from upstream"
+        assert set(Server.keys[-8:]) == {f"Bearer {first}"}
+        Server.wanted = second
+        assert _refused(network)[0] == "upstream_unauthorized"
+        _key(network, "set", "large", stdin=second)
+        with product.Client(home=network.home) as client:
+            assert client.ask("hello", model="large").text == "from upstream"
+        found = _everywhere(network) | {"receipt": saved}
+        assert len(found) > 50
+        holders = {name for name, data in found.items() if any(key.encode() in data for key in CANARIES)}
+        rest = network.home / "keys" / "upstream-large.key"
+        assert holders == {str(rest)}
+        assert rest.stat().st_mode & 0o777 == 0o600
+        assert "has a key" in _key(network, "list")
+        assert _key(network, "remove", "large").count("large: missing") == 2
+        assert not rest.exists()
+        assert _refused(network)[0] == "upstream_key_missing"
+    finally:
+        Server.wanted = ""
 
 
 def test_a_revoked_measurement_stops_nodes_and_shows(with_upstream: Network, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hallmark.compose.models import Shipped
 from hallmark.compose.plan import NodePlan, Plan
 from hallmark.compose.supervisor import Service
 from hallmark.compose.trustfile import full_node_name, quorum_of
+from hallmark.compose.upstream_keys import key_file
 from hallmark.core.document import hex0x
 from hallmark.http.serve import Listen
 from hallmark.services.anchor.settings import Settings as AnchorSettings
@@ -20,6 +21,8 @@ from hallmark.services.chain.settings import Settings as ChainSettings
 from hallmark.services.fullnode.settings import Settings as FullNodeSettings
 from hallmark.services.gateway.settings import Settings as GatewaySettings
 from hallmark.services.log.settings import Settings as LogSettings
+from hallmark.services.node.sealer import KeyFile
+from hallmark.services.node.sealer import Settings as SealerSettings
 from hallmark.services.node.settings import ModelFile
 from hallmark.services.node.settings import Settings as NodeSettings
 from hallmark.services.review.settings import Settings as WebSettings
@@ -129,10 +132,25 @@ class Wiring:
             development_root=self._key("development-root.pem"),
             capacity=node.capacity,
             upstreams=node.upstreams,
+            sealer=self._sealer(node),
             mode=node.mode,
         )
         endpoint = f"https://127.0.0.1:{node.port}"
         return self._service(node.name, "node", settings, endpoint, _url(node.health_port))
+
+    def _sealer(self, node: NodePlan) -> tuple[str, ...]:
+        """The program that seals the upstreams' API keys for this node's enclave."""
+        if not node.upstreams:
+            return ()
+        settings = SealerSettings(
+            trust_file=str(self._home.file("trust.toml")),
+            upstreams={
+                label: KeyFile(url, str(key_file(self._home, label))) for label, url in node.upstreams.items()
+            },
+        )
+        data = msgspec.json.format(msgspec.json.encode(settings), indent=2)
+        path = self._home.write(data + b"\n", "services", node.name, "sealer.json", mode=0o600)
+        return (sys.executable, "-m", "hallmark.services.node.sealer", "--config", str(path))
 
     def _gateway(self) -> Service:
         settings = GatewaySettings(

@@ -197,6 +197,10 @@ class LocalRuntime:
         """There are no upstreams."""
         raise NotFound("unknown_upstream", name)
 
+    def upstream_authorization(self, _name: str) -> bytes:
+        """No upstream has a key here."""
+        return b""
+
     def log(self, event: str, **ids: int | str) -> None:
         """Keep the line."""
         self.log_lines.append(f"{event} {ids}")

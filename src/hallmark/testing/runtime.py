@@ -58,6 +58,7 @@ class MemoryRuntime:
         self._dialer = dialer
         self._clock = 1_800_000_000_000
         self._chance = 0
+        self.authorizations: dict[str, bytes] = {}
         self.configuration = EnclaveConfiguration(
             network=hex0x(network_id("tests")),
             chain_id=CHAIN_ID,
@@ -141,6 +142,10 @@ class MemoryRuntime:
         if self._dialer is None or name not in self.configuration.upstreams:
             raise NotFound("unknown_upstream", "There is no such upstream.")
         return await self._dialer(name)
+
+    def upstream_authorization(self, name: str) -> bytes:
+        """The header's value that the test gave, if any."""
+        return self.authorizations.get(name, b"")
 
     def log(self, event: str, **ids: int | str) -> None:
         """Keep the line for the test to read."""

@@ -11,6 +11,7 @@ from hallmark.core.documents import EnclaveConfiguration
 from hallmark.core.entries import decode
 from hallmark.core.errors import HallmarkError
 from hallmark.core.receipt import Receipt
+from hallmark.crypto.hpke import HPKEPrivateKey
 from hallmark.crypto.secp256k1 import Key, recover_statement
 from hallmark.services.enclave.control import Signed
 from hallmark.services.enclave.identity import Identity, TLSIdentity
@@ -22,7 +23,9 @@ CONFIGURATION = EnclaveConfiguration(
     network=ZERO, chain_id=31337, owner=hex0x(bytes(20)), endpoint="", payment=hex0x(bytes(20)), mode=1,
     capacity=1, models={}, upstreams={}, limits={},
 )  # fmt: skip
-IDENTITY = Identity(Key(bytes([7]) * 32), TLSIdentity(b"", b"", bytes(32)), b"bundle")
+IDENTITY = Identity(
+    Key(bytes([7]) * 32), TLSIdentity(b"", b"", bytes(32)), b"bundle", HPKEPrivateKey(bytes([1]) * 32)
+)
 
 
 def draft(number: int = 0, attachment: bytes = b"") -> ReceiptDraft:

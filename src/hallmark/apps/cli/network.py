@@ -17,11 +17,13 @@ from rich.text import Text
 
 from hallmark.apps.cli.demonstration import demonstrate
 from hallmark.apps.cli.output import console, emit
+from hallmark.apps.cli.upstream import read_source
 from hallmark.compose import preflight, running
 from hallmark.compose.home import Home
 from hallmark.compose.plan import Offers
 from hallmark.compose.ports import PATIENCE_S, claim_plan
 from hallmark.compose.start import prepare_network
+from hallmark.compose.upstream_keys import set_key
 from hallmark.core.errors import InvalidInput, Unavailable
 from hallmark.http.health import lasted
 from hallmark.services.chain.toolchain import repository_root
@@ -46,6 +48,13 @@ LATER = frozenset(("anchor", "web"))
     help="Also offer a model of an OpenAI-compatible server; its receipts say who asserts it.",
 )
 @click.option(
+    "--upstream-key-file",
+    "key_files",
+    multiple=True,
+    metavar="LABEL=FILE",
+    help="The API key of an upstream, in a file that only you can read (see `hallmark upstream key`).",
+)
+@click.option(
     "--model",
     "models",
     multiple=True,
@@ -62,6 +71,7 @@ def up(
     port: int | None,
     upstreams: tuple[str, ...],
     models: tuple[str, ...],
+    key_files: tuple[str, ...],
 ) -> None:
     """Start a network on this machine and ask it a question.
 
@@ -72,7 +82,8 @@ def up(
     home = Home(home_path)
     folders = {label: str(Path(folder).resolve()) for label, folder in map(_named, models)}
     offers = Offers(dict(_pair(text) for text in upstreams), folders)
-    process = _start(home, port, offers)
+    keys = {label: read_source(Path(file)) for label, file in map(_named_key, key_files)}
+    process = _start(home, port, offers, keys)
     weaker = preflight.shortcomings()
     if weaker:
         out.print(Text(f"{words.weaker(weaker)}\n", "yellow"))
@@ -133,7 +144,7 @@ def status(home_path: Path, /, *, as_data: bool) -> None:
     sys.exit(0 if found and all(service.state == "ready" for service in found.values()) else 3)
 
 
-def _start(home: Home, port: int | None, offers: Offers) -> subprocess.Popen[bytes]:
+def _start(home: Home, port: int | None, offers: Offers, keys: dict[str, bytes]) -> subprocess.Popen[bytes]:
     """Prepare the network and start its supervisor, which takes over the held home and the claimed ports."""
     preflight.check_machine(repository_root())
     patience = PATIENCE_S if running.was_killed(home) else 0.0
@@ -146,6 +157,8 @@ def _start(home: Home, port: int | None, offers: Offers) -> subprocess.Popen[byt
                 offers=offers,
                 say=lambda text: console().print(Text(f"  made  {text}", "bright_black")),
             )
+            for label, key in keys.items():
+                set_key(home, label, key)
             runnable = running.Runnable(prepared.first, prepared.later)
             return running.launch(home, runnable, held, claimed.descriptors)
         finally:
@@ -205,6 +218,13 @@ def _pair(text: str) -> tuple[str, str]:
             "For example: big=http://127.0.0.1:8000/v1#model-name",
         )
     return label, url
+
+
+def _named_key(text: str) -> tuple[str, str]:
+    label, equals, file = text.partition("=")
+    if not equals or not label or not file:
+        raise InvalidInput("bad_upstream", f"{text!r} is not LABEL=FILE.", "For example: big=./key.txt")
+    return label, file
 
 
 def _named(text: str) -> tuple[str, str]:

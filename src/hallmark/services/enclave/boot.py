@@ -140,14 +140,22 @@ def _prepare(transport: Transport, *, confined: bool, landlock: int) -> tuple[Sh
     engine = application.describe_engines(configuration, models)
     key = identity.make_key(random)
     tls = identity.make_tls(random, _now())
+    hpke = identity.make_hpke(random)
     bundle = identity.make_bundle(
-        configuration, key, tls, image=start.image, epoch=start.epoch, engine=engine, models=models
+        configuration,
+        key,
+        tls,
+        hpke=hpke.public,
+        image=start.image,
+        epoch=start.epoch,
+        engine=engine,
+        models=models,
     )
     shell = Shell(
         transport,
         configuration,
         models,
-        identity.Identity(key, tls, bundle),
+        identity.Identity(key, tls, bundle, hpke),
         attester=attester,
         random=random,
         beacon=Beacon(start.beacon_size, start.beacon_root),

@@ -67,6 +67,22 @@ class Dialed(msgspec.Struct, frozen=True, tag="dialed"):
     reason: str = ""
 
 
+class UpstreamKey(msgspec.Struct, frozen=True, tag="upstream_key"):
+    """An upstream's API key, sealed to this enclave (see `core/upstreams.py`); empty: there is none any more.
+    Answered by `UpstreamKeyTaken`.
+    """
+
+    label: str
+    sealed: bytes
+
+
+class UpstreamKeyTaken(msgspec.Struct, frozen=True, tag="upstream_key_taken"):
+    """Whether an upstream's key was taken: a reason code when it was not."""
+
+    label: str
+    reason: str = ""
+
+
 class Attested(msgspec.Struct, frozen=True, tag="attested"):
     """The key bundle's exact bytes, evidence for it, the packed Registration and the key's signature."""
 
@@ -115,8 +131,8 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     message: str
 
 
-ToEnclave = Start | Connection | BeaconUpdate | Attest | Stored | Dialed
-FromEnclave = Attested | Ready | Signed | Dial | Log | Alive | Failed
+ToEnclave = Start | Connection | BeaconUpdate | Attest | Stored | Dialed | UpstreamKey
+FromEnclave = Attested | Ready | Signed | Dial | Log | Alive | Failed | UpstreamKeyTaken
 
 _encoder = msgspec.msgpack.Encoder()
 _to_enclave: msgspec.msgpack.Decoder[ToEnclave] = msgspec.msgpack.Decoder(ToEnclave)

@@ -1,7 +1,8 @@
 """The keys that an enclave makes for itself, and the documents that bind them.
 
-A secp256k1 key signs receipts, a P-256 key ends TLS. Both come from the kernel's randomness mixed with the
-security module's, live in this process alone and die with it. The KeyBundle names both; evidence binds the
+A secp256k1 key signs receipts, a P-256 key ends TLS, an X25519 key opens what is sealed to this enclave
+(HPKE). All come from the kernel's randomness mixed with the
+security module's, live in this process alone and die with it. The KeyBundle names all; evidence binds the
 bundle; the Registration puts it into the log.
 """
 
@@ -20,13 +21,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from hallmark.core.document import digest_of, hex0x, unhex
-from hallmark.core.documents import EnclaveConfiguration, KeyBundle
+from hallmark.core.documents import EnclaveConfiguration, HPKEKey, KeyBundle
 from hallmark.core.hashing import sha256
 from hallmark.core.statements import Registration, Role
+from hallmark.crypto.hpke import AEAD_CHACHA20, KDF_SHA256, KEM_X25519, HPKEPrivateKey
 from hallmark.crypto.secp256k1 import Key, sign_statement
 from hallmark.services.enclave.runtime import Beacon, Model
 
 SIGNING_TAG: Final = b"hallmark/enclave-signing-key/v1\0"
+HPKE_TAG: Final = b"hallmark/enclave-hpke-key/v1\0"
 TLS_TAG: Final = b"hallmark/enclave-tls-key/v1\0"
 P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 COMMON_NAME: Final = "hallmark enclave"
@@ -45,11 +48,14 @@ class TLSIdentity(msgspec.Struct, frozen=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """What this enclave is: its signing key, its TLS identity, the exact bytes of its KeyBundle."""
+    """What this enclave is: its signing key, its TLS identity, the exact bytes of its KeyBundle, the key that
+    opens what is sealed to it.
+    """
 
     key: Key
     tls: TLSIdentity
     bundle: bytes
+    hpke: HPKEPrivateKey
 
     @property
     def bundle_digest(self) -> bytes:
@@ -60,6 +66,11 @@ class Identity(msgspec.Struct, frozen=True):
 def make_key(random: Random) -> Key:
     """A fresh signing key from 64 bytes of `random`."""
     return Key(sha256(SIGNING_TAG, random(64)))
+
+
+def make_hpke(random: Random) -> HPKEPrivateKey:
+    """A fresh HPKE key from 64 bytes of `random`."""
+    return HPKEPrivateKey(sha256(HPKE_TAG, random(64)))
 
 
 def make_tls(random: Random, now: int) -> TLSIdentity:
@@ -112,6 +123,7 @@ def make_bundle(
     key: Key,
     tls: TLSIdentity,
     *,
+    hpke: bytes,
     image: bytes,
     epoch: int,
     engine: str,
@@ -126,7 +138,7 @@ def make_bundle(
         payment=configuration.payment,
         epoch=epoch,
         signing_key=hex0x(key.address),
-        hpke=(),
+        hpke=(HPKEKey(1, KEM_X25519, KDF_SHA256, AEAD_CHACHA20, hex0x(hpke)),),
         tls_spki=hex0x(tls.spki),
         image=hex0x(image.rjust(48, b"\0")),
         configuration=hex0x(configuration.digest()),

@@ -9,6 +9,7 @@ import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Parameters, UpstreamRecord
+from hallmark.core.errors import HallmarkError
 from hallmark.engines.protocol import MILLION, Task
 from hallmark.engines.upstream import Asserted, Reply, Upstream
 from hallmark.http.asgi import header
@@ -34,6 +35,7 @@ class _Relay(msgspec.Struct):
     said: Asserted
     record: UpstreamRecord
     parameters: Parameters
+    authorization: bytes
     last_usage: object = None
 
     async def whole(self) -> tuple[bytes, Ending]:
@@ -61,7 +63,7 @@ class _Relay(msgspec.Struct):
         scope = self.call.scope
         path = str(scope["path"]).removeprefix("/v1")
         body = self.upstream.prepare(self.call.body, stream=stream)
-        return self.upstream.open(path, body, header(scope, AUTHORIZATION) or b"")
+        return self.upstream.open(path, body, self.authorization)
 
     def _take(self, reply: Reply) -> None:
         self.said, self.record = reply.asserted, reply.record()
@@ -97,11 +99,29 @@ async def answer(call: Call, task: Task, envelope: Envelope, upstream: Upstream)
         said=Asserted(),
         record=UpstreamRecord("", target.url, target.label, "", ""),
         parameters=_parameters(decode(call.body, dict[str, Any]), task, upstream, opening),
+        authorization=header(call.scope, AUTHORIZATION) or call.runtime.upstream_authorization(target.label),
     )
-    if envelope.stream and task is not Task.EMBEDDING:
-        await answer_stream(call, opening, relay.stream, relay.ending())
+    try:
+        if envelope.stream and task is not Task.EMBEDDING:
+            await answer_stream(call, opening, relay.stream, relay.ending())
+        else:
+            await answer_whole(call, opening, relay.whole())
+    except HallmarkError as error:
+        _told(error, target.label, keyless=not relay.authorization)
+        raise
+
+
+def _told(error: HallmarkError, label: str, *, keyless: bool) -> None:
+    """A provider that refused this node's key, or the lack of one: what is to be done about it."""
+    if error.reason != "upstream_unauthorized":
+        return
+    error.retry = False
+    if keyless:
+        error.reason = "upstream_key_missing"
+        error.message = f"The upstream of '{label}' wants an API key, and this node has none for it."
     else:
-        await answer_whole(call, opening, relay.whole())
+        error.message = f"The upstream of '{label}' did not accept this node's API key."
+    error.hint = f"Whoever runs the node gives it one: hallmark upstream key set {label}"
 
 
 def _parameters(sent: dict[str, Any], task: Task, upstream: Upstream, opening: Opening) -> Parameters:

@@ -145,6 +145,10 @@ class Runtime(Protocol):
         """
         ...
 
+    def upstream_authorization(self, name: str) -> bytes:
+        """The `Authorization` header's value for the upstream `name`; empty when it has no key."""
+        ...
+
     def log(self, event: str, **ids: int | str) -> None:
         """Hand one line to the host's log: ids and numbers, never content. Text is cut at 80 characters."""
         ...

@@ -16,6 +16,7 @@ from hallmark.core.documents import EnclaveConfiguration, KeyBundle
 from hallmark.core.errors import NotFound
 from hallmark.services.enclave import control
 from hallmark.services.enclave.identity import Identity, register
+from hallmark.services.enclave.provider_keys import ProviderKeys
 from hallmark.services.enclave.receipts import ReceiptChain
 from hallmark.services.enclave.runtime import Beacon, Model, ReceiptDraft, SignedReceipt
 from hallmark.services.enclave.transport import Transport
@@ -63,6 +64,7 @@ class Shell:
         self._beacon = beacon
         self._evidence = b""
         self._receipts = ReceiptChain(identity, configuration, transport.send)
+        self._keys = ProviderKeys(identity.hpke, identity.bundle_digest, configuration.upstreams)
 
     @property
     def configuration(self) -> EnclaveConfiguration:
@@ -111,6 +113,10 @@ class Shell:
             raise NotFound("unknown_upstream", "The configuration names no such upstream.")
         return await self._transport.dial(name)
 
+    def upstream_authorization(self, name: str) -> bytes:
+        """See `Runtime`."""
+        return self._keys.authorization(name)
+
     def log(self, event: str, **ids: int | str) -> None:
         """See `Runtime`."""
         short = {name: v[:TEXT_LIMIT] if isinstance(v, str) else v for name, v in ids.items()}
@@ -141,6 +147,9 @@ class Shell:
                 if size >= self._beacon.size and len(root) == 32:
                     self._beacon = Beacon(size, root)
                 self._transport.send(control.Alive())
+            case control.UpstreamKey(label, sealed):
+                taken = control.UpstreamKeyTaken(label[:TEXT_LIMIT], self._keys.take(label, sealed))
+                self._transport.send(taken)
             case control.Attest(size, root) if len(root) == 32:
                 self.attest(Beacon(size, root))
             case _:

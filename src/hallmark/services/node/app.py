@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from hallmark.core.document import hex0x
 from hallmark.core.errors import NotFound
 from hallmark.http.asgi import Receive, Scope, Send, respond_json
@@ -54,6 +56,7 @@ class NodeService(Service):
             "registered_at": node.registered_at,
             "receipts": node.receipts,
             "restarts": node.restarts,
+            "upstream_keys": msgspec.to_builtins(node.sealing.states),
             **node.outbox_status(),
         }
 

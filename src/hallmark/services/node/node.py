@@ -21,6 +21,7 @@ from hallmark.services.node.forwarder import Forwarder, LogClient
 from hallmark.services.node.health import Facts
 from hallmark.services.node.outbox import Outbox
 from hallmark.services.node.pipe import Pipes
+from hallmark.services.node.sealing import Sealing
 from hallmark.services.node.settings import Settings
 from hallmark.services.node.starting import Cargo, Running, Starter
 from hallmark.telemetry.logs import get_logger
@@ -55,6 +56,7 @@ class Node:
         self._stopping = asyncio.Event()
         self._attested: asyncio.Queue[control.Attested] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.sealing = Sealing(settings.sealer, tuple(settings.upstreams))
         self.pipes = Pipes(self._hand, settings.connections)
         self._registered = False
         self.running: Running | None = None
@@ -162,7 +164,12 @@ class Node:
             self.life = Health("ready")
         followers = [
             asyncio.create_task(work)
-            for work in (self._follow_beacon(running), self._refresh(running), self._reregister())
+            for work in (
+                self._follow_beacon(running),
+                self._refresh(running),
+                self._reregister(),
+                self.sealing.follow(running),
+            )
         ]
         ended = asyncio.create_task(running.link.wait_ended())
         try:
@@ -228,6 +235,8 @@ class Node:
                 task = asyncio.create_task(self._dial(number, name, self.running))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+            case control.UpstreamKeyTaken():
+                self.sealing.taken(message)
             case control.Log(event, ids):
                 get_logger().info(event, **ids)
             case control.Failed(reason, _):

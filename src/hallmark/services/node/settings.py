@@ -28,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     image is built; `image` names one that is there already. `development_root` is the PEM of the root that
     the emulated security module signs under. `mode` is "tee", or "vanilla": no sandbox, no evidence, and
     every receipt says so; nothing ever falls back to it. `limits` go into the measured configuration.
+    `sealer` is the program that seals the upstreams' API keys (services/node/sealing.py); empty: they have
+    none.
     """
 
     listen: Listen
@@ -40,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database: str
     models: tuple[ModelFile, ...] = ()
     upstreams: dict[str, str] = {}
+    sealer: tuple[str, ...] = ()
     mode: str = TEE
     image_cache: str = ""
     image: str = ""
