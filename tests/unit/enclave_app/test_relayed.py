@@ -180,7 +180,7 @@ async def test_attachments_become_inputs(client: httpx.AsyncClient, check: Any) 
         ("400 B", {"error": {"code": "content_filter", "param": "m[0]"}}, (400, "content_filter", "m[0]")),
         ("400 Bad", {"error": {"code": "SECRET", "param": "a SECRET"}}, (400, "upstream_rejected", None)),
         ("422 Unprocessable", ["SECRET"], (400, "upstream_rejected", None)),
-        ("401 Unauthorized", {}, (503, "upstream_key_missing", None)),
+        ("401 Unauthorized", {}, (401, "upstream_key_missing", None)),
         ("404 Not Found", {}, (404, "model_not_found", None)),
         ("429 Too Many", {}, (429, "upstream_rate_limited", None)),
         ("500 Oops", {"error": "SECRET"}, (503, "upstream_failed", None)),
@@ -347,7 +347,7 @@ async def test_a_key_goes_to_its_upstream_and_a_wrong_one_is_named(
     server.answer = json_answer(b'{"error":{"message":"bad key sk-canary"}}', "401 Unauthorized")
     response = await client.post(CHAT, json=HELLO | {"stream": stream})
     error = response.json()["error"]
-    assert error["code"] == "upstream_unauthorized"
+    assert (response.status_code, error["code"]) == (401, "upstream_unauthorized")
     assert f"hallmark upstream key set {label}" in response.text
     assert "sk-canary" not in response.text
     assert server.seen[-1].headers["authorization"] == "Bearer sk-canary"

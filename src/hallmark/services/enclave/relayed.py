@@ -9,7 +9,7 @@ import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Parameters, UpstreamRecord
-from hallmark.core.errors import HallmarkError
+from hallmark.core.errors import HallmarkError, Unauthorized
 from hallmark.engines.protocol import MILLION, Task
 from hallmark.engines.upstream import Asserted, Reply, Upstream
 from hallmark.http.asgi import header
@@ -107,21 +107,21 @@ async def answer(call: Call, task: Task, envelope: Envelope, upstream: Upstream)
         else:
             await answer_whole(call, opening, relay.whole())
     except HallmarkError as error:
-        _told(error, target.label, keyless=not relay.authorization)
-        raise
+        raise _told(error, target.label, keyless=not relay.authorization) from error
 
 
-def _told(error: HallmarkError, label: str, *, keyless: bool) -> None:
-    """A provider that refused this node's key, or the lack of one: what is to be done about it."""
+def _told(error: HallmarkError, label: str, *, keyless: bool) -> HallmarkError:
+    """A provider that refused this node's key, or the lack of one: what is to be done about it. Asking again
+    does not help, and neither does another node.
+    """
     if error.reason != "upstream_unauthorized":
-        return
-    error.retry = False
+        return error
+    hint = f"Whoever runs the node gives it one: hallmark upstream key set {label}"
     if keyless:
-        error.reason = "upstream_key_missing"
-        error.message = f"The upstream of '{label}' wants an API key, and this node has none for it."
-    else:
-        error.message = f"The upstream of '{label}' did not accept this node's API key."
-    error.hint = f"Whoever runs the node gives it one: hallmark upstream key set {label}"
+        what = f"The upstream of '{label}' wants an API key, and this node has none for it."
+        return Unauthorized("upstream_key_missing", what, hint)
+    what = f"The upstream of '{label}' did not accept this node's API key."
+    return Unauthorized("upstream_unauthorized", what, hint)
 
 
 def _parameters(sent: dict[str, Any], task: Task, upstream: Upstream, opening: Opening) -> Parameters:
