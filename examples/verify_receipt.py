@@ -1,6 +1,11 @@
-"""Check a saved receipt by hand. Usage: python verify_receipt.py r.json trust.toml.
-Nothing of Hallmark is imported. Each step says what it shows; the first that does not hold ends the program.
-docs/verify-by-hand.md walks through it.
+"""Check a receipt or an answer by hand: python verify_receipt.py FILE trust.toml [request.json].
+
+FILE is any file that Hallmark hands out: what `--save` wrote, the explorer's file or PDF, a gateway's reply
+about a receipt, or an answer as it came (JSON or event stream), with the request's exact body beside it.
+Nothing of Hallmark is imported. docs/verify-by-hand.md walks through it and lists what it leaves out.
+
+Exit code 0: all four steps hold, on everything; 3: what is in the file holds, and what is not in it is said;
+1: something does not hold; 2: this is not a file to check.
 """
 # ruff: noqa: E731
 
@@ -10,6 +15,7 @@ import json
 import re
 import sys
 import tomllib
+import zlib
 from pathlib import Path
 
 import cbor2
@@ -25,16 +31,30 @@ bytes32 parameters,bytes32 route,bytes32 inputs,bytes32 payment,uint128 charged,
 uint64 tokensOut,uint64 beaconSize,bytes32 beaconRoot,uint64 started,uint64 finished,bytes32 policy,
 bytes32 clientNonce""".replace("\n", "")
 SIZE = {"uint8": 1, "uint64": 8, "uint128": 16, "address": 20, "bytes32": 32}
+ZERO = "0x" + "00" * 32
+PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/hallmark/infer")
 sha = lambda *parts: hashlib.sha256(b"".join(parts)).digest()
 keccak256 = lambda *parts: keccak.new(digest_bits=256, data=b"".join(parts)).digest()
 unhex = lambda text: bytes.fromhex(re.fullmatch("0x((?:[0-9a-f]{2})*)", text)[1])
 unbase64 = lambda text: base64.b64decode(text, validate=True)
+missing = []
+
+
+class DoesNotHold(Exception):
+    """What was claimed is not so."""
 
 
 def require(holds, what):
     """Go on only if it holds."""
     if not holds:
-        sys.exit(f"DOES NOT HOLD: {what}")
+        raise DoesNotHold(what)
+
+
+def there(value, what):
+    """Whether something is in the file; if not, that is said at the end."""
+    if value in (None, "", b""):
+        missing.append(what)
+    return value not in (None, "", b"")
 
 
 def check_receipt(d, trust):
@@ -57,23 +77,55 @@ def check_receipt(d, trust):
     return r, b"\1\10" + packed + b"\1" + signature
 
 
+def check_exchange(d, r):
+    """2a. Request and answer are the ones whose salted digests the receipt holds."""
+    salts, request, response = d.get("salts") or {}, d.get("request"), d.get("response")
+    if there(request, "the request, to be compared") and there(salts.get("request"), "the request's salt"):
+        salt, body = unhex(salts["request"]), request["body"].encode()
+        paths = [p.encode() for p in (PATHS if request["path"] is None else (request["path"],))]
+        sent = [sha(b"hallmark/request/v1\0", salt, len(p).to_bytes(2, "big"), p, body) for p in paths]
+        require(unhex(r["request"]) in sent, "the request is the one that was signed, byte for byte")
+    if there(response, "the answer, to be compared") and there(salts.get("response"), "the answer's salt"):
+        came = sha(b"hallmark/response/v1\0", unhex(salts["response"]), response["body"].encode())
+        require(came == unhex(r["response"]), "the answer is the one that was signed, byte for byte")
+
+
 def check_documents(d, r):
-    """2. Request, response and every document are the ones that the receipt commits to."""
-    docs, salts, path = d["documents"], d["salts"], d["request"]["path"].encode()
-    sent = (len(path).to_bytes(2, "big"), path, d["request"]["body"].encode())
-    request = sha(b"hallmark/request/v1\0", unhex(salts["request"]), *sent)
-    response = sha(b"hallmark/response/v1\0", unhex(salts["response"]), d["response"]["body"].encode())
-    require((request, response) == (unhex(r["request"]), unhex(r["response"])), "request and response")
-    bundle, manifest = json.loads(docs["bundle"]), json.loads(docs["manifest"])
-    for name in ("bundle", "configuration", "manifest", "parameters", "route"):
-        tag = f"hallmark/{'key-bundle' if name == 'bundle' else name}/v1\0".encode()
+    """2b. Every document is the one that the receipt, or its bundle, commits to."""
+    docs = d["documents"]
+    bundle = json.loads(docs["bundle"])
+    for name in ("bundle", "configuration", "manifest", "parameters", "route", "upstream"):
         digest = bundle[name] if name == "configuration" else r[name]
-        require(sha(tag, docs[name].encode()) == unhex(digest), f"the {name} document")
-    require(json.loads(docs["configuration"])["insecure"] == d["insecure"] == [], "no check was switched off")
+        text = docs.get(name)
+        if digest == ZERO:
+            require(not text, f"no {name} document belongs to it")
+        elif there(text, f"the {name} document"):
+            tag = f"hallmark/{'key-bundle' if name == 'bundle' else name}/v1\0".encode()
+            require(sha(tag, text.encode()) == unhex(digest), f"the {name} document")
+    if docs.get("configuration"):  # a receipt that came by a lookup repeats nothing: its list is empty
+        off = json.loads(docs["configuration"])["insecure"]
+        require(off == [] and d.get("insecure", []) == [], "no check was switched off")
     require(bundle["signing_key"] == r["node"] and bundle["mode"] == r["mode"], "the bundle is the node's")
+    records = [sha(b"\0", text.encode()) for text in docs.get("inputs") or ()]
+    if records or r["inputs"] == "0x" + sha().hex():
+        require(merkle(records) == unhex(r["inputs"]), "the records of outside inputs")
+    else:
+        missing.append("the records of outside inputs")
+    require((r["artifact"] == ZERO) != (r["upstream"] == ZERO), "it names an artifact or a provider")
+    if r["artifact"] == ZERO:
+        said = json.loads(docs["upstream"]) if docs.get("upstream") else {}
+        return f"a provider's, {said.get('url', 'named in the record')}: asserted, measured by nobody"
+    manifest = json.loads(docs["manifest"]) if docs.get("manifest") else {"artifact": r["artifact"]}
     require(manifest["artifact"] == r["artifact"] in bundle["artifacts"], "the artifact is the manifest's")
-    require(r["inputs"] == "0x" + sha().hex() and not docs["inputs"], "no outside inputs")
-    return manifest, json.loads(docs["route"])
+    return f"{manifest.get('label', '?')} {manifest.get('version', '?')}, artifact {r['artifact']}"
+
+
+def merkle(nodes):
+    """RFC 9162 section 2.1.1: the root over leaf hashes."""
+    if len(nodes) < 2:
+        return nodes[0] if nodes else sha()
+    half = 1 << (len(nodes) - 1).bit_length() - 1
+    return sha(b"\1", merkle(nodes[:half]), merkle(nodes[half:]))
 
 
 def check_evidence(d, r, trust, registration):
@@ -82,6 +134,7 @@ def check_evidence(d, r, trust, registration):
     require(registration[:2] == b"\1\1" and registration[35:55] == unhex(r["node"]), "its registration")
     require(registration[75:139] == unhex(r["bundle"]) + sha(raw), "it is of this bundle and evidence")
     kind, start = raw[1 : 1 + raw[0]].decode(), 5 + raw[0]
+    require(kind in ("nitro", "nitro-dev"), f"evidence that this program can read (it is {kind})")
     protected, _, payload, signature = cbor2.loads(raw[start:-4])  # Nitro has no collateral behind it
     doc = cbor2.loads(payload)
     require(f"0x{sha(doc['cabundle'][0]).hex()}" in trust["attestation"]["roots"][kind], "an accepted root")
@@ -133,17 +186,86 @@ def check_place(part, trust):
     return unbase64(part["bytes"]), f"{cosigned} full nodes (quorum {quorum}) at size {size}"
 
 
-saved, trusted = (Path(name).read_text(encoding="utf-8") for name in sys.argv[1:3])
-once = lambda pairs: require(len(dict(pairs)) == len(pairs), "every member stands once") or dict(pairs)
-d, trust = json.loads(saved, object_pairs_hook=once), tomllib.loads(trusted)
-r, signed = check_receipt(d, trust)
-manifest, route = check_documents(d, r)
-(entry, who), registration = check_place(d["entry"], trust), check_place(d["registration"], trust)[0]
-texts = (d["documents"]["route"], d["documents"]["candidates"] or "")
-beside = [*(text.encode() for text in texts), unhex(d["ticket"] or "0x")]
-signed += b"\3" + b"".join(len(part).to_bytes(4, "big") + part for part in beside)
-require(entry == signed, "the log entry is this receipt")
-print(f"receipt  {d['id']}, signed by node {r['node']}\nran      {check_evidence(d, r, trust, registration)}")
-print(f"model    {manifest['label']} {manifest['version']}, artifact {r['artifact']}")
-print(f"route    {route['path']}: prompt seen by {', '.join(route['saw_prompt'])}\nproved   checked by {who}")
-print("None of this says that the answer is good, or what was objected to or revoked later.")
+def read(data, request):
+    """A file that was handed out, as the members of a saved receipt; see this program's first lines."""
+    once = lambda pairs: require(len(dict(pairs)) == len(pairs), "every member stands once") or dict(pairs)
+    load = lambda text: json.loads(text, object_pairs_hook=once)
+    if data.startswith(b"%PDF-"):  # the explorer's PDF has the receipt attached (ISO 32000-2, 7.3.8)
+        parts = map(inflated, re.split(rb"stream\r?\n", data))
+        data = next((part for part in parts if b'"hallmark.dossier/1"' in part[:200]), b"")
+    if re.match(rb"\s*\{", data) and b'"hallmark.dossier/1"' in data[:200]:
+        return load(data)
+    before, mark, after = data.rpartition(b',"hallmark":')
+    start = before.rfind(b"\n\n") + 2 if b"\n\n" in before else 0
+    if before[start:].startswith(b"data: "):  # a stream: all events but the receipt's and [DONE] are signed
+        event, rest = (mark + after).split(b"\n\n", 1)
+        require(rest.endswith(b"data: [DONE]\n\n"), "the stream ended with [DONE]")
+        answer, said = before[:start] + rest.removesuffix(b"data: [DONE]\n\n"), event[len(mark) : -1]
+    else:  # a JSON answer: all of it but its last member is signed
+        answer, said = before + b"}", after.rstrip()[:-1]
+    d = load(said)
+    path = d.get("path")
+    return d | {
+        "response": {"body": answer.decode()},
+        "request": {"path": path, "body": request.decode()} if request is not None else None,
+    }
+
+
+def inflated(part):
+    """What a part of a PDF inflates to, at most 64 MiB; itself if it is not deflated."""
+    try:
+        return zlib.decompressobj().decompress(part, 64 << 20)
+    except zlib.error:
+        return part.removesuffix(b"\nend")
+
+
+def check(d, trust):
+    """All four steps on what is there."""
+    r, signed = check_receipt(d, trust)
+    check_exchange(d, r)
+    model, route = check_documents(d, r), json.loads(d["documents"]["route"])
+    print(f"receipt  {d['id']}, signed by node {r['node']}")
+    entry, register = d.get("entry") or {}, d.get("registration") or {}
+    who = ran = None
+    if there(entry.get("proof"), "the proof that the receipt stands in the log"):
+        data, who = check_place(entry, trust)
+        texts = (d["documents"]["route"], d["documents"].get("candidates") or "")
+        beside = [*(text.encode() for text in texts), unhex(d.get("ticket") or "0x")]
+        signed += b"\3" + b"".join(len(part).to_bytes(4, "big") + part for part in beside)
+        require(data == signed, "the log entry is this receipt")
+    if there(register.get("proof"), "the node's registration in the log") and there(who, "its log time"):
+        registration = check_place(register, trust)[0]
+        if there(d.get("evidence"), "evidence for measured code"):
+            ran = check_evidence(d, r, trust, registration)
+    print(f"ran      {ran or 'NOT SHOWN: whoever holds the key that signed'}\nmodel    {model}")
+    print(f"route    {route['path']}: prompt seen by {', '.join(route['saw_prompt'])}")
+    print(f"proved   {'checked by ' + who if who else 'NOT SHOWN'}")
+
+
+def main(names):
+    """Check the files of this name; the exit code."""
+    missing.clear()
+    try:
+        data, trusted, *request = (Path(name).read_bytes() for name in names[:3])
+        trust = tomllib.loads(trusted.decode())
+        d = read(data, request[0] if request else None)
+        require(isinstance(d.get("receipt"), dict), "a receipt is in the file")
+    except DoesNotHold as error:
+        print(f"DOES NOT HOLD: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        print(f"This is not a file to check ({type(error).__name__}).\n{__doc__}", file=sys.stderr)
+        return 2
+    try:
+        check(d, trust)
+    except Exception as error:  # a part that cannot be read is not what was signed, whatever stumbles over it
+        what = str(error) if isinstance(error, DoesNotHold) else f"a part of it ({type(error).__name__})"
+        print(f"DOES NOT HOLD: {what}", file=sys.stderr)
+        return 1
+    print("".join(f"not in the file: {what}\n" for what in missing), end="")
+    print("None of this says that the answer is good, or what was objected to or revoked later.")
+    return 3 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

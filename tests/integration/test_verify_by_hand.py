@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import json
+import os
+import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from fpdf import FPDF
 
 from hallmark.attestation import verify
+from hallmark.core.answer import DONE, hallmark_event, join_hallmark
+from hallmark.core.document import hex0x
 from hallmark.core.policy import Outcome
+from hallmark.core.receipt import request_digest, response_digest
 from hallmark.testing.development import DevelopmentNetwork
 from hallmark.testing.dossiers import Notary, proof_verifier
-from hallmark.verification.dossier import Dossier
+from hallmark.verification.dossier import Dossier, Salts
 from hallmark.verification.offline import verify_dossier
 from hallmark.verification.trust import Trust
 
@@ -43,9 +52,9 @@ def _run(folder: Path, dossier: bytes, trust: str) -> subprocess.CompletedProces
 
 
 def test_the_example_is_short_and_imports_nothing_of_ours() -> None:
-    """150 lines at most, and no import of Hallmark."""
+    """275 lines at most, and no import of Hallmark."""
     text = EXAMPLE.read_text()
-    assert len(text.splitlines()) <= 150
+    assert len(text.splitlines()) <= 275
     imported = {
         alias.name if isinstance(node, ast.Import) else node.module
         for node in ast.walk(ast.parse(text))
@@ -125,6 +134,166 @@ def test_a_member_that_is_named_twice_does_not_pass(
     for name in (b'"id":', b'"tokensIn":', b'"bundle":', b'"proof":'):
         done = _run(tmp_path, data.replace(name, name + b"null," + name, 1), trust.to_toml())
         assert "every member stands once" in done.stderr
+
+
+def example() -> Any:
+    """The example as a module, for tests that run it often."""
+    spec = importlib.util.spec_from_file_location("verify_receipt", EXAMPLE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def written(folder: Path, **files: bytes | str) -> list[str]:
+    """Files by name, and their paths."""
+    for name, data in files.items():
+        (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+    return [str(folder / name) for name in files]
+
+
+def public(dossier: Dossier) -> Dossier:
+    """What a lookup and the explorer have of a receipt."""
+    owners = msgspec.structs.replace(dossier.documents, parameters=None, inputs=())
+    return msgspec.structs.replace(dossier, salts=Salts(), request=None, response=None, documents=owners)
+
+
+def pdf_of(dossier: bytes) -> bytes:
+    """A PDF with the receipt attached, as the explorer's is made."""
+    filed = FPDF()
+    filed.add_page()
+    filed.embed_file(bytes=dossier, basename="r.hallmark.json", mime_type="application/json")
+    return bytes(filed.output())
+
+
+def test_every_file_that_is_handed_out_is_read(
+    saved: tuple[Dossier, Trust, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A saved receipt, a public one, one without proofs, a gateway's reply, a PDF: what is there is checked,
+    what is not is named, and only the complete one ends with 0.
+    """
+    dossier, trust, _ = saved
+    main, known = example().main, trust.to_toml()
+    bare = msgspec.structs.replace(dossier, entry=None, registration=None, version=None, evidence=None)
+    told = msgspec.to_builtins(public(dossier)) | {"stage": "logged", "reason": "", "marks": {}, "status": []}
+    owners = ("the request, to be compared", "the answer, to be compared", "the parameters document")
+    unproved = ("the proof that the receipt stands in the log", "the node's registration in the log")
+    cases: tuple[tuple[bytes, int, tuple[str, ...]], ...] = (
+        (dossier.encode(), 0, ()),
+        (msgspec.json.encode(dossier), 0, ()),
+        (public(dossier).encode(), 3, owners),
+        (msgspec.json.encode(told), 3, owners),
+        (pdf_of(dossier.encode()), 0, ()),
+        (pdf_of(public(dossier).encode()), 3, owners),
+        (bare.encode(), 3, unproved),
+    )
+    for data, code, missing in cases:
+        assert main(written(tmp_path, file=data, trust=known)) == code
+        shown = capsys.readouterr()
+        assert {line[17:] for line in shown.out.splitlines() if line.startswith("not in the file: ")} == {
+            *missing
+        }
+        assert shown.err == ""
+    assert ("NOT SHOWN" in shown.out, "checked by" in shown.out) == (True, False)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_is_checked_with_its_request_beside_it(
+    saved: tuple[Dossier, Trust, int], tmp_path: Path, capsys: pytest.CaptureFixture[str], *, stream: bool
+) -> None:
+    """An answer as it came: signature, exact bytes, documents; the proof is said to be missing, and another
+    request or a changed answer does not hold.
+    """
+    net = DevelopmentNetwork()
+    body = '{"id":"chatcmpl-1","choices":[{"text":"Seven"}]}'
+    content = f"data: {body}\n\n" if stream else body
+    salt, request = bytes(31) + b"\2", b'{"model":"digits"}'
+    changes = {
+        "request": request_digest(salt, "/v1/completions", request),
+        "response": response_digest(salt, content.encode()),
+    }
+    answer = net.answer(net.nodes[0], **changes)
+    notary = Notary(net)
+    dossier = notary.dossier(answer, net.add(answer.entry))
+    hallmark = msgspec.to_builtins(dossier) | {"salts": {"request": hex0x(salt), "response": hex0x(salt)}}
+    for name in ("format", "entry", "registration", "version", "request", "response", "reviews", "anchor"):
+        hallmark.pop(name)
+    raw = msgspec.json.encode(hallmark)
+    came = (
+        content.encode() + hallmark_event(b'{"id":"chatcmpl-1","choices":[]}', raw) + DONE
+        if stream
+        else join_hallmark(content.encode(), raw)
+    )
+    main, trust = example().main, net.trust(notary).to_toml()
+
+    def ended(answered: bytes, *asked: bytes) -> int:
+        files = {"answer": answered, "trust": trust, **({"request": asked[0]} if asked else {})}
+        code: int = main(written(tmp_path, **files))
+        return code
+
+    assert ended(came, request) == 3
+    shown = capsys.readouterr().out
+    assert "the proof that the receipt stands in the log" in shown
+    assert "to be compared" not in shown
+    assert ended(came) == 3
+    assert "not in the file: the request, to be compared" in capsys.readouterr().out
+    assert ended(came, request + b" ") == 1
+    assert "the request is the one that was signed" in capsys.readouterr().err
+    assert ended(came.replace(b"Seven", b"Eight"), request) == 1
+    assert "the answer is the one that was signed" in capsys.readouterr().err
+
+
+def mutants(data: bytes, count: int, seed: int) -> Iterator[bytes]:
+    """Changed files: bytes, cuts, members that lose their value, get another type, or go."""
+    chance = random.Random(seed)
+    values: tuple[Any, ...] = (None, 0, -1, 2**70, "", "0x", "x", [], {}, True, 1.5, [[]], "\ud800")
+    for number in range(count):
+        if number % 3 == 0:
+            at = chance.randrange(len(data))
+            yield data[:at] + bytes([chance.randrange(256)]) + data[at + 1 :]
+        elif number % 30 == 1:
+            yield data[: chance.randrange(len(data))]
+        else:
+            value = msgspec.json.decode(data)
+            inner = value
+            while True:
+                keys = list(inner) if isinstance(inner, dict) else list(range(len(inner)))
+                key = chance.choice(keys)
+                if isinstance(inner[key], dict | list) and inner[key] and chance.random() < 0.8:
+                    inner = inner[key]
+                    continue
+                break
+            if chance.random() < 0.2:
+                del inner[key]
+            elif isinstance(inner[key], str) and chance.random() < 0.4:
+                inner[key] = inner[key][: chance.randrange(len(inner[key]) + 1)]
+            else:
+                inner[key] = chance.choice(values)
+            yield json.dumps(value).encode()
+
+
+def test_no_changed_file_ends_in_a_traceback(
+    saved: tuple[Dossier, Trust, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is in the file, the program ends with a sentence. HALLMARK_MUTANTS says how many are tried; a
+    receipt that lost nothing and was changed never ends with 0.
+    """
+    dossier, trust, _ = saved
+    main, known = example().main, trust.to_toml()
+    count = int(os.environ.get("HALLMARK_MUTANTS", "900"))
+    kinds = (dossier.encode(), msgspec.json.encode(public(dossier)))
+    codes: Counter[int] = Counter()
+    for kind, data in enumerate(kinds):
+        for mutant in mutants(data, count // len(kinds), kind):
+            codes[main(written(tmp_path, file=mutant, trust=known))] += 1
+        shown = capsys.readouterr()
+        assert "Traceback" not in shown.err
+    assert set(codes) <= {0, 1, 2, 3}
+    assert codes[1] > count / 3
+    for nothing in (b"", b"\0", b"[]", b"{}", b"%PDF-1.7", b"[" * 100_000, b'{"a":' * 5000):
+        assert main(written(tmp_path, file=nothing, trust=known)) in (1, 2)
+    assert main([]) == main(["/nowhere", "/nowhere"]) == 2
 
 
 TRUSTS: dict[str, Callable[[str], str]] = {
