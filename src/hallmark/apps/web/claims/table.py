@@ -83,7 +83,7 @@ ALWAYS: Final = (
         r"passed",
         "There is no mark of marks.",
         scope="anywhere",
-        unless=(r"hours? passed|time (has )?passed|passed on|passed through",),
+        unless=(r"hours? passed|time (has )?passed|passed (this |it )?on|passed through",),
     ),
     Rule(
         "the answer is right",
