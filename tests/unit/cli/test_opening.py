@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from hallmark.apps.cli.main import cli
-from hallmark.apps.cli.opening import opened, printable
+from hallmark.apps.cli.opening import opened, printable, text_of
 from hallmark.core.errors import HallmarkError
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import LittleNetwork
@@ -57,3 +57,17 @@ def test_anything_else_is_refused(tmp_path: Path, dossier: Dossier) -> None:
 def test_a_terminal_obeys_nothing_in_an_answer() -> None:
     """Escape sequences and direction marks are shown as their numbers."""
     assert printable("a\x1b[2J\u202eb\nc\r") == "a[U+001B][2J[U+202E]b\nc[U+000D]"
+
+
+def test_the_text_of_an_answer_is_taken_out() -> None:
+    """Of a JSON answer, of a stream, and nothing of what is no answer."""
+    stream = (
+        'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n'
+        'data: {"choices":[{"delta":{"content":"Sev"}}]}\n\n'
+        'data: {"choices":[{"delta":{"content":"en."}}]}\n\n'
+        'data: {"choices":[],"usage":{}}\n\n'
+    )
+    assert text_of(stream) == "Seven."
+    assert text_of('{"choices":[{"message":{"content":"Seven."}}]}') == "Seven."
+    assert text_of('{"choices":[{"message":{"content":null}}]}') == ""
+    assert text_of("data: no\n\n") == text_of("{") == ""

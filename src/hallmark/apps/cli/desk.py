@@ -93,7 +93,7 @@ def print_item(page: ItemPage) -> None:
         out.print(f"{moment.gap:>+12,} ms  {moment.kind:<10} {moment.text}", soft_wrap=True)
     for said in page.reviews:
         told = f"review by {said.name or said.reviewer}: {said.judgement} ({said.reason}) {said.comment}"
-        out.print(f"{told} {said.answer}".rstrip())
+        out.print(Text(f"{told} {said.answer}".rstrip()), soft_wrap=True)
     for decision in page.decisions:
         out.print(f"decision {decision.number}: {decision.outcome} by {decision.by}, {clock(decision.at)}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -54,6 +55,34 @@ def opened(item: str, file: Path) -> Opened:
     if receipt.response != response_digest(unhex(salts.response), response.body.encode()):
         raise VerificationFailed("response_mismatch", "The answer is not the one that the receipt names.")
     return Opened(found, request.path, request.body, response.body)
+
+
+def text_of(answer: str) -> str:
+    """The text of an answer's first choices, from JSON or from a stream's events; "" where there is none."""
+    events = [answer] if answer.startswith("{") else re.findall(r"^data: (\{.*)$", answer, re.MULTILINE)
+    texts = list[str]()
+    for event in events:
+        try:
+            body = msgspec.json.decode(event, type=_Body)
+        except msgspec.DecodeError:
+            continue
+        texts += [part.content or "" for choice in body.choices for part in (choice.delta, choice.message)]
+        texts += [choice.text for choice in body.choices]
+    return "".join(texts)
+
+
+class _Said(msgspec.Struct, frozen=True):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct, frozen=True):
+    delta: _Said = _Said()
+    message: _Said = _Said()
+    text: str = ""
+
+
+class _Body(msgspec.Struct, frozen=True):
+    choices: tuple[_Choice, ...] = ()
 
 
 def printable(text: str) -> str:

@@ -19,7 +19,7 @@ from hallmark.apps.cli.desk import (
     print_seen,
     show,
 )
-from hallmark.apps.cli.opening import Opened, opened, printable
+from hallmark.apps.cli.opening import Opened, opened, printable, text_of
 from hallmark.apps.cli.output import console
 from hallmark.core.errors import InvalidInput
 from hallmark.services.review import actions
@@ -274,7 +274,9 @@ def _print_views(found: tuple[SavedView, ...]) -> None:
 def _print_opened(found: Opened) -> None:
     out = console()
     out.print("The digests are those of the item's receipt.")
-    for name, text in ((f"Request to {found.path}", found.request), ("Answer", found.answer)):
+    texts = [(f"Request to {found.path}", found.request), ("Answer", found.answer)]
+    said = text_of(found.answer)
+    for name, text in [*texts, ("Answer, its text alone", said)] if said else texts:
         out.print(Text(f"\n{name}", style="bold"))
         out.print(Text(printable(text)), soft_wrap=True)
 
