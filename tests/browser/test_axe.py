@@ -38,6 +38,10 @@ FULL = Scene(
     overdue=True,
     sampled=True,
 )
+# A list whose end lies outside: 1,813 that is cut at its edge reads as 1,81.
+CUT = """() => [...document.querySelectorAll("nav ul, dl dd, .bar")]
+  .filter((one) => getComputedStyle(one).overflowX !== "visible" && one.scrollWidth > one.clientWidth + 1)
+  .map((one) => one.textContent.replace(/\\s+/g, " ").slice(0, 80))"""
 RUN = """(rules) => axe.run(document, {runOnly: rules, resultTypes: ["violations"]})
   .then((found) => found.violations)"""
 
@@ -85,6 +89,7 @@ def test_every_page(stage: Stage, origin: str, opened: Open, dark: bool, width: 
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         if wide > 0:
             problems.append(f"{page_of.address}: {wide} px wider than the screen")
+        problems += [f"{page_of.address}: cut at the edge: {said}" for said in page.evaluate(CUT)]
         problems += [f"{page_of.address}: {found}" for found in violations(page)]
     assert problems == [], "\n".join(problems)
 

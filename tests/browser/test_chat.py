@@ -301,6 +301,27 @@ def test_by_keyboard_alone(stage: Stage, origin: str, opened: Open) -> None:
     page.keyboard.press("Alt+ArrowUp")
     page.keyboard.type(" Again?")
     assert "Again?" in page.evaluate("document.activeElement.value")
+    page.keyboard.press("Enter")
+    question = page.locator(".c-question").first
+    question.get_by_text("2 of 2").wait_for()
+    branch = page.locator(ANSWER).first
+    assert branch.evaluate("one => one.contains(document.activeElement)"), "the focus went with the editor"
+    proved(branch)
+    previous = question.get_by_role("button", name="Previous version")
+    previous.focus()
+    page.keyboard.press("Enter")
+    question.get_by_text("1 of 2").wait_for()
+    label = page.evaluate("document.activeElement.getAttribute('aria-label') ?? ''")
+    assert label == "Next version of this message", "the focus stays on the switch"
+    page.keyboard.press("Enter")
+    question.get_by_text("2 of 2").wait_for()
+    answer = page.locator(ANSWER).first
+    answer.get_by_role("button", name="Regenerate").focus()
+    page.keyboard.press("Enter")
+    answer.get_by_text("2 of 2").wait_for()
+    assert answer.evaluate("one => one.contains(document.activeElement)"), (
+        "the focus goes to what was asked for"
+    )
 
 
 # The mark or control that has the focus; "outline" when nothing shows that it has.

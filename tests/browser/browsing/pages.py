@@ -29,7 +29,7 @@ PARTS = {
 }
 QUERIES = {"/explore/search": "?q=0x5b2c1e", "/explore/leaves": "?start=0&end=2"}
 # Files of the build and ways to pages, not pages.
-NOT_PAGES = ("/assets/{name}", "/review/by-receipt/{receipt}")
+NOT_PAGES = ("/assets/{name}", "/favicon.ico", "/review/by-receipt/{receipt}")
 SLOT = re.compile(r"\{([^}]+)\}")
 
 

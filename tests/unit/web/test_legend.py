@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pypdf
@@ -12,12 +13,22 @@ from starlette.testclient import TestClient
 from hallmark.apps.web.app import create_app
 from hallmark.apps.web.legend import legend
 from hallmark.apps.web.marks import spec
+from hallmark.apps.web.texts import grouped
 from hallmark.core.marks import Question, State
 from hallmark.testing import scene_parts as parts
 from hallmark.testing.scene import Scene
 from hallmark.testing.surfaces import surfaces
 
 ITEM = parts.item_id(0)
+PAGES = (
+    "/", "/chat", "/marks", "/network", "/verify", "/sign-in",
+    "/review", "/review/figures", "/review/appeals", f"/review/{ITEM}", f"/review/{ITEM}/as-seen?number=1",
+    "/policies", "/policies/try", "/policies/witnessed",
+    "/explore", "/explore/search", "/explore/search?q=tiny", "/explore/figures", "/explore/receipts",
+    f"/explore/receipts/{ITEM}", "/explore/checkpoints", "/explore/checkpoints/1088", "/explore/nodes",
+    f"/explore/nodes/{parts.node_key()}", "/explore/models", f"/explore/models/{parts.LABEL}",
+    "/explore/faults", "/explore/measurements", "/explore/entries/1042",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -100,3 +111,18 @@ def test_the_pdf_names_its_address(client: TestClient) -> None:
     data = client.get(f"/explore/receipts/{ITEM}.pdf").content
     first = pypdf.PdfReader(io.BytesIO(data)).pages[0].extract_text()
     assert surfaces(Scene()).public_url + "/marks" in first
+
+
+def test_titles_tell_pages_apart_and_nothing_is_said_twice(tmp_path: Path) -> None:
+    """No two pages have one title; no page says "reviewed: reviewed:"; numbers are grouped in one way."""
+    stage = TestClient(create_app(surfaces(Scene(marks={"reviewed": "absent"}), tmp_path)))
+    titles: dict[str, str] = {}
+    for address in PAGES:
+        page = stage.get(address).text
+        title = page.partition("<title>")[2].partition("</title>")[0]
+        assert title not in titles, f"{address} and {titles[title]}: {title}"
+        titles[title] = address
+        text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+        assert not re.search(r"\b(\w+): \1:", text), address
+        assert "\u202f" not in page, address
+    assert grouped(1813) == "1,813"

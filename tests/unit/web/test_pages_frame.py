@@ -84,6 +84,13 @@ def test_assets_have_types_and_etags(client: TestClient) -> None:
     assert "immutable" in client.get("/assets/part-a1b2c3d4.js").headers["cache-control"]
 
 
+def test_the_icon_stands_where_browsers_ask_for_it(client: TestClient) -> None:
+    """Beside a JSON twin or a PDF no page says where the icon is: browsers ask for /favicon.ico."""
+    answer = client.get("/favicon.ico")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
+    assert "<text" not in answer.text, "an icon that needs a font looks different everywhere"
+
+
 def test_only_the_component_and_its_parts_are_for_other_sites(client: TestClient) -> None:
     """Other sites may load the embeddable component and what it imports, not our own pages' code."""
     for name, shared in (("hallmark-marks.js", True), ("part-a1b2c3d4.js", True), ("review.js", False)):

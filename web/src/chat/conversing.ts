@@ -4,7 +4,7 @@ import { stopAnswer } from "./api.ts";
 import { dossierText } from "./dossier.ts";
 import { hexOf, requestText } from "./request.ts";
 import { run } from "./runs.ts";
-import { add, change, lineage, turn, type AnswerState, type Conversation, type Message } from "./tree.ts";
+import { add, change, lineage, placeOf, turn, type AnswerState, type Conversation, type Message } from "./tree.ts";
 import { wordOf } from "../marks/draw.ts";
 import { confirmThat } from "./view/dialogs.ts";
 
@@ -56,14 +56,14 @@ export class Conversing {
     const { current } = this.app;
     if (this.busy(current.id)) return;
     const branch = addQuestion(current, current.messages[id]?.parent ?? "", text);
-    await this.answer(branch.conversation, branch.id);
+    await this.answer(branch.conversation, branch.id, true);
   }
 
   /** Asks again for an answer, as a branch beside the old one. */
   async regenerate(id: string): Promise<void> {
     const parent = this.app.current.messages[id]?.parent;
     if (parent === undefined || this.busy(this.app.current.id)) return;
-    await this.answer(this.app.current, parent);
+    await this.answer(this.app.current, parent, true);
   }
 
   /** Follows a receipt again. */
@@ -76,6 +76,9 @@ export class Conversing {
   turn(id: string, step: number): void {
     const turned = turn(this.app.current, id, step);
     void this.app.keep(turned).then(() => this.app.reopenAnswers());
+    const { siblings, index } = placeOf(turned, id);
+    const shown = siblings[Math.min(Math.max(index + step, 0), siblings.length - 1)];
+    if (shown !== undefined) this.app.thread.focus(shown, step);
   }
 
   /** Deletes a message and what follows from it. */
@@ -138,7 +141,8 @@ export class Conversing {
     if (under !== undefined && under.text !== "") this.app.thread.feed(under.message, under.text);
   }
 
-  private async answer(before: Conversation, parent: string): Promise<void> {
+  /** `moved`: asked from within the conversation, by a control that leaves the page; the focus goes to the answer. */
+  private async answer(before: Conversation, parent: string, moved = false): Promise<void> {
     if (before.model === "" || this.busy(before.id)) return;
     const id = crypto.randomUUID();
     const state = freshState(before, this.app.assertedBy(before.model));
@@ -150,6 +154,7 @@ export class Conversing {
     this.app.current = asked;
     this.app.draw();
     this.app.toEnd();
+    if (moved) this.app.thread.focus(id);
     const onText = (more: string): void => this.feed(before.id, id, more);
     const ended = await this.app.windows.asking(id, async () => {
       await this.app.begun(asked, change(asked, id, { answer: { ...state, outcome: "stopped" } }));

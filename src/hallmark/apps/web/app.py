@@ -25,9 +25,11 @@ STATIC = Path(__file__).parent / "static"
 
 def create_app(surfaces: Surfaces) -> Starlette:
     """The application. Middleware from the outside in: headers, twins, errors, who asks."""
+    assets = Assets((surfaces.assets, STATIC))
     app = Starlette(
         routes=[
-            Route("/assets/{name}", Assets((surfaces.assets, STATIC)).serve),
+            Route("/assets/{name}", assets.serve),
+            Route("/favicon.ico", assets.icon),
             *home.routes(surfaces),
             *legend.routes(),
             *review.routes(surfaces),

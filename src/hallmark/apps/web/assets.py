@@ -21,6 +21,7 @@ from hallmark.core.errors import NotFound
 NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 HASHED: Final = re.compile(r"(part|.*)-[A-Za-z0-9_-]{8}\.(js|css|svg|woff2)")
 SHARED: Final = re.compile(r"hallmark-marks\.js|part-[A-Za-z0-9_-]+\.js")
+ICON: Final = "mark.svg"
 TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -49,7 +50,13 @@ class Assets:
 
     async def serve(self, request: Request) -> Response:
         """Answer one request. Raises NotFound `unknown_asset`."""
-        name = request.path_params["name"]
+        return await self._answer(request, request.path_params["name"])
+
+    async def icon(self, request: Request) -> Response:
+        """The sign of these pages, where browsers ask for it beside JSON, PDFs and files."""
+        return await self._answer(request, ICON)
+
+    async def _answer(self, request: Request, name: str) -> Response:
         asset = await run_in_threadpool(self._read, name)
         headers = {"etag": asset.etag, "cache-control": "no-cache"}
         if HASHED.fullmatch(name):

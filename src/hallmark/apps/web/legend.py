@@ -98,6 +98,7 @@ class QuestionRow(msgspec.Struct, frozen=True):
     cartouche: str
     answers: str
     does_not_say: str
+    mark: ShownMark
 
 
 class Qualifier(msgspec.Struct, frozen=True):
@@ -125,6 +126,7 @@ def legend() -> LegendPage:
             own["cartouche"],
             own["question"],
             own["counter"],
+            _sample(question, State.CLAIMED),
         )
         for question in Question
         for own in (spec()["questions"][question.value],)

@@ -46,8 +46,8 @@ def link_to(text: str | Markup, link: str) -> Markup:
 
 
 def grouped(number: int) -> str:
-    """A whole number with thin spaces between thousands: 12 345."""
-    return f"{number:,}".replace(",", "\u202f")
+    """A whole number as every sentence, command and file here writes it: 12,345."""
+    return f"{number:,}"
 
 
 def plain(code: str) -> str:

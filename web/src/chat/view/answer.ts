@@ -6,7 +6,7 @@ import { dossierText } from "../dossier.ts";
 import type { Message, Place } from "../tree.ts";
 import { waiverOf } from "../trust.ts";
 import { detailsOf } from "./details.ts";
-import { button, clockOf, copyText, h, saveFile, setText } from "./dom.ts";
+import { button, clockOf, copyText, h, redraw, saveFile, setText } from "./dom.ts";
 import { Said } from "./said.ts";
 import { branchSwitch, troubleBox } from "./parts.ts";
 
@@ -147,28 +147,31 @@ export class AnswerView {
     ].join();
     if (key === this.drawnTools) return;
     this.drawnTools = key;
-    this.tools.replaceChildren();
-    if (outcome === "asking" || outcome === "streaming" || facts.elsewhere) return;
+    redraw(this.tools, ...this.toolsOf(facts, withheld));
+  }
+
+  private toolsOf({ message, live, hold, place, elsewhere }: AnswerFacts, withheld: boolean): HTMLElement[] {
+    const outcome = message.answer?.outcome;
+    if (outcome === "asking" || outcome === "streaming" || elsewhere) return [];
     const suffix = hold ? " (HOLD)" : "";
-    if (message.text !== "" && !withheld)
-      this.tools.append(this.copyControl("Copy", () => this.facts?.message.text ?? ""));
-    if (withheld && message.text !== "") this.tools.append(button("Show the draft (HOLD)", () => this.reveal()));
+    const tools: HTMLElement[] = [];
+    if (message.text !== "" && !withheld) tools.push(this.copyControl("Copy", () => this.facts?.message.text ?? ""));
+    if (withheld && message.text !== "") tools.push(button("Show the draft (HOLD)", () => this.reveal()));
     if (live.dossier !== undefined) {
-      this.tools.append(button(`Save receipt${suffix}`, () => this.save()));
-      this.tools.append(
+      tools.push(button(`Save receipt${suffix}`, () => this.save()));
+      tools.push(
         button("Details", () => this.toggleDetails(), { "aria-expanded": this.details.hidden ? "false" : "true" }),
       );
     }
     const receipt = message.answer?.receipt ?? "";
     if (receipt !== "")
-      this.tools.append(
-        h("a", { class: "c-way", href: `/review/by-receipt/${receipt}` }, `Its review item${suffix}`),
-      );
+      tools.push(h("a", { class: "c-way", href: `/review/by-receipt/${receipt}` }, `Its review item${suffix}`));
     if (hold && live.dossier !== undefined && !live.following && !isProved(live))
-      this.tools.append(button("Ask for the proof again", () => this.actions.check(message.id)));
-    this.tools.append(button("Regenerate", () => this.actions.regenerate(message.id)));
-    this.tools.append(button("Delete", () => this.actions.drop(message.id)));
-    if (place.of > 1) this.tools.append(branchSwitch(place, (step) => this.actions.turn(message.id, step), "answer"));
+      tools.push(button("Ask for the proof again", () => this.actions.check(message.id)));
+    tools.push(button("Regenerate", () => this.actions.regenerate(message.id)));
+    tools.push(button("Delete", () => this.actions.drop(message.id)));
+    if (place.of > 1) tools.push(branchSwitch(place, (step) => this.actions.turn(message.id, step), "answer"));
+    return tools;
   }
 
   private copyControl(name: string, text: () => string): HTMLButtonElement {

@@ -35,6 +35,22 @@ export function button(
   return on(h("button", { type: "button", class: "c-button", ...attributes }, text), { click: act });
 }
 
+/** Draws new children in place of the old; the focus stays on the control of the same name, HOLD or not, if there is one. */
+export function redraw(element: HTMLElement, ...children: readonly Node[]): void {
+  const active = element.ownerDocument.activeElement;
+  const name = active !== null && element.contains(active) ? nameOf(active) : "";
+  element.replaceChildren(...children);
+  if (name === "") return;
+  const found = [...element.querySelectorAll<HTMLElement>("button, a, [tabindex]")];
+  (found.find((one) => nameOf(one) === name && !one.matches(":disabled")) ?? found.find((one) => !one.matches(":disabled")))?.focus({
+    preventScroll: true,
+  });
+}
+
+function nameOf(element: Element): string {
+  return (element.getAttribute("aria-label") ?? element.textContent ?? "").replace(" (HOLD)", "");
+}
+
 /** Sets an element's text only when it differs, so that screen readers are not told twice. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
@@ -55,6 +71,14 @@ export function saveFile(name: string, text: string, type = "application/json"):
   const url = URL.createObjectURL(new Blob([text], { type }));
   h("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+/** A day and time of this device's clock, in the order that the other pages write it. */
+export function momentOf(at: number): string {
+  const date = new Date(at);
+  const two = (number: number): string => String(number).padStart(2, "0");
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`;
 }
 
 /** A time of day as people write it here. */

@@ -1,13 +1,13 @@
 // Notices that stand until a person has dealt with them: another trust file, and what went wrong with what is kept.
 import { differences, type TrustState } from "../trust.ts";
-import { button, h } from "./dom.ts";
+import { button, h, momentOf } from "./dom.ts";
 
 /** The trust file in words: its digest, since when, and that this page came from the same server. */
 export function trustNote(state: TrustState): HTMLElement {
   const { pin, first } = state;
   const when = first
     ? "just now, on first use"
-    : `since ${new Date(pin.at).toLocaleString(undefined, { hour12: false })}`;
+    : `since ${momentOf(pin.at)}`;
   return h(
     "p",
     { class: "c-trust" },

@@ -1,7 +1,7 @@
 // One question on the page, and the place where it is edited into a new branch.
 import type { Message, Place } from "../tree.ts";
 import { branchSwitch } from "./parts.ts";
-import { button, h, on, setText } from "./dom.ts";
+import { button, h, on, redraw, setText } from "./dom.ts";
 
 /** What a question's controls do. */
 export interface QuestionActions {
@@ -39,7 +39,8 @@ export class QuestionView {
     const key = `${place.index}/${place.of}`;
     if (key === this.drawn) return;
     this.drawn = key;
-    this.tools.replaceChildren(
+    redraw(
+      this.tools,
       button("Edit", () => this.edit(), { "data-edit": "" }),
       button("Delete", () => this.actions.drop(message.id)),
       ...(place.of > 1 ? [branchSwitch(place, (step) => this.actions.turn(message.id, step), "message")] : []),

@@ -53,6 +53,15 @@ export class Thread {
     this.answerViews.get(id)?.feed(text);
   }
 
+  /** Moves the focus to a message, or to its branch switch's arrow for `step`: where it was has left the page. */
+  focus(id: string, step = 0): void {
+    const view = this.answerViews.get(id) ?? this.questionViews.get(id);
+    const arrows = [...(view?.element.querySelectorAll<HTMLButtonElement>(".c-branch button") ?? [])];
+    const wanted = step === 0 ? undefined : arrows[step < 0 ? 0 : 1];
+    const arrow = wanted?.disabled === false ? wanted : step === 0 ? undefined : arrows.find((one) => !one.disabled);
+    (arrow ?? view?.element)?.focus({ preventScroll: true });
+  }
+
   /** The view of the last question on the path. */
   lastQuestion(): QuestionView | undefined {
     const last =
