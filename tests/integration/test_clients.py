@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import httpx
 import openai
 import pytest
 
@@ -17,6 +20,7 @@ from hallmark.testing.running import Network
 
 pytestmark = pytest.mark.integration
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 HERE = Path(__file__).parent / "node_client"
 
 
@@ -93,3 +97,29 @@ def test_what_curl_and_the_openai_sdk_saved_is_verified(network: Network, tmp_pa
     assert done.returncode == 0, done.stdout + done.stderr
     assert "written again in the enclave's own form" in " ".join(done.stdout.split())
     assert network.run("receipt", said.id).returncode == 0
+
+
+def test_exact_bytes_are_kept_under_the_openai_sdk(network: Network, tmp_path: Path) -> None:
+    """The example's transport writes request and answer as they were on the wire, for their owner alone."""
+    spec = importlib.util.spec_from_file_location("keep_answers", EXAMPLES / "keep_answers.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    kept = tmp_path / "kept"
+    http = httpx.Client(transport=module.Keep(kept))
+    client = openai.OpenAI(base_url=f"{network.gateway}/v1", api_key="unused", http_client=http)
+    asked: Any = [{"role": "user", "content": "What does os.mkfifo do?"}]
+    said = client.chat.completions.create(model="pydoc", messages=asked)
+    pieces = list(client.chat.completions.create(model="pydoc", messages=asked, stream=True))
+    assert "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices) == (
+        said.choices[0].message.content
+    )
+    answers = sorted(kept.glob("*.answer"))
+    assert len(answers) == 2
+    assert kept.stat().st_mode & 0o077 == 0
+    for answer in answers:
+        assert answer.stat().st_mode & 0o077 == 0
+        done = network.run("receipt", str(answer), "--from", str(answer.with_suffix(".request.json")))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.count("what was signed, byte for byte") == 2
