@@ -123,3 +123,16 @@ def test_exact_bytes_are_kept_under_the_openai_sdk(network: Network, tmp_path: P
         done = network.run("receipt", str(answer), "--from", str(answer.with_suffix(".request.json")))
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.count("what was signed, byte for byte") == 2
+
+
+def test_a_stopped_answer_gets_its_receipt(network: Network) -> None:
+    """Whoever stops reading finds what had left, by the name in the stream's head, in the log."""
+    asked = {"model": "pydoc", "messages": [{"role": "user", "content": "What does os.mkfifo do?"}]}
+    url = f"{network.gateway}/v1/chat/completions"
+    with httpx.stream("POST", url, json={**asked, "stream": True}, timeout=60) as response:
+        next(response.iter_bytes())
+        at = response.headers["hallmark-receipt-at"]
+    found = httpx.get(f"{network.gateway}{at}?wait=witnessed&timeout=20000", timeout=60)
+    assert found.status_code == 200, found.text
+    assert found.json()["stage"] in ("witnessed", "anchored")
+    assert found.json()["salts"] == {"request": None, "response": None}

@@ -74,9 +74,10 @@ async def test_a_stopped_answer_is_found_by_its_request(ask: Any, local: LocalNe
         await anext(response)
         name = response.header(b"x-request-id").decode()
     async with asyncio.timeout(5):
-        while name not in local.gateway.outbox._stopped.values():  # noqa: ASYNC110
+        while not local.gateway.outbox._stopped:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
-    ticket = next(key for key, value in local.gateway.outbox._stopped.items() if value == name)
+    ticket, (stopped, _) = next(iter(local.gateway.outbox._stopped.items()))
+    assert stopped == name
     waiting = asyncio.ensure_future(ask.get(f"{PATH}{name}?wait=logged"))
     while name not in local.gateway.outbox._waiting:  # noqa: ASYNC110
         await asyncio.sleep(0)

@@ -28,6 +28,8 @@ PAUSES: Final = (0.05, 0.2, 1.0, 5.0, 15.0)
 SWEEP_S: Final = 600.0
 DRAIN_S: Final = 3.0
 SETTLE_S: Final = 0.5
+# What a node signed of a stopped answer is in the log within seconds, or never.
+STOPPED_MS: Final = 600_000
 
 
 class Track:
@@ -61,7 +63,7 @@ class Outbox:
         self._slots = asyncio.Semaphore(PARALLEL)
         self._tracks: OrderedDict[bytes, Track] = OrderedDict()
         self._named: OrderedDict[str, set[bytes]] = OrderedDict()
-        self._stopped: OrderedDict[bytes, str] = OrderedDict()
+        self._stopped: OrderedDict[bytes, tuple[str, int]] = OrderedDict()
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._logged = metrics.counter("gateway_receipts", "Receipts by what became of them.", ("outcome",))
@@ -116,12 +118,14 @@ class Outbox:
     def stopped(self, ticket: bytes, request: str) -> None:
         """An answer under this ticket stopped on its way; what its node signed will be known by `request`."""
         if request and request not in self._named:
-            self._stopped[ticket] = request
+            self._stopped[ticket] = request, self._clock()
             while len(self._stopped) > RECENT:
                 self._stopped.popitem(last=False)
 
     def noticed(self, index: int, leaf: bytes) -> None:
         """A leaf of the log: keep it when it is the receipt of an answer that had stopped."""
+        while self._stopped and next(iter(self._stopped.values()))[1] < self._clock() - STOPPED_MS:
+            self._stopped.popitem(last=False)
         if not self._stopped:
             return
         admitted, data = split_leaf(leaf)
@@ -131,7 +135,7 @@ class Outbox:
             return
         if entry.kind is not Kind.RECEIPT or not isinstance(entry.statement, Receipt):
             return
-        request = self._stopped.pop((*entry.attachments, b"", b"", b"")[2], "")
+        request, _ = self._stopped.pop((*entry.attachments, b"", b"", b"")[2], ("", 0))
         digest = entry.statement.digest()
         if request and digest not in self._tracks:
             kept = Kept(digest, data, ZERO32, b"", self._clock(), request=request)
