@@ -23,6 +23,7 @@ from hallmark.compose.supervisor import Service
 from hallmark.compose.trustfile import development_trust, quorum_of, tlog_policy, with_declarations
 from hallmark.compose.wiring import Parts, Wiring, write_manifests
 from hallmark.core.beacon import network_id
+from hallmark.core.document import hex0x
 from hallmark.core.documents import Measurement
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.http.client import Pool
@@ -87,6 +88,7 @@ def prepare_network(
         models=models,
         anchor_account=keys.anchor.address,
         assets=assets,
+        names={hex0x(key.address): node.name for key, node in zip(keys.owners, plan.nodes, strict=True)},
     )
     wiring = Wiring(home, plan, parts)
     return Prepared(plan, founding, wiring.first(), wiring.later())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -42,6 +43,7 @@ class Parts(msgspec.Struct, frozen=True):
     models: Mapping[str, Shipped]
     anchor_account: bytes
     assets: Path
+    names: Mapping[str, str] = MappingProxyType({})
 
 
 class Wiring:
@@ -202,6 +204,7 @@ class Wiring:
             rpc_url=_url(self._plan.chain_port),
             confirmations=self._plan.confirmations,
             assets=str(self._parts.assets),
+            names=dict(self._parts.names),
             # Everything of a development network is on this machine, whoever listens to it as well.
             webhooks=Webhooks(allow_loopback_webhooks=True),
         )

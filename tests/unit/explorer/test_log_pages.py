@@ -372,3 +372,24 @@ async def test_a_full_disk_is_tried_again(exploring: Any, monkeypatch: pytest.Mo
     assert len((await exploring.explorer.receipts("", "", 10)).rows) == 1
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_nodes_have_the_names_that_their_operator_gives(exploring: Any) -> None:
+    """A registration names no node; the declared name stands beside its address, and a search finds it."""
+    node = exploring.net.nodes[0]
+    await exploring.witness()
+    member = exploring.watch.replica.registry.members[node.address]
+    assert member.profile is None
+    exploring.watch.names = {member.owner: "node-1"}
+    key = hex0x(node.address)
+    named = {row.key: row.name for row in (await exploring.explorer.nodes()).rows}
+    assert named[key] == "node-1"
+    assert (await exploring.explorer.node(key)).row.name == "node-1"
+    found = (await exploring.explorer.search("Node-1")).rows
+    assert ("node", f"/explore/nodes/{key}") in {(one.kind, one.link) for one in found}
+    answer = exploring.net.answer(node)
+    exploring.net.add(answer.entry)
+    await exploring.witness()
+    page = await exploring.explorer.receipt(hex0x(answer.receipt.digest()))
+    assert [fact.value for fact in page.facts if fact.name == "Node"] == ["node-1"]
+    assert "node-1" in [hop.name for hop in page.route.hops]

@@ -8,7 +8,7 @@ from typing import Any
 
 from hallmark.apps.web.app import create_app
 from hallmark.apps.web.surfaces import Surfaces
-from hallmark.core.document import hex0x
+from hallmark.core.document import hex0x, unhex
 from hallmark.core.evidence import VerifyEvidence
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.client import Pool
@@ -57,6 +57,7 @@ class WebProcess:
             gateway_url=settings.gateway_url,
             anchors=self._anchors(settings, trust),
             clock=world.clock,
+            names={unhex(owner): name for owner, name in settings.names.items()},
         )
         metrics = Metrics()
         self.explorer = Explorer(

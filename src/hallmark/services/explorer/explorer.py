@@ -139,7 +139,7 @@ class Explorer:
         if not KEY.fullmatch(key):
             raise NotFound("unknown_node", "A key is 0x and 40 lower-case hexadecimal digits.")
         member = parties.member_of(self._watch, unhex(key))
-        row = parties.row(member, self._tally.by_node[member.key])
+        row = parties.row(self._watch, member, self._tally.by_node[member.key])
         positions = await self._index.about(member.key, SHOWN * 2)
         history = parties.history(self._watch, positions)
         newest = await self._newest({"node": member.key})

@@ -10,10 +10,10 @@ from hallmark.services.explorer.told import (
     Told,
     asserted_by,
     attested,
+    called,
     configuration,
     label,
     manifest,
-    name_of,
 )
 from hallmark.services.following.watch import Watch
 from hallmark.services.review.views import Fact
@@ -43,7 +43,7 @@ def _place(told: Told) -> Fact:
 def _node(watch: Watch, told: Told) -> list[Fact]:
     receipt = told.receipt
     key, member = hex0x(receipt.node), watch.replica.registry.members.get(receipt.node)
-    lines = [Fact("Node", name_of(member) or key, links.node(receipt.node), key)]
+    lines = [Fact("Node", called(watch, member) or key, links.node(receipt.node), key)]
     if member is not None:
         owner = hex0x(member.owner)
         lines.append(Fact("Owner of the node", owner, "", owner))

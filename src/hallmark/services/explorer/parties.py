@@ -11,6 +11,7 @@ from hallmark.core.registry import Member
 from hallmark.core.statements import Role
 from hallmark.services.explorer import links, words
 from hallmark.services.explorer.entries import words_of
+from hallmark.services.explorer.told import called
 from hallmark.services.explorer.views import NodeRow, Nodes
 from hallmark.services.following.watch import Watch
 from hallmark.services.review.views import Fact, Moment
@@ -35,16 +36,16 @@ def member_of(watch: Watch, key: bytes) -> Member:
 def listed(watch: Watch, receipts: Mapping[bytes, int]) -> Nodes:
     """Every party, in the order in which they joined; `receipts` counts those of each node."""
     members = sorted(watch.replica.registry.members.values(), key=lambda m: m.valid.since)
-    rows = tuple(row(member, receipts.get(member.key, 0)) for member in members)
+    rows = tuple(row(watch, member, receipts.get(member.key, 0)) for member in members)
     return Nodes(len(rows), "", watch.replica.size, rows)
 
 
-def row(member: Member, receipts: int) -> NodeRow:
+def row(watch: Watch, member: Member, receipts: int) -> NodeRow:
     """A party as a line."""
     verdict, bundle = member.evidence_verdict, member.bundle
     return NodeRow(
         key=hex0x(member.key),
-        name=member.profile.name if member.profile else "",
+        name=called(watch, member),
         role=member.role.name.lower(),
         owner=hex0x(member.owner),
         since=member.valid.since,

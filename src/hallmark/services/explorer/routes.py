@@ -13,6 +13,7 @@ from hallmark.services.explorer import words
 from hallmark.services.explorer.told import (
     Told,
     asserted_by,
+    called,
     candidates,
     gateway_of,
     name_of,
@@ -70,7 +71,7 @@ def _hops(watch: Watch, told: Told, record: RouteRecord, passage: Passage | None
         named = name_of(members.get(unhex(gateway))) if gateway else "a gateway that no ticket names"
         hops.append(Hop("gateway", gateway, named, "gateway" in saw))
     node = hex0x(told.receipt.node)
-    named = name_of(members.get(told.receipt.node))
+    named = called(watch, members.get(told.receipt.node))
     # Without an enclave the node's host itself is what the record calls the enclave.
     bare = told.receipt.mode == Mode.VANILLA
     known = watch.replica.memory.attested.get((told.receipt.node, told.receipt.bundle))

@@ -12,6 +12,7 @@ from hallmark.services.explorer import links
 from hallmark.services.explorer.entries import words_of
 from hallmark.services.explorer.index import LEAF, RECEIPT, Index
 from hallmark.services.explorer.models import asserted_labels
+from hallmark.services.explorer.told import called
 from hallmark.services.explorer.views import Found, Results
 from hallmark.services.following.watch import Watch
 
@@ -57,7 +58,7 @@ class Search:
                 what = "A label." if label in published else "A label that a provider asserts."
                 yield Found("model", label, links.model(label), what)
         for member in self._watch.replica.registry.members.values():
-            name = member.profile.name if member.profile else ""
+            name = called(self._watch, member)
             if name.lower().startswith(lowered):
                 yield Found("node", name, links.node(member.key), _role(member.role.name))
         for name in self._watch.replica.registry.clearing:

@@ -13,6 +13,7 @@ from hallmark.core.errors import HallmarkError
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Receipt
 from hallmark.core.registry import Member
+from hallmark.core.statements import Role
 from hallmark.services.following.judge import Logged
 from hallmark.services.following.tail import Pending
 from hallmark.services.following.watch import Watch
@@ -121,6 +122,14 @@ def asserted_by(watch: Watch, told: Told) -> str:
 def name_of(member: Member | None) -> str:
     """What a registered party calls itself; "" for one that gives no name."""
     return member.profile.name if member is not None and member.profile is not None else ""
+
+
+def called(watch: Watch, member: Member | None) -> str:
+    """What a party calls itself; of a node, whose registration has no name, what the operator calls it."""
+    own = name_of(member)
+    if own or member is None or member.role is not Role.NODE:
+        return own
+    return watch.names.get(member.owner, "")
 
 
 def gateway_of(passage: Passage | None) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from hallmark.core.entries import Kind
 from hallmark.http.client import Pool
@@ -34,9 +35,12 @@ class Watch:
         anchors: Anchors | None,
         clock: Callable[[], int],
         by: str = "this desk",
+        names: Mapping[bytes, str] = MappingProxyType({}),
     ) -> None:
         replica = follower.replica
         self.follower, self.log, self.replica, self.clock = follower, log, replica, clock
+        # What the operator calls the nodes of these owners; nobody registered these names.
+        self.names = names
         self.leaves = Leaves(database)
         self.heads = Heads(database, replica, of=follower.size_of_quorum, clock=clock)
         self.configurations = Configurations(database, replica, pool, gateway_url)

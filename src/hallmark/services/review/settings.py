@@ -47,6 +47,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     when it is https. `operators` are addresses that may manage webhooks and everybody's saved views,
     beside the
     network's authority. `api_tokens_file` is a JSON file of tokens that may declare (see docs/review.md).
+    `names` are what the network's operator calls its nodes, by their owners' addresses: a node's registration
+    carries no name. Pages say whose names these are.
     Sessions end `session_ms` after sign-in and `idle_ms` after their last use.
     """
 
@@ -62,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confirmations: int = 1
     assets: str = ""
     operators: tuple[str, ...] = ()
+    names: dict[str, str] = {}
     api_tokens_file: str = ""
     session_ms: int = 12 * 3_600_000
     idle_ms: int = 3_600_000
