@@ -11,7 +11,7 @@ from hallmark.core.document import Document, Hex20, Hex32, Hex48, HexBytes
 
 
 class HPKEKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One HPKE key configuration (RFC 9180 code points); the sealed path will use it."""
+    """One HPKE key (RFC 9180 code points): upstreams' API keys are sealed to it."""
 
     id: int
     kem: int

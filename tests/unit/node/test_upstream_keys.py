@@ -109,6 +109,8 @@ def test_a_key_file_that_others_can_read_is_refused(
     asked, trust, now = attested
     path = tmp_path / "key"
     assert read_key(path) is None
+    vanilla = Asked(asked.bundle, b"", b"")
+    assert seal_all(vanilla, Settings("", {"large": KeyFile(URL, str(path))}), trust, now).keys == {}
     path.write_bytes(KEY + b"\n")
     path.chmod(0o640)
     with pytest.raises(HallmarkError) as caught:

@@ -81,12 +81,15 @@ def unattested(why: str) -> VerificationFailed:
 
 def seal_all(asked: Asked, settings: Settings, trust: Trust, now: int) -> Sealed:
     """Every key that there is, sealed to this enclave. Raises as `hpke_key` and `read_key` do."""
+    held = {label: read_key(Path(about.file)) for label, about in settings.upstreams.items()}
+    if not any(held.values()):
+        return Sealed()  # nothing to seal, so nothing to ask of the enclave
     public, bundle = hpke_key(asked, trust, now), digest_of(KeyBundle, asked.bundle.encode())
     keys = {}
-    for label, about in settings.upstreams.items():
-        key = read_key(Path(about.file))
-        if key is not None:
-            keys[label] = seal(require_key(key, about.url), public, key_info(bundle, label, about.url))
+    for label, key in held.items():
+        url = settings.upstreams[label].url
+        if key:
+            keys[label] = seal(require_key(key, url), public, key_info(bundle, label, url))
     return Sealed(keys)
 
 
