@@ -72,7 +72,7 @@ class _Run(msgspec.Struct):
         return Ending(self._outcome, self._frame)
 
     def _frame(self) -> bytes:
-        return self.shape.frame(self._usage().to_json() if self.wants_usage else None)
+        return self.shape.frame(self._usage().to_json() if self.wants_usage and self.last.finish else None)
 
     def _usage(self) -> Usage:
         return Usage(self.last.tokens_in, self.last.tokens_out)
