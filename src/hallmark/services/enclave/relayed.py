@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -11,7 +12,7 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import Parameters, UpstreamRecord
 from hallmark.core.errors import HallmarkError, Unauthorized
 from hallmark.engines.protocol import MILLION, Task
-from hallmark.engines.upstream import Asserted, Reply, Upstream
+from hallmark.engines.upstream import Asserted, Reply, Target, Upstream
 from hallmark.http.asgi import header
 from hallmark.services.enclave.calls import Call, Ending, answer_stream, answer_whole
 from hallmark.services.enclave.inputs import input_records
@@ -107,21 +108,25 @@ async def answer(call: Call, task: Task, envelope: Envelope, upstream: Upstream)
         else:
             await answer_whole(call, opening, relay.whole())
     except HallmarkError as error:
-        raise _told(error, target.label, keyless=not relay.authorization) from error
+        raise _told(error, target, keyless=not relay.authorization) from error
 
 
-def _told(error: HallmarkError, label: str, *, keyless: bool) -> HallmarkError:
+def _told(error: HallmarkError, target: Target, *, keyless: bool) -> HallmarkError:
     """A provider that refused this node's key, or the lack of one: what is to be done about it. Asking again
     does not help, and neither does another node.
     """
     if error.reason != "upstream_unauthorized":
         return error
-    hint = f"Whoever runs the node gives it one: hallmark upstream key set {label}"
+    name = f"The upstream of '{target.label}' ({urlsplit(target.url).hostname})"
+    hint = f"Whoever runs the node gives it one: hallmark upstream key set {target.label}"
     if keyless:
-        what = f"The upstream of '{label}' wants an API key, and this node has none for it."
-        return Unauthorized("upstream_key_missing", what, hint)
-    what = f"The upstream of '{label}' did not accept this node's API key."
-    return Unauthorized("upstream_unauthorized", what, hint)
+        what = f"{name} wants an API key, and this node has none for it."
+        told = Unauthorized("upstream_key_missing", what, hint)
+    else:
+        told = Unauthorized("upstream_unauthorized", f"{name} did not accept this node's API key.", hint)
+    kept = ("status", "retry", "retry_after")
+    told.__dict__.update({key: value for key, value in vars(error).items() if key in kept})
+    return told
 
 
 def _parameters(sent: dict[str, Any], task: Task, upstream: Upstream, opening: Opening) -> Parameters:
