@@ -82,10 +82,13 @@ test("a receipt's event that carries a part of the answer is refused", () => {
     refused(delta("Hi") + receiptEvent(frame) + DONE, "bad_answer");
 });
 
-test("usage may be repeated when the covered event before states the same", () => {
+test("the usage stands once, after the receipt's event, and is covered", () => {
   const usage = 'data: {"id":"c","choices":[],"usage":{"total_tokens":9,"prompt_tokens":4}}\n\n';
-  const frame = '{"id":"c","choices":[],"usage":{"prompt_tokens":4,"total_tokens":9}';
-  assert.equal(decode(splitStream(encode(usage + receiptEvent(frame) + DONE)).content), usage);
+  const frame = '{"id":"c","choices":[]';
+  assert.equal(decode(splitStream(encode(receiptEvent(frame) + usage + DONE)).content), usage);
+  for (const other of [usage + usage, ": note\n\n", "data: {}\n\n"]) {
+    assert.throws(() => splitStream(encode(receiptEvent(frame) + other + DONE)));
+  }
 });
 
 test("what an answer says cannot imitate the receipt's member", () => {

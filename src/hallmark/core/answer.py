@@ -7,14 +7,16 @@ the answer without it:
     {"id":...,"choices":[...],"usage":{...}}                      as covered
 
 A stream (server-sent events) carries it in the last event before `data: [DONE]`; what the receipt covers is
-every byte before that event:
+every byte but that event and [DONE]. One event may stand between the two, that which counts the tokens:
 
     data: {"id":...,"choices":[{"delta":{"content":"..."}}]}      covered
     data: {"id":...,"choices":[...],"hallmark":{...}}             the receipt's event
+    data: {"id":...,"choices":[],"usage":{...}}                   covered, if usage was asked for
     data: [DONE]
 
-The receipt's event may hold no text of an answer, so nothing can be slipped into what is not covered. It may
-repeat the usage of the event before it (client libraries keep the usage of the last event), if it is equal.
+Some clients keep the usage of the last event that there is, even none; others add up the usage of all events:
+only a stream that states it once, in its last event, is counted rightly by both. The receipt's event may hold
+no text of an answer and no usage, so nothing can be slipped into what is not covered.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ SEED_TAG: Final = b"hallmark/seed/v1\0"
 INPUT_TAG: Final = b"hallmark/input-content/v1\0"
 # Members of a receipt's event besides the receipt; choices are checked to be empty.
 FRAME: Final = frozenset({"id", "object", "created", "model", "choices", "hallmark"})
+DATA: Final = b"data: "
 EMPTY_CHOICE: Final[dict[str, object]] = {
     "index": 0,
     "logprobs": None,
@@ -70,23 +73,47 @@ def hallmark_event(frame: bytes, hallmark: bytes) -> bytes:
     return b"data: " + join_hallmark(frame, hallmark) + b"\n\n"
 
 
+class Stream(msgspec.Struct, frozen=True):
+    """A complete stream, taken apart: what came before the receipt's event, that event's frame and `hallmark`
+    object, and the event after it that counts the tokens (may be empty). All exact.
+    """
+
+    head: bytes
+    frame: bytes
+    hallmark: bytes
+    tail: bytes
+
+    @property
+    def content(self) -> bytes:
+        """What the receipt covers."""
+        return self.head + self.tail
+
+
 def split_hallmark_stream(body: bytes) -> tuple[bytes, bytes]:
-    """The covered bytes of a complete stream and its `hallmark` object, both exact.
+    """The covered bytes of a complete stream and its `hallmark` object. Raises as `read_stream` does."""
+    stream = read_stream(body)
+    return stream.content, stream.hallmark
+
+
+def read_stream(body: bytes) -> Stream:
+    """Take a complete stream apart.
 
     Raises InvalidInput `no_receipt` (also when the stream was cut off), `bad_answer` (also when the receipt's
     event holds anything that could be taken for a part of the answer).
     """
     if not body.endswith(b"\n\n" + DONE):
         raise InvalidInput("no_receipt", "The stream ended without a receipt and [DONE].")
-    events = body[: -len(DONE)]
-    start = events.rfind(b"\n\n", 0, len(events) - 2)
-    start = 0 if start < 0 else start + 2
-    event = events[start:-2]
-    if not event.startswith(b"data: ") or b"\n" in event:
+    events, tail = body[: -len(DONE)], b""
+    head, event = _last_event(events)
+    if MEMBER not in event and head:
+        head, event, tail = *_last_event(head), event
+    if not event.startswith(DATA) or b"\n" in event[:-2]:
         raise InvalidInput("no_receipt", "The stream's last event carries no receipt.")
-    frame, hallmark = split_hallmark(event[len(b"data: ") :])
-    _require_empty(_object(frame), events[:start])
-    return events[:start], hallmark
+    frame, hallmark = split_hallmark(event[len(DATA) : -2])
+    _require_empty(_object(frame))
+    if tail:
+        _require_usage(tail)
+    return Stream(head, frame, hallmark, tail)
 
 
 def input_digest(salt: bytes, content: bytes) -> bytes:
@@ -115,10 +142,22 @@ def _require_content(content: bytes) -> None:
         raise InvalidInput("bad_answer", "The answer is not a plain object without a receipt.")
 
 
-def _require_empty(frame: dict[str, object], content: bytes) -> None:
+def _last_event(events: bytes) -> tuple[bytes, bytes]:
+    """What comes before the last event, and that event with its closing blank line."""
+    start = events.rfind(b"\n\n", 0, len(events) - 2)
+    start = 0 if start < 0 else start + 2
+    return events[:start], events[start:]
+
+
+def _require_usage(tail: bytes) -> None:
+    if not tail.startswith(DATA) or b"\n" in tail[:-2]:
+        raise InvalidInput("no_receipt", "The stream's last event carries no receipt.")
+    if not isinstance(_object(tail[len(DATA) : -2]).get("usage"), dict):
+        raise InvalidInput("no_receipt", "What follows the receipt's event counts no tokens.")
+
+
+def _require_empty(frame: dict[str, object]) -> None:
     choices = frame.get("choices")
-    if "usage" in frame and frame.pop("usage") != _last_usage(content):
-        raise InvalidInput("bad_answer", "The receipt's event counts tokens that nothing covers.")
     if set(frame) - FRAME or not isinstance(choices, list):
         raise InvalidInput("bad_answer", "The receipt's event holds more than a receipt.")
     for choice in choices:
@@ -126,9 +165,3 @@ def _require_empty(frame: dict[str, object], content: bytes) -> None:
             key not in EMPTY_CHOICE or value != EMPTY_CHOICE[key] for key, value in choice.items()
         ):
             raise InvalidInput("bad_answer", "The receipt's event holds a part of the answer.")
-
-
-def _last_usage(content: bytes) -> object:
-    """The usage that the last covered event states, if it does."""
-    event = content[content.rfind(b"\n\n", 0, max(len(content) - 2, 0)) :].strip()
-    return _object(event[len(b"data: ") :]).get("usage") if event.startswith(b"data: {") else None

@@ -20,13 +20,11 @@ seconds at the earliest.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class HallmarkError(Exception):
     """Root of every error that Hallmark raises on purpose."""
 
-    status: ClassVar[int] = 500
+    status: int = 500
     retry: bool | None = None
     """Whether asking the same again can help; None: yes for 408, 429 and 503, otherwise no."""
     retry_after: str = ""

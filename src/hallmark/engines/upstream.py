@@ -5,25 +5,28 @@ through both ways. Towards the server two members may be set, `model` (when its 
 `stream_options` (tokens are counted even when the client does not ask); the rest keeps its exact bytes.
 From the server every event and every object keeps its exact bytes, so tools, reasoning and log probabilities
 need no code here.
+
+A request goes out once: on a connection of its own, and never again once a byte of it was written.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 from urllib.parse import urldefrag, urlsplit
 
 import msgspec
 
+from hallmark.core.answer import MEMBER
 from hallmark.core.document import hex0x
 from hallmark.core.documents import UpstreamRecord
-from hallmark.core.errors import HallmarkError, InvalidInput, NotFound, Unavailable
+from hallmark.core.errors import HallmarkError, InvalidInput, Unavailable
 from hallmark.engines.protocol import Description
+from hallmark.engines.refusals import AGAIN, UpstreamFailed, refusal
 from hallmark.http.connection import Connection, Response
 from hallmark.http.sse import Splitter, data_of
 from hallmark.http.tls import spki_digest
@@ -32,25 +35,8 @@ Dial = Callable[[str], Awaitable[socket.socket]]
 
 MAX_ANSWER: Final = 32 * 1024 * 1024
 CONNECT_S: Final = 10.0
-HEAD_S: Final = 120.0
-IDLE_S: Final = 120.0
-# Reasons of a provider that clients act upon; any other becomes `upstream_rejected`.
-KNOWN_CODES: Final = frozenset(
-    {"context_length_exceeded", "content_filter", "invalid_value", "unsupported_parameter"}
-)
-PARAM: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,100}")
-
-
-class UpstreamRejected(InvalidInput):
-    """The server refuses the request; `param` is the parameter that it names, if any."""
-
-    param: str | None = None
-
-
-class UpstreamLimited(Unavailable):
-    """The server limits the rate of requests."""
-
-    status = 429
+SILENCE_S: Final = 540.0
+MAX_COMMENT: Final = 200
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -68,6 +54,15 @@ class Target(msgspec.Struct, frozen=True):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidInput("bad_url", "An upstream's address is not an http or https URL.")
         return cls(label, url.rstrip("/"), model)
+
+    @property
+    def name(self) -> str:
+        """How errors name it."""
+        return f"The upstream of '{self.label}' ({urlsplit(self.url).hostname})"
+
+    def failed(self, what: str) -> UpstreamFailed:
+        """The error for an answer that is none."""
+        return UpstreamFailed("upstream_failed", f"{self.name} {what}.", AGAIN)
 
 
 class Asserted(msgspec.Struct):
@@ -98,8 +93,17 @@ class Asserted(msgspec.Struct):
 class Upstream:
     """One upstream server, reached through `dial(label)`, which gives a connected stream socket."""
 
-    def __init__(self, target: Target, dial: Dial, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        dial: Dial,
+        context: ssl.SSLContext | None = None,
+        *,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        """`silence_s` is how long the server may say nothing, before its answer and within it."""
         self.target = target
+        self._silence_s = silence_s
         self._dial = dial
         self._context = context
         # Encoded here, not at the first request: an enclave could not load the codec any more.
@@ -113,23 +117,43 @@ class Upstream:
     async def open(self, path: str, body: bytes, authorization: bytes = b"") -> AsyncGenerator[Reply, None]:
         """Send a request to `path` below the base URL ("/chat/completions").
 
-        Raises UpstreamRejected `upstream_rejected` (or a code of KNOWN_CODES), UpstreamLimited
-        `upstream_rate_limited`, NotFound `model_not_found`, Unavailable `upstream_unreachable`,
-        `upstream_unauthorized`, `upstream_failed`, and as `hallmark.http` raises.
+        Raises as `refusal` makes errors; UpstreamFailed `upstream_failed`, `upstream_timed_out`; Unavailable
+        `upstream_unreachable`, alone among these when no byte of the body has left.
         """
         connection = await self._connect()
         try:
-            async with asyncio.timeout(HEAD_S):
-                await connection.send(self._head(path, body, authorization), body)
-                await connection.head()
-            response = Response(connection, IDLE_S)
-            if response.status != 200:
-                raise _refusal(response.status, await response.read(65_536))
-            yield Reply(response, self.target, _spki(connection))
-        except TimeoutError:
-            raise Unavailable("timed_out", f"The upstream gave no answer within {HEAD_S:g} s.") from None
+            with self._named():
+                async with asyncio.timeout(self._silence_s):
+                    await connection.send(self._head(path, body, authorization), body)
+                    await connection.head()
+                response = Response(connection, self._silence_s)
+                if response.status != 200:
+                    raise refusal(self.target.name, response, await response.read(65_536))
+                yield Reply(response, self.target, _spki(connection))
         finally:
             connection.abort()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """What goes wrong on the connection, as an error that names the upstream."""
+        try:
+            yield
+        except HallmarkError as error:
+            if error.reason in ("connection_lost", "bad_http", "response_too_large"):
+                what = error.message.removeprefix("The peer's ").removeprefix("The peer ").rstrip(".")
+                raise self.target.failed(f"gave no answer that can be used: {what}") from error
+            if error.reason != "timed_out":
+                raise
+            raise self._silent() from error
+        except TimeoutError:
+            raise self._silent() from None
+
+    def _silent(self) -> UpstreamFailed:
+        silent = UpstreamFailed(
+            "upstream_timed_out", f"{self.target.name} said nothing for {self._silence_s:g} s.", AGAIN
+        )
+        silent.status = 504
+        return silent
 
     def prepare(self, body: bytes, *, stream: bool) -> bytes:
         """The body as it goes out; see the module docstring. `body` is a JSON object."""
@@ -160,7 +184,7 @@ class Upstream:
                 )
         except (OSError, TimeoutError) as error:
             opened.close()
-            raise Unavailable("upstream_unreachable", "The upstream cannot be reached.") from error
+            raise Unavailable("upstream_unreachable", f"{self.target.name} cannot be reached.") from error
         return connection
 
     def _head(self, path: str, body: bytes, authorization: bytes) -> bytes:
@@ -179,11 +203,14 @@ class Upstream:
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """One event of a stream: its exact JSON object, whether it carries usage only, and the usage in it."""
+    """One event of a stream: its exact JSON object; whether it carries usage and nothing else; whether it
+    counts the tokens of a finished answer, so that it may be the last. Or a comment's text (HTML 9.2.6).
+    """
 
     data: bytes
-    only_usage: bool
-    usage: object
+    only_usage: bool = False
+    counts: bool = False
+    comment: bool = False
 
 
 class Reply:
@@ -206,48 +233,64 @@ class Reply:
         )
 
     async def content(self) -> bytes:
-        """The answer's exact JSON object. Raises Unavailable `upstream_failed` when it is none."""
+        """The answer's exact JSON object. Raises UpstreamFailed `upstream_failed` when it is none."""
         raw = (await self._response.read(MAX_ANSWER)).strip(b" \t\r\n")
-        self.asserted.take(_answer_object(raw))
+        self.asserted.take(self._object(raw))
         return raw
 
     async def events(self) -> AsyncGenerator[Chunk, None]:
-        """The chunks of a stream; ends at `[DONE]`.
+        """The chunks of a stream, comments among them; ends at `[DONE]`.
 
-        Raises Unavailable `upstream_failed` on an error event, a malformed chunk, or an end that comes too
+        Raises UpstreamFailed `upstream_failed` on an error event, a malformed chunk, or an end that comes too
         early.
         """
         if not self._streams:
-            raise Unavailable(
-                "upstream_failed", "The upstream answered a stream request with something else."
-            )
+            raise self._target.failed("answered a stream request with something else")
         splitter = Splitter()
         async for data in self._response:
             for event in splitter.feed(data):
                 payload = data_of(event)
                 if payload is None:
+                    if event.startswith(b":"):
+                        yield Chunk(_comment(event), comment=True)
                     continue
                 if payload == b"[DONE]":
                     return
-                value = _answer_object(payload)
+                value = self._object(payload)
+                if MEMBER in payload:
+                    raise self._target.failed("gave an answer that is not what its protocol says")
                 self.asserted.take(value)
                 if b"\n" in payload or b"\r" in payload:
                     payload = msgspec.json.encode(value)
-                yield Chunk(payload, value.get("choices") == [] and "usage" in value, value.get("usage"))
+                yield _chunk(payload, value)
         if not self.asserted.finished:
-            raise Unavailable("upstream_failed", "The upstream's stream ended before its answer did.")
+            raise self._target.failed("ended its stream before its answer did")
+
+    def _object(self, raw: bytes) -> dict[str, object]:
+        try:
+            value = msgspec.json.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            value = None
+        if not isinstance(value, dict) or not value or "hallmark" in value or not raw.startswith(b"{"):
+            raise self._target.failed("gave an answer that is not what its protocol says")
+        if value.get("error") is not None:
+            raise self._target.failed("reported an error while it answered")
+        return value
 
 
-def _answer_object(raw: bytes) -> dict[str, object]:
-    try:
-        value = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        value = None
-    if not isinstance(value, dict) or not value or "hallmark" in value or not raw.startswith(b"{"):
-        raise Unavailable("upstream_failed", "The upstream's answer is not what its protocol says.")
-    if value.get("error") is not None:
-        raise Unavailable("upstream_failed", "The upstream reported an error while it answered.")
-    return value
+def _chunk(payload: bytes, value: Mapping[str, object]) -> Chunk:
+    if not isinstance(value.get("usage"), dict):
+        return Chunk(payload)
+    choices = value.get("choices")
+    listed = choices if isinstance(choices, list) else []
+    ended = any(isinstance(choice, dict) and choice.get("finish_reason") for choice in listed)
+    return Chunk(payload, only_usage=choices == [], counts=choices == [] or ended)
+
+
+def _comment(event: bytes) -> bytes:
+    """A comment's first line, without what could be taken for anything else."""
+    line = event.splitlines()[0][1:].strip()[:MAX_COMMENT]
+    return line if line.isascii() and line.decode("ascii").isprintable() else b""
 
 
 def _count(value: object, otherwise: int) -> int:
@@ -260,25 +303,3 @@ def _spki(connection: Connection) -> str:
     peer = connection.info("ssl_object")
     certificate = peer.getpeercert(binary_form=True) if peer is not None else None
     return hex0x(spki_digest(certificate)) if certificate else ""
-
-
-def _refusal(status: int, body: bytes) -> HallmarkError:
-    """The error for a server's refusal. Its text may quote the request: only known words are taken over."""
-    code, param = "", None
-    try:
-        error = msgspec.json.decode(body)["error"]
-        code, param = error.get("code"), error.get("param")
-    except Exception:
-        code = ""
-    if status in (401, 403):
-        return Unavailable("upstream_unauthorized", "The upstream did not accept this node's credentials.")
-    if status == 429:
-        return UpstreamLimited("upstream_rate_limited", "The upstream limits the rate of requests.")
-    if status == 404:
-        return NotFound("model_not_found", "The upstream does not know this model.")
-    if 400 <= status < 500:
-        reason = code if code in KNOWN_CODES else "upstream_rejected"
-        refusal = UpstreamRejected(reason, f"The upstream refused the request (status {status}, {reason}).")
-        refusal.param = param if isinstance(param, str) and PARAM.fullmatch(param) else None
-        return refusal
-    return Unavailable("upstream_failed", f"The upstream failed (status {status}).")

@@ -40,6 +40,12 @@ class MethodNotAllowed(InvalidInput):
     allow: tuple[str, ...] = ()
 
 
+class UnknownEncoding(InvalidInput):
+    """The body is encoded in a way that is not read here (RFC 9110 section 15.5.16)."""
+
+    status = 415
+
+
 def not_allowed(*allow: str) -> MethodNotAllowed:
     """The error for a path that takes only these methods."""
     error = MethodNotAllowed("method_not_allowed", f"This path takes {allow[0]}.")

@@ -24,6 +24,7 @@ from hallmark.core.documents import (
 from hallmark.core.errors import NotFound, Unavailable
 from hallmark.core.evidence import Assurance
 from hallmark.core.evidence import Verdict as EvidenceVerdict
+from hallmark.core.naming import no_such_model
 from hallmark.core.receipt import Mode
 from hallmark.core.registry import Member, Registry
 from hallmark.core.statements import Role
@@ -32,9 +33,6 @@ from hallmark.routing.load import NodeLoad
 ANY_MODE: Final = 255
 # An answer may take this long; evidence must not run out before it is given. Milliseconds.
 MARGIN: Final = 60_000
-# Characters that an error shows of a name that a client wrote, and models that it lists.
-SHOWN: Final = 64
-LISTED: Final = 20
 # What a node or its own host says when it has no free place.
 BUSY: Final = frozenset(("at_capacity", "node_busy"))
 # What keeps a node away for a moment only. Whatever a node that was asked answered is of this kind, too.
@@ -85,7 +83,7 @@ class Eligibility(msgspec.Struct, frozen=True):
     def require(self) -> None:
         """Raises NotFound `model_not_found`, Unavailable `no_node` naming counts per reason."""
         if not self.known:
-            raise no_such_model(self.wanted.model, self.there)
+            raise NotFound("model_not_found", *no_such_model(self.wanted.model, self.there))
         if not self.eligible:
             raise self.refusal()
 
@@ -157,18 +155,6 @@ def eligibility(
     known = artifact is not None or offered
     there = () if known else tuple(_there(registry))
     return Eligibility(wanted, tuple(eligible), tuple(excluded), known, there)
-
-
-def no_such_model(asked: str, there: Iterable[str]) -> NotFound:
-    """The error for a model that is not there: it names what was asked for, and what there is."""
-    named = ascii(asked[:SHOWN])[1:-1] + ("..." if len(asked) > SHOWN else "")
-    listed = sorted(there)
-    models = ", ".join(listed[:LISTED]) + (", ..." if len(listed) > LISTED else "")
-    return NotFound(
-        "model_not_found",
-        f"There is no model '{named}' here.",
-        f"There are: {models}." if models else "There are no models here.",
-    )
 
 
 def _there(registry: Registry) -> set[str]:

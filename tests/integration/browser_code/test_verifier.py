@@ -173,7 +173,9 @@ def answer(batch: Batch, case: verifier_cases.Case) -> None:
     ]
     for frame in frames:
         for before in (b"data: " + chunk + b"\n\n", b"", b": note\n\n"):
-            bodies.append((before + hallmark_event(frame, made) + DONE, True))
+            event = hallmark_event(frame, made)
+            tails = (b"", b'data: {"choices":[],"usage":{"n":1}}\n\n', b"data: {}\n\n", b": note\n\n", event)
+            bodies += [(before + event + tail + DONE, True) for tail in tails]
     stream = bodies[8][0]
     bodies += [(stream[:-1], True), (stream.replace(DONE, b""), True), (DONE, True), (b"\n\n" + DONE, True)]
     bodies += [

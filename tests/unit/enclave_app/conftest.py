@@ -31,6 +31,7 @@ from hallmark.engines.stepper import Stepper
 from hallmark.engines.upstream import Target, Upstream
 from hallmark.ledger.merkle import leaf_hash, root
 from hallmark.services.enclave.app import App
+from hallmark.services.enclave.limits import silence_s
 from hallmark.services.enclave.runtime import Model
 from hallmark.testing import tiny_models
 from hallmark.testing.runtime import CHAIN_ID, MemoryRuntime, model_of
@@ -74,7 +75,9 @@ def make_app(engines: dict[str, Engine]) -> AppFactory:
 
     def make(runtime: MemoryRuntime) -> App:
         upstreams = {
-            label: Upstream(Target.parse(label, url), runtime.dial)
+            label: Upstream(
+                Target.parse(label, url), runtime.dial, silence_s=silence_s(runtime.configuration.limits)
+            )
             for label, url in runtime.configuration.upstreams.items()
         }
         return App(runtime, engines, upstreams)

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hallmark.core.answer import DONE, hallmark_event, join_hallmark, split_hallmark, split_hallmark_stream
+from hallmark.core.answer import (
+    DONE,
+    hallmark_event,
+    join_hallmark,
+    read_stream,
+    split_hallmark,
+    split_hallmark_stream,
+)
 from hallmark.core.errors import InvalidInput
 
 HALLMARK = b'{"id":"0x00","receipt":{}}'
@@ -96,21 +103,30 @@ def test_the_receipts_event_holds_nothing_else(frame: dict[str, Any]) -> None:
     assert caught.value.reason == "bad_answer"
 
 
-def test_usage_may_be_repeated_but_not_invented() -> None:
-    """The receipt's event may carry the usage of the event before it, and no other."""
-    frame = FRAME[:-1] + b',"usage":{"total_tokens":3}}'
-    content = b'data: {"choices":[1]}\n\ndata: {"choices":[],"usage":{"total_tokens":3}}\n\n'
-    event = hallmark_event(frame, HALLMARK)
-    assert split_hallmark_stream(content + event + DONE) == (content, HALLMARK)
-    for other in (b"", b"data: {}\n\n", content.replace(b"3", b"4"), content + b"data: {}\n\n"):
+def test_usage_follows_the_receipt_and_is_covered() -> None:
+    """One event may stand after the receipt's: it counts the tokens, and the receipt covers it."""
+    content = b'data: {"choices":[1]}\n\n'
+    tail = b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n'
+    event = hallmark_event(FRAME, HALLMARK)
+    assert split_hallmark_stream(content + event + tail + DONE) == (content + tail, HALLMARK)
+    assert split_hallmark_stream(event + tail + DONE) == (tail, HALLMARK)
+    assert read_stream(content + event + tail + DONE).head == content
+    others = (
+        tail + tail,
+        b": note\n\n",
+        b"data: {}\n\n",
+        b'data: {"usage":null}\n\n',
+        b"data: x\ndata: y\n\n",
+    )
+    for other in others:
         with pytest.raises(InvalidInput):
-            split_hallmark_stream(other + event + DONE)
+            split_hallmark_stream(content + event + other + DONE)
 
 
 def test_cut_or_prolonged_streams_carry_no_receipt() -> None:
     """Without [DONE], with something between, or with anything after it, a stream is not complete."""
     event = hallmark_event(FRAME, HALLMARK)
-    for body in (event, DONE, event + b"data: {}\n\n" + DONE, event + DONE + b"x", event[:-1] + DONE, b""):
+    for body in (event, DONE, event + b": x\n\n" + DONE, event + DONE + b"x", event[:-1] + DONE, b""):
         with pytest.raises(InvalidInput) as caught:
             split_hallmark_stream(body)
         assert caught.value.reason == "no_receipt"

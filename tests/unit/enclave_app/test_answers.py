@@ -150,7 +150,11 @@ async def test_content_parts_roles_and_tools(client: httpx.AsyncClient, check: A
         {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function"}]},
         {"role": "tool", "content": "42 degrees", "tool_call_id": "1"},
     ]
-    extra = {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "auto", "unknown": 1}
+    extra = {
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+        "tool_choice": "auto",
+        "unknown": None,
+    }
     checked = check(await client.post(CHAT, json={"model": "tiny", "messages": messages} | extra))
     assert checked.receipt.tokens_in == (1 + 3) + (1 + 1) + 1 + (1 + 10) + 1
     (record,) = [InputRecord.decode(text.encode()) for text in checked.hallmark["documents"]["inputs"]]

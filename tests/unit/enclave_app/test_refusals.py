@@ -53,6 +53,20 @@ async def test_what_is_not_json_is_refused(client: httpx.AsyncClient, body: byte
     ("change", "code", "param"),
     [
         ({"n": 2}, "unsupported_parameter", "n"),
+        ({"min_p": 0.1}, "unsupported_parameter", "min_p"),
+        ({"guided_choice": ["a", "b"]}, "unsupported_parameter", "guided_choice"),
+        ({"guided_json": {}}, "unsupported_parameter", "guided_json"),
+        ({"reasoning_effort": "low"}, "unsupported_parameter", "reasoning_effort"),
+        ({"store": True}, "unsupported_parameter", "store"),
+        ({"service_tier": "priority"}, "unsupported_parameter", "service_tier"),
+        ({"web_search_options": {}}, "unsupported_parameter", "web_search_options"),
+        ({"made_up": False}, "unsupported_parameter", "made_up"),
+        ({"\u00e9" * 80: 1}, "unsupported_parameter", "\\xe9" * 64),
+        (
+            {"stream_options": {"continuous_usage_stats": True}},
+            "unsupported_parameter",
+            "stream_options.continuous_usage_stats",
+        ),
         ({"logit_bias": {"5": 10}}, "unsupported_parameter", "logit_bias"),
         ({"logprobs": True}, "unsupported_parameter", "logprobs"),
         ({"top_logprobs": 3}, "unsupported_parameter", "top_logprobs"),
@@ -136,10 +150,12 @@ async def test_chat_parameters_are_refused_by_name(
         },
         {
             "top_k": -1,
-            "min_p": 0.1,
-            "reasoning_effort": "low",
+            "min_p": 0,
+            "repetition_penalty": 1.0,
             "service_tier": "auto",
-            "made_up": [1, {"a": None}],
+            "made_up": None,
+            "prompt_cache_key": "k",
+            "safety_identifier": "s",
         },
         {"stream_options": None, "temperature": None, "max_tokens": None},
     ],
@@ -147,7 +163,7 @@ async def test_chat_parameters_are_refused_by_name(
 async def test_what_clients_send_by_habit_is_accepted(
     client: httpx.AsyncClient, change: dict[str, Any]
 ) -> None:
-    """Neutral values and members that nobody knows do not stand in the way."""
+    """Neutral values, and what a client says about itself, do not stand in the way."""
     assert (await client.post(CHAT, json=HELLO | change)).status_code == 200
 
 
@@ -162,6 +178,8 @@ async def test_what_clients_send_by_habit_is_accepted(
         ({"echo": True}, "unsupported_parameter", "echo"),
         ({"best_of": 3}, "unsupported_parameter", "best_of"),
         ({"logprobs": 2}, "unsupported_parameter", "logprobs"),
+        ({"logprobs": 0}, "unsupported_parameter", "logprobs"),
+        ({"min_tokens": 3}, "unsupported_parameter", "min_tokens"),
     ],
 )
 async def test_completion_parameters_are_refused_by_name(
@@ -214,9 +232,16 @@ async def test_unknown_models_and_tasks_are_404(client: httpx.AsyncClient, path:
 async def test_paths_and_methods(client: httpx.AsyncClient) -> None:
     """Unknown paths and wrong methods are told apart."""
     refused(await client.get("/v1/nothing"), 404, "unknown_path")
-    refused(await client.get(CHAT), 405, "method_not_allowed")
+    refused(wrong := await client.get(CHAT), 405, "method_not_allowed")
+    assert wrong.headers["allow"] == "POST"
+    assert (await client.post(f"{CHAT}/", json=HELLO)).status_code == 200
+    packed = await client.post(CHAT, content=b"x", headers={"content-encoding": "gzip"})
+    refused(packed, 415, "unsupported_encoding")
     refused(await client.delete("/v1/models"), 405, "method_not_allowed")
-    refused(await client.get("/v1/models/nowhere"), 404, "model_not_found", "model")
+    refused(missing := await client.get("/v1/models/nowhere"), 404, "model_not_found", "model")
+    message = missing.json()["error"]["message"]
+    assert message.startswith("There is no model 'nowhere' here. There are: ")
+    assert "tiny" in message
 
 
 async def test_bodies_over_the_limit_are_refused(models: Any, make_app: Any) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from hallmark.core.documents import UpstreamRecord
 from hallmark.core.hashing import ZERO32
+from hallmark.services.enclave.limits import silence_s
 from hallmark.testing.runtime import MemoryRuntime
 from hallmark.testing.upstream import Answer, FakeUpstream, SentRequest, json_answer, stream_answer
 
@@ -125,12 +126,13 @@ async def test_a_stream_passes_through(
 async def test_usage_is_passed_on_when_wanted(
     client: httpx.AsyncClient, server: FakeUpstream, check: Any
 ) -> None:
-    """With include_usage the usage chunk is covered, and repeated on the receipt's event."""
+    """With include_usage the usage chunk is covered, and stands once: last, after the receipt's event."""
     server.answer = stream_answer(b": ping\n\nevent: x\n" + STREAM)
     body = HELLO | {"stream": True, "stream_options": {"include_usage": True, "other": 1}}
     response = await client.post(CHAT, json=body)
-    assert check(response).content == STREAM.removesuffix(DONE)
-    assert json.loads(response.text.split("\n\n")[-3][6:])["usage"]["total_tokens"] == 7
+    assert check(response).content == b": ping\n\n" + STREAM.removesuffix(DONE)
+    assert response.content.endswith(USAGE + DONE)
+    assert response.content.count(b"total_tokens") == 1
     assert json.loads(server.seen[0].body)["stream_options"] == {"include_usage": True, "other": 1}
 
 
@@ -179,12 +181,12 @@ async def test_attachments_become_inputs(client: httpx.AsyncClient, check: Any) 
     [
         ("400 B", {"error": {"code": "content_filter", "param": "m[0]"}}, (400, "content_filter", "m[0]")),
         ("400 Bad", {"error": {"code": "SECRET", "param": "a SECRET"}}, (400, "upstream_rejected", None)),
-        ("422 Unprocessable", ["SECRET"], (400, "upstream_rejected", None)),
+        ("422 Unprocessable", ["SECRET"], (422, "upstream_rejected", None)),
         ("401 Unauthorized", {}, (401, "upstream_key_missing", None)),
         ("404 Not Found", {}, (404, "model_not_found", None)),
         ("429 Too Many", {}, (429, "upstream_rate_limited", None)),
-        ("500 Oops", {"error": "SECRET"}, (503, "upstream_failed", None)),
-        ("302 Found", {}, (503, "upstream_failed", None)),
+        ("500 Oops", {"error": "SECRET"}, (500, "upstream_failed", None)),
+        ("302 Found", {}, (502, "upstream_failed", None)),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("stream", [False, True])
@@ -199,6 +201,109 @@ async def test_refusals_get_our_reasons(
     assert (response.status_code, error["code"], error["param"]) == expected
     assert "SECRET" not in response.text
     assert runtime.signed == []
+
+
+def refusing(head: str, body: bytes = b"{}") -> Answer:
+    """Answers with this status line and headers."""
+
+    async def answer(_request: SentRequest, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 {head}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+
+    return answer
+
+
+DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
+QUOTA = b'{"error":{"code":"insufficient_quota"}}'
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "status", "expected"),
+    [
+        ("429 X\r\nretry-after: 7", b"{}", 429, ("7", None)),
+        ("429 X\r\nretry-after-ms: 1500", b"{}", 429, ("2", None)),
+        (f"429 X\r\nretry-after: {DATE}", b"{}", 429, (DATE, None)),
+        ("429 X\r\nretry-after: SECRET", b"{}", 429, ("1", None)),
+        ("429 X\r\nretry-after: 7", QUOTA, 429, (None, "false")),
+        ("503 X\r\nretry-after: 9", b"{}", 503, ("9", None)),
+        ("503 X\r\nx-should-retry: false", b"{}", 503, (None, "false")),
+        ("529 Overloaded", b"{}", 503, ("1", None)),
+        ("401 X", b"{}", 401, (None, "false")),
+        ("403 X", b"{}", 403, (None, "false")),
+        ("402 X", b"{}", 402, (None, "false")),
+        ("409 X", b"{}", 409, (None, "false")),
+    ],
+)  # fmt: skip
+async def test_an_upstreams_word_on_asking_again_is_kept(
+    client: httpx.AsyncClient, server: FakeUpstream, head: str, body: bytes, status: int,
+    expected: tuple[str | None, str | None],
+) -> None:  # fmt: skip
+    """Its status and Retry-After come through; what cannot get better says so, whatever its status."""
+    server.answer = refusing(head, body)
+    response = await client.post(CHAT, json=HELLO)
+    assert response.status_code == status
+    assert (response.headers.get("retry-after"), response.headers.get("x-should-retry")) == expected
+    assert "'qwen' (model-server.invalid)" in response.json()["error"]["message"]
+    assert "SECRET" not in response.text + str(response.headers)
+    assert len(server.seen) == 1
+
+
+async def test_a_silent_upstream_is_named(models: Any, make_app: Any, server: FakeUpstream) -> None:
+    """An upstream that says nothing for `upstream_ms` is a 504 that nobody should repeat."""
+    released = asyncio.Event()
+
+    async def silent(_request: SentRequest, _writer: asyncio.StreamWriter) -> None:
+        await released.wait()
+
+    server.answer = silent
+    runtime = MemoryRuntime(models, upstreams={"qwen": URL}, dialer=server.dial, limits={"upstream_ms": 50})
+    transport = httpx.ASGITransport(make_app(runtime))
+    async with httpx.AsyncClient(transport=transport, base_url="http://node.invalid") as client:
+        response = await client.post(CHAT, json=HELLO)
+    released.set()
+    assert (response.status_code, response.json()["error"]["code"]) == (504, "upstream_timed_out")
+    assert response.headers["x-should-retry"] == "false"
+
+
+def test_the_limits_are_in_order() -> None:
+    """An upstream's silence always ends before the answer's time, whatever is configured."""
+    assert silence_s({}) == 540
+    assert silence_s({"request_ms": 60_000}) == 30
+    assert silence_s({"request_ms": 1_000, "upstream_ms": 5_000}) == 0.5
+    assert silence_s({"upstream_ms": 5_000}) == 5
+
+
+async def test_comments_and_odd_chunks_pass_through(
+    client: httpx.AsyncClient, server: FakeUpstream, check: Any
+) -> None:
+    """Comments keep a connection alive; chunks with empty choices and no usage are the server's to send."""
+    odd = chunk(choices=[], usage=None)
+    server.answer = stream_answer(b": OPENROUTER PROCESSING\n\n: \xff\n\n" + odd + STREAM)
+    content = check(await client.post(CHAT, json=HELLO | {"stream": True})).content
+    assert content == b": OPENROUTER PROCESSING\n\n: \n\n" + odd + STREAM.removesuffix(USAGE + DONE)
+
+
+async def test_usage_on_the_last_chunk_of_an_answer_follows_the_receipt(
+    client: httpx.AsyncClient, server: FakeUpstream, check: Any
+) -> None:
+    """Servers that count on the chunk with the finish reason are counted rightly; the order is theirs."""
+    last = chunk(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}], usage={"total_tokens": 7})
+    server.answer = stream_answer(delta(content="a") + last + DONE)
+    response = await client.post(CHAT, json=HELLO | {"stream": True})
+    assert check(response).content == delta(content="a") + last
+    assert response.content.endswith(last + DONE)
+    server.answer = stream_answer(last + delta(content="b") + USAGE + USAGE + DONE)
+    response = await client.post(
+        CHAT, json=HELLO | {"stream": True, "stream_options": {"include_usage": True}}
+    )
+    assert check(response).content == last + delta(content="b") + USAGE + USAGE
+
+
+async def test_a_stream_of_nothing_is_a_whole_answer(
+    client: httpx.AsyncClient, server: FakeUpstream, check: Any
+) -> None:
+    """A stream that ends at once carries its receipt."""
+    server.answer = stream_answer(DONE)
+    assert check(await client.post(CHAT, json=HELLO | {"stream": True})).content == b""
 
 
 async def _garbage(_request: SentRequest, writer: asyncio.StreamWriter) -> None:
@@ -216,8 +321,8 @@ async def _silence(_request: SentRequest, _writer: asyncio.StreamWriter) -> None
         (json_answer(b"[]"), "upstream_failed"),
         (json_answer(b'{"id":1,"hallmark":{"forged":true}}'), "upstream_failed"),
         (json_answer(b'{"error":{"message":"x"}}'), "upstream_failed"),
-        (_garbage, "bad_http"),
-        (_silence, "connection_lost"),
+        (_garbage, "upstream_failed"),
+        (_silence, "upstream_failed"),
     ],
 )
 async def test_answers_that_are_none(
@@ -226,7 +331,10 @@ async def test_answers_that_are_none(
     """What is no answer, or brings its own receipt, is refused and never signed."""
     server.answer = answer
     response = await client.post(CHAT, json=HELLO)
-    assert (response.status_code, response.json()["error"]["code"]) == (503, reason)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (502, reason)
+    assert error["message"].startswith("The upstream of 'qwen' (model-server.invalid) ")
+    assert response.headers["x-should-retry"] == "false"
     assert runtime.signed == []
 
 

@@ -25,6 +25,7 @@ from hallmark.engines.protocol import (
     Unoffered,
 )
 from hallmark.services.enclave.app import App
+from hallmark.services.enclave.streaming import COMMENT
 from hallmark.testing.runtime import MemoryRuntime
 
 CHAT = "/v1/chat/completions"
@@ -130,6 +131,25 @@ async def test_leaving_mid_stream_stops_the_engine_and_signs_what_left(runtime: 
     assert b"[DONE]" not in wire.sent
     assert [event for event, _ in runtime.logged] == ["client_disconnected", "partial_answer_signed"]
     assert runtime.logged[1][1] == {"receipt": hex0x(runtime.signed[0].receipt.digest())}
+
+
+async def test_a_stream_that_is_silent_gets_comments(
+    runtime: MemoryRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While an engine thinks, comments keep the connection alive; the receipt covers them like all else."""
+    monkeypatch.setattr("hallmark.services.enclave.calls.KEEP_ALIVE_S", 0.0001)
+    gate = asyncio.Event()
+    wire = Wire(STREAM)
+    task = asyncio.ensure_future(app_of(runtime, Script(gate, "text"))(wire.scope, wire.receive, wire.send))  # type: ignore[arg-type]
+    await wire.arrived.wait()
+    assert wire.sent.startswith(COMMENT)
+    monkeypatch.setattr("hallmark.services.enclave.calls.KEEP_ALIVE_S", 60)
+    gate.set()
+    await task
+    content, _ = split_hallmark_stream(wire.sent)
+    assert content.startswith(COMMENT)
+    assert b"text" in content
+    assert runtime.drafts[0].response == hashlib.sha256(response_prefix(_salt(runtime)) + content).digest()
 
 
 async def test_leaving_before_the_first_byte_leaves_nothing(runtime: MemoryRuntime) -> None:

@@ -22,29 +22,40 @@ export function splitStream(body: Uint8Array<ArrayBuffer>): SplitAnswer {
   if (!endsWith(body, new Uint8Array([...BREAK, ...DONE]))) {
     throw new HallmarkError("no_receipt", "The stream ended without a receipt and [DONE].");
   }
-  const events = body.subarray(0, body.length - DONE.length);
-  const before = lastIndexOf(events, BREAK, events.length - 2);
-  const start = before < 0 ? 0 : before + 2;
-  const event = events.subarray(start, events.length - 2);
-  if (!startsWith(event, DATA) || event.includes(10)) throw noReceipt();
-  const payload = event.subarray(DATA.length);
+  let [head, event] = lastEvent(body.subarray(0, body.length - DONE.length));
+  let tail: Uint8Array<ArrayBuffer> = new Uint8Array();
+  if (lastIndexOf(event, MEMBER, event.length) < 0 && head.length > 0) {
+    tail = event;
+    [head, event] = lastEvent(head);
+  }
+  const payload = payloadOf(event);
   const at = lastIndexOf(payload, MEMBER, payload.length);
   if (at < 0 || payload[payload.length - 1] !== 0x7d) throw noReceipt();
   const hallmark = decode(payload.subarray(at + MEMBER.length, payload.length - 1));
   parseObject(hallmark);
-  const frame = parseObject(`${decode(payload.subarray(0, at))}}`);
-  const content = events.subarray(0, start);
-  requireEmpty(frame, content);
-  return { content, hallmark };
+  requireEmpty(parseObject(`${decode(payload.subarray(0, at))}}`));
+  if (tail.length > 0 && !isRecord(parseObject(decode(payloadOf(tail)))["usage"])) throw noReceipt();
+  return { content: new Uint8Array([...head, ...tail]), hallmark };
 }
 
-function requireEmpty(frame: Record<string, unknown>, content: Uint8Array): void {
+/** What comes before the last event, and that event with its closing blank line. */
+function lastEvent(events: Uint8Array<ArrayBuffer>): [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>] {
+  const before = lastIndexOf(events, BREAK, events.length - 2);
+  const start = before < 0 ? 0 : before + 2;
+  return [events.subarray(0, start), events.subarray(start)];
+}
+
+/** The JSON of an event with one data line. Throws `no_receipt`. */
+function payloadOf(event: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const line = event.subarray(0, Math.max(event.length - 2, 0));
+  if (!startsWith(line, DATA) || line.includes(10)) throw noReceipt();
+  return line.subarray(DATA.length);
+}
+
+function requireEmpty(frame: Record<string, unknown>): void {
   if ("hallmark" in frame) throw bad("The answer is not a plain object without a receipt.");
-  const { usage, ...others } = frame;
-  if ("usage" in frame && !equal(usage, lastUsage(content)))
-    throw bad("The receipt's event counts tokens that nothing covers.");
-  const choices = others["choices"];
-  if (!Array.isArray(choices) || Object.keys(others).some((name) => !FRAME.has(name))) {
+  const choices = frame["choices"];
+  if (!Array.isArray(choices) || Object.keys(frame).some((name) => !FRAME.has(name))) {
     throw bad("The receipt's event holds more than a receipt.");
   }
   if (!choices.every(isEmptyChoice)) throw bad("The receipt's event holds a part of the answer.");
@@ -62,12 +73,6 @@ function isEmptyChoice(choice: unknown): boolean {
     isRecord(choice) &&
     Object.entries(choice).every(([name, value]) => Object.hasOwn(empty, name) && equal(value, empty[name]))
   );
-}
-
-function lastUsage(content: Uint8Array): unknown {
-  const at = lastIndexOf(content, BREAK, Math.max(content.length - 2, 0));
-  const event = decode(content.subarray(at < 0 ? 0 : at)).trim();
-  return event.startsWith("data: {") ? parseObject(event.slice(DATA.length))["usage"] : undefined;
 }
 
 function parseObject(text: string): Record<string, unknown> {

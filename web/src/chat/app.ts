@@ -7,6 +7,7 @@ import { memoryRecords, openDatabase, type Records } from "./database.ts";
 import { judge } from "./judge.ts";
 import { Keeping } from "./keeping.ts";
 import { Deleted, Library } from "./library.ts";
+import { merged } from "./merge.ts";
 import { Speaker } from "./speaker.ts";
 import { acceptTrust, pinOf, policyNames, settleTrust, type TrustState } from "./trust.ts";
 import { pathOf, type AnswerState, type Conversation } from "./tree.ts";
@@ -47,12 +48,6 @@ export class App {
     this.records = records;
     this.windows = new Windows((id) => void this.writtenElsewhere(id));
     this.library = new Library(vault, (id) => this.windows.tell(id));
-    this.library.shown = {
-      get: (id) => (this.current.id === id ? this.current : undefined),
-      set: (now) => {
-        if (this.current.id === now.id) this.current = now;
-      },
-    };
     this.answers = new Answers(
       this.library,
       (id) => this.answerChanged(id),
@@ -111,15 +106,20 @@ export class App {
   /** Keeps a changed conversation, with dossiers of its answers where given, and draws it. False when another window deleted it. */
   async keep(conversation: Conversation, dossiers: Readonly<Record<string, string>> = {}): Promise<boolean> {
     this.shown(conversation);
-    return this.begun(conversation, dossiers);
+    return this.begun(conversation, conversation, dossiers);
   }
 
-  /** Keeps a conversation, whatever is shown of it, and shows what other windows added. False when one deleted it. */
-  async begun(kept: Conversation, dossiers: Readonly<Record<string, string>> = {}): Promise<boolean> {
+  /** Keeps `kept` for a conversation that is shown as `shown`, and shows what other windows added. False when one deleted it. */
+  async begun(
+    shown: Conversation,
+    kept: Conversation,
+    dossiers: Readonly<Record<string, string>> = {},
+  ): Promise<boolean> {
     try {
-      await this.library.save(kept, dossiers);
+      const together = await this.library.save(kept, dossiers);
       if (this.current.id === kept.id) {
         address.write(kept.id, false);
+        this.current = merged(kept, together, this.current === shown ? shown : this.current);
         this.draw();
       }
     } catch (error) {
@@ -191,10 +191,7 @@ export class App {
     this.draw();
     this.conversing.catchUp();
     this.drawSettings();
-    if (turned) this.composer.set("");
-    const draft = await this.library.draft(id);
-    // What a person typed while the draft was read is theirs, and newer.
-    if (this.current.id === id && this.composer.text === "") this.composer.set(draft);
+    this.composer.set(await this.library.draft(id));
     await this.reopenAnswers();
     this.toEnd();
   }
@@ -346,7 +343,7 @@ export class App {
     this.answers.forgetAll();
     address.write("", turned);
     this.current = this.current.roots.length === 0 ? this.current : this.library.begin(model, this.current.policy);
-    if (turned) this.composer.set("");
+    this.composer.set("");
     this.draw();
     this.drawSettings();
     this.composer.focus();
@@ -377,9 +374,10 @@ export class App {
     if (!this.library.vault.isOpen) return;
     const before = this.current;
     await this.windows.look((answer) => void this.answeredElsewhere(answer));
-    const now = await this.library.refresh(id);
+    const now = await this.library.refresh(id, () => (this.current.id === id ? this.current : undefined));
     if (now === undefined) await this.wasDeleted(id);
     else if (this.current.id === id) {
+      this.current = now;
       this.draw();
       await this.reopenAnswers();
       if (pathOf(now).length > pathOf(before).length) this.toEnd();

@@ -44,10 +44,10 @@ export class Conversing {
 
   /** Sends a question after the last message of the shown path. */
   async send(text: string): Promise<void> {
-    await this.app.sent();
-    // Read after the wait, in one step with the answer's place: another window may have written meanwhile.
     const { current } = this.app;
-    const { conversation, id } = addQuestion(current, shownEnd(current), text);
+    const path = shownEnd(current);
+    await this.app.sent();
+    const { conversation, id } = addQuestion(current, path, text);
     await this.answer(conversation, id);
   }
 
@@ -88,8 +88,7 @@ export class Conversing {
       "It is deleted with everything that follows from it, because later requests repeat its text. The salts go with it: what the log keeps says nothing without them.";
     if (!(await confirmThat("Delete this message?", text, "Delete"))) return;
     this.app.answers.forget(id);
-    await this.app.library.prune(this.app.current, id);
-    this.app.draw();
+    this.app.shown(await this.app.library.prune(this.app.current, id));
     await this.app.reopenAnswers();
   }
 
@@ -158,7 +157,7 @@ export class Conversing {
     if (moved) this.app.thread.focus(id);
     const onText = (more: string): void => this.feed(before.id, id, more);
     const ended = await this.app.windows.asking(id, async () => {
-      await this.app.begun(change(asked, id, { answer: { ...state, outcome: "stopped" } }));
+      await this.app.begun(asked, change(asked, id, { answer: { ...state, outcome: "stopped" } }));
       return run({ text, state, mode: before.mode, signal: control.signal, stopped: () => under.stoppedAt > 0, onText });
     });
     this.running.delete(before.id);

@@ -9,23 +9,15 @@ const CONVERSATION = "conversation:";
 const DOSSIER = "dossier:";
 const DRAFT = "draft:";
 
-/** The conversation that a person has before them, which may be ahead of what is kept: read and replaced in one step. */
-export interface Shown {
-  get(id: string): Conversation | undefined;
-  set(conversation: Conversation): void;
-}
-
 /** The conversation was deleted in another window, so what happened here since has no place any more. */
 export class Deleted extends Error {}
 
 /**
  * All conversations, newest first, and what belongs to them. Several windows may have one open: each keeps what it did since
- * it last read (`base`), and what is kept is never overwritten but merged, in one transaction. At every moment `base` is what the
- * conversations of this window were made from: both change in one step, or what another window added would look deleted here.
+ * it last read (`base`), and what is kept is never overwritten but merged, in one transaction.
  */
 export class Library {
   readonly vault: Vault;
-  shown: Shown = { get: () => undefined, set: () => undefined };
   private readonly all = new Map<string, Conversation>();
   private readonly base = new Map<string, Conversation>();
   private readonly told: (id: string) => void;
@@ -88,20 +80,16 @@ export class Library {
    * its salts are kept together or not at all. Returns what is kept. Throws Deleted.
    */
   save(conversation: Conversation, dossiers: Readonly<Record<string, string>> = {}): Promise<Conversation> {
-    const base = this.base.get(conversation.id);
     this.all.set(conversation.id, conversation);
-    return this.inTurn(() => this.keep(conversation, base, dossiers));
+    return this.inTurn(() => this.keep(conversation, dossiers));
   }
 
-  private async keep(
-    conversation: Conversation,
-    base: Conversation | undefined,
-    dossiers: Readonly<Record<string, string>>,
-  ): Promise<Conversation> {
+  private async keep(conversation: Conversation, dossiers: Readonly<Record<string, string>>): Promise<Conversation> {
     const { id } = conversation;
     const names = Object.keys(dossiers).map((message) => DOSSIER + message);
     let kept = conversation;
     await this.vault.change([CONVERSATION + id, ...names], (found) => {
+      const base = this.base.get(id);
       const theirs = read(found.get(CONVERSATION + id));
       if (theirs === undefined && base !== undefined) throw this.gone(id);
       kept = theirs === undefined ? conversation : merged(base, theirs, conversation);
@@ -114,17 +102,18 @@ export class Library {
     return this.settle(conversation, kept);
   }
 
-  /** Reads what another window did to a conversation. Undefined when it is deleted. */
-  refresh(id: string): Promise<Conversation | undefined> {
+  /** Reads what another window did to a conversation, whose state here is `mine`. Undefined when it is deleted. */
+  refresh(id: string, mine: () => Conversation | undefined): Promise<Conversation | undefined> {
     return this.inTurn(async () => {
       const theirs = read(await this.vault.get(CONVERSATION + id));
-      const own = this.shown.get(id) ?? this.all.get(id);
+      const own = mine() ?? this.all.get(id);
       if (theirs === undefined) {
         if (this.base.has(id)) this.gone(id);
         return this.all.get(id);
       }
       const now = own === undefined ? theirs : merged(this.base.get(id), theirs, own);
-      this.step(theirs, now);
+      this.base.set(id, theirs);
+      this.all.set(id, now);
       return now;
     });
   }
@@ -146,18 +135,18 @@ export class Library {
   /** Deletes a message and what follows from it, with their dossiers. */
   prune(conversation: Conversation, message: string): Promise<Conversation> {
     const { id } = conversation;
-    const base = this.base.get(id);
     return this.inTurn(async () => {
       let left = conversation;
       await this.vault.change([CONVERSATION + id], (found) => {
         const theirs = read(found.get(CONVERSATION + id));
-        const whole = theirs === undefined ? conversation : merged(base, theirs, conversation);
+        const whole = theirs === undefined ? conversation : merged(this.base.get(id), theirs, conversation);
         const pruned = remove(whole, message);
         left = pruned.conversation;
         const gone = pruned.removed.map((one): [string, undefined] => [DOSSIER + one, undefined]);
         return new Map<string, string | undefined>([[CONVERSATION + id, JSON.stringify(left)], ...gone]);
       });
-      return this.settle(conversation, left);
+      this.all.set(id, left);
+      return this.settle(left, left);
     });
   }
 
@@ -205,25 +194,19 @@ export class Library {
     for (const conversation of bundle.conversations) {
       const ids = Object.keys(conversation.messages).filter((id) => bundle.dossiers[id] !== undefined);
       const dossiers = Object.fromEntries(ids.map((id) => [id, bundle.dossiers[id] ?? ""]));
-      // Without a base both sides are added up.
-      await this.inTurn(() => this.keep(conversation, undefined, dossiers));
+      this.base.delete(conversation.id);
+      await this.save(conversation, dossiers);
     }
     return bundle.conversations.length;
   }
 
   /** `kept` is in the vault, and came from `saved`; this window may have gone on since. */
   private settle(saved: Conversation, kept: Conversation): Conversation {
-    const now = this.shown.get(kept.id) ?? this.all.get(kept.id);
-    this.step(kept, now === undefined || now === saved ? kept : merged(saved, kept, now));
+    const now = this.all.get(kept.id);
+    this.base.set(kept.id, kept);
+    this.all.set(kept.id, now === undefined || now === saved ? kept : merged(saved, kept, now));
     this.told(kept.id);
     return kept;
-  }
-
-  /** What is kept, and what this window makes of it: both at once. */
-  private step(kept: Conversation, now: Conversation): void {
-    this.base.set(kept.id, kept);
-    this.all.set(kept.id, now);
-    this.shown.set(now);
   }
 
   /** One after the other: what a window knows and what it writes never cross. */

@@ -1,7 +1,7 @@
 /**
  * How a receipt rides on an answer, and which bytes it covers (core/answer.py). A JSON answer carries it as its last
- * member, without white space; a stream in the last event before `data: [DONE]`. The receipt's event may hold no text of
- * an answer, so nothing can be slipped into what is not covered.
+ * member, without white space; a stream in the last event before `data: [DONE]`, or in the one before it when the last
+ * counts the tokens. The receipt's event may hold no text of an answer, so nothing can be slipped into what is not covered.
  */
 import { concat, endsWith, lastIndexOf, utf8 } from "./bytes.ts";
 import { HallmarkError, translated } from "./errors.ts";
@@ -50,15 +50,36 @@ export function splitHallmark(body: Uint8Array): Split {
  */
 export function splitHallmarkStream(body: Uint8Array): Split {
   if (!endsWith(body, concat(BLANK, DONE))) throw missing("The stream ended without a receipt and [DONE].");
-  const events = body.subarray(0, -DONE.length);
+  let [head, event] = lastEvent(body.subarray(0, -DONE.length));
+  let tail: Uint8Array = new Uint8Array();
+  if (lastIndexOf(event, MEMBER) < 0 && head.length) {
+    tail = event;
+    [head, event] = lastEvent(head);
+  }
+  if (!isData(event)) throw missing("The stream's last event carries no receipt.");
+  const [frame, hallmark] = splitHallmark(event.subarray(DATA.length, -2));
+  checkEmpty(objectOf(frame));
+  if (tail.length) checkUsage(tail);
+  return [concat(head, tail), hallmark];
+}
+
+/** What comes before the last event, and that event with its closing blank line. */
+function lastEvent(events: Uint8Array): [head: Uint8Array, event: Uint8Array] {
   const before = lastIndexOf(events, BLANK, events.length - 2);
   const start = before < 0 ? 0 : before + 2;
-  const event = events.subarray(start, Math.max(events.length - 2, start));
-  if (!startsWith(event, DATA) || event.includes(10)) throw missing("The stream's last event carries no receipt.");
-  const [frame, hallmark] = splitHallmark(event.subarray(DATA.length));
-  const content = events.subarray(0, start);
-  checkEmpty(objectOf(frame), content);
-  return [content, hallmark];
+  return [events.subarray(0, start), events.subarray(start)];
+}
+
+function isData(event: Uint8Array): boolean {
+  return startsWith(event, DATA) && !event.subarray(0, Math.max(event.length - 2, 0)).includes(10);
+}
+
+/** The covered event after the receipt's: one JSON object that counts the tokens. */
+function checkUsage(tail: Uint8Array): void {
+  if (!isData(tail)) throw missing("The stream's last event carries no receipt.");
+  if (!(objectOf(tail.subarray(DATA.length, -2)).get("usage") instanceof Members)) {
+    throw missing("What follows the receipt's event counts no tokens.");
+  }
 }
 
 function startsWith(data: Uint8Array, part: Uint8Array): boolean {
@@ -71,12 +92,8 @@ function objectOf(data: Uint8Array): Map<string, JSONValue> {
   return value.table();
 }
 
-function checkEmpty(frame: Map<string, JSONValue>, content: Uint8Array): void {
-  const [choices, usage] = [frame.get("choices"), frame.get("usage")];
-  if (usage !== undefined && !equal(usage, lastUsage(content))) {
-    throw bad("The receipt's event counts tokens that nothing covers.");
-  }
-  frame.delete("usage");
+function checkEmpty(frame: Map<string, JSONValue>): void {
+  const choices = frame.get("choices");
   if ([...frame.keys()].some((name) => !FRAME.has(name)) || !Array.isArray(choices)) {
     throw bad("The receipt's event holds more than a receipt.");
   }
@@ -85,22 +102,6 @@ function checkEmpty(frame: Map<string, JSONValue>, content: Uint8Array): void {
     const empty = members?.every(([name, value]) => EMPTY_CHOICE.has(name) && equal(value, EMPTY_CHOICE.get(name) ?? null));
     if (!empty) throw bad("The receipt's event holds a part of the answer.");
   }
-}
-
-/** The usage that the last covered event states; null if none. */
-function lastUsage(content: Uint8Array): JSONValue {
-  const from = lastIndexOf(content, BLANK, Math.max(content.length - 2, 0));
-  const event = trimmed(content.subarray(from < 0 ? Math.max(content.length - 1, 0) : from));
-  if (!startsWith(event, utf8("data: {"))) return null;
-  return objectOf(event.subarray(DATA.length)).get("usage") ?? null;
-}
-
-function trimmed(data: Uint8Array): Uint8Array {
-  const blank = (at: number): boolean => [9, 10, 11, 12, 13, 32].includes(data.at(at) ?? 0);
-  let [from, to] = [0, data.length];
-  while (from < to && blank(from)) from++;
-  while (to > from && blank(to - 1)) to--;
-  return data.subarray(from, to);
 }
 
 /** Whether two values are equal as Python compares them: 0, 0.0 and false are. */

@@ -22,21 +22,23 @@ import msgspec
 from hallmark.core.document import digest_of, hex0x
 from hallmark.core.documents import EnclaveConfiguration, KeyBundle
 from hallmark.core.errors import NotFound, Unavailable
+from hallmark.core.naming import no_such_model
 from hallmark.engines import describe_format, load
 from hallmark.engines.protocol import Engine, Task
 from hallmark.engines.stepper import Stepper
 from hallmark.engines.upstream import Target, Upstream
-from hallmark.http.asgi import Disconnected, Receive, Scope, Send, read_body, respond_json
-from hallmark.http.errors import not_allowed, respond_error
+from hallmark.http.asgi import Disconnected, Receive, Scope, Send, header, read_body, respond_json
+from hallmark.http.errors import UnknownEncoding, not_allowed, respond_error
 from hallmark.services.enclave import infer, relayed, textual
 from hallmark.services.enclave.calls import Call, told_of
 from hallmark.services.enclave.errors import BadParameter
+from hallmark.services.enclave.limits import BODY_BYTES, silence_s
 from hallmark.services.enclave.openai_request import Chat, Completion, Envelope, decode, require_text
+from hallmark.services.enclave.parameters import refuse_unknown
 from hallmark.services.enclave.routes import client_nonce
 from hallmark.services.enclave.runtime import Model, Runtime
 from hallmark.services.enclave.stopping import Stops
 
-BODY_BYTES: Final = 4 * 1024 * 1024
 MAX_THREADS: Final = 8
 SMALL: Final = 1024
 READS: Final = frozenset(("/v1/models", "/v1/hallmark/identity", "/v1/hallmark/clock"))
@@ -93,10 +95,16 @@ class App:
                 await respond_error(send, known)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, method = scope["path"], scope["method"]
+        path, method = scope["path"].rstrip("/"), scope["method"]
+        if path != scope["path"]:
+            scope = {**scope, "path": path}
         if path in self._posts:
             if method != "POST":
                 raise not_allowed("POST")
+            if header(scope, b"content-encoding") not in (None, b"identity"):
+                raise UnknownEncoding(
+                    "unsupported_encoding", "A node takes bodies as they are, not compressed."
+                )
             body = await read_body(receive, self._body_bytes)
             require_text(body)
             with self._place():
@@ -126,7 +134,9 @@ class App:
             await relayed.answer(call, Task.CHAT, decode(call.body, Envelope), self._upstreams[label])
             return
         model, engine = self._engine(label, Task.CHAT)
-        await textual.answer(call, decode(call.body, Chat), model, engine)
+        asked = decode(call.body, Chat)
+        refuse_unknown(call.body, Chat)
+        await textual.answer(call, asked, model, engine)
 
     async def _completion(self, call: Call) -> None:
         label = decode(call.body, Named).model
@@ -134,7 +144,9 @@ class App:
             await relayed.answer(call, Task.COMPLETION, decode(call.body, Envelope), self._upstreams[label])
             return
         model, engine = self._engine(label, Task.COMPLETION)
-        await textual.answer(call, decode(call.body, Completion), model, engine)
+        asked = decode(call.body, Completion)
+        refuse_unknown(call.body, Completion)
+        await textual.answer(call, asked, model, engine)
 
     async def _embedding(self, call: Call) -> None:
         label = decode(call.body, Named).model
@@ -146,11 +158,12 @@ class App:
     async def _infer(self, call: Call) -> None:
         asked = decode(call.body, infer.Inference)
         model, engine = self._engine(asked.model, Task.TENSOR)
+        refuse_unknown(call.body, infer.Inference)
         await infer.answer(call, asked, model, engine)
 
     def _engine(self, label: str, task: Task) -> tuple[Model, Engine]:
         if label not in self._engines:
-            raise unknown_model()
+            raise self._unknown(label)
         if task not in self._engines[label].tasks:
             raise not_offered(task)
         return self._runtime.models[label], self._engines[label]
@@ -181,7 +194,12 @@ class App:
         if label in self._upstreams:
             facts = {"artifact": None, "upstream": self._upstreams[label].target.url}
             return base | {"owned_by": "upstream", "hallmark": facts}
-        raise unknown_model()
+        raise self._unknown(label)
+
+    def _unknown(self, label: str) -> UnknownModel:
+        """The error for a model that this node does not have, with OpenAI's code and status."""
+        message, hint = no_such_model(label, {*self._engines, *self._upstreams})
+        return UnknownModel("model_not_found", message, "model", hint)
 
     def _identity(self) -> dict[str, object]:
         bundle, beacon = self._runtime.bundle, self._runtime.beacon()
@@ -207,13 +225,6 @@ class _Place:
         self._app._busy -= 1
 
 
-def unknown_model() -> BadParameter:
-    """The error for a model that this node does not have, with OpenAI's code and status."""
-    return UnknownModel(
-        "model_not_found", "This node does not have the model.", "model", "See GET /v1/models."
-    )
-
-
 class UnknownModel(BadParameter):
     """There is no such model here (404)."""
 
@@ -237,7 +248,8 @@ def describe_engines(configuration: EnclaveConfiguration, models: Mapping[str, M
 def create_app(runtime: Runtime, *, scratch: Path = SCRATCH) -> App:
     """Load every model and make the application.
 
-    Limits of the configuration: `body_bytes` (of a request), `engine_threads`. Raises as `engines.load` does.
+    Limits of the configuration: `body_bytes` (of a request), `engine_threads`, `request_ms` (an answer), and
+    `upstream_ms` (an upstream's silence, always below that). Raises as `engines.load` does.
     """
     configuration = runtime.configuration
     threads = configuration.limits.get("engine_threads") or min(len(os.sched_getaffinity(0)), MAX_THREADS)
@@ -249,7 +261,9 @@ def create_app(runtime: Runtime, *, scratch: Path = SCRATCH) -> App:
     secure = any(url.startswith("https:") for url in configuration.upstreams.values())
     context = ssl.create_default_context() if secure else None
     upstreams = {
-        label: Upstream(Target.parse(label, url), runtime.dial, context)
+        label: Upstream(
+            Target.parse(label, url), runtime.dial, context, silence_s=silence_s(configuration.limits)
+        )
         for label, url in configuration.upstreams.items()
     }
     return App(runtime, engines, upstreams)

@@ -16,7 +16,7 @@ from hallmark.services.enclave.openai_response import DONE
 from hallmark.services.enclave.runtime import Runtime
 from hallmark.services.enclave.sealing import Opening, Outcome, Sealed, seal
 from hallmark.services.enclave.stopping import Stoppable, Stops, stopped_early
-from hallmark.services.enclave.streaming import Emitter, Gone, while_present
+from hallmark.services.enclave.streaming import KEEP_ALIVE_S, Emitter, Gone, while_present
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -31,10 +31,14 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """What a finished answer comes to, given the digest of its bytes: the receipt's content."""
+    """What a finished answer comes to, given the digest of its bytes: the receipt's content.
+
+    Of a stream also what the receipt rides on, and the covered event after it, which counts the tokens.
+    """
 
     outcome: Callable[[bytes], Outcome]
     frame: Callable[[], bytes]
+    tail: Callable[[], bytes] = bytes
 
 
 async def answer_whole(call: Call, opening: Opening, work: Coroutine[Any, Any, tuple[bytes, Ending]]) -> None:
@@ -52,7 +56,7 @@ async def answer_whole(call: Call, opening: Opening, work: Coroutine[Any, Any, t
 async def answer_stream(
     call: Call, opening: Opening, work: Callable[[Emitter], Awaitable[None]], ending: Ending
 ) -> None:
-    """Run `work`, which emits the answer's events; then seal, send the receipt's event and [DONE].
+    """Run `work`, which emits the answer's events; then seal, send the receipt's event and the rest.
 
     An answer that its owner stops ends like one that is complete. Before the first byte, errors are raised
     and become an ordinary error response. After it, whatever goes wrong still ends with a signed and stored
@@ -83,8 +87,10 @@ async def answer_stream(
         await emitter.fail(told)
         return
     try:
+        tail = ending.tail()
+        emitter.cover(tail)
         sealed = await _seal(call, opening, emitter, ending)
-        closing = hallmark_event(ending.frame(), sealed.hallmark) + DONE
+        closing = hallmark_event(ending.frame(), sealed.hallmark) + tail + DONE
     except Exception as error:
         told = told_of(call.runtime, error)
         call.runtime.log("answer_unsigned", reason=told.reason)
@@ -94,7 +100,11 @@ async def answer_stream(
 
 
 async def _run(work: Callable[[Emitter], Awaitable[None]], emitter: Emitter) -> None:
-    await work(emitter)
+    emitter.keep_alive(KEEP_ALIVE_S)
+    try:
+        await work(emitter)
+    finally:
+        await emitter.still()
 
 
 async def _seal(call: Call, opening: Opening, emitter: Emitter, ending: Ending) -> Sealed:

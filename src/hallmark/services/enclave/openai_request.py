@@ -1,8 +1,7 @@
-"""OpenAI requests, read strictly where they matter and tolerantly where they do not.
+"""OpenAI requests, read strictly.
 
-Members that nobody knows are ignored, as OpenAI-compatible servers do. Members that are known, would change
-the answer and cannot be honoured are refused by name: an ignored `logit_bias` would make the receipt's
-parameters a lie.
+Members that would change the answer and cannot be honoured are refused by name, and so are those that nobody
+here knows (`parameters.py`): an ignored `logit_bias` would make the receipt's parameters a lie.
 """
 
 from __future__ import annotations
@@ -159,9 +158,12 @@ def chat_request(chat: Chat) -> ChatRequest:
 
 def completion_request(completion: Completion) -> CompletionRequest:
     """The prompt as an engine takes it. Raises BadParameter for what text models cannot honour."""
-    for name in ("suffix", "echo", "logprobs"):
-        if getattr(completion, name) not in (None, False, ""):
-            raise unsupported_parameter(name)
+    if completion.suffix:
+        raise unsupported_parameter("suffix")
+    if completion.echo:
+        raise unsupported_parameter("echo")
+    if completion.logprobs is not None:  # 0 asks for those of the chosen tokens
+        raise unsupported_parameter("logprobs")
     if completion.best_of not in (None, 1):
         raise unsupported_parameter("best_of")
     prompt = completion.prompt
@@ -200,8 +202,10 @@ def _refuse_common(request: Common) -> None:
 def _refuse_chat(chat: Chat) -> None:
     if chat.logprobs:
         raise unsupported_parameter("logprobs")
-    for name in ("top_logprobs", "audio", "web_search_options"):
-        if getattr(chat, name):
+    if chat.top_logprobs:
+        raise unsupported_parameter("top_logprobs")
+    for name in ("audio", "web_search_options"):  # {} asks for a search as well
+        if getattr(chat, name) is not None:
             raise unsupported_parameter(name)
     if chat.modalities not in (None, [], ["text"]):
         raise unsupported_parameter("modalities")

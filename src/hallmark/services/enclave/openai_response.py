@@ -68,17 +68,15 @@ class Shape:
         return self._chunk(b"{}" if self._chat else b'""', msgspec.json.encode(reason))
 
     def usage(self, usage: Usage) -> bytes:
-        """The usage chunk, with empty choices as OpenAI sends it."""
+        """The usage chunk, with empty choices as OpenAI sends it: the last one, after the receipt's event."""
         return self._open + b'],"usage":' + msgspec.json.encode(usage.to_json()) + b"}\n\n"
 
-    def frame(self, usage: object = None) -> bytes:
+    def frame(self) -> bytes:
         """The object on which the receipt of a stream rides.
 
-        Its one choice is empty but there: much client code reads `choices[0]` of every chunk. `usage` is that
-        of the chunk before, if there was one: client libraries keep the usage of the last chunk.
+        Its one choice is empty but there: much client code reads `choices[0]` of every chunk.
         """
-        bare = self._chunk(b"{}" if self._chat else b'""', b"null")[len(b"data: ") : -2]
-        return bare if usage is None else bare[:-1] + b',"usage":' + msgspec.json.encode(usage) + b"}"
+        return self._chunk(b"{}" if self._chat else b'""', b"null")[len(b"data: ") : -2]
 
     def _chunk(self, delta: bytes, finish: bytes) -> bytes:
         return self._before + delta + b',"logprobs":null,"finish_reason":' + finish + b"}]}\n\n"

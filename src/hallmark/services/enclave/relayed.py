@@ -37,7 +37,7 @@ class _Relay(msgspec.Struct):
     record: UpstreamRecord
     parameters: Parameters
     authorization: bytes
-    last_usage: object = None
+    last: bytes = b""
 
     async def whole(self) -> tuple[bytes, Ending]:
         """The server's JSON object, as it came."""
@@ -47,18 +47,28 @@ class _Relay(msgspec.Struct):
         return content, self.ending()
 
     async def stream(self, emitter: Emitter) -> None:
-        """The server's chunks, as they came, without the usage chunk that only we asked for."""
+        """The server's chunks, as they came, without the usage chunk that only we asked for.
+
+        A chunk that counts the tokens waits for the next: the last of a stream follows the receipt's event.
+        """
         wants_usage = bool(self.envelope.stream_options and self.envelope.stream_options.include_usage)
         async with self._open(stream=True) as reply:
             async for chunk in reply.events():
+                if chunk.comment:
+                    await emitter.emit(b": " + chunk.data + b"\n\n")
+                    continue
                 self._take(reply)
-                if wants_usage or not chunk.only_usage:
-                    self.last_usage = chunk.usage
-                    await emitter.emit(b"data: " + chunk.data + b"\n\n")
+                if chunk.only_usage and not wants_usage:
+                    continue
+                event, waiting = b"data: " + chunk.data + b"\n\n", self.last
+                self.last = event if chunk.counts else b""
+                data = waiting if chunk.counts else waiting + event
+                if data:
+                    await emitter.emit(data)
 
     def ending(self) -> Ending:
         """How the receipt follows from what passed."""
-        return Ending(self._outcome, self._frame)
+        return Ending(self._outcome, self._frame, lambda: self.last)
 
     def _open(self, *, stream: bool) -> AbstractAsyncContextManager[Reply]:
         scope = self.call.scope
@@ -73,7 +83,7 @@ class _Relay(msgspec.Struct):
         model = self.said.model or self.envelope.model
         answer_id = self.said.response_id or f"hallmark-{self.opening.answer_id}"
         created = self.opening.started // 1000
-        return Shape(answer_id, created, model, chat=self.task is Task.CHAT).frame(self.last_usage)
+        return Shape(answer_id, created, model, chat=self.task is Task.CHAT).frame()
 
     def _outcome(self, response: bytes) -> Outcome:
         return Outcome(

@@ -14,14 +14,15 @@ from hallmark.core.errors import Unavailable
 from hallmark.http.asgi import ASGIApp, Receive, Scope, Send
 from hallmark.http.errors import Errors
 from hallmark.http.limits import BodyLimits, Limits, limited_protocol
+from hallmark.services.enclave.limits import ANSWER_MS, BODY_BYTES
 
 DEFAULTS: Final = {
-    "body_bytes": 16 << 20,
+    "body_bytes": BODY_BYTES,
     "head_bytes": 256 << 10,
     "head_ms": 10_000,
     "body_ms": 30_000,
     "stuck_ms": 30_000,
-    "request_ms": 600_000,
+    "request_ms": ANSWER_MS,
     "handshake_ms": 10_000,
     "connections": 1024,
 }
@@ -108,4 +109,9 @@ class TimeLimit:
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise Unavailable("request_timeout", "The answer took longer than this node allows.") from None
+            late = Unavailable(
+                "request_timeout",
+                f"The answer took longer than the {self._seconds:g} s that this node allows.",
+            )
+            late.retry = False  # it was being made, and would take as long again
+            raise late from None

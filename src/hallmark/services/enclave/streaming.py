@@ -13,6 +13,10 @@ from hallmark.core.errors import HallmarkError
 from hallmark.http.asgi import Receive, Send
 from hallmark.http.errors import render
 
+KEEP_ALIVE_S: Final = 15.0
+"""A stream that is silent for longer gets a comment, so that nobody on the way takes it for dead."""
+COMMENT: Final = b": waiting\n\n"
+
 T = TypeVar("T")
 
 STREAM_HEADERS: Final = [
@@ -34,6 +38,11 @@ class Emitter:
         self._send = send
         self._headers = [*STREAM_HEADERS, *headers]
         self._state = hashlib.sha256(start)
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._beat: asyncio.Task[None] | None = None
+        self._sending = False
         self.started = False
 
     @property
@@ -43,14 +52,55 @@ class Emitter:
 
     async def emit(self, data: bytes) -> None:
         """Send covered bytes; the first call opens the response."""
-        if not self.started:
-            self.started = True
-            await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
+        if self._beat is not None:
+            await self._beat
+        self._sending = True
+        try:
+            await self._emit(data)
+        finally:
+            self._sending = False
+
+    async def _emit(self, data: bytes) -> None:
+        await self._open()
+        self._last = self._loop.time()
         self._state.update(data)
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
+    async def _open(self) -> None:
+        if not self.started:
+            self.started = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
+
+    def keep_alive(self, seconds: float) -> None:
+        """From now on, until `still`: emit a comment whenever nothing was emitted for `seconds`."""
+        self._timer = self._loop.call_later(seconds, self._look, seconds)
+
+    def _look(self, seconds: float) -> None:
+        left = self._last + seconds - self._loop.time()
+        if self._sending or left > 0:
+            self._timer = self._loop.call_later(max(left, seconds / 10), self._look, seconds)
+            return
+        self._beat = self._loop.create_task(self._comment(seconds))
+
+    async def _comment(self, seconds: float) -> None:
+        await self._emit(COMMENT)
+        self._beat = None
+        self._timer = self._loop.call_later(seconds, self._look, seconds)
+
+    async def still(self) -> None:
+        """No comments any more; one that is under way has left, and is counted."""
+        if self._beat is not None:
+            await asyncio.shield(self._beat)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def cover(self, data: bytes) -> None:
+        """Count bytes as covered that `end` will send, after the receipt's event."""
+        self._state.update(data)
+
     async def end(self, data: bytes) -> None:
-        """Send the closing bytes, which nothing covers, and end the response."""
+        """Send the closing bytes and end the response."""
+        await self._open()
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
     async def fail(self, error: HallmarkError) -> None:

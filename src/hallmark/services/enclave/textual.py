@@ -54,7 +54,7 @@ class _Run(msgspec.Struct):
         return self.shape.whole("".join(pieces), self.last.finish, self._usage()), self.ending()
 
     async def stream(self, emitter: Emitter) -> None:
-        """The answer as events: role, texts, why it ended, usage if wanted."""
+        """The answer as events: role, texts, why it ended. The usage, if wanted, comes after the receipt."""
         async with aclosing(self.engine.generate(self.request, self.sampling, self.opening.seed)) as deltas:
             async for delta in deltas:
                 self.last = delta
@@ -63,16 +63,15 @@ class _Run(msgspec.Struct):
                     data += self.shape.text(delta.text)
                 if delta.finish:
                     data += self.shape.finish(delta.finish)
-                    data += self.shape.usage(self._usage()) if self.wants_usage else b""
                 if data:
                     await emitter.emit(data)
 
     def ending(self) -> Ending:
         """How the receipt follows from this run."""
-        return Ending(self._outcome, self._frame)
+        return Ending(self._outcome, self.shape.frame, self._tail)
 
-    def _frame(self) -> bytes:
-        return self.shape.frame(self._usage().to_json() if self.wants_usage and self.last.finish else None)
+    def _tail(self) -> bytes:
+        return self.shape.usage(self._usage()) if self.wants_usage and self.last.finish else b""
 
     def _usage(self) -> Usage:
         return Usage(self.last.tokens_in, self.last.tokens_out)

@@ -291,7 +291,7 @@ class Relay:
         last = sealed.rejoin(_hallmark(sealed, marks))
         if asked.policy:
             await out.start(200, [*STREAM_HEADERS, *where, (b"hallmark-receipt", hex0x(sealed.id).encode())])
-            last = sealed.content + last
+            last = sealed.head + last
         elif not out.started:
             await out.start(200, [*STREAM_HEADERS, *where])
         await out.body(last, more=False)

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from hallmark.core.answer import DONE, hallmark_event, join_hallmark, split_hallmark, split_hallmark_stream
+from hallmark.core.answer import DONE, hallmark_event, join_hallmark, read_stream, split_hallmark
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.entries import Entry
 from hallmark.core.errors import HallmarkError, VerificationFailed
@@ -52,7 +52,10 @@ class Seal(msgspec.Struct, frozen=True):
 
 
 class Sealed(msgspec.Struct, frozen=True):
-    """An answer taken apart: covered bytes, the receipt's object as sent, and what it holds."""
+    """An answer taken apart: covered bytes, the receipt's object as sent, and what it holds.
+
+    Of a stream, `frame` is what the receipt rides on and `tail` the covered event after it, if any.
+    """
 
     content: bytes
     frame: bytes
@@ -60,6 +63,7 @@ class Sealed(msgspec.Struct, frozen=True):
     seal: Seal
     receipt: Receipt
     entry: bytes
+    tail: bytes = b""
 
     @property
     def id(self) -> bytes:
@@ -106,10 +110,15 @@ class Sealed(msgspec.Struct, frozen=True):
             insecure=seal.insecure,
         )
 
+    @property
+    def head(self) -> bytes:
+        """Of a stream, what comes before the receipt's event."""
+        return self.content.removesuffix(self.tail)
+
     def rejoin(self, hallmark: bytes) -> bytes:
-        """The answer with another `hallmark` object: a JSON body, or a stream's last event and [DONE]."""
+        """The answer with another `hallmark` object: a JSON body, or a stream from the receipt's event on."""
         if self.frame:
-            return hallmark_event(self.frame, hallmark) + DONE
+            return hallmark_event(self.frame, hallmark) + self.tail + DONE
         return join_hallmark(self.content, hallmark)
 
 
@@ -125,9 +134,9 @@ def open_answer(body: bytes) -> Sealed:
 def open_stream(body: bytes) -> Sealed:
     """Take a complete stream apart. Raises VerificationFailed `answer_unsigned`."""
     try:
-        content, raw = split_hallmark_stream(body)
-        frame, _ = split_hallmark(body[len(content) + len(b"data: ") : -len(DONE)].rstrip(b"\n"))
-        return _sealed(content, frame, raw)
+        stream = read_stream(body)
+        sealed = _sealed(stream.content, stream.frame, stream.hallmark)
+        return msgspec.structs.replace(sealed, tail=stream.tail)
     except (HallmarkError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise unsigned() from error
 
