@@ -7,7 +7,7 @@ Rules, in the order of `Witness.add_checkpoint`, with the status that c2sp.org/t
 3. a configured key of that log signed the checkpoint                             403
 4. the old size is not above the checkpoint's size                                400
 5. the old size is the size that this witness last cosigned, 0 if none            409 and that size
-6. equal sizes have equal roots                                                   409 and that size
+6. equal sizes have equal roots                                                   422
 7. the consistency proof leads from what was last cosigned to the checkpoint      422
 8. the injected check agrees (a full node's own checks)                           what it raises
 9. the new state is durable, compared and swapped, before the signature is made
@@ -51,10 +51,20 @@ class LogSignatureRefused(Unauthorized):
 
 
 class SizeConflict(Conflict):
-    """The old size, or the root at that size, is not what this witness cosigned; `size` is what it has."""
+    """The old size is not what this witness last cosigned; `size` is what it has."""
 
-    def __init__(self, reason: str, size: int) -> None:
-        super().__init__(reason, f"This witness last cosigned size {size}.", "Send a proof from that size.")
+    def __init__(self, size: int) -> None:
+        super().__init__(
+            "old_size_differs", f"This witness last cosigned size {size}.", "Send a proof from that size."
+        )
+        self.size = size
+
+
+class RootDiffers(VerificationFailed):
+    """The log signed another root for a `size` that this witness cosigned: two histories."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__("root_differs", f"This witness cosigned another root at size {size}.")
         self.size = size
 
 
@@ -135,7 +145,7 @@ class Witness:
 
         Raises as the module docstring says: InvalidInput `bad_add_checkpoint`, `bad_checkpoint`,
         `old_size_above`; NotFound `unknown_log`; LogSignatureRefused `log_signature_missing`,
-        `note_signature`; SizeConflict `old_size_differs`, `root_differs`; VerificationFailed
+        `note_signature`; SizeConflict `old_size_differs`; RootDiffers `root_differs`; VerificationFailed
         `consistency_proof`, `empty_root`, `checkpoint_extension`; and what the check raises.
         """
         request = AddCheckpoint.parse(body)
@@ -160,9 +170,9 @@ class Witness:
     async def _advance(self, request: AddCheckpoint, checkpoint: Checkpoint) -> None:
         seen = await self._state.latest(checkpoint.origin)
         if request.old_size != seen.size:
-            raise SizeConflict("old_size_differs", seen.size)
+            raise SizeConflict(seen.size)
         if checkpoint.size == seen.size and seen.size and checkpoint.root != seen.root:
-            raise SizeConflict("root_differs", seen.size)
+            raise RootDiffers(seen.size)
         verify_consistency(
             seen.size, checkpoint.size, request.proof, old_root=seen.root, new_root=checkpoint.root
         )

@@ -36,7 +36,7 @@ from hallmark.ledger.checkpoint import Checkpoint, verify_log_signature
 from hallmark.ledger.merkle import CompactRange, leaf_hash
 from hallmark.ledger.note import Note, SigningKey, VerifierKey, parse_signatures
 from hallmark.ledger.store import LogStore
-from hallmark.ledger.witness import AddCheckpoint, SizeConflict, Witness, WitnessState
+from hallmark.ledger.witness import AddCheckpoint, RootDiffers, Witness, WitnessState
 from hallmark.services.following.log_client import LogClient
 from hallmark.services.fullnode.duties import Duties
 from hallmark.services.fullnode.memory import Cosigned, Memory, Misbehaviour
@@ -181,7 +181,7 @@ class FullNode:
         except HallmarkError as error:
             self.standing.refused(error.reason, self._now())
             self.refused += 1
-            if isinstance(error, SizeConflict) and error.reason == "root_differs":
+            if isinstance(error, RootDiffers):
                 await self._accuse("log_fork", error.size, body)
             raise
         self.cosigned += 1

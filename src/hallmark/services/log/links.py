@@ -1,6 +1,7 @@
 """One link per witness: sends the newest round, takes the cosignature, tries again in its own rhythm.
 
 A witness that is elsewhere says so by 409 and its own size (C2SP tlog-witness) and gets the right proof next.
+One that has another root at the size that it was asked from says 422: it has seen another history.
 One that refuses is asked again with the next round; one that cannot be reached, ever less often.
 """
 
@@ -111,6 +112,8 @@ class Link:
                 # It has this history and wants its objections in it first, for which the
                 # log must take entries.
                 self._publisher.agree(round_, self.witness)
+            if status in (409, 422) and self.known == round_.checkpoint.size:
+                self._check_forked(status, kind, body)
             if status != 409 or kind != SIZE_TYPE:
                 raise Refused(_code(body), f"The witness answered {status}.")
             self._resync(round_, body)
@@ -136,6 +139,14 @@ class Link:
             raise Refused("bad_cosignature", "The witness's cosignature does not verify.") from error
         raise Refused("bad_cosignature", "The witness did not sign with its key.")
 
+    def _check_forked(self, status: int, kind: str, body: bytes) -> None:
+        """The witness was asked from the very size of the round: it has another root there if it says 422, or
+        by the text of tlog-witness v1.0.0 409 without another size.
+        """
+        if status == 422 or kind != SIZE_TYPE or body == b"%d\n" % self.known:
+            self._publisher.contradict(self.witness, "log_forked")
+            raise Refused("log_forked", "The witness has seen another history of this size.")
+
     def _resync(self, round_: Round, body: bytes) -> None:
         try:
             size = decimal(body.decode("ascii", "replace").removesuffix("\n"))
@@ -144,9 +155,6 @@ class Link:
         if size > self._publisher.store.size:
             self._publisher.contradict(self.witness, "log_behind_witness")
             raise Refused("log_behind_witness", "The witness has seen a longer history than the store has.")
-        if size == round_.checkpoint.size == self.known:
-            self._publisher.contradict(self.witness, "log_forked")
-            raise Refused("log_forked", "The witness has seen another history of this size.")
         self.known = size
         if size > round_.checkpoint.size:
             raise Refused("witness_ahead_of_round", "The witness has cosigned a later round already.")
