@@ -137,7 +137,7 @@ async def test_a_split_view_cannot_gather_two_quorums() -> None:
         notes[side] = Note(note.text, (*note.signatures, *parse_signatures(b"".join(lines))))
         if side is fork:
             for name in crossing:
-                assert (await refusal(everyone[name], fork.request(40)))[0] == 409
+                assert (await refusal(everyone[name], fork.request(40)))[0] == 422
     for note in notes.values():
         with pytest.raises(HallmarkError) as caught:
             verify_quorum(policy_of(log), note)
