@@ -18,6 +18,7 @@ export default defineConfig({
       input: {
         chat: source("chat.ts"),
         "hallmark-marks": source("marks.ts"),
+        network: source("network.ts"),
         receipt: source("receipt.ts"),
         review: source("review.ts"),
         verify: source("verify-page.ts"),

@@ -17,6 +17,7 @@ from hallmark.services.explorer.views import (
     FaultRow,
     Faults,
     Found,
+    FullNodeSeen,
     LogFigures,
     MeasurementRow,
     Measurements,
@@ -36,6 +37,7 @@ from hallmark.services.explorer.views import (
 from hallmark.services.review.views import Fact
 from hallmark.testing import scene_parts as parts
 from hallmark.testing.scene import REACHED, Scene, address, digest, marks_of
+from hallmark.testing.scene_network import observed, parties
 
 SIZE = 1_088
 
@@ -250,7 +252,7 @@ class SceneExplorer:
             {"p50": 6, "p99": 21},
         )
 
-    async def network(self) -> NetworkPage:
+    async def network(self, hours: int = 1) -> NetworkPage:
         """Capacity, failures and the trust gap."""
         witnessed = self.scene.marks.get("proved", "absent") in ("witnessed", "anchored")
         page = NetworkPage(
@@ -274,8 +276,17 @@ class SceneExplorer:
             SIZE,
             SIZE if witnessed else SIZE - 46,
             self.scene.answered + 18,
-            (Fact("a.hallmark.test", "cosigned 1 088"), Fact("d.hallmark.test", "silent")),
+            (
+                FullNodeSeen("a.hallmark.test", "", SIZE, self.scene.now - 2_000, 0, newest=True),
+                FullNodeSeen("d.hallmark.test", "", SIZE - 46, self.scene.now - 60_000, 46, newest=False),
+                FullNodeSeen("e.hallmark.test", "", 0, 0, SIZE, newest=False),
+            ),
             (Fact("node alpha", "52.0 %"), Fact("node beta", "48.0 %")),
-            "7 of 20 registered slots can take a request now.",
+            "7 of 20 slots that nodes say they have can take a request now.",
+            signed=SIZE,
+            parties=parties(self.scene.now),
+            trouble="Not ready: d.hallmark.test: silent, no_answer.",
+            gateway_answers=True,
+            observed=observed(self.scene.now, hours),
         )
         return self.scene.poisoned(page)

@@ -38,6 +38,7 @@ class MemoryLogClient:
     def __init__(self, net: LittleNetwork, notary: Notary) -> None:
         self.net, self.notary = net, notary
         self.witnessed = net.tree.size
+        self.signers: list[str] | None = None
         self.down = False
 
     async def head(self) -> LogHead:
@@ -49,6 +50,13 @@ class MemoryLogClient:
         """The cosigned checkpoint."""
         self._up()
         return self.notary.cosigned(self.witnessed).encode()
+
+    async def latest(self) -> bytes:
+        """The newest checkpoint that the log signed, cosigned by `signers` (None: as the quorum's one)."""
+        self._up()
+        if self.signers is None:
+            return self.notary.cosigned(self.witnessed).encode()
+        return self.notary.cosigned(signers=self.signers).encode()
 
     async def wait(self, size: int, timeout_ms: int) -> None:
         """Nothing is waited for."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
+
+import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import UpstreamRecord
+from hallmark.http.asgi import Receive, Scope, Send, respond_json
+from hallmark.http.health import Health
+from hallmark.ledger.note import Note
+from hallmark.services.explorer.hearing import Hearing
 from hallmark.services.explorer.trust_gap import Measured, Saw
+from hallmark.testing.wire import MemoryPool
 
 NETWORK = {
     "slots": [
@@ -39,7 +46,7 @@ async def test_capacity_failures_and_outbox_are_the_gateways(exploring: Any) -> 
         ("answer_lost", "The node stopped before its answer was complete.")
     ]
     assert page.outbox == 4
-    assert page.sentence.startswith("5 of 16 registered slots can take a request now")
+    assert page.sentence.startswith("5 of 16 slots that nodes say they have can take a request now")
     assert "shared" in page.sentence
 
 
@@ -97,22 +104,45 @@ async def test_with_full_nodes_stopped_the_backlog_grows(exploring: Any) -> None
 
 
 async def test_a_full_node_that_lags_is_named(exploring: Any) -> None:
-    """Whoever's cosignature is missing from the newest checkpoint stands with how far it was seen."""
+    """Whose cosignature is missing from the newest checkpoint stands with how far it was seen, and when."""
     net = exploring.net
     await exploring.witness()
-    size = net.tree.size
+    await exploring.explorer.network()
+    size, began = net.tree.size, net.now // 1000 * 1000
     net.add(net.receipt_entry(net.nodes[0]))
     net.tick(2_000)
-    three = [party.name for party in net.full_nodes[:3]]
-    note = exploring.notary.cosigned(signers=three)
-    exploring.log.checkpoint = lambda: _answer(note.encode())
-    await exploring.follow()
-    facts = {f.name: f.value for f in (await exploring.explorer.network()).full_nodes}
-    assert facts["full-node-0"] == f"cosigned {size + 1} entries, the newest checkpoint"
-    assert facts["full-node-3"] == f"last seen at {size} entries, 1 entry behind, 2.0 s ago"
-    exploring.log.checkpoint = lambda: _answer(exploring.notary.cosigned().encode())
-    facts = {f.name: f.value for f in (await exploring.explorer.network()).full_nodes}
-    assert facts["full-node-3"] == f"cosigned {size + 1} entries, the newest checkpoint"
+    exploring.log.signers = [party.name for party in net.full_nodes[:3]]
+    found = {f.name: f for f in (await exploring.explorer.network()).full_nodes}
+    assert (found["full-node-0"].size, found["full-node-0"].newest) == (size + 1, True)
+    lagging = found["full-node-3"]
+    assert (lagging.size, lagging.cosigned_at, lagging.behind, lagging.newest) == (size, began, 1, False)
+    exploring.log.signers = [party.name for party in net.full_nodes]
+    found = {f.name: f for f in (await exploring.explorer.network()).full_nodes}
+    assert found["full-node-3"].newest
+
+
+async def test_three_of_four_full_nodes_that_stopped_show_as_such(exploring: Any) -> None:
+    """Without a quorum the newest checkpoint is still the log's newest: one cosigned it, three did not."""
+    net = exploring.net
+    await exploring.witness()
+    await exploring.explorer.network()
+    net.add(net.receipt_entry(net.nodes[0]))
+    exploring.log.signers = [net.full_nodes[1].name]
+    page = await exploring.explorer.network()
+    assert (page.signed, page.cosigned) == (net.tree.size, net.tree.size - 1)
+    assert [(f.newest, f.behind) for f in page.full_nodes] == [(False, 1), (True, 0), (False, 1), (False, 1)]
+
+
+async def test_a_cosignature_that_does_not_verify_counts_for_nobody(exploring: Any) -> None:
+    """What the log serves as its newest checkpoint is checked line by line."""
+    await exploring.witness()
+    before = [f.size for f in (await exploring.explorer.network()).full_nodes]
+    exploring.net.add(exploring.net.receipt_entry(exploring.net.nodes[0]))
+    note = exploring.notary.cosigned()
+    *lines, last = note.signatures
+    forged = msgspec.structs.replace(last, data=last.data[:-1] + bytes([last.data[-1] ^ 1]))
+    exploring.log.latest = lambda: _answer(Note(note.text, (*lines, forged)).encode())
+    assert [f.size for f in (await exploring.explorer.network()).full_nodes] == before
 
 
 async def _answer(data: bytes) -> bytes:
@@ -123,8 +153,67 @@ async def test_a_full_node_that_was_never_seen_says_so(exploring: Any) -> None:
     """Before any checkpoint nothing is said of anybody."""
     exploring.log.down = True
     page = await exploring.explorer.network()
-    assert {f.value for f in page.full_nodes} == {"no cosignature seen since this process started"}
+    assert {(f.size, f.cosigned_at, f.behind, f.newest) for f in page.full_nodes} == {(0, 0, 0, False)}
     assert len(page.full_nodes) == 4
+
+
+async def test_nodes_are_as_the_gateway_hears_them(exploring: Any) -> None:
+    """Both stopped: silent since their last word, by whom it was heard; the sentence offers no slot."""
+    now = exploring.net.now
+    stopped = {"key": "0x" + "11" * 20, "endpoint": "https://one", "heard": now - 12_000, "answers": False}
+    never = {"key": "0x" + "22" * 20, "endpoint": "https://two", "heard": 0, "answers": False}
+    exploring.gateway.network = NETWORK | {
+        "nodes": [stopped, never],
+        "capacity": {"registered": 32, "idle": 0, "busy": 0, "ineligible": 0, "offline": 32},
+    }
+    await exploring.witness()
+    page = await exploring.explorer.network()
+    nodes = [p for p in page.parties if p.role == "node"]
+    assert [(p.name, p.state, p.since, p.heard, p.by) for p in nodes] == [
+        ("https://one", "silent", now - 12_000, now - 12_000, "the gateway"),
+        ("https://two", "silent", 0, 0, "the gateway"),
+    ]
+    assert page.sentence.startswith("0 of 32 slots that nodes say they have")
+    assert "https://one: silent, no_answer" in page.trouble
+
+
+async def test_what_the_gateway_observed_is_passed_on_as_it_is(exploring: Any) -> None:
+    """Finished requests over the range that was asked for; without the gateway no data, not zero."""
+    observed = {"by": "this gateway", "lately": {"minutes": 5, "answered": 10, "failed": 1}, "hours": 6}
+    points = [{"at": 1, "observed": 0}, {"at": 2, "observed": 6, "answered": 10, "failed": 1}]
+    exploring.gateway.network = NETWORK | {"observed": observed | {"points": points}}
+    await exploring.witness()
+    page = await exploring.explorer.network(6)
+    assert (page.observed.hours, page.observed.lately.answered) == (6, 10)
+    assert [p.observed for p in page.observed.points] == [0, 6]
+    exploring.gateway.network = None
+    page = await exploring.explorer.network(6)
+    assert (page.gateway_answers, page.observed.points, page.observed.lately.minutes) == (False, (), 0)
+
+
+async def test_parties_are_heard_or_silent_with_since_when() -> None:
+    """Each says its own health; the silent keep when they were last heard; asked once for many readers."""
+    pool, now, asked = MemoryPool(), [100_000], []
+    health = Health("degraded", "log_time_ahead", 40_000, "For 60 s.")
+
+    async def one(_scope: Scope, _receive: Receive, send: Send) -> None:
+        asked.append(1)
+        await respond_json(send, health.to_json())
+
+    urls = {"one": ("full node", pool.mount("one.test", one)), "two": ("full node", "http://two.test")}
+    hearing = Hearing(cast(Any, pool), urls, lambda: now[0])
+    first, second = await hearing.parties()
+    assert (first.state, first.reason) == ("degraded", "log_time_ahead")
+    assert (first.since, first.heard) == (40_000, 100_000)
+    assert first.next == health.step
+    assert (second.state, second.since, second.heard) == ("silent", 100_000, 0)
+    await hearing.parties()
+    assert asked == [1]
+    pool.unmount("one.test")
+    now[0] += 12_000
+    first, second = await hearing.parties()
+    assert (first.state, first.since, first.heard) == ("silent", 112_000, 100_000)
+    assert second.since == 100_000
 
 
 async def test_exposure_counts_prompts_seen_in_clear(exploring: Any) -> None:

@@ -70,8 +70,9 @@ def test_nobody_asks_although_the_log_grew() -> None:
     assert reason(alone, 30_000) == "not_asked"
     assert alone.health(30_000).since == 20_000
     alone.cosigned(99, 31_000)
-    alone.log_has(99, 41_000)
-    assert reason(alone, 42_000) == "ready"
+    assert reason(alone, 60_000) == "ready"
+    alone.log_has(99, 61_000)
+    assert reason(alone, 90_000) == "ready"
 
 
 def test_a_log_that_cannot_be_asked_is_unreachable() -> None:

@@ -16,13 +16,14 @@ from hallmark.apps.web.drawings import (
     draw_bands,
     draw_exposure,
     draw_histogram,
+    draw_history,
     draw_lineage,
     draw_route,
     draw_timeline,
 )
 from hallmark.apps.web.drawings.lineage import BREAK, breaks
 from hallmark.apps.web.drawings.svg import WIDTH, fitted, number, width_of
-from hallmark.services.explorer.views import Bin, Slots
+from hallmark.services.explorer.views import Bin, ObservedPart, Slots
 from hallmark.services.review.views import Fact, Hop, Left, LineageStep, Moment, RouteView
 
 SVG = "http://www.w3.org/2000/svg"
@@ -171,6 +172,28 @@ def test_a_histogram_of_anything_is_inside_its_frame(bins: tuple[Bin, ...], p50:
     check(draw_histogram(bins, p50, p99))
 
 
+PARTS = st.lists(st.builds(ObservedPart, COUNT, st.integers(0, 60), COUNT, COUNT, COUNT), max_size=60)
+
+
+@SMALL
+@given(PARTS)
+def test_a_history_of_anything_is_inside_its_frame(parts: list[ObservedPart]) -> None:
+    """Whatever was counted, the bars stay in the picture."""
+    drawn = draw_history(parts, 10**15)
+    if drawn:
+        check(drawn)
+
+
+def test_a_part_without_data_is_not_a_part_without_requests() -> None:
+    """No row: dashed, and said; observed and idle: nothing stands there."""
+    drawn = draw_history([ObservedPart(1, 0), ObservedPart(2, 1), ObservedPart(3, 1, 4, 2)], 60_000)
+    assert drawn.count("no data") == drawn.count("hd-offline") == 1
+    assert "4 answered" in drawn
+    assert "2 failed" in drawn
+    assert "2 of 3 parts have data" in drawn
+    assert draw_history([ObservedPart(1, 0)], 60_000) == Markup("")
+
+
 @SMALL
 @given(SLOTS)
 def test_bands_of_anything_are_inside_their_frame(slots: list[Slots]) -> None:
@@ -206,7 +229,8 @@ def test_nothing_to_draw_is_empty() -> None:
     assert draw_histogram([]) == draw_histogram([Bin(0, 1, 0)]) == Markup("")
     assert draw_route(RouteView(False, "", (), (), ())) == Markup("")
     assert set(DRAWINGS) == {
-        f"draw_{name}" for name in ("timeline", "lineage", "route", "histogram", "bands", "exposure")
+        f"draw_{name}"
+        for name in ("timeline", "lineage", "route", "histogram", "bands", "exposure", "history")
     }
 
 

@@ -370,7 +370,7 @@ def test_the_network_page_leads_with_capacity_not_with_nodes() -> None:
     """The one sentence is about slots, ineligible ones have their reasons, nodes are not counted."""
     answer = client(CLEAR).get("/network")
     view = msgspec.json.decode(client(CLEAR).get("/network.json").content, type=NetworkPage)
-    lead = re.search(r'<p class="lead">(.*?)</p>', answer.text, re.DOTALL)
+    lead = re.search(r'<p class="lead"[^>]*>(.*?)</p>', answer.text, re.DOTALL)
     assert lead is not None
     assert view.sentence in lead[1]
     assert not re.search(r"\d+ nodes", lead[1])
@@ -408,3 +408,45 @@ def test_tables_stay_tables_for_screen_readers(held: TestClient, path: str) -> N
         assert all(cell.get("role") == "cell" for cell in page.of("td"))
         assert all(cell.get("role") in ("rowheader", "columnheader") for cell in page.of("th"))
         assert page.of("caption")
+
+
+def test_the_network_page_says_who_was_heard_when_and_by_whom() -> None:
+    """Who is not ready stands first, with reason and next step; each row says when it was heard, by whom."""
+    text = Page(client(CLEAR).get("/network").text).text
+    assert text.index("a.hallmark.test") < text.index("https://127.0.0.1:8443")
+    for said in ("log_time_ahead", "Set both clocks", "silent", "no_answer", "12 s ago", "the gateway"):
+        assert said in text
+    assert "never since its start" in text
+    assert "not cosigned; 46 entries behind" in text
+    assert "none seen since this explorer started" in text
+
+
+def test_the_network_page_shows_no_data_as_no_data() -> None:
+    """Parts that nobody observed are not zero, and rates are over what was observed."""
+    answer = client(CLEAR).get("/network", params={"hours": "6"})
+    assert "hd-history" in answer.text
+    text = Page(answer.text).text
+    assert "no data" in text
+    assert "answered 412 requests, 1.37 per second, and 3 failed" in text
+    view = msgspec.json.decode(client(CLEAR).get("/network.json?hours=6").content, type=NetworkPage)
+    assert view.observed.hours == 6
+    assert client(CLEAR).get("/network", params={"hours": "5"}).status_code == 400
+
+
+def test_the_network_page_shows_itself_anew_unless_asked_not_to() -> None:
+    """Without script the page asks to be loaded again; a link keeps it as it is, and then nothing moves."""
+    moving = client(CLEAR).get("/network").text
+    assert '<noscript><meta http-equiv="refresh" content="15"></noscript>' in moving
+    assert "/assets/network.js" in moving
+    assert "refresh=off" in moving
+    still = client(CLEAR).get("/network", params={"refresh": "off"}).text
+    assert "http-equiv" not in still
+    assert "/assets/network.js" not in still
+
+
+def test_only_who_is_ready_is_announced() -> None:
+    """The one live line holds states and no number that changes at every look."""
+    page = client(CLEAR).get("/network").text
+    (line,) = re.findall(r'role="status"[^>]*>(.*?)</p>', page, re.DOTALL)
+    assert line == "Not ready: d.hallmark.test: silent, no_answer."
+    assert "aria-live" not in page

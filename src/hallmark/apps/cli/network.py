@@ -131,16 +131,19 @@ def status(home_path: Path, /, *, as_data: bool) -> None:
         console().print(f"Nothing runs from {home_path}.")
     else:
         table = Table(box=None, padding=(0, 3, 0, 0))
-        for heading in ("service", "state", "address", "restarts", "reason", "since"):
-            table.add_column(heading, justify="right" if heading == "restarts" else "left")
+        for heading in ("service", "state", "address", "restarts", "reason"):
+            right, folded = heading == "restarts", heading == "reason"
+            table.add_column(
+                heading, justify="right" if right else "left", no_wrap=not folded, overflow="fold"
+            )
         for name, service in found.items():
-            since = _ago(service.since) if service.state != "ready" else ""
-            row = (name, service.state, service.url, str(service.restarts), service.reason, since)
+            row = (name, service.state, service.url, str(service.restarts), service.reason)
             table.add_row(*map(Text, row))
         console().print(table)
         for name, service in found.items():
             if service.next:
-                console().print(Text(f"{name}: {f'{service.told} ' if service.told else ''}{service.next}"))
+                said = (f"Since {_ago(service.since)}." if service.since else "", service.told, service.next)
+                console().print(Text(f"{name}: {' '.join(filter(None, said))}"))
     sys.exit(0 if found and all(service.state == "ready" for service in found.values()) else 3)
 
 

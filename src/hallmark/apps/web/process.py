@@ -61,7 +61,13 @@ class WebProcess:
         )
         metrics = Metrics()
         self.explorer = Explorer(
-            self.watch, database, policy=policy, pool=self._pool, gateway_url=settings.gateway_url
+            self.watch,
+            database,
+            policy=policy,
+            pool=self._pool,
+            gateway_url=settings.gateway_url,
+            urls={"log": settings.log_url, "anchoring": settings.anchor_url},
+            health=lambda: self.service.health(),
         )
         self.desk = Desk(
             settings, trust, database, watch=self.watch, log=log, key=key, world=world, metrics=metrics

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.entries import Kind, decode, split_leaf
 from hallmark.core.errors import InvalidInput, NotFound, TooLarge
 from hallmark.http.client import Pool
+from hallmark.http.health import Health, ready
 from hallmark.ledger.note import Note
 from hallmark.ledger.policy import Policy, VerifiedCheckpoint
 from hallmark.ledger.tiles import encode_bundle
@@ -28,6 +30,7 @@ from hallmark.services.explorer import (
 from hallmark.services.explorer.entries import words_of
 from hallmark.services.explorer.figures import Tally
 from hallmark.services.explorer.filters import END, ID, KEY, Where, matches, position_of, where_of
+from hallmark.services.explorer.hearing import Hearing
 from hallmark.services.explorer.index import Index
 from hallmark.services.explorer.network import Network
 from hallmark.services.explorer.reading import read
@@ -67,7 +70,15 @@ class Explorer:
     """Implements `ExplorerView`. Make it before `watch.run`, which feeds it; `run` writes its index."""
 
     def __init__(
-        self, watch: Watch, database: Database, *, policy: Policy, pool: Pool, gateway_url: str
+        self,
+        watch: Watch,
+        database: Database,
+        *,
+        policy: Policy,
+        pool: Pool,
+        gateway_url: str,
+        urls: Mapping[str, str] | None = None,
+        health: Callable[[], Health] = ready,
     ) -> None:
         self._watch, self._clock = watch, watch.clock
         self._index = Index(database)
@@ -75,7 +86,18 @@ class Explorer:
         self._measured = Measured(watch.clock)
         self._rests = proofs.Rests(watch)
         self._search = Search(watch, self._index)
-        self._network = Network(watch, self._measured, policy, pool, gateway_url)
+        asked = {name: (name, url) for name, url in (urls or {}).items() if url}
+        asked["gateway"] = ("gateway", gateway_url)
+        asked |= {w.name: ("full node", w.url) for w in policy.witnesses if w.url}
+        self._network = Network(
+            watch,
+            self._measured,
+            policy,
+            pool=pool,
+            gateway_url=gateway_url,
+            hearing=Hearing(pool, asked, watch.clock),
+            health=health,
+        )
         watch.follower.taps += (self._take, self._rests.take)
         watch.follower.heads += (self._measured.take, self._head)
         self._settled = asyncio.Event()
@@ -213,9 +235,9 @@ class Explorer:
         replica = self._watch.replica
         return self._tally.figures(replica.size, replica.root())
 
-    async def network(self) -> NetworkPage:
+    async def network(self, hours: int = 1) -> NetworkPage:
         """See `ExplorerView`."""
-        return await self._network.page(self._clock())
+        return await self._network.page(self._clock(), hours)
 
     def _head(self, _verified: VerifiedCheckpoint, _note: Note) -> None:
         self._settled.set()

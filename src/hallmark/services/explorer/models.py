@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from hallmark.core.document import hex0x
@@ -19,6 +20,7 @@ from hallmark.services.explorer.views import (
     ReceiptRow,
 )
 from hallmark.services.following.watch import Watch
+from hallmark.services.gateway.capacity import present
 from hallmark.services.review.views import Fact
 
 Counts = Mapping[tuple[str, bool], int]
@@ -69,11 +71,12 @@ def page(watch: Watch, name: str, counts: Counts, receipts: tuple[ReceiptRow, ..
 def measurements(watch: Watch) -> Measurements:
     """Every measurement that the authority ever accepted, newest first."""
     registry = watch.replica.registry
-    running: dict[bytes, int] = {}
+    newest = {key for key, _ in present(registry)}
+    claims: Counter[tuple[bytes, bool]] = Counter()
     for member in registry.members.values():
         attested = watch.replica.memory.attested.get((member.key, member.document))
-        if member.role is Role.NODE and member.valid.until is None and attested is not None:
-            running[attested.measurement] = running.get(attested.measurement, 0) + 1
+        if member.role is Role.NODE and attested is not None:
+            claims[attested.measurement, member.key in newest] += 1
     rows = [
         MeasurementRow(
             digest=hex0x(digest),
@@ -84,7 +87,8 @@ def measurements(watch: Watch) -> Measurements:
             until=-1 if approved.valid.until is None else approved.valid.until,
             reason=approved.valid.reason,
             registers=dict(approved.measurement.registers),
-            nodes=running.get(digest, 0),
+            nodes=claims[digest, True],
+            earlier=claims[digest, False],
         )
         for digest, approved in registry.approved.items()
     ]

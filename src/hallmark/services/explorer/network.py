@@ -1,29 +1,36 @@
 """The network page: usable capacity as the gateway judges it now, failures, the trust gap, the backlog.
 
-Slots, failures and outbox are the gateway's word, asked for when the page is; everything else was measured or
-verified in this process.
+Slots, failures, outbox, nodes and finished requests are the gateway's word, asked for when the page is; each
+party's health is its own; everything else was measured or verified in this process.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
-from hallmark.core.document import hex0x
+from hallmark.core.document import hex0x, unhex
 from hallmark.core.errors import HallmarkError
 from hallmark.core.statements import Role
 from hallmark.http.client import Pool, Timeouts
+from hallmark.http.health import Health
+from hallmark.ledger.checkpoint import verify_log_signature
 from hallmark.ledger.note import Note
-from hallmark.ledger.policy import Policy, verify_quorum
+from hallmark.ledger.policy import Policy, cosignatures
 from hallmark.services.explorer import links, words
+from hallmark.services.explorer.filters import KEY
+from hallmark.services.explorer.hearing import HERE, Hearing, party
 from hallmark.services.explorer.trust_gap import Measured, Saw
-from hallmark.services.explorer.views import Failed, NetworkPage, Slots
+from hallmark.services.explorer.views import Failed, FullNodeSeen, NetworkPage, Observed, Party, Slots
 from hallmark.services.following.watch import Watch
 from hallmark.services.review.views import Fact
 
 TIMEOUTS: Final = Timeouts(connect=1.0, head=3.0, idle=3.0)
+WELL: Final = frozenset(("ready", "answers"))
 
 
 class _Failure(msgspec.Struct, frozen=True):
@@ -41,6 +48,15 @@ class _Capacity(msgspec.Struct, frozen=True):
     offline: int = 0
 
 
+class _Node(msgspec.Struct, frozen=True):
+    key: str = ""
+    endpoint: str = ""
+    slots: int = 0
+    heard: int = 0
+    answers: bool = False
+    skew: int | None = None
+
+
 class GatewayNetwork(msgspec.Struct, frozen=True):
     """What the explorer reads of a gateway's `/v1/hallmark/network`."""
 
@@ -48,27 +64,38 @@ class GatewayNetwork(msgspec.Struct, frozen=True):
     capacity: _Capacity = _Capacity()
     failures: tuple[_Failure, ...] = ()
     outbox: int = -1
+    nodes: tuple[_Node, ...] = ()
+    observed: Observed = Observed()
 
 
 class Network:
-    """Makes the page."""
+    """Makes the page. `health` is this process's own."""
 
     def __init__(
-        self, watch: Watch, measured: Measured, policy: Policy, pool: Pool, gateway_url: str
+        self,
+        watch: Watch,
+        measured: Measured,
+        policy: Policy,
+        *,
+        pool: Pool,
+        gateway_url: str,
+        hearing: Hearing,
+        health: Callable[[], Health],
     ) -> None:
         self._watch, self._measured = watch, measured
         self._policy = policy
         self._witnesses = [(witness.name, witness.key.vkey) for witness in policy.witnesses]
         self._pool, self._url = pool, gateway_url.rstrip("/")
+        self._hearing, self._health = hearing, health
 
-    async def page(self, now: int) -> NetworkPage:
+    async def page(self, now: int, hours: int) -> NetworkPage:
         """The network at `now`. While the gateway is silent its part is empty, and the sentence says so."""
-        told = await self._ask()
-        await self._look_again()
+        told, heard, _ = await asyncio.gather(self._ask(hours), self._hearing.parties(), self._look_again())
         watch, measured = self._watch, self._measured
         newest = watch.heads.newest()
         cosigned, at = (newest.size, newest.at) if newest else (0, 0)
         known = told if told is not None else GatewayNetwork()
+        parties = self._parties(known, heard, now)
         return NetworkPage(
             now=now,
             slots=known.slots,
@@ -85,15 +112,20 @@ class Network:
             size=max(watch.tail.size, watch.replica.size),
             cosigned=cosigned,
             cosigned_at=at,
-            full_nodes=tuple(self._full_node(name, vkey, now) for name, vkey in self._witnesses),
+            full_nodes=tuple(self._full_node(name, vkey) for name, vkey in self._witnesses),
             exposure=tuple(self._exposed(saw, count) for saw, count in measured.exposure()),
             sentence=self._sentence(told, now),
+            signed=measured.signed,
+            parties=parties,
+            trouble=_trouble(parties),
+            gateway_answers=told is not None,
+            observed=known.observed,
         )
 
-    async def _ask(self) -> GatewayNetwork | None:
+    async def _ask(self, hours: int) -> GatewayNetwork | None:
         try:
             async with self._pool.request(
-                "GET", f"{self._url}/v1/hallmark/network", timeouts=TIMEOUTS
+                "GET", f"{self._url}/v1/hallmark/network?hours={hours}", timeouts=TIMEOUTS
             ) as response:
                 if response.status != 200:
                     return None
@@ -102,22 +134,37 @@ class Network:
             return None
 
     async def _look_again(self) -> None:
-        """A slow full node's cosignature joins a checkpoint after the quorum's: read the newest one again."""
+        """Who cosigned the newest checkpoint that the log signed, a quorum or not; later it may be more."""
         with contextlib.suppress(HallmarkError):
-            note = Note.parse(await self._watch.log.checkpoint())
-            self._measured.cosignatures(verify_quorum(self._policy, note))
+            signed = verify_log_signature(Note.parse(await self._watch.log.latest()), self._policy.log_keys)
+            self._measured.cosignatures(signed.checkpoint.size, cosignatures(self._policy, signed))
 
-    def _full_node(self, name: str, vkey: str, now: int) -> Fact:
+    def _parties(self, known: GatewayNetwork, heard: Sequence[Party], now: int) -> tuple[Party, ...]:
+        """Everybody: services by their own word to this explorer, nodes as the gateway hears them."""
+        here = party(HERE, "pages", self._health(), heard=now)
+        nodes = [
+            party(
+                node.endpoint or node.key,
+                "node",
+                Health("answers") if node.answers else Health("silent", "no_answer", node.heard),
+                heard=node.heard,
+                by="the gateway",
+                link=links.node(unhex(node.key)) if KEY.fullmatch(node.key) else "",
+            )
+            for node in known.nodes
+        ]
+        links_of = {name: self._page_of(vkey) for name, vkey in self._witnesses}
+        seen = [msgspec.structs.replace(one, link=links_of.get(one.name, "")) for one in heard]
+        return (*seen, *nodes, here)
+
+    def _full_node(self, name: str, vkey: str) -> FullNodeSeen:
         """How far a full node was seen to cosign."""
-        seen, newest = self._measured.cosigned.get(name), self._measured.newest
+        seen, signed = self._measured.cosigned.get(name), self._measured.signed
         link = self._page_of(vkey)
         if seen is None:
-            return Fact(name, "no cosignature seen since this process started", link)
-        if seen.size >= newest.size:
-            return Fact(name, f"cosigned {words.count(seen.size, 'entry')}, the newest checkpoint", link)
-        behind = words.count(newest.size - seen.size, "entry")
-        ago = words.lasted(max(now - seen.at, 0))
-        return Fact(name, f"last seen at {words.count(seen.size, 'entry')}, {behind} behind, {ago} ago", link)
+            return FullNodeSeen(name, link, 0, 0, signed, newest=False)
+        behind = signed - seen.size
+        return FullNodeSeen(name, link, seen.size, seen.at, behind, newest=behind <= 0)
 
     def _page_of(self, vkey: str) -> str:
         for member in self._watch.replica.registry.members.values():
@@ -138,15 +185,22 @@ class Network:
             parts.append("The gateway does not answer, so capacity and failures are not known.")
         else:
             capacity = told.capacity
-            registered = words.count(capacity.registered, "registered slot")
+            slots = words.count(capacity.registered, "slot")
             parts.append(
-                f"{capacity.idle:,} of {registered} can take a request now; "
+                f"{capacity.idle:,} of {slots} that nodes say they have can take a request now; "
                 "a node's slots are shared by all of its models, so rows of models may overlap."
             )
         tail = self._watch.tail
         if tail.backlog:
             waited = words.lasted(max(now - tail.since, 0))
-            parts.append(f"{words.count(tail.backlog, 'entry')} wait for a quorum, for {waited} now.")
+            verb = "waits" if tail.backlog == 1 else "wait"
+            parts.append(f"{words.count(tail.backlog, 'entry')} {verb} for a quorum, for {waited} now.")
         if self._measured.count == 0:
             parts.append("No trust gap was measured since this process started.")
         return " ".join(parts)
+
+
+def _trouble(parties: Sequence[Party]) -> str:
+    """Who is not as they should be, without numbers that change at every look."""
+    named = [f"{one.name}: {one.state}, {one.reason}" for one in parties if one.state not in WELL]
+    return f"Not ready: {'; '.join(named)}." if named else "Every party that was asked says that it is ready."

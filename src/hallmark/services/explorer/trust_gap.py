@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -32,7 +32,9 @@ class Saw(msgspec.Struct, frozen=True):
 
 
 class Cosigned(msgspec.Struct, frozen=True):
-    """The newest cosignature of a full node that was seen here: the checkpoint's size, and when."""
+    """The newest cosignature of a full node that was seen here: the checkpoint's size, and when it was made
+    by the full node's own clock (unix ms, whole seconds).
+    """
 
     size: int
     at: int
@@ -48,7 +50,7 @@ class Measured:
         self._gaps: deque[int] = deque(maxlen=NEWEST)
         self._saw: deque[tuple[Saw, ...]] = deque(maxlen=NEWEST)
         self.cosigned: dict[str, Cosigned] = {}
-        self.newest = Cosigned(0, 0)
+        self.signed = 0
 
     def receipt(self, finished: int, saw: Iterable[Saw]) -> None:
         """A receipt was folded; the checkpoint that covers it is being taken."""
@@ -56,20 +58,18 @@ class Measured:
         if self._live:
             self._fresh.append(finished)
 
-    def cosignatures(self, verified: VerifiedCheckpoint) -> None:
-        """Note who cosigned a verified checkpoint; asked for again it may hold more cosignatures."""
-        seen = Cosigned(verified.checkpoint.size, self._clock())
-        if seen.size > self.newest.size:
-            self.newest = seen
-        for signer in verified.signers:
+    def cosignatures(self, size: int, times: Mapping[str, int]) -> None:
+        """Note who cosigned the log's checkpoint of `size` and when, each verified; it may have no quorum."""
+        self.signed = max(self.signed, size)
+        for signer, at in times.items():
             known = self.cosigned.get(signer)
-            if known is None or known.size < seen.size:
-                self.cosigned[signer] = seen
+            if known is None or known.size <= size:
+                self.cosigned[signer] = Cosigned(size, at)
 
     def take(self, verified: VerifiedCheckpoint, _note: Note) -> None:
         """A newer checkpoint, everything below it folded."""
         now = self._clock()
-        self.cosignatures(verified)
+        self.cosignatures(verified.checkpoint.size, dict(zip(verified.signers, verified.times, strict=True)))
         self._gaps.extend(now - finished for finished in self._fresh)
         self._fresh.clear()
         self._live = True

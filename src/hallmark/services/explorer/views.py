@@ -171,7 +171,9 @@ class Faults(Listed, frozen=True):
 
 
 class MeasurementRow(Shown, frozen=True):
-    """An image's measurement and the positions at which it counts (`until` -1: open)."""
+    """An image's measurement and the positions at which it counts (`until` -1: open). `nodes` have a newest
+    key that claims it, `earlier` keys claimed it and were replaced or retired since.
+    """
 
     digest: str
     name: str
@@ -182,6 +184,7 @@ class MeasurementRow(Shown, frozen=True):
     reason: str
     registers: dict[str, str]
     nodes: int
+    earlier: int = 0
 
 
 class Measurements(Listed, frozen=True):
@@ -266,10 +269,75 @@ class Failed(Shown, frozen=True):
     last: int
 
 
+class Party(Shown, frozen=True):
+    """A party as it was last heard: its state by its own word, or "silent"; with a reason since when (unix
+    ms, 0: not known), what was observed and what to do. `heard` is when it last answered `by` (0: never since
+    that one's start).
+    """
+
+    name: str
+    role: str
+    state: str
+    reason: str
+    since: int
+    told: str
+    next: str
+    heard: int
+    by: str
+    link: str = ""
+
+
+class FullNodeSeen(Shown, frozen=True):
+    """A full node's newest cosignature that was seen here: up to which size (0: none), when by its own clock
+    (unix ms), how many entries of the newest checkpoint that the log signed it leaves out.
+    """
+
+    name: str
+    link: str
+    size: int
+    cosigned_at: int
+    behind: int
+    newest: bool
+
+
+class ObservedPart(Shown, frozen=True):
+    """A part of the range: when it begins (unix ms), how many of its minutes were observed (0: nothing is
+    known), requests answered and failed, and of its worst minute the nodes and slots.
+    """
+
+    at: int
+    observed: int
+    answered: int = 0
+    failed: int = 0
+    most: int = 0
+    nodes: int = 0
+    heard: int = 0
+    slots: int = 0
+    idle: int = 0
+
+
+class Lately(Shown, frozen=True):
+    """Requests that were finished in the newest minutes that were observed."""
+
+    minutes: int = 0
+    answered: int = 0
+    failed: int = 0
+
+
+class Observed(Shown, frozen=True):
+    """Requests that one gateway finished itself; what other gateways do is not in it."""
+
+    by: str = ""
+    lately: Lately = Lately()
+    hours: int = 1
+    points: tuple[ObservedPart, ...] = ()
+
+
 class NetworkPage(Shown, frozen=True):
     """Usable capacity now. `trust_gap_*` are ms over the last `trust_gap_count` receipts, measured
-    here; `backlog` is how many log
-    entries no quorum covers yet, `outbox` how many receipts the gateway has not brought into the log.
+    here; `backlog` is how many log entries no quorum covers yet, `signed` the size of the newest checkpoint
+    that the log signed, `trouble` who is not ready, `outbox` how many receipts the gateway has not brought
+    into the log.
     """
 
     now: int
@@ -285,9 +353,14 @@ class NetworkPage(Shown, frozen=True):
     size: int
     cosigned: int
     cosigned_at: int
-    full_nodes: tuple[Fact, ...]
+    full_nodes: tuple[FullNodeSeen, ...]
     exposure: tuple[Fact, ...]
     sentence: str
+    signed: int = 0
+    parties: tuple[Party, ...] = ()
+    trouble: str = ""
+    gateway_answers: bool = False
+    observed: Observed = Observed()
 
 
 class ExplorerView(Protocol):
@@ -358,6 +431,6 @@ class ExplorerView(Protocol):
         """What the browser recomputes."""
         ...
 
-    async def network(self) -> NetworkPage:
-        """The network page."""
+    async def network(self, hours: int = 1) -> NetworkPage:
+        """The network page, with what was observed over the last `hours`."""
         ...

@@ -75,6 +75,13 @@ class LogClient:
                 return await response.read(65_536)
             raise await _error(response)
 
+    async def latest(self) -> bytes:
+        """The newest checkpoint that the log signed, with the cosignatures that it has; perhaps none."""
+        async with self._get("/checkpoint/latest") as response:
+            if response.status == 200:
+                return await response.read(65_536)
+            raise await _error(response)
+
     async def head(self) -> LogHead:
         """What the log says of its own size. Raises Unavailable."""
         async with self._get("/head") as response:

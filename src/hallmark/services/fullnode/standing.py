@@ -24,6 +24,7 @@ class Standing:
         self.refusal = ""
         self._refusing_since = 0
         self._silent_since = 0
+        self._log_size = 0
         self._behind = Behind()
 
     def cosigned(self, size: int, now: int) -> None:
@@ -31,6 +32,7 @@ class Standing:
         self.asked_at = self.cosigned_at = now
         self.cosigned_size = max(self.cosigned_size, size)
         self.refusal, self._refusing_since, self._silent_since = "", 0, 0
+        self._behind.see(self._log_size, self.cosigned_size, now)
 
     def refused(self, reason: str, now: int) -> None:
         """The log asked, and was refused with this reason code."""
@@ -43,7 +45,7 @@ class Standing:
 
     def log_has(self, size: int, now: int) -> None:
         """The log said of itself that it has `size` entries."""
-        self._silent_since = 0
+        self._silent_since, self._log_size = 0, size
         self._behind.see(size, self.cosigned_size, now)
 
     def log_silent(self, now: int) -> None:

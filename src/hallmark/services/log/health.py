@@ -34,7 +34,8 @@ def judge(facts: Facts | None, now: int, limit_ms: int) -> Health:
         return Health("degraded", "log_unconfirmed", 0, _missing(facts.witnesses))
     if facts.waited_ms >= limit_ms:
         waiting = facts.size - facts.cosigned
-        told = f"{waiting} entries are not covered by a quorum, for {lasted(facts.waited_ms)} now"
+        entries = "1 entry is" if waiting == 1 else f"{waiting} entries are"
+        told = f"{entries} not covered by a quorum, for {lasted(facts.waited_ms)} now"
         missing = _missing(facts.witnesses)
         return Health(
             "degraded",

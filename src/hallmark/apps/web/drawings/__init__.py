@@ -16,6 +16,7 @@ from markupsafe import Markup
 from hallmark.apps.web.drawings.bands import draw_bands
 from hallmark.apps.web.drawings.exposure import draw_exposure
 from hallmark.apps.web.drawings.histogram import draw_histogram
+from hallmark.apps.web.drawings.history import draw_history
 from hallmark.apps.web.drawings.lineage import draw_lineage
 from hallmark.apps.web.drawings.route import draw_route
 from hallmark.apps.web.drawings.timeline import draw_timeline
@@ -26,6 +27,7 @@ DRAWINGS: Final[Mapping[str, Callable[..., Markup]]] = {
     "draw_route": draw_route,
     "draw_histogram": draw_histogram,
     "draw_bands": draw_bands,
+    "draw_history": draw_history,
     "draw_exposure": draw_exposure,
 }
 """Every drawing by the name under which templates call it."""
@@ -35,6 +37,7 @@ __all__ = [
     "draw_bands",
     "draw_exposure",
     "draw_histogram",
+    "draw_history",
     "draw_lineage",
     "draw_route",
     "draw_timeline",
