@@ -42,7 +42,7 @@ def draw_history(parts: Sequence[ObservedPart], now: int) -> Markup:
 
 def _bars(part: ObservedPart, left: float, width: float, most: int) -> list[Markup]:
     if not part.observed:
-        return [_bar(left, width, FLOOR - MISSING, MISSING, "hd-offline", "no data")]
+        return [_bar((left, width), FLOOR - MISSING, MISSING, "hd-offline", "no data")]
     drawn, floor = [], FLOOR
     for count, kind, word in (
         (part.answered, "hd-bar-full", "answered"),
@@ -50,12 +50,13 @@ def _bars(part: ObservedPart, left: float, width: float, most: int) -> list[Mark
     ):
         if count:
             tall = max((FLOOR - TOP) * count / most, 1.5)
-            drawn.append(_bar(left, width, max(floor - tall, 0.0), tall, kind, f"{count} {word}"))
+            drawn.append(_bar((left, width), max(floor - tall, 0.0), tall, kind, f"{count} {word}"))
             floor -= tall
     return drawn
 
 
-def _bar(left: float, width: float, y: float, tall: float, kind: str, words: str) -> Markup:
+def _bar(place: tuple[float, float], y: float, tall: float, kind: str, words: str) -> Markup:
+    left, width = place
     return element(
         "rect",
         element("title", words),
