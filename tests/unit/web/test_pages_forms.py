@@ -10,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from hallmark.apps.web.app import create_app
+from hallmark.apps.web.flash import COOKIE, DONE
 from hallmark.apps.web.policies import EXAMPLE
 from hallmark.apps.web.surfaces import Surfaces
 from hallmark.review.files import read_policy
@@ -157,9 +158,35 @@ async def test_after_an_act_the_item_says_what_was_done(desk: Desk) -> None:
     answer = desk.post(
         f"/review/{ITEM}/release", FORMS[f"/review/{ITEM}/release"] | {"csrf": desk.session.csrf}
     )
-    assert answer.headers["location"] == f"/review/{ITEM}?done=release"
-    assert "The item stays in HOLD." in desk.client.get(answer.headers["location"]).text
-    assert "<b>" not in desk.client.get(f"/review/{ITEM}?done=<b>x").text
+    assert answer.headers["location"] == f"/review/{ITEM}"
+    assert DONE["release"] in desk.client.get(answer.headers["location"]).text
+    assert DONE["release"] not in desk.client.get(answer.headers["location"]).text
+
+
+PAGES = [f"/review/{ITEM}", "/review", "/review/appeals", "/review/webhooks", "/policies"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+async def test_no_address_makes_a_page_state_an_act(desk: Desk, page: str) -> None:
+    """Whatever an address or a foreign cookie names, the page says of no act that it was done."""
+    for name in DONE:
+        told = desk.client.get(f"{page}?done={name}&said={name}&flash={name}").text
+        assert not [sentence for sentence in DONE.values() if sentence in told], name
+    for value in ("reject", "reject.", "reject.00", f"reject.{'0' * 64}", 'x"; reject'):
+        told = desk.client.get(page, headers={"cookie": f"{COOKIE}={value}"}).text
+        assert DONE["reject"] not in told
+
+
+async def test_what_was_done_is_said_on_its_own_page_to_its_own_session(desk: Desk) -> None:
+    """Another item's page and another session stay silent about it; the page that it is about is not."""
+    form = FORMS[f"/review/{ITEM}/reject"] | {"csrf": desk.session.csrf}
+    desk.post(f"/review/{ITEM}/reject", form)
+    kept = {COOKIE: desk.client.cookies[COOKIE]}
+    assert DONE["reject"] not in desk.client.get(f"/review/{item_id(3)}").text
+    assert DONE["reject"] not in desk.client.get(f"/review/{ITEM}.json").text
+    stranger = TestClient(create_app(desk.parts), base_url=ORIGIN, cookies=kept)
+    assert DONE["reject"] not in stranger.get(f"/review/{ITEM}").text
+    assert DONE["reject"] in desk.client.get(f"/review/{ITEM}").text
 
 
 async def test_programs_get_the_row(desk: Desk) -> None:

@@ -64,7 +64,7 @@ async function sendReview(form: HTMLFormElement, key: KeyField): Promise<void> {
   const body = new URLSearchParams({ csrf: text("csrf"), entry: hex0x(entry), salt: hex0x(salt), comment, internal });
   const answer = await fetch(form.action, { method: "POST", headers: { accept: "application/json" }, body });
   if (!answer.ok) throw await changedSince(await refusal(answer), answer.status, fields.item, Number(data["now"]));
-  location.assign(`/review/${encodeURIComponent(fields.item)}?done=review`);
+  location.assign(`/review/${encodeURIComponent(fields.item)}`);
 }
 
 /** A refusal because the item moved on, with what happened to it since the page was made; the form keeps what was typed. */

@@ -6,13 +6,13 @@ from typing import Final
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from hallmark.apps.web import flash
 from hallmark.apps.web.forms import read_form, signed_form
 from hallmark.apps.web.render import answer, wants_json
 from hallmark.apps.web.review.acts import asked_for
-from hallmark.apps.web.review.item import DONE
 from hallmark.apps.web.surfaces import Surfaces
 from hallmark.core.errors import InvalidInput
 from hallmark.services.review import actions
@@ -79,9 +79,9 @@ class PolicyPages:
 
     async def all(self, request: Request) -> Response:
         """The list."""
-        done = DONE.get(request.query_params.get("done", ""), "")
+        done, now = flash.said(request), self._surfaces.clock()
         view = PoliciesPage(await self._desk.policies())
-        return answer(request, "policies/list.html", view, done=done, now=self._surfaces.clock())
+        return answer(request, "policies/list.html", view, headers=flash.once(done), done=done, now=now)
 
     async def one(self, request: Request) -> Response:
         """One policy, in words and as its file."""
@@ -113,4 +113,4 @@ class PolicyPages:
         person, form = await signed_form(request, self._surfaces)
         wanted = asked_for(actions.ProposeRequest, {"toml": form.text("toml"), "text": form.text("text")})
         await self._actions.propose(person, wanted)
-        return RedirectResponse("/policies?done=proposed", 303)
+        return flash.on_to(request, "proposed", "/policies")

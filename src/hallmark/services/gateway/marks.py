@@ -137,7 +137,7 @@ class Marker:
 
 
 WORDS: Final = {
-    Question.RAN: "it ran this, as its receipt says",
-    Question.MODEL: "this model answered",
+    Question.RAN: "it ran this or passed it on, as its receipt says",
+    Question.MODEL: "the model that its receipt commits to answered",
     Question.ROUTE: "this is the path that the request took",
 }

@@ -9,6 +9,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from hallmark.apps.web import flash
 from hallmark.apps.web.forms import Form, signed_form
 from hallmark.apps.web.render import answer, wants_json
 from hallmark.apps.web.review import acts
@@ -22,22 +23,6 @@ from hallmark.services.review.views import ItemPage, ItemRow, Person
 
 Act = Callable[[Person, str, Form], Awaitable[ItemRow]]
 RECEIPT: Final = re.compile(r"0x[0-9a-f]{64}")
-# What a page says once after an act; the address carries the name alone.
-DONE: Final[Mapping[str, str]] = {
-    "review": "Your signed review was taken and goes into the log. It is one more mark and clears nothing.",
-    "assign": "The item has another assignee now.",
-    "declare": "What the item is about was declared.",
-    "comment": "Your remark was kept.",
-    "appeal": "The appeal is open.",
-    "answer": "The appeal is answered.",
-    "release": "Released under break-glass in your name. The item stays in HOLD.",
-    "reject": "The item is REJECTED.",
-    "view-saved": "The filter was saved.",
-    "view-forgotten": "The filter's name was dropped.",
-    "webhook-removed": "The receiver was removed.",
-    "redelivered": "The delivery will be tried again.",
-    "proposed": "The policy was proposed. It counts once the authority has signed it and the log holds it.",
-}
 
 
 class Typed:
@@ -95,8 +80,8 @@ class ItemPages:
         """Everything about one item, as this visitor may see it."""
         visitor = visitor_of(request.scope)
         view = await self._desk.item(request.path_params["item"], visitor.person)
-        done = DONE.get(request.query_params.get("done", ""), "")
-        return answer(request, "review/item.html", view, **_context(done=done))
+        done = flash.said(request)
+        return answer(request, "review/item.html", view, headers=flash.once(done), **_context(done=done))
 
     async def by_receipt(self, request: Request) -> Response:
         """From a receipt to its item, at an address that can be written down before there is one.
@@ -138,9 +123,10 @@ class ItemPages:
             if wants_json(request) or isinstance(error, NotFound):
                 raise
             return await self._refused(request, person, error, Typed(name, form))
+        page = f"/review/{item}"
         if wants_json(request):
-            return answer(request, "", row)
-        return RedirectResponse(f"/review/{item}?done={name}", 303)
+            return flash.noted(request, answer(request, "", row), name, page)
+        return flash.on_to(request, name, page)
 
     async def _refused(
         self, request: Request, person: Person, error: HallmarkError, typed: Typed

@@ -8,12 +8,12 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
+from hallmark.apps.web import flash
 from hallmark.apps.web.forms import signed_form
 from hallmark.apps.web.render import answer
 from hallmark.apps.web.review.acts import asked_for
-from hallmark.apps.web.review.item import DONE
 from hallmark.apps.web.surfaces import Surfaces
 from hallmark.apps.web.visitor import visitor_of
 from hallmark.core.errors import InvalidInput
@@ -139,15 +139,17 @@ class QueuePages:
         cursor = request.query_params.get("cursor", "")
         page = await self._desk.queue(query.text, cursor, limit, visitor_of(request.scope).person)
         following = query.href(cursor=page.next) if page.next else ""
+        done = flash.said(request)
         return answer(
             request,
             template,
             page,
+            headers=flash.once(done),
             filter=query,
             groups=groups(query, page),
             following=following,
             later=bool(cursor),
-            done=DONE.get(request.query_params.get("done", ""), ""),
+            done=done,
             saved=tuple((view, Query(view.query).href()) for view in page.views),
         )
 
@@ -181,13 +183,13 @@ class QueuePages:
             {"name": form.text("name"), "query": query.text, "shared": form.text("shared") == "1"},
         )
         await self._actions.save_view(person, wanted)
-        return RedirectResponse(query.href(done="view-saved"), 303)
+        return flash.on_to(request, "view-saved", query.href())
 
     async def forget_view(self, request: Request) -> Response:
         """Drop a filter's name."""
         person, form = await signed_form(request, self._surfaces)
         await self._actions.forget_view(person, form.text("name"), form.text("shared") == "1")
-        return RedirectResponse("/review?done=view-forgotten", 303)
+        return flash.on_to(request, "view-forgotten", "/review")
 
 
 def _bulk_act(act: str, text: str, code: str, to: str) -> dict[str, object]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
+from hallmark.apps.web import flash
 from hallmark.apps.web.forms import signed_form
 from hallmark.apps.web.render import answer
 from hallmark.apps.web.review.acts import asked_for
-from hallmark.apps.web.review.item import DONE
 from hallmark.apps.web.surfaces import Surfaces
 from hallmark.apps.web.visitor import visitor_of
 from hallmark.core.errors import Unauthorized
@@ -48,17 +48,25 @@ class WebhookPages:
         """Remove a receiver."""
         person, form = await signed_form(request, self._surfaces)
         await self._actions.remove_webhook(person, form.text("webhook"))
-        return RedirectResponse("/review/webhooks?done=webhook-removed", 303)
+        return flash.on_to(request, "webhook-removed", "/review/webhooks")
 
     async def redeliver(self, request: Request) -> Response:
         """Try a dead letter again."""
         person, form = await signed_form(request, self._surfaces)
         await self._actions.redeliver(person, form.text("webhook"), form.text("delivery"))
-        return RedirectResponse("/review/webhooks?done=redelivered", 303)
+        return flash.on_to(request, "redelivered", "/review/webhooks")
 
     async def _shown(self, request: Request, person: Person, made: actions.WebhookRow | None) -> Response:
         receivers = await self._actions.webhooks(person)
         dead = {row.id: await self._actions.dead_letters(person, row.id) for row in receivers if row.dead}
-        done = DONE.get(request.query_params.get("done", ""), "")
+        done = flash.said(request)
         view = WebhooksPage(receivers, dead)
-        return answer(request, "review/webhooks.html", view, made=made, events=EVENTS, done=done)
+        return answer(
+            request,
+            "review/webhooks.html",
+            view,
+            headers=flash.once(done),
+            made=made,
+            events=EVENTS,
+            done=done,
+        )
