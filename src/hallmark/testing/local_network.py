@@ -38,6 +38,7 @@ from hallmark.core.documents import Parameters
 from hallmark.core.entries import decode, entry_id, split_leaf
 from hallmark.core.errors import Conflict, NotFound, Unavailable
 from hallmark.core.receipt import RECEIPT_VERSION, Receipt
+from hallmark.engines.refusals import UpstreamFailed, UpstreamLimited
 from hallmark.http.asgi import Receive, Scope, Send, read_body, respond, respond_json
 from hallmark.http.limits import limited_protocol
 from hallmark.http.serve import Listen, Service, bind
@@ -209,8 +210,10 @@ class LocalRuntime:
 class LocalNode(Service):
     """An inference node whose behaviour tests choose.
 
-    ok; busy (503); refuse (400); die (connection lost before an answer); die_midway; hang; forge (the
-    answer is changed on the way); unsigned (no receipt); slow_midway (never ends after two events). `skew` is
+    ok; busy (503); limited (429, an upstream's); unreachable (503, an upstream's); fail_midway (an upstream
+    fails after two events); refuse (400); die (connection lost before an answer); die_midway; hang; forge
+    (the answer is changed on the way); unsigned (no receipt); slow_midway (never ends after two events).
+    `skew` is
     its clock less the network's, ms.
     """
 
@@ -249,6 +252,12 @@ class LocalNode(Service):
             case "refuse":
                 await respond(send, 400, b'{"error":{"code":"unsupported_parameter","message":"No."}}')
                 return
+            case "limited":
+                limited = UpstreamLimited("upstream_rate_limited", "Slowly.")
+                limited.retry_after = "7"
+                raise limited
+            case "unreachable":
+                raise Unavailable("upstream_unreachable", "Away.")
             case "die":
                 transport.abort()
                 return
@@ -276,6 +285,8 @@ class LocalNode(Service):
         for number, piece in enumerate(ANSWER):
             chunk = {"id": "a", "choices": [{"index": 0, "delta": {"content": piece}}]}
             await out.emit(event_of(msgspec.json.encode(chunk)))
+            if number == 1 and self.behaviour == "fail_midway":
+                raise UpstreamFailed("upstream_failed", "The upstream of 'digits' (x) failed.")
             if number == 1 and self.behaviour == "die_midway":
                 # What was written leaves before the connection is cut.
                 await asyncio.sleep(0.02)
@@ -398,7 +409,7 @@ class LocalNetwork:
             key_file="",
             database="",
             hold_ms=self._hold_ms,
-            first_byte_s=0.5,
+            answer_s=0.5,
             body=100_000,
             queue_s=self._queue_s,
         )

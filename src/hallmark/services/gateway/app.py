@@ -151,7 +151,7 @@ class Gateway:
             failures=self.failures,
             metrics=self.metrics,
             limits=Limits(settings.body, settings.answer, settings.queue_s),
-            timeouts=Timeouts(connect=2.0, head=settings.first_byte_s, idle=settings.idle_s, pool=2.0),
+            timeouts=Timeouts(connect=2.0, head=settings.answer_s, idle=settings.idle_s, pool=2.0),
             clock=world.clock,
         )
 

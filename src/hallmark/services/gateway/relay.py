@@ -1,7 +1,8 @@
 """Passing a request to an enclave and its answer back, byte for byte.
 
 1. The body goes out as it came in, over TLS that ends in the enclave whose key the plan names.
-2. Another node is tried only while nothing of an answer has come: a client never gets parts of two.
+2. Another node is tried only while nothing of an answer has come: a client never gets parts of two. Where a
+   provider answers, only while no byte of the body can have reached it: nobody pays twice for one request.
 3. What comes back is taken apart, checked against its receipt and shown with the marks that follow. An answer
    without a receipt is an error; one whose receipt does not hold says so in its marks and in the log.
 4. The receipt goes to the disk and to the log at once; the last bytes wait until one of them has it.
@@ -36,6 +37,12 @@ from hallmark.services.gateway.marks import Marker
 from hallmark.services.gateway.outbox import Outbox, Track
 from hallmark.services.gateway.planner import Plan, Planner, pin_of, read_named, read_wanted
 from hallmark.services.gateway.present import while_present
+from hallmark.services.gateway.refused import (
+    RETRY_HEADERS,
+    UNSENT,
+    lost_at_provider,
+    read_failure,
+)
 from hallmark.services.gateway.sealed import Sealed, open_answer, open_stream, unsigned
 from hallmark.services.gateway.stopping import Stopping
 from hallmark.services.gateway.store import Kept
@@ -78,6 +85,7 @@ class Asked(msgspec.Struct, frozen=True):
     headers: list[tuple[bytes, bytes]]
     policy: str
     request: str
+    stream: bool = False
 
 
 class Answering:
@@ -120,7 +128,10 @@ class Relay:
     ) -> None:
         self._pool, self._planner, self._loads = pool, planner, loads
         self._marker, self._outbox, self._desk = marker, outbox, desk
-        self._limits, self._timeouts, self._clock = limits, timeouts, clock
+        self._limits, self._clock = limits, clock
+        # A stream is never silent for long (the enclave sends comments); a whole answer is.
+        self._timeouts = msgspec.structs.replace(timeouts, head=min(timeouts.head, timeouts.idle))
+        self._whole_timeouts = msgspec.structs.replace(timeouts, idle=timeouts.head)
         self._outcomes = metrics.counter("gateway_attempts", "Attempts at nodes by outcome.", ("outcome",))
         self._failures = failures
         self.stopping = Stopping(pool)
@@ -137,7 +148,7 @@ class Relay:
         if policy:
             self._desk.require_policy(policy)
         headers = [(key, value) for key, value in scope["headers"] if key in PASSED_ON]
-        asked = Asked(scope["path"], body, headers, policy, request_id(scope))
+        asked = Asked(scope["path"], body, headers, policy, request_id(scope), bool(named.stream))
         wanted = read_wanted(scope, named.model)
         out = Answering(send)
         try:
@@ -168,16 +179,20 @@ class Relay:
     async def _try(self, asked: Asked, plan: Plan, out: Answering) -> None:
         attempts: list[Attempt] = []
         for node in plan.order:
+            paid = plan.found.wanted.model in node.bundle.upstreams
             try:
                 try:
                     with self._loads.lease(node.node), self.stopping.under(asked.headers, node):
-                        await self._attempt(asked, node, plan.headers(attempts), out)
+                        await self._attempt(asked, node, plan.headers(attempts), out, paid=paid)
                 finally:
                     self._line.released()
                     if out.started:  # what the node signed of an answer that stopped will be in the log
                         self._outbox.stopped(plan.signed.packed, asked.request)
                 return
             except NextNode as failure:
+                if paid and failure.reason not in UNSENT:
+                    self._failed(node, failure.reason)
+                    raise lost_at_provider() from failure
                 self._loads.failed(node.node, self._clock(), unreachable=failure.unreachable)
                 self._outcomes.add(failure.reason)
                 get_logger().warning("node_passed_over", node=node.node, reason=failure.reason)
@@ -198,8 +213,15 @@ class Relay:
         )
 
     async def _attempt(
-        self, asked: Asked, node: Eligible, route: list[tuple[bytes, bytes]], out: Answering
+        self,
+        asked: Asked,
+        node: Eligible,
+        route: list[tuple[bytes, bytes]],
+        out: Answering,
+        *,
+        paid: bool,
     ) -> None:
+        """Ask one node. `paid`: a provider answers there."""
         began = time.perf_counter()
         exchange = self._pool.request(
             "POST",
@@ -207,7 +229,7 @@ class Relay:
             [*asked.headers, *route],
             asked.body,
             pin=pin_of(node),
-            timeouts=self._timeouts,
+            timeouts=self._timeouts if asked.stream else self._whole_timeouts,
         )
         try:
             response = await exchange.__aenter__()
@@ -216,7 +238,7 @@ class Relay:
         try:
             took = time.perf_counter() - began
             if response.status != 200:
-                await self._refused(response, out)
+                await self._refused(response, out, paid=paid)
                 return
             if (response.header(b"content-type") or b"").startswith(STREAM):
                 await self._stream(asked, node, response, out)
@@ -228,21 +250,27 @@ class Relay:
         finally:
             await exchange.__aexit__(None, None, None)
 
-    async def _refused(self, response: Response, out: Answering) -> None:
-        """Pass the enclave's own refusal on, or try another node when it did not begin."""
+    async def _refused(self, response: Response, out: Answering, *, paid: bool) -> None:
+        """Pass the enclave's own refusal on, or try another node when it did not begin.
+
+        Where a provider answers: when it says that no byte of the body has left.
+        """
         try:
             body = await response.read(65_536)
         except HallmarkError as error:
             raise NextNode(error.reason, unreachable=True) from error
+        again = False
         if response.status in ANOTHER:
             reason = _reason(body)
+            again = not paid or reason in UNSENT or reason in UNTIMELY
+        if response.status in ANOTHER and again:
             # The ticket was made a moment ago, so it is not the ticket that is old.
             raise NextNode(SKEWED if reason in UNTIMELY else reason, unreachable=False)
         self._outcomes.add("refused")
         length = str(len(body)).encode()
-        await out.start(
-            response.status, [(b"content-type", b"application/json"), (b"content-length", length)]
-        )
+        kept = [(key, value) for key, value in response.headers if key in RETRY_HEADERS]
+        head = [(b"content-type", b"application/json"), (b"content-length", length), *kept]
+        await out.start(response.status, head)
         await out.body(body, more=False)
 
     async def _whole(self, asked: Asked, node: Eligible, response: Response, out: Answering) -> None:
@@ -273,7 +301,7 @@ class Relay:
                     if not out.started:
                         await out.start(200, [*STREAM_HEADERS, *where])
                     await out.body(passed, more=True)
-            sealed = open_stream(tap.whole())
+            sealed = None if tap.failure else open_stream(tap.whole())
         except HallmarkError as error:
             if not tap.whole():
                 raise NextNode(error.reason, unreachable=True) from error
@@ -285,6 +313,9 @@ class Relay:
             out.lost = lost.reason
             await out.body(event_of(render(lost)), more=False)
             return
+        if sealed is None:
+            await self._failure(node, tap.failure, out)
+            return
         track, findings = await self._receive(asked, node, sealed)
         await self._outbox.settle(track)
         marks = await self._marks(asked, track, findings)
@@ -295,6 +326,17 @@ class Relay:
         elif not out.started:
             await out.start(200, [*STREAM_HEADERS, *where])
         await out.body(last, more=False)
+
+    async def _failure(self, node: Eligible, event: bytes, out: Answering) -> None:
+        """End as the enclave ended its stream: with one error, which names whose it is."""
+        told = read_failure(event)
+        self._outcomes.add(told.reason)
+        if not told.reason.startswith("upstream_"):
+            self._failed(node, told.reason)
+        if not out.started:
+            raise told
+        out.lost = told.reason
+        await out.body(event, more=False)
 
     async def _receive(self, asked: Asked, node: Eligible, sealed: Sealed) -> tuple[Track, list[Finding]]:
         """Send the receipt on its way to the log, and examine the answer that it came with."""
@@ -375,8 +417,4 @@ def _lost(error: HallmarkError) -> HallmarkError:
 
 
 def _reason(body: bytes) -> str:
-    try:
-        code = msgspec.json.decode(body)["error"]["code"]
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
-        return "node_failed"
-    return code[:64] if isinstance(code, str) and code.isidentifier() and code.isascii() else "node_failed"
+    return read_failure(body).reason

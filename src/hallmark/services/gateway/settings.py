@@ -15,8 +15,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     for receipts that are on their way to the log. `anchor_url` and `rpc_url` (of a chain's JSON-RPC, which
     the gateway reads itself) may be empty: then nothing is ever shown as anchored. `retention_ms` is how
     long a logged receipt stays here, `hold_ms` how long a response is held for a policy at most; `body` and
-    `answer` bound a request and an answer in bytes; `first_byte_s` and `idle_s` bound a node's silence,
-    `queue_s` the wait for a free place at a node. `web_url` is the process that renders pages; empty: none.
+    `answer` bound a request and an answer in bytes; `answer_s` bounds the wait for a whole answer and is
+    above what an enclave allows itself, `idle_s` a stream's silence and is above the 15 s between its
+    comments, `queue_s` the wait for a free place at a node.
+    `web_url` is the process that renders pages; empty: none.
     A node that was silent for `look_s` seconds is asked what time it is; a clock that differs from this one
     by `skew_ms` or more degrades health.
     `cors_origins` are the origins of pages elsewhere that may call the API (`https://app.example`, or `*` for
@@ -33,9 +35,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confirmations: int = 1
     retention_ms: int = 24 * 3_600_000
     hold_ms: int = 10_000
-    body: int = 4 * 1024 * 1024
-    answer: int = 16 * 1024 * 1024
-    first_byte_s: float = 60.0
+    body: int = 16 * 1024 * 1024
+    answer: int = 32 * 1024 * 1024
+    answer_s: float = 580.0
     idle_s: float = 60.0
     queue_s: float = 10.0
     web_url: str = ""

@@ -39,7 +39,7 @@ class AsyncClient:
         *,
         trust: Path | str | None = None,
         home: Path | str | None = None,
-        timeout: float = 120.0,
+        timeout: float = 590.0,
         verifier: Verifier | None = None,
     ) -> None:
         place = find(base_url, trust, home)

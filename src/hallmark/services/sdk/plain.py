@@ -122,7 +122,7 @@ class Client:
         *,
         trust: Path | str | None = None,
         home: Path | str | None = None,
-        timeout: float = 120.0,
+        timeout: float = 590.0,
         verifier: Verifier | None = None,
     ) -> None:
         self._client = AsyncClient(base_url, trust=trust, home=home, timeout=timeout, verifier=verifier)
