@@ -1,0 +1,163 @@
+"""Every decoder and judge that a stranger's bytes reach, with good examples, and a mutator of bytes.
+
+A target ends in a value or in one of our own errors; whatever else it raises is a finding. `tests/unit/fuzz`
+tries a little of each, `bench/fuzz.py` as much as one likes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from hallmark.attestation import cose, dcap, nitro, nsm, snp, vcek, x509
+from hallmark.core import documents
+from hallmark.core.answer import split_hallmark, split_hallmark_stream
+from hallmark.core.document import Document
+from hallmark.core.entries import Kind, decode, leaf, split_leaf
+from hallmark.core.errors import HallmarkError
+from hallmark.core.evidence import Evidence
+from hallmark.ledger.checkpoint import Checkpoint
+from hallmark.ledger.note import Note, VerifierKey
+from hallmark.ledger.policy import Policy
+from hallmark.ledger.proof import Proof
+from hallmark.ledger.tiles import TileName, decode_bundle, encode_bundle
+from hallmark.ledger.witness import AddCheckpoint
+from hallmark.services.log.admission import admit, join_many, split_many
+from hallmark.services.sdk.verifying import Verifier
+from hallmark.testing.dossiers import Notary
+from hallmark.testing.network import LittleNetwork
+from hallmark.verification.dossier import Dossier
+from hallmark.verification.fold import Replica
+from hallmark.verification.receipts import read_passage
+from hallmark.verification.trust import read_trust
+
+CHAINS, EVIDENCE = (b"\x30\x03\x02\x01\x01",), (b"\xd2\x84\x40\xa0\x40\x40",)
+ODD = (0, 1, 2, 0x0A, 0x20, 0x22, 0x2B, 0x30, 0x5B, 0x7B, 0x7F, 0x80, 0x81, 0x9F, 0xA0, 0xBF, 0xD2, 0xFF)
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One decoder or judge: its name, good inputs, and the call."""
+
+    name: str
+    seeds: tuple[bytes, ...]
+    call: Callable[[bytes], object]
+
+    def try_(self, data: bytes) -> str:
+        """How it ends: `value`, or the reason code. Raises what is a finding."""
+        try:
+            self.call(data)
+        except HallmarkError as error:
+            return error.reason
+        return "value"
+
+
+class Bugs(Exception):
+    """The last resort was needed, which is a finding as well."""
+
+
+def mutated(data: bytes, chance: random.Random, others: Sequence[bytes]) -> bytes:
+    """`data` with one to four changes: bits, odd bytes, pieces cut, doubled, moved, or taken from others."""
+    for _ in range(chance.choice((1, 1, 1, 2, 4))):
+        at = chance.randrange(len(data) + 1)
+        size = chance.choice((1, 1, 2, 4, 8, 32, 200))
+        piece, kind = data[at : at + size], chance.randrange(8)
+        if kind == 0 and at < len(data):
+            data = data[:at] + bytes((data[at] ^ 1 << chance.randrange(8),)) + data[at + 1 :]
+        elif kind == 1:
+            data = data[:at] + bytes((chance.choice(ODD),)) + data[at + 1 :]
+        elif kind == 2:
+            data = data[:at] + data[at + size :]
+        elif kind == 3:
+            data = data[:at] + piece * chance.choice((2, 3, 50)) + data[at + size :]
+        elif kind == 4:
+            data = data[:at] + bytes(chance.choice(ODD) for _ in range(size)) + data[at:]
+        elif kind == 5:
+            other = chance.choice(others)
+            begin = chance.randrange(len(other) + 1)
+            data = data[:at] + other[begin : begin + size * 4] + data[at + size :]
+        elif kind == 6:
+            data = data[:at]
+        else:
+            to = chance.randrange(len(data) + 1)
+            data = data[:to] + piece + data[to:]
+    return data[: 1 << 17]
+
+
+def targets(chains: Sequence[bytes] = (), evidence: Sequence[bytes] = ()) -> Iterator[Target]:
+    """All of them; `chains` are certificates (DER), `evidence` COSE documents, where the caller has some."""
+    net = LittleNetwork()
+    notary = Notary(net)
+    answer = net.answer(net.nodes[0])
+    index = net.add(answer.entry)
+    dossier = notary.dossier(answer, index)
+    yield from _log(net, notary, dossier)
+    yield from _documents(net)
+    trust = notary.trust()
+    verifier = Verifier(trust)
+    yield Target("saved receipt", (dossier.encode(),), lambda d: verifier.verify(Dossier.parse(d), net.now))
+    yield Target(
+        "trust file", (trust.to_toml().encode(),), lambda d: read_trust(d.decode("utf-8", "replace"))
+    )
+    body = b'{"id":"x","choices":[],"hallmark":{"receipt":{}}}'
+    yield Target("answer", (body,), split_hallmark)
+    yield Target("answer stream", (b"data: " + body + b"\n\ndata: [DONE]\n\n",), split_hallmark_stream)
+    yield from _attestation(tuple(chains) or CHAINS, tuple(evidence) or EVIDENCE)
+
+
+def _log(net: LittleNetwork, notary: Notary, dossier: Dossier) -> Iterator[Target]:
+    entries = tuple(net.entry_bytes(at) for at in range(net.tree.size))
+    yield Target("entry", entries, decode)
+    yield Target("admission", entries, lambda d: admit(d, net.genesis.network, net.genesis.chain_id))
+    yield Target("leaf", tuple(net.leaves), split_leaf)
+    replica = net.replica()
+    yield Target("feed", entries, lambda d: _fed(replica, leaf(net.now, d)))
+    yield Target("add-many", (join_many(list(entries)),), split_many)
+    yield Target("entry bundle", (encode_bundle(net.leaves),), decode_bundle)
+    note = notary.checkpoint(net.tree.size).encode()
+    yield Target("note", (note,), Note.parse)
+    yield Target("checkpoint", (note.split(b"\n\n")[0] + b"\n",), Checkpoint.parse)
+    yield Target("add-checkpoint", (AddCheckpoint(0, (), Note.parse(note)).encode(),), AddCheckpoint.parse)
+    assert dossier.entry is not None
+    proof = (dossier.entry.proof or "").encode()
+    yield Target("proof", (proof,), Proof.parse)
+    policy, vkey = notary.policy_text.encode(), notary.log.vkey.encode()
+    yield Target("policy", (policy,), lambda d: Policy.parse(d.decode("utf-8", "replace")))
+    yield Target("vkey", (vkey,), lambda d: VerifierKey.parse(d.decode("utf-8", "replace")))
+    paths = (b"tile/0/x001/x234/067.p/12", b"tile/entries/000.p/255")
+    yield Target("tile path", paths, lambda d: TileName.parse(d.decode("utf-8", "replace")))
+    attached = next(e for e in map(decode, entries) if e.kind is Kind.RECEIPT).attachments
+    yield Target("ticket", (attached[2],), lambda d: read_passage(d, attached[1], net.genesis.chain_id))
+    yield Target("candidates", (attached[1],), lambda d: read_passage(attached[2], d, net.genesis.chain_id))
+
+
+def _fed(replica: Replica, data: bytes) -> None:
+    replica.feed(replica.size, data)
+    if replica.newest_bug is not None:
+        found, replica.newest_bug = replica.newest_bug, None
+        raise Bugs(f"{found[1].error} at {found[1].at}")
+
+
+def _documents(net: LittleNetwork) -> Iterator[Target]:
+    attached = {piece for at in range(net.tree.size) for piece in decode(net.entry_bytes(at)).attachments}
+    seeds = tuple(sorted(piece for piece in attached if piece.startswith(b"{")))
+    for cls in vars(documents).values():
+        if isinstance(cls, type) and issubclass(cls, Document) and cls.TAG:
+            yield Target(f"document {cls.__name__}", seeds, cls.decode)
+
+
+def _attestation(chains: tuple[bytes, ...], evidence: tuple[bytes, ...]) -> Iterator[Target]:
+    yield Target("certificate", chains, lambda d: x509.read(d).p384_point())
+    yield Target("chip certificate", chains, lambda d: vcek.read_chip_key(vcek.read(d)))
+    yield Target("COSE", evidence, lambda d: cose.check_header(cose.split(d)))
+    yield Target("payload", evidence, nitro.read_payload)
+    yield Target("security module", (nsm.encode("ExtendPCR", {"index": 1, "data": b"x"}),), nsm.decode)
+    yield Target("evidence", (Evidence("nitro", b"x", b"y").encode(),), Evidence.decode)
+    yield Target("report", (bytes(snp.REPORT_SIZE),), lambda d: snp.check_header(snp.read_report(d)))
+    collateral = b'{"tcb_info_issuer_chain":"-----BEGIN CERTIFICATE-----\\nMAA=\\n-----END CERTIFICATE-----"}'
+    yield Target("collateral", (collateral,), dcap.root_of)
+    quote = b"\4\0\2\0\x81\0\0\0" + bytes(624)
+    yield Target("quote", (quote,), lambda d: dcap.read_body(d.ljust(48, b"\0"), "tdx"))
+    pem = b"-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n" * 3
+    yield Target("chip chain", (pem,), vcek.read_chain)
