@@ -112,7 +112,7 @@ def documents(batch: Batch, count: int, chance: random.Random) -> None:
 
 
 def _reissued(made: Forged, depth: int, chance: random.Random, values: list[bytes]) -> Forged:
-    """The chain with extensions that nobody needs, well formed or not, at one depth, and all below made anew."""
+    """The chain with extensions that nobody needs at one depth, well formed or not, below it made anew."""
     chain: list[Made] = list(made.chain[:depth])
     for spec in CHAIN[depth:]:
         extra: tuple[tuple[str, bytes], ...] = ()
