@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -25,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.integration
 
 QUESTION = "What does os.mkfifo do?"
+HELLO = {"model": "pydoc", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 4}
 SEVEN = [question.value for question in Question]
 
 
@@ -238,6 +241,64 @@ def test_without_a_quorum_nothing_moves_past_hold(network: Network) -> None:
             os.kill(pid, signal.SIGCONT)
     with product.Client(home=network.home) as client:
         assert client.ask(QUESTION, require="witnessed", timeout=60).decision.missing == ()
+
+
+def until(holds: Callable[[], bool], within_s: float = 40.0) -> bool:
+    """Whether something comes to hold in time."""
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        if holds():
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def page_of(network: Network) -> dict[str, Any]:
+    """The network page's twin."""
+    found: dict[str, Any] = httpx.get(f"{network.gateway}/network.json", timeout=20).json()
+    return found
+
+
+def test_whoever_stops_is_told_alike_everywhere(network: Network) -> None:
+    """Nodes stopped: no slot, by gateway, status, metrics and page. Full nodes stopped: the log says who."""
+    gateway, states = network.gateway, network.status()
+    for stopped, service, reason in (
+        (("node-1", "node-2"), "gateway", "no_node_answers"),
+        (("fullnode-1", "fullnode-2", "fullnode-3"), "log", "quorum_missing"),
+    ):
+        url = states[service]["url"]
+        pids = [states[name]["pid"] for name in stopped]
+        if service == "log":
+            httpx.post(f"{gateway}/v1/chat/completions", json=HELLO, timeout=60).raise_for_status()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            if service == "log":
+                httpx.post(f"{gateway}/v1/chat/completions", json=HELLO, timeout=60).raise_for_status()
+            assert until(lambda: httpx.get(f"{url}/healthz", timeout=5).json()["reason"] == reason), reason  # noqa: B023
+            said = network.status()
+            assert (said[service]["state"], said[service]["reason"]) == ("degraded", reason)
+            assert said[service]["since"] > 0
+            assert said[service]["next"]
+            assert {said[name]["state"] for name in stopped} == {"silent"}
+            metrics = httpx.get(f"{url}/metrics", timeout=5).text
+            assert f'hallmark_health{{reason="{reason}",state="degraded"}} 1.0' in metrics
+            page = page_of(network)
+            parties = {party["name"]: party for party in page["parties"]}
+            assert (parties[service]["state"], parties[service]["reason"]) == ("degraded", reason)
+            if service == "gateway":
+                assert page["sentence"].startswith("0 of ")
+                assert all(row["idle"] == 0 for row in page["slots"])
+                assert {p["state"] for p in page["parties"] if p["role"] == "node"} == {"silent"}
+            else:
+                found = {one["name"]: one["newest"] for one in page["full_nodes"]}
+                assert {name for name, newest in found.items() if newest} == {"fullnode-4"}
+                assert all(parties[name]["state"] == "silent" for name in stopped)
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+        assert until(lambda: {one["state"] for one in network.status().values()} == {"ready"})
+    assert page_of(network)["trouble"] == "Every party that was asked says that it is ready."
 
 
 def test_content_reaches_no_file(network: Network) -> None:

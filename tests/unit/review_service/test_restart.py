@@ -141,6 +141,27 @@ async def test_the_row_is_what_the_events_fold_to(office: Office) -> None:
         assert record.reason == (item.lacks[0] if item.state == "HOLD" else "")
 
 
+async def test_pages_behind_the_log_say_so(office: Office) -> None:
+    """A process that does not read what a quorum covers is behind after seconds, until it has read."""
+    await office.answer()
+    await office.witness()
+    while not office.desk.intake.caught_up:
+        await office.desk.intake.step()
+    tail = office.watching.watch.tail
+    await tail.poll()
+    assert office.desk.health.state == "ready"
+    office.net.add(office.net.retirement(office.net.nodes[0]))
+    office.watching.log.witnessed = office.net.tree.size
+    for _ in range(2):
+        await tail.poll()
+        office.net.tick(5_000)
+    health = office.desk.health
+    assert (health.state, health.reason) == ("degraded", "behind_log")
+    await office.watching.follow()
+    await tail.poll()
+    assert office.desk.health.reason != "behind_log"
+
+
 async def test_nothing_is_judged_before_the_desk_has_caught_up(office: Office) -> None:
     """A process that has folded less than an earlier one read lets nothing go and is not ready."""
     item = await office.answer()

@@ -53,6 +53,12 @@ CASES = (
     Case("overall", facts(), "Overall: very good.", "There is no overall mark."),
     Case("the answer is right", facts(), "The answer is correct.", "Does not say that the answer is right."),
     Case("signs of approval", facts(), "proved \u2714", "proved witnessed"),
+    Case(
+        "the network is well",
+        facts(),
+        "The network is up.",
+        "2 nodes answered the gateway 3 s ago.",
+    ),
     Case("paid means proved", facts(), "Paid and proved.", "A payment is named."),
     Case(
         "ran below witnessed",

@@ -16,10 +16,11 @@ from hallmark.core.hashing import sha256
 from hallmark.core.statements import AnchoredCheckpoint
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.client import Pool
-from hallmark.http.health import Behind, Health, lasted
+from hallmark.http.health import Behind, Health
 from hallmark.ledger.policy import Policy
 from hallmark.services.anchor.chain import View
 from hallmark.services.anchor.evm import EVMAnchorChain
+from hallmark.services.anchor.health import Facts, judge
 from hallmark.services.anchor.machine import Machine
 from hallmark.services.anchor.outbox import ANCHORED, Anchoring, Outbox
 from hallmark.services.anchor.settings import Settings
@@ -87,14 +88,9 @@ class AnchorService:
     @property
     def health(self) -> Health:
         """Ready while what a quorum cosigns reaches the chain in time, or nothing new is cosigned."""
-        waited = self._behind.lasts(_now())
-        if self._state.state != "ready" or waited < self._settings.behind_ms:
-            return self._state
-        told = (
-            f"A checkpoint has waited for the chain for {lasted(waited)}: "
-            f"{self.anchored_size} of {self._wanted} entries are anchored."
-        )
-        return Health("degraded", "anchoring_behind", _now() - waited, told)
+        now = _now()
+        facts = Facts(self._state, self._behind.lasts(now), self.anchored_size, self._wanted)
+        return judge(facts, now, self._settings.behind_ms)
 
     @property
     def head(self) -> int:

@@ -42,6 +42,13 @@ ETHER: Final = 10**18
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def judge(state: Health, still_ms: int, limit_ms: int, now: int) -> Health:
+    """Health at `now` (unix ms) of a chain whose newest block came `still_ms` ago."""
+    if state.state != "ready" or still_ms < limit_ms:
+        return state
+    return Health("degraded", "chain_silent", now - still_ms, f"No block has come for {lasted(still_ms)}.")
+
+
 def anvil_command(settings: Settings) -> tuple[str, ...]:
     """The argv of anvil."""
     return (
@@ -75,10 +82,8 @@ class DevelopmentChain:
     def health(self) -> Health:
         """Ready while blocks come."""
         still = int((time.monotonic() - self._head_at) * 1000)
-        if self._state.state != "ready" or still < STILL_BLOCKS * self._settings.block_seconds * 1000:
-            return self._state
-        since = time.time_ns() // 1_000_000 - still
-        return Health("degraded", "chain_silent", since, f"No block has come for {lasted(still)}.")
+        limit = STILL_BLOCKS * self._settings.block_seconds * 1000
+        return judge(self._state, still, limit, time.time_ns() // 1_000_000)
 
     async def run(self) -> None:
         """Run until cancelled; anvil is asked to write its state before this returns."""

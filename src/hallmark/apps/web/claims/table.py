@@ -101,6 +101,15 @@ ALWAYS: Final = (
         literal=True,
     ),
     Rule(
+        "the network is well",
+        r"(network|system|service|everything)s? (is|are|runs?|works?) "
+        r"(up|well|healthy|fine|live|online|operational|stable|running)|"
+        r"all (systems|services|parties)|uptime|healthy|"
+        r"always (available|on)|highly available|\d+ (of \d+ )?registered slots? can",
+        "Say of whom it was heard, when and by whom; a registration answers nobody.",
+        scope="anywhere",
+    ),
+    Rule(
         "paid means proved",
         r"paid (and|so|therefore|means|=) (proved|proven|verified|witnessed|final)|proof of payment|"
         r"paid for and proved",
