@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from typing import Any
 
+import httpx
 import pytest
 
 from hallmark.core.answer import DONE, split_hallmark, split_hallmark_stream
 from hallmark.core.document import hex0x
 from hallmark.core.documents import RouteRecord
 from hallmark.core.receipt import response_digest
+from hallmark.services.gateway.paths import normal
 from hallmark.testing.local_network import ANSWER, LocalNetwork
 
 
@@ -200,6 +203,55 @@ async def test_wrong_paths_methods_and_options(ask: Any) -> None:
     assert (await ask.chat(Hallmark_Policy="nonsense"))[0] == 404
     assert (await ask.chat(Hallmark_Mode="nonsense"))[0] == 400
     assert (await ask.raw(f"/v1/hallmark/receipts/0x{'00' * 32}?wait=never", method="GET"))[0] == 400
+
+
+async def test_paths_as_clients_write_them(ask: Any, local: LocalNetwork) -> None:
+    """A slash at the end changes nothing; a base URL without /v1, or with two, is told what is wrong."""
+    status, _, body = await ask.raw("/v1/chat/completions/", b'{"model":"digits","messages":[]}')
+    assert status == 200
+    assert json.loads(split_hallmark(body)[1])["marks"]["ran"]["state"] == "checked"
+    for path, hint in (("/chat/completions", "ends with /v1"), ("/v1/v1/chat/completions", "Take one off")):
+        status, _, body = await ask.raw(path, b'{"model":"digits"}')
+        assert (status, json.loads(body)["error"]["code"]) == (404, "unknown_path")
+        assert hint in json.loads(body)["error"]["message"]
+
+
+async def test_gzip_both_ways(local: LocalNetwork) -> None:
+    """A compressed request is answered, compressed if wanted; receipts cover what was compressed."""
+    sent = b'{"model":"digits","messages":[]}'
+    url = f"{local.url}/v1/chat/completions"
+    async with httpx.AsyncClient() as client:
+        headers = {"content-encoding": "gzip", "accept-encoding": "gzip"}
+        answer = await client.post(url, content=gzip.compress(sent), headers=headers)
+        assert (answer.status_code, answer.headers["content-encoding"]) == (200, "gzip")
+        assert int(answer.headers["content-length"]) < len(answer.content) / 1.5
+        content, raw = split_hallmark(answer.content)
+        hallmark = json.loads(raw)
+        assert hallmark["marks"]["ran"]["state"] == "checked"
+        salt = bytes.fromhex(hallmark["salts"]["response"][2:])
+        assert hex0x(response_digest(salt, content)) == hallmark["receipt"]["response"]
+        assert [body for node in local.nodes for body in node.bodies] == [sent]
+        plain = await client.post(url, content=sent, headers={"accept-encoding": "gzip;q=0"})
+        assert "content-encoding" not in plain.headers
+        stream = await client.post(url, content=b'{"model":"digits","stream":true}')
+        assert "content-encoding" not in stream.headers
+        bomb = gzip.compress(bytes(100_001))
+        for body, encoding, status, code in (
+            (bomb, "gzip", 413, "body_too_large"),
+            (b"x", "gzip", 400, "bad_encoding"),
+            (gzip.compress(sent)[:-1], "gzip", 400, "bad_encoding"),
+            (gzip.compress(sent) + b"x", "gzip", 400, "bad_encoding"),
+            (sent, "br", 415, "unsupported_encoding"),
+        ):
+            refused = await client.post(url, content=body, headers={"content-encoding": encoding})
+            assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
+
+
+def test_a_prefix_is_taken_off() -> None:
+    """Whether a proxy takes its prefix off or not, the path is the same; other paths are left alone."""
+    for path in ("/llm/v1/models", "/v1/models", "/llm/v1/models/"):
+        assert normal({"path": path, "raw_path": path.encode()}, "/llm")["path"] == "/v1/models"
+    assert normal({"path": "/llmx/v1/models"}, "/llm")["path"] == "/llmx/v1/models"
 
 
 async def test_what_a_client_requires_of_nodes(ask: Any) -> None:

@@ -16,11 +16,13 @@ from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Receipt
 from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.http.asgi import ASGIApp, Receive, Scope, Send, query_int, read_body, respond, respond_json
+from hallmark.http.encoding import Compressing, accepts_gzip
 from hallmark.http.errors import not_allowed
 from hallmark.services.gateway.desk import MAX_WAIT_MS, Desk
 from hallmark.services.gateway.outbox import Outbox
 from hallmark.services.gateway.overview import Overview
 from hallmark.services.gateway.pages import is_page
+from hallmark.services.gateway.paths import ANSWERS, normal
 from hallmark.services.gateway.planner import Planner, wanted
 from hallmark.services.gateway.relay import Relay
 from hallmark.services.gateway.stopping import STOP_PATH
@@ -28,9 +30,6 @@ from hallmark.services.gateway.store import Kept
 from hallmark.services.gateway.traffic import HOURS
 from hallmark.verification.trust import Trust
 
-ANSWERS: Final = frozenset(
-    ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/hallmark/infer")
-)
 RECEIPT: Final = re.compile(r"/v1/hallmark/receipts/([A-Za-z0-9._:-]{1,200})")
 RECEIPT_ID: Final = re.compile(r"0x[0-9a-f]{64}")
 SMALL: Final = 256 * 1024
@@ -64,7 +63,10 @@ class API:
         pages: ASGIApp,
         trust: Trust,
         clock: Callable[[], int],
+        prefix: str = "",
     ) -> None:
+        """`prefix`: the path below which a proxy shows the gateway; paths come with or without it."""
+        self._prefix = prefix.rstrip("/")
         self._relay, self._desk, self._outbox = relay, desk, outbox
         self._overview, self._planner, self._pages = overview, planner, pages
         self._genesis, self._clock = trust.genesis(), clock
@@ -85,6 +87,7 @@ class API:
         """Serve one request."""
         if scope["type"] != "http":
             return
+        scope = normal(scope, self._prefix)
         path, method = scope["path"], scope["method"]
         if is_page(path):
             await self._pages(scope, receive, send)
@@ -102,7 +105,7 @@ class API:
             raise NotFound("unknown_path", "There is nothing at this path.", "See docs/gateway.md.")
         if method not in allowed:
             raise not_allowed(*allowed)
-        await handler(scope, receive, send)
+        await handler(scope, receive, Compressing(send).send if accepts_gzip(scope) else send)
 
     async def _models(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         await respond_json(send, self._overview.models())

@@ -107,6 +107,7 @@ class Gateway:
             pages=Pages(self._pool, settings.web_url),
             trust=trust,
             clock=world.clock,
+            prefix=settings.prefix,
         )
         self.metrics.gauge("gateway_log_size", "Leaves folded.", lambda: replica.size)
         self.service = Service(

@@ -24,6 +24,7 @@ from hallmark.core.marks import Finding, Mark, Question, derive_marks
 from hallmark.http.asgi import Message, Receive, Scope, Send, header, read_body
 from hallmark.http.client import Pool, Timeouts
 from hallmark.http.connection import Response
+from hallmark.http.encoding import decoded
 from hallmark.http.errors import render
 from hallmark.http.sse import event_of
 from hallmark.routing.eligibility import Eligible, NoNode, Wanted
@@ -142,7 +143,7 @@ class Relay:
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises HallmarkError before the first byte, Disconnected."""
-        body = await read_body(receive, self._limits.body)
+        body = decoded(scope, await read_body(receive, self._limits.body), self._limits.body)
         named = read_named(body)
         policy = (header(scope, b"hallmark-policy") or b"").decode("latin-1")
         if policy:

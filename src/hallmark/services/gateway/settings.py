@@ -18,7 +18,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `answer` bound a request and an answer in bytes; `answer_s` bounds the wait for a whole answer and is
     above what an enclave allows itself, `idle_s` a stream's silence and is above the 15 s between its
     comments, `queue_s` the wait for a free place at a node.
-    `web_url` is the process that renders pages; empty: none.
+    `web_url` is the process that renders pages; empty: none. `prefix` is the
+    path below which a proxy shows the API ("/llm"), whether or not it takes it off.
     A node that was silent for `look_s` seconds is asked what time it is; a clock that differs from this one
     by `skew_ms` or more degrades health.
     `cors_origins` are the origins of pages elsewhere that may call the API (`https://app.example`, or `*` for
@@ -41,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_s: float = 60.0
     queue_s: float = 10.0
     web_url: str = ""
+    prefix: str = ""
     look_s: float = 5.0
     skew_ms: int = 10_000
     cors_origins: tuple[str, ...] = ()
