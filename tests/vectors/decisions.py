@@ -28,6 +28,7 @@ NOW = 1_700_000_000_000
 HOUR = 3_600_000
 POLICIES = Path(__file__).parents[2] / "policies"
 ALICE, BOB, CAROL, NODE = (f"0x{digit * 40}" for digit in "abce")
+DESK = "token desk"
 Marks = dict[Question, Mark]
 
 
@@ -130,12 +131,13 @@ def histories() -> dict[str, tuple[Event, ...]]:
     born = Born(NOW - 2 * HOUR, "0x" + "11" * 32, 7, node=NODE)
     return {
         "plain": (born,),
-        "payment": (born, Declared(NOW, ALICE, "payment", 1_000_000, CAROL)),
-        "payment, below": (born, Declared(NOW, ALICE, "payment", 999_999, CAROL)),
-        "payment, nobody knows whose": (born, Declared(NOW, ALICE, "payment", 1_000_000)),
-        "payment, of a reviewer": (born, Declared(NOW, ALICE, "payment", 1_000_000, BOB)),
-        "research": (born, Declared(NOW, ALICE, "research")),
-        "unheard of": (born, Declared(NOW, ALICE, "unheard-of")),
+        "payment": (born, Declared(NOW, DESK, "payment", 1_000_000, CAROL)),
+        "payment, declared by a reviewer": (born, Declared(NOW, ALICE, "payment", 1_000_000, CAROL)),
+        "payment, below": (born, Declared(NOW, DESK, "payment", 999_999, CAROL)),
+        "payment, nobody knows whose": (born, Declared(NOW, DESK, "payment", 1_000_000)),
+        "payment, of a reviewer": (born, Declared(NOW, DESK, "payment", 1_000_000, BOB)),
+        "research": (born, Declared(NOW, DESK, "research")),
+        "unheard of": (born, Declared(NOW, DESK, "unheard-of")),
         "appealed": (born, Appealed(NOW, NODE, "why")),
     }
 

@@ -17,7 +17,8 @@ _ABSENT: Final[Marks] = derive_marks(())
 
 
 def as_judged(item: Item, marks: Marks) -> dict[Question, Mark]:
-    """All seven marks, in order, with the reviews of parties and requesters taken out.
+    """All seven marks, in order, with the reviews of parties and requesters taken out, and that of who said
+    who the requester is.
 
     A question that `marks` does not answer, or answers with the mark of another one, is absent.
     """
@@ -25,7 +26,8 @@ def as_judged(item: Item, marks: Marks) -> dict[Question, Mark]:
     for question in Question:
         mark = marks.get(question)
         seen[question] = mark if mark is not None and mark.question is question else _ABSENT[question]
-    seen[Question.REVIEWED] = _without(seen[Question.REVIEWED], {*item.parties, *item.requesters})
+    excluded = {*item.parties, *item.requesters, item.requester_by} - {""}
+    seen[Question.REVIEWED] = _without(seen[Question.REVIEWED], excluded)
     return seen
 
 
@@ -49,7 +51,7 @@ def waived(policies: Sequence[ClearingPolicy], marks: Marks) -> dict[Question, M
 
 
 def _without(mark: Mark, excluded: set[str]) -> Mark:
-    """The mark `reviewed` without reviewers who made the answer or asked for it.
+    """The mark `reviewed` without reviewers who made the answer, asked for it, or said who did.
 
     A negative one is left alone: a word against an answer is never taken away here.
     """
@@ -63,9 +65,9 @@ def _without(mark: Mark, excluded: set[str]) -> Mark:
     left = [address for address in reviewers if address not in excluded]
     detail = {**mark.detail, "reviewers": " ".join(left), NOT_COUNTED: " ".join(out)}
     if not left:
-        told = "Only who made this answer or asked for it has judged it, and that does not count."
+        told = "Only who made this answer, asked for it or said who did has judged it; that does not count."
         absent = msgspec.structs.replace(_ABSENT[Question.REVIEWED], shows=told, detail=detail)
         return absent
     who = f"{len(left)} reviewer{'s' if len(left) > 1 else ''}"
-    what = f"{who} who neither made this answer nor asked for it judged it fit"
+    what = f"{who} who neither made this answer nor asked for it, nor said who did, judged it fit"
     return msgspec.structs.replace(mark, by=who, shows=f"{what}.", detail={**detail, "what": what})

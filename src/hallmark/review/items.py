@@ -154,6 +154,7 @@ def _declared(item: Item, event: ev.Declared) -> Item:
         classes=classes,
         requesters=requesters,
         requester=item.requester or requester,
+        requester_by=item.requester_by if item.requester or not requester else event.by.lower(),
     )
     # A release was given for what was at stake then.
     return _with(_held(changed), release=None) if tighter else changed

@@ -58,7 +58,8 @@ class Item(msgspec.Struct, frozen=True):
     `cleared_at` is since when it is CLEAR (0: it is not), `window` its dispute window in ms (0: it never
     becomes FINAL), `due` when it should be decided (0: no promise), `missed` the first promise that
     passed while it was in HOLD (0: none; it stays, whatever is decided or promised later), `contested` the
-    number of the upheld matter that stands against clearing it (0: none).
+    number of the upheld matter that stands against clearing it (0: none). `requester_by` said who asked
+    while nobody had: their own review does not count, or they could name a stranger and judge themselves.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Item(msgspec.Struct, frozen=True):
     value: int = 0
     requester: str = ""
     requesters: tuple[str, ...] = ()
+    requester_by: str = ""
     node: str = ""
     owner: str = ""
     gateway: str = ""

@@ -433,3 +433,18 @@ def test_of_several_policies_the_strictest_promise_counts() -> None:
     for policies in ([one, other], [other, one]):
         judged = judge(item(), policies, marks(), 10)
         assert (judged.after.final_at, judged.due, judged.after.sampled) == (70, 8, True)
+
+
+def test_who_declares_the_requester_does_not_count_among_the_eyes() -> None:
+    """A reviewer who names a stranger as the requester cannot judge the answer in four eyes themselves."""
+    unknown = item(requester="", requesters=())
+    declared = apply(unknown, ev.Declared(2, ANN, "", -1, ASKER))
+    assert "reviewed:requester_unknown" in codes(judge(unknown, [eyes()], marks(fit(ANN, BEN)), 10))
+    held = judge(declared, [eyes()], marks(fit(ANN, BEN)), 10)
+    assert held.outcome is Outcome.HOLD
+    assert codes(held) == ["reviewed:too_few_reviewers"]
+    assert held.marks[Question.REVIEWED].detail["not_counted"] == ANN
+    later = apply(
+        apply(unknown, ev.Declared(2, "token desk", "", -1, ASKER)), ev.Declared(3, ANN, "", -1, NODE)
+    )
+    assert judge(later, [eyes()], marks(fit(ANN, BEN)), 10).outcome is Outcome.CLEAR

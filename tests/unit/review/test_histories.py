@@ -69,6 +69,7 @@ class World:
         self.classes = {""}
         self.value = rng.choice((0, 0, 5, 50, 500))
         self.askers = {ASKER} if rng.random() < 0.7 else set[str]()
+        self.teller = ""
         self.open: dict[int, tuple[str, str]] = {}
         self.matters = 0
         self.contested = False
@@ -124,7 +125,7 @@ class World:
         fresh = need.max_age == 0 or self.now - mark.since <= need.max_age
         if need.question == "reviewed":
             eyes = set(mark.detail.get("reviewers", "").split())
-            counting = eyes - {NODE, OWNER, GATEWAY} - self.askers
+            counting = eyes - {NODE, OWNER, GATEWAY, self.teller} - self.askers
             if not counting or len(counting) < need.count:
                 return False
             if need.count > 0 and not self.askers:
@@ -307,6 +308,8 @@ def follow(world: World, item: Item, event: ev.Event) -> None:
     if isinstance(event, ev.Declared):
         world.value = max(world.value, event.value)
         world.classes |= {event.klass} if event.klass else set()
+        if event.requester and not world.askers:
+            world.teller = event.by
         world.askers |= {event.requester} if event.requester else set()
     elif isinstance(event, ev.Appealed):
         world.matters += 1

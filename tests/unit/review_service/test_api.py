@@ -64,11 +64,12 @@ async def test_a_review_by_the_client_clears(web: Web) -> None:
     """The SDK reads the queue and the item, signs in, signs a review; the evaluator clears; as-seen holds."""
     item = await web.office.answer()
     await web.office.witness()
-    reviewer = web.office.net.reviewers[0].key
+    reviewer, other = (party.key for party in web.office.net.reviewers[:2])
+    async with web.client(other) as client:
+        await client.act(item, "declare", act.DeclareRequest(requester="0x" + "33" * 20))
     async with web.client(reviewer) as client:
         page = await client.queue({"state": "HOLD", "order": "value"}, limit=10)
         assert [row.id for row in page.rows] == [item]
-        await client.act(item, "declare", act.DeclareRequest(requester="0x" + "33" * 20))
         await client.review(item, "fit", "answers_the_question", comment="Good.", internal="ok")
         await web.office.desk.office.submitting.round()
         await web.office.witness()

@@ -35,11 +35,17 @@ def shown_facts(watch: Watch, told: Told, item: Item) -> tuple[Fact, ...]:
     return (*facts(watch, told), *_declared(item))
 
 
+def _named(item: Item, requester: str) -> str:
+    """A requester is what somebody declared, and stands with who did; the first one counts for reviews."""
+    by = item.requester_by if requester == item.requester else "somebody later"
+    return f"Requester, declared by {by}" if by else "Requester, as born with the item"
+
+
 def _declared(item: Item) -> list[Fact]:
     classes = ", ".join(klass for klass in item.classes if klass)
     found = [
         Fact("Class", classes),
         Fact("Value at risk", f"{item.value:,} atomic units" if item.value else ""),
-        *(Fact("Requester", requester, "", requester) for requester in item.requesters),
+        *(Fact(_named(item, requester), requester, "", requester) for requester in item.requesters),
     ]
     return [fact for fact in found if fact.value]

@@ -109,4 +109,6 @@ def may_not_review(item: Item, person: Person, index: int) -> str:
         return "This key took part in making the answer."
     if person.address in item.requesters:
         return "This key asked for the answer."
+    if person.address == item.requester_by:
+        return "This key said who asked for the answer, so its review would not count."
     return ""

@@ -92,6 +92,8 @@ def _check_distance(item: Item, person: Person) -> None:
         raise Conflict("reviewer_is_executor", "This key took part in making the answer.")
     if person.address in item.requesters:
         raise Conflict("reviewer_is_requester", "This key asked for the answer.")
+    if person.address == item.requester_by:
+        raise Conflict("reviewer_is_declarer", "This key said who asked for the answer.")
 
 
 def _comment(review: Review, request: ReviewRequest, now: int) -> CommentRow | None:
