@@ -70,7 +70,8 @@ class Entry(msgspec.Struct, frozen=True):
     Attachments by kind: REGISTRATION document, evidence (`Evidence.encode()`, empty without an
     enclave); APPROVAL, PUBLICATION,
     VERSION, POLICY the document; RECEIPT route record, candidates document, ticket (packed ||
-    signature), the last two empty when direct; others none.
+    signature), the last two empty when direct; VERDICT the list of what it objects to
+    (`core.objected`); others none.
     """
 
     statement: TypedStruct

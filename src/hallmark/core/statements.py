@@ -147,23 +147,25 @@ class Ticket(TypedStruct, frozen=True):
 
 
 class Verdict(TypedStruct, frozen=True):
-    """A full node says that entry `subject` (leaf hash `leaf`) fails check `reason`. Signed by `author`."""
+    """A full node says that entries of the history with this `root` at `size` do not hold. `objected` is the
+    digest of the list of positions and reasons (`core.objected`). Signed by `author`.
+    """
 
     NAME: ClassVar[str] = "Verdict"
 
     network: Bytes32
     author: Address
-    subject: Uint64
-    leaf: Bytes32
-    reason: Bytes32
+    size: Uint64
+    root: Bytes32
+    objected: Bytes32
     at: Uint64
 
 
 class Fault(TypedStruct, frozen=True):
     """`culprit` broke a rule and entries `first` and `second` prove it (equal when one entry is enough).
 
-    Kinds: "equivocation" (two receipts for one position), "refuted_verdict" (`first` is a verdict entry
-    that re-checking refutes). Signed by `author`.
+    Kinds: "equivocation" (two receipts for one position), "refuted_verdict" (`first` is a verdict entry of
+    which re-checking refutes at least one objection; all that it refutes cease to count). Signed by `author`.
     """
 
     NAME: ClassVar[str] = "Fault"

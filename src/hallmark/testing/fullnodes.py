@@ -21,6 +21,7 @@ from hallmark.ledger.sql_store import SQLLogStore, SQLWitnessState
 from hallmark.ledger.tiles import WIDTH, TileName, encode_bundle
 from hallmark.ledger.witness import SIZE_TYPE, AddCheckpoint
 from hallmark.services.fullnode.app import create_app
+from hallmark.services.fullnode.duties import TURN_MS
 from hallmark.services.fullnode.memory import Memory
 from hallmark.services.fullnode.node import FullNode
 from hallmark.services.fullnode.settings import Settings
@@ -195,8 +196,9 @@ class Fleet:
             for host, node in self.nodes.items():
                 if host in self.pool.apps:
                     await node.duties.perform()
-            if self.network.tree.size == size:
+            if self.network.tree.size == size == self.log.witnessed():
                 break
+            self.network.tick(TURN_MS)
         return self.log.witnessed()
 
     def close(self) -> None:

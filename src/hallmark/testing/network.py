@@ -11,6 +11,7 @@ keys come from names, salts and nonces from counters, and time stands still unti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -30,6 +31,7 @@ from hallmark.core.documents import (
 from hallmark.core.entries import Entry, decode, leaf, split_leaf
 from hallmark.core.evidence import Evidence, VerifyEvidence
 from hallmark.core.hashing import ZERO32, sha256
+from hallmark.core.objected import Run, digest_of_runs, encode_runs
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import (
     Approval,
@@ -338,11 +340,16 @@ class LittleNetwork:
         return self.entry(msgspec.structs.replace(statement, **changes), (by.key,))
 
     def verdict(self, author: Party, subject: int, reason: str) -> Entry:
-        """A verdict by a full node."""
-        statement = Verdict(
-            self.genesis.network, author.address, subject, self.tree.leaf(subject), code(reason), self.now
-        )
-        return self.entry(statement, (author.key,))
+        """A verdict by a full node on one entry."""
+        return self.verdict_on(author, (Run(subject, 1, reason),))
+
+    def verdict_on(self, author: Party, runs: Sequence[Run]) -> Entry:
+        """A verdict by a full node on many entries."""
+        size, root = self.beacon()
+        objected = encode_runs(runs)
+        network, digest = self.genesis.network, digest_of_runs(objected)
+        statement = Verdict(network, author.address, size, root, digest, self.now)
+        return self.entry(statement, (author.key,), objected)
 
     def fault(self, author: Party, culprit: bytes, kind: str, first: int, second: int) -> Entry:
         """A fault by a full node (or anyone)."""

@@ -17,6 +17,7 @@ from hallmark.core.document import unhex
 from hallmark.core.entries import Entry, decode, split_leaf
 from hallmark.core.errors import HallmarkError
 from hallmark.core.marks import State
+from hallmark.core.objected import decode_runs, digest_of_runs
 from hallmark.core.statements import Fault, Verdict, text_of
 from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.verification.dossier import unbase64
@@ -88,8 +89,9 @@ def objections(index: int, after: Sequence[bytes], trust: Trust) -> Objections:
         if entry is None or not isinstance(statement, Verdict | Fault) or not _by_full_node(entry, trust):
             continue
         if isinstance(statement, Verdict):
-            if statement.subject == index:
-                verdicts.setdefault(statement.author, (at, text_of(statement.reason)))
+            reason = _objection(entry, statement, index) if statement.size <= at else ""
+            if reason:
+                verdicts.setdefault(statement.author, (at, reason))
         elif text_of(statement.kind) == REFUTED_VERDICT:
             refuted.setdefault(statement.first, set()).add(statement.author)
         elif text_of(statement.kind) == EQUIVOCATION and index in (statement.first, statement.second):
@@ -99,6 +101,19 @@ def objections(index: int, after: Sequence[bytes], trust: Trust) -> Objections:
         return Objections()
     state = State.FAILED if len(counting) > trust.f else State.DISPUTED
     return Objections(state, len(counting), counting[0])
+
+
+def _objection(entry: Entry, verdict: Verdict, index: int) -> str:
+    """Why a verdict objects to the entry at `index`; empty when it does not."""
+    if len(entry.attachments) != 1 or digest_of_runs(entry.attachments[0]) != verdict.objected:
+        return ""
+    try:
+        runs = decode_runs(entry.attachments[0])
+    except HallmarkError:
+        return ""
+    if runs[-1].end > verdict.size:
+        return ""
+    return next((run.reason for run in runs if run.covers(index)), "")
 
 
 def leaves_of(texts: Sequence[str]) -> tuple[bytes, ...]:

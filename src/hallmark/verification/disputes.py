@@ -1,16 +1,25 @@
 """The checks on verdicts and faults. Neither is believed for its word: both point at entries to look at.
 
-A verdict is admitted when a full node signed it about an entry that exists; whether its reason applies is
-what every other full node re-checks, answering with a `refuted_verdict` fault when it does not. A fault is
-admitted only when re-checking the entries that it names shows what it says.
+A verdict is admitted when a full node signed it about entries that exist in this history; whether its
+reasons apply is what every other full node re-checks, answering with a `refuted_verdict` fault when one does
+not. A fault is admitted only when re-checking the entries that it names shows what it says.
+
+A reason that not every replica can judge stands in a verdict alone (one that only holders of an artifact can
+judge: about one entry), so that a fault, which names a verdict, is understood alike by all.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from hallmark.core.objected import digest_of_runs
 from hallmark.core.statements import Role, text_of
-from hallmark.verification.objections import EQUIVOCATION, REFUTED_VERDICT
+from hallmark.verification.objections import (
+    ARTIFACT_CONTENT,
+    EQUIVOCATION,
+    REFUTED_VERDICT,
+    UNDECIDABLE_REASONS,
+)
 from hallmark.verification.outcome import NO_SUBJECT, OK, Rule
 from hallmark.verification.statements import EntryCase
 
@@ -33,17 +42,31 @@ def check_verdict_author(case: EntryCase) -> str:
     return "key_at_fault" if known.faults else OK
 
 
-def check_verdict_subject(case: EntryCase) -> str:
-    """The subject stands in the log before the verdict, and it is the one whose hash is named."""
-    verdict = case.verdict
-    if verdict.subject >= case.index:
+def check_verdict_form(case: EntryCase) -> str:
+    """One signature, and the list that the statement commits to."""
+    if len(case.entry.attachments) != 1:
+        return "attachments_malformed"
+    if digest_of_runs(case.attachment(0)) != case.verdict.objected:
+        return "document_mismatch"
+    return OK if len(case.entry.signatures) == 1 else "signature_count"
+
+
+def check_verdict_subjects(case: EntryCase) -> str:
+    """The list can be read, and all that it names stands in the history that the verdict names."""
+    verdict, runs = case.verdict, case.runs
+    if not runs:
+        return "objected_malformed"
+    if verdict.size > case.index or runs[-1].end > verdict.size:
         return "subject_in_future"
-    return OK if case.context.judgements.tree.leaf(verdict.subject) == verdict.leaf else "subject_mismatch"
+    return OK if case.context.judgements.tree.root(verdict.size) == verdict.root else "subject_mismatch"
 
 
-def check_verdict_reason(case: EntryCase) -> str:
-    """The reason is a text code."""
-    return OK if case.reason.isascii() and case.reason.isprintable() and case.reason else "reason_unreadable"
+def check_verdict_alone(case: EntryCase) -> str:
+    """A reason that not every replica can judge stands alone; of an artifact's content, about one entry."""
+    reasons = {run.reason for run in case.runs}
+    mixed = len(reasons) > 1 and reasons & UNDECIDABLE_REASONS
+    many = ARTIFACT_CONTENT in reasons and sum(run.count for run in case.runs) > 1
+    return "objected_malformed" if mixed or many else OK
 
 
 def check_fault_author(case: EntryCase) -> str:
@@ -73,16 +96,18 @@ def check_fault_proof(case: EntryCase) -> str:
     verdict = judgements.verdicts.get(fault.first)
     if verdict is None or fault.first != fault.second or verdict.author != fault.culprit:
         return "fault_unfounded"
-    if judgements.unsure(verdict.subject, verdict.reason):
+    if judgements.refuted(verdict):
+        return OK
+    if any(judgements.unsure(subject, reason) for subject, reason in verdict.pairs()):
         return NO_SUBJECT
-    return OK if judgements.refutes(verdict.subject, verdict.reason) else "fault_unfounded"
+    return "fault_unfounded"
 
 
 VERDICT_RULES: Final[tuple[Rule[EntryCase], ...]] = (
-    ("form", check_bare),
+    ("form", check_verdict_form),
     ("signature", check_verdict_author),
-    ("subject", check_verdict_subject),
-    ("reason", check_verdict_reason),
+    ("subject", check_verdict_subjects),
+    ("alone", check_verdict_alone),
 )
 FAULT_RULES: Final[tuple[Rule[EntryCase], ...]] = (
     ("form", check_bare),

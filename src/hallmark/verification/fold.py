@@ -130,15 +130,22 @@ class Replica:
         return self._places.get(receipt_digest)
 
     def objections_due(self, author: bytes, end: int) -> tuple[int, ...]:
-        """Positions below `end` that do not hold, to which `author` has not objected, nor f+1 others."""
-        objections, due = self.registry.objections, []
-        for at in sorted(self.judgements.failed):
+        """Positions below `end` that do not hold, to which `author` has not objected below `end`, nor f+1
+        others. What f+1 object to is not looked at again until something changes who counts.
+        """
+        judgements, due = self.judgements, []
+        looked = judgements.open if end >= self.size else judgements.open | judgements.settled
+        for at in sorted(looked):
             if at >= end:
                 break
-            objection = objections.get(at)
-            if objection is not None and author in objection.by:
+            known = self.standing(at)
+            if known.state is State.FAILED and known.since < end:
+                judgements.open.discard(at)
+                judgements.settled.add(at)
                 continue
-            if self.standing(at).state is not State.FAILED:
+            objection = self.registry.objections.get(at)
+            own = objection.by.get(author) if objection is not None else None
+            if own is None or own[0] >= end:
                 due.append(at)
         return tuple(due)
 
@@ -153,6 +160,7 @@ class Replica:
         found = failures(checks)
         if found:
             self.judgements.failed[index] = found
+            self.judgements.open.add(index)
         unsure = tuple(
             UNDECIDABLE[c.name] for c in checks if c.outcome is Outcome.SKIP and c.name in UNDECIDABLE
         )

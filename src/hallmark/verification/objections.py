@@ -2,9 +2,10 @@
 
 The rules, all of them functions of the log alone:
 
-1. A verdict counts against its subject while its author is a full node that nobody has caught lying about it:
-   once f+1 distinct full nodes have logged a `refuted_verdict` fault, the verdict no longer counts and the
-   fault is its author's.
+1. A verdict names many entries, each with a reason, and counts against each while its author is a full node
+   that nobody has caught lying about it: once f+1 distinct full nodes have logged a `refuted_verdict` fault,
+   what re-checking refutes of the verdict no longer counts and the fault is its author's. What is true of it
+   goes on counting.
 2. One verdict that counts makes an entry `disputed`; f+1 by distinct full nodes make it `failed`.
 3. A proven equivocation makes both receipts `failed`: nobody can say which one the node meant.
 
@@ -13,11 +14,12 @@ f is (n - 1) // 3 for n full nodes registered and in good standing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from hallmark.core.marks import State
+from hallmark.core.objected import Run
 from hallmark.core.registry import Objection, Registry
 from hallmark.core.statements import Role
 from hallmark.verification.outcome import JUDGING_FAILED
@@ -25,12 +27,17 @@ from hallmark.verification.tree import Tree
 
 EQUIVOCATION = "equivocation"
 REFUTED_VERDICT = "refuted_verdict"
+ARTIFACT_CONTENT = "artifact_content"
+UNDECIDABLE_REASONS = frozenset((ARTIFACT_CONTENT, JUDGING_FAILED))
+"""Reasons that not every replica can find or refute: it has no copy of the artifact, or not that bug."""
 
 
 class Judgements:
     """What this replica itself found, by position: the reasons why an entry does not hold.
 
-    `false_verdicts` are positions of logged verdicts that re-checking refutes.
+    `false_verdicts` are positions of logged verdicts of which re-checking refutes something, `refuters` maps
+    verdicts to the full nodes that said so. `open` are failed positions against which f+1 do not stand yet
+    as far as anybody looked, `settled` the others.
     `undecided` holds reasons that this replica could not judge at a position (it has no copy of an artifact);
     it neither raises nor refutes those. `contradictory` holds receipts whose node signed another one for the
     same sequence, as (node, sequence, receipt digest); `equivocal` maps those that a fault names to its
@@ -43,6 +50,9 @@ class Judgements:
         self.undecided: dict[int, tuple[str, ...]] = {}
         self.verdicts: dict[int, VerdictPlace] = {}
         self.false_verdicts: set[int] = set()
+        self.refuters: dict[int, set[bytes]] = {}
+        self.open: set[int] = set()
+        self.settled: set[int] = set()
         self.contradictory: dict[int, tuple[bytes, int, bytes]] = {}
         self.equivocal: dict[int, int] = {}
         self.receipts: dict[bytes, ReceiptPlace] = {}
@@ -61,6 +71,12 @@ class Judgements:
         found = self.failed.get(subject, ())
         return JUDGING_FAILED in found and (reason == JUDGING_FAILED or reason not in found)
 
+    def refuted(self, verdict: VerdictPlace) -> tuple[tuple[int, str], ...]:
+        """What re-checking refutes of a verdict: (subject, reason) each."""
+        return tuple(
+            (subject, reason) for subject, reason in verdict.pairs() if self.refutes(subject, reason)
+        )
+
 
 class ReceiptPlace(msgspec.Struct, frozen=True):
     """Where an accepted receipt stands, and who executed its request (20-byte addresses)."""
@@ -70,11 +86,14 @@ class ReceiptPlace(msgspec.Struct, frozen=True):
 
 
 class VerdictPlace(msgspec.Struct, frozen=True):
-    """A logged verdict that admission accepted: who says what about which entry."""
+    """A logged verdict that admission accepted: who says what about which entries."""
 
     author: bytes
-    subject: int
-    reason: str
+    runs: tuple[Run, ...]
+
+    def pairs(self) -> Iterator[tuple[int, str]]:
+        """(subject, reason) of each entry objected to."""
+        return ((subject, run.reason) for run in self.runs for subject in range(run.first, run.end))
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -157,7 +176,7 @@ def faults_due(registry: Registry, judgements: Judgements, author: bytes) -> tup
     needed = tolerated(registry) + 1
     for at in sorted(judgements.false_verdicts):
         verdict = judgements.verdicts[at]
-        refuters = registry.objections[verdict.subject].refuted_by.get(verdict.author, set())
+        refuters = judgements.refuters.get(at, set())
         if verdict.author != author and author not in refuters and len(refuters) < needed:
             found.append(FaultDue(verdict.author, REFUTED_VERDICT, at, at))
     return tuple(found)

@@ -18,6 +18,7 @@ from hallmark.core.documents import (
 from hallmark.core.entries import Kind
 from hallmark.core.errors import HallmarkError
 from hallmark.core.evidence import Verdict as EvidenceVerdict
+from hallmark.core.objected import Run, decode_runs
 from hallmark.core.statements import Fault, Registration, Role, Verdict, Version, text_of
 from hallmark.verification.case import Case
 
@@ -68,7 +69,7 @@ class EntryCase(Case):
 
     @property
     def reason(self) -> str:
-        """The reason code that a retirement, compromise, revocation or verdict gives."""
+        """The reason code that a retirement, compromise or revocation gives."""
         return text_of(cast(bytes, self._field("reason")))
 
     @property
@@ -100,6 +101,14 @@ class EntryCase(Case):
     def fault(self) -> Fault:
         """The statement as a fault."""
         return cast(Fault, self.entry.statement)
+
+    @functools.cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """What a verdict objects to; empty when its list cannot be read."""
+        try:
+            return decode_runs(self.attachment(0))
+        except HallmarkError:
+            return ()
 
     @functools.cached_property
     def document_type(self) -> type[Document] | None:

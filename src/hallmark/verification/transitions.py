@@ -25,7 +25,13 @@ from hallmark.core.entries import Kind
 from hallmark.core.registry import Approved, Chain, Label, Member, Objection, Registry, Span
 from hallmark.core.statements import Review, Role, text_of
 from hallmark.verification.attested import attest
-from hallmark.verification.objections import EQUIVOCATION, VerdictPlace, tolerated
+from hallmark.verification.objections import (
+    EQUIVOCATION,
+    UNDECIDABLE_REASONS,
+    Judgements,
+    VerdictPlace,
+    tolerated,
+)
 from hallmark.verification.receipts import Memory, ReceiptCase
 from hallmark.verification.statements import EntryCase
 
@@ -39,6 +45,8 @@ def register(case: EntryCase, memory: Memory) -> None:
     attested = None
     if isinstance(document, KeyBundle):
         attested = attest(registry, case.index, document, case.evidence)
+    if member.role is Role.FULL_NODE and statement.key not in registry.members:
+        reopen(case.context.judgements)
     registry.members[statement.key] = member
     member.document = statement.document
     member.bundles[statement.document] = case.index
@@ -53,6 +61,7 @@ def register(case: EntryCase, memory: Memory) -> None:
 
 def retire(case: EntryCase, _: Memory) -> None:
     """A key leaves from this position on; what it signed before stays as it was."""
+    _ended(case)
     valid = case.registry.members[case.key].valid
     if valid.until is None:
         valid.until, valid.reason = case.index, case.reason
@@ -60,6 +69,7 @@ def retire(case: EntryCase, _: Memory) -> None:
 
 def compromise(case: EntryCase, _: Memory) -> None:
     """A key is not to be believed from the named position on; the earliest such position stands."""
+    _ended(case)
     member = case.registry.members[case.key]
     known = member.compromised_since
     member.compromised_since = case.since if known is None else min(known, case.since)
@@ -104,13 +114,15 @@ def decree(case: EntryCase, _: Memory) -> None:
 
 
 def object_to(case: EntryCase, _: Memory) -> None:
-    """A full node objects to an entry; its first verdict on that entry is the one that is kept."""
-    verdict, registry, judgements = case.verdict, case.registry, case.context.judgements
-    place = VerdictPlace(verdict.author, verdict.subject, case.reason)
-    refuted = judgements.refutes(verdict.subject, place.reason)
-    objection = registry.objections.setdefault(verdict.subject, Objection())
-    objection.by.setdefault(verdict.author, (case.index, place.reason))
-    judgements.verdicts[case.index] = place
+    """A full node objects to entries; its first verdict on an entry is the one that is kept."""
+    registry, judgements = case.registry, case.context.judgements
+    verdict = VerdictPlace(case.verdict.author, case.runs)
+    refuted = judgements.refuted(verdict)
+    said = [(subject, reason, Objection()) for subject, reason in verdict.pairs()]
+    for subject, reason, fresh in said:
+        objection = registry.objections.setdefault(subject, fresh)
+        objection.by.setdefault(verdict.author, (case.index, reason))
+    judgements.verdicts[case.index] = verdict
     if refuted:
         judgements.false_verdicts.add(case.index)
 
@@ -124,15 +136,31 @@ def blame(case: EntryCase, _: Memory) -> None:
         _mark_fault(registry, fault.culprit, case.index)
         return
     verdict = judgements.verdicts[fault.first]
-    objection = registry.objections[verdict.subject]
-    if objection.by[verdict.author][1] != verdict.reason:
-        return
     needed = tolerated(registry) + 1
-    refuters = objection.refuted_by.setdefault(verdict.author, set())
-    before = len(refuters)
-    refuters.add(fault.author)
-    if before < needed <= len(refuters):
+    # Who cannot judge such a reason takes the fault's word, once f+1 say so.
+    believed = verdict.runs[0].reason in UNDECIDABLE_REASONS
+    caught = False
+    refuted = judgements.refuted(verdict)
+    if believed:
+        refuted += tuple(pair for pair in verdict.pairs() if judgements.unsure(*pair))
+    judgements.refuters.setdefault(fault.first, set()).add(fault.author)
+    for subject, reason in refuted:
+        objection = registry.objections[subject]
+        if objection.by[verdict.author][1] != reason:
+            continue
+        refuters = objection.refuted_by.setdefault(verdict.author, set())
+        before = len(refuters)
+        refuters.add(fault.author)
+        caught = caught or before < needed <= len(refuters)
+    if caught:
         _mark_fault(registry, verdict.author, case.index)
+    reopen(judgements)
+
+
+def reopen(judgements: Judgements) -> None:
+    """Who counts as a full node, or what it said, has changed: nothing is settled any more."""
+    judgements.open |= judgements.settled
+    judgements.settled.clear()
 
 
 def judge_answer(case: EntryCase, _: Memory) -> None:
@@ -154,6 +182,11 @@ def extend_chain(case: ReceiptCase, accepted: bool) -> None:
         chain.positions[receipt.sequence] = (case.index, case.digest)
     if receipt.sequence > chain.sequence:
         chain.sequence, chain.digest = receipt.sequence, case.digest
+
+
+def _ended(case: EntryCase) -> None:
+    if case.registry.members[case.key].role is Role.FULL_NODE:
+        reopen(case.context.judgements)
 
 
 def _mark_fault(registry: Registry, culprit: bytes, position: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from hallmark.core.document import Document, digest_of, hex0x
 from hallmark.core.documents import Attempt, InputRecord, KeyBundle, RouteRecord, UpstreamRecord
 from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.marks import Finding, Question, State
+from hallmark.core.objected import MAX_POSITIONS, Run, digest_of_runs, encode_runs
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Judgement, Role
 from hallmark.crypto.secp256k1 import sign_statement
@@ -156,6 +157,40 @@ def seconds(batch: Batch) -> None:
         add(batch, f"cosigned {1_000 + apart} ms later", case, case.dossier(reviews=[review]))
 
 
+def lists(batch: Batch, net: DevelopmentNetwork) -> None:
+    """Verdicts on many entries, and lists that are none: each behind a receipt of its own."""
+    made: tuple[tuple[str, Callable[[int], bytes]], ...] = (
+        ("many", lambda at: encode_runs([Run(0, at, "a"), Run(at, 1, "bad_signature"), Run(at + 1, 1, "b")])),
+        ("beside it", lambda at: encode_runs([Run(0, at, "bad_signature"), Run(at + 1, 1, "b")])),
+        ("ahead", lambda at: encode_runs([Run(at, 50, "bad_signature")])),
+        ("empty", lambda _: b""),
+        ("cut", lambda at: encode_runs([Run(at, 1, "bad_signature")])[:-1]),
+        ("too many positions", lambda at: encode_runs([Run(at - 1, MAX_POSITIONS + 1, "bad_signature")])),
+        ("no positions", lambda at: encode_runs([Run(0, 0, "a"), Run(at, 1, "bad_signature")])),
+        ("disorder", lambda at: encode_runs([Run(at, 1, "bad_signature"), Run(0, 1, "a")])),
+        ("overlap", lambda at: encode_runs([Run(at - 1, 2, "a"), Run(at, 1, "bad_signature")])),
+        (
+            "too many runs",
+            lambda at: encode_runs([Run(at, 1, "a"), *(Run(at + n, 1, "a") for n in range(1, 129))]),
+        ),
+        ("no reason", lambda at: at.to_bytes(8, "big") + b"\0\0\0\1" + bytes(32)),
+        ("a zero within", lambda at: at.to_bytes(8, "big") + b"\0\0\0\1" + b"a\0b".ljust(32, b"\0")),
+        ("a byte past ASCII", lambda at: at.to_bytes(8, "big") + b"\0\0\0\1" + b"\xff".ljust(32, b"\0")),
+    )
+    author = net.full_nodes[0]
+    for name, listed in made:
+        case = Case(net)
+        net.add(net.receipt_entry(net.nodes[1]))
+        objected, said = listed(case.index), net.verdict(author, case.index, "bad_signature").statement
+        signed = replace(said, objected=digest_of_runs(objected))
+        net.add(net.entry(signed, (author.key,), objected))
+        add(batch, f"a list: {name}", case, case.followed())
+        for odd in (replace(signed, size=net.tree.size + 9), replace(signed, objected=ZERO32)):
+            other = Case(net)
+            net.add(net.entry(odd, (author.key,), listed(other.index)))
+            add(batch, f"a list: {name}, not as committed", other, other.followed())
+
+
 def objections(batch: Batch) -> None:
     """What full nodes, liars and strangers log behind a receipt."""
     net = DevelopmentNetwork()
@@ -169,13 +204,14 @@ def objections(batch: Batch) -> None:
     case = Case(net)
     said = net.verdict(net.full_nodes[0], case.index, "bad_signature")
     for entry in (
-        net.entry(said.statement, (net.full_nodes[1].key,)),
-        net.entry(said.statement, (net.full_nodes[0].key, net.full_nodes[1].key)),
-        net.entry(replace(said.statement, network=ZERO32), (net.full_nodes[0].key,)),
+        net.entry(said.statement, (net.full_nodes[1].key,), *said.attachments),
+        net.entry(said.statement, (net.full_nodes[0].key, net.full_nodes[1].key), *said.attachments),
+        net.entry(replace(said.statement, network=ZERO32), (net.full_nodes[0].key,), *said.attachments),
         said,
     ):
         net.add(entry)
         add(batch, "objections in another's name", case, case.followed())
+    lists(batch, net)
     case, liar = Case(net), net.full_nodes[0]
     lie = net.add(net.verdict(liar, case.index, "bad_signature"))
     for refuter in net.full_nodes[1:4]:

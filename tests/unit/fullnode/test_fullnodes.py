@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from hallmark.core.entries import leaf
+from hallmark.core.entries import Entry, leaf
 from hallmark.core.errors import Conflict, NotFound, Unavailable
 from hallmark.core.hashing import sha256
 from hallmark.core.marks import State
-from hallmark.core.statements import AnchoredCheckpoint, Role
+from hallmark.core.statements import AnchoredCheckpoint, Retirement, Role, code
 from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.ledger.tiles import TileName, decode_bundle
+from hallmark.services.fullnode.duties import TURN_MS
 from hallmark.testing.fullnodes import Fleet, MemoryLog, full_node
 from hallmark.testing.network import LittleNetwork, Party
 
@@ -66,6 +68,34 @@ async def test_a_bad_receipt_is_cosigned_only_with_its_verdicts(fleet: Fleet, li
     for node in fleet.nodes.values():
         assert node.replica.standing(at).state is State.FAILED
         assert (await node.status()).objections[0].index == at
+
+
+async def test_a_flood_of_junk_costs_a_few_entries(fleet: Fleet) -> None:
+    """Two thousand junk entries that a lying log took, receipts among them: f+1 full nodes object to all of
+    them in an entry or two each, in fewer bytes than the junk has, and everything is witnessed again.
+    """
+    net, bad = fleet.network, []
+    for number in range(2_000):
+        statement = Retirement(net.genesis.network, bytes(20), code("junk"), number)
+        bad.append(net.add(Entry(statement, (bytes(65),))))
+        if number % 400 == 0:
+            _receipt(fleet)
+    flooded = net.tree.size
+    assert await fleet.settle() == net.tree.size
+    written = [net.leaves[at] for at in range(flooded, net.tree.size)]
+    assert len(written) <= 4
+    assert sum(map(len, written)) < sum(len(net.leaves[at]) for at in bad) / 100
+    for node in fleet.nodes.values():
+        assert {node.replica.standing(at).state for at in bad} == {State.FAILED}
+        assert not node.replica.judgements.open
+
+
+async def test_who_is_silent_is_stood_in_for(fleet: Fleet) -> None:
+    """Full nodes whose turn is first may be dead: the others object after them."""
+    at = _receipt(fleet, charged=1)
+    fleet.kill(HOSTS[0])
+    assert await fleet.settle() == fleet.network.tree.size
+    assert fleet.nodes[HOSTS[1]].replica.standing(at).state is State.FAILED
 
 
 async def test_equivocation_is_proven_in_the_log(fleet: Fleet) -> None:
@@ -334,6 +364,9 @@ async def test_what_is_owed_survives_a_log_that_is_down(fleet: Fleet) -> None:
     await fleet.log.round(HOSTS)
     fleet.kill("log.test")
     node = fleet.nodes[HOSTS[0]]
+    with contextlib.suppress(Unavailable):  # it may be this node's turn at once
+        await node.duties.perform()
+    fleet.network.tick(len(HOSTS) * TURN_MS)
     with pytest.raises(Unavailable):
         await node.duties.perform()
     fleet.pool.mount("log.test", fleet.log.app)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
 
 from hallmark.core.entries import Entry
 from hallmark.core.marks import State
+from hallmark.core.objected import Run, digest_of_runs, encode_runs
 from hallmark.testing.network import LittleNetwork, key
 from hallmark.verification.reasons import REASONS
 
@@ -137,27 +139,45 @@ def _verdict_signed_by_other(net: LittleNetwork) -> Entry:
     return net.entry(entry.statement, (key("somebody"),))
 
 
-def _verdict_of_other_leaf(net: LittleNetwork) -> Entry:
+def _changed_verdict(net: LittleNetwork, listed: bytes | None = None, **changes: Any) -> Entry:
     entry = net.verdict(net.full_nodes[0], 0, "bad_signature")
-    statement = msgspec.structs.replace(entry.statement, leaf=bytes(32))
-    return net.entry(statement, (net.full_nodes[0].key,))
+    attached = entry.attachments if listed is None else (listed,)
+    changes = {"objected": digest_of_runs(attached[0])} | changes
+    return net.entry(msgspec.structs.replace(entry.statement, **changes), (net.full_nodes[0].key,), *attached)
+
+
+def _verdict_in_other_history(net: LittleNetwork) -> Entry:
+    return _changed_verdict(net, root=bytes(32))
 
 
 def _verdict_ahead(net: LittleNetwork) -> Entry:
-    entry = net.verdict(net.full_nodes[0], 0, "bad_signature")
-    statement = msgspec.structs.replace(entry.statement, subject=10_000)
-    return net.entry(statement, (net.full_nodes[0].key,))
+    return net.verdict(net.full_nodes[0], 10_000, "bad_signature")
+
+
+def _verdict_on_a_history_ahead(net: LittleNetwork) -> Entry:
+    return _changed_verdict(net, size=10_000)
 
 
 def _verdict_without_reason(net: LittleNetwork) -> Entry:
-    entry = net.verdict(net.full_nodes[0], 0, "bad_signature")
-    statement = msgspec.structs.replace(entry.statement, reason=bytes(32))
-    return net.entry(statement, (net.full_nodes[0].key,))
+    return _changed_verdict(net, bytes(11) + b"\1" + bytes(32))
+
+
+def _verdict_on_nothing(net: LittleNetwork) -> Entry:
+    return _changed_verdict(net, b"")
 
 
 def _verdict_with_attachment(net: LittleNetwork) -> Entry:
     entry = net.verdict(net.full_nodes[0], 0, "bad_signature")
-    return msgspec.structs.replace(entry, attachments=(b"why",))
+    return msgspec.structs.replace(entry, attachments=(*entry.attachments, b"why"))
+
+
+def _verdict_with_another_list(net: LittleNetwork) -> Entry:
+    return _changed_verdict(net, encode_runs([Run(0, 1, "chain_broken")]), objected=bytes(32))
+
+
+def _verdict_that_mixes(net: LittleNetwork) -> Entry:
+    """What only holders of an artifact can judge stands alone."""
+    return net.verdict_on(net.full_nodes[0], [Run(0, 1, "artifact_content"), Run(1, 1, "bad_signature")])
 
 
 def _fault_of_unknown_kind(net: LittleNetwork) -> Entry:
@@ -192,9 +212,13 @@ def _refutation_of_no_verdict(net: LittleNetwork) -> Entry:
 WRONG: dict[str, tuple[str, Wrong]] = {
     "verdict by a node": ("author_not_full_node", _verdict_by_node),
     "verdict signed by another": ("bad_signature", _verdict_signed_by_other),
-    "verdict of another leaf": ("subject_mismatch", _verdict_of_other_leaf),
+    "verdict in another history": ("subject_mismatch", _verdict_in_other_history),
     "verdict ahead": ("subject_in_future", _verdict_ahead),
-    "verdict without reason": ("reason_unreadable", _verdict_without_reason),
+    "verdict on a history ahead": ("subject_in_future", _verdict_on_a_history_ahead),
+    "verdict without reason": ("objected_malformed", _verdict_without_reason),
+    "verdict on nothing": ("objected_malformed", _verdict_on_nothing),
+    "verdict with another list": ("document_mismatch", _verdict_with_another_list),
+    "verdict that mixes": ("objected_malformed", _verdict_that_mixes),
     "verdict with attachment": ("attachments_malformed", _verdict_with_attachment),
     "fault of unknown kind": ("fault_kind_unknown", _fault_of_unknown_kind),
     "fault ahead": ("subject_in_future", _fault_ahead),

@@ -12,6 +12,7 @@ import { recoverStatement } from "./keys.ts";
 import { pathOf } from "./proof.ts";
 import { Peaks, sides } from "./tree.ts";
 import { networkId, type Trust } from "./trust.ts";
+import { objectionIn } from "./objected.ts";
 import { textOf } from "./typed.ts";
 
 /** What the leaves after a receipt hold against it: its state (undefined: nothing), by how many full nodes, why. */
@@ -55,7 +56,8 @@ function found(index: bigint, after: readonly Uint8Array[], trust: Trust): Objec
     const { kind, statement } = entry;
     const author = hex(statement.bytes("author"));
     if (kind === "verdict") {
-      if (statement.number("subject") === index) object(author, at, textOf(statement.bytes("reason")));
+      const reason = statement.number("size") <= at ? objectionIn(entry, index) : undefined;
+      if (reason) object(author, at, reason);
       return;
     }
     const [fault, first] = [textOf(statement.bytes("kind")), statement.number("first")];

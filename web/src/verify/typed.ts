@@ -65,7 +65,7 @@ export const Ticket = layout(
 );
 export const Verdict = layout(
   "Verdict",
-  `bytes32 network,address author,uint64 subject,bytes32 leaf,bytes32 reason,${AT}`,
+  `bytes32 network,address author,uint64 size,bytes32 root,bytes32 objected,${AT}`,
 );
 export const Fault = layout(
   "Fault",

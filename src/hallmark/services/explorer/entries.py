@@ -9,6 +9,7 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import Manifest, Measurement, ModelCard
 from hallmark.core.entries import Entry, Kind
 from hallmark.core.errors import HallmarkError
+from hallmark.core.objected import Run, decode_runs
 from hallmark.core.receipt import Receipt
 from hallmark.core.statements import (
     Approval,
@@ -30,6 +31,8 @@ from hallmark.services.explorer import links
 from hallmark.services.review.views import Fact
 from hallmark.verification.reasons import sentence_of
 from hallmark.verification.statements import CLEARING
+
+SHOWN_RUNS: Final = 20
 
 
 class Words(NamedTuple):
@@ -124,15 +127,38 @@ def _receipt(s: Receipt, _entry: Entry) -> Words:
     return Words("A node signed a receipt for one answer.", facts, links.receipt(receipt_id))
 
 
-def _verdict(s: Verdict, _entry: Entry) -> Words:
+def _verdict(s: Verdict, entry: Entry) -> Words:
+    runs = objected_by(entry)
     facts = (
         _key("Full node", s.author),
-        Fact("About entry", str(s.subject), links.entry(s.subject)),
-        _bytes("Its leaf hash", s.leaf),
-        _reason(s.reason),
+        *(Fact(_about(run), run.reason, links.entry(run.first)) for run in runs[:SHOWN_RUNS]),
+        Fact("In the history of", f"{s.size} entries"),
+        _bytes("Its root", s.root),
     )
-    told = f"A full node objects to entry {s.subject}: {sentence_of(text_of(s.reason))}"
-    return Words(told, facts, links.entry(s.subject))
+    if not runs:
+        return Words("A full node's objection, which cannot be read.", facts, "")
+    return Words(objection_words(runs), facts, links.entry(runs[0].first))
+
+
+def objected_by(entry: Entry) -> tuple[Run, ...]:
+    """What a verdict entry objects to; empty when its list cannot be read."""
+    try:
+        return decode_runs(entry.attachments[0]) if entry.attachments else ()
+    except HallmarkError:
+        return ()
+
+
+def objection_words(runs: tuple[Run, ...]) -> str:
+    """What a full node objects to, in a sentence: the one entry with its reason, or how many."""
+    count, first = sum(run.count for run in runs), runs[0]
+    if count == 1:
+        return f"A full node objects to entry {first.first}: {sentence_of(first.reason)}"
+    told = f"A full node objects to {count} entries, the first of them {first.first}"
+    return f"{told}: {sentence_of(first.reason)}"
+
+
+def _about(run: Run) -> str:
+    return f"Entry {run.first}" if run.count == 1 else f"Entries {run.first} to {run.end - 1}"
 
 
 def _fault(s: Fault, _entry: Entry) -> Words:

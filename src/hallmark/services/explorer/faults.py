@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
+from typing import Final
 
 from hallmark.core.document import hex0x
 from hallmark.core.entries import Entry
+from hallmark.core.objected import Run
 from hallmark.core.receipt import Receipt
 from hallmark.core.statements import Fault, Verdict, text_of
-from hallmark.services.explorer.entries import FAULTS
+from hallmark.services.explorer.entries import FAULTS, objected_by, objection_words
 from hallmark.services.explorer.views import FaultRow
 from hallmark.services.following.watch import Watch
 from hallmark.verification.objections import REFUTED_VERDICT, counting, tolerated
-from hallmark.verification.reasons import sentence_of
+
+SHOWN: Final = 20
+"""Of the entries that one verdict objects to, so many are named."""
 
 
 def rows(watch: Watch, positions: Iterable[int]) -> tuple[FaultRow, ...]:
@@ -32,7 +37,7 @@ def _row(watch: Watch, index: int, admitted: int, entry: Entry) -> FaultRow | No
         case Fault() as fault:
             return _fault(watch, index, admitted, fault)
         case Verdict() as verdict:
-            return _verdict(watch, index, admitted, verdict)
+            return _verdict(watch, index, admitted, verdict, objected_by(entry))
     return None
 
 
@@ -47,20 +52,24 @@ def _fault(watch: Watch, index: int, admitted: int, fault: Fault) -> FaultRow:
     return FaultRow(index, admitted, kind, hex0x(fault.culprit), hex0x(fault.author), subjects, state, told)
 
 
-def _verdict(watch: Watch, index: int, admitted: int, verdict: Verdict) -> FaultRow:
+def _verdict(watch: Watch, index: int, admitted: int, verdict: Verdict, runs: tuple[Run, ...]) -> FaultRow:
+    subjects = tuple(islice((at for run in runs for at in range(run.first, run.end)), SHOWN))
+    states = {_state(watch, index, verdict.author, subject) for subject in subjects}
+    state = states.pop() if len(states) == 1 else "mixed"
+    about, told = _about(watch, subjects[0]), objection_words(runs)
+    return FaultRow(index, admitted, "verdict", about, hex0x(verdict.author), subjects, state, told)
+
+
+def _state(watch: Watch, index: int, author: bytes, subject: int) -> str:
+    """What became of the objection of `author` in entry `index` to the entry `subject`."""
     registry = watch.replica.registry
-    objection = registry.objections[verdict.subject]
-    counts = counting(registry, objection)
-    if verdict.author not in counts:
-        state = "refuted" if objection.refuted_by.get(verdict.author) else "does not count"
-    elif objection.by[verdict.author][0] != index:
-        state = "repeated"
-    else:
-        standing = watch.replica.standing(verdict.subject).state
-        state = standing.value if standing is not None else "does not count"
-    about = _about(watch, verdict.subject)
-    told = f"Entry {verdict.subject}: {sentence_of(text_of(verdict.reason))}"
-    return FaultRow(index, admitted, "verdict", about, hex0x(verdict.author), (verdict.subject,), state, told)
+    objection = registry.objections[subject]
+    if author not in counting(registry, objection):
+        return "refuted" if objection.refuted_by.get(author) else "does not count"
+    if objection.by[author][0] != index:
+        return "repeated"
+    standing = watch.replica.standing(subject).state
+    return standing.value if standing is not None else "does not count"
 
 
 def _about(watch: Watch, index: int) -> str:

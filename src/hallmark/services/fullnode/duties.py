@@ -1,24 +1,49 @@
-"""What a full node owes to the log: a verdict on every entry that does not hold, a fault on every proven lie.
+"""What a full node owes to the log: a verdict on the entries that do not hold, a fault on every proven lie.
 
-An entry is submitted again until it is in the log, so a crash or a log that is down loses nothing: what is
-owed follows from the log itself.
+Rules that it keeps:
+
+1. One verdict covers everything that is owed at the moment (`core.objected` bounds it); what comes up while
+   it is on its way goes into the next.
+2. f+1 objections to an entry suffice. Whose turn is first follows from the entries' position, so that the
+   work goes round; the others wait a moment and then object only to what f+1 have not objected to by then.
+3. A thing owed is submitted again until it is in the log, so a crash or a log that is down loses nothing:
+   what is owed follows from the log itself. When the log says when to come again, that is when.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
 
 from hallmark.core.entries import Entry
 from hallmark.core.errors import HallmarkError, Unavailable
+from hallmark.core.objected import Run, batches, digest_of_runs, encode_runs, runs_of
 from hallmark.core.statements import Fault, Role, Verdict, code
 from hallmark.core.typed import TypedStruct
 from hallmark.crypto.secp256k1 import Signer, sign_statement
 from hallmark.http.client import Pool, Timeouts
 from hallmark.telemetry.logs import get_logger
 from hallmark.verification.fold import Replica
+from hallmark.verification.objections import ARTIFACT_CONTENT, UNDECIDABLE_REASONS, full_nodes, tolerated
+from hallmark.verification.outcome import JUDGING_FAILED
 
-TIMEOUTS = Timeouts(connect=2.0, head=10.0, idle=10.0)
-SENT_KEPT = 65_536
+TIMEOUTS: Final = Timeouts(connect=2.0, head=10.0, idle=10.0)
+TURN_MS: Final = 150
+"""How long each full node behind the first f+1 waits for those before it."""
+TURN_POSITIONS: Final = 256
+BATCHES_AT_ONCE: Final = 4
+SENT_KEPT: Final = 65_536
+
+Name = tuple[str, int]
+
+
+class Owed(msgspec.Struct, frozen=True):
+    """An entry that is ready to be submitted: what it is about, and its bytes."""
+
+    names: tuple[Name, ...]
+    data: bytes
 
 
 class Duties:
@@ -32,8 +57,9 @@ class Duties:
         self._pool = pool
         self._url = log_url.rstrip("/") + "/add"
         self._now = now
-        self._made: dict[tuple[str, int], bytes] = {}
-        self._sent: set[tuple[str, int]] = set()
+        self._unsent: list[Owed] = []
+        self._said: set[Name] = set()
+        self._seen: dict[int, int] = {}
 
     @property
     def registered(self) -> bool:
@@ -46,13 +72,58 @@ class Duties:
         """Positions below `end` that this node must object to before it may cosign."""
         return self._replica.objections_due(self._signer.address, end)
 
-    async def perform(self) -> None:
-        """Submit what is owed. Raises Unavailable `log_unreachable` when something could not be placed."""
+    async def perform(self) -> int:
+        """Submit what is owed and due; milliseconds until more is, 0 when nothing waits for its turn.
+
+        Raises Unavailable `log_unreachable` when something could not be placed.
+        """
         if not self.registered:
-            return
-        for index in self.owed(self._replica.size):
-            await self._submit(("verdict", index), self._verdict(index))
+            return 0
+        waits = self._make_verdicts()
+        self._make_faults()
+        while self._unsent:
+            await self._submit(self._unsent[0])
+            done = self._unsent.pop(0)
+            get_logger().warning("objection_submitted", kind=done.names[0][0], count=len(done.names))
+        return waits
+
+    def _make_verdicts(self) -> int:
+        """Verdicts on what is due now; how long the nearest of the others has to wait, in ms."""
+        owed = [at for at in self.owed(self._replica.size) if ("verdict", at) not in self._said]
+        now, rank = self._now(), self._rank()
+        self._seen = {at: self._seen.get(at, now) for at in owed}
+        left = {at: self._seen[at] + rank(at) * TURN_MS - now for at in owed}
+        due = [at for at in owed if left[at] <= 0]
+        found = [(at, self._replica.failures(at)[0]) for at in due]
+        for runs in _lists(found)[:BATCHES_AT_ONCE]:
+            names = tuple(("verdict", at) for run in runs for at in range(run.first, run.end))
+            self._sign(names, *self._verdict(runs))
+        waiting = [ms for ms in left.values() if ms > 0]
+        more = any(("verdict", at) not in self._said for at in due)
+        return 1 if more else min(waiting, default=0)
+
+    def _rank(self) -> Callable[[int], int]:
+        """How many turns this node lets others go first, by position: none for f+1 of all full nodes."""
+        registry = self._replica.registry
+        everybody, first = sorted(full_nodes(registry)), tolerated(registry) + 1
+        own = everybody.index(self._signer.address) if self._signer.address in everybody else 0
+
+        def rank(at: int) -> int:
+            place = (own - at // TURN_POSITIONS) % max(len(everybody), 1)
+            return max(place - first + 1, 0)
+
+        return rank
+
+    def _verdict(self, runs: Sequence[Run]) -> tuple[TypedStruct, bytes]:
+        objected = encode_runs(runs)
+        network, size = self._replica.genesis.network, self._replica.size
+        root, digest = self._replica.root(), digest_of_runs(objected)
+        return Verdict(network, self._signer.address, size, root, digest, self._now()), objected
+
+    def _make_faults(self) -> None:
         for due in self._replica.faults_due(self._signer.address):
+            if (due.kind, due.second) in self._said:
+                continue
             statement = Fault(
                 self._replica.genesis.network,
                 self._signer.address,
@@ -62,38 +133,33 @@ class Duties:
                 due.second,
                 self._now(),
             )
-            await self._submit((due.kind, due.second), statement)
+            self._sign(((due.kind, due.second),), statement)
 
-    def _verdict(self, index: int) -> Verdict:
-        reason = self._replica.failures(index)[0]
-        return Verdict(
-            self._replica.genesis.network,
-            self._signer.address,
-            index,
-            self._replica.leaf_hash(index),
-            code(reason),
-            self._now(),
-        )
+    def _sign(self, names: tuple[Name, ...], statement: TypedStruct, *attachments: bytes) -> None:
+        signature = sign_statement(statement, self._replica.genesis.chain_id, self._signer)
+        self._unsent.append(Owed(names, Entry(statement, (signature,), attachments).encode()))
+        if len(self._said) >= SENT_KEPT:
+            self._said.clear()
+        self._said.update(names)
 
-    async def _submit(self, name: tuple[str, int], statement: TypedStruct) -> None:
-        if name in self._sent:
-            return
-        if name not in self._made:
-            signature = sign_statement(statement, self._replica.genesis.chain_id, self._signer)
-            self._made[name] = Entry(statement, (signature,)).encode()
+    async def _submit(self, owed: Owed) -> None:
         headers = ((b"content-type", b"application/octet-stream"),)
         try:
             async with self._pool.request(
-                "POST", self._url, headers, self._made[name], timeouts=TIMEOUTS
+                "POST", self._url, headers, owed.data, timeouts=TIMEOUTS
             ) as response:
                 await response.read(65_536)
-                status = response.status
+                status, again = response.status, response.header(b"retry-after") or b""
         except HallmarkError as error:
             raise Unavailable("log_unreachable", "The log cannot take what is owed.", error.reason) from error
         if status != 200:
-            raise Unavailable("log_unreachable", f"The log answers {status} to what is owed.")
-        del self._made[name]
-        if len(self._sent) >= SENT_KEPT:
-            self._sent.clear()
-        self._sent.add(name)
-        get_logger().warning("objection_submitted", kind=name[0], index=name[1])
+            refused = Unavailable("log_unreachable", f"The log answers {status} to what is owed.")
+            refused.retry_after = again.decode("latin-1")
+            raise refused
+
+
+def _lists(found: Sequence[tuple[int, str]]) -> list[list[Run]]:
+    """Lists that one verdict each may carry (`verification.disputes` says what may stand together)."""
+    plain = batches(runs_of(pair for pair in found if pair[1] not in UNDECIDABLE_REASONS))
+    own_bug = batches(runs_of(pair for pair in found if pair[1] == JUDGING_FAILED))
+    return [*plain, *own_bug, *([Run(at, 1, reason)] for at, reason in found if reason == ARTIFACT_CONTENT)]

@@ -32,6 +32,7 @@ from hallmark.core.statements import AnchoredCheckpoint
 from hallmark.crypto.secp256k1 import Signer, sign_statement
 from hallmark.http.client import Pool
 from hallmark.http.health import Health
+from hallmark.http.retry import seconds_of
 from hallmark.ledger.checkpoint import Checkpoint, verify_log_signature
 from hallmark.ledger.merkle import CompactRange, leaf_hash
 from hallmark.ledger.note import Note, SigningKey, VerifierKey, parse_signatures
@@ -248,10 +249,12 @@ class FullNode:
             await self._owing.wait()
             self._owing.clear()
             try:
-                await self.duties.perform()
+                waits_ms = await self.duties.perform()
             except HallmarkError as error:
                 get_logger().warning("objection_waits", reason=error.reason)
-                await asyncio.sleep(self._settings.limits.retry_ms / 1000)
+                waits_ms = max(self._settings.limits.retry_ms, 1000 * seconds_of(error.retry_after))
+            if waits_ms:
+                await asyncio.sleep(waits_ms / 1000)
                 self._owing.set()
 
     async def keep_checkpoints(self) -> None:

@@ -5,13 +5,15 @@ has its line here; an item that no line names need not be judged again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import sqlalchemy as sa
 
 from hallmark.core.document import hex0x
 from hallmark.core.entries import Entry, Kind
+from hallmark.core.errors import HallmarkError
+from hallmark.core.objected import Run, decode_runs
 from hallmark.core.statements import (
     Compromise,
     Fault,
@@ -51,7 +53,7 @@ def affected(replica: Replica, entry: Entry) -> Iterator[Clause]:
         case Review():
             yield ITEMS.c.id == statement.item
         case Verdict():
-            yield from _positions(replica, (statement.subject,))
+            yield from _runs(_read_runs(entry))
         case Fault():
             yield from _positions(replica, (statement.first, statement.second))
         case Compromise():
@@ -83,18 +85,25 @@ def anchored(before: int, size: int) -> Clause:
     return sa.and_(ITEMS.c.position >= before, ITEMS.c.position < size)
 
 
-def _positions(replica: Replica, subjects: Iterable[int]) -> Iterator[Clause]:
-    """The entries objected to, through verdicts about verdicts to what those are about."""
-    found: set[int] = set()
-    todo = list(subjects)
-    while todo:
-        at = todo.pop()
-        if at not in found:
-            found.add(at)
-            verdict = replica.judgements.verdicts.get(at)
-            if verdict is not None:
-                todo.append(verdict.subject)
-    yield ITEMS.c.position.in_(sorted(found))
+def _positions(replica: Replica, subjects: Sequence[int]) -> Iterator[Clause]:
+    """The entries at fault, and what those among them that are verdicts object to."""
+    yield ITEMS.c.position.in_(sorted(set(subjects)))
+    for at in sorted(set(subjects)):
+        verdict = replica.judgements.verdicts.get(at)
+        if verdict is not None:
+            yield from _runs(verdict.runs)
+
+
+def _runs(runs: Iterable[Run]) -> Iterator[Clause]:
+    for run in runs:
+        yield sa.and_(ITEMS.c.position >= run.first, ITEMS.c.position < run.end)
+
+
+def _read_runs(entry: Entry) -> tuple[Run, ...]:
+    try:
+        return decode_runs(entry.attachments[0]) if entry.attachments else ()
+    except HallmarkError:
+        return ()
 
 
 def _standing(replica: Replica, key: bytes) -> Iterator[Clause]:
