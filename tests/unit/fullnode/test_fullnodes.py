@@ -149,7 +149,7 @@ async def test_a_forked_log_is_refused_for_ever(fleet: Fleet) -> None:
     other.add(other.receipt_entry(other.nodes[1]))
     liar = MemoryLog(other, fleet.pool)
     liar.known = dict.fromkeys(HOSTS, other.tree.size)
-    assert set((await liar.round(HOSTS)).values()) == {409}
+    assert set((await liar.round(HOSTS)).values()) == {422}
     for node in fleet.nodes.values():
         assert (node.health.state, node.health.reason) == ("refusing", "log_fork")
         assert (await node.status()).reason == "log_fork"
