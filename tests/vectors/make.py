@@ -197,6 +197,7 @@ def network_vector() -> dict[str, Any]:
         "now": net.now,
         "dossier": msgspec.json.decode(notary.dossier(answer, index).encode()),
         "trust": notary.trust().to_toml(),
+        "trust_json": msgspec.json.encode(notary.trust()).decode(),
     }
 
 

@@ -1,9 +1,10 @@
 // The embeddable component's rules, as far as they need no page.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { readAgainst } from "../src/marks/against.ts";
-import { fetchTrusted, isReceiptId, reasonOf, unshown, verifyPublic } from "../src/marks/embed.ts";
+import { fetchTrusted, isReceiptId, reasonOf, refusedBy, unshown, verifyPublic } from "../src/marks/embed.ts";
 import { QUESTIONS } from "../src/marks/spec.ts";
 
 const trust = '{"format":"x"}';
@@ -82,4 +83,22 @@ test("of what others say only what speaks against is taken", () => {
 
 test("an error that is none of ours is an unreachable gateway, and says nothing else", () => {
   assert.equal(reasonOf(new TypeError("Failed to fetch secret")), "not checked: the gateway cannot be reached");
+});
+
+test("what the gateway answered is said, and is not called out of reach", () => {
+  assert.equal(reasonOf(refusedBy(404, "{}")), "not checked: this gateway knows no receipt with this id");
+  const body = JSON.stringify({ error: { message: "The log is behind." } });
+  assert.equal(reasonOf(refusedBy(503, body)), "not checked: the gateway answered 503: The log is behind.");
+  for (const other of ["", "<html>", "null", "[]", '{"error":{"message":5}}'])
+    assert.match(reasonOf(refusedBy(500, other)), /^not checked: the gateway answered 500$/);
+});
+
+test("a policy that the trust file does not name is refused, not ignored", () => {
+  const network = JSON.parse(readFileSync(new URL("../../tests/vectors/network.json", import.meta.url), "utf8"));
+  const dossier = JSON.stringify(network.dossier);
+  const asked = (policy: string) =>
+    verifyPublic(dossier, network.trust_json, { receipt: network.dossier.id, policy, trustSHA256: "" }, network.now);
+  assert.throws(() => asked("witnesed"), /names no policy of the trust file/);
+  assert.equal(asked("witnessed").policy?.name, "witnessed");
+  assert.equal(asked("").policy, undefined);
 });

@@ -137,6 +137,16 @@ async def test_other_sites_may_call_only_when_they_are_named() -> None:
     assert (await _through(("*",), "GET", chat, origin="null"))["access-control-allow-origin"] == "*"
 
 
+async def test_what_any_site_may_read_it_may_read_when_it_is_refused_too() -> None:
+    """A component on another site can tell a receipt that there is not from a gateway out of reach."""
+    for path in ("receipts/0x12", "receipts/" + "0x" + "ab" * 32, "trust", "trust.json"):
+        head = await _through((), "GET", f"/v1/hallmark/{path}", origin="https://a.example")
+        assert (head["status"], head["access-control-allow-origin"]) == ("404", "*")
+    for method, path in (("POST", "receipts"), ("POST", "receipts/0x12"), ("GET", "network")):
+        head = await _through((), method, f"/v1/hallmark/{path}", origin="https://a.example")
+        assert "access-control-allow-origin" not in head
+
+
 async def test_a_preflight_is_answered_and_reaches_nothing() -> None:
     """A preflight of a named origin is 204 with what it asked for; pages with cookies never answer one."""
     asked = {

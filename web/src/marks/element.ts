@@ -8,6 +8,7 @@ import {
   isReceiptId,
   NOT_CHECKED,
   reasonOf,
+  refusedBy,
   unshown,
   verifyPublic,
   type Fetch,
@@ -94,9 +95,7 @@ export function defineMarks(origin: string): void {
         cache: "no-store",
         referrerPolicy: "no-referrer",
       });
-      if (response.status === 404)
-        throw new HallmarkError("no_such_receipt", "this gateway knows no receipt with this id");
-      if (!response.ok) throw new HallmarkError("gateway_failed", `the gateway answered ${response.status}`);
+      if (!response.ok) throw refusedBy(response.status, await response.text());
       return response.text();
     };
     let trust = "";
@@ -115,6 +114,7 @@ export function defineMarks(origin: string): void {
       } catch (error) {
         if (signal.aborted) return;
         draw(element, origin, wanted, unshown(reasonOf(error)));
+        if (error instanceof HallmarkError && error.reason === "policy_unknown") return;
         if (trust === "" && reasonOf(error) !== "not checked: the gateway cannot be reached") return;
       }
       await pause(round === 0 ? 0 : PAUSE, signal);

@@ -69,7 +69,22 @@ export function verifyPublic(text: string, trust: string, wanted: Wanted, now: n
   );
   const finished = Number(verified.receipt.number("finished"));
   const policy = trusted.policy.find((one) => one.name === wanted.policy);
+  if (wanted.policy !== "" && !policy)
+    throw new HallmarkError("policy_unknown", "the policy attribute names no policy of the trust file");
   return { marks: marksJSON(verified.marks), answerAt: finished, policy, sentence: WITHOUT_CONTENT };
+}
+
+/** What an answer that is none says happened: the gateway's own words where it gave some. */
+export function refusedBy(status: number, body: string): HallmarkError {
+  if (status === 404) return new HallmarkError("no_such_receipt", "this gateway knows no receipt with this id");
+  let said = "";
+  try {
+    const { error } = JSON.parse(body) as { readonly error?: { readonly message?: unknown } };
+    if (typeof error?.message === "string") said = error.message.slice(0, 200);
+  } catch {
+    // Not the gateway's own words, then: the status stands alone.
+  }
+  return new HallmarkError("gateway_failed", `the gateway answered ${status}${said === "" ? "" : `: ${said}`}`);
 }
 
 /** Why nothing is shown, in a sentence. */
