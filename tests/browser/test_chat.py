@@ -170,9 +170,11 @@ def test_two_windows_that_ask_at_once_both_keep_their_answers(
     second.locator(f'{ANSWER} [data-question="proved"][data-state="witnessed"]').wait_for()
     stage.gateway.given = Given(together=2)
     for page, text in ((first, "From the first window."), (second, "From the second window.")):
+        page.bring_to_front()  # a page that is behind another draws nothing and gets its keys late
         page.locator("textarea.c-area").fill(text)
         page.keyboard.press("Enter")
-    for page in (first, second):
+    for page in (second, first):
+        page.bring_to_front()
         proved(page.locator(ANSWER).nth(1))
         page.get_by_text("2 of 2").or_(page.get_by_text("1 of 2")).wait_for()
     stage.gateway.given = Given()

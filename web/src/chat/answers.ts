@@ -68,6 +68,11 @@ export class Answers {
     return this.live(id).judged.decision?.clear !== true;
   }
 
+  /** A receipt is here and will be verified once it is kept: until then nobody else opens the answer, to overtake that. */
+  expect(id: string): void {
+    this.known.set(id, NOTHING);
+  }
+
   /** A receipt has arrived with its answer, and is kept: verify, follow. */
   async arrived(id: string, answer: AnswerState, dossier: RawMembers): Promise<void> {
     this.fresh.add(id);

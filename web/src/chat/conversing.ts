@@ -166,6 +166,7 @@ export class Conversing {
     if (now?.messages[id] === undefined) return;
     this.app.mark();
     const dossiers = ended.dossier === undefined ? {} : { [id]: dossierText(ended.dossier) };
+    if (ended.dossier !== undefined) this.app.answers.expect(id);
     const kept = await this.app.keep(change(now, id, { text: ended.text, answer: ended.state }), dossiers);
     if (!kept) return;
     this.app.stay();
