@@ -65,3 +65,16 @@ async def test_errors_are_the_clients_own(local: LocalNetwork, client: openai.As
     with pytest.raises(openai.InternalServerError) as busy:
         await client.chat.completions.create(model="digits", messages=MESSAGES)  # type: ignore[arg-type]
     assert (busy.value.status_code, busy.value.code) == (503, "no_node")
+
+
+async def test_the_clients_own_retries_make_no_second_answer(local: LocalNetwork) -> None:
+    """A held answer was made once; the client, with its retries as they come, asks once."""
+    async with openai.AsyncOpenAI(base_url=f"{local.url}/v1", api_key="any") as stock:
+        with pytest.raises(openai.APIStatusError) as held:
+            await stock.chat.completions.create(
+                model="digits",
+                messages=MESSAGES,  # type: ignore[arg-type]
+                extra_headers={"Hallmark-Policy": "hardware"},
+            )
+    assert held.value.code == "held"
+    assert sum(len(node.bodies) for node in local.nodes) == 1
