@@ -191,6 +191,21 @@ def forged(batch: Batch) -> None:
     _judge(batch, "two algorithms", made.document(certificate=_two_algorithms(made)), made.policy)
 
 
+UNREAD = (
+    ("2.5.29.17", "3002a500"), ("2.5.29.17", "300388012a"), ("1.3.6.1.5.5.7.1.24", "3003020163"),
+    ("2.5.29.14", "0500"), ("2.5.29.35", "3080"), ("2.5.29.31", "30023000"), ("2.5.29.32", ""),
+    ("1.2.3", "ff"),
+)  # fmt: skip
+
+
+def unread(batch: Batch) -> None:
+    """Certificates with malformed extensions that nobody needs: both verifiers take them."""
+    for spec in CHAIN[1:]:
+        for oid, value in UNREAD:
+            made = forge(CHAIN, **{spec.name: replace(spec, extra=((oid, bytes.fromhex(value)),))})
+            _chain(batch, f"unread {oid} of {value} in {spec.name}", made)
+
+
 def _two_algorithms(made: Forged) -> bytes:
     """The leaf's certificate, signed anew with SHA-384 over content that names SHA-256."""
     plain, other = bytes.fromhex("300a06082a8648ce3d040303"), bytes.fromhex("300a06082a8648ce3d040302")
