@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from hallmark.compose.home import Home
-from hallmark.compose.plan import load_plan
+from hallmark.compose.ports import claim_plan
 from hallmark.testing import postgres
 from hallmark.testing.running import Network, hallmark, logs
 
@@ -22,7 +22,9 @@ def test_a_network_with_its_log_in_postgresql(tmp_path: Path) -> None:
         pytest.skip("no PostgreSQL server binaries")
     home = tmp_path / "home"
     with postgres.server() as url:
-        plan = msgspec.structs.replace(load_plan(Home(home)), log_database=url)
+        made, claimed = claim_plan(Home(home))
+        claimed.close()
+        plan = msgspec.structs.replace(made, log_database=url)
         Home(home).write(msgspec.json.encode(plan), "network.json")
         network, sizes = Network(home), []
         for _ in range(2):

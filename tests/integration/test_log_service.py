@@ -387,7 +387,9 @@ async def test_a_restored_backup_cannot_fork_the_log(network: Network) -> None:
         await log.until("failed", "log_behind_witness")
         assert await log.refusal("POST", "/add", entry(77)) == (503, "log_stopped")
         status, body = await log.call("GET", "/healthz")
-        assert (status, json.loads(body)) == (503, {"state": "failed", "reason": "log_behind_witness"})
+        told = json.loads(body)
+        assert (status, told["state"], told["reason"]) == (503, "failed", "log_behind_witness")
+        assert "Restore the newest copy" in told["next"]
 
 
 async def test_before_the_quorum_confirms_nothing_is_taken(network: Network) -> None:

@@ -173,7 +173,10 @@ def test_the_openai_client_works_unchanged(network: Network) -> None:
     chunks = list(stream)
     text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
     assert text == answer.choices[0].message.content
-    assert chunks[-1].model_extra["hallmark"]["id"].startswith("0x")
+    # The receipt's event stands before the usage, which is told once and last.
+    assert chunks[-2].model_extra["hallmark"]["id"].startswith("0x")
+    assert [c.usage.completion_tokens for c in chunks if c.usage] == [answer.usage.completion_tokens]
+    assert chunks[-1].usage
     with pytest.raises(openai.NotFoundError) as caught:
         client.chat.completions.create(model="nothing", messages=messages)  # type: ignore[call-overload]
     assert caught.value.code == "model_not_found"

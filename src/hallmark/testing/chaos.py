@@ -111,7 +111,12 @@ def _request(rng: random.Random) -> Asked:
 async def ask(client: httpx.AsyncClient, base: str, asked: Asked, verifier: Verifier) -> Outcome:
     """Send one request once and say what came of it."""
     await asyncio.sleep(asked.after)
-    headers = {"content-type": "application/json", "hallmark-nonce": asked.nonce.hex()}
+    # The bytes are looked at as they come, so they must come as the receipt covers them.
+    headers = {
+        "content-type": "application/json",
+        "accept-encoding": "identity",
+        "hallmark-nonce": asked.nonce.hex(),
+    }
     if asked.policy:
         headers["hallmark-policy"] = asked.policy
     received, status, broke = bytearray(), 0, ""
