@@ -155,10 +155,9 @@ def signed(page: Page, folder: Path) -> Review:
     form.locator("[data-key-place] input[type=file]").set_input_files(
         file_of(folder, reviewer_key().hex().encode(), "ada.key")
     )
-    with page.expect_request(lambda one: one.method == "POST") as sent:
+    with page.expect_navigation(), page.expect_request(lambda one: one.method == "POST") as sent:
         form.get_by_role("button", name="Sign the review").click()
     entry = parse_qs(sent.value.post_data or "")["entry"][0]
-    page.wait_for_load_state()
     statement = decode(unhex(entry)).statement
     assert isinstance(statement, Review)
     return statement
