@@ -12,7 +12,7 @@ from browsing.extract import Plan, observe
 from browsing.gateway import Given, against
 from browsing.serving import served
 from browsing.stage import Stage
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 from hallmark.apps.web.claims import violations
 from hallmark.core.marks import Question, State
@@ -179,14 +179,17 @@ def test_two_windows_that_ask_at_once_both_keep_their_answers(
         page.get_by_text("2 of 2").or_(page.get_by_text("1 of 2")).wait_for()
     stage.gateway.given = Given()
     first.reload()
-    texts = set()
+    first.wait_for_selector("#chat[data-ready]")
+    texts, asked = set(), first.locator(".c-question").nth(1).locator(".c-asked")
     for step in ("Next", "Previous"):
         switch = first.get_by_role("button", name=f"{step} version of this message")
         switch.wait_for()
         if switch.is_enabled():
+            before = asked.inner_text()
             switch.click()
+            expect(asked).not_to_have_text(before)
         proved(first.locator(ANSWER).nth(1))
-        texts.add(first.locator(".c-question").nth(1).locator(".c-asked").inner_text())
+        texts.add(asked.inner_text())
         with first.expect_download() as download:
             first.locator(ANSWER).nth(1).get_by_role("button", name="Save receipt").click()
         kept = msgspec.json.decode(download.value.path().read_bytes())
