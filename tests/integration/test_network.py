@@ -301,7 +301,8 @@ def test_whoever_stops_is_told_alike_everywhere(network: Network) -> None:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
         assert until(lambda: {one["state"] for one in network.status().values()} == {"ready"})
-    assert page_of(network)["trouble"] == "Every party that was asked says that it is ready."
+    calm = "Every party that was asked says that it is ready."
+    assert until(lambda: page_of(network)["trouble"] == calm), page_of(network)["trouble"]
 
 
 def test_content_reaches_no_file(network: Network) -> None:
