@@ -338,7 +338,7 @@ async def test_check_anchor_reads_the_contract(anchor: Deployed) -> None:
     )
     found = await check_anchor(anchor.rpc, anchor.address, record, chain_id=CHAIN_ID)
     assert (found.size, found.root, found.confirmations) == (5, root, 1)
-    with pytest.raises(VerificationFailed) as error:
+    with pytest.raises(Unavailable) as error:
         await check_anchor(anchor.rpc, anchor.address, record, chain_id=CHAIN_ID, confirmations=3)
     assert error.value.reason == "anchor_not_deep_enough"
     await anchor.rpc.call("anvil_mine", hex(2))

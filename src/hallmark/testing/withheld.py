@@ -56,9 +56,9 @@ class Withheld:
         at = net.add(self._answer.entry)
         self.at, self._provided_at = at, net.add(provided.entry)
         self._other_at = net.add(self._other.entry)
-        self._review = net.add(net.review(net.reviewers[0], at))
+        self.reviewed_at = net.add(net.review(net.reviewers[0], at))
         self._foreign = net.add(net.review(net.reviewers[0], self._other_at))
-        self.whole = self._followed(self.notary.dossier(self._answer, at, reviews=[self._review]), at)
+        self.whole = self._followed(self.notary.dossier(self._answer, at, reviews=[self.reviewed_at]), at)
         self.provided = self.notary.dossier(provided, self._provided_at)
 
     def trust(self, trust: Trust) -> Trust:

@@ -13,7 +13,14 @@ from typing import TypeVar
 import msgspec
 
 from hallmark.core.document import Document, digest_of, hex0x, unhex
-from hallmark.core.documents import AnchorRecord, EnclaveConfiguration, KeyBundle, Parameters, RouteRecord
+from hallmark.core.documents import (
+    AnchorRecord,
+    EnclaveConfiguration,
+    KeyBundle,
+    Manifest,
+    Parameters,
+    RouteRecord,
+)
 from hallmark.core.entries import SIGNATURE_SIZE, Entry
 from hallmark.core.errors import HallmarkError, VerificationFailed
 from hallmark.core.evidence import VerifyEvidence
@@ -31,9 +38,9 @@ VerifyProof = Callable[[bytes, str], ProvenPlace]
 """(leaf bytes, tlog-proof text) -> where the leaf is proven to stand; raises when the proof does not hold.
 `hallmark.ledger.proof.verify_proof` under the trust file's tlog-policy is the one."""
 
-CheckAnchor = Callable[[AnchorRecord, bytes, ProvenPlace], int]
-"""(the server's word, leaf bytes, proven place) -> confirmations, read from a chain of the caller's own
-choosing; raises unless that chain holds a checkpoint that covers the leaf."""
+CheckAnchor = Callable[[AnchorRecord], int]
+"""(the server's word) -> confirmations, read from a chain of the caller's own choosing. Raises
+VerificationFailed when that chain says otherwise, another HallmarkError when it did not say."""
 
 D = TypeVar("D", bound=Document)
 
@@ -166,7 +173,6 @@ class Examination:
         """The receipt's own entry: this receipt, this signature, these attachments."""
         placed = self.placed(self.dossier.entry, "entry_mismatch", "proof_invalid")
         if placed is not None:
-            require(placed.part.after is None or placed.place is not None, "after_mismatch")
             entry, documents = placed.entry, self.dossier.documents
             require(entry.statement == self.receipt, "entry_mismatch")
             require(entry.signatures == (unhex(self.dossier.signature),), "entry_mismatch")
@@ -179,6 +185,7 @@ class Examination:
             for text, found in zip(shown, entry.attachments, strict=True):
                 beside = text.encode() if isinstance(text, str) else text
                 require(beside is None or beside == found, "entry_mismatch")
+            require(digest_of(RouteRecord, entry.attachments[0]) == self.receipt.route, "entry_mismatch")
         return placed
 
     @functools.cached_property
@@ -195,6 +202,8 @@ class Examination:
             bundle, beside = placed.entry.attachments
             shown = self.dossier.documents.bundle.encode()
             require(not shown or bundle == shown, "registration_mismatch")
+            require(digest_of(KeyBundle, bundle) == self.receipt.bundle, "registration_mismatch")
+            require((sha256(beside) if beside else ZERO32) == statement.evidence, "registration_mismatch")
             if evidence or self.receipt.mode == Mode.VANILLA:
                 expected = sha256(evidence) if evidence else ZERO32
                 require((statement.evidence, beside) == (expected, evidence), "registration_mismatch")
@@ -211,6 +220,8 @@ class Examination:
             assert isinstance(statement, Version)
             found = (statement.document, statement.artifact)
             require(found == (self.receipt.manifest, self.receipt.artifact), "version_mismatch")
+            beside = [digest_of(Manifest, data) for data in placed.entry.attachments]
+            require(beside == [self.receipt.manifest], "version_mismatch")
             self._earlier(placed, "version_mismatch")
         return placed
 

@@ -18,9 +18,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from hallmark.core.beacon import EMPTY_ROOT, evidence_nonce
-from hallmark.core.document import hex0x, report_data, unhex
+from hallmark.core.document import hex0x, report_data
 from hallmark.core.documents import (
-    AnchorRecord,
     InputRecord,
     KeyBundle,
     Manifest,
@@ -36,7 +35,6 @@ from hallmark.core.marks import Finding, Question, State
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Registration
 from hallmark.verification import words
-from hallmark.verification.after import Objections, leads
 from hallmark.verification.attested import matches
 from hallmark.verification.case import SKEW_MS
 from hallmark.verification.dossier import Dossier
@@ -51,7 +49,7 @@ from hallmark.verification.examination import (
 )
 from hallmark.verification.judging import reviewed
 from hallmark.verification.outcome import JUDGING_FAILED, bug_of
-from hallmark.verification.reasons import question_of, sentence_of
+from hallmark.verification.proving import anchored, consistent, proved, sound
 from hallmark.verification.receipts import DIRECT, Passage, read_passage
 from hallmark.verification.tree import root_of
 from hallmark.verification.trust import Trust
@@ -126,7 +124,7 @@ def ran(exam: Examination) -> Iterable[Finding]:
     here = [words.CONTENT[exam.check_content()]]
     if exam.parameters() is None:
         here.append(words.NOT_SHOWN["parameters"])
-    evidence = _evidence(exam, bundle, exam.registration) if bundle else None
+    evidence = _evidence(exam)
     if configuration is None:
         here.append(words.NOT_SHOWN["configuration"])
         here += [words.listed_insecure(exam.dossier.insecure)] if exam.dossier.insecure else []
@@ -194,13 +192,15 @@ def route(exam: Examination) -> Iterable[Finding]:
     """Who saw the request, and that a gateway of the trust file offered this node."""
     receipt, documents = exam.receipt, exam.dossier.documents
     if not documents.route:
+        if exam.dossier.ticket is not None:
+            _passage(exam, None)
         return [_claimed(exam, Question.ROUTE, receipt.route, {"what": words.NOT_SHOWN["route"]})]
     record = committed(RouteRecord, documents.route, receipt.route, "route_mismatch")
     require(record.path in ("plain", "sealed", "direct"), "route_unreadable")
     require(record.chosen == hex0x(receipt.node), "route_other_node")
     passage, hidden = None, ""
     if record.ticket == DIRECT:
-        entry = _entry_if_sound(exam)
+        entry = sound(lambda: exam.entry)
         none = entry is None or not any(entry.entry.attachments[1:])
         require(none and exam.dossier.ticket is None and documents.candidates is None, "ticket_mismatch")
     elif exam.dossier.ticket is None:
@@ -251,28 +251,6 @@ def paid(exam: Examination) -> Iterable[Finding]:
     return [_claimed(exam, Question.PAID, exam.receipt.payment, detail)]
 
 
-def proved(exam: Examination) -> Iterable[Finding]:
-    """Which full nodes checked the log up to and beyond this receipt, and whether the chain holds that."""
-    placed = exam.entry
-    if placed is None or placed.place is None:
-        return []
-    place, objected = placed.place, exam.objections()
-    told = words.proved if objected is None else words.silent
-    detail = {
-        "what": told(place.index, place.size),
-        "index": str(place.index),
-        "size": str(place.size),
-        "root": hex0x(place.root),
-        "signers": ", ".join(place.signers),
-    }
-    by = words.quorum(len(place.signers), place.of)
-    if objected is not None and objected.state is not None:
-        return _objected(exam, objected)
-    found = [Finding(Question.PROVED, State.WITNESSED, by, placed.witnessed_at, place.root, detail=detail)]
-    confirmed = _anchored(exam, placed, detail)
-    return [*found, confirmed] if confirmed else found
-
-
 EXAMINATIONS = (
     (Question.RAN, ran),
     (Question.MODEL, model),
@@ -280,14 +258,17 @@ EXAMINATIONS = (
     (Question.INPUTS, inputs),
     (Question.PAID, paid),
     (Question.PROVED, proved),
+    (Question.PROVED, consistent),
+    (Question.PROVED, anchored),
     (Question.REVIEWED, reviewed),
 )
 
 
 def revocations(exam: Examination) -> Iterable[Finding]:
     """What the trust file lists against this key or its image, from the listed position on."""
-    index = exam.dossier.entry.index if exam.dossier.entry else None
-    node = hex0x(exam.receipt.node)
+    placed, node = sound(lambda: exam.entry), hex0x(exam.receipt.node)
+    # Whoever holds a compromised key can write any position into a file: only a proven one counts.
+    index = placed.place.index if placed is not None and placed.place is not None else None
     for key in exam.trust.compromised:
         if key.key == node and (index is None or index >= key.since):
             for question in RESTS_ON_RECEIPT:
@@ -299,17 +280,23 @@ def revocations(exam: Examination) -> Iterable[Finding]:
             yield _negative(exam, Question.RAN, State.REVOKED, "measurement_revoked")
 
 
-def _evidence(exam: Examination, bundle: KeyBundle, registration: Placed | None) -> EvidenceVerdict | None:
-    """The evidence's verdict; None for a node without an enclave, and when it is not shown. Raises when it
-    does not hold.
+def _evidence(exam: Examination) -> EvidenceVerdict | None:
+    """The evidence's verdict; None for a node without an enclave, and when it, or the bundle that it binds,
+    is not shown. Raises when it does not hold.
     """
-    raw = exam.evidence_bytes()
-    if bundle.mode == Mode.VANILLA:
+    registration, raw = exam.registration, exam.evidence_bytes()
+    if exam.receipt.mode == Mode.VANILLA:
         require(not raw, "evidence_unexpected")
         return None
     if not raw:
         return None
-    verdict = _judged(exam, raw, registration)
+    try:
+        evidence = Evidence.decode(raw)
+    except HallmarkError as error:
+        raise failure("evidence_unreadable") from error
+    if not exam.shows_bundle:
+        return None
+    verdict = _judged(exam, evidence, registration)
     if not verdict.ok:
         raise failure("evidence_rejected", verdict.reason)
     policy = exam.trust.attestation
@@ -317,11 +304,7 @@ def _evidence(exam: Examination, bundle: KeyBundle, registration: Placed | None)
     return verdict
 
 
-def _judged(exam: Examination, raw: bytes, registration: Placed | None) -> EvidenceVerdict:
-    try:
-        evidence = Evidence.decode(raw)
-    except HallmarkError as error:
-        raise failure("evidence_unreadable") from error
+def _judged(exam: Examination, evidence: Evidence, registration: Placed | None) -> EvidenceVerdict:
     nonce, at = None, exam.receipt.finished
     if registration is not None and isinstance(registration.entry.statement, Registration):
         statement = registration.entry.statement
@@ -336,11 +319,13 @@ def _judged(exam: Examination, raw: bytes, registration: Placed | None) -> Evide
     )
 
 
-def _passage(exam: Examination, record: RouteRecord) -> Passage:
-    """The ticket behind a route record: signed by a gateway of the trust file, valid, naming this node."""
+def _passage(exam: Examination, record: RouteRecord | None) -> Passage:
+    """The ticket behind a route record, if that is shown: signed by a gateway of the trust file, valid,
+    naming this node.
+    """
     candidates = (exam.dossier.documents.candidates or "").encode()
     passage = read_passage(exam.ticket_bytes(), candidates, exam.trust.chain_id)
-    if passage is None or passage.hash_hex != record.ticket:
+    if passage is None or (record is not None and passage.hash_hex != record.ticket):
         raise failure("ticket_mismatch")
     ticket, receipt = passage.ticket, exam.receipt
     require(ticket.network == receipt.network, "wrong_network")
@@ -354,47 +339,6 @@ def _passage(exam: Examination, record: RouteRecord) -> Passage:
     require(receipt.node in passage.candidates, "node_not_candidate")
     require(passage.candidates[receipt.node] == receipt.bundle, "candidate_bundle")
     return passage
-
-
-def _anchored(exam: Examination, placed: Placed, detail: Mapping[str, str]) -> Finding | None:
-    """The anchor as the caller's own reading of the chain shows it; the server's word alone is nothing."""
-    word, known, place = exam.dossier.anchor, exam.trust.anchor, placed.place
-    if word is None or place is None:
-        return None
-    if known is not None:
-        require((word.contract, word.chain_id) == (known.contract, known.chain_id), "anchor_mismatch")
-    if word.size == place.size:
-        require(unhex(word.root) == place.root, "anchor_mismatch")
-    if word.path:
-        path = [unhex(sibling) for sibling in word.path]
-        leaf, root = placed.part.leaf(), unhex(word.root)
-        require(leads(leaf, place.index, word.size, path=path, root=root), "anchor_mismatch")
-    if exam.check_anchor is None or known is None:
-        return None
-    record = AnchorRecord(
-        word.chain_id, word.contract, word.transaction, word.block, word.size, word.root, word.confirmations
-    )
-    try:
-        confirmations = exam.check_anchor(record, placed.part.leaf(), place)
-    except HallmarkError:
-        return None
-    by = words.quorum(len(place.signers), place.of)
-    told = dict(detail) | {
-        "chain": str(word.chain_id),
-        "transaction": word.transaction,
-        "confirmations": str(confirmations),
-    }
-    return Finding(Question.PROVED, State.ANCHORED, by, exam.now, unhex(word.root), detail=told)
-
-
-def _objected(exam: Examination, found: Objections) -> list[Finding]:
-    """Objections in the log speak against `proved` and against the mark of their reason."""
-    by = f"{found.by} full node{'s' if found.by > 1 else ''}"
-    state = found.state or State.DISPUTED
-    detail = {"what": sentence_of(found.reason).rstrip(".")}
-    digest = exam.receipt.digest()
-    questions = dict.fromkeys((Question.PROVED, question_of(found.reason)))
-    return [Finding(q, state, by, exam.now, digest, found.reason, detail) for q in questions]
 
 
 def _registered(exam: Examination) -> dict[str, Placed | None]:
@@ -411,7 +355,7 @@ def _upstream(exam: Examination) -> UpstreamRecord | None:
 
 def _ran_in(exam: Examination, measurement: Measurement) -> bool:
     try:
-        evidence = _evidence(exam, exam.bundle, exam.registration)
+        evidence = _evidence(exam)
     except HallmarkError:
         return False
     return evidence is not None and matches(measurement, evidence)
@@ -433,7 +377,7 @@ def _ladder(
     found = [_claimed(exam, question, digest, detail)]
     if not exam.measured:
         return found
-    entry = _entry_if_sound(exam)
+    entry = sound(lambda: exam.entry)
     placed, lacks = (entry, *rests_on.values()), []
     if entry is not None and entry.place is not None:
         lacks = [words.NOT_SHOWN[name] for name, part in rests_on.items() if not (part and part.place)]
@@ -448,14 +392,6 @@ def _ladder(
         told = dict(detail) | {"what": witnessed or detail["what"]}
         found.append(Finding(question, State.WITNESSED, by, at, digest, detail=told))
     return found
-
-
-def _entry_if_sound(exam: Examination) -> Placed | None:
-    """The receipt's entry; None also when it does not hold, which is for `proved` to say."""
-    try:
-        return exam.entry
-    except HallmarkError:
-        return None
 
 
 def _claimed(exam: Examination, question: Question, digest: bytes, detail: Mapping[str, str]) -> Finding:

@@ -78,10 +78,10 @@ def parties(receipt: Receipt, owner: bytes | None, gateway: bytes | None) -> tup
 
 def reviewed(exam: Examination) -> Iterable[Finding]:
     """The reviews that a dossier brings: of this receipt, signed by reviewers of the trust file."""
-    parts = exam.reviews
-    if parts and (exam.dossier.entry is None or not exam.parties_known):
+    counted = [_counted(exam, part) for part in exam.reviews]
+    if counted and (exam.dossier.entry is None or not exam.parties_known):
         return [Finding(Question.REVIEWED, State.ABSENT, "", 0, detail={"what": words.UNCOUNTED})]
-    return conclude([_counted(exam, part) for part in parts], exam.receipt.digest())
+    return conclude(counted, exam.receipt.digest())
 
 
 def conclude(reviews: Sequence[Counted], evidence: bytes) -> list[Finding]:
@@ -111,20 +111,22 @@ def _positive(fit: Sequence[Counted], state: State, evidence: bytes) -> Finding:
 
 
 def _counted(exam: Examination, placed: Placed) -> Counted:
+    """A review that holds against all that the file shows; whether all is shown is for the caller to say."""
     statement, receipt = placed.entry.statement, exam.receipt
     require(isinstance(statement, Review) and len(placed.entry.signatures) == 1, "review_subject")
     review = cast(Review, statement)
     require(not placed.entry.attachments and placed.part.after is None, "attachments_malformed")
     require(review.network == receipt.network, "wrong_network")
     entry = exam.dossier.entry
-    require(entry is not None and review.subject == entry.index < placed.part.index, "review_subject")
+    require(entry is None or review.subject == entry.index, "review_subject")
+    require(review.subject < placed.part.index, "review_subject")
     require(review.item == receipt.digest(), "review_subject")
     require(
         recover_statement(review, exam.trust.chain_id, placed.entry.signatures[0]) == review.reviewer,
         "bad_signature",
     )
     require(hex0x(review.reviewer) in exam.trust.reviewers, "reviewer_not_registered")
-    owner = unhex(exam.bundle.owner)
+    owner = unhex(exam.bundle.owner) if exam.shows_bundle else None
     require(review.reviewer not in parties(receipt, owner, exam.gateway), "reviewer_is_executor")
     require(review.judgement in tuple(Judgement), "judgement_unknown")
     if placed.place is None:

@@ -127,6 +127,8 @@ _PROVED: Final = {
     "after_mismatch": "The entries said to follow the receipt are not those of the checkpoint in the proof.",
     "unknown_cosigner": "The proof carries a signature by a party that the trust file does not know.",
     "anchor_mismatch": "The anchor is not of this network's contract, or not of the checkpoint in the proof.",
+    "anchor_contradicted": "The chain that was read says otherwise than the anchor.",
+    "checkpoint_conflict": "Two checkpoints have one size and two roots: the log or its full nodes lie.",
 }
 REASONS: Final[Mapping[str, Reason]] = {
     code: Reason(question, sentence)

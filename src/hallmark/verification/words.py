@@ -45,6 +45,19 @@ UNCOUNTED: Final = (
     "the answer, is not shown here; the log holds both"
 )
 
+UNPROVEN_AFTER: Final = (
+    "Entries said to follow the receipt came without the proof that they would be compared by, so nothing is "
+    "proven here; the log holds it"
+)
+NO_PATH: Final = (
+    "the chain holds the checkpoint that the anchor names; that it covers this receipt is not shown here"
+)
+
+
+def unread(reason: str) -> str:
+    """What to say of an anchor when the chain was asked and did not say."""
+    return f"the chain was asked about the anchor and did not say ({reason})"
+
 
 def short(value: bytes | str) -> str:
     """An identifier shortened in the middle, e.g. 0x1234...cdef."""

@@ -243,7 +243,8 @@ def test_the_batch_reaches_every_reason_of_a_dossier(judged: Judged) -> None:
         for mark in json.loads(text)
     }
     expected = {
-        "anchor_mismatch", "artifact_and_upstream", "artifact_mismatch", "artifact_missing",
+        "anchor_mismatch", "checkpoint_conflict", "artifact_and_upstream", "artifact_mismatch",
+        "artifact_missing",
         "attachments_malformed",
         "bad_signature", "bundle_mismatch", "candidates_mismatch", "chain_mismatch",
         "configuration_mismatch", "entry_mismatch", "equivocation",

@@ -20,10 +20,11 @@ from hallmark.core.statements import Judgement, Role
 from hallmark.crypto.secp256k1 import sign_statement
 from hallmark.ledger.merkle import inclusion_proof
 from hallmark.testing.answers import Answer
+from hallmark.testing.contradictions import contradictions
 from hallmark.testing.development import DevelopmentNetwork
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import HOUR, Party
-from hallmark.testing.withheld import Withheld
+from hallmark.testing.withheld import Withheld, put, put_entry
 from hallmark.verification.dossier import Anchor, Dossier, RequestCopy
 from hallmark.verification.tree import root_of
 from hallmark.verification.trust import AnchorContract, CompromisedKey, RevokedMeasurement, Trust
@@ -245,6 +246,15 @@ def withheld(batch: Batch) -> None:
             for also in rows:
                 both = also.without(row.without(whole))
                 batch.dossier(f"without {row.part}, {also.part}", both.encode(), trust, net.now)
+                wrong = row.contrary(also.without(whole))
+                name = f"contrary {row.part}, without {also.part}"
+                batch.dossier(name, wrong.encode(), trust, net.now)
+    for name, saved, _, _ in contradictions(made):
+        batch.dossier(name, saved.encode(), trust, net.now)
+    key = CompromisedKey(hex0x(net.nodes[0].address), made.at + 1, "key_leaked")
+    lost = replace(trust, compromised=(key,))
+    for name, change in {"proven": put(), "unproven": put_entry(proof=None), "none": put(entry=None)}.items():
+        batch.dossier(f"position {name}", change(made.whole).encode(), lost, net.now)
 
 
 def reviews(batch: Batch) -> None:

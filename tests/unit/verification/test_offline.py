@@ -25,7 +25,6 @@ from hallmark.testing.dossiers import Notary, proof_verifier
 from hallmark.testing.network import HOUR, LittleNetwork, Party
 from hallmark.testing.stub_evidence import verify_stub_evidence
 from hallmark.verification.dossier import Anchor, Dossier, RequestCopy, ResponseCopy, Salts
-from hallmark.verification.genesis import ProvenPlace
 from hallmark.verification.offline import Verified, verify_dossier
 from hallmark.verification.tree import root_of
 from hallmark.verification.trust import AnchorContract, CompromisedKey, RevokedMeasurement, Trust
@@ -299,7 +298,7 @@ def test_an_anchor_is_nothing_until_the_chain_was_read() -> None:
     assert case.verify(saved).marks[Question.PROVED].state is State.WITNESSED
     asked: list[AnchorRecord] = []
 
-    def check(record: AnchorRecord, leaf: bytes, place: ProvenPlace) -> int:
+    def check(record: AnchorRecord) -> int:
         asked.append(record)
         return 3
 
@@ -308,10 +307,10 @@ def test_an_anchor_is_nothing_until_the_chain_was_read() -> None:
     assert mark.detail["confirmations"] == "3"
     assert asked[0].size == size
 
-    def deny(record: AnchorRecord, leaf: bytes, place: ProvenPlace) -> int:
-        raise VerificationFailed("anchor_absent", "The chain holds no such checkpoint.")
+    def deny(record: AnchorRecord) -> int:
+        raise VerificationFailed("anchor_missing", "The chain holds no such checkpoint.")
 
-    assert case.verify(saved, check_anchor=deny).marks[Question.PROVED].state is State.WITNESSED
+    assert _reasons(case.verify(saved, check_anchor=deny))["proved"] == "anchor_contradicted"
     lie = replace(saved, anchor=replace(anchor, root=hex0x(b"\x01" * 32)))
     assert _reasons(case.verify(lie, check_anchor=check))["proved"] == "anchor_mismatch"
     other = replace(saved, anchor=replace(anchor, contract="0x" + "bb" * 20))

@@ -20,15 +20,15 @@ export interface Attested {
 
 /** What the evidence shows. Raises when it does not hold, with the judge's own reason as the hint. */
 export function attested(exam: Examination): Attested {
-  const bundle = exam.bundle();
   const registration = exam.registration();
   const raw = exam.evidenceBytes();
-  if (bundle.mode === VANILLA) {
+  if (exam.ranBy.mode === VANILLA) {
     required(!raw.length, "evidence_unexpected");
     return { reason: "" };
   }
   if (!raw.length) return { withheld: true, reason: "" };
   const evidence = translated(() => decodeEvidence(raw), () => failure("evidence_unreadable"));
+  if (!exam.showsBundle) return { withheld: true, reason: "" };
   const { attestation, measurement } = exam.trust;
   const statement = registration?.entry.statement;
   const beacon = statement && ["beaconSize", "beaconRoot"].map((field) => statement.bytes(field));

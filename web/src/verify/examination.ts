@@ -5,7 +5,7 @@
  */
 import { concat, EMPTY, hex0x, same, sha256, uint, unbase64, unhex, utf8, ZERO32 } from "./bytes.ts";
 import {
-  digestOf, EnclaveConfiguration, KeyBundle, Parameters, readDocument, RouteRecord, UpstreamRecord, type DocumentType,
+  digestOf, EnclaveConfiguration, KeyBundle, Manifest, Parameters, readDocument, RouteRecord, UpstreamRecord, type DocumentType,
 } from "./documents.ts";
 import { openReceipt, type Dossier, type LoggedPart } from "./dossier.ts";
 import { decodeEntry, leafOf, SIGNATURE_SIZE, type Entry } from "./entries.ts";
@@ -166,9 +166,8 @@ export class Examination {
   readonly entry = once((): Placed | undefined => {
     const placed = this.placed(this.dossier.entry, "entry_mismatch", "proof_invalid");
     if (!placed) return undefined;
-    const { entry, part, place } = placed;
+    const { entry } = placed;
     const { documents, signature } = this.dossier;
-    required(part.after === null || place !== undefined, "after_mismatch");
     required(entry.kind === "receipt" && same(entry.statement.packed, this.receipt.packed), "entry_mismatch");
     required(sameAll(entry.signatures, [unhex(signature)]), "entry_mismatch");
     const { route, candidates } = documents;
@@ -176,6 +175,8 @@ export class Examination {
     const beside = [...shown, this.dossier.ticket ? this.ticketBytes() : null];
     required(entry.attachments.length === beside.length, "entry_mismatch");
     required(entry.attachments.every((each, at) => !beside[at] || same(each, beside[at])), "entry_mismatch");
+    const committedRoute = digestOf(RouteRecord, entry.attachments[0] ?? EMPTY);
+    required(same(committedRoute, this.receipt.bytes("route")), "entry_mismatch");
     return placed;
   });
 
@@ -193,6 +194,8 @@ export class Examination {
     const [bundle, beside, ...others] = attachments;
     required(bundle !== undefined && beside !== undefined && !others.length, reason);
     required(!this.showsBundle || same(bundle, utf8(this.dossier.documents.bundle)), reason);
+    required(same(digestOf(KeyBundle, bundle), receipt.bytes("bundle")), reason);
+    required(same(beside.length ? sha256(beside) : ZERO32, statement.bytes("evidence")), reason);
     if (evidence.length || receipt.number("mode") === 0n) {
       const digest = evidence.length ? sha256(evidence) : ZERO32;
       required(sameAll([statement.bytes("evidence"), beside], [digest, evidence]), reason);
@@ -206,10 +209,12 @@ export class Examination {
     const reason = "version_mismatch";
     const placed = this.placed(this.dossier.version, reason, "version_proof");
     if (!placed) return undefined;
-    const { kind, statement } = placed.entry;
+    const { kind, statement, attachments } = placed.entry;
     required(kind === "version", reason);
     const found = [statement.bytes("document"), statement.bytes("artifact")];
     required(sameAll(found, [this.receipt.bytes("manifest"), this.receipt.bytes("artifact")]), reason);
+    const beside = attachments.map((data) => digestOf(Manifest, data));
+    required(sameAll(beside, [this.receipt.bytes("manifest")]), reason);
     this.checkEarlier(placed, reason);
     return placed;
   });

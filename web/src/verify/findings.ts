@@ -19,7 +19,7 @@ import { committed, failure, required, witnessedAt, type Examination, type Place
 import { reviewed } from "./judging.ts";
 import { EMPTY_ROOT, rootOf } from "./tree.ts";
 import { passage } from "./passage.ts";
-import { proved } from "./proved.ts";
+import { anchored, consistent, proved } from "./proved.ts";
 import { sentenceOf, withoutDots } from "./reasons.ts";
 import type { Finding, Question } from "./marks.ts";
 import * as words from "./words.ts";
@@ -66,8 +66,7 @@ function ran(exam: Examination): Finding[] {
   const configuration = bundle && exam.configuration(bundle);
   const here = [words.content(...exam.checkContent())];
   if (!exam.showsParameters()) here.push(words.NOT_SHOWN.parameters);
-  exam.registration();
-  const evidence: Attested = bundle ? attested(exam) : { reason: "" };
+  const evidence = attested(exam);
   const listed = configuration?.insecure ?? exam.dossier.insecure;
   if (!configuration) {
     here.push(words.NOT_SHOWN.configuration);
@@ -137,7 +136,10 @@ function route(exam: Examination): Finding[] {
   const { receipt } = exam;
   const { documents, ticket } = exam.dossier;
   const digest = receipt.bytes("route");
-  if (!documents.route) return [claimed(exam, "route", digest, { what: words.NOT_SHOWN.route })];
+  if (!documents.route) {
+    if (ticket !== null) passage(exam);
+    return [claimed(exam, "route", digest, { what: words.NOT_SHOWN.route })];
+  }
   const record = exam.route();
   required(["plain", "sealed", "direct"].includes(record.path), "route_unreadable");
   required(record.chosen === hex0x(receipt.bytes("node")), "route_other_node");
@@ -186,13 +188,14 @@ function paid(exam: Examination): Finding[] {
 
 const EXAMINATIONS: readonly (readonly [Question, (exam: Examination) => readonly Finding[]])[] = [
   ["ran", ran], ["model", model], ["route", route], ["inputs", inputs], ["paid", paid], ["proved", proved],
-  ["reviewed", reviewed],
+  ["proved", consistent], ["proved", anchored], ["reviewed", reviewed],
 ];
 
 /** What the trust file lists against this key or its image, from the listed position on. */
 function revocations(exam: Examination): Finding[] {
   const { trust, receipt } = exam;
-  const index = exam.dossier.entry?.index;
+  // Whoever holds a compromised key can write any position into a file: only a proven one counts.
+  const index = attempted(() => exam.entry())?.place?.index;
   const node = hex0x(receipt.bytes("node"));
   const since = (position: bigint): boolean => index === undefined || index >= position;
   const found = trust.compromised

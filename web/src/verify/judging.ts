@@ -26,12 +26,12 @@ interface Counted {
 
 /** The reviews that a dossier brings, concluded. */
 export function reviewed(exam: Examination): Finding[] {
-  const parts = exam.reviews();
-  if (parts.length && (!exam.dossier.entry || !exam.partiesKnown)) {
+  const counted = exam.reviews().map((placed) => countedOf(exam, placed));
+  if (counted.length && (!exam.dossier.entry || !exam.partiesKnown)) {
     return [{ question: "reviewed", state: "absent", by: "", at: 0n, detail: { what: words.UNCOUNTED } }];
   }
   const newest = new Map<string, Counted>();
-  for (const each of parts.map((placed) => countedOf(exam, placed))) newest.set(hex(each.reviewer), each);
+  for (const each of counted) newest.set(hex(each.reviewer), each);
   const standing = [...newest.values()];
   const [fit, unfit] = [FIT, UNFIT].map((judgement) => standing.filter((each) => each.judgement === judgement));
   if (!fit || !unfit?.length) {
@@ -51,6 +51,7 @@ function positive(fit: readonly Counted[], state: State, evidence: Uint8Array): 
   return { question: "reviewed", state, by: who(counted), at, evidence, detail };
 }
 
+/** A review that holds against all that the file shows; whether all is shown is for the caller to say. */
 function countedOf(exam: Examination, placed: Placed): Counted {
   const { entry, part, place } = placed;
   const { statement: review, signatures, attachments } = entry;
@@ -60,12 +61,14 @@ function countedOf(exam: Examination, placed: Placed): Counted {
   required(!attachments.length && part.after === null, "attachments_malformed");
   required(same(review.bytes("network"), receipt.bytes("network")), "wrong_network");
   const subject = dossier.entry?.index;
-  required(subject !== undefined && review.number("subject") === subject && subject < part.index, "review_subject");
+  required(subject === undefined || review.number("subject") === subject, "review_subject");
+  required(review.number("subject") < part.index, "review_subject");
   required(same(review.bytes("item"), exam.id), "review_subject");
   const reviewer = review.bytes("reviewer");
   required(same(recoverStatement(review, trust.chain_id, signature), reviewer), "bad_signature");
   required(trust.reviewers.includes(hex0x(reviewer)), "reviewer_not_registered");
-  const parties = [receipt.bytes("node"), unhex(exam.bundle().owner), exam.gateway()];
+  const owner = exam.showsBundle ? unhex(exam.bundle().owner) : undefined;
+  const parties = [receipt.bytes("node"), owner, exam.gateway()];
   required(!parties.some((party) => party && same(party, reviewer)), "reviewer_is_executor");
   const judgement = review.number("judgement");
   required(judgement === FIT || judgement === UNFIT || judgement === UNDECIDED, "judgement_unknown");

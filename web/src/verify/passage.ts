@@ -10,13 +10,16 @@ import { structHash, Ticket, unpack } from "./typed.ts";
 /** The clock skew that is allowed, ms. */
 const SKEW = 60_000n;
 
-/** The gateway behind a route record, and how many candidates its ticket offered. Raises what does not hold. */
-export function passage(exam: Examination, record: RouteRecord): { gateway: Uint8Array; offered: number } {
+/**
+ * The gateway behind a route record (undefined: not shown), and how many candidates its ticket offered. Raises what does
+ * not hold.
+ */
+export function passage(exam: Examination, record?: RouteRecord): { gateway: Uint8Array; offered: number } {
   const { receipt, trust, dossier } = exam;
   const bytes = exam.ticketBytes();
   const cut = Math.max(bytes.length - SIGNATURE_SIZE, 0);
   const ticket = attempted(() => unpack(Ticket, bytes.subarray(0, cut)));
-  if (!ticket || hex0x(structHash(ticket)) !== record.ticket) throw failure("ticket_mismatch");
+  if (!ticket || (record && hex0x(structHash(ticket)) !== record.ticket)) throw failure("ticket_mismatch");
   const gateway = ticket.bytes("gateway");
   required(same(ticket.bytes("network"), receipt.bytes("network")), "wrong_network");
   const signer = attempted(() => recoverStatement(ticket, trust.chain_id, bytes.subarray(cut)));

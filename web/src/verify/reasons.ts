@@ -109,6 +109,8 @@ const TABLES: Readonly<Partial<Record<Question, Readonly<Record<string, string>>
     after_mismatch: "The entries said to follow the receipt are not those of the checkpoint in the proof.",
     unknown_cosigner: "The proof carries a signature by a party that the trust file does not know.",
     anchor_mismatch: "The anchor is not of this network's contract, or not of the checkpoint in the proof.",
+    anchor_contradicted: "The chain that was read says otherwise than the anchor.",
+    checkpoint_conflict: "Two checkpoints have one size and two roots: the log or its full nodes lie.",
   },
   reviewed: {
     reviewer_not_registered: "The reviewer is not registered as one.",

@@ -33,6 +33,9 @@ export const SOME_PROVIDER = "an upstream provider";
 export const UNCOUNTED =
   "Reviews came with the receipt and were not counted: its place in the log, or who took part in making the answer, " +
   "is not shown here; the log holds both";
+export const UNPROVEN_AFTER =
+  "Entries said to follow the receipt came without the proof that they would be compared by, so nothing is proven here; " +
+  "the log holds it";
 const UNMEASURED = "what ran the model was not measured";
 
 /** An identifier shortened in the middle, e.g. 0x123456...cdef. */

@@ -6,7 +6,7 @@ import msgspec
 
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import AnchorRecord
-from hallmark.core.errors import VerificationFailed
+from hallmark.core.errors import Unavailable, VerificationFailed
 from hallmark.services.chain.contract import AnchorContract
 from hallmark.services.chain.rpc import RPC
 
@@ -40,16 +40,18 @@ async def check_anchor(
     """Check that the chain holds the record's checkpoint in `contract` (from the trust file), deep enough.
 
     1. The record names the trust file's chain and contract, not one of its own choosing.
-    2. The endpoint serves that chain.
+    2. The endpoint serves that chain, and the contract is there.
     3. The contract has a checkpoint of that size, with that root.
     4. The contract counts blocks as the endpoint does: its block there has the time that the contract noted.
        (On some second layers `block.number` is another chain's.) A block that the endpoint lacks passes.
     5. That block has at least `confirmations` confirmations.
 
-    The record's transaction, block and confirmations are not used. The endpoint is believed for what the
-    chain says. Raises VerificationFailed `anchor_other_chain`, `anchor_other_contract`,
-    `anchor_not_deployed`,
-    `anchor_missing`, `anchor_root_differs`, `anchor_block_mismatch`, `anchor_not_deep_enough`; Unavailable
+    The record's transaction and confirmations are not used, its block only to tell a chain that lacks the
+    checkpoint from one that has not come so far. The endpoint is believed for what the chain says.
+
+    Raises VerificationFailed when the record is contradicted: `anchor_other_chain`, `anchor_other_contract`,
+    `anchor_missing`, `anchor_root_differs`; Unavailable when the chain did not say: `other_chain`,
+    `anchor_not_deployed`, `anchor_not_reached`, `anchor_block_mismatch`, `anchor_not_deep_enough`,
     `chain_unreachable`.
     """
     if record.chain_id != chain_id:
@@ -59,12 +61,19 @@ async def check_anchor(
             "anchor_other_contract", "The record names another contract than the trust file."
         )
     if await rpc.chain_id() != chain_id:
-        raise VerificationFailed("anchor_other_chain", "The endpoint serves another chain.")
+        raise Unavailable("other_chain", "The endpoint serves another chain than the trust file names.")
     anchor = AnchorContract(rpc, contract)
     if not await anchor.deployed():
-        raise VerificationFailed("anchor_not_deployed", f"The chain has no contract at {hex0x(contract)}.")
+        raise Unavailable("anchor_not_deployed", f"The chain has no contract at {hex0x(contract)}.")
     stored = await anchor.stored(record.size)
     if stored is None:
+        head = await rpc.head()
+        if head < record.block:
+            raise Unavailable(
+                "anchor_not_reached",
+                f"The endpoint is at block {head}; the anchor is said to be in block {record.block}.",
+                "Ask again when the endpoint has caught up, or ask another one.",
+            )
         raise VerificationFailed(
             "anchor_missing",
             f"The chain holds no checkpoint of size {record.size}.",
@@ -76,14 +85,14 @@ async def check_anchor(
         )
     time = await rpc.block_time(stored.block)
     if time not in (None, stored.time):
-        raise VerificationFailed(
+        raise Unavailable(
             "anchor_block_mismatch",
             f"Block {stored.block} of the endpoint is not the one that the contract noted.",
             "Confirmations cannot be counted on this chain.",
         )
     depth = await rpc.head() - stored.block + 1
     if depth < max(1, confirmations):
-        raise VerificationFailed(
+        raise Unavailable(
             "anchor_not_deep_enough", f"The anchor has {max(0, depth)} of {confirmations} confirmations."
         )
     return ConfirmedAnchor(

@@ -8,13 +8,12 @@ from pathlib import Path
 from hallmark.attestation import verify as verify_evidence
 from hallmark.core.document import unhex
 from hallmark.core.documents import AnchorRecord
-from hallmark.core.errors import InvalidInput
+from hallmark.core.errors import InvalidInput, VerificationFailed
 from hallmark.core.evidence import VerifyEvidence
 from hallmark.core.marks import Finding
-from hallmark.ledger.merkle import leaf_hash, verify_inclusion
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import ProofVerifier
-from hallmark.services.chain.check import check_anchor
+from hallmark.services.chain.check import ConfirmedAnchor, check_anchor
 from hallmark.services.chain.rpc import RPC
 from hallmark.verification.dossier import Dossier
 from hallmark.verification.examination import CheckAnchor
@@ -86,27 +85,28 @@ class Verifier:
         """Ask the chain behind `rpc` whether it holds the dossier's anchor; None when there is none
         to ask about.
 
-        Raises what `check_anchor` raises when the chain does not hold it. The returned function gives the
-        confirmations when the anchor's path leads from the leaf to the root that the chain holds.
+        The returned function tells what the chain said: its confirmations, or that it says otherwise, which
+        makes `proved` fail. Raises Unavailable, as `check_anchor` does, when the chain did not say.
         """
         word = dossier.anchor
         if word is None or self.trust.anchor is None:
             return None
         fields = {name: getattr(word, name) for name in AnchorRecord.__struct_fields__}
         contract = unhex(self.trust.anchor.contract)
-        confirmed = await check_anchor(
-            rpc,
-            contract,
-            AnchorRecord(**fields),
-            chain_id=self.trust.anchor.chain_id,
-            confirmations=confirmations,
-        )
-        path = tuple(unhex(node) for node in word.path)
+        record = AnchorRecord(**fields)
+        said: ConfirmedAnchor | VerificationFailed
+        try:
+            said = await check_anchor(
+                rpc, contract, record, chain_id=self.trust.anchor.chain_id, confirmations=confirmations
+            )
+        except VerificationFailed as error:
+            said = error
 
-        def check(asked: AnchorRecord, leaf: bytes, place: ProvenPlace) -> int:
-            if asked.size != confirmed.size:
+        def check(asked: AnchorRecord) -> int:
+            if asked != record:
                 raise InvalidInput("anchor_other_checkpoint", "Another checkpoint was asked about.")
-            verify_inclusion(leaf_hash(leaf), place.index, confirmed.size, path, confirmed.root)
-            return confirmed.confirmations
+            if isinstance(said, VerificationFailed):
+                raise said
+            return said.confirmations
 
         return check
