@@ -17,13 +17,18 @@ from browsing.serving import served
 from browsing.stage import Stage
 from playwright.sync_api import Page, Route
 
+from hallmark.apps.web import flash
 from hallmark.apps.web.claims import violations
+from hallmark.apps.web.flash import DONE
 from hallmark.apps.web.render import TEMPLATES
+from hallmark.services.review.views import Hop
 from hallmark.testing.scene import Scene
+from hallmark.verification import words
 
 pytestmark = pytest.mark.integration
 Open = Any
-ITEM = f"/review/{SUBJECT}"
+ITEM, RECEIPT = f"/review/{SUBJECT}", f"/explore/receipts/{SUBJECT}"
+HOOKS = "/review/webhooks"
 # Everything below witnessed, simulated, asserted, plain, an old memory row, in HOLD: the least may be said.
 LOW = Scene(
     marks={"ran": "claimed", "model": "claimed", "route": "failed", "inputs": "claimed", "paid": "claimed"},
@@ -31,6 +36,7 @@ LOW = Scene(
     memory=True,
     items=2,
 )
+SEALED = Scene(path="sealed", items=2)
 WITNESSED = Scene(marks={"ran": "witnessed", "model": "witnessed", "proved": "witnessed"}, items=2)
 
 
@@ -43,6 +49,7 @@ class Changed(NamedTuple):
     rule: str
     scene: Scene = LOW
     dark: bool = False
+    address: str = ITEM
 
 
 TEMPLATES_CHANGED = (
@@ -74,6 +81,16 @@ TEMPLATES_CHANGED = (
     ),
     Changed("review/item.html", "{{ view.sentence }}", "Verified. {{ view.sentence }}", "verified alone"),
     Changed("review/item.html", "{{ view.sentence }}", "3 of 7", "marks are not counted"),
+    Changed("review/item.html", "{{ view.sentence }}", "meets witnessed (asks for ran)", "HOLD: meets"),
+    Changed("review/item.html", "<h1>", "<p>The item is REJECTED.</p><h1>", "acts that nobody did"),
+    Changed(
+        "explore/parts.html",
+        "{{ hop.told }}",
+        '{{ "saw it" if hop.saw else "did not see it" }}',
+        "ran simulated: who could read",
+        SEALED,
+        address=RECEIPT,
+    ),
     Changed(
         "review/item.html", '<h2 id="marks">', '<progress value=1></progress><h2 id="marks">', "no gauges"
     ),
@@ -187,11 +204,11 @@ def test_a_weakened_template_is_caught(stage: Stage, origin: str, opened: Open, 
     assert change.text in (TEMPLATES / change.file).read_text(), "the mutation no longer bites"
     stage.scene = change.scene
     page = opened()
-    passes_unchanged(stage, page, origin, ITEM)
+    passes_unchanged(stage, page, origin, change.address)
     CHANGED[change.file] = change
     try:
-        page.goto(origin + ITEM)
-        assert change.rule in rules_broken(stage, page, ITEM)
+        page.goto(origin + change.address)
+        assert change.rule in rules_broken(stage, page, change.address)
     finally:
         CHANGED.clear()
 
@@ -304,8 +321,85 @@ def test_a_changed_page_is_caught(stage: Stage, origin: str, opened: Open, chang
     assert change.rule in rules_broken(stage, page, change.address)
 
 
+class Broken(NamedTuple):
+    """A fact of the product's own code broken: what a page said before and no longer says, and the rule."""
+
+    name: str
+    owner: object
+    attribute: str
+    becomes: Any
+    said: str
+    rule: str
+    scene: Scene = LOW
+    address: str = ITEM
+
+
+def ran_here(*given: Any, upstream: bool = False, **more: Any) -> str:
+    """`ran` that takes an enclave which passed an answer on for one that ran the model."""
+    return RAN(*given, upstream=False, **more)
+
+
+def unexposed(hop: Hop) -> str:
+    """A hop that says what the node's record says, whoever runs the host."""
+    return "saw the prompt in clear" if hop.saw else "did not see the prompt in clear (node's word)"
+
+
+def by_address(request: Any) -> str:
+    """What was done, as the address says."""
+    return DONE.get(request.query_params.get("done", ""), "")
+
+
+RAN = words.ran
+BROKEN = (
+    Broken(
+        "a provider's answer was run here", words, "ran", ran_here,
+        "what ran the model was not measured", "ran of a provider: ran",
+    ),
+    Broken(
+        "a provider's answer was measured", words, "UNMEASURED", "its measurement is in the log",
+        "what ran the model was not measured", "ran of a provider: passed on",
+    ),
+    Broken(
+        "a mark that leaves it out", words, "UNMEASURED", "its measurement is in the log",
+        "what ran the model was not measured", "labels as the marks", address="/review",
+    ),
+    Broken(
+        "who runs the host read nothing", Hop, "told", property(unexposed),
+        "could read the prompt: simulated hardware", "ran simulated: who could read", SEALED,
+    ),
+    Broken(
+        "the same of a receipt", Hop, "told", property(unexposed),
+        "could read the prompt: simulated hardware", "ran simulated: who could read", SEALED, RECEIPT,
+    ),
+    *(
+        Broken(
+            f"an address that does it on {page}", flash, "said", by_address, "", "acts that nobody did",
+            address=f"{page}?done={act}",
+        )
+        for page, act in ((ITEM, "reject"), (HOOKS, "webhook-removed"), ("/policies", "proposed"))
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("change", BROKEN, ids=lambda c: c.name)
+def test_a_broken_fact_is_caught(
+    stage: Stage, origin: str, opened: Open, monkeypatch: pytest.MonkeyPatch, change: Broken
+) -> None:
+    """The product's own code broken in one place: the honest sentence goes, and the walk fails."""
+    stage.scene = change.scene
+    page = opened(cookies=stage.cookies(), origin=origin)
+    passes_unchanged(stage, page, origin, change.address)
+    page.goto(origin + change.address)
+    assert change.said in page.content()
+    monkeypatch.setattr(change.owner, change.attribute, change.becomes)
+    page.goto(origin + change.address)
+    assert not change.said or change.said not in page.content()
+    assert change.rule in rules_broken(stage, page, change.address)
+
+
 def test_enough_mutations() -> None:
     """Fifteen at least, and no two alike."""
     files = [(change.file, change.text, change.becomes) for change in (*TEMPLATES_CHANGED, *SHEETS_CHANGED)]
     assert len(set(files)) == len(files) >= 15
     assert len({change.script for change in DOM}) == len(DOM) >= 15
+    assert len({change.name for change in BROKEN}) == len(BROKEN)

@@ -223,8 +223,7 @@ def test_verify_derives_what_the_python_verifier_derives(
     stands = msgspec.structs.replace(stage.gateway.facts(dossier.id), states=found, item="", policy="")
     seen = observe(page, "/verify", Plan([dossier.id]))
     assert [row.subject for row in seen.rows] == [dossier.id]
-    if not dark:  # a phone's row of large marks wraps, which the table takes for another order
-        assert "\n".join(map(str, violations({dossier.id: stands}, seen))) == ""
+    assert "\n".join(map(str, violations({dossier.id: stands}, seen))) == ""
     asked.clear()
     give(page, 1, file_of(tmp_path, stage.gateway.trust.to_toml().encode(), "trust.toml"))
     assert "Your own trust file is used: trust.toml" in page.locator(".notice-warn").inner_text()

@@ -20,9 +20,12 @@ from browsing.extract import Plan, observe, swapped
 from browsing.pages import SUBJECT, Page, pages
 from browsing.serving import served
 from browsing.stage import Stage, facts_of, legend_facts
+from browsing.watched import DESKTOP, NARROW
 
 from hallmark.apps.web.claims import Facts, Observation, Row, Violation, of_json, of_text, violations
+from hallmark.apps.web.flash import DONE
 from hallmark.testing import scene_parts as parts
+from hallmark.testing.html import elements
 from hallmark.testing.scene import Scene, marks_of
 
 pytestmark = pytest.mark.integration
@@ -158,19 +161,36 @@ def test_single_pages_in_every_combination(origin: str, stage: Stage, opened: Op
 def test_all_pages_visited(origin: str, stage: Stage, opened: Open, dark: bool) -> None:
     """Every page for people, visited with its scripts, in scenes that differ as much as they can.
 
-    By day as a reviewer, by night as anybody, to whom some pages say that they are not for everybody.
+    By day as a reviewer at a desk; by night as anybody, to whom some pages say that they are not for
+    everybody, on a phone, whose rows of marks wrap.
     """
     problems: list[str] = []
     spread = pairs()[::60]
     stage.scene, stage.rows = Scene(), ()
     cookies = {} if dark else stage.cookies()
-    page = opened(dark=dark, cookies=cookies, origin=origin, allow=("401",) if dark else ())
+    width = NARROW if dark else DESKTOP
+    page = opened(dark=dark, width=width, cookies=cookies, origin=origin, allow=("401",) if dark else ())
     for page_of in html_pages(origin, stage):
         for scene in spread:
             stage.scene = scene
             page.goto(origin + page_of.address)
             seen = observe(page, page_of.address, plan_of(stage, page_of.single))
             problems += judged(stage, seen)
+    assert problems == [], told(problems)
+
+
+def test_no_address_states_an_act(origin: str, stage: Stage) -> None:
+    """Whatever stands behind a page's address, the page says of no act that it was done."""
+    stage.scene, stage.rows = Scene(), ()
+    problems: list[str] = []
+    with httpx.Client(base_url=origin, cookies=stage.cookies()) as client:
+        for page_of in html_pages(origin, stage):
+            for act in DONE:
+                joined = "&" if "?" in page_of.address else "?"
+                answer = client.get(f"{page_of.address}{joined}done={act}&said={act}&flash={act}&act={act}")
+                text = "\n".join(element.text for element in elements(answer.text) if element.tag == "p")
+                found = violations(stage.facts(), of_text(str(answer.url), text, ""))
+                problems += [str(one) for one in found if one.rule == "acts that nobody did"]
     assert problems == [], told(problems)
 
 

@@ -8,16 +8,20 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from hallmark.core.documents import ClearingPolicy
+from hallmark.core.evidence import Assurance
 from hallmark.core.hashing import sha256
 from hallmark.core.marks import Finding, Mark, Question, State, derive_marks
 from hallmark.core.policy import waive
+from hallmark.core.receipt import Mode
 from hallmark.core.shown import ShownMark, shown
 from hallmark.services.review.views import Person
+from hallmark.verification import words
 
 NOW: Final = 1_763_656_212_000
 ANSWERED: Final = NOW - 220_000
 CLAIMED: Final = {"ran": "claimed", "model": "claimed", "route": "claimed"}
 POLICY: Final = ClearingPolicy("witnessed", 3, ())
+NODE: Final = bytes.fromhex("5b2c1e" + "00" * 15 + "9f04")
 REVIEWER: Final = "0x" + "5e" * 20
 # When a mark reached a state, in ms after the answer's last byte.
 REACHED: Final[Mapping[State, int]] = {
@@ -130,10 +134,6 @@ def _finding(scene: Scene, question: Question, state: State) -> Finding:
 
 
 def _what(scene: Scene, question: Question, state: State) -> str:
-    hardware = {
-        "simulated": "the hardware is simulated and does not protect from its own host",
-        "hardware": "hardware evidence names the image",
-    }.get(scene.assurance, "no hardware vouches for it")
     memory = "1 outside inputs, not re-validated: memory from notes, 7776000 s old"
     asserted = (
         f"an upstream provider answered; the model is asserted by {scene.asserted_by} alone"
@@ -141,8 +141,13 @@ def _what(scene: Scene, question: Question, state: State) -> str:
         else "artifact 0x3f9a11...c08e answered, as label tiny-chat version 3"
     )
     return {
-        Question.RAN: "image enclave-1.4 ran this in an enclave of node 0x5b2c1e...9f04, mode tee; "
-        + hardware,
+        Question.RAN: words.ran(
+            NODE,
+            Mode.TEE,
+            image="enclave-1.4",
+            assurance=Assurance(scene.assurance),
+            upstream=bool(scene.asserted_by),
+        ),
         Question.MODEL: asserted,
         Question.ROUTE: f"{scene.path} path; the prompt was seen in clear by gateway 0x91aa02...11fe, node "
         "0x5b2c1e...9f04; 3 candidates were offered; no other node was tried",

@@ -11,9 +11,12 @@ from typing import Final
 from hallmark.core.document import hex0x
 from hallmark.core.documents import InputRecord, Manifest, RouteRecord, UpstreamRecord
 from hallmark.core.evidence import Assurance
+from hallmark.core.marks import Question
 from hallmark.core.receipt import Mode
 
 SIMULATED = "the hardware is simulated and does not protect from its own host"
+UNMEASURED: Final = "what ran the model was not measured"
+"""What is said beside every enclave that passed a provider's answer on."""
 CONTENT = {
     (True, True): "request and response are the ones it signed for",
     (True, False): "the request is the one it signed for; the response was not compared",
@@ -77,15 +80,14 @@ def ran(
     """Which code ran the request, in which mode, on which hardware; for a provider's answer (`upstream`),
     which code passed it on, because what ran the model is out of sight.
     """
-    if mode == Mode.VANILLA and upstream:
-        parts = [f"node {short(node)} passed this on without an enclave, and nothing measured its code"]
-    elif mode == Mode.VANILLA:
-        parts = [f"node {short(node)} ran this without an enclave, and nothing measured its code"]
+    if mode == Mode.VANILLA:
+        did = "passed this on" if upstream else "ran this"
+        parts = [f"node {short(node)} {did} without an enclave, and nothing measured its code"]
+        parts += [UNMEASURED] * upstream
     else:
         name, did = Mode(mode).name.lower(), "passed this on from" if upstream else "ran this in"
         parts = [f"image {image or 'unknown'} {did} an enclave of node {short(node)}, mode {name}"]
-        if upstream:
-            parts.append("what ran the model was not measured")
+        parts += [UNMEASURED] * upstream
         if assurance is Assurance.SIMULATED:
             parts.append(SIMULATED)
         elif assurance is Assurance.HARDWARE:
@@ -93,6 +95,17 @@ def ran(
         else:
             parts.append("no hardware vouches for it")
     return "; ".join([*parts, *notes])
+
+
+def by_its_word(upstream: bool) -> Mapping[Question, str]:
+    """What a receipt by itself says, before anything about it was looked at."""
+    passed = f"it passed this on, as its receipt says; {UNMEASURED}"
+    model = "an upstream provider answered" if upstream else "the model that its receipt commits to answered"
+    return {
+        Question.RAN: passed if upstream else "it ran this, as its receipt says",
+        Question.MODEL: model,
+        Question.ROUTE: "this is the path that the request took",
+    }
 
 
 WEAKER: Mapping[str, str] = {
@@ -118,8 +131,7 @@ def unvouched(node: bytes, mode: int, *, upstream: bool, why: str) -> str:
     name = Mode(mode).name.lower() if mode in tuple(Mode) else "unknown"
     did = "passed this on from" if upstream else "ran this in"
     parts = [f"image unknown {did} an enclave of node {short(node)}, mode {name}"]
-    if upstream:
-        parts.append("what ran the model was not measured")
+    parts += [UNMEASURED] * upstream
     return "; ".join([*parts, why, "nothing here vouches for it"])
 
 

@@ -23,7 +23,8 @@ ARGUMENTS = (
     # `elsewhere.test` is this machine as well: another site, as a browser sees it.
     "--host-resolver-rules=MAP elsewhere.test 127.0.0.1 , MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 )
-DESKTOP, PHONE = 1280, 360
+# What pages are looked at with: a desk, the narrowest phone, and the width that most phones have.
+DESKTOP, PHONE, NARROW = 1280, 360, 390
 # How long a page may take to show what a test waits for; a machine that is busy needs it.
 PATIENCE_MS = 20_000
 

@@ -154,6 +154,31 @@ CASES = (
         "reviewed: absent. Does not come from any machine check above.",
         {"question": "reviewed", "kind": "label"},
     ),
+    Case("acts that nobody did", facts(), "The item is REJECTED.", "It becomes REJECTED once somebody does."),
+    Case(
+        "ran simulated: who could read",
+        facts(assurance="simulated"),
+        "node node-1: did not see the prompt in clear (node's word)",
+        "gateway one: did not see the prompt in clear (node's word); node node-1: could read the prompt",
+    ),
+    Case(
+        "ran of a provider: ran",
+        facts(asserted_by="example"),
+        "The node alone says: it ran this, as its receipt says.",
+        "The node alone says: it passed this on, as its receipt says; what ran the model was not measured.",
+    ),
+    Case(
+        "ran of a provider: passed on",
+        facts(asserted_by="example"),
+        "Image 1.4 passed this on from an enclave of node 0x12, mode tee; no hardware vouches for it.",
+        "It passed this on from an enclave of node 0x12, mode tee; what ran the model was not measured.",
+    ),
+    Case(
+        "HOLD: meets",
+        facts(item="HOLD"),
+        "meets witnessed (asks for ran, model); held by appeal",
+        "does not meet witnessed (asks for ran, model; still needs ran)",
+    ),
     Case("HOLD: controls", facts(item="HOLD"), "Export", "Export (HOLD)", {"kind": "control"}),
     Case("HOLD: words", facts(item="HOLD"), "This was released.", "Released by Ada until 14:00, still HOLD."),
     Case("REJECTED: words", facts(item="REJECTED"), "It is all set.", "REJECTED by a reviewer."),
@@ -192,6 +217,33 @@ def test_conditions_matter(case: Case) -> None:
     if rule.when.sentence() == "always":
         return
     assert case.rule not in {found.rule for found in violations({ME: free}, observed(case.bad, case.place))}
+
+
+def test_an_act_is_told_to_whoever_did_it() -> None:
+    """What the answer to an act says is no claim there; anywhere else, and of nothing, it is one."""
+    seen = observed("The appeal is open.", {})
+    assert {found.rule for found in violations({ME: facts()}, seen)} == {"acts that nobody did"}
+    assert violations({ME: facts(done="appeal")}, seen) == ()
+    of_nothing = observed("The filter was saved.", {"subject": ""})
+    assert {found.rule for found in violations({}, of_nothing)} == {"acts that nobody did"}
+
+
+@pytest.mark.parametrize(
+    ("line", "cell", "said"),
+    [
+        ("node node-1 0x12 did not see the prompt", "did not see the prompt", True),
+        ("gateway g 0x12 did not see it (node's word)", "did not see it (node's word)", False),
+        ("gateway g: never saw it. node n: never saw it", "", True),
+        ("gateway g: never saw it; node n: could read it", "", False),
+        ("The prompt was not seen by the node.", "", True),
+        ("It was not read by the gateway, says the node.", "", False),
+    ],
+)
+def test_who_did_not_see_is_who_is_named_nearest(line: str, cell: str, said: bool) -> None:
+    """In a cell whose row names the party, in a sentence, in a list: it is said of the nearest one."""
+    low = facts(assurance="simulated")
+    found = violations({ME: low}, observed(cell or line, {"context": line}))
+    assert {one.rule for one in found} == ({"ran simulated: who could read"} if said else set())
 
 
 @pytest.mark.parametrize(
@@ -255,6 +307,8 @@ def test_honest_rows_pass_in_every_state() -> None:
 LOW = Scene(
     {"ran": "claimed", "model": "claimed", "route": "failed", "proved": "witnessed"}, asserted_by="example"
 )
+# A provider's answer whose label has everything but that what ran the model was not measured.
+UNTOLD = "ran: claimed; simulated. Image 1.4 ran this. Does not say that the answer is good."
 DRAWN: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("solid only where struck", "model", {"solid": True}),
     ("solid only where struck", "ran", {"solid": True}),
@@ -274,6 +328,7 @@ DRAWN: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("labels as the marks", "ran", {"label": "ran: witnessed.", "title": "ran: witnessed."}),
     ("labels as the marks", "ran", {"title": "verified"}),
     ("labels as the marks", "proved", {"label": "proved: witnessed.", "title": "proved: witnessed."}),
+    ("labels as the marks", "ran", {"label": UNTOLD, "title": UNTOLD}),
     ("nothing added to a mark", "proved", {"rest": "ok"}),
     ("nothing added to a mark", "proved", {"parts": ("hm-cartouche", "hm-tick")}),
     ("negative marks are not lowered", "route", {"size": 30.0}),
@@ -306,6 +361,33 @@ def test_a_row_has_all_seven_in_order_and_belongs_to_something() -> None:
         assert {one.rule for one in found} == {"seven marks in order"}
     stray = violations({}, Observation("test", rows=(row,)))
     assert {one.rule for one in stray} == {"marks of a known subject"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "broken"),
+    [((7,), ""), ((4, 3), ""), ((3, 3, 1), ""), ((2, 5), "order"), ((1, 4, 2), "order"), ((1,) * 7, "")],
+)
+def test_a_row_wraps_line_by_line(lines: tuple[int, ...], broken: str) -> None:
+    """On a narrow screen lines are filled in order; within its line no negative mark stands lower."""
+    row, known = row_of(LOW), {ME: of_scene(LOW)}
+    places = [(number * 80.0, at * 50.0) for number, count in enumerate(lines) for at in range(count)]
+    placed = tuple(
+        msgspec.structs.replace(mark, top=top, left=left)
+        for mark, (top, left) in zip(row.marks, places, strict=True)
+    )
+    found = violations(known, Observation("test", rows=(Row(ME, placed),)))
+    assert {one.rule for one in found} == ({"seven marks in order"} if broken else set())
+    sunk = tuple(
+        msgspec.structs.replace(mark, top=mark.top + 9) if mark.question == "route" else mark
+        for mark in placed
+    )
+    found = violations(known, Observation("test", rows=(Row(ME, sunk),)))
+    if max(lines) > 1 and not broken:
+        assert {one.rule for one in found} == {"negative marks are not lowered"}
+    upside = tuple(msgspec.structs.replace(mark, top=-mark.top) for mark in placed)
+    if len(lines) > 1:
+        found = violations(known, Observation("test", rows=(Row(ME, upside),)))
+        assert {one.rule for one in found} == {"seven marks in order"}
 
 
 def test_plain_text_is_held_to_the_same_table() -> None:

@@ -54,7 +54,10 @@ export interface Ran {
 /** Which code ran the request, in which mode, on which hardware. */
 export function ran({ node, mode, upstream }: Ran, image: string, assurance: string): string {
   const did = upstream ? "passed this on" : "ran this";
-  if (mode === 0n) return `node ${short(node)} ${did} without an enclave, and nothing measured its code`;
+  if (mode === 0n) {
+    const bare = `node ${short(node)} ${did} without an enclave, and nothing measured its code`;
+    return upstream ? `${bare}; ${UNMEASURED}` : bare;
+  }
   const told = enclave({ node, mode, upstream }, image || "unknown");
   if (assurance === "simulated") return `${told}; ${SIMULATED}`;
   return `${told}; ${assurance === "hardware" ? "hardware evidence names the image" : "no hardware vouches for it"}`;

@@ -14,6 +14,7 @@ import msgspec
 
 from hallmark.core.entries import Entry
 from hallmark.core.errors import NotFound
+from hallmark.core.hashing import ZERO32
 from hallmark.core.marks import Finding, Mark, Question, State, derive_marks
 from hallmark.core.receipt import Receipt
 from hallmark.services.following.chain import Chain
@@ -24,12 +25,7 @@ from hallmark.services.following.since import Beginnings
 from hallmark.verification.fold import Replica
 from hallmark.verification.judging import Counted, conclude
 from hallmark.verification.live import Inclusion, live_findings
-
-CLAIMS: Final = {
-    Question.RAN: "it ran this or passed it on, as its receipt says",
-    Question.MODEL: "the model that its receipt commits to answered",
-    Question.ROUTE: "this is the path that the request took",
-}
+from hallmark.verification.words import by_its_word
 
 
 class Logged(msgspec.Struct, frozen=True):
@@ -123,7 +119,7 @@ class Judge:
         spoken = {finding.question for finding in kept}
         bare = [
             Finding(question, State.CLAIMED, "the node", receipt.finished, detail={"what": what})
-            for question, what in CLAIMS.items()
+            for question, what in by_its_word(receipt.upstream != ZERO32).items()
             if question not in spoken
         ]
         return [*kept, *bare]

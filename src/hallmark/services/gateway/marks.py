@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.entries import leaf
 from hallmark.core.evidence import VerifyEvidence
+from hallmark.core.hashing import ZERO32
 from hallmark.core.marks import Finding, Mark, Question, State, derive_marks
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import VerifiedProof, verify_proof
@@ -22,6 +22,7 @@ from hallmark.verification.findings import RESTS_ON_RECEIPT, findings
 from hallmark.verification.judging import Counted, conclude
 from hallmark.verification.live import Inclusion, live_findings
 from hallmark.verification.trust import Trust
+from hallmark.verification.words import by_its_word
 
 
 class Marker:
@@ -67,10 +68,8 @@ class Marker:
         entry, receipt = kept.opened()
         if kept.position is None or self._follower.replica.size <= kept.position:
             claimed = [
-                Finding(
-                    question, State.CLAIMED, "the node", receipt.finished, detail={"what": WORDS[question]}
-                )
-                for question in (Question.RAN, Question.MODEL, Question.ROUTE)
+                Finding(question, State.CLAIMED, "the node", receipt.finished, detail={"what": what})
+                for question, what in by_its_word(receipt.upstream != ZERO32).items()
             ]
             return derive_marks(claimed), []
         found = live_findings(
@@ -134,10 +133,3 @@ class Marker:
     def _broken(self, sealed: Sealed, question: Question, reason: str) -> Finding:
         detail = {"what": "the answer is not what its receipt says", "receipt": hex0x(sealed.id)}
         return Finding(question, State.FAILED, self._by, self._clock(), sealed.id, reason, detail)
-
-
-WORDS: Final = {
-    Question.RAN: "it ran this or passed it on, as its receipt says",
-    Question.MODEL: "the model that its receipt commits to answered",
-    Question.ROUTE: "this is the path that the request took",
-}

@@ -34,6 +34,12 @@ COUNT = re.compile(
     r"|\b\d+ marks? (?:are |is )?(?:met|not met|in order)\b",
     re.IGNORECASE,
 )
+# Who can be said to see a prompt; "the node's word" is about what was said, not about the node.
+PARTY = re.compile(
+    r"\b(client|gateway|relay|node|host|operator|enclave|upstream|provider)s?\b"
+    r"(?!['\u2019]s (?:word|record))",
+    re.IGNORECASE,
+)
 NO_FACTS = Facts(path="", assurance="unknown", states={q.value: "unknown" for q in Question})
 
 
@@ -61,7 +67,7 @@ def _worded(
             continue
         for rule, pattern in stand.get(run.subject, always):
             if _applies(rule, run):
-                for said in _said(run.text, _beside(rule, run), pattern, rule):
+                for said in _of_whom(rule, run, pattern) if rule.about else _said(rule, run, pattern):
                     yield Violation(
                         observation.surface, rule.name, said, run.text, run.kind, run.where, rule.why
                     )
@@ -86,9 +92,9 @@ def _beside(rule: Rule, run: Run) -> str:
     return run.text if rule.scope == "control" else f"{run.text} {run.context}"
 
 
-def _said(text: str, line: str, pattern: str, rule: Rule) -> tuple[str, ...]:
-    find = _literally if rule.literal else claimed
-    found = find(text, pattern, wanted=rule.wanted)
+def _said(rule: Rule, run: Run, pattern: str) -> tuple[str, ...]:
+    find, line = _literally if rule.literal else claimed, _beside(rule, run)
+    found = find(run.text, pattern, wanted=rule.wanted)
     if not found or (rule.beside and all(compiled(part).search(line) for part in rule.beside)):
         return ()
     return tuple(
@@ -96,6 +102,19 @@ def _said(text: str, line: str, pattern: str, rule: Rule) -> tuple[str, ...]:
         for said, clause in found
         if not any(re.search(part, clause, re.IGNORECASE) for part in rule.unless)
     )
+
+
+def _of_whom(rule: Rule, run: Run, pattern: str) -> tuple[str, ...]:
+    """What is said of one of the rule's parties: the one named last before it, or first behind it."""
+    line = run.context if run.text in run.context else run.text
+    start, found = line.find(run.text), []
+    for match in compiled(pattern).finditer(run.text):
+        before = [party[1] for party in PARTY.finditer(line, 0, start + match.start())]
+        behind = [party[1] for party in PARTY.finditer(line, start + match.end())]
+        named = [*behind[:1], *before[-1:]] if match[0].endswith("by") else [*before[-1:], *behind[:1]]
+        if named and named[0].lower() in rule.about:
+            found.append(match[0])
+    return tuple(found)
 
 
 @lru_cache(65_536)

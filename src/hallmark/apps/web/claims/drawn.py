@@ -15,6 +15,9 @@ from hallmark.apps.web.marks import word_of
 from hallmark.core.marks import COUNTER, NEGATIVE, Question
 
 ORDER: Final = tuple(question.value for question in Question)
+POSITIVE: Final = ("claimed", "checked", "witnessed", "anchored")
+# What `ran` says of a provider's answer, whose model no enclave of this network ran.
+PASSED_ON: Final = ("passed this on", "what ran the model was not measured")
 STRUCK_SOLID: Final = ("witnessed", "anchored")
 # The hues that struck marks alone may have; ink, paper, ochre and red lie outside, greys have no chroma.
 COLOURS: Final = "green and blue only where struck"
@@ -68,15 +71,35 @@ def _row(row: Row) -> Iterator[Problem]:
         return
     if not row.visible:
         yield "marks are seen", "hidden row", "A row that nobody sees says nothing."
-    if any(after.left < before.left - TOLERANCE for before, after in itertools.pairwise(row.marks)):
+    lines = _lines(row)
+    counts = [len(line) for line in lines]
+    tops = [min(mark.top for mark in line) for line in lines]
+    if any(lower <= upper + TOLERANCE for upper, lower in itertools.pairwise(tops)):
         yield "seven marks in order", "drawn out of order", "The order on the screen is the fixed one."
-    yield from _negatives(row)
+    elif len(set(counts[:-1])) > 1 or counts[-1] > counts[0]:
+        yield "seven marks in order", f"lines of {counts}", "A row that wraps fills its lines in order."
+    yield from _negatives(row, lines)
 
 
-def _negatives(row: Row) -> Iterator[Problem]:
-    """No negative mark is smaller, fainter or lower than any other."""
+def _lines(row: Row) -> list[tuple[Struck, ...]]:
+    """The lines into which a row wraps on a narrow screen: within one, each mark stands right of the last."""
+    lines: list[list[Struck]] = []
+    for mark in row.marks:
+        if not lines or mark.left < lines[-1][-1].left + TOLERANCE:
+            lines.append([])
+        lines[-1].append(mark)
+    return [tuple(line) for line in lines]
+
+
+def _negatives(row: Row, lines: list[tuple[Struck, ...]]) -> Iterator[Problem]:
+    """No negative mark is smaller, fainter or lower in its line than any other."""
     bad = [mark for mark in row.marks if mark.state in NEGATIVE]
     good = [mark for mark in row.marks if mark.state not in NEGATIVE]
+    highest = {mark.question: min(one.top for one in line) for line in lines for mark in line}
+
+    def drop(mark: Struck) -> float:
+        return mark.top - highest[mark.question]
+
     rule = "negative marks are not lowered"
     why = "What speaks against an answer stands as large as what speaks for it."
     for mark in bad:
@@ -88,7 +111,7 @@ def _negatives(row: Row) -> Iterator[Problem]:
                 (mark.size < other.size - 0.5, f"size {mark.size} < {other.size}"),
                 (mark.font < shown_font - 0.1, f"font {mark.font} < {other.font}"),
                 (mark.opacity < other.opacity - 0.01, f"opacity {mark.opacity} < {other.opacity}"),
-                (mark.top > other.top + TOLERANCE, f"top {mark.top} > {other.top}"),
+                (drop(mark) > drop(other) + TOLERANCE, f"top {mark.top}, {drop(mark)} below its line"),
             )
             for worse, said in lower:
                 if worse:
@@ -137,6 +160,9 @@ def _labelled(own: Facts, mark: Struck) -> Iterator[Problem]:
         yield rule, mark.label[:80], f"A label begins with {begins + ''.join(qualifiers)!r}."
     if COUNTER[Question(mark.question)] not in mark.label:
         yield rule, f"{mark.question}: no counter-sentence", "Every mark says what it does not show."
+    told = mark.question == "ran" and own.asserted_by and own.state("ran") in POSITIVE
+    if told and not all(part in mark.label for part in PASSED_ON):
+        yield rule, mark.label[:80], "A provider's answer was passed on; what ran the model was not measured."
     if mark.title != mark.label:
         yield rule, mark.title[:80], "Title and label are the same."
 

@@ -20,11 +20,9 @@ class Facts(msgspec.Struct, frozen=True):
 
     `states` by question; what is not named is absent. `assurance` is that of `ran`, `asserted_by` the
     provider that merely asserts the model ("" when an artifact is measured), `path` plain, sealed or
-    direct,
-    `preserved`
-    true when a kept row entered that nobody validated again. `item` is HOLD, CLEAR, FINAL, REJECTED, or ""
-    where no item is spoken of. `label` and `artifact` are the model's, `policy` the name that an item is
-    judged under.
+    direct, `preserved` true when a kept row entered that nobody validated again. `item` is HOLD, CLEAR,
+    FINAL, REJECTED, or "" where no item is spoken of. `label` and `artifact` are the model's, `policy` the
+    name that an item is judged under. `done` is the act that this very session has just done on the page.
     """
 
     states: Mapping[str, str] = {}
@@ -36,6 +34,7 @@ class Facts(msgspec.Struct, frozen=True):
     policy: str = ""
     label: str = ""
     artifact: str = ""
+    done: str = ""
 
     @classmethod
     def of(cls, marks: Iterable[ShownMark], **rest: str | bool) -> Facts:
@@ -61,7 +60,7 @@ class When(msgspec.Struct, frozen=True):
     """A condition over facts: every member that is given must hold; none given: always.
 
     `below` and `states` speak of `question`'s mark; `negative` of any mark; `nothing` is a state that no mark
-    is in.
+    is in; `undone`: nobody has just done anything here.
     """
 
     question: str = ""
@@ -74,6 +73,7 @@ class When(msgspec.Struct, frozen=True):
     preserved: bool = False
     negative: bool = False
     nothing: str = ""
+    undone: bool = False
 
     def holds(self, facts: Facts) -> bool:
         """Whether the condition holds of `facts`."""
@@ -87,6 +87,7 @@ class When(msgspec.Struct, frozen=True):
                 not self.asserted or bool(facts.asserted_by),
                 not self.preserved or facts.preserved,
                 not self.nothing or all(facts.state(q.value) != self.nothing for q in Question),
+                not self.undone or not facts.done,
                 not self.negative or any(facts.state(q.value) in NEGATIVE for q in Question),
             )
         )
@@ -108,4 +109,5 @@ class When(msgspec.Struct, frozen=True):
         parts += ["a kept row was not validated again"] * self.preserved
         parts += ["any mark is negative"] * self.negative
         parts += [f"no mark is `{self.nothing}`"] * bool(self.nothing)
+        parts += ["this session has not just done it"] * self.undone
         return " and ".join(parts) or "always"

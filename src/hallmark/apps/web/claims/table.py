@@ -5,11 +5,13 @@ A rule forbids `words` (a regular expression over whole words, see `words`) whil
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal
 
 import msgspec
 
 from hallmark.apps.web.claims.facts import When
+from hallmark.apps.web.flash import DONE
 from hallmark.core.marks import NEGATIVE, State
 
 # anywhere: every text of a surface. subject: text about an item or receipt. mark: text within the mark of the
@@ -21,9 +23,9 @@ class Rule(msgspec.Struct, frozen=True):
     """One row: while `when` holds, text in `scope` may not claim `words`.
 
     `beside`: patterns that all have to stand on the same line to make it honest. `unless`: patterns of
-    clauses that say something else altogether. `literal`: no denial or requirement excuses it. `{label}`
-    and
-    `{artifact}` stand for the subject's own; a rule whose slot is empty does not apply.
+    clauses that say something else altogether. `literal`: no denial or requirement excuses it. `about`: the
+    parties of whom it may not be said; what is said of another one, the nearest that is named, is no claim.
+    `{label}` and `{artifact}` stand for the subject's own; a rule whose slot is empty does not apply.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Rule(msgspec.Struct, frozen=True):
     unless: tuple[str, ...] = ()
     literal: bool = False
     wanted: bool = True
+    about: tuple[str, ...] = ()
 
 
 NOT_REVIEWED: Final = (State.ABSENT.value, State.NOT_REQUIRED.value, *(state.value for state in NEGATIVE))
@@ -116,6 +119,14 @@ ALWAYS: Final = (
         "A payment proves nothing.",
         scope="anywhere",
     ),
+    Rule(
+        "acts that nobody did",
+        "|".join(re.escape(told.split(". ")[0].rstrip(".")) for told in DONE.values()),
+        "An act is told by its own answer to its own session; an address can be written by anybody.",
+        When(undone=True),
+        scope="anywhere",
+        literal=True,
+    ),
 )
 
 RAN: Final = (
@@ -150,6 +161,29 @@ RAN: Final = (
         When(assurance=("none", "")),
         beside=(r"simulated",),
         unless=(OF_POLICY,),
+    ),
+    Rule(
+        "ran simulated: who could read",
+        r"(did|does|do|could|can|would)( not|n't) (see|read)|cannot (see|read)|never (saw|sees|reads?)|"
+        r"(not|never) (been )?(seen|read)( in clear)?( by)?|(saw|sees|reads) nothing",
+        "Who runs the host of simulated hardware could read what its enclave reads.",
+        When(assurance=("simulated", "none")),
+        about=("node", "host", "operator"),
+    ),
+    Rule(
+        "ran of a provider: ran",
+        r"ran (this|it|the (model|request|prompt|answer))",
+        "The enclave passed a provider's answer on; what ran the model is out of sight.",
+        When(asserted=True),
+        unless=(r"what ran the model was not measured",),
+    ),
+    Rule(
+        "ran of a provider: passed on",
+        r"passed (this|it|the answer) on from an enclave|an enclave of node",
+        "Beside the measured enclave stands what was not measured.",
+        When(asserted=True),
+        beside=(r"passed (this|it|the answer) on", r"what ran the model was not measured"),
+        literal=True,
     ),
 )
 
@@ -300,6 +334,13 @@ ITEM: Final = (
         When(item=("HOLD",)),
         beside=(r"(?-i:HOLD)",),
         unless=(r"item\.(cleared|released|final)",),
+    ),
+    Rule(
+        "HOLD: meets",
+        r"meets|satisfies|fulfils|(policy|policies|terms|requirements?) (is|are|was|were) (met|satisfied|"
+        r"fulfilled)",
+        "Beside HOLD a policy that is met reads as if the item were let go.",
+        When(item=("HOLD",)),
     ),
     Rule(
         "REJECTED: words",
