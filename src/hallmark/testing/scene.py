@@ -145,7 +145,7 @@ def _what(scene: Scene, question: Question, state: State) -> str:
             NODE,
             Mode.TEE,
             image="enclave-1.4",
-            assurance=Assurance(scene.assurance),
+            assurance=Assurance(scene.assurance if scene.assurance in tuple(Assurance) else "none"),
             upstream=bool(scene.asserted_by),
         ),
         Question.MODEL: asserted,

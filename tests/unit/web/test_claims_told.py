@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Iterator
 
@@ -11,10 +12,16 @@ import pytest
 from hallmark.apps.cli import output
 from hallmark.apps.web.claims import Facts, of_json, of_text, violations
 from hallmark.apps.web.marks import word_of
-from hallmark.core.marks import Mark, Question, State
-from hallmark.core.shown import ShownMark, word
+from hallmark.core.marks import Finding, Mark, Question, State, derive_marks
+from hallmark.core.policy import Outcome
+from hallmark.core.shown import ShownMark, shown, word
+from hallmark.review import gate
+from hallmark.review.events import Born
+from hallmark.review.gate import judge
+from hallmark.review.items import born
 from hallmark.services.review import notices
 from hallmark.testing import scene_parts as parts
+from hallmark.testing.dossiers import NEEDED, clearing_policy
 from hallmark.testing.scene import NOW, REVIEWER, Scene, digest, marks_of
 from hallmark.testing.scene_desk import SceneDesk
 
@@ -95,6 +102,31 @@ def test_a_subject_that_says_approved_is_caught() -> None:
         assert violations(facts(scene), of_text("mail", text, kind="subject")), text
     for body in ({"approved": True}, {"data": {"status": "verified"}}, {"score": "7 of 7"}):
         assert violations(facts(scene), of_json("webhook", body)), body
+
+
+def test_the_gate_says_of_no_policy_that_it_is_met_beside_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two policies one is met: the sentence of the item in HOLD leaves that out; broken, it is caught."""
+    met, asks = clearing_policy("witnessed", State.WITNESSED, ""), clearing_policy("eyes", State.ANCHORED, "")
+    found = [Finding(question, State.WITNESSED, "quorum", 5, b"e") for question in NEEDED]
+    marks = derive_marks(found)
+    item = born(Born(1, digest("receipt"), 3, "", 10, *(f"0x{c * 40}" for c in "1234")))
+
+    def broken() -> set[str]:
+        judged = judge(item, [met, asks], marks, 10)
+        assert (judged.outcome, "eyes" in judged.sentence) == (Outcome.HOLD, True)
+        held = {"-": Facts.of(shown(marks), item="HOLD")}
+        return {one.rule for one in violations(held, of_text("sentence", judged.sentence))}
+
+    assert broken() == set()
+    source = inspect.getsource(gate._sentence)
+    assert LET in source, "the mutation no longer bites"
+    changed: dict[str, object] = {}
+    exec(source.replace(LET, ""), vars(gate), changed)  # the gate's own code without that condition
+    monkeypatch.setattr(gate, "_sentence", changed["_sentence"])
+    assert broken() == {"HOLD: meets"}
+
+
+LET = " if not lacks or d.outcome is Outcome.HOLD"
 
 
 def test_the_terminal() -> None:
