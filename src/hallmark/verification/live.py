@@ -36,7 +36,8 @@ RESTS_ON_KEY = (Question.RAN, Question.MODEL, Question.ROUTE, Question.PROVED)
 class Inclusion(msgspec.Struct, frozen=True):
     """What the viewer verified about cosigning: a quorum of `signers` out of `of` full nodes cosigned the log
     up to `size` with `root` at `at` (unix ms). `anchored_size` is how far a chain that the viewer read itself
-    holds the log, under `confirmations`.
+    holds the log, under `confirmations`. `contradicted_size` is the size for which that chain holds another
+    root than the viewer computed; 0 when there is none.
     """
 
     size: int
@@ -47,6 +48,7 @@ class Inclusion(msgspec.Struct, frozen=True):
     anchored_size: int = 0
     anchored_at: int = 0
     confirmations: int = 0
+    contradicted_size: int = 0
 
 
 class View:
@@ -112,12 +114,16 @@ def live_findings(
     1. What this replica's own checks found against it.
     2. What full nodes hold against it, by the verdicts that count.
     3. What happened since to its key and its image.
-    4. What stands in its favour: checked by `by`, witnessed and anchored as far as `inclusion` reaches.
-    5. What reviewers said of the answer.
+    4. What the chain that the viewer read holds against the log below some size.
+    5. What stands in its favour: checked by `by`, witnessed and anchored as far as `inclusion` reaches.
+    6. What reviewers said of the answer.
     """
     view = View(replica, index, entry, by=by, now=now, configuration=configuration)
-    found = [*_own(view), *_objections(view), *_ended(view), *_positive(view, inclusion)]
-    return [*found, *_reviewed(view, inclusion)]
+    found = [*_own(view), *_objections(view), *_ended(view)]
+    if inclusion is not None and inclusion.contradicted_size > index:
+        reason = "anchor_contradicted"
+        found.append(_against(view, Question.PROVED, State.FAILED, reason=reason, by="the chain"))
+    return [*found, *_positive(view, inclusion), *_reviewed(view, inclusion)]
 
 
 def _own(view: View) -> list[Finding]:

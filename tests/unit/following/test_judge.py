@@ -198,7 +198,9 @@ async def test_only_receipts_have_marks(watching: Watching) -> None:
 
 
 async def test_proved_is_anchored_only_by_what_the_chain_gave_and_is_recomputed_here() -> None:
-    """An anchor with another root changes nothing; the right one makes `proved` anchored, since its block."""
+    """An anchor with another root contradicts, and `proved` fails; the right one makes it anchored, since its
+    block.
+    """
     net = LittleNetwork()
     index = net.add(net.receipt_entry(net.nodes[0]))
 
@@ -216,9 +218,18 @@ async def test_proved_is_anchored_only_by_what_the_chain_gave_and_is_recomputed_
     chain = Chain()
     watching = Watching(net, anchors=chain)
     await watching.witness()
-    assert not await watching.watch.chain.read()
+    told: list[int] = []
+    watching.watch.chain.changed.append(told.append)
     assert states(watching, index)["proved"] == "witnessed"
+    for _ in range(2):
+        assert not await watching.watch.chain.read()
+    mark = watching.watch.judge.marks(index, net.now)[Question.PROVED]
+    assert (mark.state, mark.reason, mark.by) == (State.FAILED, "anchor_contradicted", "the chain")
+    assert told == [net.tree.size]
+    watching.database.close()
     chain.root = net.tree.root()
+    watching = Watching(net, anchors=chain)
+    await watching.witness()
     heard: list[int] = []
     watching.watch.chain.changed.append(heard.append)
     assert await watching.watch.chain.read()

@@ -43,7 +43,7 @@ async def test_a_record_is_no_confirmation() -> None:
 
 async def test_only_this_logs_root_on_the_chain_anchors() -> None:
     """A checkpoint on the chain counts when its root is the one that this gateway computed, and covers the
-    receipt.
+    receipt. Another root for a size that covers it contradicts; one past what was read here says nothing.
     """
     async with LocalNetwork() as local:
         answer = local.net.answer(local.net.nodes[0])
@@ -62,10 +62,12 @@ async def test_only_this_logs_root_on_the_chain_anchors() -> None:
         proof = local.notary.proof(place["index"])
         for root, covered, state in (
             (local.net.tree.root(), size, State.ANCHORED),
-            (bytes(32), size, State.WITNESSED),
+            (bytes(32), size, State.FAILED),
+            (bytes(32), size + 1, State.WITNESSED),
+            (bytes(32), size - 1, State.WITNESSED),
             (local.net.tree.root(size - 1), size - 1, State.WITNESSED),
         ):
             anchor = ConfirmedAnchor(31337, bytes(20), covered, root, 5, local.net.now, 2, SEAL)
             marks, against = local.gateway.marker.follow(kept, proof, anchor)
             assert {q.value: m.state for q, m in marks.items()}["proved"] is state
-            assert against == []
+            assert [f.reason for f in against] == ["anchor_contradicted"] * (state is State.FAILED)

@@ -1,7 +1,9 @@
 """How far the chain holds the log, as this process read the chain itself.
 
 A checkpoint on the chain counts only when the contract gave it (see `Anchors`) and its root is the one that
-is recomputed here. What a process before this one read is read again.
+is recomputed here. Another root for a size of this log is a contradiction, not an anchor that is missing: it
+speaks against every receipt below it that no earlier anchor covers. What a process before this one read is
+read again.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from hallmark.core.documents import AnchorRecord
 from hallmark.core.errors import Unavailable
 from hallmark.services.chain.check import ConfirmedAnchor
 from hallmark.services.following.anchors import Anchors
+from hallmark.telemetry.logs import get_logger
 from hallmark.verification.fold import Replica
 from hallmark.verification.live import Inclusion
 
@@ -38,6 +41,7 @@ class Chain:
         self._anchors, self._replica = anchors, replica
         self._sizes: list[int] = []
         self._read: list[ReadAnchor] = []
+        self._contradicted = 0
         self.changed: list[Callable[[int], None]] = []
 
     def __len__(self) -> int:
@@ -51,8 +55,10 @@ class Chain:
     def extend(self, inclusion: Inclusion | None, index: int) -> Inclusion | None:
         """The inclusion with what the chain holds of the entry at `index`."""
         found = self.covering(index)
-        if inclusion is None or found is None:
-            return inclusion
+        if inclusion is None:
+            return None
+        if found is None:
+            return msgspec.structs.replace(inclusion, contradicted_size=self._contradicted)
         anchor = found.confirmed
         return msgspec.structs.replace(
             inclusion,
@@ -78,14 +84,23 @@ class Chain:
             record, confirmed = await self._anchors.covering(known)
         except Unavailable:
             return False
-        if confirmed is None or not self._is_ours(confirmed, known):
+        if confirmed is None or not known < confirmed.size <= self._replica.size:
             return False
+        if self._replica.root(confirmed.size) != confirmed.root:
+            self._contradict(confirmed.size)
+            return False
+        self._contradicted = 0
         self._sizes.append(confirmed.size)
         self._read.append(ReadAnchor(confirmed, record))
         for tell in self.changed:
             tell(confirmed.size)
         return True
 
-    def _is_ours(self, anchor: ConfirmedAnchor, known: int) -> bool:
-        replica = self._replica
-        return known < anchor.size <= replica.size and replica.root(anchor.size) == anchor.root
+    def _contradict(self, size: int) -> None:
+        """The chain holds another root for `size` entries than was recomputed here."""
+        if self._contradicted == size:
+            return
+        self._contradicted = size
+        get_logger().error("anchor_contradicted", size=size)
+        for tell in self.changed:
+            tell(size)

@@ -137,7 +137,7 @@ class Desk:
         record, anchor = await self._anchored(track, deadline if wanted > 2 else 0)
         marks, against = self._marker.follow(track.kept, proof, anchor)
         return View(
-            _stage(track, proof, anchor),
+            _stage(track, proof, anchored=anchor is not None and self._marker.is_ours(anchor)),
             track.kept.refused,
             {question.value: mark.to_json() for question, mark in marks.items()},
             tuple(_finding(finding) for finding in against),
@@ -243,14 +243,14 @@ def _waits_for_chain(missing: Iterable[Shortfall]) -> bool:
     return all(s.required == "anchored" and s.reason == "state_too_low" for s in missing)
 
 
-def _stage(track: Track, proof: str | None, anchor: ConfirmedAnchor | None) -> str:
+def _stage(track: Track, proof: str | None, *, anchored: bool) -> str:
     if track.kept.refused:
         return "refused"
     if track.kept.position is None:
         return "received"
     if proof is None:
         return "logged"
-    return "anchored" if anchor is not None else "witnessed"
+    return "anchored" if anchored else "witnessed"
 
 
 def _finding(finding: Finding) -> dict[str, object]:

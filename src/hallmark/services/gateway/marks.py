@@ -116,8 +116,10 @@ class Marker:
             return None
         of = len(self.policy.witnesses)
         inclusion = Inclusion(head.size, head.root, verified.signers, of, max(verified.times))
-        if anchor is None or not self._is_ours(anchor):
+        if anchor is None or anchor.size > self._follower.replica.size:
             return inclusion
+        if not self.is_ours(anchor):
+            return msgspec.structs.replace(inclusion, contradicted_size=anchor.size)
         return msgspec.structs.replace(
             inclusion,
             anchored_size=anchor.size,
@@ -125,7 +127,7 @@ class Marker:
             confirmations=anchor.confirmations,
         )
 
-    def _is_ours(self, anchor: ConfirmedAnchor) -> bool:
+    def is_ours(self, anchor: ConfirmedAnchor) -> bool:
         """The chain's root at that size is the one that this gateway recomputed."""
         replica = self._follower.replica
         return anchor.size <= replica.size and replica.root(anchor.size) == anchor.root
