@@ -26,6 +26,9 @@ STEPS: Final[Mapping[str, str]] = {
     # every service
     "store_full": "Make room on the disk. Nothing is half written; the next write sets it right.",
     "no_answer": "It runs and does not answer: see whether it was stopped or has no processor time.",
+    "limits_out_of_order": (
+        "Raise answer_s or idle_s of the gateway above what its nodes allow, or lower limits.request_ms."
+    ),
     "clock_skew": "Set the clocks of both machines by one time source (NTP).",
     "log_unreachable": "Get the log running, or the network between here and it.",
     # log

@@ -24,7 +24,8 @@ SILENT_MS = 3_000
 class NodeLoad(msgspec.Struct):
     """One node: requests under way, peak-EWMA latency (ms) as of `at` (unix ms), and until when it is avoided
     after `failures` in a row. `heard` is when it last answered anything (0: never), `unheard` since when it
-    does not (0: it does), `skew` its clock less this one (ms, None: not measured).
+    does not (0: it does), `skew` its clock less this one (ms, None: not measured). `request_ms` is what it
+    allows a whole answer, `keep_alive_ms` the longest silence of its streams, by its own word (0: not told).
     """
 
     in_flight: int = 0
@@ -35,6 +36,8 @@ class NodeLoad(msgspec.Struct):
     heard: int = 0
     unheard: int = 0
     skew: int | None = None
+    request_ms: int = 0
+    keep_alive_ms: int = 0
 
     def reachable(self, now: int) -> bool:
         """False while the node is left alone after it could not be reached, and while it is silent."""

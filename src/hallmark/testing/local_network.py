@@ -223,6 +223,7 @@ class LocalNode(Service):
         self.behaviour = "ok"
         self.stops = Stops()
         self.skew = 0
+        self.allows = {"request_ms": 400, "keep_alive_ms": 15_000}
         self.bodies: list[bytes] = []
         self.headers: list[dict[bytes, bytes]] = []
         self.cancelled = asyncio.Event()
@@ -235,7 +236,7 @@ class LocalNode(Service):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/v1/hallmark/clock" and self.behaviour != "die":
-            await respond_json(send, {"now": self.runtime.now() + self.skew})
+            await respond_json(send, {"now": self.runtime.now() + self.skew, "limits": self.allows})
             return
         if scope["path"] == "/v1/hallmark/stop":
             await respond_json(send, {"stopped": self.stops.stop(client_nonce(scope))})

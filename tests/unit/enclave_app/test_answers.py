@@ -185,6 +185,8 @@ async def test_models_and_identity_are_listed(client: httpx.AsyncClient, runtime
     identity = (await client.get("/v1/hallmark/identity")).json()
     assert unhex(identity["bundle_digest"]) == digest_of(KeyBundle, identity["bundle"].encode())
     assert identity["address"] == hex0x(runtime.address)
+    limits = (await client.get("/v1/hallmark/clock")).json()["limits"]
+    assert limits == {"request_ms": 570_000, "keep_alive_ms": 15_000}
 
 
 async def test_create_app_loads_every_model(models: dict[str, Model], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from hallmark.http.health import Health
 from hallmark.routing.load import SILENT_MS, LoadTable
-from hallmark.services.gateway.health import Facts, NodeSeen, judge
+from hallmark.services.gateway.health import Bounds, Facts, NodeSeen, judge
 from hallmark.services.gateway.traffic import KEPT, MINUTE, STREAK_MS, Standing, Streak, Traffic
 from hallmark.store import Database
 from hallmark.testing.local_network import LocalNetwork
@@ -20,6 +20,8 @@ HOUR = 3_600_000
 HEARD = NodeSeen("0x1", "https://one", 16, NOW - 2_000, True, 40)
 SILENT = NodeSeen("0x2", "https://two", 16, NOW - 12_000, False)
 AHEAD = NodeSeen("0x3", "https://three", 16, NOW, True, HOUR)
+LATE = msgspec.structs.replace(HEARD, request_ms=600_000, keep_alive_ms=15_000)
+BOUNDS = Bounds(10_000, 580_000, 60_000)
 GOOD = Facts(Health("ready"), (HEARD,), eligible=True)
 STREAK = Streak("big", "upstream_unreachable", 4, NOW - 90_000, NOW - 1_000)
 
@@ -42,25 +44,46 @@ STREAK = Streak("big", "upstream_unreachable", 4, NOW - 90_000, NOW - 1_000)
         ({"eligible": False}, "degraded", "no_node_eligible"),
         ({"streaks": (STREAK,)}, "degraded", "answers_failing"),
         ({"nodes": (HEARD, AHEAD)}, "degraded", "clock_skew"),
+        ({"nodes": (HEARD, LATE)}, "degraded", "limits_out_of_order"),
+        ({"nodes": (AHEAD, LATE)}, "degraded", "clock_skew"),
         ({"problem": "store_full"}, "degraded", "store_full"),
     ],
 )
 def test_states(changes: dict[str, Any], state: str, reason: str) -> None:
     """Each observation with the state and reason that follow."""
-    health = judge(msgspec.structs.replace(GOOD, **changes), NOW, 10_000)
+    health = judge(msgspec.structs.replace(GOOD, **changes), NOW, BOUNDS)
     assert (health.state, health.reason) == (state, reason)
 
 
 def test_it_says_what_was_observed() -> None:
     """Silence since the last word, failures with model and reason, clocks with their difference."""
-    silent = judge(msgspec.structs.replace(GOOD, nodes=(SILENT,)), NOW, 10_000)
+    silent = judge(msgspec.structs.replace(GOOD, nodes=(SILENT,)), NOW, BOUNDS)
     assert silent.since == NOW - 12_000
     assert silent.told == "None of 1 nodes answers; the last word of one came 12 s ago."
-    failing = judge(msgspec.structs.replace(GOOD, streaks=(STREAK,)), NOW, 10_000)
+    failing = judge(msgspec.structs.replace(GOOD, streaks=(STREAK,)), NOW, BOUNDS)
     assert failing.told == "Failed with no answer between: 4 of big (upstream_unreachable)."
     behind = msgspec.structs.replace(AHEAD, skew=-HOUR)
-    skewed = judge(msgspec.structs.replace(GOOD, nodes=(AHEAD, behind)), NOW, 10_000)
+    skewed = judge(msgspec.structs.replace(GOOD, nodes=(AHEAD, behind)), NOW, BOUNDS)
     assert "https://three by 60 min ahead, https://three by 60 min behind" in skewed.told
+
+
+@pytest.mark.parametrize(
+    ("request_ms", "keep_alive_ms", "told"),
+    [
+        (579_999, 59_999, ""),
+        (0, 0, ""),
+        (580_000, 15_000, "https://one allows a whole answer 580 s; answer_s of this gateway is 580 s."),
+        (1, 60_000, "https://one allows a silence within a stream 60 s; idle_s of this gateway is 60 s."),
+    ],
+)
+def test_a_gateway_waits_longer_than_its_nodes_or_says_so(
+    request_ms: int, keep_alive_ms: int, told: str
+) -> None:
+    """Limits at or above the gateway's own are named with both figures; what is not told is no fault."""
+    node = msgspec.structs.replace(HEARD, request_ms=request_ms, keep_alive_ms=keep_alive_ms)
+    health = judge(msgspec.structs.replace(GOOD, nodes=(node,)), NOW, BOUNDS)
+    assert (health.reason, health.told) == ("limits_out_of_order" if told else "", told)
+    assert ("Raise answer_s" in str(health.to_json())) == bool(told)
 
 
 def test_silence_counts_after_seconds_and_ends_at_once() -> None:
@@ -187,3 +210,18 @@ async def test_clocks_that_differ_are_named_with_the_difference(
     _, said = await ask.get("/healthz")
     assert (said["state"], said["reason"]) == ("degraded", "clock_skew")
     assert word in said["told"]
+
+
+async def test_limits_out_of_order_are_told_and_nothing_is_refused(ask: Any, local: LocalNetwork) -> None:
+    """A node that allows more than its gateway degrades health with both figures; requests go on."""
+    assert (await ask.get("/healthz"))[1]["state"] == "ready"
+    local.nodes[0].allows = {"request_ms": 570_000, "keep_alive_ms": 15_000}
+    local.net.tick(6_000)
+    await local.gateway.looking.look()
+    _, said = await ask.get("/healthz")
+    assert (said["state"], said["reason"]) == ("degraded", "limits_out_of_order")
+    assert "allows a whole answer 570 s; answer_s of this gateway is 0.5 s." in said["told"]
+    assert (await ask.chat())[0] == 200
+    _, told = await ask.get("/v1/hallmark/network")
+    assert sorted(node["request_ms"] for node in told["nodes"]) == [400, 570_000]
+    assert told["health"]["reason"] == "limits_out_of_order"

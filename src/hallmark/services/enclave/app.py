@@ -32,7 +32,7 @@ from hallmark.http.errors import UnknownEncoding, not_allowed, respond_error
 from hallmark.services.enclave import infer, relayed, textual
 from hallmark.services.enclave.calls import Call, told_of
 from hallmark.services.enclave.errors import BadParameter
-from hallmark.services.enclave.limits import BODY_BYTES, silence_s
+from hallmark.services.enclave.limits import BODY_BYTES, silence_s, told
 from hallmark.services.enclave.openai_request import Chat, Completion, Envelope, decode, require_text
 from hallmark.services.enclave.parameters import refuse_unknown
 from hallmark.services.enclave.routes import client_nonce
@@ -172,7 +172,8 @@ class App:
         if path == "/v1/hallmark/identity":
             return self._identity()
         if path == "/v1/hallmark/clock":
-            return {"now": self._runtime.now()}
+            limits = told(self._runtime.configuration.limits)
+            return {"now": self._runtime.now(), "limits": limits}
         if path == "/v1/models":
             labels = sorted({*self._engines, *self._upstreams})
             return {"object": "list", "data": [self._model(label) for label in labels]}

@@ -14,6 +14,14 @@ ANSWER_MS: Final = 570_000
 MARGIN_MS: Final = 30_000
 """An upstream may be silent for so much less than an answer may take."""
 
+KEEP_ALIVE_MS: Final = 15_000
+"""A stream with nothing to say gets a comment after so long."""
+
+
+def told(limits: Mapping[str, int]) -> dict[str, int]:
+    """What an enclave tells whoever waits for it: the limits that theirs have to be above, in ms."""
+    return {"request_ms": limits.get("request_ms", ANSWER_MS), "keep_alive_ms": KEEP_ALIVE_MS}
+
 
 def silence_s(limits: Mapping[str, int]) -> float:
     """Seconds for which an upstream may say nothing: less than an answer may take, whatever is configured."""

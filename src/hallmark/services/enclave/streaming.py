@@ -12,8 +12,9 @@ import msgspec
 from hallmark.core.errors import HallmarkError
 from hallmark.http.asgi import Receive, Send
 from hallmark.http.errors import render
+from hallmark.services.enclave.limits import KEEP_ALIVE_MS
 
-KEEP_ALIVE_S: Final = 15.0
+KEEP_ALIVE_S: Final = KEEP_ALIVE_MS / 1000
 """A stream that is silent for longer gets a comment, so that nobody on the way takes it for dead."""
 COMMENT: Final = b": waiting\n\n"
 

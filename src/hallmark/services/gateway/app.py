@@ -26,7 +26,7 @@ from hallmark.services.gateway.capacity import present
 from hallmark.services.gateway.desk import Desk
 from hallmark.services.gateway.failures import Failures
 from hallmark.services.gateway.heads import Heads
-from hallmark.services.gateway.health import judge
+from hallmark.services.gateway.health import Bounds, judge
 from hallmark.services.gateway.looking import Looking
 from hallmark.services.gateway.marks import Marker
 from hallmark.services.gateway.outbox import Outbox
@@ -41,6 +41,10 @@ from hallmark.store import Database
 from hallmark.telemetry.metrics import Metrics
 from hallmark.verification.fold import Replica
 from hallmark.verification.trust import Trust
+
+
+def _bounds(settings: Settings) -> Bounds:
+    return Bounds(settings.skew_ms, int(settings.answer_s * 1000), int(settings.idle_s * 1000))
 
 
 class World(msgspec.Struct, frozen=True):
@@ -112,7 +116,7 @@ class Gateway:
         self.metrics.gauge("gateway_log_size", "Leaves folded.", lambda: replica.size)
         self.service = Service(
             api,
-            health=lambda: judge(overview.facts(database.problem), world.clock(), settings.skew_ms),
+            health=lambda: judge(overview.facts(database.problem), world.clock(), _bounds(settings)),
             registry=self.metrics.registry,
             limits=HTTPLimits(body=settings.body),
             around=lambda app: Heads(app, world.random, settings.cors_origins),

@@ -1,5 +1,6 @@
 """Hears from nodes that nobody asks: a small question to each that was silent for a while, over the same way
-that requests take, to the enclave itself. Its answer also says what time it is there.
+that requests take, to the enclave itself. Its answer also says what time it is there, and how long an answer
+and a silence may take there, so that a gateway that gives up earlier says so.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from typing import Final
 
 import msgspec
 
-from hallmark.core.document import unhex
+from hallmark.core.document import Uint63, unhex
 from hallmark.core.documents import KeyBundle
 from hallmark.core.errors import HallmarkError
 from hallmark.http.client import Pool, Timeouts
-from hallmark.routing.load import LoadTable
+from hallmark.routing.load import LoadTable, NodeLoad
 
 TIMEOUTS: Final = Timeouts(connect=2.0, head=2.0, idle=2.0, pool=1.0)
 AT_ONCE: Final = 16
@@ -23,8 +24,14 @@ AGAIN_S: Final = 1.0
 Present = Callable[[], Sequence[tuple[bytes, KeyBundle]]]
 
 
+class _Limits(msgspec.Struct, frozen=True):
+    request_ms: Uint63 = 0
+    keep_alive_ms: Uint63 = 0
+
+
 class _Clock(msgspec.Struct, frozen=True):
     now: int
+    limits: _Limits = _Limits()
 
 
 class Looking:
@@ -82,11 +89,14 @@ class Looking:
             now = self._clock()
             self._loads.heard(key, now)
             if status == 200:
-                self._loads.of(key).skew = _skew(data, (began + now) // 2)
+                _note(self._loads.of(key), data, (began + now) // 2)
 
 
-def _skew(data: bytes, here: int) -> int | None:
+def _note(load: NodeLoad, data: bytes, here: int) -> None:
     try:
-        return msgspec.json.decode(data, type=_Clock).now - here
+        said = msgspec.json.decode(data, type=_Clock)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+        load.skew = None
+        return
+    load.skew = said.now - here
+    load.request_ms, load.keep_alive_ms = said.limits.request_ms, said.limits.keep_alive_ms

@@ -120,6 +120,8 @@ class Overview:
                 load.heard,
                 load.heard > 0 and not load.silent(now),
                 load.skew,
+                load.request_ms,
+                load.keep_alive_ms,
             )
             for key, bundle, load in (
                 (key, bundle, self._loads.of(key)) for key, bundle in present(self._registry)
