@@ -87,6 +87,7 @@ def prepare_network(
         image=Path(image.path),
         models=models,
         anchor_account=keys.anchor.address,
+        owners=(keys.publisher.address, *(owner.address for owner in keys.owners)),
         assets=assets,
         names={hex0x(key.address): node.name for key, node in zip(keys.owners, plan.nodes, strict=True)},
     )

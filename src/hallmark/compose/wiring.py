@@ -33,7 +33,9 @@ from hallmark.verification.trust import Trust
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """What the settings point at: the trust file's content, tools, image, models, accounts."""
+    """What the settings point at: the trust file's content, tools, image, models, accounts, and the owners
+    that the log's operator vouches for (20-byte addresses).
+    """
 
     trust: Trust
     policy: str
@@ -42,6 +44,7 @@ class Parts(msgspec.Struct, frozen=True):
     image: Path
     models: Mapping[str, Shipped]
     anchor_account: bytes
+    owners: tuple[bytes, ...]
     assets: Path
     names: Mapping[str, str] = MappingProxyType({})
 
@@ -86,6 +89,9 @@ class Wiring:
             key_file=self._key("log.ed25519"),
             database=self._plan.log_database or self._database("log"),
             policy=self._parts.policy,
+            authority=self._parts.trust.authority,
+            threshold=self._parts.trust.threshold,
+            owners=tuple(hex0x(owner) for owner in self._parts.owners),
         )
         return self._service("log", "log", settings, self._log_url)
 

@@ -8,6 +8,7 @@ HallmarkError
 ├── Conflict              it contradicts what is already recorded (409)
 ├── Held                  a policy is not met, so the answer is withheld (412)
 ├── VerificationFailed    a signature, proof, evidence or binding does not hold (422)
+├── RateLimited           more than a quota allows; it says when to come again (429)
 └── Unavailable           it cannot be done now: no node, no quorum, no disk (503)
 
 `reason` is a stable code in snake_case, documented in docs/reasons.md; `message` is one plain sentence;
@@ -84,6 +85,17 @@ class VerificationFailed(HallmarkError):
     """A signature, proof, evidence or binding does not hold."""
 
     status = 422
+
+
+class RateLimited(HallmarkError):
+    """More than a quota allows. `retry_after`, and in whole seconds `detail`, say when there is room."""
+
+    status = 429
+
+    def __init__(self, reason: str, message: str, seconds: int) -> None:
+        super().__init__(reason, message, f"Send it again in {seconds} s: nothing is lost.")
+        self.retry_after = str(seconds)
+        self.detail: dict[str, object] = {"retry_after": seconds}
 
 
 class Unavailable(HallmarkError):

@@ -24,6 +24,7 @@ TYPES: Final[dict[int, str]] = {
     413: "invalid_request_error",
     415: "invalid_request_error",
     422: "verification_error",
+    428: "invalid_request_error",
     429: "rate_limit_error",
     503: "service_unavailable_error",
 }

@@ -24,9 +24,12 @@ from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import Proof
 from hallmark.ledger.tiles import TileName, decode_bundle, encode_bundle
 from hallmark.ledger.witness import AddCheckpoint
-from hallmark.services.log.admission import admit, join_many, split_many
+from hallmark.services.log.admission import join_many, split_many
+from hallmark.services.log.known import Member
+from hallmark.services.log.standing import Authority
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.testing.dossiers import Notary
+from hallmark.testing.log_admission import Gate
 from hallmark.testing.network import LittleNetwork
 from hallmark.verification.dossier import Dossier
 from hallmark.verification.fold import Replica
@@ -109,7 +112,11 @@ def targets(chains: Sequence[bytes] = (), evidence: Sequence[bytes] = ()) -> Ite
 def _log(net: LittleNetwork, notary: Notary, dossier: Dossier) -> Iterator[Target]:
     entries = tuple(net.entry_bytes(at) for at in range(net.tree.size))
     yield Target("entry", entries, decode)
-    yield Target("admission", entries, lambda d: admit(d, net.genesis.network, net.genesis.chain_id))
+    parties = (*net.nodes, *net.full_nodes, net.gateway)
+    members = [Member(one.address, one.role, one.owner.address) for one in parties]
+    authority = Authority(frozenset(net.genesis.authority), net.genesis.threshold)
+    gate = Gate(net.genesis.network, members, chain_id=net.genesis.chain_id, authority=authority)
+    yield Target("admission", entries, gate.judge)
     yield Target("leaf", tuple(net.leaves), split_leaf)
     replica = net.replica()
     yield Target("feed", entries, lambda d: _fed(replica, leaf(net.now, d)))

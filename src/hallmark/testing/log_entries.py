@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from hallmark.core.document import digest_of
+from hallmark.core.documents import AttestationPolicy, KeyBundle, Profile, RouteRecord
 from hallmark.core.entries import Entry
+from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Receipt
-from hallmark.core.statements import Verdict, code
+from hallmark.core.statements import PolicyStatement, Registration, Role, code
 from hallmark.crypto.secp256k1 import Key, sign_statement
+
+CHAIN_ID: Final = 31337
+AUTHORITY: Final = Key(bytes([77]) * 32)
+"""The one authority key of logs under test, and the owner that their operator vouches for."""
+ROUTE: Final = b"r" * 60
 
 
 def plain_entry(network: bytes, number: int, padding: int = 0) -> bytes:
-    """A distinct entry that the log takes without checking its signature, with bytes of padding."""
-    statement = Verdict(network, bytes(20), number, bytes(32), code("test"), 0)
-    return Entry(statement, (bytes(65),), (bytes(padding),) if padding else ()).encode()
+    """A distinct entry of `AUTHORITY`, with bytes of padding in its document."""
+    document = b"%d" % number + bytes(padding)
+    statement = PolicyStatement(network, code("attestation"), digest_of(AttestationPolicy, document), number)
+    return Entry(statement, (sign_statement(statement, CHAIN_ID, AUTHORITY),), (document,)).encode()
+
+
+def vouched(network: bytes, key: Key, role: Role = Role.NODE, owner: Key | None = None) -> bytes:
+    """A registration of `key` that the log takes: of a node by `owner` (by default `AUTHORITY`, whom the
+    operator vouches for), of another party with the authority's signature.
+    """
+    owner = owner or AUTHORITY
+    document = digest_of(KeyBundle if role is Role.NODE else Profile, b"d")
+    statement = Registration(network, role, key.address, owner.address, document, ZERO32, 0, ZERO32, 0)
+    signers = (key, owner) if role is Role.NODE else (key, owner, AUTHORITY)
+    signatures = tuple(sign_statement(statement, CHAIN_ID, signer) for signer in signers)
+    return Entry(statement, signatures, (b"d", b"")).encode()
 
 
 def receipt(network: bytes, node: bytes, sequence: int, previous: bytes, salt: int = 0) -> Receipt:
@@ -20,6 +43,7 @@ def receipt(network: bytes, node: bytes, sequence: int, previous: bytes, salt: i
         field.name: bytes(field.size) if field.kind.startswith("bytes") else 0 for field in Receipt.fields()
     }
     changed = {"version": 1, "network": network, "node": node, "sequence": sequence, "previous": previous}
+    changed["route"] = digest_of(RouteRecord, ROUTE)
     return Receipt(**{**values, **changed, "tokens_out": salt})  # type: ignore[arg-type]  # by field name
 
 
@@ -29,5 +53,5 @@ def receipt_chain(network: bytes, chain_id: int, key: Key, count: int, salt: int
     for sequence in range(count):
         made = receipt(network, key.address, sequence, previous, salt)
         previous = made.digest()
-        entries.append(Entry(made, (sign_statement(made, chain_id, key),), (b"r" * 60, b"", b"")).encode())
+        entries.append(Entry(made, (sign_statement(made, chain_id, key),), (ROUTE, b"", b"")).encode())
     return entries

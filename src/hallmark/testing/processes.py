@@ -132,6 +132,12 @@ class RealNetwork(DevelopmentNetwork):
         return "\n".join(lines) + "\n"
 
     @property
+    def owners(self) -> tuple[str, ...]:
+        """Whom the log's operator vouches for: the owners of the nodes, and the models' maker."""
+        owners = (*(node.owner for node in self.nodes), self.maker)
+        return tuple(hex0x(owner.address) for owner in owners)
+
+    @property
     def policy(self) -> Policy:
         """The same, parsed."""
         return Policy.parse(self.policy_text)
@@ -200,6 +206,9 @@ class RealNetwork(DevelopmentNetwork):
             key_file=self._secret("log.seed", self.notary.log_seed),
             database=sqlite_url(self.folder / "log.db"),
             policy=self.policy_text,
+            authority=tuple(hex0x(address) for address in self.genesis.authority),
+            threshold=self.genesis.threshold,
+            owners=self.owners,
             lease_ms=1_000,
         )
 

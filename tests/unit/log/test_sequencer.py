@@ -6,35 +6,42 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 
+import msgspec
 import pytest
 from sqlalchemy.engine import Connection
 
 from hallmark.core.beacon import network_id
 from hallmark.core.entries import leaf, split_leaf
 from hallmark.core.errors import Conflict, HallmarkError, Unavailable
+from hallmark.core.statements import Role
 from hallmark.crypto.secp256k1 import Key
 from hallmark.ledger.merkle import leaf_hash
 from hallmark.ledger.sql_store import SQLLogStore
-from hallmark.services.log.admission import Submission, admit
+from hallmark.services.log.admission import Submission
+from hallmark.services.log.known import Known, Member
 from hallmark.services.log.lease import LeaseKeeper, fence
 from hallmark.services.log.sequencer import Batch, Placed, Sequencer
 from hallmark.services.log.settings import Limits
+from hallmark.services.log.standing import Lane, Standing
 from hallmark.store import Database
-from hallmark.testing.log_entries import plain_entry, receipt_chain
+from hallmark.testing.log_admission import Gate
+from hallmark.testing.log_entries import AUTHORITY, plain_entry, receipt_chain, vouched
 
 NETWORK = network_id("log.test/hallmark")
 CHAIN = 31337
+KEYS = [Key(bytes([number]) * 32) for number in range(7, 20)]
+GATE = Gate(NETWORK, [Member(key.address, Role.NODE, AUTHORITY.address) for key in KEYS])
 
 
 def plain(number: int) -> Submission:
     """A submission without order."""
-    return admit(plain_entry(NETWORK, number), NETWORK, CHAIN)
+    return GATE.judge(plain_entry(NETWORK, number))
 
 
 def receipts(count: int, salt: int = 0, key: Key | None = None) -> list[Submission]:
     """Submissions of a node's receipts."""
-    entries = receipt_chain(NETWORK, CHAIN, key or Key(bytes([7]) * 32), count, salt)
-    return [admit(entry, NETWORK, CHAIN) for entry in entries]
+    entries = receipt_chain(NETWORK, CHAIN, key or KEYS[0], count, salt)
+    return [GATE.judge(entry) for entry in entries]
 
 
 class FailingStore(SQLLogStore):
@@ -58,8 +65,14 @@ class Bench:
         self.failing = self.store.failures = []
         self.batches: list[Batch] = []
         self.clock = 1_000
+        self.known = Known(database)
         self.sequencer = Sequencer(
-            self.store, database, now=lambda: self.clock, grown=self.batches.append, limits=limits
+            self.store,
+            database,
+            self.known,
+            now=lambda: self.clock,
+            grown=self.batches.append,
+            limits=limits,
         )
         self.sequencer.fence = lambda connection: None
 
@@ -190,7 +203,7 @@ async def test_overload_is_refused() -> None:
 
 async def test_batches_are_bounded() -> None:
     """A long queue becomes several batches, each one transaction."""
-    async with running(limits=Limits(batch_entries=10)) as bench:
+    async with running(limits=Limits(batch_members=10)) as bench:
         await bench.sequencer.add_all([plain(n) for n in range(35)])
         assert [batch.entries for batch in bench.batches] == [10, 10, 10, 5]
 
@@ -235,7 +248,9 @@ async def test_nobody_waits_for_a_sequencer_that_ended() -> None:
 async def test_a_sequencer_without_a_lease_appends_nothing() -> None:
     """The fence is closed until a lease is given."""
     database = Database("sqlite://")
-    sequencer = Sequencer(SQLLogStore(database), database, now=lambda: 1, grown=lambda batch: None)
+    sequencer = Sequencer(
+        SQLLogStore(database), database, Known(database), now=lambda: 1, grown=lambda batch: None
+    )
     task = asyncio.create_task(sequencer.run())
     results = await sequencer.add_all([plain(1)])
     assert reason(results[0]) == "log_standby"
@@ -259,3 +274,53 @@ async def test_leases() -> None:
     assert taken.epoch == 3
     await one.release(again)
     assert await one.take(150) is None
+
+
+def stranger(number: int) -> Submission:
+    """An entry of somebody for whom nobody vouches."""
+    return msgspec.structs.replace(plain(number), standing=Standing(Lane.STRANGERS))
+
+
+async def test_receipts_go_first() -> None:
+    """However much others sent before: receipts are in the next batch, beside a bounded part of the rest."""
+    limits = Limits(batch_members=3, batch_strangers=1)
+    async with running(limits=limits) as bench:
+        others = [bench.sequencer.add_all([plain(n), stranger(100 + n)]) for n in range(5)]
+        chain = receipts(4)
+        await asyncio.gather(*others, bench.sequencer.add_all(chain))
+        leaves = await bench.leaves()
+        assert leaves[:4] == [one.data for one in chain]
+        assert leaves[4:8] == [plain(0).data, plain(1).data, plain(2).data, stranger(100).data]
+        assert len(leaves) == 14
+        assert bench.batches[0].entries == 8
+
+
+async def test_few_strangers_wait() -> None:
+    """More than some do not: they come again, and nobody else is turned away for them."""
+    async with running(limits=Limits(pending_strangers=2)) as bench:
+        results = await bench.sequencer.add_all([*(stranger(n) for n in range(4)), plain(9)])
+        assert [one.reason if isinstance(one, HallmarkError) else "" for one in results] == [
+            "",
+            "",
+            "log_busy",
+            "log_busy",
+            "",
+        ]
+
+
+async def test_what_is_known_is_durable_with_its_entries() -> None:
+    """Who joins is known once the entry is durable, and to a process that starts afterwards."""
+    database = Database("sqlite://")
+    key = Key(bytes([42]) * 32)
+    async with running(database) as bench:
+        bench.failing.append(Unavailable("store_full", "Full."))
+        joining = GATE.judge(vouched(NETWORK, key))
+        refused = await bench.sequencer.add_all([joining])
+        assert isinstance(refused[0], Unavailable)
+        assert bench.known.member(key.address) is None
+        await bench.sequencer.add(joining)
+        assert bench.known.member(key.address) is not None
+        assert await bench.known.statements([joining.note.statement]) == {joining.note.statement}
+    again = Known(database)
+    assert again.member(key.address, Role.NODE) == bench.known.member(key.address)
+    assert await again.statements([joining.note.statement, bytes(32)]) == {joining.note.statement}

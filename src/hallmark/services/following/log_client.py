@@ -169,8 +169,10 @@ async def _error(response: Response) -> HallmarkError:
     except (msgspec.DecodeError, UnicodeDecodeError):
         detail = _Detail()
     reason = detail.code or "log_refused"
-    if response.status in PERMANENT:
+    if response.status in PERMANENT or reason == "statement_logged":
         return Refused(reason, "The log does not take this entry.")
     if response.status == 404:
         return NotFound(reason, "The log has no such entry.")
-    return Unavailable(reason, f"The log answers {response.status}.")
+    error = Unavailable(reason, f"The log answers {response.status}.")
+    error.retry_after = (response.header(b"retry-after") or b"").decode("latin-1")
+    return error

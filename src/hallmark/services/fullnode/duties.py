@@ -35,6 +35,7 @@ TURN_MS: Final = 150
 TURN_POSITIONS: Final = 256
 BATCHES_AT_ONCE: Final = 4
 SENT_KEPT: Final = 65_536
+FOR_GOOD: Final = frozenset((400, 409, 413, 422))
 
 Name = tuple[str, int]
 
@@ -150,9 +151,13 @@ class Duties:
             ) as response:
                 await response.read(65_536)
                 status, again = response.status, response.header(b"retry-after") or b""
+                useless = response.header(b"x-should-retry") == b"false"
         except HallmarkError as error:
             raise Unavailable("log_unreachable", "The log cannot take what is owed.", error.reason) from error
-        if status != 200:
+        if useless and status in FOR_GOOD:
+            # Nothing that comes after it has to wait for what the log will never take.
+            get_logger().error("objection_refused", status=status, entries=len(owed.names))
+        elif status != 200:
             refused = Unavailable("log_unreachable", f"The log answers {status} to what is owed.")
             refused.retry_after = again.decode("latin-1")
             raise refused

@@ -17,6 +17,7 @@ from hallmark.core.entries import Kind, decode, split_leaf
 from hallmark.core.errors import HallmarkError
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Receipt
+from hallmark.http.retry import seconds_of
 from hallmark.services.following.log_client import LogClient, Place, Refused
 from hallmark.services.gateway.store import Kept, ReceiptStore
 from hallmark.telemetry.logs import get_logger
@@ -199,7 +200,8 @@ class Outbox:
                 break
             except HallmarkError as error:
                 get_logger().warning("receipt_delayed", receipt=track.kept.id, reason=error.reason)
-                await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
+                pause = PAUSES[min(attempt, len(PAUSES) - 1)]
+                await asyncio.sleep(max(pause, seconds_of(error.retry_after)) if attempt else pause)
                 attempt += 1
         track.safe.set()
         track.placed.set()

@@ -1,49 +1,213 @@
 """What an entry must be to get into the log. Cheap on purpose: full nodes judge, the log orders.
 
-1. The bytes are an entry (`core.entries`), at most 65,527 of them.
-2. Its statement is for this network.
-3. It carries at least one signature.
-4. A receipt's signature recovers to the node it names.
+In this order, so that what costs more is only done for what passed before:
 
-That a receipt's predecessor is in the log before it is the sequencer's to keep.
+1. The bytes are no more than its kind needs, and an entry (`core.entries`) for this network, signed.
+2. It speaks in the name of somebody who may say such things: a registered key, an owner, the authority. In
+   nobody's name a node may register, a label be claimed, an equivocation be shown, with a proof of work.
+3. The quota of that key (of a stranger: of the address, and of all strangers together) has room.
+4. Its signatures are those that it calls for, and its attachments those that it commits to.
+5. It is new. The same entry is told its place again, at no charge; another form of a statement is refused.
+6. Only then is the quota used: nobody can use up another's.
+
+That a receipt's predecessor is in the log is the sequencer's to keep.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 import msgspec
 
-from hallmark.core.entries import decode, entry_id
-from hallmark.core.errors import InvalidInput, VerificationFailed
+from hallmark.core.entries import MAX_ENTRY, Entry, Kind, decode, entry_id
+from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, TooLarge, VerificationFailed
 from hallmark.core.receipt import Receipt
-from hallmark.crypto.secp256k1 import recover_statement
+from hallmark.crypto.secp256k1 import recover
+from hallmark.services.log import work
+from hallmark.services.log.known import Known, Note
+from hallmark.services.log.quotas import Buckets, over_quota, source_of
+from hallmark.services.log.settings import Quota, Quotas
+from hallmark.services.log.standing import Authority, Lane, Signers, Standing, confirm, presume
+
+SMALL: Final = 2_048
+SIZES: Final[dict[int, int]] = {
+    Kind.REGISTRATION: 49_152,
+    Kind.RETIREMENT: SMALL,
+    Kind.COMPROMISE: SMALL,
+    Kind.APPROVAL: 16_384,
+    Kind.REVOCATION: SMALL,
+    Kind.PUBLICATION: 16_384,
+    Kind.VERSION: 32_768,
+    Kind.RECEIPT: 32_768,
+    Kind.VERDICT: 8_192,
+    Kind.FAULT: SMALL,
+    Kind.REVIEW: SMALL,
+    Kind.POLICY: 32_768,
+}
+"""The largest entry of each kind, in bytes."""
+MAX_SIGNATURES: Final = 16
+ALL: Final = b""
+TOGETHER: Final = {"strangers": "all_strangers", "new": "all_new"}
+"""Quotas by key that another one, of all of them together, bounds as well."""
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """An entry that may be logged. `node` and `sequence` are a receipt's, else empty and 0."""
+    """An entry that may be logged. `node` and `sequence` are a receipt's, else empty and 0.
+
+    `repeats` says that a receipt for that sequence is in the log, or on its way, already.
+    """
 
     data: bytes
     entry_id: bytes
     node: bytes = b""
     sequence: int = 0
+    standing: Standing = Standing(Lane.RECEIPTS)
+    note: Note = Note()
+    source: bytes = b""
+    repeats: bool = False
 
 
-def admit(data: bytes, network: bytes, chain_id: int) -> Submission:
-    """Check an entry's bytes as the module docstring says.
+class Claim(msgspec.Struct, frozen=True):
+    """An entry whose signatures were not looked at yet: its bytes, what they say, and in whose name."""
 
-    Raises InvalidInput `bad_entry`, `wrong_network`; TooLarge `entry_too_large`; VerificationFailed
-    `signature_missing`, `bad_signature`, `wrong_signer`.
-    """
+    data: bytes
+    entry_id: bytes
+    entry: Entry
+    standing: Standing
+    source: bytes
+    repeats: bool
+    digest: bytes
+
+
+class Admission:
+    """See the module docstring. `clock` gives seconds; `highest` a node's highest sequence, -1 for none."""
+
+    def __init__(
+        self,
+        network: bytes,
+        chain_id: int,
+        known: Known,
+        *,
+        authority: Authority,
+        quotas: Quotas,
+        clock: Callable[[], float],
+        highest: Callable[[bytes], int] = lambda _: -1,
+    ) -> None:
+        self.quotas = quotas
+        self._network, self._chain_id = network, chain_id
+        self._known, self._authority = known, authority
+        self._clock, self._highest = clock, highest
+        fields = msgspec.structs.asdict(quotas).items()
+        self._buckets = {name: Buckets(quota) for name, quota in fields if isinstance(quota, Quota)}
+        self._shared = {source_of(host) for host in quotas.shared_addresses}
+
+    def open_to(self, source: bytes) -> None:
+        """Raises RateLimited `too_much_refused` to an address that sent too much that had to be refused."""
+        if source in self._shared:
+            return
+        wait = self._buckets["refusals"].wait(source, self._clock())
+        if wait:
+            raise over_quota("too_much_refused", "Too much from this address had to be refused.", wait)
+
+    def refused(self, source: bytes) -> None:
+        """Something from this address was damaged, foreign or forged."""
+        self._buckets["refusals"].take(source, self._clock())
+
+    def claim(self, data: bytes, source: bytes = b"", nonce: bytes = b"") -> Claim:
+        """Rules 1 to 3. Raises InvalidInput `bad_entry`, `wrong_network`, `too_many_signatures`; TooLarge
+        `entry_too_large`; VerificationFailed `signature_missing`; SignerUnknown `signer_unknown`; WorkMissing
+        `work_missing`; RateLimited `quota_used`.
+        """
+        entry = read(data, self._network)
+        standing = presume(entry, self._known)
+        name = entry_id(data)
+        bits = self.quotas.work_bits
+        if standing.lane is Lane.STRANGERS and not work.holds(name, nonce, bits):
+            raise work.WorkMissing(bits)
+        receipt = entry.statement if isinstance(entry.statement, Receipt) else None
+        repeats = receipt is not None and receipt.sequence <= self._highest(receipt.node)
+        if repeats and receipt is not None:
+            standing = Standing(Lane.STRANGERS, "repeats", receipt.node)
+        else:
+            self._look(standing, source)
+        digest = entry.statement.signing_digest(self._chain_id)
+        return Claim(data, name, entry, standing, source, repeats, digest)
+
+    def admit(self, claim: Claim, signers: Signers) -> Submission:
+        """Rule 4. Raises what `confirm` raises."""
+        note = confirm(claim.entry, signers, self._known, self._authority)
+        statement, standing = claim.entry.statement, claim.standing
+        receipt = statement if isinstance(statement, Receipt) else None
+        return Submission(
+            claim.data,
+            claim.entry_id,
+            receipt.node if receipt else b"",
+            receipt.sequence if receipt else 0,
+            standing,
+            note,
+            claim.source,
+            claim.repeats,
+        )
+
+    def charge(self, submission: Submission) -> None:
+        """Rule 6, for what is about to get a place. Raises RateLimited `quota_used`, Conflict
+        `statement_logged`.
+        """
+        if submission.note.statement and self._known.is_coming(submission.note.statement):
+            raise statement_logged()
+        self._look(submission.standing, submission.source)
+        now = self._clock()
+        for bucket, key in self._used(submission.standing, submission.source):
+            bucket.take(key, now)
+        self._known.expect(submission.note)
+
+    def _look(self, standing: Standing, source: bytes) -> None:
+        now = self._clock()
+        wait = max((bucket.wait(key, now) for bucket, key in self._used(standing, source)), default=0.0)
+        if wait:
+            raise over_quota("quota_used", "More of this kind was sent than the quota allows.", wait)
+
+    def _used(self, standing: Standing, source: bytes) -> list[tuple[Buckets, bytes]]:
+        if not standing.quota:
+            return []
+        one = self._buckets[standing.quota], standing.key or source
+        together = TOGETHER.get(standing.quota)
+        return [one, (self._buckets[together], ALL)] if together else [one]
+
+
+def statement_logged() -> Conflict:
+    """The refusal of another form of what the log has."""
+    return Conflict("statement_logged", "The log has this statement already, in another entry.")
+
+
+def read(data: bytes, network: bytes) -> Entry:
+    """Rule 1; raises as `Admission.claim` says."""
+    limit = SIZES.get(data[1], MAX_ENTRY) if len(data) > 1 else MAX_ENTRY
+    if len(data) > limit:
+        raise TooLarge(
+            "entry_too_large", f"An entry of this kind has at most {limit} bytes, this one {len(data)}."
+        )
     entry = decode(data)
-    statement = entry.statement
-    if getattr(statement, "network", None) != network:
+    if getattr(entry.statement, "network", None) != network:
         raise InvalidInput("wrong_network", "The entry is for another network.")
     if not entry.signatures:
         raise VerificationFailed("signature_missing", "The entry carries no signature.")
-    if not isinstance(statement, Receipt):
-        return Submission(data, entry_id(data))
-    if recover_statement(statement, chain_id, entry.signatures[0]) != statement.node:
-        raise VerificationFailed("wrong_signer", "The receipt is not signed by the node that it names.")
-    return Submission(data, entry_id(data), statement.node, statement.sequence)
+    if len(entry.signatures) > MAX_SIGNATURES:
+        raise InvalidInput("too_many_signatures", f"An entry has at most {MAX_SIGNATURES} signatures.")
+    return entry
+
+
+def signers_of(claim: Claim) -> tuple[bytes | None, ...]:
+    """The address behind each signature, None where there is none. What is dear: fit for a thread."""
+    return tuple(_recovered(claim.digest, signature) for signature in claim.entry.signatures)
+
+
+def _recovered(digest: bytes, signature: bytes) -> bytes | None:
+    try:
+        return recover(digest, signature)
+    except HallmarkError:
+        return None
 
 
 def split_many(body: bytes) -> list[bytes]:

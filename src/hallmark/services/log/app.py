@@ -15,8 +15,11 @@ from hallmark.http.asgi import Receive, Scope, Send, query_int, read_body, respo
 from hallmark.ledger.proof import Proof
 from hallmark.ledger.store import LogStore
 from hallmark.ledger.tiles import WIDTH, TileName, encode_bundle
-from hallmark.services.log.admission import Submission, admit, split_many
+from hallmark.services.log import work
+from hallmark.services.log.admission import split_many
+from hallmark.services.log.entrance import Entrance
 from hallmark.services.log.publisher import Head, Publisher
+from hallmark.services.log.quotas import source_of
 from hallmark.services.log.sequencer import Placed, Sequencer
 
 MAX_MANY = 8 * 1024 * 1024
@@ -32,11 +35,15 @@ Handler = Callable[["Request", Send], Awaitable[None]]
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What a handler needs of a request: the path's variable part, its query, and the body's source."""
+    """What a handler needs of a request: the path's variable part, its query, the body's source, whom it is
+    from (`quotas.source_of`), and its proof of work.
+    """
 
     rest: str
     query: dict[str, list[str]]
     receive: Receive
+    source: bytes = b""
+    nonce: bytes = b""
 
     def number(self, name: str, default: int, high: int) -> int:
         """A number of the query string. Raises InvalidInput `bad_query`."""
@@ -47,9 +54,8 @@ class Request(msgspec.Struct, frozen=True):
 class Leader(msgspec.Struct, frozen=True):
     """The parts of a log that holds the lease."""
 
-    network: bytes
-    chain_id: int
     store: LogStore
+    entrance: Entrance
     sequencer: Sequencer
     publisher: Publisher
 
@@ -86,7 +92,9 @@ class LogApp:
                 continue
             if scope["method"] == method:
                 query = parse_qs(scope["query_string"].decode("latin-1"))
-                await handler(Request(match[1], query, receive), send)
+                host, _ = scope.get("client") or ("", 0)
+                nonce = work.read_header(dict(scope["headers"]).get(work.HEADER))
+                await handler(Request(match[1], query, receive, source_of(host), nonce), send)
                 return
             found = True
         if found:
@@ -116,19 +124,16 @@ class LogApp:
 
     async def _add(self, request: Request, send: Send) -> None:
         log = self._writable()
-        submission = admit(await read_body(request.receive, MAX_MANY), log.network, log.chain_id)
-        await respond_json(send, _place(await log.sequencer.add(submission)))
+        entry = await read_body(request.receive, MAX_MANY)
+        await respond_json(send, _place(await log.entrance.add(entry, request.source, request.nonce)))
 
     async def _add_many(self, request: Request, send: Send) -> None:
         log = self._writable()
         entries = split_many(await read_body(request.receive, MAX_MANY))
         if len(entries) > MAX_MANY_ENTRIES:
             raise TooLarge("too_many_entries", f"At most {MAX_MANY_ENTRIES} entries at a time.")
-        # In a thread: recovering a key leaves the interpreter free for the rest of the log.
-        checked = await asyncio.to_thread(_check_all, entries, log.network, log.chain_id)
-        placed = iter(await log.sequencer.add_all([one for one in checked if isinstance(one, Submission)]))
-        results = [_place(next(placed) if isinstance(one, Submission) else one) for one in checked]
-        await respond_json(send, {"results": results})
+        outcomes = await log.entrance.add_all(entries, request.source)
+        await respond_json(send, {"results": [_place(outcome) for outcome in outcomes]})
 
     async def _head(self, _request: Request, send: Send) -> None:
         log = self._log
@@ -211,18 +216,9 @@ async def prove(store: LogStore, index: int, head: Head) -> bytes:
     return Proof(index, await store.inclusion_proof(index, head.size), head.note).encode()
 
 
-def _check_all(entries: list[bytes], network: bytes, chain_id: int) -> list[Submission | HallmarkError]:
-    checked: list[Submission | HallmarkError] = []
-    for entry in entries:
-        try:
-            checked.append(admit(entry, network, chain_id))
-        except HallmarkError as error:
-            checked.append(error)
-    return checked
-
-
 def _place(result: Placed | HallmarkError) -> dict[str, object]:
     if isinstance(result, Placed):
         place = {"index": result.index, "admitted": result.admitted}
         return {**place, "leaf_hash": result.leaf_hash.hex()}
-    return {"error": {"code": result.reason, "message": result.message}}
+    detail: dict[str, object] = getattr(result, "detail", {})
+    return {"error": {"code": result.reason, "message": result.message, **detail}}

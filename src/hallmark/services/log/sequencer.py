@@ -6,6 +6,7 @@ Rules it keeps:
 - nobody is told a place before it is durable; a batch is durable whole or not at all;
 - one entry has one place: who submits it again is told the first;
 - a receipt comes after a receipt of the same node with the sequence before (equivocating ones included);
+- receipts go first: of what others send, a batch carries only so much beside them (`Lane`);
 - admission times never go backwards;
 - a process whose lease is gone appends nothing.
 """
@@ -25,7 +26,9 @@ from hallmark.core.errors import Conflict, HallmarkError, Unavailable
 from hallmark.ledger.merkle import leaf_hash
 from hallmark.ledger.store import LogStore
 from hallmark.services.log.admission import Submission
+from hallmark.services.log.known import Known
 from hallmark.services.log.settings import Limits
+from hallmark.services.log.standing import Lane
 from hallmark.store import Database, Migration, migrate
 
 RECENT_ENTRIES = 65_536
@@ -70,12 +73,15 @@ Place = asyncio.Future[Placed]
 
 
 class Sequencer:
-    """See the module docstring. One per process; `run` must be running. `now` gives unix ms."""
+    """See the module docstring. One per process; `run` must be running. `now` gives unix ms; `known` is kept
+    with the entries.
+    """
 
     def __init__(
         self,
         store: LogStore,
         database: Database,
+        known: Known,
         *,
         now: Callable[[], int],
         grown: Callable[[Batch], None],
@@ -83,6 +89,7 @@ class Sequencer:
     ) -> None:
         migrate(database, "log-chains", MIGRATIONS)
         self._store = store
+        self._known = known
         self._now = now
         self._grown = grown
         self._limits = limits or Limits()
@@ -90,7 +97,12 @@ class Sequencer:
         self._durable_chains: dict[bytes, int] = {bytes(row.node): row.sequence for row in rows}
         self._chains = dict(self._durable_chains)
         self._recent: OrderedDict[bytes, Placed] = OrderedDict()
-        self._queue: deque[Submission] = deque()
+        self._lanes: dict[Lane, deque[Submission]] = {lane: deque() for lane in Lane}
+        self._room = {
+            Lane.RECEIPTS: self._limits.batch_entries,
+            Lane.MEMBERS: self._limits.batch_members,
+            Lane.STRANGERS: self._limits.batch_strangers,
+        }
         self._waiting: dict[tuple[bytes, int], list[Submission]] = {}
         self._places: dict[bytes, Place] = {}
         self._bytes = 0
@@ -102,6 +114,23 @@ class Sequencer:
     def pending(self) -> int:
         """Entries that wait for a place."""
         return len(self._places)
+
+    def has(self, entry_id: bytes) -> bool:
+        """Whether an entry is on its way, or got its place lately."""
+        return entry_id in self._recent or entry_id in self._places
+
+    def highest(self, node: bytes) -> int:
+        """The highest sequence of a node's receipts in the log or on their way; -1 for none."""
+        return self._chains.get(node, -1)
+
+    async def places(self, submissions: Sequence[Submission]) -> dict[bytes, Placed]:
+        """The places of those that are in the store, by entry id."""
+        found = await self._store.find([submission.entry_id for submission in submissions])
+        return {
+            one.entry_id: Placed(place.index, place.admitted, leaf_hash(leaf(place.admitted, one.data)))
+            for one in submissions
+            if (place := found.get(one.entry_id)) is not None
+        }
 
     async def add(self, submission: Submission) -> Placed:
         """The entry's durable place. Raises Unavailable `log_busy`, `log_standby`, `store_full`,
@@ -134,7 +163,7 @@ class Sequencer:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._queue:
+                while any(self._lanes.values()):
                     await self._commit(self._take())
         finally:
             self._ended = True
@@ -146,10 +175,13 @@ class Sequencer:
         found = self._recent.get(submission.entry_id) or self._places.get(submission.entry_id)
         if found is not None:
             return found
-        if self._ended:
-            return _standby()
-        if self.pending >= self._limits.pending_entries or self._bytes >= self._limits.pending_bytes:
-            return Unavailable("log_busy", "The log has too much to do.", "Try again in a second.")
+        lane = submission.standing.lane
+        crowded = lane is Lane.STRANGERS and len(self._lanes[lane]) >= self._limits.pending_strangers
+        full = self.pending >= self._limits.pending_entries or self._bytes >= self._limits.pending_bytes
+        if self._ended or full or crowded:
+            self._known.gone(submission.note)
+            busy = Unavailable("log_busy", "The log has too much to do.", "Try again in a second.")
+            return _standby() if self._ended else busy
         place: Place = asyncio.get_running_loop().create_future()
         place.add_done_callback(_retrieve)
         self._places[submission.entry_id] = place
@@ -163,7 +195,7 @@ class Sequencer:
 
     def _push(self, submission: Submission) -> None:
         """Into the queue, and after it the receipts that waited for it."""
-        self._queue.append(submission)
+        self._lanes[submission.standing.lane].append(submission)
         self._wake.set()
         if not submission.node:
             return
@@ -194,11 +226,14 @@ class Sequencer:
             )
 
     def _take(self) -> list[Submission]:
+        """The next batch: receipts, then some of what others sent, in a quarter of the bytes each."""
         batch: list[Submission] = []
-        size = 0
-        while self._queue and len(batch) < self._limits.batch_entries and size < self._limits.batch_bytes:
-            batch.append(self._queue.popleft())
-            size += len(batch[-1].data)
+        for lane, queue in self._lanes.items():
+            room, size = self._room[lane], 0
+            most = self._limits.batch_bytes if lane is Lane.RECEIPTS else self._limits.batch_bytes // 4
+            while queue and room and size < most:
+                batch.append(queue.popleft())
+                room, size = room - 1, size + len(batch[-1].data)
         return batch
 
     async def _commit(self, batch: list[Submission]) -> None:
@@ -211,8 +246,10 @@ class Sequencer:
                     raise
                 await self._append(await self._without_known(batch))
         except HallmarkError as error:
-            everyone = [*batch, *self._queue, *(s for waiting in self._waiting.values() for s in waiting)]
-            self._queue.clear()
+            queued = [one for queue in self._lanes.values() for one in queue]
+            everyone = [*batch, *queued, *(one for waiting in self._waiting.values() for one in waiting)]
+            for queue in self._lanes.values():
+                queue.clear()
             self._waiting.clear()
             self._chains = dict(self._durable_chains)
             lost = isinstance(error, Conflict)
@@ -234,13 +271,17 @@ class Sequencer:
             if submission.node and submission.sequence > self._durable_chains.get(submission.node, -1):
                 chains[submission.node] = max(submission.sequence, chains.get(submission.node, -1))
 
+        notes, next_place = [submission.note for submission in batch], self._store.size
+
         def within(connection: Connection) -> None:
             self.fence(connection)
             if chains:
                 rows = [{"node": node, "sequence": sequence} for node, sequence in chains.items()]
                 connection.execute(KEEP_CHAIN, rows)
+            self._known.keep(connection, notes, next_place)
 
         first = await self._store.append(leaves, within=within)
+        self._known.apply(notes, first)
         self._durable_chains |= chains
         self._grown(Batch(first + len(leaves), len(leaves), loop.time() - started))
         for offset, submission in enumerate(batch):
@@ -248,12 +289,10 @@ class Sequencer:
 
     async def _without_known(self, batch: list[Submission]) -> list[Submission]:
         """The batch without entries that are in the log already; those are told their places."""
-        found = await self._store.find([submission.entry_id for submission in batch])
+        found = await self.places(batch)
         for submission in batch:
-            place = found.get(submission.entry_id)
-            if place is not None:
-                digest = leaf_hash(leaf(place.admitted, submission.data))
-                self._done(submission, Placed(place.index, place.admitted, digest))
+            if submission.entry_id in found:
+                self._done(submission, found[submission.entry_id])
         return [submission for submission in batch if submission.entry_id not in found]
 
     def _done(self, submission: Submission, placed: Placed) -> None:
@@ -261,6 +300,7 @@ class Sequencer:
         if len(self._recent) > RECENT_ENTRIES:
             self._recent.popitem(last=False)
         self._bytes -= len(submission.data)
+        self._known.gone(submission.note)
         place = self._places.pop(submission.entry_id)
         if not place.done():
             place.set_result(placed)
@@ -271,6 +311,7 @@ class Sequencer:
             if place is None:
                 continue
             self._bytes -= len(submission.data)
+            self._known.gone(submission.note)
             if not place.done():
                 place.set_exception(error)
 

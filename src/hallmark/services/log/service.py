@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 
 from hallmark.core.beacon import network_id
+from hallmark.core.document import unhex
 from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.http import serve as http
 from hallmark.http.client import Pool
@@ -16,13 +17,17 @@ from hallmark.http.limits import Limits
 from hallmark.ledger.note import ED25519, SigningKey
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.sql_store import SQLLogStore
+from hallmark.services.log.admission import Admission
 from hallmark.services.log.app import MAX_MANY, Leader, LogApp
+from hallmark.services.log.entrance import Entrance
 from hallmark.services.log.health import Facts, judge
+from hallmark.services.log.known import Known
 from hallmark.services.log.lease import Lease, LeaseKeeper, fence
 from hallmark.services.log.links import Link
 from hallmark.services.log.publisher import Publisher, Round, check_policy
 from hallmark.services.log.sequencer import Batch, Sequencer
 from hallmark.services.log.settings import Settings
+from hallmark.services.log.standing import Authority
 from hallmark.store import Database
 from hallmark.telemetry.logs import get_logger
 from hallmark.telemetry.metrics import Metrics
@@ -44,6 +49,10 @@ class LogService:
         self._key = SigningKey(settings.origin, ED25519, _seed(settings.key_file))
         self._policy = Policy.parse(settings.policy)
         check_policy(self._policy, self._key)
+        self._owners = _addresses(settings.owners)
+        self._authority = Authority(_addresses(settings.authority), settings.threshold)
+        if not 0 < settings.threshold <= len(self._authority.keys):
+            raise InvalidInput("bad_authority", "The threshold cannot be met by the authority's keys.")
         self._database = Database(settings.database)
         self._keeper = LeaseKeeper(self._database, settings.holder, settings.lease_ms)
         self._log = get_logger()
@@ -131,11 +140,28 @@ class LogService:
             self._batches.observe(batch.entries)
             self._commits.observe(batch.seconds)
 
-        sequencer = Sequencer(store, self._database, now=now_ms, grown=grown, limits=self._settings.limits)
+        settings, clock = self._settings, asyncio.get_running_loop().time
+        known = Known(
+            self._database,
+            self._owners,
+            cosigned=lambda: publisher.cosigned_size,
+            clock=clock,
+            new_s=settings.quotas.new_s,
+            slowed_s=settings.quotas.slowed_s,
+        )
+        sequencer = Sequencer(store, self._database, known, now=now_ms, grown=grown, limits=settings.limits)
         sequencer.fence = fence(lease)
+        admission = Admission(
+            network_id(settings.origin),
+            settings.chain_id,
+            known,
+            authority=self._authority,
+            quotas=settings.quotas,
+            clock=clock,
+            highest=sequencer.highest,
+        )
         await publisher.start()
-        network = network_id(self._settings.origin)
-        return Leader(network, self._settings.chain_id, store, sequencer, publisher)
+        return Leader(store, Entrance(admission, known, sequencer), sequencer, publisher)
 
     async def _renew(self, lease: Lease) -> None:
         while True:
@@ -202,6 +228,10 @@ async def _together(*work: Coroutine[object, object, None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _addresses(texts: tuple[str, ...]) -> frozenset[bytes]:
+    return frozenset(unhex(text) for text in texts)
 
 
 def _seed(path: str) -> bytes:

@@ -9,11 +9,14 @@ from typing import Final
 import msgspec
 
 from hallmark.core.beacon import EMPTY_ROOT
+from hallmark.core.entries import entry_id
 from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
 from hallmark.http.client import Pool
+from hallmark.http.retry import LONGEST_S, seconds_of
 from hallmark.ledger.checkpoint import Checkpoint
 from hallmark.ledger.note import Note
 from hallmark.services.enclave.runtime import Beacon
+from hallmark.services.log import work
 from hallmark.services.log.admission import join_many
 from hallmark.services.node.outbox import Outbox
 from hallmark.telemetry.logs import get_logger
@@ -24,7 +27,18 @@ IN_FLIGHT: Final = 4
 FIRST_BACKOFF_S: Final = 0.1
 LAST_BACKOFF_S: Final = 5.0
 FOR_GOOD: Final = frozenset(
-    ("bad_entry", "wrong_network", "entry_too_large", "signature_missing", "bad_signature", "wrong_signer")
+    (
+        "bad_entry",
+        "wrong_network",
+        "entry_too_large",
+        "signature_missing",
+        "too_many_signatures",
+        "bad_signature",
+        "wrong_signer",
+        "attachments_malformed",
+        "document_mismatch",
+        "statement_logged",
+    )
 )
 """Reasons of the log that no repetition changes."""
 
@@ -37,10 +51,14 @@ class Placed(msgspec.Struct, frozen=True):
 
 
 class LogProblem(msgspec.Struct, frozen=True):
-    """The log's reason for not taking an entry."""
+    """The log's reason for not taking an entry; after how many seconds it will, and how many bits of work it
+    asks for, 0 when it does not say.
+    """
 
     code: str
     message: str = ""
+    retry_after: int = 0
+    work_bits: int = 0
 
 
 class _Result(msgspec.Struct, frozen=True):
@@ -83,14 +101,31 @@ class LogClient:
         async with self._pool.request("POST", f"{self._url}/add-many", (), join_many(entries)) as response:
             data = await response.read(1 << 22)
             if response.status != 200:
-                raise Unavailable("log_unavailable", f"The log answers {response.status}.")
+                error = Unavailable("log_unavailable", f"The log answers {response.status}.")
+                error.retry_after = (response.header(b"retry-after") or b"").decode("latin-1")
+                raise error
         try:
             results = msgspec.json.decode(data, type=_Results).results
         except msgspec.DecodeError as error:
             raise Unavailable("log_unavailable", "The log's answer cannot be read.") from error
         if len(results) != len(entries):
             raise Unavailable("log_unavailable", "The log's answer is incomplete.")
-        return [result.error or Placed(result.index, result.admitted) for result in results]
+        answers = [result.error or Placed(result.index, result.admitted) for result in results]
+        return [await self._worked(entry, said) for entry, said in zip(entries, answers, strict=True)]
+
+    async def _worked(self, entry: bytes, said: Placed | LogProblem) -> Placed | LogProblem:
+        """The same, but after the proof of work that the log asks of those for whom nobody vouches."""
+        if not isinstance(said, LogProblem) or not 0 < said.work_bits <= work.MAX_BITS:
+            return said
+        nonce = await asyncio.to_thread(work.make, entry_id(entry), said.work_bits)
+        headers = (work.header_of(nonce),)
+        async with self._pool.request("POST", f"{self._url}/add", headers, entry) as response:
+            data = await response.read(1 << 16)
+        try:
+            result = msgspec.json.decode(data, type=_Result)
+        except msgspec.DecodeError:
+            return said
+        return result.error or (Placed(result.index, result.admitted) if result.index >= 0 else said)
 
 
 class Forwarder:
@@ -104,6 +139,7 @@ class Forwarder:
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._tasks: set[asyncio.Task[None]] = set()
         self._backoff = FIRST_BACKOFF_S
+        self._told = 0
         self.problem = ""
         self.stuck_at = 0.0
         """Since when the log takes nothing although something waits (monotonic clock); 0: it does."""
@@ -155,7 +191,8 @@ class Forwarder:
                 return
             self.stuck_at = self.stuck_at or time.monotonic()
             get_logger().warning("log_refused_entries", reason=self.problem, count=len(batch))
-            await asyncio.sleep(self._backoff)
+            await asyncio.sleep(max(self._backoff, self._told))
+            self._told = 0
             self._backoff = min(self._backoff * 2, LAST_BACKOFF_S)
         finally:
             self._sending.difference_update(batch)
@@ -167,7 +204,7 @@ class Forwarder:
         try:
             results = await self._log.add(list(batch.values()))
         except HallmarkError as error:
-            self.problem = error.reason
+            self.problem, self._told = error.reason, seconds_of(error.retry_after)
             return False
         return all([await self._settle(n, result) for n, result in zip(batch, results, strict=True)])
 
@@ -185,6 +222,7 @@ class Forwarder:
                 watcher.set_exception(VerificationFailed(result.code, "The log refuses the entry."))
         else:
             self.problem = result.code
+            self._told = max(self._told, min(result.retry_after, LONGEST_S))
             return False
         self._watched.pop(number, None)
         return True

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import sqlalchemy as sa
 
 from hallmark.core.errors import HallmarkError
+from hallmark.http.retry import seconds_of
 from hallmark.services.following.log_client import Place, Refused
 from hallmark.services.review.rows import SubmissionRow
 from hallmark.services.review.schema import SUBMISSIONS
@@ -36,6 +37,7 @@ class Submitting:
     def __init__(self, store: DeskStore, log: Log, metrics: Metrics) -> None:
         self._store, self._log = store, log
         self._wake = asyncio.Event()
+        self._told = 0
         self._outcomes = metrics.counter("review_submissions", "Reviews by outcome.", ("outcome",))
 
     def wake(self) -> None:
@@ -56,7 +58,8 @@ class Submitting:
                 attempt = 0
                 await self._wake.wait()
             else:
-                await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
+                await asyncio.sleep(max(PAUSES[min(attempt, len(PAUSES) - 1)], self._told))
+                self._told = 0
                 attempt += 1
 
     async def round(self) -> bool:
@@ -75,6 +78,7 @@ class Submitting:
             await self._store.settle(row.id, position=None, refused=error.reason)
             return True
         except HallmarkError as error:
+            self._told = max(self._told, seconds_of(error.retry_after))
             get_logger().warning("review_delayed", item=row.item, reason=error.reason)
             return False
         self._outcomes.add("logged")

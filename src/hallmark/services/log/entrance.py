@@ -1,0 +1,124 @@
+"""The way of entries from bytes to places: admission, what is there already, quotas, sequencer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from hallmark.core.errors import HallmarkError, RateLimited
+from hallmark.services.log.admission import Admission, Claim, Submission, signers_of, statement_logged
+from hallmark.services.log.known import Known
+from hallmark.services.log.quotas import over_quota
+from hallmark.services.log.sequencer import Placed, Sequencer
+from hallmark.services.log.work import WorkMissing
+
+AT_ONCE: Final = 128
+"""Entries whose signatures are looked at in one go: what a body can waste before it is stopped."""
+
+Outcome = Placed | HallmarkError
+
+
+class Entrance:
+    """See the module docstring."""
+
+    def __init__(self, admission: Admission, known: Known, sequencer: Sequencer) -> None:
+        self._admission = admission
+        self._known = known
+        self._sequencer = sequencer
+
+    async def add(self, data: bytes, source: bytes, nonce: bytes = b"") -> Placed:
+        """The entry's durable place. Raises what `Admission`, `Sequencer` and the store raise."""
+        (outcome,) = await self.add_all([data], source, nonce)
+        if isinstance(outcome, HallmarkError):
+            raise outcome
+        return outcome
+
+    async def add_all(self, entries: Sequence[bytes], source: bytes, nonce: bytes = b"") -> list[Outcome]:
+        """For each entry its place, or why it got none. Raises RateLimited `too_much_refused`."""
+        self._admission.open_to(source)
+        outcomes: dict[int, Outcome] = {}
+        admitted: dict[int, Submission] = {}
+        allowed, refused = self._admission.quotas.refusals_in_body, 0
+        for start in range(0, len(entries), AT_ONCE):
+            if refused > allowed:
+                break
+            claims = {}
+            for number in range(start, min(start + AT_ONCE, len(entries))):
+                try:
+                    claims[number] = self._admission.claim(entries[number], source, nonce)
+                except HallmarkError as error:
+                    outcomes[number] = error
+            signers = await _signers(list(claims.values()))
+            for (number, claim), found in zip(claims.items(), signers, strict=True):
+                try:
+                    admitted[number] = self._admission.admit(claim, found)
+                except HallmarkError as error:
+                    outcomes[number] = error
+            refused += self._count(outcomes, source, start)
+        outcomes |= await self._place(admitted)
+        stopped = over_quota("too_much_refused", "Too much of this body had to be refused.", 1)
+        return [outcomes.get(number, stopped) for number in range(len(entries))]
+
+    def _count(self, outcomes: dict[int, Outcome], source: bytes, start: int) -> int:
+        """How many from `start` on were refused for what they are; each counts against the address."""
+        found = [
+            outcome
+            for number, outcome in outcomes.items()
+            if number >= start and not isinstance(outcome, RateLimited | WorkMissing)
+        ]
+        for _ in found:
+            self._admission.refused(source)
+        return len(found)
+
+    async def _place(self, admitted: dict[int, Submission]) -> dict[int, Outcome]:
+        """The places of those that are there, and of the others once they are durable."""
+        outcomes: dict[int, Outcome] = {}
+        logged = await self._logged(admitted)
+        new: dict[int, Submission] = {}
+        charged: set[bytes] = set()
+        for number, submission in admitted.items():
+            try:
+                known = logged.get(number)
+                if isinstance(known, HallmarkError):
+                    raise known
+                coming = submission.entry_id in charged or self._sequencer.has(submission.entry_id)
+                if known is None and not coming:
+                    self._admission.charge(submission)
+                    charged.add(submission.entry_id)
+                if known is None:
+                    new[number] = submission
+                else:
+                    outcomes[number] = known
+            except HallmarkError as error:
+                outcomes[number] = error
+        # No await since `charge`: what was charged is on its way.
+        places = await self._sequencer.add_all(list(new.values()))
+        return outcomes | dict(zip(new, places, strict=True))
+
+    async def _logged(self, admitted: dict[int, Submission]) -> dict[int, Outcome]:
+        """Those that the log has: as they are, with their places, or as another form of a statement."""
+        asked = {
+            number: one
+            for number, one in admitted.items()
+            if (one.repeats or one.note.statement) and not self._sequencer.has(one.entry_id)
+        }
+        if not asked:
+            return {}
+        found = await self._sequencer.places(list(asked.values()))
+        missing = {number: one for number, one in asked.items() if one.entry_id not in found}
+        said = await self._known.statements([one.note.statement for one in missing.values() if not one.node])
+        outcomes: dict[int, Outcome] = {
+            number: found[one.entry_id] for number, one in asked.items() if one.entry_id in found
+        }
+        for number, one in missing.items():
+            if not one.node and one.note.statement in said:
+                outcomes[number] = statement_logged()
+        return outcomes
+
+
+async def _signers(claims: list[Claim]) -> list[tuple[bytes | None, ...]]:
+    """Each claim's signers; in a thread when there are several, which leaves the log free for the rest."""
+    if len(claims) <= 1:
+        return [signers_of(claim) for claim in claims]
+    return await asyncio.to_thread(lambda: [signers_of(claim) for claim in claims])

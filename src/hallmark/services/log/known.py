@@ -1,0 +1,252 @@
+"""Whom the log knows: registered keys, their owners, label owners, and the statements that it took.
+
+A light view of the log's own entries. It exists to tell members from strangers before an entry gets a place,
+and decides nothing else: what holds is for full nodes to say (ADR 3). It is written in the transaction
+that makes the entries durable, so a standby that takes over knows the same.
+
+A key is known from when its registration is durable, and no longer once f+1 full nodes have objected to that
+registration; the objections themselves are counted in memory, over the last `RECENT` entries. A key
+to whose entries f+1 objected lately is `slowed`. One whose owner nobody vouches for is `new` until a quorum
+has cosigned its registration and some seconds have passed: long enough to object to it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hallmark.core.objected import Run
+from hallmark.core.statements import Role
+from hallmark.store import Database, Migration, migrate
+
+RECENT: Final = 65_536
+
+METADATA = sa.MetaData()
+MEMBERS = sa.Table(
+    "log_members",
+    METADATA,
+    sa.Column("key", sa.LargeBinary, primary_key=True),
+    sa.Column("role", sa.Integer, nullable=False),
+    sa.Column("owner", sa.LargeBinary, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("struck", sa.Boolean, nullable=False),
+)
+PUBLISHERS = sa.Table("log_publishers", METADATA, sa.Column("owner", sa.LargeBinary, primary_key=True))
+STATEMENTS = sa.Table("log_statements", METADATA, sa.Column("digest", sa.LargeBinary, primary_key=True))
+KEEP_MEMBER = sa.text(
+    "INSERT INTO log_members (key, role, owner, position, struck) "
+    "VALUES (:key, :role, :owner, :position, :struck) ON CONFLICT (key) DO UPDATE SET "
+    "role = excluded.role, owner = excluded.owner, position = excluded.position, struck = excluded.struck"
+)
+KEEP_PUBLISHER = sa.text("INSERT INTO log_publishers (owner) VALUES (:owner) ON CONFLICT DO NOTHING")
+KEEP_STATEMENT = sa.text("INSERT INTO log_statements (digest) VALUES (:digest) ON CONFLICT DO NOTHING")
+
+
+def _create(connection: Connection) -> None:
+    METADATA.create_all(connection)
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (_create,)
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A registered key: role, owner (20 bytes each), and where the registration stands that made it one."""
+
+    key: bytes
+    role: int
+    owner: bytes
+    position: int = 0
+    struck: bool = False
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What the log remembers of an entry: its statement's digest (empty for receipts, which are ordered by
+    sequence), who answers for it, who joins by it, who owns a label by it, what it objects to.
+    """
+
+    statement: bytes = b""
+    key: bytes = b""
+    joins: Member | None = None
+    publisher: bytes = b""
+    objects: tuple[Run, ...] = ()
+
+
+class _Placed(msgspec.Struct):
+    key: bytes
+    against: set[bytes]
+
+
+class Known:
+    """See the module docstring. `owners` are addresses that the operator vouches for, `cosigned` gives the
+    size that the quorum has cosigned, `clock` seconds.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        owners: Iterable[bytes] = (),
+        *,
+        cosigned: Callable[[], int] = lambda: 0,
+        clock: Callable[[], float] = lambda: 0.0,
+        new_s: float = 10,
+        slowed_s: float = 60,
+    ) -> None:
+        migrate(database, "log-known", MIGRATIONS)
+        self._database = database
+        self._cosigned, self._clock = cosigned, clock
+        self._new_s, self._slowed_s = new_s, slowed_s
+        self._vouched = frozenset(owners)
+        self._joined: dict[bytes, float] = {}
+        self._coming: set[bytes] = set()
+        self._recent: OrderedDict[int, _Placed] = OrderedDict()
+        self._slowed: dict[bytes, float] = {}
+        members = database.read(lambda connection: connection.execute(sa.select(MEMBERS)).all())
+        self._members = {
+            bytes(row.key): Member(bytes(row.key), row.role, bytes(row.owner), row.position, bool(row.struck))
+            for row in members
+        }
+        self._registered = {member.position: key for key, member in self._members.items()}
+        owners_of_labels = database.read(lambda connection: connection.execute(sa.select(PUBLISHERS)).all())
+        self._publishers = {bytes(row.owner) for row in owners_of_labels}
+        self._recount()
+
+    def member(self, key: bytes, *roles: Role) -> Member | None:
+        """The registered key, in one of these roles (in any, without); None when it is not."""
+        found = self._members.get(key)
+        if found is None or found.struck or (roles and found.role not in roles):
+            return None
+        return found
+
+    def vouched(self, owner: bytes) -> bool:
+        """Whether the operator vouches for this owner, or it owns a registered key that is not `new`."""
+        if owner in self._vouched:
+            return True
+        return any(not self.is_new(self._members[key]) for key in self._owned.get(owner, ()))
+
+    def publisher(self, owner: bytes) -> bool:
+        """Whether this address owns a label."""
+        return owner in self._publishers
+
+    def is_new(self, member: Member) -> bool:
+        """See the module docstring."""
+        if member.owner in self._vouched:
+            return False
+        joined = self._joined.get(member.key)
+        return member.position >= self._cosigned() or (
+            joined is not None and self._clock() < joined + self._new_s
+        )
+
+    def is_slowed(self, key: bytes) -> bool:
+        """Whether f+1 full nodes objected to an entry of this key lately."""
+        until = self._slowed.get(key)
+        if until is not None and until <= self._clock():
+            del self._slowed[key]
+            return False
+        return until is not None
+
+    async def statements(self, digests: Sequence[bytes]) -> set[bytes]:
+        """Those of these statements (not receipts) that are in the log or on their way."""
+        coming = {digest for digest in digests if digest in self._coming}
+        asked = [digest for digest in digests if digest not in coming]
+        if not asked:
+            return coming
+        query = sa.select(STATEMENTS.c.digest).where(STATEMENTS.c.digest.in_(asked))
+        rows = await self._database.async_read(lambda connection: connection.execute(query).all())
+        return coming | {bytes(row.digest) for row in rows}
+
+    def is_coming(self, statement: bytes) -> bool:
+        """Whether this statement is on its way."""
+        return statement in self._coming
+
+    def expect(self, note: Note) -> None:
+        """An entry is on its way."""
+        if note.statement:
+            self._coming.add(note.statement)
+
+    def gone(self, note: Note) -> None:
+        """An entry is on its way no longer: it has its place, or got none."""
+        self._coming.discard(note.statement)
+
+    def keep(self, connection: Connection, notes: Sequence[Note], first: int) -> None:
+        """Write what these entries from position `first` on make known, in the transaction that logs them."""
+        joining = [msgspec.structs.asdict(member) for member in self._joining(notes, first)]
+        for statement, rows in (
+            (KEEP_MEMBER, joining),
+            (KEEP_PUBLISHER, [{"owner": note.publisher} for note in notes if note.publisher]),
+            (KEEP_STATEMENT, [{"digest": note.statement} for note in notes if note.statement]),
+        ):
+            if rows:
+                connection.execute(statement, rows)
+        for key in self._struck_by(notes):
+            connection.execute(MEMBERS.update().where(MEMBERS.c.key == key).values(struck=True))
+
+    def apply(self, notes: Sequence[Note], first: int) -> None:
+        """These entries are durable from position `first` on."""
+        for member in self._joining(notes, first):
+            self._members[member.key] = member
+            self._registered[member.position] = member.key
+            self._joined[member.key] = self._clock()
+        struck = self._struck_by(notes)
+        for offset, note in enumerate(notes):
+            if note.publisher:
+                self._publishers.add(note.publisher)
+            if note.key and not note.objects:
+                self._recent[first + offset] = _Placed(note.key, set())
+                if len(self._recent) > RECENT:
+                    self._recent.popitem(last=False)
+        for note in notes:
+            for run in note.objects:
+                self._against(note.key, run)
+        for key in struck:
+            self._members[key] = msgspec.structs.replace(self._members[key], struck=True)
+        if struck or any(note.joins is not None for note in notes):
+            self._recount()
+
+    def _joining(self, notes: Sequence[Note], first: int) -> list[Member]:
+        """Keys that become members by these entries; who is one already stays as it is."""
+        found: dict[bytes, Member] = {}
+        for offset, note in enumerate(notes):
+            if note.joins is not None and self.member(note.joins.key) is None:
+                found.setdefault(note.joins.key, msgspec.structs.replace(note.joins, position=first + offset))
+        return list(found.values())
+
+    def _against(self, author: bytes, run: Run) -> None:
+        """A full node objects to these positions; f+1 of them slow the key that answers for one."""
+        for position in range(run.first, run.end):
+            placed = self._recent.get(position)
+            if placed is None:
+                continue
+            placed.against.add(author)
+            if len(placed.against) >= self._needed():
+                self._slowed[placed.key] = self._clock() + self._slowed_s
+
+    def _struck_by(self, notes: Sequence[Note]) -> set[bytes]:
+        """Keys to whose registration f+1 object, these objections included."""
+        against: dict[int, set[bytes]] = {}
+        for note in notes:
+            for run in note.objects:
+                for position in range(run.first, run.end):
+                    if position in self._registered and position in self._recent:
+                        against.setdefault(position, set()).add(note.key)
+        return {
+            self._registered[position]
+            for position, authors in against.items()
+            if len(authors | self._recent[position].against) >= self._needed()
+        }
+
+    def _needed(self) -> int:
+        """f+1 of the full nodes that the authority registered."""
+        return max(self._full_nodes - 1, 0) // 3 + 1
+
+    def _recount(self) -> None:
+        self._owned: dict[bytes, list[bytes]] = {}
+        self._full_nodes = 0
+        for key, member in self._members.items():
+            if not member.struck:
+                self._owned.setdefault(member.owner, []).append(key)
+                self._full_nodes += member.role == Role.FULL_NODE

@@ -1,0 +1,264 @@
+"""Who an entry is from, as far as the log cares: which lane it travels in, and whose quota it uses.
+
+`presume` reads it from the statement alone, before any signature is looked at, and refuses what names nobody
+known; `confirm` then holds the statement to its signatures and attachments. Both are tables by kind. They
+keep strangers from adding entries in the name of others, also by way of copies: each signature and
+attachment must be one that the statement calls for, so an entry that was logged has no second form.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
+
+import msgspec
+
+from hallmark.core.document import Document, digest_of
+from hallmark.core.documents import AttestationPolicy, ClearingPolicy, RouteRecord
+from hallmark.core.entries import Entry, Kind
+from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, VerificationFailed
+from hallmark.core.hashing import ZERO32, sha256
+from hallmark.core.objected import decode_runs, digest_of_runs
+from hallmark.core.receipt import Receipt
+from hallmark.core.statements import Fault, Registration, Role, Verdict, Version, text_of
+from hallmark.services.log.known import Known, Member, Note
+from hallmark.verification.objections import EQUIVOCATION
+from hallmark.verification.statements import CLEARING, DOCUMENTS, ROLES
+
+Signers = Sequence[bytes | None]
+
+
+class Lane(enum.IntEnum):
+    """How an entry travels: receipts first, then other entries of members, then those of strangers."""
+
+    RECEIPTS = 0
+    MEMBERS = 1
+    STRANGERS = 2
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """A lane, the quota that is used (empty: none), and the key that it is used of."""
+
+    lane: Lane
+    quota: str = ""
+    key: bytes = b""
+
+
+STRANGER: Final = Standing(Lane.STRANGERS, "strangers")
+AUTHORITY: Final = Standing(Lane.MEMBERS)
+
+
+class SignerUnknown(Conflict):
+    """The named key is not registered here. It may be soon, so asking again can help."""
+
+    retry = True
+
+
+class Authority(msgspec.Struct, frozen=True):
+    """The network's authority: 20-byte addresses, and how many of them must sign together."""
+
+    keys: frozenset[bytes]
+    threshold: int
+
+    def signed(self, signers: Signers) -> bool:
+        """Whether these are authority keys, all of them, distinct, and enough."""
+        return (
+            len(signers) >= self.threshold and len(set(signers)) == len(signers) and set(signers) <= self.keys
+        )
+
+
+def presume(entry: Entry, known: Known) -> Standing:
+    """What the statement claims. Raises SignerUnknown `signer_unknown` when nobody known may say it."""
+    statement: Any = entry.statement
+    match entry.kind:
+        case Kind.RECEIPT:
+            return _receipt(statement, known)
+        case Kind.REGISTRATION if statement.role != Role.NODE:
+            return AUTHORITY
+        case Kind.REGISTRATION:
+            return _registration(statement, known)
+        case Kind.PUBLICATION:
+            return _member(statement.owner) if known.vouched(statement.owner) else STRANGER
+        case Kind.VERSION:
+            return _version(statement, known)
+        case Kind.RETIREMENT | Kind.COMPROMISE:
+            return _member(statement.key) if known.member(statement.key) else _unknown()
+        case Kind.VERDICT:
+            return _objection(statement.author, known) or _unknown()
+        case Kind.FAULT:
+            return _objection(statement.author, known) or _accusation(statement, known)
+        case Kind.REVIEW:
+            registered = known.member(statement.reviewer, Role.REVIEWER)
+            return Standing(Lane.MEMBERS, "reviews", statement.reviewer) if registered else _unknown()
+    return AUTHORITY
+
+
+def _registration(statement: Registration, known: Known) -> Standing:
+    """A node's. One that refreshes its evidence travels with its receipts: those after it need it."""
+    if known.member(statement.key, Role.NODE) is not None:
+        return Standing(Lane.RECEIPTS, "members", statement.key)
+    return _member(statement.owner) if known.vouched(statement.owner) else STRANGER
+
+
+def _version(statement: Version, known: Known) -> Standing:
+    if known.vouched(statement.owner):
+        return _member(statement.owner)
+    return STRANGER if known.publisher(statement.owner) else _unknown()
+
+
+def _receipt(receipt: Receipt, known: Known) -> Standing:
+    member = known.member(receipt.node, Role.NODE)
+    if member is None:
+        return _unknown()
+    slowed, new = known.is_slowed(receipt.node), known.is_new(member)
+    quota = "slowed" if slowed else "new" if new else "receipts"
+    return Standing(Lane.RECEIPTS, quota, receipt.node)
+
+
+def _objection(author: bytes, known: Known) -> Standing | None:
+    if known.member(author, Role.FULL_NODE) is None:
+        return None
+    return Standing(Lane.MEMBERS, "objections", author)
+
+
+def _accusation(fault: Fault, known: Known) -> Standing:
+    """Anybody may prove an equivocation; only full nodes refute verdicts."""
+    if text_of(fault.kind) != EQUIVOCATION:
+        return _unknown()
+    return _member(fault.author) if known.member(fault.author) else STRANGER
+
+
+def _member(key: bytes) -> Standing:
+    return Standing(Lane.MEMBERS, "members", key)
+
+
+def _unknown() -> Standing:
+    raise SignerUnknown(
+        "signer_unknown",
+        "The key in whose name this entry speaks is not registered in this log.",
+        "Register it first.",
+    )
+
+
+def confirm(entry: Entry, signers: Signers, known: Known, authority: Authority) -> Note:
+    """What the log remembers of an entry that is what it claims to be. Raises VerificationFailed
+    `bad_signature`, `wrong_signer`, InvalidInput `attachments_malformed`, `document_mismatch`,
+    `objected_malformed`.
+    """
+    if None in signers:
+        raise VerificationFailed("bad_signature", "A signature of the entry is none.")
+    return _CONFIRM[entry.kind](entry, signers, known, authority)
+
+
+def _confirm_receipt(entry: Entry, signers: Signers, _known: Known, _authority: Authority) -> Note:
+    receipt = cast(Receipt, entry.statement)
+    _signed(signers, receipt.node)
+    _attached(entry, 3, RouteRecord, receipt.route)
+    return Note(key=receipt.node)
+
+
+def _confirm_registration(entry: Entry, signers: Signers, _known: Known, authority: Authority) -> Note:
+    s = cast(Registration, entry.statement)
+    if tuple(signers[:2]) != (s.key, s.owner):
+        raise _wrong()
+    if s.role == Role.NODE:
+        _signed(signers, s.key, s.owner)
+    elif not authority.signed(signers[2:]):
+        raise _wrong()
+    document = ROLES.get(s.role)
+    _attached(entry, 2, document, s.document)
+    evidence = entry.attachments[1]
+    if s.evidence != sha256(evidence) and (evidence or s.evidence != ZERO32):
+        raise _mismatch()
+    return Note(s.struct_hash(), s.key, joins=Member(s.key, s.role, s.owner))
+
+
+def _confirm_ending(entry: Entry, signers: Signers, known: Known, authority: Authority) -> Note:
+    s: Any = entry.statement
+    member = known.member(s.key)
+    if member is None:
+        _unknown()
+    elif tuple(signers) not in ((s.key,), (member.owner,)) and not (
+        entry.kind is Kind.COMPROMISE and authority.signed(signers)
+    ):
+        raise _wrong()
+    _attached(entry, 0)
+    return Note(s.struct_hash())
+
+
+def _confirm_authority(entry: Entry, signers: Signers, _known: Known, authority: Authority) -> Note:
+    s: Any = entry.statement
+    if not authority.signed(signers):
+        raise _wrong()
+    if entry.kind is Kind.REVOCATION:
+        _attached(entry, 0)
+    elif entry.kind is Kind.POLICY:
+        clearing = text_of(s.kind).startswith(CLEARING)
+        _attached(entry, 1, ClearingPolicy if clearing else AttestationPolicy, s.document)
+    else:
+        _attached(entry, 1, DOCUMENTS[entry.kind], s.document)
+    return Note(s.struct_hash())
+
+
+def _confirm_owner(entry: Entry, signers: Signers, _known: Known, _authority: Authority) -> Note:
+    s: Any = entry.statement
+    _signed(signers, s.owner)
+    _attached(entry, 1, DOCUMENTS[entry.kind], s.document)
+    return Note(s.struct_hash(), publisher=s.owner)
+
+
+def _confirm_verdict(entry: Entry, signers: Signers, _known: Known, _authority: Authority) -> Note:
+    s = cast(Verdict, entry.statement)
+    _signed(signers, s.author)
+    _attached(entry, 1)
+    if digest_of_runs(entry.attachments[0]) != s.objected:
+        raise _mismatch()
+    return Note(s.struct_hash(), s.author, objects=decode_runs(entry.attachments[0]))
+
+
+def _confirm_said(entry: Entry, signers: Signers, _known: Known, _authority: Authority) -> Note:
+    """A fault or a review: one signature, nothing attached."""
+    s: Any = entry.statement
+    author = s.author if entry.kind is Kind.FAULT else s.reviewer
+    _signed(signers, author)
+    _attached(entry, 0)
+    return Note(s.struct_hash(), author)
+
+
+_CONFIRM: Final[dict[Kind, Callable[[Entry, Signers, Known, Authority], Note]]] = {
+    Kind.RECEIPT: _confirm_receipt,
+    Kind.REGISTRATION: _confirm_registration,
+    Kind.RETIREMENT: _confirm_ending,
+    Kind.COMPROMISE: _confirm_ending,
+    Kind.APPROVAL: _confirm_authority,
+    Kind.REVOCATION: _confirm_authority,
+    Kind.POLICY: _confirm_authority,
+    Kind.PUBLICATION: _confirm_owner,
+    Kind.VERSION: _confirm_owner,
+    Kind.VERDICT: _confirm_verdict,
+    Kind.FAULT: _confirm_said,
+    Kind.REVIEW: _confirm_said,
+}
+
+
+def _signed(signers: Signers, *by: bytes) -> None:
+    if tuple(signers) != by:
+        raise _wrong()
+
+
+def _attached(entry: Entry, count: int, document: type[Document] | None = None, digest: bytes = b"") -> None:
+    if len(entry.attachments) != count:
+        raise InvalidInput("attachments_malformed", "The entry's attachments are not those of its kind.")
+    if digest and (document is None or digest_of(document, entry.attachments[0]) != digest):
+        raise _mismatch()
+
+
+def _wrong() -> HallmarkError:
+    return VerificationFailed(
+        "wrong_signer", "The entry is not signed by those, and those alone, whom it names."
+    )
+
+
+def _mismatch() -> HallmarkError:
+    return InvalidInput("document_mismatch", "An attachment is not the one that the statement commits to.")
