@@ -24,24 +24,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hallmark.core.beacon import network_id
+from hallmark.core.document import hex0x
 from hallmark.core.entries import leaf
 from hallmark.core.hashing import sha256
+from hallmark.core.statements import Role
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.client import Pool
 from hallmark.ledger.merkle import leaf_hash, verify_inclusion
 from hallmark.ledger.note import COSIGNATURE, ED25519, SigningKey
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import Proof, verify_proof
-from hallmark.services.log.admission import admit, join_many
+from hallmark.services.log.admission import join_many
+from hallmark.services.log.known import Member
 from hallmark.store import sqlite_url
-from hallmark.testing.log_entries import plain_entry, receipt_chain
+from hallmark.testing.log_admission import Gate
+from hallmark.testing.log_entries import AUTHORITY, receipt_chain, vouched
 
 ORIGIN = "bench.hallmark/log"
 CHAIN_ID = 31_337
 NETWORK = network_id(ORIGIN)
 FIRST_PORT = 23_100
-PADDING = 493  # makes an entry of 700 bytes, about what a receipt takes
-fresh = itertools.count(10_000_000)
+NODE = Key(sha256(b"node"))
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -84,6 +87,10 @@ class Network:
             "key_file": str(folder / "log.key"),
             "database": database or sqlite_url(folder / "log.db"),
             "policy": self.policy_text,
+            "authority": [hex0x(AUTHORITY.address)],
+            "threshold": 1,
+            "owners": [hex0x(AUTHORITY.address)],
+            "quotas": {"receipts": {"rate": 1e6, "burst": 1_000_000}},
         }
         self.start("hallmark.services.log", "log", config)
 
@@ -181,10 +188,9 @@ async def throughput(client: Client, batches: list[bytes], per_batch: int, infli
     }
 
 
-async def latency(client: Client, network_: Network, rate: int, seconds: float) -> dict[str, float]:
-    """One entry at a time, at a steady rate: submitted to accepted, accepted to proof in hand, and both."""
+async def latency(client: Client, network_: Network, rate: int, entries: list[bytes]) -> dict[str, float]:
+    """One receipt at a time, at a steady rate: submitted to accepted, accepted to proof in hand, and both."""
     to_accepted, to_proof, total, sizes, lag = [], [], [], [], []
-    entries = [plain_entry(NETWORK, next(fresh), PADDING) for n in range(int(rate * seconds))]
     loop = asyncio.get_running_loop()
 
     async def one(entry: bytes, due: float) -> None:
@@ -220,9 +226,8 @@ async def latency(client: Client, network_: Network, rate: int, seconds: float) 
     return result
 
 
-async def light_client(client: Client, network_: Network) -> dict[str, float]:
+async def light_client(client: Client, network_: Network, entry: bytes) -> dict[str, float]:
     """What it costs to verify a proof, and its parts."""
-    entry = plain_entry(NETWORK, next(fresh), PADDING)
     place = await client.json("POST", "/add", entry)
     _, text = await client.call("GET", f"/proof/{place['index']}?wait=5000")
     data = leaf(place["admitted"], entry)
@@ -249,9 +254,10 @@ async def light_client(client: Client, network_: Network) -> dict[str, float]:
 
 def admission(made: list[bytes]) -> dict[str, float]:
     """Receipts per second through the admission checks alone, signature included, on one core."""
+    gate = Gate(NETWORK, [Member(NODE.address, Role.NODE, AUTHORITY.address)], chain_id=CHAIN_ID)
     started = time.perf_counter()
     for entry in made:
-        admit(entry, NETWORK, CHAIN_ID)
+        gate.judge(entry)
     return {"receipts_per_s": len(made) / (time.perf_counter() - started)}
 
 
@@ -273,7 +279,10 @@ async def measure(options: argparse.Namespace, network_: Network) -> dict[str, d
     client = Client(network_.url)
     await client.ready()
     figures: dict[str, dict[str, float]] = {}
-    numbers = itertools.count()
+    count = int(options.rate * options.seconds)
+    made = receipt_chain(NETWORK, CHAIN_ID, NODE, count + options.batches * 1_900 + 1)
+    left = iter(made)
+    await client.json("POST", "/add", vouched(NETWORK, NODE))
 
     def wanted(name: str) -> bool:
         return name.startswith(options.only)
@@ -281,22 +290,16 @@ async def measure(options: argparse.Namespace, network_: Network) -> dict[str, d
     if wanted(name := "baseline, fsync"):
         figures[name] = baseline(network_.folder)
     if wanted(name := "latency, idle log"):
-        figures[name] = await latency(client, network_, options.rate, options.seconds)
-    for per_batch, batches in ((100, options.batches * 4), (1000, options.batches)):
-        if wanted(name := f"throughput, {per_batch} an add-many, no signature check"):
-            many = [
-                [plain_entry(NETWORK, next(numbers), PADDING) for _ in range(per_batch)]
-                for _ in range(batches)
-            ]
-            figures[name] = await throughput(client, list(map(join_many, many)), per_batch, options.inflight)
-    made = receipt_chain(NETWORK, CHAIN_ID, Key.generate(), options.batches * 500)
-    if wanted(name := "receipts, 500 an add-many, signatures checked"):
-        bodies = [join_many(made[at : at + 500]) for at in range(0, len(made), 500)]
-        figures[name] = await throughput(client, bodies, 500, 2)
+        taken = list(itertools.islice(left, count))
+        figures[name] = await latency(client, network_, options.rate, taken)
+    for per_batch, batches in ((100, options.batches * 4), (500, options.batches), (1_000, options.batches)):
+        if wanted(name := f"receipts, {per_batch} an add-many, signatures checked"):
+            bodies = [join_many(list(itertools.islice(left, per_batch))) for _ in range(batches)]
+            figures[name] = await throughput(client, bodies, per_batch, 2)
     if wanted(name := "receipts, admission alone, one core"):
         figures[name] = admission(made[:2000])
     if wanted(name := "light client"):
-        figures[name] = await light_client(client, network_)
+        figures[name] = await light_client(client, network_, next(left))
     await client.pool.aclose()
     return figures
 
@@ -308,7 +311,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rate", type=int, default=100)
     parser.add_argument("--batches", type=int, default=40)
-    parser.add_argument("--inflight", type=int, default=4)
     parser.add_argument(
         "--database", default="", help="store URL of the log; SQLite in a temporary folder if empty"
     )

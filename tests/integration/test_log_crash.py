@@ -14,12 +14,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
 
 from hallmark.core.beacon import network_id
+from hallmark.core.document import hex0x
 from hallmark.core.entries import decode, entry_id, split_leaf
 from hallmark.core.errors import HallmarkError
 from hallmark.core.receipt import Receipt
@@ -34,7 +35,7 @@ from hallmark.ledger.sql_store import SQLWitnessState
 from hallmark.ledger.tiles import decode_bundle
 from hallmark.ledger.witness import Witness
 from hallmark.store import Database
-from hallmark.testing.log_entries import plain_entry, receipt_chain
+from hallmark.testing.log_entries import AUTHORITY, plain_entry, receipt_chain, vouched
 from hallmark.testing.lying_log import witness_key
 from hallmark.testing.witness_service import witness_app
 
@@ -53,6 +54,9 @@ def free_port(start: int) -> int:
             probe.bind(("127.0.0.1", port))
             return port
     raise OSError("no free port")
+
+
+NODE = Key(bytes([5]) * 32)
 
 
 class Observer:
@@ -94,6 +98,9 @@ class Harness:
             "key_file": str(folder / "log.key"),
             "database": f"sqlite:///{folder}/log.db",
             "policy": policy,
+            "authority": [hex0x(AUTHORITY.address)],
+            "threshold": 1,
+            "owners": [hex0x(AUTHORITY.address)],
         }
         (folder / "log.key").write_text(SEED.hex())
         (folder / "log.json").write_text(json.dumps(config))
@@ -127,7 +134,7 @@ class Harness:
             await asyncio.sleep(0.02)
         raise AssertionError((self.folder / "log.out").read_text()[-2_000:])
 
-    async def submit(self, entries: list[bytes]) -> None:
+    async def submit(self, entries: Iterable[bytes]) -> None:
         """Submit entries one after another until the log dies; remember what it acknowledged."""
         for entry in entries:
             status, body = await self.call("POST", "/add", entry)
@@ -170,7 +177,7 @@ async def observed(tmp_path: Path) -> AsyncIterator[tuple[Harness, Observer]]:
 async def test_killed_at_random_moments(observed: tuple[Harness, Observer]) -> None:
     """Over many kills: acknowledged entries stay where they were, whole, dense, and under one root a size."""
     harness, observer = observed
-    chain = receipt_chain(NETWORK, CHAIN, Key(bytes([5]) * 32), RUNS * 40)
+    chain = receipt_chain(NETWORK, CHAIN, NODE, RUNS * 40)
     sent = 0
     for run in range(RUNS):
         rng = random.Random(run)
@@ -182,12 +189,13 @@ async def test_killed_at_random_moments(observed: tuple[Harness, Observer]) -> N
             await harness.ready()
             workers = [
                 asyncio.create_task(
-                    harness.submit([plain_entry(NETWORK, next(harness.numbers)) for _ in range(500)])
+                    harness.submit(plain_entry(NETWORK, next(harness.numbers)) for _ in range(500))
                 )
                 for _ in range(4)
             ]
             # The node sends again what it was not told about, as an outbox does.
-            workers.append(asyncio.create_task(harness.submit(chain[max(0, sent - 5) :])))
+            again = [vouched(NETWORK, NODE), *chain[max(0, sent - 5) :]]
+            workers.append(asyncio.create_task(harness.submit(again)))
             await asyncio.sleep(rng.uniform(0.02, 0.5))
         await asyncio.gather(*workers)
         sent = sum(entry_id(entry) in harness.acknowledged for entry in chain)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from hallmark.core.beacon import network_id
+from hallmark.core.document import hex0x
 from hallmark.core.entries import entry_id, leaf
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.crypto.secp256k1 import Key
@@ -36,7 +37,7 @@ from hallmark.services.log.settings import Limits as LogLimits
 from hallmark.services.log.settings import Settings
 from hallmark.store import Database
 from hallmark.testing import postgres
-from hallmark.testing.log_entries import plain_entry, receipt_chain
+from hallmark.testing.log_entries import AUTHORITY, plain_entry, receipt_chain, vouched
 from hallmark.testing.lying_log import witness_key
 from hallmark.testing.witness_service import witness_app
 
@@ -130,6 +131,9 @@ class Network:
             key_file=str(self.folder / "log.key"),
             database=self.database,
             policy=self.policy_text,
+            authority=(hex0x(AUTHORITY.address),),
+            threshold=1,
+            owners=(hex0x(AUTHORITY.address),),
             holder=holder,
             lease_ms=300,
             limits=LogLimits(**limits),
@@ -272,33 +276,37 @@ async def test_followers_are_told_at_once(network: Network) -> None:
 
 async def test_receipts_are_ordered_and_refusals_say_why(network: Network) -> None:
     """Receipts go in by sequence; every refusal has a status and a reason code."""
-    chain = receipt_chain(NETWORK, CHAIN, Key(bytes([9]) * 32), 3)
+    key, other = Key(bytes([9]) * 32), Key(bytes([8]) * 32)
+    chain = receipt_chain(NETWORK, CHAIN, key, 3)
     async with network.log(order_wait_ms=50) as log:
+        assert await log.refusal("POST", "/add", chain[0]) == (409, "signer_unknown")
+        await log.add(vouched(NETWORK, key))
+        await log.add(vouched(NETWORK, other))
         places = await asyncio.gather(*(log.add(chain[n]) for n in (2, 1, 0)))
-        assert [place["index"] for place in places] == [2, 1, 0]
-        late = receipt_chain(NETWORK, CHAIN, Key(bytes([8]) * 32), 2)[1]
+        assert [place["index"] for place in places] == [4, 3, 2]
+        late = receipt_chain(NETWORK, CHAIN, other, 2)[1]
         assert await log.refusal("POST", "/add", late) == (409, "receipt_out_of_order")
         assert await log.refusal("POST", "/add", b"junk") == (400, "bad_entry")
         assert await log.refusal("POST", "/add", plain_entry(bytes(32), 1)) == (400, "wrong_network")
         assert await log.refusal("POST", "/add", bytes(70_000)) == (413, "entry_too_large")
         assert await log.refusal("POST", "/add-many", b"\0\0\0\5x") == (400, "bad_add_many")
         assert await log.refusal("POST", "/add-many", bytes(4) * 4_097) == (413, "too_many_entries")
-        assert await log.refusal("GET", "/proof/3") == (404, "no_such_entry")
+        assert await log.refusal("GET", "/proof/5") == (404, "no_such_entry")
         assert await log.refusal("GET", f"/find/{'0' * 64}") == (404, "no_such_entry")
         assert await log.refusal("GET", "/tile/0/001") == (404, "no_such_tile")
-        assert await log.refusal("GET", "/tile/entries/000.p/4") == (404, "no_such_tile")
+        assert await log.refusal("GET", "/tile/entries/000.p/6") == (404, "no_such_tile")
         assert await log.refusal("GET", "/tile/0/1") == (400, "bad_tile_path")
-        assert await log.refusal("GET", "/leaves?start=4") == (404, "no_such_entry")
+        assert await log.refusal("GET", "/leaves?start=6") == (404, "no_such_entry")
         assert await log.refusal("GET", "/wait?size=x") == (400, "bad_query")
-        assert await log.refusal("GET", "/wait?size=4&timeout=1") == (503, "not_witnessed_yet")
+        assert await log.refusal("GET", "/wait?size=6&timeout=1") == (503, "not_witnessed_yet")
         assert await log.refusal("GET", "/add") == (400, "method_not_allowed")
         assert await log.refusal("GET", "/nothing") == (404, "no_such_path")
         mixed = join_many([entry(1), b"junk", chain[0]])
         results = json.loads((await log.call("POST", "/add-many", mixed))[1])["results"]
         assert [result.get("index", result.get("error", {}).get("code")) for result in results] == [
-            3,
+            5,
             "bad_entry",
-            0,
+            2,
         ]
 
 

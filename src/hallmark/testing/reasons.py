@@ -49,7 +49,7 @@ def error_classes() -> dict[str, int]:
         if isinstance(value, type) and issubclass(value, errors.HallmarkError)
     }
     bases = [
-        (node.name, base.id)
+        (node.name, base.id, _status(node))
         for path in SOURCE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ClassDef)
@@ -57,8 +57,18 @@ def error_classes() -> dict[str, int]:
         if isinstance(base, ast.Name)
     ]
     for _ in range(4):
-        found |= {name: found[base] for name, base in bases if base in found and name not in found}
+        found |= {
+            name: status or found[base] for name, base, status in bases if base in found and name not in found
+        }
     return found
+
+
+def _status(node: ast.ClassDef) -> int:
+    """The HTTP status that a class states itself; 0 when it does not."""
+    for line in node.body:
+        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "status":
+            return int(ast.literal_eval(line.value))
+    return 0
 
 
 def raised() -> dict[str, tuple[int, str, set[str]]]:

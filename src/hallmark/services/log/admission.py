@@ -21,12 +21,19 @@ from typing import Final
 import msgspec
 
 from hallmark.core.entries import MAX_ENTRY, Entry, Kind, decode, entry_id
-from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, TooLarge, VerificationFailed
+from hallmark.core.errors import (
+    Conflict,
+    HallmarkError,
+    InvalidInput,
+    RateLimited,
+    TooLarge,
+    VerificationFailed,
+)
 from hallmark.core.receipt import Receipt
 from hallmark.crypto.secp256k1 import recover
 from hallmark.services.log import work
 from hallmark.services.log.known import Known, Note
-from hallmark.services.log.quotas import Buckets, over_quota, source_of
+from hallmark.services.log.quotas import Buckets, source_of, whole_seconds
 from hallmark.services.log.settings import Quota, Quotas
 from hallmark.services.log.standing import Authority, Lane, Signers, Standing, confirm, presume
 
@@ -108,7 +115,8 @@ class Admission:
             return
         wait = self._buckets["refusals"].wait(source, self._clock())
         if wait:
-            raise over_quota("too_much_refused", "Too much from this address had to be refused.", wait)
+            seconds = whole_seconds(wait)
+            raise RateLimited("too_much_refused", "Too much from this address had to be refused.", seconds)
 
     def refused(self, source: bytes) -> None:
         """Something from this address was damaged, foreign or forged."""
@@ -124,7 +132,7 @@ class Admission:
         name = entry_id(data)
         bits = self.quotas.work_bits
         if standing.lane is Lane.STRANGERS and not work.holds(name, nonce, bits):
-            raise work.WorkMissing(bits)
+            raise work.missing(bits)
         receipt = entry.statement if isinstance(entry.statement, Receipt) else None
         repeats = receipt is not None and receipt.sequence <= self._highest(receipt.node)
         if repeats and receipt is not None:
@@ -166,7 +174,8 @@ class Admission:
         now = self._clock()
         wait = max((bucket.wait(key, now) for bucket, key in self._used(standing, source)), default=0.0)
         if wait:
-            raise over_quota("quota_used", "More of this kind was sent than the quota allows.", wait)
+            seconds = whole_seconds(wait)
+            raise RateLimited("quota_used", "More of this kind was sent than the quota allows.", seconds)
 
     def _used(self, standing: Standing, source: bytes) -> list[tuple[Buckets, bytes]]:
         if not standing.quota:

@@ -9,7 +9,6 @@ from typing import Final
 from hallmark.core.errors import HallmarkError, RateLimited
 from hallmark.services.log.admission import Admission, Claim, Submission, signers_of, statement_logged
 from hallmark.services.log.known import Known
-from hallmark.services.log.quotas import over_quota
 from hallmark.services.log.sequencer import Placed, Sequencer
 from hallmark.services.log.work import WorkMissing
 
@@ -57,7 +56,7 @@ class Entrance:
                     outcomes[number] = error
             refused += self._count(outcomes, source, start)
         outcomes |= await self._place(admitted)
-        stopped = over_quota("too_much_refused", "Too much of this body had to be refused.", 1)
+        stopped = RateLimited("too_much_refused", "Too much of this body had to be refused.", 1)
         return [outcomes.get(number, stopped) for number in range(len(entries))]
 
     def _count(self, outcomes: dict[int, Outcome], source: bytes, start: int) -> int:

@@ -9,7 +9,6 @@ from typing import Final
 
 import msgspec
 
-from hallmark.core.errors import RateLimited
 from hallmark.services.log.settings import Quota
 
 KEPT: Final = 8_192
@@ -59,9 +58,9 @@ class Buckets:
         return min(float(self._quota.burst), bucket.left + max(0.0, now - bucket.at) * self._quota.rate)
 
 
-def over_quota(reason: str, message: str, wait: float) -> RateLimited:
-    """The refusal that says when to come again."""
-    return RateLimited(reason, message, max(1, math.ceil(min(wait, 3_600.0))))
+def whole_seconds(wait: float) -> int:
+    """A wait as it is told: at least a second, at most an hour."""
+    return max(1, math.ceil(min(wait, 3_600.0)))
 
 
 def source_of(host: str) -> bytes:

@@ -21,18 +21,21 @@ MAX_BITS: Final = 24
 
 
 class WorkMissing(HallmarkError):
-    """The entry needs a proof of work; `detail` says how many bits."""
+    """The entry needs a proof of work (428 as in RFC 6585 section 3); `detail` says of how many bits."""
 
     status = 428
+    detail: dict[str, object] = {}
 
-    def __init__(self, bits: int) -> None:
-        super().__init__(
-            "work_missing",
-            "Nobody that the log knows vouches for this entry, so it needs a proof of work.",
-            f"Send a nonce for {bits} bits in the header Hallmark-Work (docs/log.md).",
-        )
-        self.bits = bits
-        self.detail: dict[str, object] = {"work_bits": bits}
+
+def missing(bits: int) -> WorkMissing:
+    """The refusal that says how much work is asked for."""
+    error = WorkMissing(
+        "work_missing",
+        "Nobody that the log knows vouches for this entry, so it needs a proof of work.",
+        f"Send a nonce for {bits} bits in the header Hallmark-Work (docs/log.md).",
+    )
+    error.detail = {"work_bits": bits}
+    return error
 
 
 def holds(entry_id: bytes, nonce: bytes, bits: int) -> bool:
