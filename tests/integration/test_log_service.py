@@ -30,11 +30,13 @@ from hallmark.ledger.proof import verify_proof
 from hallmark.ledger.sql_store import SQLWitnessState
 from hallmark.ledger.tiles import decode_bundle
 from hallmark.ledger.witness import Witness
+from hallmark.services.log import work
 from hallmark.services.log.admission import join_many
 from hallmark.services.log.app import MAX_MANY
 from hallmark.services.log.service import LogService
 from hallmark.services.log.settings import Limits as LogLimits
-from hallmark.services.log.settings import Settings
+from hallmark.services.log.settings import Quota, Quotas, Settings
+from hallmark.services.node.forwarder import LogClient, LogProblem, Placed
 from hallmark.store import Database
 from hallmark.testing import postgres
 from hallmark.testing.log_entries import AUTHORITY, plain_entry, receipt_chain, vouched
@@ -122,7 +124,7 @@ class Network:
         """The parsed policy."""
         return Policy.parse(self.policy_text)
 
-    def settings(self, holder: str = "log-1", **limits: int) -> Settings:
+    def settings(self, holder: str = "log-1", quotas: Quotas | None = None, **limits: int) -> Settings:
         """The log's settings."""
         return Settings(
             listen=Listen(0),
@@ -137,12 +139,15 @@ class Network:
             holder=holder,
             lease_ms=300,
             limits=LogLimits(**limits),
+            quotas=quotas or Quotas(),
         )
 
     @contextlib.asynccontextmanager
-    async def log(self, holder: str = "log-1", *, wait: bool = True, **limits: int) -> AsyncIterator[Client]:
+    async def log(
+        self, holder: str = "log-1", *, wait: bool = True, quotas: Quotas | None = None, **limits: int
+    ) -> AsyncIterator[Client]:
         """A running log."""
-        service = LogService(self.settings(holder, **limits))
+        service = LogService(self.settings(holder, quotas, **limits))
         task = asyncio.create_task(service.run())
         front = Service(
             service.app,
@@ -435,9 +440,11 @@ def shared(request: pytest.FixtureRequest, network: Network) -> Network:
 
 async def test_a_standby_takes_over(shared: Network) -> None:
     """A standby answers 503 until the first lets go, then carries on the same log; the fence holds."""
+    key, stranger = Key(bytes([9]) * 32), Key(bytes([8]) * 32)
     async with shared.log("log-1") as first:
         await first.add(entry(0))
-        await first.get("/wait?size=1&timeout=10000")
+        await first.add(vouched(NETWORK, key))
+        await first.get("/wait?size=2&timeout=10000")
         async with shared.log("log-2", wait=False) as second:
             assert await second.refusal("POST", "/add", entry(1)) == (503, "log_standby")
             assert second.service.health().reason == "log_standby"
@@ -446,9 +453,15 @@ async def test_a_standby_takes_over(shared: Network) -> None:
             await second.until("ready")
             assert await first.refusal("POST", "/add", entry(1)) == (503, "log_standby")
             place = await second.add(entry(1))
-            assert place["index"] == 1
-            text = await second.get("/proof/1?wait=10000")
+            assert place["index"] == 2
+            text = await second.get("/proof/2?wait=10000")
             verify_proof(shared.policy, leaf(place["admitted"], entry(1)), text)
+            # Who had registered with the first is known to the second.
+            assert (await second.add(receipt_chain(NETWORK, CHAIN, key, 1)[0]))["index"] == 3
+            assert await second.refusal("POST", "/add", receipt_chain(NETWORK, CHAIN, stranger, 1)[0]) == (
+                409,
+                "signer_unknown",
+            )
 
 
 async def test_a_log_that_overslept_is_fenced(network: Network) -> None:
@@ -463,3 +476,37 @@ async def test_a_log_that_overslept_is_fenced(network: Network) -> None:
             await first.task
         assert caught.value.reason == "lease_lost"
         usurper.close()
+
+
+async def test_strangers_work_and_wait(network: Network) -> None:
+    """Work is asked for and taken; a quota says when to come again, in the head and in the body."""
+    owner = Key(bytes([60]) * 32)
+    joining = [vouched(NETWORK, Key(bytes([61 + n]) * 32), owner=owner) for n in range(3)]
+    quotas = Quotas(work_bits=8, strangers=Quota(0.1, 2))
+    async with network.log(quotas=quotas) as log:
+        status, data = await log.call("POST", "/add", joining[0])
+        error = json.loads(data)["error"]
+        assert (status, error["code"], error["work_bits"]) == (428, "work_missing", 8)
+        results = json.loads((await log.call("POST", "/add-many", join_many(joining)))[1])["results"]
+        assert {result["error"]["work_bits"] for result in results} == {8}
+        for expected, one in zip((200, 200, 429), joining, strict=True):
+            headers = (work.header_of(work.make(entry_id(one), 8)),)
+            async with log.pool.request("POST", log.url + "/add", headers, one) as response:
+                said = json.loads(await response.read())
+                assert response.status == expected, said
+        assert said["error"]["code"] == "quota_used"
+        assert response.header(b"retry-after") == str(said["error"]["retry_after"]).encode() == b"10"
+        client = LogClient(log.pool, log.url, ORIGIN)
+        other = vouched(NETWORK, Key(bytes([70]) * 32), owner=Key(bytes([71]) * 32))
+        (answer,) = await client.add([other])
+        assert isinstance(answer, LogProblem)
+        assert (answer.code, answer.retry_after) == ("quota_used", 10)
+
+
+async def test_a_node_works_by_itself(network: Network) -> None:
+    """The client that hosts use makes the work that is asked for."""
+    other = vouched(NETWORK, Key(bytes([70]) * 32), owner=Key(bytes([71]) * 32))
+    async with network.log(quotas=Quotas(work_bits=8)) as log:
+        client = LogClient(log.pool, log.url, ORIGIN)
+        answers = await client.add([entry(1), other])
+        assert [answer.index for answer in answers if isinstance(answer, Placed)] == [0, 1]
