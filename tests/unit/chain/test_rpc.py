@@ -113,6 +113,33 @@ async def test_every_lie_has_its_reason(changes: dict[str, Any], reason: str, sa
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        {"result": "0x"},
+        {"result": hex0x(bytes(31))},
+        {"result": hex0x(b"\xff" * 128)},
+        {"error": {"code": 3, "message": "execution reverted", "data": "0x12345678"}},
+        {"error": {"code": -32005, "message": "limit exceeded, call reverted"}},
+        {"error": {"code": -32005, "message": "limit exceeded"}},
+        {"result": None},
+        {"result": 7},
+    ],
+)
+async def test_an_answer_that_is_no_anchors_contradicts_nothing(said: dict[str, Any]) -> None:
+    """Whatever else an endpoint says for the contract: nothing is known of the record, and nothing speaks
+    against it.
+    """
+    usual = chain()
+
+    def answer(method: str, params: list[Any]) -> dict[str, Any]:
+        return said if method == "eth_call" else usual(method, params)
+
+    async with endpoint(answer) as rpc:
+        with pytest.raises(Unavailable):
+            await check_anchor(rpc, CONTRACT, RECORD, chain_id=31_337)
+
+
+@pytest.mark.parametrize(
     ("record", "reason"),
     [
         (replace(RECORD, chain_id=1), "anchor_other_chain"),

@@ -7,7 +7,7 @@ import msgspec
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import AnchorRecord
 from hallmark.core.errors import Unavailable, VerificationFailed
-from hallmark.services.chain.contract import AnchorContract
+from hallmark.services.chain.contract import AnchorContract, Stored
 from hallmark.services.chain.rpc import RPC
 
 _SEAL = object()
@@ -51,8 +51,8 @@ async def check_anchor(
 
     Raises VerificationFailed when the record is contradicted: `anchor_other_chain`, `anchor_other_contract`,
     `anchor_missing`, `anchor_root_differs`; Unavailable when the chain did not say: `other_chain`,
-    `anchor_not_deployed`, `anchor_not_reached`, `anchor_block_mismatch`, `anchor_not_deep_enough`,
-    `chain_unreachable`.
+    `anchor_not_deployed`, `anchor_unreadable`, `anchor_not_reached`, `anchor_block_mismatch`,
+    `anchor_not_deep_enough`, `chain_unreachable`.
     """
     if record.chain_id != chain_id:
         raise VerificationFailed("anchor_other_chain", f"The record is of chain {record.chain_id}.")
@@ -65,7 +65,7 @@ async def check_anchor(
     anchor = AnchorContract(rpc, contract)
     if not await anchor.deployed():
         raise Unavailable("anchor_not_deployed", f"The chain has no contract at {hex0x(contract)}.")
-    stored = await anchor.stored(record.size)
+    stored = await _stored(anchor, record.size)
     if stored is None:
         head = await rpc.head()
         if head < record.block:
@@ -98,3 +98,15 @@ async def check_anchor(
     return ConfirmedAnchor(
         chain_id, contract, stored.size, stored.root, stored.block, stored.time * 1000, depth, _SEAL
     )
+
+
+async def _stored(anchor: AnchorContract, size: int) -> Stored | None:
+    """What the contract holds; an answer that is none of an Anchor's says nothing about the record."""
+    try:
+        return await anchor.stored(size)
+    except VerificationFailed as error:
+        raise Unavailable(
+            "anchor_unreadable",
+            f"The endpoint does not answer for the contract as an Anchor does ({error.reason}).",
+            "Ask another endpoint; compare the trust file's contract.",
+        ) from error
