@@ -18,34 +18,34 @@ import httpx
 
 
 def private(path):
-    """A new file for its owner alone."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    """A new file for its owner alone, whose bytes are there as soon as they are written."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
 
 
 class Tee(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body on its way to its reader, and to a file."""
+    """A body on its way to its reader, and to a file. Readers may stop and go on: some drain what is left."""
 
     def __init__(self, stream, path):
-        self._stream, self._path = stream, path
+        self._stream, self._kept = stream, private(path)
 
     def __iter__(self):
-        with private(self._path) as kept:
-            for chunk in self._stream:
-                kept.write(chunk)
-                yield chunk
+        for chunk in self._stream:
+            self._kept.write(chunk)
+            yield chunk
 
     async def __aiter__(self):
-        with private(self._path) as kept:
-            async for chunk in self._stream:
-                kept.write(chunk)
-                yield chunk
+        async for chunk in self._stream:
+            self._kept.write(chunk)
+            yield chunk
 
     def close(self):
-        """Close the connection's side."""
+        """Close the connection's side, and the file."""
+        self._kept.close()
         self._stream.close()
 
     async def aclose(self):
-        """Close the connection's side."""
+        """Close the connection's side, and the file."""
+        self._kept.close()
         await self._stream.aclose()
 
 
@@ -75,6 +75,6 @@ class Keep(httpx.BaseTransport, httpx.AsyncBaseTransport):
         with private(path.with_suffix(".request.json")) as kept:
             kept.write(request.content)
         with private(path.with_suffix(".head.txt")) as kept:
-            kept.writelines(b"%b: %b\n" % pair for pair in response.headers.raw)
+            kept.write(b"".join(b"%b: %b\n" % pair for pair in response.headers.raw))
         response.stream = Tee(response.stream, path.with_suffix(".answer"))
         return response

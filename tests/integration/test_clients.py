@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import os
@@ -115,14 +116,29 @@ def test_exact_bytes_are_kept_under_the_openai_sdk(network: Network, tmp_path: P
     assert "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices) == (
         said.choices[0].message.content
     )
+    assert asyncio.run(_streamed(network, module.Keep(kept), asked)) == said.choices[0].message.content
     answers = sorted(kept.glob("*.answer"))
-    assert len(answers) == 2
+    assert len(answers) == 3
     assert kept.stat().st_mode & 0o077 == 0
     for answer in answers:
         assert answer.stat().st_mode & 0o077 == 0
         done = network.run("receipt", str(answer), "--from", str(answer.with_suffix(".request.json")))
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.count("what was signed, byte for byte") == 2
+
+
+async def _streamed(network: Network, transport: httpx.AsyncBaseTransport, asked: Any) -> str:
+    """The text of a stream by the asynchronous client, which drains a body that it has read to its end."""
+    http = httpx.AsyncClient(transport=transport)
+    client = openai.AsyncOpenAI(base_url=f"{network.gateway}/v1", api_key="unused", http_client=http)
+    text = ""
+    options: Any = {"include_usage": True}
+    stream = await client.chat.completions.create(
+        model="pydoc", messages=asked, stream=True, stream_options=options
+    )
+    async for piece in stream:
+        text += "".join(choice.delta.content or "" for choice in piece.choices)
+    return text
 
 
 def test_a_stopped_answer_gets_its_receipt(network: Network) -> None:

@@ -50,10 +50,11 @@ class Origin(NamedTuple):
 
 @functools.lru_cache(maxsize=4096)
 def _target(url: str) -> tuple[str, str, int, bytes, bytes]:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "\r" in url or "\n" in url:
-        raise InvalidInput("bad_url", "The address is not an http or https URL.")
     try:
+        # Whoever registers writes addresses, and the parser raises of itself (`https://[`).
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or "\r" in url or "\n" in url:
+            raise InvalidInput("bad_url", "The address is not an http or https URL.")
         port = parts.port or (443 if parts.scheme == "https" else 80)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return parts.scheme, parts.hostname, port, path.encode("ascii"), parts.netloc.encode("idna")

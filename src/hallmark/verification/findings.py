@@ -126,7 +126,8 @@ def ran(exam: Examination) -> Iterable[Finding]:
         here.append(words.NOT_SHOWN["parameters"])
     evidence = _evidence(exam)
     if configuration is None:
-        here.append(words.NOT_SHOWN["configuration"])
+        lone = bundle is None and exam.dossier.documents.configuration is not None
+        here.append(words.UNCOMPARED if lone else words.NOT_SHOWN["configuration"])
         here += [words.listed_insecure(exam.dossier.insecure)] if exam.dossier.insecure else []
     elif configuration.insecure:
         here.append(words.insecure(configuration.insecure))

@@ -48,6 +48,9 @@ UNCOUNTED: Final = (
     "the answer, is not shown here; the log holds both"
 )
 
+UNCOMPARED: Final = (
+    "its configuration cannot be compared without its key bundle, so a check may have been switched off"
+)
 UNPROVEN_AFTER: Final = (
     "Entries said to follow the receipt came without the proof that they would be compared by, so nothing is "
     "proven here; the log holds it"

@@ -15,7 +15,7 @@ from hallmark.testing.contradictions import Contradiction, contradictions
 from hallmark.testing.dossiers import proof_verifier
 from hallmark.testing.network import LittleNetwork
 from hallmark.testing.stub_evidence import verify_stub_evidence
-from hallmark.testing.withheld import Change, Row, Withheld, put, put_entry
+from hallmark.testing.withheld import Change, Row, Withheld, put, put_document, put_entry
 from hallmark.verification.dossier import Documents, Dossier, LoggedPart, RequestCopy
 from hallmark.verification.examination import CheckAnchor
 from hallmark.verification.offline import Verified, verify_dossier
@@ -71,6 +71,15 @@ def test_a_contrary_part_fails_with_its_reason(row: Row, whole: Dossier) -> None
     """Something else in the part's place makes the mark fail."""
     mark = verify(row.contrary(whole)).marks[row.question]
     assert (mark.state, mark.reason) == (State.FAILED, row.reason)
+
+
+def test_a_configuration_that_nothing_commits_to_is_not_said_to_be_missing() -> None:
+    """Without the bundle a configuration is shown and cannot be compared: the words say that, not that it is
+    not shown.
+    """
+    mark = verify(put_document(bundle="")(scene().whole)).marks[Question.RAN]
+    assert "its configuration cannot be compared without its key bundle" in mark.shows
+    assert "its configuration is not shown" not in mark.shows
 
 
 def test_every_part_that_may_be_left_out_has_a_row() -> None:

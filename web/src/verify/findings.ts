@@ -69,7 +69,8 @@ function ran(exam: Examination): Finding[] {
   const evidence = attested(exam);
   const listed = configuration?.insecure ?? exam.dossier.insecure;
   if (!configuration) {
-    here.push(words.NOT_SHOWN.configuration);
+    const lone = !bundle && exam.dossier.documents.configuration !== null;
+    here.push(lone ? words.UNCOMPARED : words.NOT_SHOWN.configuration);
     if (listed.length) here.push(words.listedInsecure(listed));
   } else if (listed.length) here.push(words.insecure(listed));
   const [image, assurance] = evidence.judged ? [evidence.judged.measurement, evidence.judged.assurance] : ["", "none"];

@@ -33,6 +33,8 @@ export const SOME_PROVIDER = "an upstream provider";
 export const UNCOUNTED =
   "Reviews came with the receipt and were not counted: its place in the log, or who took part in making the answer, " +
   "is not shown here; the log holds both";
+export const UNCOMPARED =
+  "its configuration cannot be compared without its key bundle, so a check may have been switched off";
 export const UNPROVEN_AFTER =
   "Entries said to follow the receipt came without the proof that they would be compared by, so nothing is proven here; " +
   "the log holds it";

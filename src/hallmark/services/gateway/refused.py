@@ -9,7 +9,15 @@ import msgspec
 from hallmark.core.errors import Unavailable
 
 UNSENT: Final = frozenset(
-    ("connect_failed", "pin_mismatch", "pool_exhausted", "node_busy", "upstream_unreachable", "clock_skew")
+    (
+        "bad_url",
+        "connect_failed",
+        "pin_mismatch",
+        "pool_exhausted",
+        "node_busy",
+        "upstream_unreachable",
+        "clock_skew",
+    )
 )
 """Reasons that say by themselves that no byte of a request has reached a provider."""
 RETRY_HEADERS: Final = frozenset((b"retry-after", b"x-should-retry"))
