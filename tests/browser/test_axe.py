@@ -42,6 +42,13 @@ FULL = Scene(
 CUT = """() => [...document.querySelectorAll("nav ul, dl dd, .bar")]
   .filter((one) => getComputedStyle(one).overflowX !== "visible" && one.scrollWidth > one.clientWidth + 1)
   .map((one) => one.textContent.replace(/\\s+/g, " ").slice(0, 80))"""
+# A choice whose chosen words are longer than its box shows half of them.
+CHOSEN = """() => [...document.querySelectorAll("select")].filter((one) => one.checkVisibility()).filter((one) => {
+  const [style, pen] = [getComputedStyle(one), document.createElement("canvas").getContext("2d")];
+  pen.font = style.font;
+  const room = one.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - 16;
+  return pen.measureText(one.selectedOptions[0]?.text ?? "").width > room;
+}).map((one) => one.selectedOptions[0].text)"""
 RUN = """(rules) => axe.run(document, {runOnly: rules, resultTypes: ["violations"]})
   .then((found) => found.violations)"""
 
@@ -104,3 +111,4 @@ def test_the_chat_in_use(origin: str, opened: Open, dark: bool, width: int) -> N
     answer = ask(page, "Which digit?")
     answer.get_by_role("button", name="Details").click()
     assert "\n".join(violations(page)) == ""
+    assert page.evaluate(CHOSEN) == []

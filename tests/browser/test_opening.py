@@ -223,6 +223,7 @@ def test_verify_derives_what_the_python_verifier_derives(
     stands = msgspec.structs.replace(stage.gateway.facts(dossier.id), states=found, item="", policy="")
     seen = observe(page, "/verify", Plan([dossier.id]))
     assert [row.subject for row in seen.rows] == [dossier.id]
+    assert page.locator('.head-marks + .hm-legend a[href="/marks"]').count() == 1
     assert "\n".join(map(str, violations({dossier.id: stands}, seen))) == ""
     asked.clear()
     give(page, 1, file_of(tmp_path, stage.gateway.trust.to_toml().encode(), "trust.toml"))

@@ -70,7 +70,17 @@ async function recomputeMarks(section: HTMLElement, report: Report): Promise<Nod
   const other = of("less", "more");
   const about = element("p", `Derived in this browser in ${took} ms from ${bytes.length} bytes and the trust file of network ${trusted.network}. No chain was asked, and nobody's word was taken.`);
   const row = renderMarks(marks, { answerAt: Number(verified.receipt.number("finished")), size: "large" });
-  return [...(apart.length ? [wrong(["The server and this browser disagree.", ...apart])] : []), row, ...heights(other), ...list(of("same")), about];
+  const legend = element("p", "");
+  legend.append(legendLink());
+  return [...(apart.length ? [wrong(["The server and this browser disagree.", ...apart])] : []), row, legend, ...heights(other), ...list(of("same")), about];
+}
+
+/** The way to what the shapes and states of a row mean. */
+function legendLink(): HTMLAnchorElement {
+  const link = document.createElement("a");
+  link.href = "/marks";
+  link.textContent = "What the marks mean";
+  return link;
 }
 
 /** What one of the two could say and the other could not: no contradiction, and said apart from one. */

@@ -101,6 +101,7 @@ function derived(dossier: Dossier, believed: Believed): HTMLElement[] {
     h("p", {}, h("code", {}, verified.receiptId)),
     h("p", {}, `As of ${new Date(now).toISOString().replace("T", " ").slice(0, 19)} UTC by this browser's clock, under the trust file ${believed.own ? `${believed.from} (your own)` : "of this server"}, network ${believed.trust.network}, SHA-256 ${believed.sha256}.`),
     h("div", { class: "head-marks", "data-receipt": verified.receiptId }, renderMarks(marks, { answerAt: Number(verified.receipt.number("finished")), size: "large" })),
+    h("p", { class: "small hm-legend" }, h("a", { href: "/marks" }, "What the marks mean")),
     h("dl", { class: "facts verified-words", "data-receipt": verified.receiptId }, ...words),
     h("p", { class: "quiet" }, "No chain was asked and no log was read: what came after the file was saved (an objection, a revocation) is not in it. hallmark verify --rpc asks a chain; the explorer shows how the receipt stands today."),
     ...(held ? [h("h2", {}, "Request and answer"), ...drawCompared(compared(dossier, openReceipt(dossier))), ...drawContent(dossier, "")] : [h("p", {}, "The file holds neither the request nor the answer: those are their owner's to add.")]),

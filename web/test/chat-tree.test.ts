@@ -19,19 +19,8 @@ import {
   type Conversation,
   type Message,
 } from "../src/chat/tree.ts";
+import { answered } from "./answers.ts";
 
-const answered = (outcome: AnswerState["outcome"]): AnswerState => ({
-  outcome,
-  model: "m",
-  asserted: "",
-  policy: "",
-  nonce: "",
-  receipt: "",
-  arrivedAt: 0,
-  provedAt: 0,
-  facts: null,
-  trouble: null,
-});
 const say = (
   conversation: Conversation,
   id: string,
@@ -130,7 +119,7 @@ test("nothing changed, no line", () => {
 
 test("the same label with another artifact draws a heavy line that names both", () => {
   const found = breakBetween(facts, { ...facts, artifact: `0x12${"0".repeat(60)}ab` });
-  assert.equal(found?.text, "From here on: artifact 0x1200..00ab instead of artifact 0x3400..00cd, same label pydoc.");
+  assert.equal(found?.text, "From here on: artifact 0x120000\u20260000ab instead of artifact 0x340000\u20260000cd, same label pydoc.");
   assert.equal(found?.heavy, true);
 });
 
@@ -138,7 +127,7 @@ test("a provider in place of an artifact is said to assert its model, and names 
   const found = breakBetween(facts, { ...facts, artifact: "", provider: "api.example.org" });
   assert.match(
     found?.text ?? "",
-    /: provider api\.example\.org, which only asserts its model, instead of artifact 0x3400\.\.00cd, same label pydoc \(asserted by api\.example\.org\)\.$/,
+    /: provider api\.example\.org, which only asserts its model, instead of artifact 0x340000\u20260000cd, same label pydoc \(asserted by api\.example\.org\)\.$/,
   );
   assert.equal(found?.heavy, true);
 });
@@ -147,7 +136,7 @@ test("a label that was asserted is never told without saying by whom", () => {
   const asserted = { ...facts, artifact: "", provider: "api.example.org" };
   assert.match(
     breakBetween(asserted, facts)?.text ?? "",
-    /: artifact 0x3400\.\.00cd instead of provider api\.example\.org, which only asserts its model, same label pydoc \(before: asserted by api\.example\.org\)\.$/,
+    /: artifact 0x340000\u20260000cd instead of provider api\.example\.org, which only asserts its model, same label pydoc \(before: asserted by api\.example\.org\)\.$/,
   );
   assert.match(
     breakBetween({ ...asserted, label: "big" }, facts)?.text ?? "",

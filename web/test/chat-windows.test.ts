@@ -6,21 +6,10 @@ import { CannotOpen } from "../src/chat/crypto.ts";
 import { memoryRecords, tagOf, type Records } from "../src/chat/database.ts";
 import { Deleted, Library } from "../src/chat/library.ts";
 import { merged } from "../src/chat/merge.ts";
-import { add, change, emptyConversation, pathOf, remove, type AnswerState, type Conversation } from "../src/chat/tree.ts";
+import { add, change, emptyConversation, pathOf, remove, type Conversation } from "../src/chat/tree.ts";
 import { Vault } from "../src/chat/vault.ts";
+import { answered } from "./answers.ts";
 
-const ANSWER: AnswerState = {
-  outcome: "complete",
-  model: "m",
-  asserted: "",
-  policy: "",
-  nonce: "",
-  receipt: "",
-  arrivedAt: 0,
-  provedAt: 0,
-  facts: null,
-  trouble: null,
-};
 const RECEIPT = `0x${"01".repeat(32)}`;
 
 const begun = (): Conversation =>
@@ -30,7 +19,7 @@ const begun = (): Conversation =>
 const asking = (conversation: Conversation, parent: string, name: string, receipt = RECEIPT): Conversation => {
   const question = { id: `q-${name}`, parent, role: "user", text: `ask ${name}`, at: 3, answer: null } as const;
   const answer = { id: `a-${name}`, parent: question.id, role: "assistant", text: `say ${name}`, at: 4 } as const;
-  return add(add(conversation, question), { ...answer, answer: { ...ANSWER, receipt } });
+  return add(add(conversation, question), { ...answer, answer: { ...answered(), receipt } });
 };
 
 const dossier = (salt: string, more = ""): string =>
@@ -61,16 +50,16 @@ test("a deletion in one window stays a deletion, with what followed from it, wha
 
 test("an answer with a receipt is not replaced by what another window had of it before", () => {
   const waiting = asking(begun(), "q0", "one", "");
-  const stopped = change(waiting, "a-one", { text: "", answer: { ...ANSWER, outcome: "stopped" } });
-  const arrived = change(waiting, "a-one", { answer: { ...ANSWER, receipt: RECEIPT, arrivedAt: 5 } });
-  const partly = change(waiting, "a-one", { text: "so far", answer: { ...ANSWER, outcome: "stopped" } });
+  const stopped = change(waiting, "a-one", { text: "", answer: { ...answered(), outcome: "stopped" } });
+  const arrived = change(waiting, "a-one", { answer: { ...answered(), receipt: RECEIPT, arrivedAt: 5 } });
+  const partly = change(waiting, "a-one", { text: "so far", answer: { ...answered(), outcome: "stopped" } });
   for (const [theirs, mine, text] of [
     [arrived, stopped, "say one"],
     [stopped, arrived, "say one"],
     [partly, stopped, "so far"],
   ] as const)
     assert.equal(merged(stopped, theirs, mine).messages["a-one"]?.text, text);
-  const proved = change(arrived, "a-one", { answer: { ...ANSWER, receipt: RECEIPT, arrivedAt: 5, provedAt: 7 } });
+  const proved = change(arrived, "a-one", { answer: { ...answered(), receipt: RECEIPT, arrivedAt: 5, provedAt: 7 } });
   assert.equal(merged(arrived, proved, arrived).messages["a-one"]?.answer?.provedAt, 7);
 });
 

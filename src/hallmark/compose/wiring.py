@@ -171,6 +171,7 @@ class Wiring:
             rpc_url=_url(self._plan.chain_port),
             confirmations=self._plan.confirmations,
             web_url=_url(self._plan.web_port),
+            names=dict(self._parts.names),
         )
         return self._service("gateway", "gateway", settings, _url(self._plan.gateway_port))
 

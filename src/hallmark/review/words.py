@@ -198,7 +198,14 @@ def requirement_sentence(need: Requirement) -> str:
         people = "person" if need.count == 1 else "people"
         parts.append(f"by at least {need.count} {people} who neither made the answer nor asked for it")
     if need.question == Question.RAN:
-        parts.append(f"on {' or '.join(need.assurance) or 'no'} assurance")
+        kinds = {
+            "hardware": "on hardware",
+            "simulated": "on simulated hardware",
+            "none": "without an enclave",
+        }
+        parts.append(
+            " or ".join(kinds.get(one, f"on {one}") for one in need.assurance) or "on no hardware at all"
+        )
     if need.verifiers:
         parts.append(f"struck by {' or '.join(need.verifiers)}")
     if need.max_age:
@@ -209,11 +216,11 @@ def requirement_sentence(need: Requirement) -> str:
 def policy_sentence(policy: ClearingPolicy) -> str:
     """A policy in one sentence: what it applies to, and what it asks and waives."""
     whom = f"items of class {' or '.join(policy.classes)}" if policy.classes else "items of every class"
-    value = f" from value {policy.min_value} on" if policy.min_value else ""
+    value = f" from value {policy.min_value:,} on" if policy.min_value else ""
     asks = ", ".join(f"{need.question} {need.state}" for need in policy.requires) or "nothing"
     waives = f"; waives {', '.join(policy.not_required)}" if policy.not_required else "; waives nothing"
     warns = "" if policy.enforcement == ENFORCE else " It warns and gates nothing."
-    return f"For {whom}{value}: asks {asks}{waives}.{warns}"
+    return f"For {whom}{value}: asks for {asks}{waives}.{warns}"
 
 
 def _filled(words: Words, lack: LackRow) -> Words:

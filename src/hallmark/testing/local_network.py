@@ -413,6 +413,7 @@ class LocalNetwork:
             answer_s=0.5,
             body=100_000,
             queue_s=self._queue_s,
+            names={hex0x(node.owner.address): f"node-{n}" for n, node in enumerate(self.net.nodes, 1)},
         )
         world = World(lambda: self.net.now, os.urandom, self._chance.randrange, verify_stub_evidence)
         self.gateway = Gateway(settings, self.trust, self.net.gateway.key, self._database, world)

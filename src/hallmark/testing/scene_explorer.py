@@ -70,6 +70,7 @@ class SceneExplorer:
             187,
             18 if proved else -1,
             self._marks(),
+            "node-1",
         )
         return scene.poisoned(row) if not scene.poison else self._kept(row, id=row.id, node=row.node)
 
@@ -279,7 +280,7 @@ class SceneExplorer:
             (
                 FullNodeSeen("a.hallmark.test", "", SIZE, self.scene.now - 2_000, 0, newest=True),
                 FullNodeSeen("d.hallmark.test", "", SIZE - 46, self.scene.now - 60_000, 46, newest=False),
-                FullNodeSeen("e.hallmark.test", "", 0, 0, SIZE, newest=False),
+                FullNodeSeen("e.hallmark.test", "", 0, 0, 0, newest=False),
             ),
             (Fact("node alpha", "52.0 %"), Fact("node beta", "48.0 %")),
             "7 of 20 slots that nodes say they have can take a request now.",

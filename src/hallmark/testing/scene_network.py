@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hallmark.http.health import Health
 from hallmark.services.explorer.hearing import party
-from hallmark.services.explorer.views import Lately, Observed, ObservedPart, Party
+from hallmark.services.explorer.views import Lately, Observed, Party
+from hallmark.telemetry.parts import ObservedPart
 from hallmark.testing import scene_parts as parts
 
 
@@ -17,7 +18,7 @@ def parties(now: int) -> tuple[Party, ...]:
         party("a.hallmark.test", "full node", refusing, heard=now),
         party("d.hallmark.test", "full node", silent, heard=now - 14_000),
         party(
-            "https://127.0.0.1:8443",
+            "node-1",
             "node",
             Health("answers"),
             heard=now - 3_000,

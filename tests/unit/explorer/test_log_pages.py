@@ -392,4 +392,7 @@ async def test_nodes_have_the_names_that_their_operator_gives(exploring: Any) ->
     await exploring.witness()
     page = await exploring.explorer.receipt(hex0x(answer.receipt.digest()))
     assert [fact.value for fact in page.facts if fact.name == "Node"] == ["node-1"]
+    assert page.row.called == "node-1"
+    assert page.sentence.startswith("An answer by node node-1 under label")
+    assert (await exploring.explorer.receipts("", "", 10)).rows[0].called == "node-1"
     assert "node-1" in [hop.name for hop in page.route.hops]

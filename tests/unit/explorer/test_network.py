@@ -149,6 +149,21 @@ async def _answer(data: bytes) -> bytes:
     return data
 
 
+async def test_a_full_node_that_was_never_seen_is_not_said_to_be_behind(exploring: Any) -> None:
+    """Of one that never cosigned while others did, nothing is known of how far behind it is."""
+    await exploring.witness()
+    exploring.log.signers = [exploring.net.full_nodes[1].name]
+    exploring.net.add(exploring.net.receipt_entry(exploring.net.nodes[0]))
+    exploring.explorer._network._measured.cosigned.clear()
+    page = await exploring.explorer.network()
+    assert [(f.size > 0, f.behind) for f in page.full_nodes] == [
+        (False, 0),
+        (True, 0),
+        (False, 0),
+        (False, 0),
+    ]
+
+
 async def test_a_full_node_that_was_never_seen_says_so(exploring: Any) -> None:
     """Before any checkpoint nothing is said of anybody."""
     exploring.log.down = True
@@ -175,6 +190,29 @@ async def test_nodes_are_as_the_gateway_hears_them(exploring: Any) -> None:
     ]
     assert page.sentence.startswith("0 of 32 slots that nodes say they have")
     assert "https://one: silent, no_answer" in page.trouble
+
+
+async def test_nodes_are_called_as_their_operator_calls_them(exploring: Any) -> None:
+    """By this explorer's own settings, else by the gateway's; exposure says no word twice."""
+    net = exploring.net
+    one, two = net.nodes[:2]
+    await exploring.witness()
+    members = exploring.watch.replica.registry.members
+    exploring.watch.names = {members[one.address].owner: "node-1"}
+    exploring.gateway.network = NETWORK | {
+        "nodes": [
+            {"key": hex0x(one.address), "endpoint": "https://one", "name": "theirs"},
+            {"key": hex0x(two.address), "endpoint": "https://two", "name": "node-2"},
+            {"key": "0x" + "22" * 20, "endpoint": "https://three"},
+        ]
+    }
+    net.add(net.answer(one).entry)
+    await exploring.witness()
+    page = await exploring.explorer.network()
+    assert [p.name for p in page.parties if p.role == "node"] == ["node-1", "node-2", "https://three"]
+    names = [fact.name for fact in page.exposure]
+    assert any(name.endswith("node-1") for name in names), names
+    assert not [name for name in names if "node node" in name or "gateway gateway" in name]
 
 
 async def test_what_the_gateway_observed_is_passed_on_as_it_is(exploring: Any) -> None:
@@ -227,10 +265,10 @@ async def test_exposure_counts_prompts_seen_in_clear(exploring: Any) -> None:
     await exploring.witness()
     exposure = (await exploring.explorer.network()).exposure
     assert [(f.name, f.value) for f in exposure] == [
-        ("gateway gateway", "5 of 6 prompts seen in clear"),
+        ("gateway", "5 of 6 prompts seen in clear"),
         (f"node {hex0x(net.nodes[0].address)}", "5 of 6 prompts seen in clear"),
         (f"node {hex0x(net.nodes[1].address)}", "1 of 6 prompts seen in clear"),
-        ("upstream an upstream provider", "1 of 6 prompts seen in clear"),
+        ("an upstream provider", "1 of 6 prompts seen in clear"),
     ]
     assert exposure[0].link == f"/explore/nodes/{hex0x(net.gateway.address)}"
     assert exposure[-1].link == ""

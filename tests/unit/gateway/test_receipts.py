@@ -237,6 +237,9 @@ async def test_the_network_and_its_models(ask: Any, local: LocalNetwork) -> None
     _, network = await ask.get("/v1/hallmark/network")
     excluded = {m["key"]: m.get("excluded") for m in network["members"] if m["role"] == "node"}
     assert excluded[hex0x(local.net.nodes[0].address)] == {"digits": "retired"}
+    node = local.net.nodes[1]
+    assert "node-2" in {n["name"] for n in network["nodes"] if n["key"] == hex0x(node.address)}
+    assert "node-2" in {m["name"] for m in network["members"] if m["key"] == hex0x(node.address)}
     assert (await ask.get("/v1/models"))[1]["data"][0]["hallmark"]["excluded"] == {"retired": 1}
     _, _, trust = await ask.raw("/v1/hallmark/trust", method="GET")
     assert trust.startswith(b"# For convenience only")

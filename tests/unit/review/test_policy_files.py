@@ -31,6 +31,16 @@ def test_a_shipped_policy_reads_writes_and_reads_the_same(name: str) -> None:
     assert all(requirement_sentence(need).endswith(".") for need in policy.requires)
 
 
+def test_a_policy_is_told_in_the_words_and_numbers_of_every_other_page() -> None:
+    """Numbers are grouped, and simulated hardware is hardware that is simulated."""
+    policy = msgspec.structs.replace(SHIPPED["development/witnessed.toml"], min_value=1_000_000)
+    assert "from value 1,000,000 on: asks for ran witnessed, " in policy_sentence(policy)
+    (ran,) = [need for need in policy.requires if need.question == "ran"]
+    assert requirement_sentence(ran).endswith("on hardware or on simulated hardware.")
+    nothing = msgspec.structs.replace(ran, assurance=())
+    assert requirement_sentence(nothing).endswith("on no hardware at all.")
+
+
 def test_only_development_and_what_warns_allow_simulated_hardware() -> None:
     """No enforced policy outside the development folder lets simulated hardware pass."""
     for name, policy in SHIPPED.items():

@@ -23,8 +23,9 @@ from hallmark.apps.web.drawings import (
 )
 from hallmark.apps.web.drawings.lineage import BREAK, breaks
 from hallmark.apps.web.drawings.svg import WIDTH, fitted, number, width_of
-from hallmark.services.explorer.views import Bin, ObservedPart, Slots
+from hallmark.services.explorer.views import Bin, Slots
 from hallmark.services.review.views import Fact, Hop, Left, LineageStep, Moment, RouteView
+from hallmark.telemetry.parts import ObservedPart
 
 SVG = "http://www.w3.org/2000/svg"
 ODD = "<script>alert(1)</script>\u202e\"'&{{7*7}}\x00\x1b\u2028"
@@ -320,7 +321,7 @@ def test_the_route_is_filled_where_the_prompt_was_seen() -> None:
 def test_the_histogram_names_its_percentiles_and_its_height() -> None:
     """p50 and p99 stand at their places, the highest bar has its count, the axis the bins' limits."""
     drawn = draw_histogram((Bin(0, 10, 12), Bin(10, 20, 240), Bin(20, 100, 7)), 18, 96)
-    for said in ("p50 18 ms", "p99 96 ms", "240", "0 ms", "100 ms"):
+    for said in ("half within 18 ms", "99 of 100 within 96 ms", "240", "0 ms", "100 ms"):
         assert said in words(drawn)
     assert "equally wide though their spans grow" in (tree(drawn).findtext("desc") or "")
 

@@ -377,7 +377,7 @@ def test_the_network_page_leads_with_capacity_not_with_nodes() -> None:
     text = Page(answer.text).text
     for row in view.slots:
         assert all(reason in text for reason in row.reasons)
-    assert "p50 18 ms" in text.replace("  ", " ")
+    assert "half within 18 ms" in text.replace("  ", " ")
     assert "99 of 100 within 74 ms" in text
     assert {"hd-bands", "hd-histogram", "hd-exposure"} <= set(
         re.findall(r"hd-(?:bands|histogram|exposure)", answer.text)
@@ -413,12 +413,48 @@ def test_tables_stay_tables_for_screen_readers(held: TestClient, path: str) -> N
 def test_the_network_page_says_who_was_heard_when_and_by_whom() -> None:
     """Who is not ready stands first, with reason and next step; each row says when it was heard, by whom."""
     text = Page(client(CLEAR).get("/network").text).text
-    assert text.index("a.hallmark.test") < text.index("https://127.0.0.1:8443")
-    for said in ("log_time_ahead", "Set both clocks", "silent", "no_answer", "12 s ago", "the gateway"):
+    assert text.index("a.hallmark.test") < text.index("node-1")
+    for said in (
+        "log_time_ahead",
+        "Set both clocks",
+        "silent for 12 s",
+        "no_answer",
+        "14 s ago",
+        "the gateway",
+    ):
         assert said in text
     assert "never since its start" in text
     assert "not cosigned; 46 entries behind" in text
     assert "none seen since this explorer started" in text
+    assert "degraded for 60 s" in text
+    assert "just now" in text
+    assert not re.search(r"since \S+ \S+ ago|\b0 ms ago", text)
+
+
+def test_a_full_node_that_was_never_seen_is_no_data_and_not_behind() -> None:
+    """Of whom nothing was seen nothing is said of how far behind it is."""
+    rows = re.findall(r"<tr.*?</tr>", client(CLEAR).get("/network").text, re.DOTALL)
+    texts = [" ".join(Page(row).text.split()) for row in rows]
+    (unseen,) = [text for text in texts if "none seen since this explorer started" in text]
+    assert "no data" in unseen
+    assert "behind" not in unseen
+
+
+def test_the_chosen_range_is_marked_by_shape() -> None:
+    """By a line and by weight, as every other choice is: not by colour alone, and by one link only."""
+    pages = client(CLEAR)
+    text = pages.get("/network?hours=24").text
+    assert re.findall(r'<a href="/network\?hours=(\d+)"[^>]* aria-current="true"', text) == ["24"]
+    sheet = pages.get("/assets/explore.css").text
+    (rule,) = re.findall(r"\.x-range a\[aria-current\] \{([^}]*)\}", sheet)
+    assert "border-bottom-color" in rule
+    assert "font-weight" in rule
+
+
+def test_lists_of_receipts_call_nodes_as_their_operator_does() -> None:
+    """The name stands before the address, and leads to the node."""
+    text = client(CLEAR).get("/explore/receipts").text
+    assert f'<a href="/explore/nodes/{node_key()}">node-1</a>' in text
 
 
 def test_the_network_page_shows_no_data_as_no_data() -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from hallmark.apps.web import times
 from hallmark.apps.web.app import create_app
+from hallmark.apps.web.texts import copyable
+from hallmark.testing.scene import NOW
 from hallmark.testing.surfaces import ORIGIN, Scene, surfaces
 
 
@@ -44,10 +47,34 @@ def test_a_missing_page_says_why_in_both_forms(client: TestClient) -> None:
     page = client.get("/nothing", headers={"accept": "text/html"})
     assert page.status_code == 404
     assert "unknown_path" in page.text
+    assert '<a href="/">To the start page</a>' in page.text
     for path, accept in (("/nothing.json", "*/*"), ("/nothing", "application/json")):
         twin = client.get(path, headers={"accept": accept})
         assert twin.status_code == 404
         assert twin.json()["error"]["code"] == "unknown_path"
+
+
+def test_who_is_not_signed_in_is_told_once_how_to(client: TestClient) -> None:
+    """The button says it; the sentence above does not say it again."""
+    page = client.get("/review/webhooks", headers={"accept": "text/html"})
+    assert page.status_code == 401
+    assert page.text.count("Sign in with your key") == 1
+
+
+def test_an_address_is_read_and_a_digest_is_short() -> None:
+    """A digest is shortened in its middle; the address of a machine stands whole."""
+    assert "id-middle" in copyable("0x" + "12" * 32)
+    assert 'id-read">https://127.0.0.1:25522<' in copyable("https://127.0.0.1:25522")
+
+
+@pytest.mark.parametrize(
+    ("ms", "said"),
+    [(0, "just now"), (999, "just now"), (-3, "just now"), (1_000, "1.0 s ago"), (-5_000, "in 5.0 s")],
+)
+def test_what_is_less_than_a_second_away_is_now(ms: int, said: str) -> None:
+    """Two looks at a clock differ by a few ms: neither "0 ms ago" nor "in 3 ms"."""
+    assert f">{said}<" in times.ago(NOW - ms, NOW)
+    assert f">{times.span(max(ms, 0))}<" in times.lasting(NOW - ms, NOW)
 
 
 def test_a_wrong_method_is_told(client: TestClient) -> None:

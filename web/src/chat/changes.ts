@@ -9,7 +9,7 @@ export interface Break {
 
 /** An identifier shortened in the middle: 0x1234..cdef. */
 export function short(id: string): string {
-  return id.length <= 14 ? id : `${id.slice(0, 6)}..${id.slice(-4)}`;
+  return id.length <= 20 ? id : `${id.slice(0, 8)}\u2026${id.slice(-6)}`;
 }
 
 /** The break between two answers, or nothing when provider, artifact, node, path and mode stayed as they were. */

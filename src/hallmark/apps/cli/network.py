@@ -142,7 +142,7 @@ def status(home_path: Path, /, *, as_data: bool) -> None:
         console().print(table)
         for name, service in found.items():
             if service.next:
-                said = (f"Since {_ago(service.since)}." if service.since else "", service.told, service.next)
+                said = (_lasting(service.since), service.told, service.next)
                 console().print(Text(f"{name}: {' '.join(filter(None, said))}"))
     sys.exit(0 if found and all(service.state == "ready" for service in found.values()) else 3)
 
@@ -208,8 +208,8 @@ class _Waiting:
                 console().print(Text(f"  ready {name:<12} {service.url:<26} {after:5.1f} s"))
 
 
-def _ago(at: int) -> str:
-    return f"{lasted(time.time_ns() // 1_000_000 - at)} ago" if at else ""
+def _lasting(since: int) -> str:
+    return f"For {lasted(time.time_ns() // 1_000_000 - since)}." if since else ""
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -99,7 +99,10 @@ async def http_exception(request: Request, error: Exception) -> Response:
     """Starlette's own 404 and 405 with a reason."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 404:
-        return failed(request, NotFound("unknown_path", "There is nothing at this path."))
+        return failed(
+            request,
+            NotFound("unknown_path", "There is nothing at this path.", "The start page leads to all pages."),
+        )
     if status == 405:
         return failed(request, MethodNotAllowed("method_not_allowed", "This page does not take this method."))
     return failed(request, None)

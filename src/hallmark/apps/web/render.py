@@ -51,6 +51,7 @@ def environment() -> jinja2.Environment:
         "short": texts.short,
         "when": times.when,
         "ago": times.ago,
+        "lasting": times.lasting,
         "gap": times.gap,
         "span": times.span,
         "copyable": texts.copyable,

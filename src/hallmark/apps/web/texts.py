@@ -20,10 +20,13 @@ def short(text: str) -> str:
 
 def copyable(text: str, link: str = "") -> Markup:
     """An identifier that looks short and is copied whole, with no script: its middle is there, but narrow.
+    An address is read, and stays whole.
 
     `link` is a path of this site, or "".
     """
-    if len(text) <= LONG:
+    if "://" in text:
+        inner = Markup('<code class="id id-read">{}</code>').format(text)
+    elif len(text) <= LONG:
         inner = Markup('<code class="id">{}</code>').format(text)
     else:
         inner = Markup(

@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from markupsafe import Markup
 
 MINUS = "\u2212"
+NOW_MS = 1_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LONGEST_MS = 253_402_300_799_000  # the end of the year 9999, where calendars here end
 
@@ -74,11 +75,20 @@ def when(at: int, answer_at: int = 0, *, none: str = "not yet") -> Markup:
 
 
 def ago(at: int, now: int) -> Markup:
-    """A `<time>` that says how long before (or after) `now` it is: "3 min ago", "in 5 h"."""
+    """A `<time>` that says how long before (or after) `now` it is: "3 min ago", "in 5 h"; within a second,
+    which is as fine as two looks at a clock are, "just now".
+    """
     if at <= 0:
         return Markup('<span class="quiet">not yet</span>')
     text = f"{span(now - at)} ago" if at <= now else f"in {span(at - now)}"
+    if abs(now - at) < NOW_MS:
+        text = "just now"
     return _time(at, text, full(at))
+
+
+def lasting(at: int, now: int) -> Markup:
+    """A `<time>` that says how long what began at `at` lasts: "60 s"."""
+    return _time(at, span(max(now - at, 0)), f"since {full(at)}")
 
 
 def _time(at: int, text: str, title: str) -> Markup:

@@ -47,7 +47,7 @@ def _node(watch: Watch, told: Told) -> list[Fact]:
     if member is not None:
         owner = hex0x(member.owner)
         lines.append(Fact("Owner of the node", owner, "", owner))
-    lines.append(Fact("Answer of this key", f"number {receipt.sequence}, counted from 0"))
+    lines.append(Fact("Answers of this key before it", f"{receipt.sequence:,}"))
     return lines
 
 

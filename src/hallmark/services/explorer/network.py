@@ -24,6 +24,7 @@ from hallmark.ledger.policy import Policy, cosignatures
 from hallmark.services.explorer import links, words
 from hallmark.services.explorer.filters import KEY
 from hallmark.services.explorer.hearing import HERE, Hearing, party
+from hallmark.services.explorer.told import called
 from hallmark.services.explorer.trust_gap import Measured, Saw
 from hallmark.services.explorer.views import Failed, FullNodeSeen, NetworkPage, Observed, Party, Slots
 from hallmark.services.following.watch import Watch
@@ -50,6 +51,7 @@ class _Capacity(msgspec.Struct, frozen=True):
 
 class _Node(msgspec.Struct, frozen=True):
     key: str = ""
+    name: str = ""
     endpoint: str = ""
     slots: int = 0
     heard: int = 0
@@ -144,7 +146,7 @@ class Network:
         here = party(HERE, "pages", self._health(), heard=now)
         nodes = [
             party(
-                node.endpoint or node.key,
+                self._called(node.key) or node.name or node.endpoint or node.key,
                 "node",
                 Health("answers") if node.answers else Health("silent", "no_answer", node.heard),
                 heard=node.heard,
@@ -157,12 +159,17 @@ class Network:
         seen = [msgspec.structs.replace(one, link=links_of.get(one.name, "")) for one in heard]
         return (*seen, *nodes, here)
 
+    def _called(self, key: str) -> str:
+        """What the party of a key calls itself, or the operator calls it; "" for what is no key."""
+        known = self._watch.replica.registry.members.get(unhex(key)) if KEY.fullmatch(key) else None
+        return called(self._watch, known)
+
     def _full_node(self, name: str, vkey: str) -> FullNodeSeen:
         """How far a full node was seen to cosign."""
         seen, signed = self._measured.cosigned.get(name), self._measured.signed
         link = self._page_of(vkey)
         if seen is None:
-            return FullNodeSeen(name, link, 0, 0, signed, newest=False)
+            return FullNodeSeen(name, link, 0, 0, 0, newest=False)
         behind = signed - seen.size
         return FullNodeSeen(name, link, seen.size, seen.at, behind, newest=behind <= 0)
 
@@ -174,7 +181,7 @@ class Network:
 
     def _exposed(self, saw: Saw, count: int) -> Fact:
         prompts = self._measured.prompts
-        name = f"{saw.role} {saw.name or saw.key}".strip()
+        name = _with_role(saw.role, self._called(saw.key) or saw.name or saw.key)
         value = f"{count:,} of {prompts:,} prompts seen in clear"
         link = f"/explore/nodes/{saw.key}" if len(saw.key) == len(hex0x(bytes(20))) else ""
         return Fact(name, value, link, saw.key)
@@ -198,6 +205,12 @@ class Network:
         if self._measured.count == 0:
             parts.append("No trust gap was measured since this process started.")
         return " ".join(parts)
+
+
+def _with_role(role: str, name: str) -> str:
+    """A party's role and name, no word of it twice: "node 0x12", "node-1", "inside node-1"."""
+    before, _, kind = role.rpartition(" ")
+    return f"{before} {name}".strip() if kind and kind in name else f"{role} {name}".strip()
 
 
 def _trouble(parties: Sequence[Party]) -> str:

@@ -7,10 +7,11 @@ from hallmark.core.evidence import Assurance
 from hallmark.core.marks import Question, State
 from hallmark.core.shown import ShownMark, shown
 from hallmark.services.explorer import story, words
-from hallmark.services.explorer.told import Told, asserted_by, label
+from hallmark.services.explorer.told import Told, asserted_by, called, label
 from hallmark.services.explorer.views import ReceiptPage, ReceiptRow
 from hallmark.services.following.watch import Watch
 from hallmark.verification.reasons import sentence_of
+from hallmark.verification.words import short
 
 
 def row(watch: Watch, told: Told, now: int) -> ReceiptRow:
@@ -31,6 +32,7 @@ def row(watch: Watch, told: Told, now: int) -> ReceiptRow:
         tokens_out=receipt.tokens_out,
         gap_ms=gap(watch, told),
         marks=shown(marks),
+        called=called(watch, watch.replica.registry.members.get(receipt.node)),
     )
 
 
@@ -70,11 +72,12 @@ def _said(mark: ShownMark) -> str:
 
 def sentence(watch: Watch, told: Told, line: ReceiptRow) -> str:
     """What the page is, and the one thing that a reader must not miss about it."""
+    node = f"node {line.called or short(line.node)}"
     if line.asserted_by:
         who = f"model {line.model}, asserted by {line.asserted_by}" if line.model else "a model of a provider"
-        what = f"A provider's answer through node {line.node}: {who}."
+        what = f"A provider's answer through {node}: {who}."
     else:
-        what = f"An answer by node {line.node} under label {line.model or 'unknown'}."
+        what = f"An answer by {node} under label {line.model or 'unknown'}."
     proved = next(mark for mark in line.marks if mark.question == Question.PROVED)
     against = [mark for mark in line.marks if State(mark.state).is_negative]
     if against:

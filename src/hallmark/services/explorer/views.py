@@ -10,6 +10,7 @@ from typing import Protocol
 
 from hallmark.core.shown import ShownMark
 from hallmark.services.review.views import Fact, InputView, LineageStep, Moment, RouteView, Shown
+from hallmark.telemetry.parts import ObservedPart
 
 
 class Listed(Shown, frozen=True):
@@ -24,7 +25,7 @@ class Listed(Shown, frozen=True):
 
 class ReceiptRow(Shown, frozen=True):
     """A receipt as a line. `gap_ms` is from the answer's last byte to when this explorer saw a quorum
-    cover it; -1: not seen yet.
+    cover it; -1: not seen yet. `called` is what the operator calls the node, "" when nothing.
     """
 
     id: str
@@ -40,6 +41,7 @@ class ReceiptRow(Shown, frozen=True):
     tokens_out: int
     gap_ms: int
     marks: tuple[ShownMark, ...]
+    called: str = ""
 
 
 class Receipts(Listed, frozen=True):
@@ -288,8 +290,9 @@ class Party(Shown, frozen=True):
 
 
 class FullNodeSeen(Shown, frozen=True):
-    """A full node's newest cosignature that was seen here: up to which size (0: none), when by its own clock
-    (unix ms), how many entries of the newest checkpoint that the log signed it leaves out.
+    """A full node's newest cosignature that was seen here: up to which size (0: none, and then nothing is
+    known of how far behind it is), when by its own clock (unix ms), how many entries of the newest checkpoint
+    that the log signed it leaves out.
     """
 
     name: str
@@ -298,22 +301,6 @@ class FullNodeSeen(Shown, frozen=True):
     cosigned_at: int
     behind: int
     newest: bool
-
-
-class ObservedPart(Shown, frozen=True):
-    """A part of the range: when it begins (unix ms), how many of its minutes were observed (0: nothing is
-    known), requests answered and failed, and of its worst minute the nodes and slots.
-    """
-
-    at: int
-    observed: int
-    answered: int = 0
-    failed: int = 0
-    most: int = 0
-    nodes: int = 0
-    heard: int = 0
-    slots: int = 0
-    idle: int = 0
 
 
 class Lately(Shown, frozen=True):

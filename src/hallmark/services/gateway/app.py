@@ -64,9 +64,8 @@ class Gateway:
     def __init__(
         self, settings: Settings, trust: Trust, signer: Signer, database: Database, world: World
     ) -> None:
-        self._pool = Pool(per_origin=256)
+        self._pool, self.metrics = Pool(per_origin=256), Metrics()
         self._rpc = RPC(settings.rpc_url) if settings.rpc_url else None
-        self.metrics = Metrics()
         self.loads = LoadTable()
         log = LogClient(self._pool, settings.log_url)
         replica = Replica(trust.genesis(), world.verify_evidence)
@@ -90,6 +89,7 @@ class Gateway:
             health=lambda: self.service.health(),
             outbox=lambda: self.outbox.underway,
             clock=world.clock,
+            names=settings.names,
         )
         self.looking = Looking(
             self._pool,

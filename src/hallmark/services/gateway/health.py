@@ -13,7 +13,8 @@ from hallmark.services.gateway.traffic import Streak
 class NodeSeen(msgspec.Struct, frozen=True):
     """A present node as this gateway hears it: its slots by its own word, when it last answered (unix ms, 0:
     never), whether it does now, and its clock less this gateway's (ms, None: not measured). `request_ms` is
-    what it allows a whole answer and `keep_alive_ms` the longest silence of its streams (0: not told).
+    what it allows a whole answer and `keep_alive_ms` the longest silence of its streams (0: not told). `name`
+    is what its operator calls it ("": nothing).
     """
 
     key: str
@@ -24,6 +25,7 @@ class NodeSeen(msgspec.Struct, frozen=True):
     skew: int | None = None
     request_ms: int = 0
     keep_alive_ms: int = 0
+    name: str = ""
 
 
 class Bounds(msgspec.Struct, frozen=True):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from hallmark.core.document import hex0x
@@ -36,14 +37,20 @@ class Overview:
         health: Callable[[], Health],
         outbox: Callable[[], int],
         clock: Callable[[], int],
+        names: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._follower, self._planner, self._loads, self._clock = follower, planner, loads, clock
         self._failures, self._outbox = failures, outbox
         self._traffic, self._health = traffic, health
+        self._names = names
 
     @property
     def _registry(self) -> Registry:
         return self._follower.replica.registry
+
+    def _called(self, node: Member) -> str:
+        """What the operator calls a node, by its owner: its registration has no name."""
+        return self._names.get(hex0x(node.owner), "")
 
     def models(self) -> dict[str, object]:
         """GET /v1/models: every label that an eligible node can serve."""
@@ -122,6 +129,7 @@ class Overview:
                 load.skew,
                 load.request_ms,
                 load.keep_alive_ms,
+                self._called(self._registry.members[key]),
             )
             for key, bundle, load in (
                 (key, bundle, self._loads.of(key)) for key, bundle in present(self._registry)
@@ -197,6 +205,7 @@ class Overview:
         if member.role is Role.NODE and member.bundle is not None:
             verdict, load = member.evidence_verdict, self._loads.of(member.key)
             told |= {
+                "name": self._called(member),
                 "endpoint": member.bundle.endpoint,
                 "bundle": hex0x(member.document),
                 "mode": MODES.get(member.bundle.mode, "unknown"),

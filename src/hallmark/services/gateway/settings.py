@@ -23,7 +23,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     A node that was silent for `look_s` seconds is asked what time it is; a clock that differs from this one
     by `skew_ms` or more degrades health.
     `cors_origins` are the origins of pages elsewhere that may call the API (`https://app.example`, or `*` for
-    all); none by default, never with credentials.
+    all); none by default, never with credentials. `names` are what the network's operator calls its nodes, by
+    their owners' addresses; a registration has no name.
     """
 
     listen: Listen
@@ -46,3 +47,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     look_s: float = 5.0
     skew_ms: int = 10_000
     cors_origins: tuple[str, ...] = ()
+    names: dict[str, str] = {}

@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 from hallmark.core.errors import HallmarkError
 from hallmark.store import Database, migrate
 from hallmark.telemetry.logs import get_logger
+from hallmark.telemetry.parts import ObservedPart
 
 MINUTE: Final = 60_000
 DAYS: Final = 7
@@ -69,22 +70,6 @@ class Streak(msgspec.Struct, frozen=True):
     last: int
 
 
-class Point(msgspec.Struct, frozen=True):
-    """A part of the range: when it begins (unix ms), how many of its minutes were observed, what was answered
-    and failed in them, the most that was answered in one, and the least that was heard and idle.
-    """
-
-    at: int
-    observed: int
-    answered: int = 0
-    failed: int = 0
-    most: int = 0
-    nodes: int = 0
-    heard: int = 0
-    slots: int = 0
-    idle: int = 0
-
-
 class Traffic:
     """See the module docstring. `run` must be running for anything to be kept."""
 
@@ -126,7 +111,7 @@ class Traffic:
         end = self._clock() // MINUTE
         return self._sum(end - minutes + 1, end + 1)
 
-    def history(self, hours: int) -> tuple[Point, ...]:
+    def history(self, hours: int) -> tuple[ObservedPart, ...]:
         """The last `hours` in POINTS parts, oldest first."""
         end = self._clock() // MINUTE + 1
         step = hours * 60 // POINTS
@@ -175,13 +160,13 @@ class Traffic:
         counts = [pair for row in rows for pair in row.models.values()]
         return sum(pair[0] for pair in counts), sum(pair[1] for pair in counts), len(rows)
 
-    def _point(self, start: int, step: int) -> Point:
+    def _point(self, start: int, step: int) -> ObservedPart:
         rows = [self._minutes[n] for n in range(start, start + step) if n in self._minutes]
         if not rows:
-            return Point(start * MINUTE, 0)
+            return ObservedPart(start * MINUTE, 0)
         answered = [sum(pair[0] for pair in row.models.values()) for row in rows]
         worst = min(rows, key=lambda row: (row.heard, row.idle))
-        return Point(
+        return ObservedPart(
             at=start * MINUTE,
             observed=len(rows),
             answered=sum(answered),

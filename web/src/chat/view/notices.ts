@@ -12,7 +12,7 @@ export function trustNote(state: TrustState): HTMLElement {
     "p",
     { class: "c-trust" },
     "Trust file ",
-    h("code", { title: pin.sha256 }, `${pin.sha256.slice(0, 8)}..${pin.sha256.slice(-4)}`),
+    h("code", { title: pin.sha256 }, `${pin.sha256.slice(0, 8)}\u2026${pin.sha256.slice(-6)}`),
     ` pinned ${when}. Compare it with one from somebody you have reason to believe. This page's script came from this same server, so whoever controls the server can change what the page says.`,
   );
 }

@@ -150,7 +150,7 @@ export class Settings {
     const left = Object.entries(model.excluded)
       .map(([reason, count]) => `${count} ${reason}`)
       .join(", ");
-    const nodes = `${model.nodes} node${model.nodes === 1 ? "" : "s"}, ${model.capacity} places${left === "" ? "" : `; left out: ${left}`}`;
+    const nodes = `${model.nodes} node${model.nodes === 1 ? "" : "s"}, ${model.capacity} slot${model.capacity === 1 ? "" : "s"}${left === "" ? "" : `; left out: ${left}`}`;
     const who = model.artifact === "" ? "No artifact: the provider alone says which model answers." : null;
     const version = model.version === "" ? "" : ` version ${model.version}`;
     this.about.replaceChildren(

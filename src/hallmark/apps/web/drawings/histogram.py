@@ -13,6 +13,7 @@ from hallmark.apps.web.times import MINUS, span
 from hallmark.services.explorer.views import Bin
 
 HEIGHT, TOP, FLOOR = 190.0, 46.0, 160.0
+HALF, MOST = "half within", "99 of 100 within"
 NARROW = 300.0
 """Width in px on which labels must not meet."""
 
@@ -30,11 +31,11 @@ def draw_histogram(bins: Sequence[Bin], p50: int = -1, p99: int = -1) -> Markup:
     bars = [_bar(b, number * width, width, most) for number, b in enumerate(known)]
     marks = [
         _percentile(name, value, _share(value, known), row)
-        for row, (name, value) in enumerate((("p50", p50), ("p99", p99)))
+        for row, (name, value) in enumerate(((HALF, p50), (MOST, p99)))
         if value >= 0
     ]
     told = [f"{b.count} in {_limit(b.low)} to {_limit(b.high)}" for b in known if b.count]
-    said = [f"{name} {span(value)}" for name, value in (("p50", p50), ("p99", p99)) if value >= 0]
+    said = [f"{name} {span(value)}" for name, value in ((HALF, p50), (MOST, p99)) if value >= 0]
     return wide_drawing(
         "histogram",
         element("line", x1="0", x2="100%", y1=FLOOR, y2=FLOOR, class_="hd-floor"),

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from hallmark.apps.web.drawings.svg import element, percent, text, wide_drawing
 from hallmark.apps.web.texts import grouped
 from hallmark.apps.web.times import span
-from hallmark.services.explorer.views import ObservedPart
+from hallmark.telemetry.parts import ObservedPart
 
 HEIGHT, TOP, FLOOR = 132.0, 26.0, 104.0
 MISSING = 8.0
