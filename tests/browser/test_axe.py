@@ -43,7 +43,8 @@ CUT = """() => [...document.querySelectorAll("nav ul, dl dd, .bar")]
   .filter((one) => getComputedStyle(one).overflowX !== "visible" && one.scrollWidth > one.clientWidth + 1)
   .map((one) => one.textContent.replace(/\\s+/g, " ").slice(0, 80))"""
 # A choice whose chosen words are longer than its box shows half of them.
-CHOSEN = """() => [...document.querySelectorAll("select")].filter((one) => one.checkVisibility()).filter((one) => {
+CHOSEN = """() => [...document.querySelectorAll("select")].filter((one) => {
+  if (!one.checkVisibility()) return false;
   const [style, pen] = [getComputedStyle(one), document.createElement("canvas").getContext("2d")];
   pen.font = style.font;
   const room = one.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - 16;
