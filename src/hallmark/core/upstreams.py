@@ -28,6 +28,14 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{host.lower()}:{port}"
 
 
+def host_of(url: str) -> str:
+    """The host of an address that somebody wrote, e.g. into a configuration; "" when it is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 def key_info(bundle: bytes, label: str, url: str) -> bytes:
     """Tag || bundle digest (32) || u16be length of the label || label || origin: to this enclave, for this
     upstream at this origin, and for no other.
@@ -39,15 +47,14 @@ def key_info(bundle: bytes, label: str, url: str) -> bytes:
 def require_key(key: bytes, url: str) -> bytes:
     """A key that can go into a header of a request to `url`.
 
-    Raises InvalidInput `bad_upstream_key`, `upstream_key_in_clear`.
+    Raises InvalidInput `bad_upstream_key`, `upstream_key_in_clear`, `bad_url`.
     """
     key = key.strip()
     if not 0 < len(key) <= MAX_KEY or not all(0x21 <= byte <= 0x7E for byte in key):
         raise InvalidInput(
             "bad_upstream_key", f"An API key is 1 to {MAX_KEY} printable ASCII characters without spaces."
         )
-    parts = urlsplit(url)
-    if parts.scheme != "https" and (parts.hostname or "") not in LOOPBACK:
+    if not origin_of(url).startswith("https://") and host_of(url) not in LOOPBACK:
         raise InvalidInput(
             "upstream_key_in_clear",
             "The upstream's address is http: the key would cross the network in clear.",

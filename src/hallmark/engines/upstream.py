@@ -24,7 +24,8 @@ import msgspec
 from hallmark.core.answer import MEMBER
 from hallmark.core.document import hex0x
 from hallmark.core.documents import UpstreamRecord
-from hallmark.core.errors import HallmarkError, InvalidInput, Unavailable
+from hallmark.core.errors import HallmarkError, Unavailable
+from hallmark.core.upstreams import origin_of
 from hallmark.engines.protocol import Description
 from hallmark.engines.refusals import AGAIN, UpstreamFailed, refusal
 from hallmark.http.connection import Connection, Response
@@ -49,10 +50,8 @@ class Target(msgspec.Struct, frozen=True):
     @classmethod
     def parse(cls, label: str, text: str) -> Target:
         """From `https://host/v1#name-there`. Raises InvalidInput `bad_url`."""
+        origin_of(text)
         url, model = urldefrag(text)
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidInput("bad_url", "An upstream's address is not an http or https URL.")
         return cls(label, url.rstrip("/"), model)
 
     @property

@@ -121,11 +121,15 @@ class Connection(asyncio.Protocol):
         if self.status in (204, 304) or self._bodiless:
             self._until_close = False
         self.head_done = True
+        # The answer to HEAD ends here, whatever length its head names (RFC 9110 section 9.3.2).
+        self.complete = self._bodiless
         self._keep_alive = bool(self._parser.should_keep_alive())
         self._wake()
 
     def on_body(self, body: bytes) -> None:
-        """Body bytes without framing."""
+        """Body bytes without framing; none belong to the answer to HEAD."""
+        if self._bodiless:
+            return
         self._chunks.append(body)
         self._buffered += len(body)
         if self._buffered > HIGH_WATER and not self._paused and self._transport is not None:

@@ -80,6 +80,23 @@ async def test_an_unknown_configuration_is_said_to_be_unknown(watching: Watching
     assert facts["Checks switched off"].startswith("not known here")
 
 
+@pytest.mark.parametrize("address", ["https://[", "https://a\u2100b", "x", ""])
+async def test_an_address_that_is_none_names_no_provider(watching: Watching, address: str) -> None:
+    """A node's configuration says what its author wrote: the page is drawn all the same."""
+    net = watching.net
+    node = net.nodes[0]
+    node.configuration = msgspec.structs.replace(net.configure(node), upstreams={"digits": address})
+    assert node.bundle is not None
+    node.bundle = msgspec.structs.replace(
+        node.bundle, configuration=hex0x(node.configuration.digest()), upstreams=("digits",)
+    )
+    net.register(node)
+    record = UpstreamRecord("example", address, "digits", "digits-9", "r")
+    index = net.add(net.receipt_entry(node, upstream_record=record))
+    await watching.witness()
+    assert story.asserted_by(watching.watch, told(watching, index)) == "an upstream provider"
+
+
 async def test_a_providers_answer_is_asserted_by_it(watching: Watching) -> None:
     """No artifact, no bare label: the provider stands beside what it asserts, as the last hop."""
     net = watching.net

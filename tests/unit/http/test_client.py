@@ -320,6 +320,22 @@ async def test_reading_slowly_holds_the_sender_back() -> None:
             assert sum([len(chunk) async for chunk in response]) == len(piece) * 1000
 
 
+@pytest.mark.parametrize("more", [b"", b"hi"])
+async def test_the_answer_to_head_ends_with_its_head(more: bytes) -> None:
+    """Its content-length is of what GET would give: nothing is waited for, what comes anyway is dropped."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(OK.removesuffix(b"hi") + more)
+        await reader.read()
+
+    async with raw_server(handler) as port:
+        timeouts = Timeouts(idle=0.05)
+        async with Pool().request("HEAD", f"http://127.0.0.1:{port}/", timeouts=timeouts) as response:
+            assert (response.status, response.header(b"content-length")) == (200, b"2")
+            assert await response.read() == b""
+
+
 async def test_limits_and_timeouts() -> None:
     """A body over the limit, a silent peer, a full pool and a dead port each have a reason code."""
 

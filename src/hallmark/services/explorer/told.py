@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 import msgspec
 
 from hallmark.core.document import digest_of, hex0x
@@ -14,6 +12,7 @@ from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Receipt
 from hallmark.core.registry import Member
 from hallmark.core.statements import Role
+from hallmark.core.upstreams import host_of
 from hallmark.services.following.judge import Logged
 from hallmark.services.following.tail import Pending
 from hallmark.services.following.watch import Watch
@@ -116,7 +115,7 @@ def asserted_by(watch: Watch, told: Told) -> str:
         return ""
     known, asked = configuration(watch, told), label(watch, told)
     url = known.upstreams.get(asked, "") if known else ""
-    return urlsplit(url).hostname or "an upstream provider"
+    return host_of(url) or "an upstream provider"
 
 
 def name_of(member: Member | None) -> str:

@@ -11,8 +11,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from hallmark.core.entries import Entry
-from hallmark.core.errors import HallmarkError, InvalidInput, Unavailable, VerificationFailed
+from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
 from hallmark.core.statements import Registration
+from hallmark.core.upstreams import origin_of
 from hallmark.crypto.secp256k1 import Signer, recover_statement, sign_statement
 from hallmark.http.health import Health
 from hallmark.services.enclave import control
@@ -273,9 +274,9 @@ def _ms_since(at: float) -> int:
 
 
 def _address(url: str) -> tuple[str, int]:
+    origin_of(url)
     parts = urlsplit(url)
-    if parts.hostname is None:
-        raise InvalidInput("bad_url", "An upstream's address is not a URL.")
+    assert parts.hostname is not None
     return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
