@@ -45,6 +45,17 @@ SLOW_HEAD: Final = (
     render(SlowRequest("head_too_slow", "The request's head took too long to arrive.", "Send it at once.")),
 )
 
+MALFORMED: Final = (
+    b"400 Bad Request",
+    render(
+        InvalidInput(
+            "malformed_http",
+            "What came is not an HTTP request that can be read here.",
+            "Send HTTP/1.1 (RFC 9112) in clear, with a registered method and one length.",
+        )
+    ),
+)
+
 
 class BodyLimits:
     """ASGI middleware that bounds a request body in size (also when announced) and in time.
@@ -119,6 +130,10 @@ class LimitedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and self._head_bytes > self.limits.head:
             self._refuse(LONG_HEAD)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are plain text
+        """Refuse what the parser cannot read."""
+        self._refuse(MALFORMED)
 
     def on_headers_complete(self) -> None:
         """The head is there.

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from hallmark.core.errors import Unavailable
@@ -129,6 +130,27 @@ async def test_slow_and_long_requests_are_cut() -> None:
         long_head = await raw(url, b"GET / HTTP/1.1\r\nx: " + b"a" * 3000)
         assert long_head.startswith(b"HTTP/1.1 431")
         assert b'"head_too_long"' in long_head
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"FOO / HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"\x16\x03\x01\x00\xff" + bytes(64),
+        b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n",
+    ],
+)
+async def test_what_is_not_http_gets_a_reason_code(sent: bytes) -> None:
+    """An unknown method, TLS, two lengths, a chunk without a size: 400 with code, sentence and hint."""
+    async with running(SMALL) as url:
+        head, _, body = (await raw(url, sent)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n")
+    error = json.loads(body)["error"]
+    assert error["code"] == "malformed_http"
+    assert error["message"]
+    assert error["hint"]
 
 
 async def test_a_client_that_stops_reading_is_dropped() -> None:
