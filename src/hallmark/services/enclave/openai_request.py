@@ -132,7 +132,9 @@ def decode(body: bytes, kind: type[T]) -> T:
     except msgspec.ValidationError as error:
         raise _named(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise InvalidInput("bad_json", "The request body is not valid JSON.") from None
+        raise InvalidInput(
+            "bad_json", "The request body is not valid JSON.", "Send one object in UTF-8."
+        ) from None
 
 
 def _named(text: str) -> BadParameter:

@@ -40,7 +40,9 @@ def position_of(cursor: str) -> int:
     if not cursor:
         return END
     if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise InvalidInput("bad_cursor", "This is not a cursor that a page here gave.")
+        raise InvalidInput(
+            "bad_cursor", "This is not a cursor that a page here gave.", "Leave it out to begin anew."
+        )
     return int(cursor)
 
 

@@ -29,7 +29,7 @@ def member_of(watch: Watch, key: bytes) -> Member:
     """The party of this key. Raises NotFound `unknown_node`."""
     found = watch.replica.registry.members.get(key)
     if found is None:
-        raise NotFound("unknown_node", "No party of this key is registered.")
+        raise NotFound("unknown_node", "No party of this key is registered.", "/explore/nodes lists all.")
     return found
 
 

@@ -74,7 +74,9 @@ class Judge:
         """The log position of a receipt id (32 bytes). Raises NotFound `unknown_receipt`."""
         found = self._replica.receipt_position(receipt_id)
         if found is None:
-            raise NotFound("unknown_receipt", "The folded log holds no receipt of this id.")
+            raise NotFound(
+                "unknown_receipt", "The folded log holds no receipt of this id.", "It may not be logged yet."
+            )
         return found
 
     def marks(self, index: int, now: int) -> dict[Question, Mark]:

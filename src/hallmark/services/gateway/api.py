@@ -180,4 +180,6 @@ def _decode(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput("bad_json", f"The request body is not a {kind.__name__}.") from error
+        raise InvalidInput(
+            "bad_json", f"The request body is not a {kind.__name__}.", "See docs/gateway.md."
+        ) from error

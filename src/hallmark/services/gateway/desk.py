@@ -28,6 +28,7 @@ from hallmark.services.gateway.outbox import Outbox, Track
 from hallmark.verification import words
 from hallmark.verification.dossier import Dossier
 
+COMES: Final = "Ask the gateway that gave the answer; a receipt comes when its answer has ended."
 STAGES: Final = ("received", "logged", "witnessed", "anchored")
 MAX_WAIT_MS: Final = 60_000
 POLL_S: Final = 0.25
@@ -129,7 +130,7 @@ class Desk:
         deadline = asyncio.get_running_loop().time() + timeout_ms / 1000
         track = await self._outbox.track(receipt)
         if track is None:
-            raise NotFound("no_such_receipt", "This gateway knows no receipt with this id.")
+            raise NotFound("no_such_receipt", "This gateway knows no receipt with this id.", COMES)
         wanted = STAGES.index(stage) if stage else 0
         if wanted:
             await self._wait(track, deadline)
@@ -155,8 +156,7 @@ class Desk:
             raise NotFound(
                 "no_such_receipt",
                 "This gateway knows no receipt of an answer or a request with this name.",
-                "Names are an answer's `id` or a response's `x-request-id`, asked at the gateway that gave "
-                "it; a receipt comes when its answer has ended.",
+                f"Names are an answer's `id` or a response's `x-request-id`. {COMES}",
             )
         if len(found) > 1:
             raise Conflict(

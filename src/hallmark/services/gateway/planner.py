@@ -111,16 +111,19 @@ class Named(msgspec.Struct, frozen=True):
     stream: bool | None = False
 
 
+EXAMPLE: Final = 'For example {"model": "NAME", "messages": [...]}, in UTF-8; GET /v1/models has the names.'
+
+
 def read_named(body: bytes) -> Named:
     """Model and stream flag of a request body. Raises InvalidInput `bad_json`, `bad_request`."""
     try:
         named = msgspec.json.decode(body, type=Named)
     except msgspec.ValidationError as error:
         raise BadField(
-            "bad_request", "The request needs a 'model' (text) and 'stream' (true or false)."
+            "bad_request", "The request needs a 'model' (text) and 'stream' (true or false).", EXAMPLE
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput("bad_json", "The request body is not valid JSON.") from error
+        raise InvalidInput("bad_json", "The request body is not valid JSON.", EXAMPLE) from error
     if len(named.model) > MAX_LABEL or not named.model.isprintable():
         raise BadField("bad_request", "The request's 'model' cannot be the name of a model.")
     return named

@@ -26,6 +26,8 @@ TRIES: Final = 6
 CHUNK: Final = 200
 Act = Callable[[Entry], object]
 
+ITEMS_ARE: Final = "An item has its receipt's id; the queue lists those that there are."
+
 
 class Items:
     """Items by id: being born, and acts on them, each judged and written as one change."""
@@ -40,7 +42,7 @@ class Items:
         """An item as it is. Raises NotFound `unknown_item`."""
         record = await self._store.record(item)
         if record is None:
-            raise NotFound("unknown_item", "The desk knows no item with this id.")
+            raise NotFound("unknown_item", "The desk knows no item with this id.", ITEMS_ARE)
         return load(record, (await self._store.events([item]))[item])
 
     async def amend(self, item: bytes, act: Act, *, judged: bool = True) -> Record:

@@ -10,7 +10,7 @@ from hallmark.core.document import unhex
 from hallmark.core.errors import HallmarkError, InvalidInput, NotFound, Unavailable
 from hallmark.review.screens import Screen
 from hallmark.services.following.watch import Watch
-from hallmark.services.review.births import Items
+from hallmark.services.review.births import ITEMS_ARE, Items
 from hallmark.services.review.book import Seen
 from hallmark.services.review.evaluator import NOT_SHOWN, Evaluator
 from hallmark.services.review.inforce import InForce
@@ -76,5 +76,5 @@ def item_id(text: str) -> bytes:
     except HallmarkError:
         found = b""
     if len(found) != 32:
-        raise NotFound("unknown_item", "The desk knows no item with this id.")
+        raise NotFound("unknown_item", "The desk knows no item with this id.", ITEMS_ARE)
     return found

@@ -56,7 +56,7 @@ class Proposals(AtOffice):
         history = self._office.policies.history(name)
         found = [(self._row(stands), stands.policy) for stands in history] or proposed
         if not found:
-            raise NotFound("policy_unknown", "There is no clearing policy of this name.")
+            raise NotFound("policy_unknown", "There is no clearing policy of this name.", "See /policies.")
         row, policy = found[0]
         known = {version.digest for version, _ in found}
         states = await self._states(name)

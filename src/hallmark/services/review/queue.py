@@ -85,7 +85,11 @@ def parse(query: str) -> Filter:
             order = value
             continue
         if name not in CLAUSES or name in members:
-            raise InvalidInput("bad_query", "The filter has an unknown or repeated member.")
+            raise InvalidInput(
+                "bad_query",
+                "The filter has an unknown or repeated member.",
+                f"It has {', '.join(CLAUSES)} and order, each once.",
+            )
         CLAUSES[name](value, 0)
         members[name] = value
     return Filter(tuple((name, members[name]) for name in CLAUSES if name in members), order)
@@ -201,7 +205,9 @@ def _read_cursor(cursor: str, column: sa.Column[Any]) -> tuple[object, bytes]:
             raise ValueError("a cursor of another order")
         return value, bytes.fromhex(item)
     except (ValueError, msgspec.DecodeError) as error:
-        raise InvalidInput("bad_query", "The cursor is not one of ours.") from error
+        raise InvalidInput(
+            "bad_query", "The cursor is not one of ours.", "Leave it out to begin anew."
+        ) from error
 
 
 def _address(value: str) -> bytes:

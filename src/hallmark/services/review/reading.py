@@ -16,6 +16,7 @@ from hallmark.review.decisions import LackRow
 from hallmark.review.screens import Screen, for_person, told_answer, verify_screen
 from hallmark.review.words import THEN, about, explain
 from hallmark.services.explorer.story import Told, inputs, lineage, route
+from hallmark.services.review.births import ITEMS_ARE
 from hallmark.services.review.book import Loaded
 from hallmark.services.review.evaluator import NOT_SHOWN
 from hallmark.services.review.facts import shown_facts
@@ -113,7 +114,7 @@ class Reading(AtOffice):
         item, now = item_id(receipt), self._office.clock()
         record = await self._office.store.record(item)
         if record is None:
-            raise NotFound("unknown_item", "The desk knows no item with this id.")
+            raise NotFound("unknown_item", "The desk knows no item with this id.", ITEMS_ARE)
         found = await self._office.store.decisions(item)
         chosen = [row for row in found if row.number == number] if number else found[-1:]
         if not chosen:

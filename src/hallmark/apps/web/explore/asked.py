@@ -32,7 +32,9 @@ def cursor_of(request: Request) -> str:
     """Where a page of rows begins; "" is the newest. Raises InvalidInput `bad_cursor`."""
     cursor = request.query_params.get("cursor", "")
     if len(cursor) > LONGEST:
-        raise InvalidInput("bad_cursor", "This is not a cursor that a page here gave.")
+        raise InvalidInput(
+            "bad_cursor", "This is not a cursor that a page here gave.", "Leave it out to begin anew."
+        )
     return cursor
 
 
