@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from browsing.chatting import ask, enter
-from browsing.pages import pages
+from browsing.pages import SUBJECT, pages
 from browsing.serving import served
 from browsing.stage import Stage
 from browsing.watched import DESKTOP, PHONE
@@ -100,6 +100,23 @@ def test_every_page(stage: Stage, origin: str, opened: Open, dark: bool, width: 
         problems += [f"{page_of.address}: cut at the edge: {said}" for said in page.evaluate(CUT)]
         problems += [f"{page_of.address}: {found}" for found in violations(page)]
     assert problems == [], "\n".join(problems)
+
+
+@pytest.mark.parametrize("width", [DESKTOP, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("state", ["CLEAR", "FINAL", "REJECTED"])
+def test_a_queue_of_what_was_decided_fits(
+    stage: Stage, origin: str, opened: Open, width: int, state: str
+) -> None:
+    """Its words are longer than those of what waits: no row is wider than the screen."""
+    stage.scene = Scene(state=state, klass="", value=0, assurance="simulated")
+    try:
+        page = opened(width=width, cookies=stage.cookies(), origin=origin)
+        for address in (f"/review?state={state}", f"/review/{SUBJECT}"):
+            page.goto(origin + address)
+            assert page.locator("tr[data-item]").count() > 0
+            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, address
+    finally:
+        stage.scene = FULL
 
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE], ids=["desk", "phone"])

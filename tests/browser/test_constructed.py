@@ -103,6 +103,7 @@ def test_the_same_in_the_chat(
     receipt = receipt_of(answer)
     checked(page, "/chat", {receipt: stage.gateway.facts(receipt)})
     told = answer.inner_text()
+    assert "whoever runs the node's host could have read it: its hardware is simulated" in told
     if given.memory:
         assert "not re-validated" in told
         assert re.search(r"77\d{5} s old", told)

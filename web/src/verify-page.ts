@@ -1,6 +1,7 @@
 // Entry of /verify: a file and a trust file in, seven marks out, all in this browser.
 import { h } from "./chat/view/dom.ts";
-import { renderMarks } from "./marks/draw.ts";
+import { renderMarks, wordOf } from "./marks/draw.ts";
+import type { State } from "./marks/spec.ts";
 import { compared } from "./opening/content.ts";
 import { drawCompared, drawContent, drawProblem } from "./opening/drawing.ts";
 import { fileField } from "./opening/field.ts";
@@ -92,7 +93,7 @@ function derived(dossier: Dossier, believed: Believed): HTMLElement[] {
   const marks = marksJSON(verified.marks);
   const words = QUESTIONS.map((question) => {
     const mark = marks[question];
-    const word = [mark.state.replace("_", " "), question === "ran" ? mark.assurance : "", question === "model" && mark.detail["asserted_by"] ? `asserted by ${mark.detail["asserted_by"]}` : ""];
+    const word = [wordOf(question, mark.state as State), question === "ran" ? mark.assurance : "", question === "model" && mark.detail["asserted_by"] ? `asserted by ${mark.detail["asserted_by"]}` : ""];
     return h("div", {}, h("dt", {}, `${question}: ${word.filter(Boolean).join("; ")}`), h("dd", {}, `${mark.shows} ${mark.does_not_show}`, mark.reason !== "" && h("span", {}, " Reason: ", h("code", {}, mark.reason))));
   });
   const held = dossier.request !== null || dossier.response !== null;

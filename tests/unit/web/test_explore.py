@@ -14,7 +14,7 @@ from hallmark.apps.web.app import create_app
 from hallmark.core.errors import Unavailable
 from hallmark.services.explorer.views import Found, NetworkPage, ReceiptPage, Results
 from hallmark.services.sdk.filed import attached_dossier
-from hallmark.testing.scene_explorer import SceneExplorer
+from hallmark.testing.scene_explorer import SIZE, SceneExplorer
 from hallmark.testing.scene_parts import LABEL, artifact, item_id, node_key
 from hallmark.testing.surfaces import ORIGIN, Scene, surfaces
 
@@ -486,3 +486,25 @@ def test_only_who_is_ready_is_announced() -> None:
     (line,) = re.findall(r'role="status"[^>]*>(.*?)</p>', page, re.DOTALL)
     assert line == "Not ready: d.hallmark.test: silent, no_answer."
     assert "aria-live" not in page
+
+
+def test_figures_have_units_and_headings_and_leaves_end_where_they_do() -> None:
+    """The last leaf has the size less one; a gap has a unit; no column is called "What"."""
+    text = " ".join(Page(client(CLEAR).get("/explore/figures").text).text.split())
+    assert f"Leaves 0 to {SIZE - 1:,}" in text
+    assert re.search(r"half \d+ ms 99 of 100 [\d.]+ m?s", text), text
+    assert "p50" not in text
+    assert "What Figure" not in text
+
+
+def test_a_receipt_that_its_owner_declared_nothing_of_has_no_value() -> None:
+    """Not declared is not zero: neither on the item's page nor in its row."""
+    for klass, value, said in (
+        ("", 0, "not declared"),
+        ("payment", 0, "0 atomic units"),
+        ("", 5, "5 atomic"),
+    ):
+        pages = client(Scene(klass=klass, value=value, items=1))
+        text = " ".join(Page(pages.get(f"/review/{item_id()}").text).text.split())
+        assert f"At risk {said}" in text
+        assert ("not declared" in pages.get("/review").text) is (said == "not declared")

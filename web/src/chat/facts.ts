@@ -24,8 +24,13 @@ export function providerOf(dossier: RawMembers): string {
   return textAt(dossier, "receipt", "upstream") === ZERO32 ? "" : text(documentOf(dossier, "upstream")["provider"]);
 }
 
-/** Who saw the question in clear, by the route record: one plain line each. */
-export function sawPrompt(dossier: RawMembers): string[] {
+/** Who saw the question in clear, by the route record, and who could have: one plain line each. */
+export function sawPrompt(dossier: RawMembers, assurance: string): string[] {
+  const could = assurance === "simulated" ? ["whoever runs the node's host could have read it: its hardware is simulated"] : [];
+  return [...recorded(dossier), ...could];
+}
+
+function recorded(dossier: RawMembers): string[] {
   const seen = documentOf(dossier, "route")["saw_prompt"];
   const provider = providerOf(dossier);
   const named = Array.isArray(seen) ? seen.filter((role) => typeof role === "string") : [];

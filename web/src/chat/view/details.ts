@@ -79,7 +79,7 @@ function facts(dossier: RawMembers, live: Live, label: string): HTMLElement {
     ["node", identifier(found.node)],
     ["mode", modeWords(found.mode, live.judged.marks.ran)],
     ["path", found.path],
-    ["saw the question in clear", h("ul", {}, ...sawPrompt(dossier).map((line) => h("li", {}, line)))],
+    ["saw the question in clear", h("ul", {}, ...sawPrompt(dossier, live.judged.marks.ran.assurance).map((line) => h("li", {}, line)))],
     ["tokens", `${numberAt(dossier, "receipt", "tokensIn")} in, ${numberAt(dossier, "receipt", "tokensOut")} out`],
     [
       "took",
