@@ -130,14 +130,16 @@ async def test_an_address_that_sends_junk_is_heard_no_more_for_a_while() -> None
         assert await desk.add(RECEIPTS[0], source=b"b") == [0]
 
 
-async def test_being_over_a_quota_or_without_work_is_nobodys_fault() -> None:
-    """It does not count as junk."""
+async def test_being_over_a_quota_is_no_junk() -> None:
+    """It does not count as such; what lacks its work does."""
     quotas = Quotas(refusals=Quota(0, 1), receipts=Quota(0, 1))
     async with running(quotas) as desk:
         for _ in range(5):
             first, second = await desk.add(RECEIPTS[0], RECEIPTS[1])
             assert (first, second) == (0, "quota_used")
-            assert await desk.add(vouched(NETWORK, SECOND, owner=SECOND)) == ["work_missing"]
+        assert await desk.add(vouched(NETWORK, SECOND, owner=SECOND)) == ["work_missing"]
+        with pytest.raises(RateLimited):
+            await desk.add(RECEIPTS[0])
 
 
 async def test_long_bodies_of_receipts() -> None:

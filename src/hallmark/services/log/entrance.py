@@ -10,7 +10,6 @@ from hallmark.core.errors import HallmarkError, RateLimited
 from hallmark.services.log.admission import Admission, Claim, Submission, signers_of, statement_logged
 from hallmark.services.log.known import Known
 from hallmark.services.log.sequencer import Placed, Sequencer
-from hallmark.services.log.work import WorkMissing
 
 AT_ONCE: Final = 128
 """Entries whose signatures are looked at in one go: what a body can waste before it is stopped."""
@@ -64,7 +63,7 @@ class Entrance:
         found = [
             outcome
             for number, outcome in outcomes.items()
-            if number >= start and not isinstance(outcome, RateLimited | WorkMissing)
+            if number >= start and not isinstance(outcome, RateLimited)
         ]
         for _ in found:
             self._admission.refused(source)

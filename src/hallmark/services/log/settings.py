@@ -46,7 +46,7 @@ class Quotas(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nodes together have `all_new`.
 
     For authors that nobody vouches for: `strangers` of one address, `all_strangers` together, and a proof of
-    work of `work_bits`. `refusals` bounds how much damaged, forged or foreign matter an address may send
+    work of `work_bits`. `refusals` bounds how much that must be refused an address may send
     before nothing at all is taken from it; it is not applied to `shared_addresses`, behind which others
     stand. Of one body no more is looked at after `refusals_in_body` entries of it had to be refused.
     """
@@ -61,8 +61,8 @@ class Quotas(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     objections: Quota = Quota(20, 400)
     reviews: Quota = Quota(20, 400)
     members: Quota = Quota(1, 64)
-    strangers: Quota = Quota(0.2, 16)
-    all_strangers: Quota = Quota(2, 64)
+    strangers: Quota = Quota(0.2, 8)
+    all_strangers: Quota = Quota(2, 16)
     work_bits: int = 16
     refusals: Quota = Quota(20, 400)
     refusals_in_body: int = 16
