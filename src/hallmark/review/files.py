@@ -76,7 +76,7 @@ def read_policy(text: str) -> ClearingPolicy:
         raise InvalidInput("bad_policy", "A policy file has at most 65,536 characters.")
     try:
         file = msgspec.convert(tomllib.loads(text), type=_File)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput("bad_policy", "This is not a policy file.", str(error)) from error
     policy = ClearingPolicy(
         file.name,

@@ -180,3 +180,11 @@ def test_durations_and_shares_are_exact() -> None:
         assert per_million(share(parts)) == parts
     assert (duration(5_400_000), share(50_000), share(2_500)) == ("90m", "5%", "0.25%")
     assert msgspec.structs.asdict(SHIPPED["payment.toml"])["resample"] == 100_000
+
+
+@pytest.mark.parametrize("value", ["1" * 5_000, "-" + "9" * 5_000, "1979-13-99T00:00:00Z", "[" * 5_000])
+def test_what_the_parser_raises_of_itself_is_no_policy(value: str) -> None:
+    """TOML has numbers that the parser's language will not convert: a reason code, never a traceback."""
+    with pytest.raises(InvalidInput) as error:
+        read_policy(f"name = {value}\n")
+    assert error.value.reason == "bad_policy"
