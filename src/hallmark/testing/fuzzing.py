@@ -114,7 +114,7 @@ def _log(net: LittleNetwork, notary: Notary, dossier: Dossier) -> Iterator[Targe
     yield Target("entry", entries, decode)
     parties = (*net.nodes, *net.full_nodes, net.gateway)
     members = [Member(one.address, one.role, one.owner.address) for one in parties]
-    authority = Authority(frozenset(net.genesis.authority), net.genesis.threshold)
+    authority = Authority(frozenset(net.genesis.authority), net.genesis.threshold, net.genesis.chain_id)
     gate = Gate(net.genesis.network, members, chain_id=net.genesis.chain_id, authority=authority)
     yield Target("admission", entries, gate.judge)
     yield Target("leaf", tuple(net.leaves), split_leaf)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hallmark.services.log.admission import Admission, Submission, signers_of
+from hallmark.services.log.admission import Admission, Submission
 from hallmark.services.log.known import Known, Member, Note
 from hallmark.services.log.settings import Quotas
 from hallmark.services.log.standing import Authority
@@ -43,7 +43,7 @@ class Gate:
             network,
             chain_id,
             self.known,
-            authority=authority or Authority(frozenset((AUTHORITY.address,)), 1),
+            authority=authority or Authority(frozenset((AUTHORITY.address,)), 1, chain_id),
             quotas=self.quotas,
             clock=lambda: self.now,
             highest=lambda node: self.highest.get(node, -1),
@@ -51,11 +51,8 @@ class Gate:
 
     def judge(self, data: bytes, source: bytes = b"a", nonce: bytes = b"") -> Submission:
         """An entry through all rules but those about what is in the log already; nothing is charged."""
-        claim = self.admission.claim(data, source, nonce)
-        return self.admission.admit(claim, signers_of(claim))
+        return self.admission.admit(self.admission.claim(data, source, nonce))
 
     def take(self, data: bytes, source: bytes = b"a", nonce: bytes = b"") -> Submission:
         """The same, charged."""
-        submission = self.judge(data, source, nonce)
-        self.admission.charge(submission)
-        return submission
+        return self.admission.charge(self.judge(data, source, nonce))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hallmark.core.document import digest_of
+from hallmark.core.document import digest_of, hex0x
 from hallmark.core.documents import AttestationPolicy, KeyBundle, Profile, RouteRecord
 from hallmark.core.entries import Entry
 from hallmark.core.hashing import ZERO32
@@ -15,7 +15,7 @@ from hallmark.crypto.secp256k1 import Key, sign_statement
 CHAIN_ID: Final = 31337
 AUTHORITY: Final = Key(bytes([77]) * 32)
 """The one authority key of logs under test, and the owner that their operator vouches for."""
-ROUTE: Final = b"r" * 60
+ROUTE: Final = RouteRecord(hex0x(ZERO32), "direct", (), hex0x(bytes(20))).encode()
 
 
 def plain_entry(network: bytes, number: int, padding: int = 0) -> bytes:

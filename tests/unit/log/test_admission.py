@@ -11,7 +11,7 @@ from hallmark.core.beacon import network_id
 from hallmark.core.document import digest_of
 from hallmark.core.documents import Manifest, ModelCard
 from hallmark.core.entries import MAX_ENTRY, Entry, decode, entry_id
-from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, RateLimited
+from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, RateLimited, TooLarge
 from hallmark.core.objected import Run, digest_of_runs, encode_runs
 from hallmark.core.statements import (
     Compromise,
@@ -27,12 +27,13 @@ from hallmark.core.statements import (
 from hallmark.core.typed import TypedStruct
 from hallmark.crypto.secp256k1 import Key, sign_statement
 from hallmark.services.log import work
-from hallmark.services.log.admission import SIZES, join_many, split_many
+from hallmark.services.log.admission import MAX_MANY_ENTRIES, SIZES, join_many, split_many
 from hallmark.services.log.known import Member
 from hallmark.services.log.settings import Quota, Quotas
 from hallmark.services.log.standing import Lane, Standing
 from hallmark.testing.log_admission import Gate
 from hallmark.testing.log_entries import AUTHORITY, CHAIN_ID, ROUTE, plain_entry, receipt_chain, vouched
+from hallmark.testing.network import LittleNetwork
 
 NETWORK = network_id("log.test/hallmark")
 NODE, FULL_NODE, REVIEWER, STRANGER, OTHER, NODE_2 = (Key(bytes([number]) * 32) for number in range(7, 13))
@@ -118,7 +119,7 @@ def test_a_receipt_is_admitted_with_its_node_and_sequence() -> None:
     """In the first lane, on its node's quota."""
     found = Gate(NETWORK, MEMBERS).judge(RECEIPTS[2])
     assert (found.data, found.entry_id) == (RECEIPTS[2], entry_id(RECEIPTS[2]))
-    assert (found.node, found.sequence, found.repeats) == (NODE.address, 2, False)
+    assert (found.node, found.sequence) == (NODE.address, 2)
     assert found.standing == Standing(Lane.RECEIPTS, "receipts", NODE.address)
 
 
@@ -136,8 +137,8 @@ def test_a_receipt_is_admitted_with_its_node_and_sequence() -> None:
         (publication(AUTHORITY), Lane.MEMBERS, "members"),
         (version(AUTHORITY), Lane.MEMBERS, "members"),
         (retirement(NODE), Lane.MEMBERS, "members"),
-        (retirement(AUTHORITY), Lane.MEMBERS, "members"),
-        (compromise(AUTHORITY), Lane.MEMBERS, "members"),
+        (retirement(AUTHORITY), Lane.MEMBERS, ""),
+        (compromise(AUTHORITY), Lane.MEMBERS, ""),
     ],
 )
 def test_what_members_and_the_authority_say(data: bytes, lane: Lane, quota: str) -> None:
@@ -247,12 +248,35 @@ def test_an_entry_has_no_second_form(data: bytes) -> None:
         msgspec.structs.replace(entry, attachments=(*entry.attachments, b"more")),
     ]
     if entry.attachments:
-        forms += [
-            msgspec.structs.replace(entry, attachments=entry.attachments[:-1]),
-            msgspec.structs.replace(entry, attachments=(b"other", *entry.attachments[1:])),
-        ]
+        forms.append(msgspec.structs.replace(entry, attachments=entry.attachments[:-1]))
+    for at in range(len(entry.attachments)):
+        changed = (*entry.attachments[:at], b"other", *entry.attachments[at + 1 :])
+        forms.append(msgspec.structs.replace(entry, attachments=changed))
     found = {refusal(lambda form=form: gate.judge(form.encode())) for form in forms}
-    assert found <= {"wrong_signer", "attachments_malformed", "document_mismatch"}
+    assert found <= {"wrong_signer", "too_many_signatures", "attachments_malformed", "document_mismatch"}
+
+
+def test_a_receipt_has_the_ticket_of_its_route() -> None:
+    """Signed by the gateway that it names, with the candidates that it commits to: no other bytes."""
+    net = LittleNetwork()
+    members = [Member(one.address, one.role, one.owner.address) for one in (*net.nodes, net.gateway)]
+    gate = Gate(net.genesis.network, members)
+    entry = net.receipt_entry(net.nodes[0])
+    route, candidates, ticket = entry.attachments
+    assert ticket
+    gate.judge(entry.encode())
+    resigned = ticket[:-65] + decode(RECEIPTS[0]).signatures[0]
+    for attachments in (
+        (route, b"", b""),
+        (route, candidates, b""),
+        (route, candidates, ticket[:-1]),
+        (route, candidates, resigned),
+        (route, candidates, bytes(65)),
+        (route, candidates + b" ", ticket),
+        (route, candidates, bytes([ticket[0] ^ 1]) + ticket[1:]),
+    ):
+        form = msgspec.structs.replace(entry, attachments=attachments).encode()
+        assert refusal(lambda form=form: gate.judge(form)) == "document_mismatch"
 
 
 def test_another_chain_is_another_signature() -> None:
@@ -328,9 +352,9 @@ def test_a_receipt_for_a_sequence_that_is_taken() -> None:
     gate.highest[NODE.address] = 2
     other = receipt_chain(NETWORK, CHAIN_ID, NODE, 3, salt=5)
     found = gate.take(other[0])
-    assert (found.repeats, found.standing) == (True, Standing(Lane.STRANGERS, "repeats", NODE.address))
+    assert found.standing == Standing(Lane.STRANGERS, "repeats", NODE.address)
     assert refusal(lambda: gate.take(other[1])) == "quota_used"
-    assert gate.judge(other[1]).repeats
+    assert gate.admission.repeats(gate.judge(other[1]))
 
 
 def test_who_sends_what_must_be_refused_is_heard_no_more() -> None:
@@ -362,6 +386,9 @@ def test_many_entries_in_one_body() -> None:
     body = join_many([b"", b"a", *RECEIPTS])
     assert split_many(body) == [b"", b"a", *RECEIPTS]
     assert split_many(b"") == []
+    assert len(split_many(bytes(4 * MAX_MANY_ENTRIES))) == MAX_MANY_ENTRIES
+    with pytest.raises(TooLarge):
+        split_many(bytes(4 * (MAX_MANY_ENTRIES + 1)))
     for cut in (1, 3, len(body) - 1):
         with pytest.raises(InvalidInput):
             split_many(body[cut:] if cut == 3 else body[:cut])

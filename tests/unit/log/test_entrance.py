@@ -12,17 +12,25 @@ import pytest
 from hallmark.core.beacon import network_id
 from hallmark.core.entries import Entry, decode
 from hallmark.core.errors import Conflict, HallmarkError, RateLimited
-from hallmark.core.statements import Role
+from hallmark.core.statements import Compromise, Fault, Role, code
 from hallmark.crypto.secp256k1 import Key, sign_statement
 from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.services.log.entrance import AT_ONCE, Entrance, Outcome
 from hallmark.services.log.known import Member
 from hallmark.services.log.sequencer import Placed, Sequencer
-from hallmark.services.log.settings import Quota, Quotas
+from hallmark.services.log.settings import Limits, Quota, Quotas
 from hallmark.services.log.standing import Authority
 from hallmark.store import Database
 from hallmark.testing.log_admission import Gate
-from hallmark.testing.log_entries import AUTHORITY, CHAIN_ID, plain_entry, receipt_chain, vouched
+from hallmark.testing.log_entries import (
+    AUTHORITY,
+    CHAIN_ID,
+    ROUTE,
+    plain_entry,
+    receipt,
+    receipt_chain,
+    vouched,
+)
 
 NETWORK = network_id("log.test/hallmark")
 NODE = Key(bytes([7]) * 32)
@@ -33,14 +41,19 @@ RECEIPTS = receipt_chain(NETWORK, CHAIN_ID, NODE, 300)
 class Desk:
     """An entrance before a running sequencer, with a node known."""
 
-    def __init__(self, quotas: Quotas | None = None) -> None:
+    def __init__(self, quotas: Quotas | None = None, limits: Limits | None = None) -> None:
         database = Database("sqlite://")
-        authority = Authority(frozenset((AUTHORITY.address, SECOND.address)), 1)
+        authority = Authority(frozenset((AUTHORITY.address, SECOND.address)), 1, CHAIN_ID)
         member = Member(NODE.address, Role.NODE, AUTHORITY.address)
         self.gate = Gate(NETWORK, [member], quotas=quotas, authority=authority, database=database)
         self.gate.highest = _Highest(self)
         self.sequencer = Sequencer(
-            SQLLogStore(database), database, self.gate.known, now=lambda: 1, grown=lambda _: None
+            SQLLogStore(database),
+            database,
+            self.gate.known,
+            now=lambda: 1,
+            grown=lambda _: None,
+            limits=limits,
         )
         self.sequencer.fence = lambda _: None
         self.entrance = Entrance(self.gate.admission, self.gate.known, self.sequencer)
@@ -65,9 +78,9 @@ def said(outcome: Outcome) -> str | int:
 
 
 @contextlib.asynccontextmanager
-async def running(quotas: Quotas | None = None) -> AsyncIterator[Desk]:
+async def running(quotas: Quotas | None = None, limits: Limits | None = None) -> AsyncIterator[Desk]:
     """A desk whose sequencer runs."""
-    desk = Desk(quotas)
+    desk = Desk(quotas, limits)
     task = asyncio.create_task(desk.sequencer.run())
     try:
         yield desk
@@ -156,3 +169,63 @@ async def test_a_forged_receipt_among_sound_ones() -> None:
         assert await desk.add(RECEIPTS[0], forged, RECEIPTS[1]) == [0, "wrong_signer", 1]
         with pytest.raises(HallmarkError):
             await desk.entrance.add(forged, b"a")
+
+
+async def test_no_copy_of_a_receipt_is_another_entry() -> None:
+    """Whatever stands beside it."""
+    async with running() as desk:
+        entry = decode(RECEIPTS[0])
+        copy = Entry(entry.statement, entry.signatures, (entry.attachments[0], b"junk", b"")).encode()
+        assert await desk.add(copy, RECEIPTS[0], copy) == ["document_mismatch", 0, "document_mismatch"]
+
+
+async def test_equivocations_in_one_body_use_the_quota_for_repeats() -> None:
+    """Also those that came before any of them had a place."""
+    async with running(Quotas(repeats=Quota(0, 1))) as desk:
+        many = [receipt_chain(NETWORK, CHAIN_ID, NODE, 1, salt=salt)[0] for salt in range(5)]
+        assert await desk.add(*many) == [0, 1, *["quota_used"] * 3]
+
+
+async def test_a_stolen_key_cannot_hold_up_its_end() -> None:
+    """Neither the authority's word nor the owner's waits for a quota of the key."""
+    async with running(Quotas(members=Quota(0, 1))) as desk:
+        fault = Fault(NETWORK, NODE.address, SECOND.address, code("equivocation"), 0, 0, 0)
+        assert await desk.add(Entry(fault, (sign_statement(fault, CHAIN_ID, NODE),)).encode()) == [0]
+        ends = Compromise(NETWORK, NODE.address, 0, code("stolen"), 5)
+        assert await desk.add(Entry(ends, (sign_statement(ends, CHAIN_ID, AUTHORITY),)).encode()) == [1]
+
+
+async def test_receipts_of_an_unknown_node_do_not_silence_their_carrier() -> None:
+    """A gateway cannot know that a node is struck; and a body is read on."""
+    async with running(Quotas(refusals=Quota(0, 2), refusals_in_body=2)) as desk:
+        unknown = receipt_chain(NETWORK, CHAIN_ID, SECOND, 200)
+        assert await desk.add(*unknown, RECEIPTS[0]) == [*["signer_unknown"] * 200, 0]
+        assert await desk.add(RECEIPTS[1]) == [1]
+
+
+async def test_what_waits_for_its_predecessor_leaves_room() -> None:
+    """A node whose receipts have gaps is refused at once beyond its share; another's go in."""
+    bad = Key(bytes([66]) * 32)
+    async with running(limits=Limits(early_entries=3, order_wait_ms=30)) as desk:
+        await desk.add(vouched(NETWORK, bad))
+        gaps = []
+        for number in range(5):
+            made = receipt(NETWORK, bad.address, 100 + number, bytes(32))
+            signature = sign_statement(made, CHAIN_ID, bad)
+            gaps.append(Entry(made, (signature,), (ROUTE, b"", b"")).encode())
+        waiting = asyncio.create_task(desk.add(*gaps))
+        await asyncio.sleep(0)
+        assert await desk.add(RECEIPTS[0]) == [1]
+        assert await waiting == ["receipt_out_of_order"] * 5
+        assert desk.sequencer.pending == 0
+        assert await desk.add(RECEIPTS[2], RECEIPTS[1]) == [3, 2]
+
+
+async def test_a_malformed_body_counts_as_refused() -> None:
+    """And who is not heard is told so before the body is split."""
+    async with running(Quotas(refusals=Quota(0, 1))) as desk:
+        desk.entrance.open(b"a")
+        with pytest.raises(HallmarkError):
+            desk.entrance.split(b"\0\0\0\5x", b"a")
+        with pytest.raises(RateLimited):
+            desk.entrance.open(b"a")

@@ -154,3 +154,30 @@ def test_owners_of_labels() -> None:
     assert view.known.publisher(OWNER)
     assert View(view.database).known.publisher(OWNER)
     assert not view.known.vouched(OWNER)
+
+
+def test_an_old_objection_strikes_no_new_registration() -> None:
+    """Said again by one, it counts for nothing; nor does it slow for ever."""
+    view = View()
+    view.found()
+    at = view.log(joins(NODE))
+    for author in FULL_NODES[:2]:
+        view.objects(author, at)
+    again = view.log(joins(NODE))
+    view.objects(FULL_NODES[1], at)
+    view.objects(FULL_NODES[2], at)
+    assert view.known.member(NODE) is not None
+    view.now += 61
+    view.objects(FULL_NODES[1], at)
+    view.objects(FULL_NODES[3], at)
+    assert not view.known.is_slowed(NODE)
+    for author in FULL_NODES[2:]:
+        view.objects(author, again)
+    assert view.known.member(NODE) is None
+
+
+def test_what_was_logged_a_moment_ago_is_remembered() -> None:
+    """So that another form of it cannot slip in while the store is asked."""
+    view = View()
+    view.log(Note(b"l" * 32))
+    assert view.known.is_coming(b"l" * 32)

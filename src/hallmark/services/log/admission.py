@@ -35,7 +35,7 @@ from hallmark.services.log import work
 from hallmark.services.log.known import Known, Note
 from hallmark.services.log.quotas import Buckets, source_of, whole_seconds
 from hallmark.services.log.settings import Quota, Quotas
-from hallmark.services.log.standing import Authority, Lane, Signers, Standing, confirm, presume
+from hallmark.services.log.standing import Authority, Lane, Standing, confirm, presume, settled
 
 SMALL: Final = 2_048
 SIZES: Final[dict[int, int]] = {
@@ -54,16 +54,26 @@ SIZES: Final[dict[int, int]] = {
 }
 """The largest entry of each kind, in bytes."""
 MAX_SIGNATURES: Final = 16
+ONE: Final = frozenset(
+    (
+        Kind.RECEIPT,
+        Kind.VERDICT,
+        Kind.FAULT,
+        Kind.REVIEW,
+        Kind.PUBLICATION,
+        Kind.VERSION,
+        Kind.RETIREMENT,
+    )
+)
+"""Kinds with one signature."""
+MAX_MANY_ENTRIES: Final = 4_096
 ALL: Final = b""
 TOGETHER: Final = {"strangers": "all_strangers", "new": "all_new"}
 """Quotas by key that another one, of all of them together, bounds as well."""
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """An entry that may be logged. `node` and `sequence` are a receipt's, else empty and 0.
-
-    `repeats` says that a receipt for that sequence is in the log, or on its way, already.
-    """
+    """An entry that may be logged. `node` and `sequence` are a receipt's, else empty and 0."""
 
     data: bytes
     entry_id: bytes
@@ -72,7 +82,6 @@ class Submission(msgspec.Struct, frozen=True):
     standing: Standing = Standing(Lane.RECEIPTS)
     note: Note = Note()
     source: bytes = b""
-    repeats: bool = False
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -83,7 +92,6 @@ class Claim(msgspec.Struct, frozen=True):
     entry: Entry
     standing: Standing
     source: bytes
-    repeats: bool
     digest: bytes
 
 
@@ -109,12 +117,14 @@ class Admission:
         self._buckets = {name: Buckets(quota) for name, quota in fields if isinstance(quota, Quota)}
         self._shared = {source_of(host) for host in quotas.shared_addresses}
 
+    def hears(self, source: bytes) -> bool:
+        """Whether an address has not sent too much that had to be refused."""
+        return source in self._shared or not self._buckets["refusals"].wait(source, self._clock())
+
     def open_to(self, source: bytes) -> None:
         """Raises RateLimited `too_much_refused` to an address that sent too much that had to be refused."""
-        if source in self._shared:
-            return
-        wait = self._buckets["refusals"].wait(source, self._clock())
-        if wait:
+        if not self.hears(source):
+            wait = self._buckets["refusals"].wait(source, self._clock())
             seconds = whole_seconds(wait)
             raise RateLimited("too_much_refused", "Too much from this address had to be refused.", seconds)
 
@@ -133,42 +143,39 @@ class Admission:
         bits = self.quotas.work_bits
         if standing.lane is Lane.STRANGERS and not work.holds(name, nonce, bits):
             raise work.missing(bits)
-        receipt = entry.statement if isinstance(entry.statement, Receipt) else None
-        repeats = receipt is not None and receipt.sequence <= self._highest(receipt.node)
-        if repeats and receipt is not None:
-            standing = Standing(Lane.STRANGERS, "repeats", receipt.node)
-        else:
-            self._look(standing, source)
-        digest = entry.statement.signing_digest(self._chain_id)
-        return Claim(data, name, entry, standing, source, repeats, digest)
+        receipt = entry.statement
+        if not isinstance(receipt, Receipt) or receipt.sequence > self._highest(receipt.node):
+            self._look(standing, source)  # of the others `charge` will say what they use
+        return Claim(data, name, entry, standing, source, entry.statement.signing_digest(self._chain_id))
 
-    def admit(self, claim: Claim, signers: Signers) -> Submission:
-        """Rule 4. Raises what `confirm` raises."""
+    def admit(self, claim: Claim) -> Submission:
+        """Rule 4; what is dear, and fit for a thread. Raises what `confirm` raises."""
+        signers = tuple(_recovered(claim.digest, signature) for signature in claim.entry.signatures)
         note = confirm(claim.entry, signers, self._known, self._authority)
-        statement, standing = claim.entry.statement, claim.standing
-        receipt = statement if isinstance(statement, Receipt) else None
-        return Submission(
-            claim.data,
-            claim.entry_id,
-            receipt.node if receipt else b"",
-            receipt.sequence if receipt else 0,
-            standing,
-            note,
-            claim.source,
-            claim.repeats,
-        )
+        standing = settled(claim.entry, signers, self._authority, claim.standing)
+        statement = claim.entry.statement
+        node, sequence = (statement.node, statement.sequence) if isinstance(statement, Receipt) else (b"", 0)
+        return Submission(claim.data, claim.entry_id, node, sequence, standing, note, claim.source)
 
-    def charge(self, submission: Submission) -> None:
-        """Rule 6, for what is about to get a place. Raises RateLimited `quota_used`, Conflict
-        `statement_logged`.
+    def repeats(self, submission: Submission) -> bool:
+        """Whether a receipt for that sequence is in the log, or on its way, already."""
+        return submission.node != b"" and submission.sequence <= self._highest(submission.node)
+
+    def charge(self, submission: Submission) -> Submission:
+        """Rule 6, for what is about to get a place; as it is to be placed. Raises RateLimited `quota_used`,
+        Conflict `statement_logged`.
         """
         if submission.note.statement and self._known.is_coming(submission.note.statement):
             raise statement_logged()
+        if self.repeats(submission):
+            standing = Standing(Lane.STRANGERS, "repeats", submission.node)
+            submission = msgspec.structs.replace(submission, standing=standing)
         self._look(submission.standing, submission.source)
         now = self._clock()
         for bucket, key in self._used(submission.standing, submission.source):
             bucket.take(key, now)
         self._known.expect(submission.note)
+        return submission
 
     def _look(self, standing: Standing, source: bytes) -> None:
         now = self._clock()
@@ -202,14 +209,10 @@ def read(data: bytes, network: bytes) -> Entry:
         raise InvalidInput("wrong_network", "The entry is for another network.")
     if not entry.signatures:
         raise VerificationFailed("signature_missing", "The entry carries no signature.")
-    if len(entry.signatures) > MAX_SIGNATURES:
-        raise InvalidInput("too_many_signatures", f"An entry has at most {MAX_SIGNATURES} signatures.")
+    most = 1 if entry.kind in ONE else MAX_SIGNATURES
+    if len(entry.signatures) > most:
+        raise InvalidInput("too_many_signatures", f"An entry of this kind has at most {most} signatures.")
     return entry
-
-
-def signers_of(claim: Claim) -> tuple[bytes | None, ...]:
-    """The address behind each signature, None where there is none. What is dear: fit for a thread."""
-    return tuple(_recovered(claim.digest, signature) for signature in claim.entry.signatures)
 
 
 def _recovered(digest: bytes, signature: bytes) -> bytes | None:
@@ -220,10 +223,14 @@ def _recovered(digest: bytes, signature: bytes) -> bytes | None:
 
 
 def split_many(body: bytes) -> list[bytes]:
-    """Entries of an add-many body: u32be length || entry, repeated. Raises InvalidInput `bad_add_many`."""
+    """Entries of an add-many body: u32be length || entry, repeated. Raises InvalidInput `bad_add_many`,
+    TooLarge `too_many_entries`.
+    """
     entries: list[bytes] = []
     at, end = 0, len(body)
     while at < end:
+        if len(entries) == MAX_MANY_ENTRIES:
+            raise TooLarge("too_many_entries", f"At most {MAX_MANY_ENTRIES} entries at a time.")
         length = int.from_bytes(body[at : at + 4], "big")
         at += 4
         if at + length > end:

@@ -10,20 +10,18 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from hallmark.core.errors import HallmarkError, InvalidInput, NotFound, TooLarge, Unavailable
+from hallmark.core.errors import HallmarkError, InvalidInput, NotFound, Unavailable
 from hallmark.http.asgi import Receive, Scope, Send, query_int, read_body, respond, respond_json
 from hallmark.ledger.proof import Proof
 from hallmark.ledger.store import LogStore
 from hallmark.ledger.tiles import WIDTH, TileName, encode_bundle
 from hallmark.services.log import work
-from hallmark.services.log.admission import split_many
 from hallmark.services.log.entrance import Entrance
 from hallmark.services.log.publisher import Head, Publisher
 from hallmark.services.log.quotas import source_of
 from hallmark.services.log.sequencer import Placed, Sequencer
 
 MAX_MANY = 8 * 1024 * 1024
-MAX_MANY_ENTRIES = 4_096
 MAX_LEAVES = 4_096
 MAX_WAIT_MS = 60_000
 TEXT = b"text/plain; charset=utf-8"
@@ -124,14 +122,14 @@ class LogApp:
 
     async def _add(self, request: Request, send: Send) -> None:
         log = self._writable()
+        log.entrance.open(request.source)
         entry = await read_body(request.receive, MAX_MANY)
         await respond_json(send, _place(await log.entrance.add(entry, request.source, request.nonce)))
 
     async def _add_many(self, request: Request, send: Send) -> None:
         log = self._writable()
-        entries = split_many(await read_body(request.receive, MAX_MANY))
-        if len(entries) > MAX_MANY_ENTRIES:
-            raise TooLarge("too_many_entries", f"At most {MAX_MANY_ENTRIES} entries at a time.")
+        log.entrance.open(request.source)
+        entries = log.entrance.split(await read_body(request.receive, MAX_MANY), request.source)
         outcomes = await log.entrance.add_all(entries, request.source)
         await respond_json(send, {"results": [_place(outcome) for outcome in outcomes]})
 

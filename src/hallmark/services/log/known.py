@@ -25,6 +25,7 @@ from hallmark.core.statements import Role
 from hallmark.store import Database, Migration, migrate
 
 RECENT: Final = 65_536
+LATELY: Final = 4_096
 
 METADATA = sa.MetaData()
 MEMBERS = sa.Table(
@@ -103,6 +104,7 @@ class Known:
         self._vouched = frozenset(owners)
         self._joined: dict[bytes, float] = {}
         self._coming: set[bytes] = set()
+        self._lately: OrderedDict[bytes, None] = OrderedDict()
         self._recent: OrderedDict[int, _Placed] = OrderedDict()
         self._slowed: dict[bytes, float] = {}
         members = database.read(lambda connection: connection.execute(sa.select(MEMBERS)).all())
@@ -113,7 +115,11 @@ class Known:
         self._registered = {member.position: key for key, member in self._members.items()}
         owners_of_labels = database.read(lambda connection: connection.execute(sa.select(PUBLISHERS)).all())
         self._publishers = {bytes(row.owner) for row in owners_of_labels}
-        self._recount()
+        self._owned: dict[bytes, set[bytes]] = {}
+        self._full_nodes = 0
+        for member in self._members.values():
+            if not member.struck:
+                self._count(member)
 
     def member(self, key: bytes, *roles: Role) -> Member | None:
         """The registered key, in one of these roles (in any, without); None when it is not."""
@@ -137,9 +143,10 @@ class Known:
         if member.owner in self._vouched:
             return False
         joined = self._joined.get(member.key)
-        return member.position >= self._cosigned() or (
-            joined is not None and self._clock() < joined + self._new_s
-        )
+        if joined is not None and joined + self._new_s <= self._clock():
+            del self._joined[member.key]
+            joined = None
+        return joined is not None or member.position >= self._cosigned()
 
     def is_slowed(self, key: bytes) -> bool:
         """Whether f+1 full nodes objected to an entry of this key lately."""
@@ -160,8 +167,8 @@ class Known:
         return coming | {bytes(row.digest) for row in rows}
 
     def is_coming(self, statement: bytes) -> bool:
-        """Whether this statement is on its way."""
-        return statement in self._coming
+        """Whether this statement is on its way, or was logged a moment ago."""
+        return statement in self._coming or statement in self._lately
 
     def expect(self, note: Note) -> None:
         """An entry is on its way."""
@@ -188,11 +195,19 @@ class Known:
     def apply(self, notes: Sequence[Note], first: int) -> None:
         """These entries are durable from position `first` on."""
         for member in self._joining(notes, first):
+            before = self._members.get(member.key)
+            if before is not None:
+                self._registered.pop(before.position, None)
             self._members[member.key] = member
             self._registered[member.position] = member.key
             self._joined[member.key] = self._clock()
+            self._count(member)
         struck = self._struck_by(notes)
         for offset, note in enumerate(notes):
+            if note.statement:
+                self._lately[note.statement] = None
+                if len(self._lately) > LATELY:
+                    self._lately.popitem(last=False)
             if note.publisher:
                 self._publishers.add(note.publisher)
             if note.key and not note.objects:
@@ -204,8 +219,7 @@ class Known:
                 self._against(note.key, run)
         for key in struck:
             self._members[key] = msgspec.structs.replace(self._members[key], struck=True)
-        if struck or any(note.joins is not None for note in notes):
-            self._recount()
+            self._count(self._members[key])
 
     def _joining(self, notes: Sequence[Note], first: int) -> list[Member]:
         """Keys that become members by these entries; who is one already stays as it is."""
@@ -216,13 +230,15 @@ class Known:
         return list(found.values())
 
     def _against(self, author: bytes, run: Run) -> None:
-        """A full node objects to these positions; f+1 of them slow the key that answers for one."""
+        """A full node objects to these positions; the f+1st slows the key that answers for one, and saying it
+        again does not.
+        """
         for position in range(run.first, run.end):
             placed = self._recent.get(position)
-            if placed is None:
+            if placed is None or author in placed.against:
                 continue
             placed.against.add(author)
-            if len(placed.against) >= self._needed():
+            if len(placed.against) == self._needed():
                 self._slowed[placed.key] = self._clock() + self._slowed_s
 
     def _struck_by(self, notes: Sequence[Note]) -> set[bytes]:
@@ -231,7 +247,10 @@ class Known:
         for note in notes:
             for run in note.objects:
                 for position in range(run.first, run.end):
-                    if position in self._registered and position in self._recent:
+                    key, placed = self._registered.get(position), self._recent.get(position)
+                    if key is None or placed is None or note.key in placed.against:
+                        continue
+                    if not self._members[key].struck:
                         against.setdefault(position, set()).add(note.key)
         return {
             self._registered[position]
@@ -243,10 +262,11 @@ class Known:
         """f+1 of the full nodes that the authority registered."""
         return max(self._full_nodes - 1, 0) // 3 + 1
 
-    def _recount(self) -> None:
-        self._owned: dict[bytes, list[bytes]] = {}
-        self._full_nodes = 0
-        for key, member in self._members.items():
-            if not member.struck:
-                self._owned.setdefault(member.owner, []).append(key)
-                self._full_nodes += member.role == Role.FULL_NODE
+    def _count(self, member: Member) -> None:
+        """A key became a member, or is one no longer."""
+        owned = self._owned.setdefault(member.owner, set())
+        if member.struck:
+            owned.discard(member.key)
+        else:
+            owned.add(member.key)
+        self._full_nodes += (member.role == Role.FULL_NODE) * (-1 if member.struck else 1)

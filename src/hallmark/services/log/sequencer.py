@@ -104,6 +104,7 @@ class Sequencer:
             Lane.STRANGERS: self._limits.batch_strangers,
         }
         self._waiting: dict[tuple[bytes, int], list[Submission]] = {}
+        self._early: dict[bytes, tuple[int, int]] = {}
         self._places: dict[bytes, Place] = {}
         self._bytes = 0
         self._ended = False
@@ -143,12 +144,15 @@ class Sequencer:
 
     async def add_all(self, submissions: Sequence[Submission]) -> list[Placed | HallmarkError]:
         """For each entry its place, or why it got none."""
-        places = [self._enqueue(one) for one in submissions]
+        return await self.outcomes([self.enqueue(one) for one in submissions])
+
+    async def outcomes(self, places: Sequence[Place]) -> list[Placed | HallmarkError]:
+        """What became of what was queued."""
         results: list[Placed | HallmarkError] = []
         for place in places:
             try:
                 # Shielded: an entry that two parties submitted is not cancelled with one of them.
-                results.append(await asyncio.shield(place) if isinstance(place, asyncio.Future) else place)
+                results.append(await asyncio.shield(place))
             except HallmarkError as error:
                 results.append(error)
         return results
@@ -171,27 +175,51 @@ class Sequencer:
                 if not place.done():
                     place.set_exception(_standby())
 
-    def _enqueue(self, submission: Submission) -> Placed | Place | HallmarkError:
-        found = self._recent.get(submission.entry_id) or self._places.get(submission.entry_id)
-        if found is not None:
-            return found
-        lane = submission.standing.lane
-        crowded = lane is Lane.STRANGERS and len(self._lanes[lane]) >= self._limits.pending_strangers
-        full = self.pending >= self._limits.pending_entries or self._bytes >= self._limits.pending_bytes
-        if self._ended or full or crowded:
-            self._known.gone(submission.note)
-            busy = Unavailable("log_busy", "The log has too much to do.", "Try again in a second.")
-            return _standby() if self._ended else busy
-        place: Place = asyncio.get_running_loop().create_future()
+    def enqueue(self, submission: Submission) -> Place:
+        """Its place to come, the same for one that is on its way already."""
+        loop = asyncio.get_running_loop()
+        known = self._places.get(submission.entry_id)
+        if known is not None:
+            return known
+        place: Place = loop.create_future()
         place.add_done_callback(_retrieve)
+        recent = self._recent.get(submission.entry_id)
+        if recent is not None:
+            place.set_result(recent)
+            return place
+        refusal = self._refusal(submission)
+        if refusal is not None:
+            self._known.gone(submission.note)
+            place.set_exception(refusal)
+            return place
         self._places[submission.entry_id] = place
         self._bytes += len(submission.data)
-        known = self._chains.get(submission.node, -1)
-        if submission.node and submission.sequence > known + 1:
+        if self._is_early(submission):
             self._wait(submission)
         else:
             self._push(submission)
         return place
+
+    def _is_early(self, submission: Submission) -> bool:
+        """Whether it has to wait for the receipt before it."""
+        return submission.node != b"" and submission.sequence > self.highest(submission.node) + 1
+
+    def _refusal(self, submission: Submission) -> HallmarkError | None:
+        """Why there is no room; what waits for a predecessor has a share of it, by node and all together."""
+        limits, lane = self._limits, submission.standing.lane
+        if self._ended:
+            return _standby()
+        if self._is_early(submission):
+            count, size = self._early.get(submission.node, (0, 0))
+            most = (limits.early_entries, limits.pending_bytes // 16)
+            everybody = sum(size for _, size in self._early.values())
+            if count >= most[0] or size >= most[1] or everybody >= limits.pending_bytes // 4:
+                return _out_of_order()
+        crowded = lane is Lane.STRANGERS and len(self._lanes[lane]) >= limits.pending_strangers
+        full = self.pending >= limits.pending_entries or self._bytes >= limits.pending_bytes
+        if full or crowded:
+            return Unavailable("log_busy", "The log has too much to do.", "Try again in a second.")
+        return None
 
     def _push(self, submission: Submission) -> None:
         """Into the queue, and after it the receipts that waited for it."""
@@ -202,11 +230,13 @@ class Sequencer:
         if submission.sequence > self._chains.get(submission.node, -1):
             self._chains[submission.node] = submission.sequence
         for follower in self._waiting.pop((submission.node, submission.sequence + 1), ()):
+            self._account(follower, -1)
             self._push(follower)
 
     def _wait(self, submission: Submission) -> None:
         key = (submission.node, submission.sequence)
         self._waiting.setdefault(key, []).append(submission)
+        self._account(submission, 1)
         loop = asyncio.get_running_loop()
         loop.call_later(self._limits.order_wait_ms / 1000, self._give_up, submission)
 
@@ -214,16 +244,18 @@ class Sequencer:
         key = (submission.node, submission.sequence)
         if submission in self._waiting.get(key, ()):
             self._waiting[key].remove(submission)
+            self._account(submission, -1)
             if not self._waiting[key]:
                 del self._waiting[key]
-            self._fail(
-                [submission],
-                Conflict(
-                    "receipt_out_of_order",
-                    "The receipt before this one of the same node is not in the log.",
-                    "Submit the receipts of a node in the order of their sequence.",
-                ),
-            )
+            self._fail([submission], _out_of_order())
+
+    def _account(self, submission: Submission, by: int) -> None:
+        """Keep count of what waits for a predecessor."""
+        count, size = self._early.get(submission.node, (0, 0))
+        if count + by:
+            self._early[submission.node] = count + by, size + by * len(submission.data)
+        else:
+            del self._early[submission.node]
 
     def _take(self) -> list[Submission]:
         """The next batch: receipts, then some of what others sent, in a quarter of the bytes each."""
@@ -251,6 +283,7 @@ class Sequencer:
             for queue in self._lanes.values():
                 queue.clear()
             self._waiting.clear()
+            self._early.clear()
             self._chains = dict(self._durable_chains)
             lost = isinstance(error, Conflict)
             self._fail(
@@ -322,6 +355,14 @@ def _no_lease(_connection: Connection) -> None:
 
 def _standby() -> Unavailable:
     return Unavailable("log_standby", "This process is not the log.", "Ask the one that is.")
+
+
+def _out_of_order() -> Conflict:
+    return Conflict(
+        "receipt_out_of_order",
+        "The receipt before this one of the same node is not in the log.",
+        "Submit the receipts of a node in the order of their sequence.",
+    )
 
 
 def _retrieve(place: Place) -> None:

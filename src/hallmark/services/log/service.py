@@ -50,7 +50,7 @@ class LogService:
         self._policy = Policy.parse(settings.policy)
         check_policy(self._policy, self._key)
         self._owners = _addresses(settings.owners)
-        self._authority = Authority(_addresses(settings.authority), settings.threshold)
+        self._authority = Authority(_addresses(settings.authority), settings.threshold, settings.chain_id)
         if not 0 < settings.threshold <= len(self._authority.keys):
             raise InvalidInput("bad_authority", "The threshold cannot be met by the authority's keys.")
         self._database = Database(settings.database)

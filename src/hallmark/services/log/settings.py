@@ -14,7 +14,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     entries may wait for a quorum before health says `quorum_missing`.
 
     Receipts come first. Of a batch, members' other entries get up to `batch_members`, strangers' up to
-    `batch_strangers`; of those at most `pending_strangers` wait.
+    `batch_strangers`; of those at most `pending_strangers` wait. Of one node's receipts at most
+    `early_entries` wait for a predecessor.
     """
 
     pending_entries: int = 20_000
@@ -24,6 +25,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch_members: int = 256
     batch_strangers: int = 8
     pending_strangers: int = 64
+    early_entries: int = 2_048
     order_wait_ms: int = 2_000
     round_ms: int = 250
     quorum_wait_ms: int = 5_000

@@ -14,14 +14,15 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from hallmark.core.document import Document, digest_of
-from hallmark.core.documents import AttestationPolicy, ClearingPolicy, RouteRecord
-from hallmark.core.entries import Entry, Kind
+from hallmark.core.document import Document, digest_of, unhex
+from hallmark.core.documents import AttestationPolicy, Candidates, ClearingPolicy, RouteRecord
+from hallmark.core.entries import SIGNATURE_SIZE, Entry, Kind
 from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, VerificationFailed
 from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.objected import decode_runs, digest_of_runs
 from hallmark.core.receipt import Receipt
-from hallmark.core.statements import Fault, Registration, Role, Verdict, Version, text_of
+from hallmark.core.statements import Fault, Registration, Role, Ticket, Verdict, Version, text_of
+from hallmark.crypto.secp256k1 import recover
 from hallmark.services.log.known import Known, Member, Note
 from hallmark.verification.objections import EQUIVOCATION
 from hallmark.verification.statements import CLEARING, DOCUMENTS, ROLES
@@ -56,10 +57,13 @@ class SignerUnknown(Conflict):
 
 
 class Authority(msgspec.Struct, frozen=True):
-    """The network's authority: 20-byte addresses, and how many of them must sign together."""
+    """The network's authority: 20-byte addresses, how many of them must sign together, and the chain id that
+    all signatures are for.
+    """
 
     keys: frozenset[bytes]
     threshold: int
+    chain_id: int
 
     def signed(self, signers: Signers) -> bool:
         """Whether these are authority keys, all of them, distinct, and enough."""
@@ -83,7 +87,8 @@ def presume(entry: Entry, known: Known) -> Standing:
         case Kind.VERSION:
             return _version(statement, known)
         case Kind.RETIREMENT | Kind.COMPROMISE:
-            return _member(statement.key) if known.member(statement.key) else _unknown()
+            # Whose quota it uses is settled by who signed: a thief of the key shall not use it up before.
+            return AUTHORITY if known.member(statement.key) else _unknown()
         case Kind.VERDICT:
             return _objection(statement.author, known) or _unknown()
         case Kind.FAULT:
@@ -151,11 +156,37 @@ def confirm(entry: Entry, signers: Signers, known: Known, authority: Authority) 
     return _CONFIRM[entry.kind](entry, signers, known, authority)
 
 
-def _confirm_receipt(entry: Entry, signers: Signers, _known: Known, _authority: Authority) -> Note:
+def settled(entry: Entry, signers: Signers, authority: Authority, presumed: Standing) -> Standing:
+    """The standing of what was confirmed: what ends a key uses the quota of whoever signed, none when
+    that is the authority.
+    """
+    ends = entry.kind in (Kind.RETIREMENT, Kind.COMPROMISE)
+    if not ends or signers[0] is None or authority.signed(signers):
+        return presumed
+    return _member(signers[0])
+
+
+def _confirm_receipt(entry: Entry, signers: Signers, _known: Known, authority: Authority) -> Note:
     receipt = cast(Receipt, entry.statement)
     _signed(signers, receipt.node)
     _attached(entry, 3, RouteRecord, receipt.route)
+    if not _passed(authority.chain_id, *entry.attachments):
+        raise _mismatch()
     return Note(key=receipt.node)
+
+
+def _passed(chain_id: int, route: bytes, candidates: bytes, ticket: bytes) -> bool:
+    """Whether ticket and candidates are those of the route record, none beside a direct one."""
+    try:
+        named, packed = unhex(RouteRecord.decode(route).ticket), ticket[:-SIGNATURE_SIZE]
+        if named == ZERO32:
+            return not candidates and not ticket
+        statement = Ticket.unpack(packed)
+        signer = recover(statement.signing_digest(chain_id), ticket[-SIGNATURE_SIZE:])
+    except HallmarkError:
+        return False
+    offered = digest_of(Candidates, candidates)
+    return (statement.struct_hash(), signer, offered) == (named, statement.gateway, statement.candidates)
 
 
 def _confirm_registration(entry: Entry, signers: Signers, _known: Known, authority: Authority) -> Note:

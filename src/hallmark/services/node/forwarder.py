@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from hallmark.core.beacon import EMPTY_ROOT
-from hallmark.core.entries import entry_id
+from hallmark.core.entries import Kind, entry_id
 from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
 from hallmark.http.client import Pool
 from hallmark.http.retry import LONGEST_S, seconds_of
@@ -115,7 +115,8 @@ class LogClient:
 
     async def _worked(self, entry: bytes, said: Placed | LogProblem) -> Placed | LogProblem:
         """The same, but after the proof of work that the log asks of those for whom nobody vouches."""
-        if not isinstance(said, LogProblem) or not 0 < said.work_bits <= work.MAX_BITS:
+        asked = isinstance(said, LogProblem) and 0 < said.work_bits <= work.MAX_BITS
+        if not isinstance(said, LogProblem) or not asked or not _registers(entry):
             return said
         nonce = await asyncio.to_thread(work.make, entry_id(entry), said.work_bits)
         headers = (work.header_of(nonce),)
@@ -126,6 +127,11 @@ class LogClient:
         except msgspec.DecodeError:
             return said
         return result.error or (Placed(result.index, result.admitted) if result.index >= 0 else said)
+
+
+def _registers(entry: bytes) -> bool:
+    """Whether an entry is a registration, the one kind of a node's entries that may need work."""
+    return entry[1:2] == bytes([Kind.REGISTRATION])
 
 
 class Forwarder:
@@ -174,7 +180,9 @@ class Forwarder:
     def _take(self) -> dict[int, bytes]:
         batch: dict[int, bytes] = {}
         size = 0
-        for number, entry in self._outbox.waiting.items():
+        # What registers the node goes first: without it the log takes nothing else of it.
+        waiting = sorted(self._outbox.waiting.items(), key=lambda item: not _registers(item[1]))
+        for number, entry in waiting:
             if number in self._sending:
                 continue
             if len(batch) >= BATCH_ENTRIES or size >= BATCH_BYTES:
