@@ -51,7 +51,7 @@ MALFORMED: Final = (
         InvalidInput(
             "malformed_http",
             "What came is not an HTTP request that can be read here.",
-            "Send HTTP/1.1 (RFC 9112) in clear, with a registered method and one length.",
+            "Send HTTP as RFC 9112 has it, in clear, with a registered method and one length.",
         )
     ),
 )

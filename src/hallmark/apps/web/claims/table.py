@@ -341,6 +341,8 @@ ITEM: Final = (
         r"fulfilled)",
         "Beside HOLD a policy that is met reads as if the item were let go.",
         When(item=("HOLD",)),
+        # A row about an earlier decision says which it was.
+        beside=(r"(?-i:CLEAR)",),
     ),
     Rule(
         "REJECTED: words",
