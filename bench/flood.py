@@ -32,11 +32,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 from cost import spent
-from path import CHAT, Way, quantile
+from path import Way, proven, quantile
 
 from hallmark.core.document import digest_of
 from hallmark.core.documents import KeyBundle, RouteRecord
-from hallmark.core.entries import Entry, Kind, decode, entry_id, leaf, split_leaf
+from hallmark.core.entries import Entry, Kind, decode, entry_id, split_leaf
 from hallmark.core.hashing import ZERO32
 from hallmark.core.objected import Run, digest_of_runs, encode_runs
 from hallmark.core.receipt import Receipt
@@ -47,10 +47,8 @@ from hallmark.services.following.log_client import LogClient
 from hallmark.services.log import work
 from hallmark.services.log.admission import join_many
 from hallmark.services.sdk.network import find
-from hallmark.services.sdk.receipts import open_answer
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.testing.log_entries import receipt
-from hallmark.verification.dossier import Dossier
 
 FLOODS = ("unknown", "forged", "single", "worked")
 IN_A_BODY = 20
@@ -175,17 +173,8 @@ class Bench:
         """One answer and its proof: seconds to the last byte, and from there to the proof."""
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         try:
-            timing = await self.gateway.ask(self.body, due)
-            _, dossier = open_answer(CHAT, self.body, timing.body, stream=True)
-            url = f"{self.gateway.url}/v1/hallmark/receipts/{dossier.id}?wait=witnessed&timeout=30000"
-            async with self.gateway.pool.request("GET", url) as response:
-                said = msgspec.json.decode(await response.read())
-            names = set(Dossier.__struct_fields__)
-            part = Dossier.parse(msgspec.json.encode({k: v for k, v in said.items() if k in names})).entry
-            if part is None or part.proof is None:
-                raise RuntimeError(f"no proof: {said.get('stage')}")
-            self.verifier.place(leaf(part.admitted, part.leaf()[8:]), part.proof)
-            found.append((timing.total, time.perf_counter() - due - timing.total))
+            timing, after = await proven(self.gateway, self.body, due, self.verifier)
+            found.append((timing.total, after))
         except Exception as error:
             failed[str(error)[:80]] += 1
 

@@ -145,6 +145,21 @@ async def measure(ways: list[Way], body: bytes, args: argparse.Namespace) -> lis
     return rows
 
 
+async def proven(gateway: Way, body: bytes, due: float, verifier: Verifier) -> tuple[Timing, float]:
+    """One answer, and seconds from its last byte to a verified proof. Raises RuntimeError when none comes."""
+    timing = await gateway.ask(body, due)
+    _, dossier = open_answer(CHAT, body, timing.body, stream=True)
+    url = f"{gateway.url}/v1/hallmark/receipts/{dossier.id}?wait=witnessed&timeout=30000"
+    async with gateway.pool.request("GET", url) as response:
+        found = msgspec.json.decode(await response.read())
+    names = set(Dossier.__struct_fields__)
+    part = Dossier.parse(msgspec.json.encode({k: v for k, v in found.items() if k in names})).entry
+    if part is None or part.proof is None:
+        raise RuntimeError(f"no proof: {found.get('stage')} {found.get('error')}")
+    verifier.place(leaf(part.admitted, part.leaf()[8:]), part.proof)
+    return timing, time.perf_counter() - due - timing.total
+
+
 async def measure_proof(
     gateway: Way, body: bytes, verifier: Verifier, args: argparse.Namespace
 ) -> dict[str, object]:
@@ -153,18 +168,7 @@ async def measure_proof(
 
     async def one(due: float) -> None:
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        timing = await gateway.ask(body, due)
-        ended = due + timing.total
-        _, dossier = open_answer(CHAT, body, timing.body, stream=True)
-        url = f"{gateway.url}/v1/hallmark/receipts/{dossier.id}?wait=witnessed&timeout=30000"
-        async with gateway.pool.request("GET", url) as response:
-            found = msgspec.json.decode(await response.read())
-        names = set(Dossier.__struct_fields__)
-        part = Dossier.parse(msgspec.json.encode({k: v for k, v in found.items() if k in names})).entry
-        if part is None or part.proof is None:
-            raise RuntimeError(f"no proof: {found.get('stage')} {found.get('error')}")
-        verifier.place(leaf(part.admitted, part.leaf()[8:]), part.proof)
-        times.append(time.perf_counter() - ended)
+        times.append((await proven(gateway, body, due, verifier))[1])
 
     start = time.perf_counter() + 0.05
     await asyncio.gather(*(one(start + n / args.proof_rate) for n in range(args.proofs)))

@@ -93,7 +93,7 @@ class RateLimited(HallmarkError):
     status = 429
 
     def __init__(self, reason: str, message: str, seconds: int) -> None:
-        super().__init__(reason, message, f"Send it again in {seconds} s: nothing is lost.")
+        super().__init__(reason, message, f"Send it again in {seconds} s: it was not taken.")
         self.retry_after = str(seconds)
         self.detail: dict[str, object] = {"retry_after": seconds}
 

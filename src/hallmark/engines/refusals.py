@@ -12,6 +12,7 @@ import msgspec
 
 from hallmark.core.errors import HallmarkError, InvalidInput, NotFound, Unauthorized, Unavailable
 from hallmark.http.connection import Response
+from hallmark.http.retry import retry_after_of
 
 # Reasons of a provider that clients act upon; any other becomes `upstream_rejected`.
 KNOWN_CODES: Final = frozenset(
@@ -110,7 +111,7 @@ def _said(body: bytes) -> tuple[str, object]:
 
 
 def _after(response: Response) -> str:
-    value = (response.header(b"retry-after") or b"").decode("latin-1")
+    value = retry_after_of(response)
     if AFTER.fullmatch(value):
         return value
     milliseconds = (response.header(b"retry-after-ms") or b"").decode("latin-1")

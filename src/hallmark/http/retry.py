@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 LONGEST_S: Final = 60
+
+
+class Answer(Protocol):
+    """As much of a response as is read here."""
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first header called `name` (lower case), or None."""
+        ...
+
+
+def retry_after_of(response: Answer) -> str:
+    """The `Retry-After` header as it came; "" without one."""
+    return (response.header(b"retry-after") or b"").decode("latin-1")
 
 
 def seconds_of(retry_after: str) -> int:

@@ -41,7 +41,6 @@ class Gate:
         self.known.apply([Note(joins=member) for member in members], 0)
         self.admission = Admission(
             network,
-            chain_id,
             self.known,
             authority=authority or Authority(frozenset((AUTHORITY.address,)), 1, chain_id),
             quotas=self.quotas,

@@ -10,11 +10,13 @@ import msgspec
 import pytest
 
 from hallmark.core.entries import Entry, leaf
-from hallmark.core.errors import Conflict, NotFound, Unavailable
+from hallmark.core.errors import Conflict, HallmarkError, NotFound, RateLimited, Unavailable
 from hallmark.core.hashing import sha256
 from hallmark.core.marks import State
 from hallmark.core.statements import AnchoredCheckpoint, Retirement, Role, code
 from hallmark.crypto.secp256k1 import recover_statement
+from hallmark.http.asgi import Receive, Scope, Send
+from hallmark.http.errors import respond_error
 from hallmark.ledger.tiles import TileName, decode_bundle
 from hallmark.services.fullnode.duties import TURN_MS
 from hallmark.testing.fullnodes import Fleet, MemoryLog, full_node
@@ -372,6 +374,41 @@ async def test_what_is_owed_survives_a_log_that_is_down(fleet: Fleet) -> None:
     fleet.pool.mount("log.test", fleet.log.app)
     assert await fleet.settle() == fleet.network.tree.size
     assert node.replica.standing(at).state is State.FAILED
+
+
+@pytest.mark.parametrize("error", [Conflict, RateLimited], ids=["for good", "for now"])
+async def test_what_the_log_refuses_for_good_holds_up_nothing(
+    fleet: Fleet, error: type[HallmarkError]
+) -> None:
+    """A verdict that it will never take is let go, and not called submitted; over a quota it stays, with the
+    log's own time to come again.
+    """
+    _receipt(fleet, charged=1)
+    await fleet.log.round(HOSTS)
+    node = fleet.nodes[HOSTS[0]]
+    tried = 0
+
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal tried
+        tried += 1
+        made = RateLimited("quota_used", "Later.", 7) if error is RateLimited else Conflict("gone", "No.")
+        await respond_error(send, made)
+
+    fleet.pool.mount("log.test", refusing)
+    with contextlib.suppress(Unavailable):  # it may be this node's turn at once
+        await node.duties.perform()
+    fleet.network.tick(len(HOSTS) * TURN_MS)
+    before = tried
+    if error is RateLimited:
+        for _ in range(2):
+            with pytest.raises(Unavailable) as caught:
+                await node.duties.perform()
+            assert caught.value.retry_after == "7"
+        assert tried == before + 2
+    else:
+        await node.duties.perform()
+        await node.duties.perform()
+        assert tried == 1
 
 
 async def test_the_mirror_serves_what_was_checked(fleet: Fleet) -> None:

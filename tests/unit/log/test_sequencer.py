@@ -57,6 +57,11 @@ class FailingStore(SQLLogStore):
         return await super().append(leaves, within=within)
 
 
+async def add_all(sequencer: Sequencer, submissions: Sequence[Submission]) -> list[Placed | HallmarkError]:
+    """For each entry its place, or why it got none."""
+    return await sequencer.outcomes([sequencer.enqueue(one) for one in submissions])
+
+
 class Bench:
     """A sequencer over a database, with a clock to set and the batches that it made."""
 
@@ -75,6 +80,17 @@ class Bench:
             limits=limits,
         )
         self.sequencer.fence = lambda connection: None
+
+    async def add_all(self, submissions: Sequence[Submission]) -> list[Placed | HallmarkError]:
+        """For each entry its place, or why it got none."""
+        return await add_all(self.sequencer, submissions)
+
+    async def add(self, submission: Submission) -> Placed:
+        """The entry's durable place."""
+        (placed,) = await self.add_all([submission])
+        if isinstance(placed, HallmarkError):
+            raise placed
+        return placed
 
     async def leaves(self) -> list[bytes]:
         """Entries in their order, without admission times."""
@@ -102,8 +118,8 @@ def reason(result: Placed | HallmarkError | BaseException) -> str:
 async def test_entries_get_consecutive_places() -> None:
     """Places are dense, in order of arrival, and carry the hash of the stored leaf."""
     async with running() as bench:
-        placed = await bench.sequencer.add_all([plain(n) for n in range(50)])
-        single = await bench.sequencer.add(plain(50))
+        placed = await bench.add_all([plain(n) for n in range(50)])
+        single = await bench.add(plain(50))
         assert [p.index for p in placed if isinstance(p, Placed)] == list(range(50))
         assert single == Placed(50, 1_000, leaf_hash(leaf(1_000, plain(50).data)))
         assert await bench.leaves() == [plain(n).data for n in range(51)]
@@ -114,12 +130,12 @@ async def test_one_entry_has_one_place() -> None:
     """Submitting again, at once, later or after a restart, gives the first place."""
     database = Database("sqlite://")
     async with running(database) as bench:
-        first, again = await asyncio.gather(bench.sequencer.add(plain(1)), bench.sequencer.add(plain(1)))
-        assert first == again == await bench.sequencer.add(plain(1))
+        first, again = await asyncio.gather(bench.add(plain(1)), bench.add(plain(1)))
+        assert first == again == await bench.add(plain(1))
         bench.clock = 9_000
     async with running(database) as bench:
         bench.clock = 9_999
-        results = await bench.sequencer.add_all([plain(2), plain(1), plain(2), plain(3)])
+        results = await bench.add_all([plain(2), plain(1), plain(2), plain(3)])
         assert [p.index for p in results if isinstance(p, Placed)] == [1, 0, 1, 2]
         assert results[1] == first
         assert bench.store.size == 3
@@ -131,7 +147,7 @@ async def test_time_never_goes_back() -> None:
         times = []
         for clock in (1_000, 5_000, 2_000, 6_000):
             bench.clock = clock
-            times.append((await bench.sequencer.add(plain(clock))).admitted)
+            times.append((await bench.add(plain(clock))).admitted)
         assert times == [1_000, 5_000, 5_000, 6_000]
 
 
@@ -139,7 +155,7 @@ async def test_receipts_are_put_in_order() -> None:
     """Receipts that arrive in the wrong order wait for their predecessors and are logged in order."""
     chain = receipts(6)
     async with running() as bench:
-        placed = await asyncio.gather(*(bench.sequencer.add(chain[n]) for n in (5, 3, 4, 1, 0, 2)))
+        placed = await asyncio.gather(*(bench.add(chain[n]) for n in (5, 3, 4, 1, 0, 2)))
         assert [p.index for p in placed] == [5, 3, 4, 1, 0, 2]
         assert await bench.leaves() == [one.data for one in chain]
 
@@ -148,11 +164,11 @@ async def test_a_receipt_without_predecessor_is_refused_in_time() -> None:
     """When the predecessor does not come, the receipt and its followers are refused; it can be sent again."""
     chain = receipts(4)
     async with running(limits=Limits(order_wait_ms=30)) as bench:
-        results = await bench.sequencer.add_all([chain[0], chain[2], chain[3]])
+        results = await bench.add_all([chain[0], chain[2], chain[3]])
         assert isinstance(results[0], Placed)
         assert {reason(result) for result in results[1:]} == {"receipt_out_of_order"}
         assert bench.sequencer.pending == 0
-        again = await bench.sequencer.add_all(chain)
+        again = await bench.add_all(chain)
         assert [p.index for p in again if isinstance(p, Placed)] == [0, 1, 2, 3]
 
 
@@ -161,7 +177,7 @@ async def test_equivocation_is_logged() -> None:
     one, other = receipts(3), receipts(3, salt=1)
     async with running() as bench:
         for submission in (*one, other[1]):
-            await bench.sequencer.add(submission)
+            await bench.add(submission)
         assert bench.store.size == 4
 
 
@@ -169,11 +185,11 @@ async def test_order_survives_a_restart() -> None:
     """What is known about a node's receipts is as durable as the receipts."""
     database, chain = Database("sqlite://"), receipts(4)
     async with running(database) as bench:
-        await bench.sequencer.add_all(chain[:2])
+        await bench.add_all(chain[:2])
     async with running(database, Limits(order_wait_ms=30)) as bench:
-        results = await bench.sequencer.add_all([chain[3]])
+        results = await bench.add_all([chain[3]])
         assert reason(results[0]) == "receipt_out_of_order"
-        placed = await bench.sequencer.add_all(chain)
+        placed = await bench.add_all(chain)
         assert [p.index for p in placed if isinstance(p, Placed)] == [0, 1, 2, 3]
 
 
@@ -182,12 +198,12 @@ async def test_a_full_store_refuses_and_recovers() -> None:
     chain = receipts(4)
     async with running(limits=Limits(order_wait_ms=30, batch_entries=1)) as bench:
         bench.failing.append(Unavailable("store_full", "The store has no space left."))
-        results = await bench.sequencer.add_all([chain[0], chain[1], chain[3], plain(1)])
+        results = await bench.add_all([chain[0], chain[1], chain[3], plain(1)])
         assert {reason(result) for result in results} == {"store_full"}
         assert (bench.store.size, bench.sequencer.pending) == (0, 0)
-        refused = await bench.sequencer.add_all([chain[1]])
+        refused = await bench.add_all([chain[1]])
         assert reason(refused[0]) == "receipt_out_of_order"
-        await bench.sequencer.add_all(chain)
+        await bench.add_all(chain)
         assert await bench.leaves() == [one.data for one in chain]
 
 
@@ -195,16 +211,16 @@ async def test_overload_is_refused() -> None:
     """Beyond the limits of entries and of bytes the answer is `log_busy`, and it passes."""
     for limits in (Limits(pending_entries=5), Limits(pending_bytes=5 * len(plain(0).data))):
         async with running(limits=limits) as bench:
-            results = await bench.sequencer.add_all([plain(n) for n in range(8)])
+            results = await bench.add_all([plain(n) for n in range(8)])
             assert [reason(r) for r in results[5:]] == ["log_busy"] * 3
-            await bench.sequencer.add(plain(7))
+            await bench.add(plain(7))
             assert bench.store.size == 6
 
 
 async def test_batches_are_bounded() -> None:
     """A long queue becomes several batches, each one transaction."""
     async with running(limits=Limits(batch_members=10)) as bench:
-        await bench.sequencer.add_all([plain(n) for n in range(35)])
+        await bench.add_all([plain(n) for n in range(35)])
         assert [batch.entries for batch in bench.batches] == [10, 10, 10, 5]
 
 
@@ -218,10 +234,10 @@ async def test_who_lost_the_lease_appends_nothing() -> None:
     bench = Bench(database)
     bench.sequencer.fence = fence(lease)
     task = asyncio.create_task(bench.sequencer.run())
-    await bench.sequencer.add(plain(0))
+    await bench.add(plain(0))
     taken = await current.take(1_001)
     assert taken is not None
-    results = await bench.sequencer.add_all([plain(1)])
+    results = await bench.add_all([plain(1)])
     assert reason(results[0]) == "log_standby"
     with pytest.raises(Conflict) as caught:
         await task
@@ -230,19 +246,19 @@ async def test_who_lost_the_lease_appends_nothing() -> None:
         await former.renew(lease, 1_002)
     async with running(database) as successor:
         successor.sequencer.fence = fence(taken)
-        assert (await successor.sequencer.add(plain(1))).index == 1
+        assert (await successor.add(plain(1))).index == 1
 
 
 async def test_nobody_waits_for_a_sequencer_that_ended() -> None:
     """When it is cancelled, whoever waits is refused, and so is whoever comes later."""
     chain = receipts(2)
     async with running() as bench:
-        waiting = asyncio.create_task(bench.sequencer.add(chain[1]))
-        await bench.sequencer.add(plain(0))
+        waiting = asyncio.create_task(bench.add(chain[1]))
+        await bench.add(plain(0))
     with pytest.raises(Unavailable) as caught:
         await waiting
     assert caught.value.reason == "log_standby"
-    assert reason((await bench.sequencer.add_all([plain(1)]))[0]) == "log_standby"
+    assert reason((await bench.add_all([plain(1)]))[0]) == "log_standby"
 
 
 async def test_a_sequencer_without_a_lease_appends_nothing() -> None:
@@ -252,7 +268,7 @@ async def test_a_sequencer_without_a_lease_appends_nothing() -> None:
         SQLLogStore(database), database, Known(database), now=lambda: 1, grown=lambda batch: None
     )
     task = asyncio.create_task(sequencer.run())
-    results = await sequencer.add_all([plain(1)])
+    results = await add_all(sequencer, [plain(1)])
     assert reason(results[0]) == "log_standby"
     await asyncio.gather(task, return_exceptions=True)
 
@@ -285,9 +301,9 @@ async def test_receipts_go_first() -> None:
     """However much others sent before: receipts are in the next batch, beside a bounded part of the rest."""
     limits = Limits(batch_members=3, batch_strangers=1)
     async with running(limits=limits) as bench:
-        others = [bench.sequencer.add_all([plain(n), stranger(100 + n)]) for n in range(5)]
+        others = [bench.add_all([plain(n), stranger(100 + n)]) for n in range(5)]
         chain = receipts(4)
-        await asyncio.gather(*others, bench.sequencer.add_all(chain))
+        await asyncio.gather(*others, bench.add_all(chain))
         leaves = await bench.leaves()
         assert leaves[:4] == [one.data for one in chain]
         assert leaves[4:8] == [plain(0).data, plain(1).data, plain(2).data, stranger(100).data]
@@ -298,7 +314,7 @@ async def test_receipts_go_first() -> None:
 async def test_few_strangers_wait() -> None:
     """More than some do not: they come again, and nobody else is turned away for them."""
     async with running(limits=Limits(pending_strangers=2)) as bench:
-        results = await bench.sequencer.add_all([*(stranger(n) for n in range(4)), plain(9)])
+        results = await bench.add_all([*(stranger(n) for n in range(4)), plain(9)])
         assert [one.reason if isinstance(one, HallmarkError) else "" for one in results] == [
             "",
             "",
@@ -315,10 +331,10 @@ async def test_what_is_known_is_durable_with_its_entries() -> None:
     async with running(database) as bench:
         bench.failing.append(Unavailable("store_full", "Full."))
         joining = GATE.judge(vouched(NETWORK, key))
-        refused = await bench.sequencer.add_all([joining])
+        refused = await bench.add_all([joining])
         assert isinstance(refused[0], Unavailable)
         assert bench.known.member(key.address) is None
-        await bench.sequencer.add(joining)
+        await bench.add(joining)
         assert bench.known.member(key.address) is not None
         assert await bench.known.statements([joining.note.statement]) == {joining.note.statement}
     again = Known(database)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from hallmark.core.entries import Kind
 from hallmark.core.errors import Unavailable
 from hallmark.http.client import Pool
 from hallmark.services.node.forwarder import Forwarder, LogClient, LogProblem, Placed
@@ -99,7 +100,7 @@ class Log(LogClient):
     def __init__(self) -> None:
         super().__init__(Pool(), "http://127.0.0.1:1", "origin")
         self.taken: list[bytes] = []
-        self.calls = 0
+        self.calls = self.retry_after = 0
         self.answers: dict[bytes, list[str]] = {}
 
     async def add(self, entries: list[bytes]) -> list[Placed | LogProblem]:
@@ -110,7 +111,7 @@ class Log(LogClient):
         results: list[Placed | LogProblem] = []
         for entry in entries:
             if self.answers.get(entry):
-                results.append(LogProblem(self.answers[entry].pop(0)))
+                results.append(LogProblem(self.answers[entry].pop(0), retry_after=self.retry_after))
                 continue
             self.taken.append(entry)
             results.append(Placed(len(self.taken) - 1, 1))
@@ -146,6 +147,41 @@ async def test_everything_reaches_the_log_in_order(tmp_path: Path, monkeypatch: 
         assert sorted(log.taken) == [b"0", b"1", b"2", b"3", b"4", b"5", b"last"]
         assert not outbox.waiting
         assert len(numbers) == 6
+
+
+async def test_the_log_says_when_to_come_again(tmp_path: Path, monkeypatch: Any) -> None:
+    """In seconds, at most a minute, with one answer or with all; afterwards its own pauses count again."""
+    slept: list[float] = []
+    pause = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await pause(0)
+
+    log = Log()
+    log.answers = {b"1": ["quota_used"]}
+    log.retry_after = 9
+    async with opened(tmp_path) as outbox, forwarding(outbox, log, monkeypatch) as forwarder:
+        monkeypatch.setattr("hallmark.services.node.forwarder.asyncio.sleep", sleep)
+        async with asyncio.timeout(10):
+            await forwarder.watch(outbox.put(b"1", lambda: None))
+            assert 9 in slept
+            slept.clear()
+            log.answers, log.retry_after = {b"": ["log_busy"], b"2": ["quota_used"]}, 3_600
+            await forwarder.watch(outbox.put(b"2", lambda: None))
+        assert max(slept) == 60
+        assert min(slept) < 1
+
+
+async def test_what_registers_the_node_goes_first(tmp_path: Path, monkeypatch: Any) -> None:
+    """However much waits before it."""
+    log = Log()
+    async with opened(tmp_path) as outbox:
+        await put(outbox, *(b"\x01\x08%d" % n for n in range(4)), bytes((1, Kind.REGISTRATION)))
+        async with forwarding(outbox, log, monkeypatch) as forwarder, asyncio.timeout(10):
+            await forwarder.idle()
+    assert log.taken[0] == bytes((1, Kind.REGISTRATION))
+    assert log.taken[1:] == [b"\x01\x08%d" % n for n in range(4)]
 
 
 async def test_what_the_log_refuses_for_good_is_set_aside(tmp_path: Path, monkeypatch: Any) -> None:

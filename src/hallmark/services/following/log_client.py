@@ -11,6 +11,7 @@ from hallmark.core.entries import entry_id
 from hallmark.core.errors import HallmarkError, NotFound, Unavailable, VerificationFailed
 from hallmark.http.client import Exchange, Pool, Timeouts
 from hallmark.http.connection import Response
+from hallmark.http.retry import retry_after_of
 from hallmark.ledger.tiles import decode_bundle, entry_bundles
 
 TIMEOUTS: Final = Timeouts(connect=2.0, head=15.0, idle=15.0)
@@ -174,5 +175,5 @@ async def _error(response: Response) -> HallmarkError:
     if response.status == 404:
         return NotFound(reason, "The log has no such entry.")
     error = Unavailable(reason, f"The log answers {response.status}.")
-    error.retry_after = (response.header(b"retry-after") or b"").decode("latin-1")
+    error.retry_after = retry_after_of(response)
     return error

@@ -24,6 +24,7 @@ from hallmark.core.statements import Fault, Role, Verdict, code
 from hallmark.core.typed import TypedStruct
 from hallmark.crypto.secp256k1 import Signer, sign_statement
 from hallmark.http.client import Pool, Timeouts
+from hallmark.http.retry import retry_after_of
 from hallmark.telemetry.logs import get_logger
 from hallmark.verification.fold import Replica
 from hallmark.verification.objections import ARTIFACT_CONTENT, UNDECIDABLE_REASONS, full_nodes, tolerated
@@ -83,9 +84,13 @@ class Duties:
         waits = self._make_verdicts()
         self._make_faults()
         while self._unsent:
-            await self._submit(self._unsent[0])
+            taken = await self._submit(self._unsent[0])
             done = self._unsent.pop(0)
-            get_logger().warning("objection_submitted", kind=done.names[0][0], count=len(done.names))
+            kind, count = done.names[0][0], len(done.names)
+            if taken:
+                get_logger().warning("objection_submitted", kind=kind, count=count)
+            else:  # nothing that comes after it has to wait for what the log will never take
+                get_logger().error("objection_refused", kind=kind, count=count)
         return waits
 
     def _make_verdicts(self) -> int:
@@ -143,24 +148,23 @@ class Duties:
             self._said.clear()
         self._said.update(names)
 
-    async def _submit(self, owed: Owed) -> None:
+    async def _submit(self, owed: Owed) -> bool:
+        """Whether the log has it; False when it refuses it for good. Raises Unavailable `log_unreachable`."""
         headers = ((b"content-type", b"application/octet-stream"),)
         try:
             async with self._pool.request(
                 "POST", self._url, headers, owed.data, timeouts=TIMEOUTS
             ) as response:
                 await response.read(65_536)
-                status, again = response.status, response.header(b"retry-after") or b""
+                status, again = response.status, retry_after_of(response)
                 useless = response.header(b"x-should-retry") == b"false"
         except HallmarkError as error:
             raise Unavailable("log_unreachable", "The log cannot take what is owed.", error.reason) from error
-        if useless and status in FOR_GOOD:
-            # Nothing that comes after it has to wait for what the log will never take.
-            get_logger().error("objection_refused", status=status, entries=len(owed.names))
-        elif status != 200:
-            refused = Unavailable("log_unreachable", f"The log answers {status} to what is owed.")
-            refused.retry_after = again.decode("latin-1")
-            raise refused
+        if status == 200 or (useless and status in FOR_GOOD):
+            return status == 200
+        refused = Unavailable("log_unreachable", f"The log answers {status} to what is owed.")
+        refused.retry_after = again
+        raise refused
 
 
 def _lists(found: Sequence[tuple[int, str]]) -> list[list[Run]]:

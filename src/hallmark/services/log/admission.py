@@ -92,7 +92,6 @@ class Claim(msgspec.Struct, frozen=True):
     entry: Entry
     standing: Standing
     source: bytes
-    digest: bytes
 
 
 class Admission:
@@ -101,7 +100,6 @@ class Admission:
     def __init__(
         self,
         network: bytes,
-        chain_id: int,
         known: Known,
         *,
         authority: Authority,
@@ -110,7 +108,7 @@ class Admission:
         highest: Callable[[bytes], int] = lambda _: -1,
     ) -> None:
         self.quotas = quotas
-        self._network, self._chain_id = network, chain_id
+        self._network = network
         self._known, self._authority = known, authority
         self._clock, self._highest = clock, highest
         fields = msgspec.structs.asdict(quotas).items()
@@ -119,14 +117,18 @@ class Admission:
 
     def hears(self, source: bytes) -> bool:
         """Whether an address has not sent too much that had to be refused."""
-        return source in self._shared or not self._buckets["refusals"].wait(source, self._clock())
+        return not self._closed_for(source)
 
     def open_to(self, source: bytes) -> None:
         """Raises RateLimited `too_much_refused` to an address that sent too much that had to be refused."""
-        if not self.hears(source):
-            wait = self._buckets["refusals"].wait(source, self._clock())
+        wait = self._closed_for(source)
+        if wait:
             seconds = whole_seconds(wait)
             raise RateLimited("too_much_refused", "Too much from this address had to be refused.", seconds)
+
+    def _closed_for(self, source: bytes) -> float:
+        """Seconds for which an address is not heard; 0 when it is."""
+        return 0.0 if source in self._shared else self._buckets["refusals"].wait(source, self._clock())
 
     def refused(self, source: bytes) -> None:
         """Something from this address was damaged, foreign or forged."""
@@ -146,11 +148,12 @@ class Admission:
         receipt = entry.statement
         if not isinstance(receipt, Receipt) or receipt.sequence > self._highest(receipt.node):
             self._look(standing, source)  # of the others `charge` will say what they use
-        return Claim(data, name, entry, standing, source, entry.statement.signing_digest(self._chain_id))
+        return Claim(data, name, entry, standing, source)
 
     def admit(self, claim: Claim) -> Submission:
         """Rule 4; what is dear, and fit for a thread. Raises what `confirm` raises."""
-        signers = tuple(_recovered(claim.digest, signature) for signature in claim.entry.signatures)
+        digest = claim.entry.statement.signing_digest(self._authority.chain_id)
+        signers = tuple(_recovered(digest, signature) for signature in claim.entry.signatures)
         note = confirm(claim.entry, signers, self._known, self._authority)
         standing = settled(claim.entry, signers, self._authority, claim.standing)
         statement = claim.entry.statement

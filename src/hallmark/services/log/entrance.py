@@ -126,12 +126,12 @@ class Entrance:
         if not asked:
             return {}
         found = await self._sequencer.places(list(asked.values()))
-        missing = {number: one for number, one in asked.items() if one.entry_id not in found}
-        said = await self._known.statements([one.note.statement for one in missing.values() if not one.node])
-        outcomes: dict[int, Outcome] = {
-            number: found[one.entry_id] for number, one in asked.items() if one.entry_id in found
-        }
-        for number, one in missing.items():
-            if not one.node and one.note.statement in said:
+        missing = [one.note.statement for one in asked.values() if one.entry_id not in found]
+        said = await self._known.statements([digest for digest in missing if digest])
+        outcomes: dict[int, Outcome] = {}
+        for number, one in asked.items():
+            if one.entry_id in found:
+                outcomes[number] = found[one.entry_id]
+            elif one.note.statement in said:
                 outcomes[number] = statement_logged()
         return outcomes

@@ -133,21 +133,10 @@ class Sequencer:
             if (place := found.get(one.entry_id)) is not None
         }
 
-    async def add(self, submission: Submission) -> Placed:
-        """The entry's durable place. Raises Unavailable `log_busy`, `log_standby`, `store_full`,
-        `store_unavailable`; Conflict `receipt_out_of_order`.
-        """
-        (placed,) = await self.add_all([submission])
-        if isinstance(placed, HallmarkError):
-            raise placed
-        return placed
-
-    async def add_all(self, submissions: Sequence[Submission]) -> list[Placed | HallmarkError]:
-        """For each entry its place, or why it got none."""
-        return await self.outcomes([self.enqueue(one) for one in submissions])
-
     async def outcomes(self, places: Sequence[Place]) -> list[Placed | HallmarkError]:
-        """What became of what was queued."""
+        """What became of what was queued: for each entry its durable place, or why it got none (`log_busy`,
+        `log_standby`, `store_full`, `store_unavailable`, `receipt_out_of_order`).
+        """
         results: list[Placed | HallmarkError] = []
         for place in places:
             try:

@@ -153,7 +153,6 @@ class LogService:
         sequencer.fence = fence(lease)
         admission = Admission(
             network_id(settings.origin),
-            settings.chain_id,
             known,
             authority=self._authority,
             quotas=settings.quotas,

@@ -12,7 +12,7 @@ from hallmark.core.beacon import EMPTY_ROOT
 from hallmark.core.entries import Kind, entry_id
 from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
 from hallmark.http.client import Pool
-from hallmark.http.retry import LONGEST_S, seconds_of
+from hallmark.http.retry import LONGEST_S, retry_after_of, seconds_of
 from hallmark.ledger.checkpoint import Checkpoint
 from hallmark.ledger.note import Note
 from hallmark.services.enclave.runtime import Beacon
@@ -102,7 +102,7 @@ class LogClient:
             data = await response.read(1 << 22)
             if response.status != 200:
                 error = Unavailable("log_unavailable", f"The log answers {response.status}.")
-                error.retry_after = (response.header(b"retry-after") or b"").decode("latin-1")
+                error.retry_after = retry_after_of(response)
                 raise error
         try:
             results = msgspec.json.decode(data, type=_Results).results
@@ -115,8 +115,7 @@ class LogClient:
 
     async def _worked(self, entry: bytes, said: Placed | LogProblem) -> Placed | LogProblem:
         """The same, but after the proof of work that the log asks of those for whom nobody vouches."""
-        asked = isinstance(said, LogProblem) and 0 < said.work_bits <= work.MAX_BITS
-        if not isinstance(said, LogProblem) or not asked or not _registers(entry):
+        if isinstance(said, Placed) or not 0 < said.work_bits <= work.MAX_BITS or not _registers(entry):
             return said
         nonce = await asyncio.to_thread(work.make, entry_id(entry), said.work_bits)
         headers = (work.header_of(nonce),)
