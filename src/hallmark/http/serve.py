@@ -9,13 +9,16 @@ import secrets
 import signal
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable
+from email.utils import formatdate
 from typing import Any, TypeVar
 
 import msgspec
 import uvicorn
 import uvloop
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from uvicorn.server import ServerState
 
 from hallmark.http.asgi import ASGIApp, Receive, Scope, Send, respond, respond_json
 from hallmark.http.errors import Errors
@@ -79,12 +82,49 @@ class Service:
         await self._app(scope, receive, send)
 
 
+class _State(ServerState):
+    """uvicorn's state, but the `Date` header is written when it is needed, at most once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        super().__init__()
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers of every response (RFC 9110 section 6.6.1)."""
+        now = int(time.time())
+        if now != self._second:
+            self._second = now
+            self._headers = [(b"date", formatdate(now, usegmt=True).encode())]
+        return self._headers
+
+    @default_headers.setter
+    def default_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self._headers = headers
+
+
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handling: the process ends with 0 after a graceful stop."""
+    """uvicorn without its signal handling (the process ends with 0 after a graceful stop) and without its
+    clock, which wakes ten times a second to write a header and to see whether to stop.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state = _State()
+        self._stopped = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
+
+    def stop(self) -> None:
+        """Take no more connections; let open requests end."""
+        self.should_exit = True
+        self._stopped.set()
+
+    async def main_loop(self) -> None:
+        """Nothing to do until the end."""
+        await self._stopped.wait()
 
 
 def bind(listen: Listen) -> socket.socket:
@@ -142,7 +182,7 @@ async def serving(
     try:
         yield f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
     finally:
-        server.should_exit = True
+        server.stop()
         await running
 
 

@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
@@ -214,3 +216,24 @@ async def test_a_request_that_the_end_cuts_off_gets_a_reason() -> None:
     status, body = await asking
     assert status == 503
     assert json.loads(body)["error"]["code"] == "server_stopping"
+
+
+async def test_a_server_that_nobody_asks_never_wakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No timer runs in an idle server, and each response still says when it was made."""
+    loop, timers = asyncio.get_running_loop(), []
+    real = loop.call_later
+
+    def call_later(delay: float, *arguments: object) -> asyncio.TimerHandle:
+        timers.append(delay)
+        return real(delay, *arguments)  # type: ignore[arg-type]  # passed on as it came
+
+    async with running() as url:
+        monkeypatch.setattr(loop, "call_later", call_later)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert timers == []
+        monkeypatch.undo()
+        async with Pool().request("GET", url) as response:
+            await response.read()
+        made = parsedate_to_datetime((response.header(b"date") or b"").decode())
+        assert abs(made.timestamp() - time.time()) < 60
