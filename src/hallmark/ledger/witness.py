@@ -140,8 +140,9 @@ class Witness:
         """The witness's C2SP vkey."""
         return self._key.vkey
 
-    async def add_checkpoint(self, body: bytes, now: Callable[[], int]) -> bytes:
-        """Take an add-checkpoint body; returns the cosignature line, made at `now()` (unix ms).
+    async def add_checkpoint(self, body: bytes, now: Callable[[], int], check: Check | None = None) -> bytes:
+        """Take an add-checkpoint body; returns the cosignature line, made at `now()` (unix ms). `check`
+        stands in for the witness's own this once.
 
         Raises as the module docstring says: InvalidInput `bad_add_checkpoint`, `bad_checkpoint`,
         `old_size_above`; NotFound `unknown_log`; LogSignatureRefused `log_signature_missing`,
@@ -156,7 +157,7 @@ class Witness:
         if request.old_size > checkpoint.size:
             raise InvalidInput("old_size_above", "The old size is above the checkpoint's size.")
         async with self._locks[origin]:
-            await self._advance(request, checkpoint)
+            await self._advance(request, checkpoint, check or self._check)
             return self._key.cosign(request.note.text, now()).line()
 
     def _log_signed(self, note: Note, origin: str) -> Checkpoint:
@@ -167,7 +168,7 @@ class Witness:
                 raise
             raise LogSignatureRefused(error.reason, error.message) from error
 
-    async def _advance(self, request: AddCheckpoint, checkpoint: Checkpoint) -> None:
+    async def _advance(self, request: AddCheckpoint, checkpoint: Checkpoint, check: Check | None) -> None:
         seen = await self._state.latest(checkpoint.origin)
         if request.old_size != seen.size:
             raise SizeConflict(seen.size)
@@ -179,8 +180,8 @@ class Witness:
         new = State(checkpoint.size, checkpoint.root)
         if new == seen:
             return
-        if self._check is not None:
-            await self._check(seen.size, checkpoint.size, checkpoint)
+        if check is not None:
+            await check(seen.size, checkpoint.size, checkpoint)
         await self._state.advance(checkpoint.origin, seen, new)
 
 

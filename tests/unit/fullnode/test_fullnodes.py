@@ -242,28 +242,6 @@ async def test_leaves_that_do_not_have_the_signed_root_are_not_believed(fleet: F
     assert set((await fleet.log.round(HOSTS)).values()) == {200}
 
 
-async def test_hints_are_a_short_cut_and_nothing_more(fleet: Fleet) -> None:
-    """Leaves pushed ahead save the fetch when they are right, and change nothing when they are wrong."""
-    net, node = fleet.network, fleet.nodes[HOSTS[0]]
-    _receipt(fleet)
-    assert node.hint(net.tree.size - 1, [net.leaves[-1]]) == 1
-    fleet.pool.requests.clear()
-    assert await fleet.log.ask(HOSTS[0]) == 200
-    assert all("log.test" not in url for _, url in fleet.pool.requests)
-    _receipt(fleet)
-    node.hint(net.tree.size - 1, [b"nonsense"])
-    assert await fleet.log.ask(HOSTS[0]) == 200
-    assert any("log.test" in url for _, url in fleet.pool.requests)
-
-
-async def test_hints_are_bounded(fleet: Fleet) -> None:
-    """What is pushed ahead never takes more memory than the limit."""
-    node = fleet.nodes[HOSTS[0]]
-    limit = 32 * 1024 * 1024
-    size = 60_000
-    assert node.hint(node.replica.size, [bytes(size)] * 1000) == limit // size
-
-
 async def test_signatures_for_the_chain_are_for_cosigned_checkpoints_alone(fleet: Fleet) -> None:
     """A full node signs for the chain exactly what it cosigned: not another root, size, or log."""
     node, net = fleet.nodes[HOSTS[0]], fleet.network
@@ -433,8 +411,8 @@ async def test_bad_requests_have_reasons(fleet: Fleet) -> None:
         ("POST", "/add-checkpoint", b"nonsense", 400),
         ("POST", "/anchor-signature", b"[]", 400),
         ("POST", "/anchor-signature", b'{"origin":"x","size":1,"root":"0x00"}', 400),
-        ("POST", "/hallmark/leaves?start=x", b"", 400),
-        ("POST", "/hallmark/leaves?start=0", b"\xff\xff", 400),
+        ("POST", "/hallmark/leaves?start=0", b"", 404),
+        ("POST", "/hallmark/add-checkpoint", b"\xff\xff", 400),
         ("GET", "/tile/0/zzz", b"", 400),
         ("GET", "/leaves?start=99999", b"", 404),
         ("GET", "/nothing", b"", 404),

@@ -2,7 +2,7 @@
 
 POST /add-checkpoint            C2SP tlog-witness
 POST /anchor-signature          {origin, size, root} -> {signature, address}
-POST /hallmark/leaves?start=N   an entry bundle pushed ahead of its checkpoint: a hint
+POST /hallmark/add-checkpoint   the same with the leaves that the checkpoint adds (`ledger.pushed`)
 GET  /tile/..., /checkpoint     read-only mirror, C2SP tlog-tiles
 GET  /leaves?start=N&end=M      an entry bundle
 GET  /status
@@ -17,14 +17,14 @@ import msgspec
 from hallmark.core.document import Hex32, hex0x, unhex
 from hallmark.core.errors import HallmarkError, InvalidInput, NotFound
 from hallmark.http.asgi import ASGIApp, Receive, Scope, Send, query_int, read_body, respond, respond_json
-from hallmark.ledger.tiles import WIDTH, TileName, decode_bundle, encode_bundle
+from hallmark.ledger.pushed import MAX_PUSHED, PATH, Pushed
+from hallmark.ledger.tiles import WIDTH, TileName, encode_bundle
 from hallmark.ledger.witness import MAX_BODY, TEXT_TYPE, http_reply
 from hallmark.services.fullnode.node import FullNode
 
 BINARY = b"application/octet-stream"
 FULL_TILE = ((b"cache-control", b"public, max-age=604800, immutable"),)
 MAX_LEAVES = 4_096
-MAX_HINT = 16 * 1024 * 1024
 
 
 class AnchorRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,11 +41,13 @@ def create_app(node: FullNode) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
         if (method, path) == ("POST", "/add-checkpoint"):
-            await _add_checkpoint(node, receive, send)
+            body = await read_body(receive, MAX_BODY)
+            await _add_checkpoint(node, Pushed(body, b""), send)
+        elif (method, path) == ("POST", PATH):
+            body = await read_body(receive, MAX_PUSHED)
+            await _add_checkpoint(node, Pushed.parse(body), send)
         elif (method, path) == ("POST", "/anchor-signature"):
             await _anchor_signature(node, receive, send)
-        elif (method, path) == ("POST", "/hallmark/leaves"):
-            await _leaves(node, scope, receive, send)
         elif (method, path) == ("GET", "/leaves"):
             await _served_leaves(node, scope, send)
         elif (method, path) == ("GET", "/status"):
@@ -60,10 +62,9 @@ def create_app(node: FullNode) -> ASGIApp:
     return app
 
 
-async def _add_checkpoint(node: FullNode, receive: Receive, send: Send) -> None:
-    body = await read_body(receive, MAX_BODY)
+async def _add_checkpoint(node: FullNode, pushed: Pushed, send: Send) -> None:
     try:
-        line = await node.add_checkpoint(body)
+        line = await node.add_checkpoint(pushed.request, pushed.bundle)
     except HallmarkError as error:
         status, kind, text = http_reply(error)
         await respond(send, status, text, content_type=kind.encode())
@@ -92,12 +93,6 @@ async def _served_leaves(node: FullNode, scope: Scope, send: Send) -> None:
 def _number(scope: Scope, name: str, default: int) -> int:
     values = parse_qs(scope["query_string"].decode("latin-1")).get(name)
     return query_int(values[0] if values else None, default, low=0, high=1 << 53)
-
-
-async def _leaves(node: FullNode, scope: Scope, receive: Receive, send: Send) -> None:
-    start = _number(scope, "start", 0)
-    kept = node.hint(start, decode_bundle(await read_body(receive, MAX_HINT)))
-    await respond_json(send, {"kept": kept})
 
 
 async def _tile(node: FullNode, path: str, send: Send) -> None:

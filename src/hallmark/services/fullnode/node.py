@@ -20,13 +20,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
 from hallmark.core.beacon import network_id
 from hallmark.core.document import hex0x
 from hallmark.core.entries import split_leaf
-from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, NotFound, Unavailable
+from hallmark.core.errors import Conflict, HallmarkError, NotFound, Unavailable
 from hallmark.core.hashing import sha256
 from hallmark.core.statements import AnchoredCheckpoint
 from hallmark.crypto.secp256k1 import Signer, sign_statement
@@ -36,13 +37,14 @@ from hallmark.http.retry import seconds_of
 from hallmark.ledger.checkpoint import Checkpoint, verify_log_signature
 from hallmark.ledger.merkle import CompactRange, leaf_hash
 from hallmark.ledger.note import Note, SigningKey, VerifierKey, parse_signatures
+from hallmark.ledger.pushed import pushed_leaves
 from hallmark.ledger.store import LogStore
 from hallmark.ledger.witness import AddCheckpoint, RootDiffers, Witness, WitnessState
 from hallmark.services.following.log_client import LogClient
 from hallmark.services.fullnode.duties import Duties
 from hallmark.services.fullnode.memory import Cosigned, Memory, Misbehaviour
 from hallmark.services.fullnode.settings import Settings
-from hallmark.services.fullnode.source import Hints, Source
+from hallmark.services.fullnode.source import Source
 from hallmark.services.fullnode.standing import Standing
 from hallmark.telemetry.logs import get_logger
 from hallmark.verification.case import SKEW_MS
@@ -107,7 +109,6 @@ class FullNode:
         self._state = witness_state
         self._witness = Witness(witness_key, [self._log_key], witness_state, self._check)
         self._source = Source(pool, (settings.log_url, settings.copy_from), settings.limits.source_s)
-        self.hints = Hints(settings.limits.hint_bytes)
         self.duties = Duties(replica, signer, pool, settings.log_url, now)
         self._range = CompactRange()
         self._unsaved: list[bytes] = []
@@ -165,8 +166,9 @@ class FullNode:
         self._starting = False
         self._owing.set()
 
-    async def add_checkpoint(self, body: bytes) -> bytes:
-        """The C2SP add-checkpoint request; returns the cosignature line. Raises as `Witness` does, and
+    async def add_checkpoint(self, body: bytes, bundle: bytes = b"") -> bytes:
+        """The C2SP add-checkpoint request; returns the cosignature line. `bundle` may hold the leaves from
+        its old size on: a hint, not looked at before the log's signature holds. Raises as `Witness` does, and
         Unavailable `objections_pending`, `objections_impossible`, `log_time_ahead`,
         `log_refused`, `starting`, `leaves_unavailable`, `leaves_mismatch`.
         """
@@ -178,7 +180,7 @@ class FullNode:
                 "log_refused", "This log broke its rules and is not cosigned.", self._accused.reason
             )
         try:
-            line = await self._witness.add_checkpoint(body, self._now)
+            line = await self._witness.add_checkpoint(body, self._now, partial(self._check, bundle=bundle))
         except HallmarkError as error:
             self.standing.refused(error.reason, self._now())
             self.refused += 1
@@ -209,12 +211,6 @@ class FullNode:
             raise Conflict("root_differs", f"This full node cosigned another root at size {size}.")
         statement = AnchoredCheckpoint(network_id(origin), sha256(origin.encode()), size, root)
         return sign_statement(statement, self._settings.chain_id, self._signer)
-
-    def hint(self, start: int, leaves: list[bytes]) -> int:
-        """Leaves pushed ahead of their checkpoint; returns how many were kept."""
-        if not 0 <= start < 1 << 53:
-            raise InvalidInput("bad_query", "The first leaf's index is out of range.")
-        return self.hints.offer(start, leaves, self.replica.size)
 
     def checkpoint(self) -> bytes:
         """The newest checkpoint that this node cosigned. Raises NotFound `no_checkpoint`."""
@@ -296,11 +292,11 @@ class FullNode:
             if self._unkept.get(checkpoint.size) is checkpoint:
                 del self._unkept[checkpoint.size]
 
-    async def _check(self, _old: int, size: int, checkpoint: Checkpoint) -> None:
+    async def _check(self, old: int, size: int, checkpoint: Checkpoint, *, bundle: bytes = b"") -> None:
         """Rules 2 to 5; raises to refuse."""
         async with self._advancing:
             try:
-                await self._reach(size, checkpoint.root)
+                await self._reach(size, checkpoint.root, pushed_from=old, bundle=bundle)
             except LogMisbehaviour as error:
                 await self._accuse(error.reason, error.index, checkpoint.encode())
                 raise
@@ -325,24 +321,28 @@ class FullNode:
         if split_leaf(newest)[0] > self._now() + SKEW_MS:
             raise Unavailable("log_time_ahead", "The log's time is ahead of this full node's clock.")
 
-    async def _reach(self, size: int, root: bytes) -> None:
+    async def _reach(self, size: int, root: bytes, *, pushed_from: int = 0, bundle: bytes = b"") -> None:
         """Have, know and store every leaf below `size`, whose root must be `root`."""
         if size <= self._range.size:
             if self.replica.root(size) != root:
                 raise LogMisbehaviour("log_fork", "The log signed two histories.", size)
         else:
-            await self._judge(await self._fetch(size, root))
+            pushed = self._pushed(size, root, pushed_from, bundle)
+            await self._judge(pushed or await self._fetch(size, root))
         await self._save()
 
     async def _fetch(self, size: int, root: bytes) -> list[bytes]:
-        start = self._range.size
-        hinted = self.hints.take(start, size)
-        if hinted is not None and self._root_with(hinted) == root:
-            return hinted
-        leaves = await self._source.leaves(start, size)
+        leaves = await self._source.leaves(self._range.size, size)
         if self._root_with(leaves) != root:
             raise Unavailable("leaves_mismatch", "What the log serves does not have the root that it signed.")
         return leaves
+
+    def _pushed(self, size: int, root: bytes, start: int, bundle: bytes) -> list[bytes] | None:
+        """What is missing up to `size`, from a bundle that begins at `start`, if it has the root."""
+        have = self._range.size
+        leaves = pushed_leaves(bundle, size - start) if bundle and start <= have else None
+        found = leaves and leaves[have - start :]
+        return found if found and self._root_with(found) == root else None
 
     def _root_with(self, leaves: list[bytes]) -> bytes:
         trial = self._range.copy()

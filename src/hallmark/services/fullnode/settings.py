@@ -10,14 +10,12 @@ from hallmark.verification.genesis import Genesis
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Entries judged before other requests get a turn; bytes of leaves that may be pushed ahead;
-    seconds to wait for a source; milliseconds between attempts to submit what is owed. Seconds after which a
-    log that asks for nothing is asked how large it is; milliseconds for which cosigning may fail, or a log
-    that grew may not ask, before health says so.
+    """Entries judged before other requests get a turn; seconds to wait for a source; milliseconds between
+    attempts to submit what is owed. Seconds after which a log that asks for nothing is asked how large it is;
+    milliseconds for which cosigning may fail, or a log that grew may not ask, before health says so.
     """
 
     chunk: int = 32
-    hint_bytes: int = 32 * 1024 * 1024
     source_s: float = 10.0
     retry_ms: int = 1_000
     look_s: float = 10.0

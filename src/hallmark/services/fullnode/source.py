@@ -1,4 +1,4 @@
-"""Where leaves come from: pushed ahead as a hint, the log's tiles, or another full node's mirror.
+"""Where leaves come from that were not pushed: the log's tiles, or another full node's mirror.
 
 No source is believed: whoever asks compares the root of what came with a checkpoint that the log signed.
 """
@@ -13,34 +13,6 @@ from hallmark.ledger.note import Note
 from hallmark.ledger.tiles import WIDTH, decode_bundle, entry_bundles
 
 MAX_BUNDLE = 32 * 1024 * 1024
-
-
-class Hints:
-    """Leaves that somebody pushed ahead of a checkpoint, by index; bounded, and only a shortcut."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._leaves: dict[int, bytes] = {}
-        self._bytes = 0
-
-    def offer(self, start: int, leaves: Sequence[bytes], have: int) -> int:
-        """Keep leaves at or above `have`; returns how many were kept."""
-        kept = 0
-        for index, leaf in enumerate(leaves, start=start):
-            if index < have or index in self._leaves or self._bytes + len(leaf) > self._limit:
-                continue
-            self._leaves[index] = leaf
-            self._bytes += len(leaf)
-            kept += 1
-        return kept
-
-    def take(self, start: int, end: int) -> list[bytes] | None:
-        """Leaves [start, end) if all are here. What lies below `end` is forgotten either way."""
-        known = [self._leaves.get(index) for index in range(start, end)]
-        for index in [index for index in self._leaves if index < end]:
-            self._bytes -= len(self._leaves.pop(index))
-        found = [leaf for leaf in known if leaf is not None]
-        return found if len(found) == end - start else None
 
 
 class Source:

@@ -3,6 +3,10 @@
 A witness that is elsewhere says so by 409 and its own size (C2SP tlog-witness) and gets the right proof next.
 One that has another root at the size that it was asked from says 422: it has seen another history.
 One that refuses is asked again with the next round; one that cannot be reached, ever less often.
+
+A Hallmark full node is sent the leaves with the checkpoint (`ledger.pushed`), so that it need not fetch them:
+one request a round. A witness that does not know that path is asked as C2SP says from then on, until it could
+once not be reached: another program may stand there then. So is everybody who lacks more than one push holds.
 """
 
 from __future__ import annotations
@@ -18,8 +22,10 @@ from hallmark.http.client import Pool, Timeouts
 from hallmark.http.health import code_of
 from hallmark.ledger.note import NoteSignature, parse_signatures, verify_signature
 from hallmark.ledger.policy import Party
+from hallmark.ledger.pushed import PATH
 from hallmark.ledger.text import decimal
-from hallmark.ledger.witness import SIZE_TYPE, AddCheckpoint
+from hallmark.ledger.witness import SIZE_TYPE
+from hallmark.services.log.asking import Requests
 from hallmark.services.log.publisher import Publisher, Round
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.05, 2.0
@@ -47,10 +53,18 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Link:
-    """Keeps one witness up with the log. `failed(witness, reason)` counts what went wrong."""
+    """Keeps one witness up with the log. `failed(witness, reason)` counts what went wrong; `requests` are
+    shared with the other witnesses' links.
+    """
 
     def __init__(
-        self, publisher: Publisher, pool: Pool, witness: Party, failed: Callable[[str, str], None]
+        self,
+        publisher: Publisher,
+        pool: Pool,
+        witness: Party,
+        failed: Callable[[str, str], None],
+        *,
+        requests: Requests | None = None,
     ) -> None:
         if not witness.url:
             raise InvalidInput("witness_without_url", f"The policy names no URL for {witness.name}.")
@@ -58,7 +72,9 @@ class Link:
         self.known = 0
         self._publisher = publisher
         self._pool = pool
-        self._url = witness.url.rstrip("/") + "/add-checkpoint"
+        self._url = witness.url.rstrip("/")
+        self._requests = requests or Requests(publisher.store)
+        self._takes_leaves = True
         self._failed = failed
         self._pause = MIN_PAUSE_S
         self.standing = Standing(witness.name, 0, 0, "", 0)
@@ -76,7 +92,9 @@ class Link:
                 self._failed(self.witness.name, error.reason)
                 self._note_problem(error.reason)
                 self._publisher.refuse(round_, self.witness)
-                await self._rest(changed, hurry=isinstance(error, Refused))
+                answered = isinstance(error, Refused)
+                self._takes_leaves = self._takes_leaves or not answered
+                await self._rest(changed, hurry=answered)
             else:
                 self._pause = MIN_PAUSE_S
                 self.standing = Standing(self.witness.name, round_.checkpoint.size, _now(), "", 0)
@@ -121,12 +139,19 @@ class Link:
 
     async def _send(self, round_: Round) -> tuple[int, str, bytes]:
         old = min(self.known, round_.checkpoint.size)
-        proof = await self._publisher.store.consistency_proof(old, round_.checkpoint.size)
-        body = AddCheckpoint(old, proof, round_.note).encode()
-        headers = ((b"content-type", b"text/plain"),)
-        async with self._pool.request("POST", self._url, headers, body, timeouts=TIMEOUTS) as response:
-            kind = (response.header(b"content-type") or b"").decode("latin-1")
-            return response.status, kind, await response.read(MAX_ANSWER)
+        pushed = await self._requests.pushed(round_, old) if self._takes_leaves else None
+        if pushed is not None:
+            answer = await self._post(PATH, b"application/octet-stream", pushed)
+            if not _knows_no_such_path(answer):
+                return answer
+            self._takes_leaves = False
+        return await self._post("/add-checkpoint", b"text/plain", await self._requests.plain(round_, old))
+
+    async def _post(self, path: str, kind: bytes, body: bytes) -> tuple[int, str, bytes]:
+        headers = ((b"content-type", kind),)
+        async with self._pool.request("POST", self._url + path, headers, body, timeouts=TIMEOUTS) as response:
+            told = (response.header(b"content-type") or b"").decode("latin-1")
+            return response.status, told, await response.read(MAX_ANSWER)
 
     def _line(self, round_: Round, body: bytes) -> NoteSignature:
         key = self.witness.key
@@ -158,6 +183,12 @@ class Link:
         self.known = size
         if size > round_.checkpoint.size:
             raise Refused("witness_ahead_of_round", "The witness has cosigned a later round already.")
+
+
+def _knows_no_such_path(answer: tuple[int, str, bytes]) -> bool:
+    """Whether the same question, asked as C2SP says, may have another answer."""
+    status, kind, _ = answer
+    return status == 501 or (400 <= status < 500 and status != 422 and kind != SIZE_TYPE)
 
 
 def _code(body: bytes) -> str:

@@ -19,6 +19,7 @@ from hallmark.ledger.policy import Policy
 from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.services.log.admission import Admission
 from hallmark.services.log.app import MAX_MANY, Leader, LogApp
+from hallmark.services.log.asking import Requests
 from hallmark.services.log.entrance import Entrance
 from hallmark.services.log.health import Facts, judge
 from hallmark.services.log.known import Known
@@ -96,8 +97,10 @@ class LogService:
         pool = Pool()
         try:
             leader = await self._prepare(lease)
+            requests = Requests(leader.store)
             self._links = [
-                Link(leader.publisher, pool, party, self._refused) for party in self._policy.witnesses
+                Link(leader.publisher, pool, party, self._refused, requests=requests)
+                for party in self._policy.witnesses
             ]
             self.app.leader = leader
             await _together(
