@@ -33,11 +33,13 @@ class Clock:
 class Bench:
     """A publisher over a store in memory."""
 
-    def __init__(self, policy: Policy = POLICY, database: Database | None = None) -> None:
+    def __init__(
+        self, policy: Policy = POLICY, database: Database | None = None, *, spacing_ms: int = 0
+    ) -> None:
         self.database = database or Database("sqlite://")
         self.store = SQLLogStore(self.database)
         self.clock = Clock()
-        self.publisher = Publisher(self.store, LOG.key, policy, clock=self.clock)
+        self.publisher = Publisher(self.store, LOG.key, policy, clock=self.clock, spacing_ms=spacing_ms)
 
     async def grow(self, count: int = 1) -> None:
         """Append leaves and tell the publisher."""
@@ -93,6 +95,42 @@ async def test_one_round_at_a_time() -> None:
     bench.cosign("w3", round_=first)
     bench.cosign("w0", "w1", "w3")
     assert bench.publisher.cosigned_size == 3
+
+
+async def test_an_idle_log_signs_at_once_and_a_busy_one_for_many() -> None:
+    """The first entry after a rest has its checkpoint at once; forty that follow closely share one, which is
+    begun when the spacing is over and not before.
+    """
+    bench = Bench(spacing_ms=50)
+    await bench.publisher.start()
+    bench.cosign("w0", "w1", "w2")
+    bench.clock.seconds = 10.0
+    await bench.grow(1)
+    first = bench.cosign("w0", "w1", "w2")
+    assert (first.checkpoint.size, bench.publisher.cosigned_size) == (1, 1)
+    for _ in range(40):
+        bench.clock.seconds += 0.001
+        await bench.grow(1)
+    assert bench.publisher.current is first
+    assert bench.publisher._timer is not None
+    bench.clock.seconds = 10.05
+    bench.publisher._late()
+    assert bench.publisher.current is not first
+    bench.cosign("w0", "w1", "w2")
+    assert bench.publisher.cosigned_size == 41
+
+
+async def test_a_round_that_is_done_frees_the_next_before_a_slow_ones_time() -> None:
+    """The timer of a round that might be slow gives way to the earlier one of the spacing."""
+    bench = Bench(spacing_ms=50)
+    await bench.publisher.start()
+    await bench.grow(1)
+    slow = bench.publisher._timer
+    assert slow is not None
+    bench.cosign("w0", "w1", "w2")
+    assert slow.cancelled()
+    assert bench.publisher._timer is not None
+    assert bench.publisher._timer.when() < slow.when()
 
 
 async def test_a_hopeless_round_gives_way() -> None:

@@ -340,3 +340,15 @@ async def test_what_is_known_is_durable_with_its_entries() -> None:
     again = Known(database)
     assert again.member(key.address, Role.NODE) == bench.known.member(key.address)
     assert await again.statements([joining.note.statement, bytes(32)]) == {joining.note.statement}
+
+
+async def test_an_idle_log_writes_at_once_and_a_busy_one_many_in_a_batch() -> None:
+    """The first entry is a batch of its own; those that follow within the spacing share one transaction."""
+    async with running(limits=Limits(batch_ms=40)) as bench:
+        await bench.add(plain(0))
+        places = []
+        for number in range(1, 6):
+            places.append(bench.sequencer.enqueue(plain(number)))
+            await asyncio.sleep(0)
+        await bench.sequencer.outcomes(places)
+        assert [batch.entries for batch in bench.batches] == [1, 5]

@@ -2,8 +2,11 @@
 
 A round is one checkpoint. It is done when the policy's quorum has cosigned it. A new round begins when the
 log has grown and the last one is done, or can no longer be done by those who have not refused it, or has
-taken longer than `round_ms`. Witnesses that were late for a round finish it behind the next one's back: their
-cosignatures are still taken, so the note of a size only ever gains lines.
+taken longer than `round_ms`. After one that is done the next begins `spacing_ms` after its beginning at the
+earliest: an entry of an idle log is signed at once, and under load one signature, one cosignature of each
+full node and one transaction there serve all that came meanwhile. Witnesses that were late for a round finish
+it behind the next one's back: their cosignatures are still taken, so the note of a size only ever gains
+lines.
 
 Only sizes whose leaves are durable are signed, and leaves never change, so there is one root for a size. To
 hold that through a restored backup too, a log that was cosigned before takes no entries until its quorum has
@@ -66,6 +69,7 @@ class Publisher:
         *,
         clock: Callable[[], float],
         round_ms: int = 250,
+        spacing_ms: int = 0,
     ) -> None:
         self.policy = policy
         self._names = {witness.name for witness in policy.witnesses}
@@ -76,7 +80,7 @@ class Publisher:
         self.on_done: Callable[[Round], None] = lambda _round: None
         self._key = key
         self._clock = clock
-        self._round_s = round_ms / 1000
+        self._round_s, self._spacing_s = round_ms / 1000, spacing_ms / 1000
         self._rounds: OrderedDict[int, Round] = OrderedDict()
         self._kept: Head | None = None
         self._contradicted: set[str] = set()
@@ -129,12 +133,10 @@ class Publisher:
         self._behind.see(size, self._done_size, int(now * 1000))
         if self.alarm or (current is not None and size <= current.checkpoint.size):
             return
-        if current is not None and not current.done and not self._hopeless(current):
-            left = current.started + self._round_s - now
-            if left > 0:
-                if self._timer is None:
-                    self._timer = asyncio.get_running_loop().call_later(left, self._late)
-                return
+        left = self._due(current) - now if current is not None else 0.0
+        if left > 0:
+            self._come_again(left)
+            return
         checkpoint = Checkpoint(self._key.verifier.name, size, self.store.tree.root(size))
         self._rounds[size] = Round(checkpoint, sign(checkpoint, self._key), now, {}, set())
         while len(self._rounds) > ROUNDS_KEPT:
@@ -223,6 +225,21 @@ class Publisher:
                 if not future.done():
                     future.set_result(None)
         self.advance()
+
+    def _due(self, newest: Round) -> float:
+        """When the next round may begin."""
+        if newest.done:
+            return newest.started + self._spacing_s
+        return newest.started + (0.0 if self._hopeless(newest) else self._round_s)
+
+    def _come_again(self, seconds: float) -> None:
+        """See to the next round then, or earlier if that was the plan."""
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + seconds:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._late)
 
     def _hopeless(self, round_: Round) -> bool:
         return not self.policy.is_met(self._names - (round_.refused - set(round_.lines)))

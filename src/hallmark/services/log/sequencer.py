@@ -2,7 +2,8 @@
 
 Rules it keeps:
 
-- a batch starts as soon as the one before is durable; what arrives meanwhile goes into the next;
+- a batch starts as soon as the one before is durable, and `batch_ms` after that one began: an entry of an
+  idle log goes at once, what arrives meanwhile goes into the next;
 - nobody is told a place before it is durable; a batch is durable whole or not at all;
 - one entry has one place: who submits it again is told the first;
 - a receipt comes after a receipt of the same node with the sequence before (equivocating ones included);
@@ -107,6 +108,8 @@ class Sequencer:
         self._early: dict[bytes, tuple[int, int]] = {}
         self._places: dict[bytes, Place] = {}
         self._bytes = 0
+        self._batch_at = 0.0
+        """When the next batch may begin, in the loop's seconds."""
         self._ended = False
         self._wake = asyncio.Event()
         self.fence: Callable[[Connection], None] = _no_lease
@@ -157,6 +160,7 @@ class Sequencer:
                 await self._wake.wait()
                 self._wake.clear()
                 while any(self._lanes.values()):
+                    await self._gather()
                     await self._commit(self._take())
         finally:
             self._ended = True
@@ -245,6 +249,15 @@ class Sequencer:
             self._early[submission.node] = count + by, size + by * len(submission.data)
         else:
             del self._early[submission.node]
+
+    async def _gather(self) -> None:
+        """Let more entries come, for as long as the batch before was lately and this one is not full."""
+        now = asyncio.get_running_loop().time()
+        left = self._batch_at - now
+        if left > 0 and len(self._lanes[Lane.RECEIPTS]) < self._limits.batch_entries:
+            await asyncio.sleep(left)
+            now = self._batch_at
+        self._batch_at = now + self._limits.batch_ms / 1000
 
     def _take(self) -> list[Submission]:
         """The next batch: receipts, then some of what others sent, in a quarter of the bytes each."""

@@ -133,6 +133,7 @@ class LogService:
             self._policy,
             clock=asyncio.get_running_loop().time,
             round_ms=self._settings.limits.round_ms,
+            spacing_ms=self._settings.limits.spacing_ms,
         )
         publisher.on_done = self._cosigned
 

@@ -11,7 +11,9 @@ from hallmark.http.serve import Listen
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one process takes on at a time: entries and bytes waiting, entries and bytes in one batch, the
     milliseconds that a receipt waits for its predecessor, that a slow round may hold up a newer one, and that
-    entries may wait for a quorum before health says `quorum_missing`.
+    entries may wait for a quorum before health says `quorum_missing`. Under load batches begin `batch_ms`
+    apart, and checkpoints `spacing_ms`: what comes meanwhile shares the next. On an idle log both begin at
+    once.
 
     Receipts come first. Of a batch, members' other entries get up to `batch_members`, strangers' up to
     `batch_strangers`; of those at most `pending_strangers` wait. Of one node's receipts at most
@@ -27,6 +29,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pending_strangers: int = 64
     early_entries: int = 2_048
     order_wait_ms: int = 2_000
+    batch_ms: int = 5
+    spacing_ms: int = 50
     round_ms: int = 250
     quorum_wait_ms: int = 5_000
 
