@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs
 
 import msgspec
@@ -53,6 +53,8 @@ from hallmark.services.enclave.stopping import Stops
 from hallmark.services.enclave.streaming import Emitter
 from hallmark.services.gateway.app import Gateway, World
 from hallmark.services.gateway.settings import Settings
+from hallmark.services.log.followers import Cursor, Followers, Source
+from hallmark.services.log.publisher import Head
 from hallmark.store import Database
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import LittleNetwork, Party
@@ -75,13 +77,36 @@ class LocalLog:
         self.added = asyncio.Event()
         self.places = {entry_id(split_leaf(leaf)[1]): i for i, leaf in enumerate(net.leaves)}
         self._grown = asyncio.Event()
+        self.paths: list[str] = []
+        """Every path that was asked for."""
+        self.tells = True
+        self.followers = Followers()
+        self._source = Source(cast(Any, self), cast(Any, self))
+
+    @property
+    def size(self) -> int:
+        """As a `LogStore` has it."""
+        return len(self.net.leaves)
+
+    async def leaves(self, start: int, end: int) -> list[bytes]:
+        """As a `LogStore` has it."""
+        return self.net.leaves[start:end]
+
+    @property
+    def head(self) -> Head:
+        """As a `Publisher` has it."""
+        return Head(self.witnessed, self.notary.cosigned(self.witnessed), ())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         path, query = scope["path"], parse_qs(scope["query_string"].decode())
+        self.paths.append(path)
         if self.down:
             raise Unavailable("log_standby", "Down.")
-        if path == "/add":
+        if path == "/follow" and self.tells:
+            cursor = Cursor(int(query["from"][0]), tail=int(query.get("tail", ["0"])[0]) - 1)
+            await self.followers.serve(self._source, cursor, b"", receive, send)
+        elif path == "/add":
             self.adds += 1
             await respond_json(send, self.add(await read_body(receive, 70_000)))
         elif path == "/checkpoint":
@@ -112,6 +137,7 @@ class LocalLog:
         self.witnessed = self.net.tree.size
         self._grown.set()
         self._grown = asyncio.Event()
+        self.followers.cosigned()
 
     def add(self, data: bytes) -> dict[str, int]:
         """Admit an entry, once; a receipt only after its predecessor. Raises Conflict
@@ -126,6 +152,7 @@ class LocalLog:
                 self.receipts.add(receipt.digest())
             self.places[name] = self.net.add(data)
             self.added.set()
+            self.followers.grown()
             if self.witnessing:
                 self.witness()
         index = self.places[name]
@@ -430,6 +457,7 @@ class LocalNetwork:
     ) -> None:
         for node in self.nodes:
             node.release.set()
+        self.log.followers.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -8,6 +8,7 @@ knows configurations, and a `Watch` over both.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Any, cast
 
 from hallmark.core.document import hex0x
@@ -16,6 +17,7 @@ from hallmark.core.errors import NotFound, Unavailable
 from hallmark.core.receipt import Receipt
 from hallmark.http.asgi import Receive, Scope, Send, respond_json
 from hallmark.http.client import Pool
+from hallmark.ledger.follow import Frame
 from hallmark.ledger.merkle import inclusion_proof
 from hallmark.ledger.policy import Policy
 from hallmark.services.following.anchors import Anchors
@@ -60,6 +62,11 @@ class MemoryLogClient:
 
     async def wait(self, size: int, timeout_ms: int) -> None:
         """Nothing is waited for."""
+
+    async def follow(self, _start: int, *, tail: bool = False) -> AsyncGenerator[Frame, None]:
+        """It does not tell: it is asked."""
+        raise NotFound("no_such_path", f"No stream here, {'with' if tail else 'without'} a tail.")
+        yield
 
     async def leaves(self, start: int, end: int) -> list[bytes]:
         """Leaves [start, end)."""

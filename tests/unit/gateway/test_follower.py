@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hallmark.services.log.followers import Followers
 from hallmark.testing.local_network import LocalNetwork
 
 
@@ -19,8 +20,9 @@ async def failing(local: LocalNetwork) -> None:
 
 
 async def test_a_mirror_that_serves_tiles_only_will_do(ask: Any, local: LocalNetwork) -> None:
-    """Without ranges the leaves come from entry bundles, with the same result."""
-    local.log.ranges = False
+    """Who neither tells nor serves ranges is asked, and leaves come from entry bundles: the same result."""
+    local.log.ranges = local.log.tells = False
+    local.log.followers.close()
     local.net.add(local.net.retirement(local.net.nodes[0]))
     local.log.witness()
     assert await local.gateway.follower.reached(local.net.tree.size, 5)
@@ -55,11 +57,38 @@ async def test_a_log_that_breaks_its_rules_ends_all_trust(ask: Any, local: Local
     assert (await ask.chat())[0] == 503
 
 
+async def test_what_comes_is_told_and_nothing_is_asked(local: LocalNetwork) -> None:
+    """One response serves the gateway for as long as it runs: ten checkpoints cost the log no request."""
+    local.log.paths.clear()
+    for _ in range(10):
+        local.net.add(local.net.receipt_entry(local.net.nodes[0]))
+        local.log.witness()
+        assert await local.gateway.follower.reached(local.net.tree.size, 5)
+    assert local.log.paths == []
+
+
+async def test_a_log_that_ends_its_stream_is_followed_again_from_there(local: LocalNetwork) -> None:
+    """The next stream begins at what was folded: nothing is read twice."""
+    size = local.net.tree.size
+    local.log.paths.clear()
+    local.log.followers.close()
+    local.log.followers = Followers()
+    local.net.add(local.net.receipt_entry(local.net.nodes[0]))
+    local.log.witness()
+    assert await local.gateway.follower.reached(size + 1, 5)
+    assert set(local.log.paths) == {"/follow"}
+
+
 async def test_a_quiet_log_is_no_trouble(
     ask: Any, local: LocalNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When nothing new comes for a while, the gateway stays ready."""
     monkeypatch.setattr("hallmark.services.following.follower.WAIT_MS", 1)
+    local.log.tells = False
+    local.log.followers.close()
+    await asyncio.wait_for(local.gateway.follower.pulls.wait(), 5)
+    local.net.add(local.net.receipt_entry(local.net.nodes[0]))
     local.log.witness()
+    assert await local.gateway.follower.reached(local.net.tree.size, 5)
     for _ in range(20):
         assert (await ask.get("/healthz"))[1]["state"] == "ready"

@@ -3,20 +3,25 @@
 1. A checkpoint counts only when the trust file's policy says that a quorum cosigned it.
 2. Leaves are folded only when, with those before them, they hash to that checkpoint's root.
 3. So routing never looks at an entry that the quorum has not covered.
+
+The log tells what comes (`ledger.follow`) in one response that stays open. A mirror that cannot do that is
+asked: a checkpoint, the leaves below it, and what comes next.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
 
 from hallmark.core.entries import Kind, decode, split_leaf
-from hallmark.core.errors import HallmarkError, VerificationFailed
+from hallmark.core.errors import HallmarkError, NotFound, Unavailable, VerificationFailed
 from hallmark.core.statements import Registration, Version
 from hallmark.http.health import Health
+from hallmark.ledger.follow import Cosigned, Covered, Uncovered
 from hallmark.ledger.merkle import CompactRange, leaf_hash
 from hallmark.ledger.note import Note
 from hallmark.ledger.policy import Policy, VerifiedCheckpoint, verify_quorum
@@ -59,8 +64,16 @@ class Follower:
         """Called with position and leaf for every leaf, after it was folded, in order."""
         self.heads: list[Callable[[VerifiedCheckpoint, Note], None]] = []
         """Called with every newer checkpoint that a quorum cosigned, once the leaves below it are folded."""
+        self.told: list[Callable[[int], None]] = []
+        """Called with the size of a checkpoint that a quorum cosigned, before its leaves are folded."""
+        self.tails: list[Callable[[Uncovered], Awaitable[None]]] = []
+        """Given what no quorum covers. Without any the log is not asked for it."""
+        self.pulls = asyncio.Event()
+        """Set while the log is asked again and again, because it does not tell."""
         self._log = log
         self._policy = policy
+        self._target: tuple[VerifiedCheckpoint, Note] | None = None
+        self._held: list[bytes] = []
         self._range = CompactRange()
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._registrations: dict[bytes, dict[bytes, Logged]] = {}
@@ -111,23 +124,83 @@ class Follower:
         """
         while not self.distrust:
             try:
-                await self._step()
+                await (self._step() if self.pulls.is_set() else self._listen())
             except (LogMisbehaviour, RootDiffers) as error:
                 self.distrust = error.reason
                 get_logger().error("log_distrusted", reason=error.reason, size=self.replica.size)
             except HallmarkError as error:
+                if isinstance(error, NotFound) and not self.pulls.is_set():
+                    self.pulls.set()
+                    continue
                 self._reachable = False
+                self.pulls.clear()
                 get_logger().warning("log_not_followed", reason=error.reason)
                 await asyncio.sleep(PAUSE_S)
+
+    async def _listen(self) -> None:
+        """Take what the log tells until it ends. Raises NotFound where it does not tell."""
+        self._target, self._held = None, []
+        began = asyncio.get_running_loop().time()
+        async with contextlib.aclosing(self._log.follow(self.replica.size, tail=bool(self.tails))) as frames:
+            async for frame in frames:
+                match frame:
+                    case Cosigned(text):
+                        await self._aim(Note.parse(text))
+                    case Covered(start, leaves):
+                        await self._cover(start, leaves)
+                    case Uncovered():
+                        for take in self.tails:
+                            await take(frame)
+                self._reachable = True
+        if asyncio.get_running_loop().time() - began < PAUSE_S:
+            raise Unavailable("log_stream_ended", "The log stopped telling at once.")
+
+    async def _aim(self, note: Note) -> None:
+        """A checkpoint: the leaves below it come next."""
+        verified = verify_quorum(self._policy, note)
+        size = verified.checkpoint.size
+        if self._target is not None:
+            raise Unavailable("bad_frame", "The log named a checkpoint before it sent the leaves of another.")
+        if size < self.replica.size:
+            return
+        for tell in self.told:
+            tell(size)
+        if size == self.replica.size:
+            await self._fold([], verified)
+            self._arrive(verified, note)
+        else:
+            self._target = verified, note
+
+    async def _cover(self, start: int, leaves: list[bytes]) -> None:
+        """Leaves below the checkpoint that was named last."""
+        have = self.replica.size + len(self._held)
+        if self._target is None or start != have or have + len(leaves) > self._target[0].checkpoint.size:
+            raise Unavailable("bad_frame", "The log sent leaves that do not belong here.")
+        verified, note = self._target
+        self._held += leaves
+        complete = have + len(leaves) == verified.checkpoint.size
+        # Before the first checkpoint nothing routes; afterwards nothing is folded unless all of it fits.
+        if complete or (self.head is None and len(self._held) >= BATCH):
+            held, self._held = self._held, []
+            await self._fold(held, verified)
+        if complete:
+            self._target = None
+            self._arrive(verified, note)
 
     async def _step(self) -> None:
         note = Note.parse(await self._log.checkpoint())
         verified = verify_quorum(self._policy, note)
         size = verified.checkpoint.size
         while self.replica.size < size:
-            # Before the first checkpoint nothing routes; afterwards nothing is folded unless all of it fits.
             end = size if self.head is not None else min(size, self.replica.size + BATCH)
-            await self._fold(end, verified)
+            await self._fold(await self._log.leaves(self.replica.size, end), verified)
+        self._arrive(verified, note)
+        self._reachable = True  # said before the long wait for what comes next, not after it
+        await self._log.wait(self.replica.size + 1, WAIT_MS)
+
+    def _arrive(self, verified: VerifiedCheckpoint, note: Note) -> None:
+        """Every leaf below a checkpoint is folded."""
+        size = verified.checkpoint.size
         known = self.head.checkpoint.size if self.head is not None else -1
         if size >= known:
             self.head = verified
@@ -135,12 +208,9 @@ class Follower:
             for tell in self.heads:
                 tell(verified, note)
         self._wake()
-        self._reachable = True  # said before the long wait for what comes next, not after it
-        await self._log.wait(self.replica.size + 1, WAIT_MS)
 
-    async def _fold(self, end: int, verified: VerifiedCheckpoint) -> None:
-        """Fold leaves up to `end`; those that end at the checkpoint's size must hash to its root."""
-        leaves = await self._log.leaves(self.replica.size, end)
+    async def _fold(self, leaves: list[bytes], verified: VerifiedCheckpoint) -> None:
+        """Fold leaves; those that end at the checkpoint's size must hash to its root."""
         staged = self._range.copy()
         staged.extend(leaf_hash(leaf) for leaf in leaves)
         checkpoint = verified.checkpoint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Final
 
 import msgspec
@@ -12,9 +13,12 @@ from hallmark.core.errors import HallmarkError, NotFound, Unavailable, Verificat
 from hallmark.http.client import Exchange, Pool, Timeouts
 from hallmark.http.connection import Response
 from hallmark.http.retry import retry_after_of
+from hallmark.ledger.follow import Frame, Frames
 from hallmark.ledger.tiles import decode_bundle, entry_bundles
 
 TIMEOUTS: Final = Timeouts(connect=2.0, head=15.0, idle=15.0)
+# The log says every 30 s that it is there.
+FOLLOWING: Final = Timeouts(connect=2.0, head=15.0, idle=75.0)
 BINARY: Final = ((b"content-type", b"application/octet-stream"),)
 PERMANENT: Final = (400, 413, 422)
 
@@ -99,6 +103,20 @@ class LogClient:
                     raise error
                 return
             await response.read(65_536)
+
+    async def follow(self, start: int, *, tail: bool = False) -> AsyncGenerator[Frame, None]:
+        """What the log tells from leaf `start` on (`ledger.follow`), until it ends or `aclose`; with `tail`
+        what no quorum covers too. Raises NotFound `no_such_path` from who does not tell, Unavailable,
+        InvalidInput `bad_frame`.
+        """
+        path = f"{self._url}/follow?from={start}" + ("&tail=1" if tail else "")
+        async with self._pool.request("GET", path, timeouts=FOLLOWING) as response:
+            if response.status != 200:
+                raise await _error(response)
+            frames = Frames()
+            async for chunk in response:
+                for frame in frames.feed(chunk):
+                    yield frame
 
     async def leaves(self, start: int, end: int) -> list[bytes]:
         """Leaves [start, end). Raises Unavailable `bad_bundle` and as requests do.

@@ -17,6 +17,9 @@ from hallmark.core.errors import HallmarkError
 from hallmark.core.receipt import Receipt
 from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.http.health import Behind
+from hallmark.ledger.follow import Uncovered
+from hallmark.ledger.note import Note
+from hallmark.ledger.policy import VerifiedCheckpoint
 from hallmark.services.following.log_client import LogClient
 from hallmark.telemetry.logs import get_logger
 from hallmark.verification.fold import Replica
@@ -40,9 +43,10 @@ class Pending(msgspec.Struct, frozen=True):
 
 
 class Tail:
-    """Polls the log beyond what is folded, at most the newest 2,000 entries. `changed` is called after every
-    poll that found other receipts than the one before. `backlog` is how many entries no quorum covers, as the
-    log says, and `since` (unix ms, 0: no backlog) since when there has been one without a break.
+    """What lies beyond what is folded, at most the newest 2,000 entries, as a follower is told it (`covered`,
+    `take`, `folded`), or by polling while the log does not tell (`pulls`). `changed` is called whenever there
+    are other receipts than before. `backlog` is how many entries no quorum covers, as the log says, and
+    `since` (unix ms, 0: no backlog) since when there has been one without a break.
     """
 
     def __init__(self, log: LogClient, replica: Replica, clock: Callable[[], int]) -> None:
@@ -56,6 +60,7 @@ class Tail:
         self.behind = Behind()
         """For how long this process has not read what a quorum covers."""
         self.changed: list[Callable[[], None]] = []
+        self.pulls = asyncio.Event()
 
     @property
     def backlog(self) -> int:
@@ -76,8 +81,9 @@ class Tail:
         return next((p for p in self.receipts if p.id == receipt_id), None)
 
     async def run(self) -> None:
-        """Poll for ever."""
+        """Poll while the log does not tell, for ever."""
         while True:
+            await self.pulls.wait()
             try:
                 await self.poll()
             except HallmarkError as error:
@@ -87,21 +93,45 @@ class Tail:
     async def poll(self) -> None:
         """Read what is new in the tail, and forget what was folded. Raises as the log client does."""
         head = await self._log.head()
-        self.size, self.cosigned = head.size, head.cosigned_size
-        self.since = (self.since or self._clock()) if self.backlog else 0
-        self.behind.see(head.cosigned_size, self._replica.size, self._clock())
-        start = max(self._replica.size, head.size - NEWEST)
-        self._found = {at: p for at, p in self._found.items() if start <= at < head.size}
-        self._read = min(max(self._read, start), max(head.size, start))
+        self._see(head.size, head.cosigned_size)
         if head.size > self._read:
-            leaves = await self._log.leaves(self._read, head.size)
-            for number, leaf in enumerate(leaves):
-                found = self._open(self._read + number, leaf)
-                if found is not None:
-                    self._found[found.position] = found
-                if number % SLICE == SLICE - 1:
-                    await asyncio.sleep(0)
-            self._read = head.size
+            await self._add(self._read, await self._log.leaves(self._read, head.size))
+        self._tell()
+
+    def covered(self, size: int) -> None:
+        """A quorum has cosigned `size` entries, which are not folded yet."""
+        self._see(max(self.size, size), size)
+
+    async def take(self, told: Uncovered) -> None:
+        """What the log has and no quorum covers."""
+        self._see(told.size, self.cosigned)
+        await self._add(told.start, told.leaves)
+        self._tell()
+
+    def folded(self, verified: VerifiedCheckpoint, _note: Note) -> None:
+        """Everything below a checkpoint was folded."""
+        self._see(max(self.size, verified.checkpoint.size), max(self.cosigned, verified.checkpoint.size))
+        self._tell()
+
+    def _see(self, size: int, cosigned: int) -> None:
+        """The log has `size` entries, `cosigned` of them covered."""
+        self.size, self.cosigned = size, cosigned
+        self.since = (self.since or self._clock()) if self.backlog else 0
+        self.behind.see(cosigned, self._replica.size, self._clock())
+        start = max(self._replica.size, size - NEWEST)
+        self._found = {at: p for at, p in self._found.items() if start <= at < size}
+        self._read = min(max(self._read, start), max(size, start))
+
+    async def _add(self, start: int, leaves: list[bytes]) -> None:
+        for number, leaf in enumerate(leaves):
+            found = self._open(start + number, leaf)
+            if found is not None:
+                self._found[found.position] = found
+            if number % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+        self._read = start + len(leaves)
+
+    def _tell(self) -> None:
         shown = tuple(pending.id for pending in self.receipts)
         if shown != self._shown:
             self._shown = shown

@@ -57,7 +57,10 @@ class Watch:
             by=by,
         )
         follower.taps += (self.leaves.take, self.beginnings.take, self._configured)
-        follower.heads.append(self.heads.take)
+        follower.heads += (self.heads.take, self.tail.folded)
+        follower.told.append(self.tail.covered)
+        follower.tails.append(self.tail.take)
+        self.tail.pulls = follower.pulls
 
     async def run(self) -> None:
         """Follow, for ever."""

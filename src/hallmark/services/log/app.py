@@ -17,6 +17,7 @@ from hallmark.ledger.store import LogStore
 from hallmark.ledger.tiles import WIDTH, TileName, encode_bundle
 from hallmark.services.log import work
 from hallmark.services.log.entrance import Entrance
+from hallmark.services.log.followers import Cursor, Followers, Source, check_start
 from hallmark.services.log.publisher import Head, Publisher
 from hallmark.services.log.quotas import source_of
 from hallmark.services.log.sequencer import Placed, Sequencer
@@ -56,13 +57,15 @@ class Leader(msgspec.Struct, frozen=True):
     entrance: Entrance
     sequencer: Sequencer
     publisher: Publisher
+    source: Source
 
 
 class LogApp:
     """Answers for the log while `leader` is set, and 503 `log_standby` before."""
 
-    def __init__(self) -> None:
+    def __init__(self, followers: Followers | None = None) -> None:
         self.leader: Leader | None = None
+        self.followers = followers or Followers()
         self._growth = asyncio.Event()
         self._routes: tuple[tuple[str, re.Pattern[str], Handler], ...] = tuple(
             (method, re.compile(pattern), handler)
@@ -77,6 +80,7 @@ class LogApp:
                 ("GET", "/checkpoint()", self._checkpoint),
                 ("GET", "/checkpoint/latest()", self._latest),
                 ("GET", "/leaves()", self._leaves),
+                ("GET", "/follow()", self._follow),
                 ("GET", "/(tile/.*)", self._tile),
             )
         )
@@ -101,6 +105,7 @@ class LogApp:
 
     def grown(self) -> None:
         """Wake whoever waits for new leaves."""
+        self.followers.grown()
         self._growth.set()
         self._growth = asyncio.Event()
 
@@ -207,6 +212,12 @@ class LogApp:
             raise NotFound("no_such_entry", f"The log has {store.size} entries.")
         data = encode_bundle(await store.leaves(start, end))
         await respond(send, 200, data, FRESH, content_type=BINARY)
+
+    async def _follow(self, request: Request, send: Send) -> None:
+        log = self._log
+        start = check_start(log.store, request.number("from", 0, 1 << 62))
+        cursor = Cursor(start, tail=request.number("tail", 0, 1) - 1)
+        await self.followers.serve(log.source, cursor, request.source, request.receive, send)
 
 
 async def prove(store: LogStore, index: int, head: Head) -> bytes:

@@ -21,11 +21,13 @@ from hallmark.services.log.admission import Admission
 from hallmark.services.log.app import MAX_MANY, Leader, LogApp
 from hallmark.services.log.asking import Requests
 from hallmark.services.log.entrance import Entrance
+from hallmark.services.log.followers import Followers, Source
 from hallmark.services.log.health import Facts, judge
 from hallmark.services.log.known import Known
 from hallmark.services.log.lease import Lease, LeaseKeeper, fence
 from hallmark.services.log.links import Link
 from hallmark.services.log.publisher import Publisher, Round, check_policy
+from hallmark.services.log.quotas import source_of
 from hallmark.services.log.sequencer import Batch, Sequencer
 from hallmark.services.log.settings import Settings
 from hallmark.services.log.standing import Authority
@@ -58,7 +60,8 @@ class LogService:
         self._keeper = LeaseKeeper(self._database, settings.holder, settings.lease_ms)
         self._log = get_logger()
         self._links: list[Link] = []
-        self.app = LogApp()
+        shared = (source_of(host) for host in settings.quotas.shared_addresses)
+        self.app = LogApp(Followers(settings.limits, tuple(shared)))
         self.metrics = Metrics()
         self._entries = self.metrics.counter("log_entries", "Entries made durable")
         self._batches = self.metrics.histogram("log_batch_entries", "Entries in a batch", buckets=SIZES)
@@ -69,6 +72,8 @@ class LogService:
         self.metrics.gauge(
             "log_cosigned_size", "Entries that the quorum cosigned", lambda: self._number("cosigned")
         )
+        followers = self.app.followers
+        self.metrics.gauge("log_followers", "Streams to followers", lambda: len(followers))
         self.metrics.gauge("log_pending", "Entries waiting for a place", lambda: self._number("pending"))
 
     def health(self) -> Health:
@@ -111,6 +116,7 @@ class LogService:
             )
         finally:
             self.app.leader = None
+            self.app.followers.close()
             await pool.aclose()
             await self._keeper.release(lease)
 
@@ -164,7 +170,8 @@ class LogService:
             highest=sequencer.highest,
         )
         await publisher.start()
-        return Leader(store, Entrance(admission, known, sequencer), sequencer, publisher)
+        entrance = Entrance(admission, known, sequencer)
+        return Leader(store, entrance, sequencer, publisher, Source(store, publisher))
 
     async def _renew(self, lease: Lease) -> None:
         while True:
@@ -188,6 +195,7 @@ class LogService:
             await publisher.keep()
 
     def _cosigned(self, round_: Round) -> None:
+        self.app.followers.cosigned()
         self._rounds.observe(asyncio.get_running_loop().time() - round_.started)
 
     def _refused(self, witness: str, reason: str) -> None:
@@ -215,7 +223,8 @@ async def main(settings: Settings) -> None:
         limits=Limits(body=MAX_MANY),
     )
     try:
-        await http.serve(front, settings.listen, tasks=[service.run()])
+        stopping = service.app.followers.close
+        await http.serve(front, settings.listen, tasks=[service.run()], stopping=stopping)
     finally:
         service.close()
 

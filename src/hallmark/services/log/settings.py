@@ -17,7 +17,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Receipts come first. Of a batch, members' other entries get up to `batch_members`, strangers' up to
     `batch_strangers`; of those at most `pending_strangers` wait. Of one node's receipts at most
-    `early_entries` wait for a predecessor.
+    `early_entries` wait for a predecessor. At most `followers` are told what comes, of one address
+    `address_followers` (`Quotas.shared_addresses` excepted).
     """
 
     pending_entries: int = 20_000
@@ -33,6 +34,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spacing_ms: int = 50
     round_ms: int = 250
     quorum_wait_ms: int = 5_000
+    followers: int = 256
+    address_followers: int = 16
 
 
 class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
