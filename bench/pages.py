@@ -1,6 +1,7 @@
 """Measure the pages in chromium: first paint, when the chat takes a question, bytes, scripts, long tasks.
 
     python bench/pages.py --home HOME [--rounds 5] [--json FILE]
+    python bench/pages.py --receipts 2000 [--batch 16]       # what the process behind them costs a receipt
 
 HOME is a network that runs (`hallmark --home HOME up --detach`). Every round is a browser context of its own
 with an empty cache, on loopback; medians are reported. The queue of 10,000 items is served from memory by a
@@ -24,6 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pages_index
 import uvicorn
 from playwright.sync_api import Browser, sync_playwright
 
@@ -74,10 +76,19 @@ FIGURES = """() => {
 def main() -> None:
     """Measure, print tables, and write JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--home", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--receipts", type=int, help="measure the process, without a browser")
+    parser.add_argument("--batch", type=int, default=16, help="receipts in a checkpoint")
+    parser.add_argument("--policy", choices=tuple(pages_index.POLICIES), default="reviewed")
+    parser.add_argument("--profile", type=Path, help="where to write a profile of the event loop")
     options = parser.parse_args()
+    if options.receipts:
+        pages_index.main(options)
+        return
+    if options.home is None:
+        parser.error("name a --home, or --receipts")
     network = Network(options.home)
     addresses = {path: network.gateway + path for path in PAGES}
     with long_queue() as queue, sync_playwright() as playwright:

@@ -113,6 +113,7 @@ class Office:
             world=World(lambda: self.net.now, lambda n: sha256(b"r", next(counter).to_bytes(8, "big"))[:n]),
             metrics=self.metrics,
         )
+        self.desk.intake.tail_ms = 0
         self.writer: asyncio.Task[None] | None = None
 
     def enact(self, document: ClearingPolicy) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
@@ -54,28 +55,59 @@ async def test_what_happened_while_the_desk_was_away_is_caught_up(office: Office
     await again.stop()
 
 
-async def test_dying_between_birth_and_noting_how_far_was_read(
+async def test_births_and_how_far_was_read_are_one_transaction(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Items of a desk that died before it wrote down how far it had read are not born twice."""
+    """A desk that dies while it writes has neither items nor the note of their leaves; the next has both."""
+    read = office.desk.office.store.meta(READ)
     item = await office.answer()
-
-    async def dies(*_: object) -> None:
-        raise Unavailable("store_full", "Full.")
-
     with monkeypatch.context() as patch:
-        patch.setattr(office.desk.intake, "_note", dies)
+        patch.setattr("hallmark.services.review.store.put_meta", full)
         with pytest.raises(Unavailable):
             await office.witness()
-    assert await office.state(item) == "CLEAR"
-    read = office.desk.office.store.meta(READ)
-    before = await counts(office)
+    assert (await office.state(item), office.desk.office.store.meta(READ)) == ("", read)
     await office.stop()
     again = Office(office.net, database=office.database)
-    assert again.desk.office.store.meta(READ) == read
     await again.start()
+    assert (await again.state(item), again.desk.office.store.meta(READ)) == (
+        "CLEAR",
+        office.net.tree.size - 1,
+    )
+    before = await counts(again)
+    await again.settle()
     assert await counts(again) == before
     await again.stop()
+
+
+async def test_receipts_of_one_checkpoint_are_one_transaction(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixteen receipts of a checkpoint are judged once each and written, noted and all, in one go."""
+    for node in (0, 1):
+        await office.answer(node)
+    await office.witness()
+    judged, written = [], []
+    judge, write = office.desk.office.evaluator.judge, office.desk.office.store.write
+
+    async def counted(work: Callable[[Connection], object]) -> object:
+        written.append(work)
+        return await write(work)
+
+    monkeypatch.setattr(office.desk.office.store, "write", counted)
+    monkeypatch.setattr(
+        office.desk.office.evaluator, "judge", lambda *a, **k: judged.append(a) or judge(*a, **k)
+    )
+    for number in range(16):
+        await office.answer(number % 2)
+    await office.witness()
+    office.net.tick(120_000)
+    await office.settle()
+    assert (len(judged), len(written)) == (16, 1)
+
+
+def full(*_: object) -> None:
+    """A store without space."""
+    raise Unavailable("store_full", "Full.")
 
 
 async def test_dying_between_a_review_in_the_log_and_its_note(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,11 +119,8 @@ async def test_dying_between_a_review_in_the_log_and_its_note(monkeypatch: pytes
     await office.desk.review(office.reviewer(), item, await office.signed(item))
     await office.desk.office.submitting.round()
 
-    async def dies(*_: object) -> None:
-        raise Unavailable("store_full", "Full.")
-
     with monkeypatch.context() as patch:
-        patch.setattr(office.desk.intake, "_note", dies)
+        patch.setattr("hallmark.services.review.store.put_meta", full)
         with pytest.raises(Unavailable):
             await office.witness()
     await office.stop()
@@ -110,8 +139,8 @@ async def test_event_and_row_are_one_transaction(office: Office, monkeypatch: py
     before = await counts(office)
     original = store._apply
 
-    def breaks(connection: Connection, changes: list[Change]) -> list[bool]:
-        original(connection, changes)
+    def breaks(connection: Connection, changes: list[Change], notes: object) -> list[bool]:
+        original(connection, changes, notes)
         raise Unavailable("store_full", "Full.")
 
     with monkeypatch.context() as patch:

@@ -47,6 +47,16 @@ class Chain:
     def __len__(self) -> int:
         return len(self._sizes)
 
+    @property
+    def size(self) -> int:
+        """How far the chain is known to hold the log; 0: not at all."""
+        return self._sizes[-1] if self._sizes else 0
+
+    @property
+    def contradicted(self) -> int:
+        """The size for which the chain holds another root than was recomputed here; 0: none."""
+        return self._contradicted
+
     def covering(self, index: int) -> ReadAnchor | None:
         """The smallest anchored checkpoint that covers the entry at `index`; None while there is none."""
         at = bisect_right(self._sizes, index)

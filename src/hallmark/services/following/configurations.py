@@ -57,6 +57,11 @@ class Configurations:
     def __len__(self) -> int:
         return len(self._known)
 
+    @property
+    def known(self) -> tuple[bytes, ...]:
+        """Digests of the documents that are here."""
+        return tuple(self._known)
+
     def of(self, receipt: Receipt) -> bytes:
         """The configuration of the enclave that signed a receipt; empty when it is not known here."""
         return self._known.get(self._digest(receipt), b"")

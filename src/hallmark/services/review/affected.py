@@ -11,13 +11,14 @@ from typing import Final
 import sqlalchemy as sa
 
 from hallmark.core.document import hex0x
+from hallmark.core.documents import ClearingPolicy
 from hallmark.core.entries import Entry, Kind
 from hallmark.core.errors import HallmarkError
+from hallmark.core.marks import Question, State
 from hallmark.core.objected import Run, decode_runs
 from hallmark.core.statements import (
     Compromise,
     Fault,
-    PolicyStatement,
     Registration,
     Retirement,
     Review,
@@ -26,6 +27,7 @@ from hallmark.core.statements import (
     Verdict,
 )
 from hallmark.services.review.schema import ITEMS
+from hallmark.verification.attested import Attested
 from hallmark.verification.fold import Replica
 
 Clause = sa.ColumnElement[bool]
@@ -39,15 +41,41 @@ WATCHED: Final = frozenset(
         Kind.REVOCATION,
         Kind.REGISTRATION,
         Kind.RETIREMENT,
-        Kind.POLICY,
     )
 )
 UNDECIDED: Final = ITEMS.c.state.in_(("HOLD", "CLEAR"))
 MANY: Final = 500
 
 
-def affected(replica: Replica, entry: Entry) -> Iterator[Clause]:
-    """Conditions that together name every item whose marks or policies this entry can change."""
+class Bundles:
+    """What marks read of registered key bundles, so that a registration that only refreshes its evidence
+    has nothing judged again. What is not known here counts as changed.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, bytes], tuple[bytes, str, str] | None] = {}
+
+    def see(self, replica: Replica) -> None:
+        """Take everything that is registered now for known."""
+        self._known = {bundle: _read_of(attested) for bundle, attested in replica.memory.attested.items()}
+
+    def changed(self, replica: Replica, key: bytes, document: bytes) -> bool:
+        """Whether marks read something else of this bundle than they did."""
+        attested = replica.memory.attested.get((key, document))
+        found = None if attested is None else _read_of(attested)
+        known = (key, document) in self._known and self._known[key, document] == found
+        self._known[key, document] = found
+        return not known
+
+
+def _read_of(attested: Attested) -> tuple[bytes, str, str]:
+    evidence = attested.evidence
+    said = (evidence.assurance.value, evidence.measurement) if evidence is not None else ("", "")
+    return (attested.measurement, *said)
+
+
+def affected(replica: Replica, entry: Entry, bundles: Bundles) -> Iterator[Clause]:
+    """Conditions that together name every item whose marks this entry can change."""
     statement = entry.statement
     match statement:
         case Review():
@@ -67,10 +95,11 @@ def affected(replica: Replica, entry: Entry) -> Iterator[Clause]:
             )
         case Registration() if statement.role == Role.FULL_NODE:
             yield from _standing(replica, statement.key)
+        case Registration() if statement.role == Role.NODE:
+            if bundles.changed(replica, statement.key, statement.document):
+                yield ITEMS.c.node == statement.key
         case Retirement():
             yield from _standing(replica, statement.key)
-        case PolicyStatement():
-            yield UNDECIDED
 
 
 def configured(replica: Replica, digest: bytes) -> Iterator[Clause]:
@@ -81,8 +110,18 @@ def configured(replica: Replica, digest: bytes) -> Iterator[Clause]:
 
 
 def anchored(before: int, size: int) -> Clause:
-    """Items that a larger anchored checkpoint covers and the one before it did not."""
+    """Undecided or final items that a larger anchored checkpoint covers and the one before it did not."""
     return sa.and_(ITEMS.c.position >= before, ITEMS.c.position < size)
+
+
+def weighs_anchors(policies: Iterable[ClearingPolicy]) -> bool:
+    """Whether how far the chain holds the log can change what one of these policies says."""
+    return any(
+        need.question == Question.PROVED
+        and (need.state == State.ANCHORED or need.max_age > 0 or bool(need.verifiers))
+        for policy in policies
+        for need in policy.requires
+    )
 
 
 def _positions(replica: Replica, subjects: Sequence[int]) -> Iterator[Clause]:

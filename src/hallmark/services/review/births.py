@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -19,11 +20,11 @@ from hallmark.services.review.book import Entry, Loaded, Seen, fresh, load
 from hallmark.services.review.evaluator import Evaluator
 from hallmark.services.review.rows import Record
 from hallmark.services.review.schema import ITEMS
-from hallmark.services.review.store import DeskStore
+from hallmark.services.review.store import NOTHING, DeskStore, Noted
 from hallmark.telemetry.logs import get_logger
 
 TRIES: Final = 6
-CHUNK: Final = 200
+SLICE: Final = 16
 Act = Callable[[Entry], object]
 
 ITEMS_ARE: Final = "An item has its receipt's id; the queue lists those that there are."
@@ -60,10 +61,25 @@ class Items:
                 return change.record
         raise Unavailable("item_busy", "Too much happens to this item at once.", "Try again in a moment.")
 
-    async def arrived(self, arrivals: Sequence[Arrival]) -> None:
-        """Make items of receipts; one that is there already learns its place."""
-        for start in range(0, len(arrivals), CHUNK):
-            await self._arrived(arrivals[start : start + CHUNK])
+    async def arrived(self, arrivals: Sequence[Arrival], noted: Noted = NOTHING) -> None:
+        """Make items of receipts; one that is there already learns its place. `noted` is written with the
+        births.
+        """
+        query = sa.select(ITEMS).where(ITEMS.c.id.in_([arrival.id for arrival in arrivals]))
+        known = {record.id: record for record in await self._store.records(query)} if arrivals else {}
+        for arrival in arrivals:
+            if arrival.id in known and 0 <= arrival.position != known[arrival.id].position:
+                await self._place(arrival)
+        now = self._clock()
+        new = {arrival.id: arrival for arrival in arrivals if arrival.id not in known}
+        changes = []
+        for number, arrival in enumerate(new.values()):
+            event = arrival.born(now)
+            loaded = fresh(event, position=arrival.position, finished=arrival.receipt.finished, now=now)
+            changes.append(self._evaluator.settle(Entry(loaded, self._network), now))
+            if number % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+        await self._store.commit_all(changes, noted)
 
     async def reviewed(self, position: int, review: Review) -> None:
         """Note a review that the log holds. A sampled item is answered by it, when its author had
@@ -100,27 +116,6 @@ class Items:
             await self.amend(review.item, act)
         except NotFound:
             get_logger().warning("review_without_item", item=review.item)
-
-    async def _arrived(self, arrivals: Sequence[Arrival]) -> None:
-        if not arrivals:
-            return
-        query = sa.select(ITEMS).where(ITEMS.c.id.in_([arrival.id for arrival in arrivals]))
-        known = {record.id: record for record in await self._store.records(query)}
-        now = self._clock()
-        new = {arrival.id: arrival for arrival in arrivals if arrival.id not in known}
-        changes = []
-        for arrival in new.values():
-            event = arrival.born(now)
-            loaded = fresh(event, position=arrival.position, finished=arrival.receipt.finished, now=now)
-            changes.append(self._evaluator.settle(Entry(loaded, self._network), now))
-        await self._store.commit_all(changes)
-        for arrival in arrivals:
-            if (
-                arrival.id in known
-                and arrival.position >= 0
-                and known[arrival.id].position != arrival.position
-            ):
-                await self._place(arrival)
 
     async def _place(self, arrival: Arrival) -> None:
         def act(entry: Entry) -> None:

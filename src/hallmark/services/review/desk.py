@@ -35,7 +35,7 @@ from hallmark.services.review.settings import Settings
 from hallmark.services.review.source import Source
 from hallmark.services.review.store import DeskStore
 from hallmark.services.review.submitting import Log, Submitting
-from hallmark.services.review.views import Figures, Person
+from hallmark.services.review.views import Figures, ItemPage, Person, QueuePage
 from hallmark.services.review.webhooks import Webhooks
 from hallmark.store import Database
 from hallmark.telemetry.metrics import Metrics
@@ -72,7 +72,9 @@ class Desk(Reading, Acts, Reviewing, Proposals, Keeping):
         office = _office(settings, trust, database, watch=watch, parts=parts)
         super().__init__(office)
         self._database, self._watch = database, watch
-        self.intake = Intake(watch, office.store, arrived=office.items.arrived, judged=office.items.reviewed)
+        self.intake = Intake(
+            watch, office.store, office.policies, arrived=office.items.arrived, judged=office.items.reviewed
+        )
         office.evaluator.ready = self._ready
         self._counting = Counting(office.store, office.queue, world.clock)
         self.sessions = Sessions(
@@ -105,8 +107,19 @@ class Desk(Reading, Acts, Reviewing, Proposals, Keeping):
             return Health("degraded", "behind_log", now - behind, told)
         return unless(self._database.problem, health)
 
+    async def queue(self, query: str, cursor: str, limit: int, person: Person | None = None) -> QueuePage:
+        """See `Reading.queue`; with what has come this moment."""
+        await self.intake.catch_up()
+        return await super().queue(query, cursor, limit, person)
+
+    async def item(self, receipt: str, person: Person | None) -> ItemPage:
+        """See `Reading.item`; with what has come this moment."""
+        await self.intake.catch_up()
+        return await super().item(receipt, person)
+
     async def figures(self) -> Figures:
         """Aggregates that anyone may see."""
+        await self.intake.catch_up()
         return await self._counting.figures()
 
     def is_operator(self, person: Person) -> bool:

@@ -1,8 +1,7 @@
 """The evaluator: looks at what there is to look at, lets the gate decide, and writes down what it says.
 
-1. An item is looked at when its `wake` time has come: when the log said something that can change its
-marks, when
-   time alone may change something, and a few times soon after its birth. At rest it costs nothing.
+1. An item is looked at at its birth, when its `wake` time has come because time alone may change something,
+   and when something happened that can change its marks (see `affected`, `triggers`). At rest it is free.
 2. Nothing is judged before this process has folded what an earlier one knew, nor while the log is distrusted.
 3. CLEAR comes from `hallmark.review.gate.judge` alone; the decision is kept with the exact screen.
 4. A change counts only when nothing happened to the item meanwhile; else it is judged again.
@@ -11,6 +10,7 @@ marks, when
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -36,11 +36,10 @@ from hallmark.telemetry.metrics import Metrics
 
 BATCH: Final = 64
 SLICE: Final = 8
-# Soon after birth, configurations and checkpoints are on their way; what is awaited later tells by itself.
-AGAIN_MS: Final = (500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
 AWAY_MS: Final = 2_000
 NOT_SHOWN: Final = "not judged: the log does not show it now"
-IDLE_S: Final = 5.0
+# Sleeps to the next due time, which is by the clock: one that was set meanwhile is noticed after this.
+IDLE_S: Final = 60.0
 RETRY_S: Final = 1.0
 FAULTS: Final = frozenset((State.FAILED.value, State.REVOKED.value, State.DISPUTED.value))
 
@@ -96,17 +95,13 @@ class Evaluator:
             if isinstance(event, ev.Evaluated):
                 self._decisions.add(event.outcome.value)
         position = self.source.position(before.record.id)
-        wakes = [judged.again] if judged.again else []
-        if entry.item.state is ItemState.HOLD and tries < len(AGAIN_MS):
-            wakes.append(now + AGAIN_MS[tries])
-            tries += 1
         figures = _figures(before, judged, last)
         change = entry.change(
             now,
             judged.screen.marks,
             judged.sentence,
-            wake=min(wakes, default=None),
-            tries=tries,
+            wake=judged.again or None,
+            tries=0,
             position=position,
             **figures,
         )
@@ -118,13 +113,14 @@ class Evaluator:
         """Evaluate, for ever."""
         while True:
             self._store.roused.clear()
-            pause = IDLE_S
+            self._store.looks_next, pause = math.inf, IDLE_S
             try:
                 while await self.round():
                     pass
-                again = await self._soonest()
+                again = await self._soonest() if self.ready() else None
                 if again is not None:
-                    pause = min(max((again - self._clock()) / 1000, 0.02), IDLE_S)
+                    self._store.looks_next = again
+                    pause = min(max((again - self._clock()) / 1000, 0), IDLE_S)
             except HallmarkError as error:
                 get_logger().warning("desk_not_judging", reason=error.reason)
                 pause = RETRY_S

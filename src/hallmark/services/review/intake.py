@@ -1,13 +1,12 @@
 """From the log to the desk: every receipt becomes an item, and every entry that can change a mark has the
-items
-that it concerns looked at again. Nothing else is: a new checkpoint over other receipts costs an item nothing.
+items that it concerns looked at again. Nothing else is: a new checkpoint over other receipts costs an item
+nothing, and nothing is looked at because time passed that changes nothing.
 
-1. Leaves are taken once a quorum covers them and all below are folded; receipts of the tail before that, at
-once.
-2. Items are born before the desk notes that it has read their leaves: a crash in between reads them again,
-and
-   an item is born once.
-3. What is to be looked at again is noted in the same transaction as how far the log was read.
+1. Leaves are taken once a quorum covers them and all below are folded; receipts of the log's tail, where no
+   quorum covers them, once they have waited there for a moment.
+2. Items are born in the same transaction in which the desk notes that it has read their leaves.
+3. What is to be looked at again is noted in the transaction that notes how far the log was read.
+4. What comes while the desk writes, or a moment after it wrote, is taken together with what follows it.
 """
 
 from __future__ import annotations
@@ -17,9 +16,6 @@ from array import array
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from sqlalchemy import or_, select
-from sqlalchemy.engine import Connection
-
 from hallmark.core.entries import Kind
 from hallmark.core.errors import HallmarkError
 from hallmark.core.statements import Review
@@ -27,49 +23,50 @@ from hallmark.ledger.note import Note
 from hallmark.ledger.policy import VerifiedCheckpoint
 from hallmark.services.explorer.story import of_logged, of_pending
 from hallmark.services.following.watch import Watch
-from hallmark.services.review.affected import WATCHED, Clause, affected, anchored, configured
+from hallmark.services.review.affected import WATCHED, Bundles, Clause, affected
 from hallmark.services.review.arrivals import Arrival, arrival
-from hallmark.services.review.schema import HOLDS, ITEMS
-from hallmark.services.review.store import DeskStore, put_meta, rouse
+from hallmark.services.review.inforce import InForce
+from hallmark.services.review.store import DeskStore, Noted
+from hallmark.services.review.triggers import Triggers
 from hallmark.telemetry.logs import get_logger
 
 KIND_AT: Final = 9
-BATCH: Final = 256
+BATCH: Final = 512
 SLICE: Final = 16
 READ: Final = "read"
-ANCHORED: Final = "anchored"
 RETRY_S: Final = 1.0
-Arrived = Callable[[Sequence[Arrival]], Awaitable[None]]
+GATHER_S: Final = 0.25
+TAIL_MS: Final = 1_000
+Arrived = Callable[[Sequence[Arrival], Noted], Awaitable[None]]
 Judged = Callable[[int, Review], Awaitable[None]]
-STARTING: Final = ITEMS.c.id.in_(
-    select(HOLDS.c.item).where(
-        or_(*(HOLDS.c.code.startswith(f"{name}:") for name in ("ran", "model", "route", "item")))
-    )
-)
 
 
 class Intake:
-    """See the module docstring. `arrived` and `judged` make durable what they are given, each once
-    however often
-    they are told; `run` must run.
+    """See the module docstring. `arrived` and `judged` make durable what they are given, each once however
+    often they are told; `arrived` together with what is to be noted. `run` must run.
     """
 
-    def __init__(self, watch: Watch, store: DeskStore, *, arrived: Arrived, judged: Judged) -> None:
+    tail_ms = TAIL_MS
+    """For how long a receipt waits in the tail before it becomes an item."""
+
+    def __init__(
+        self, watch: Watch, store: DeskStore, policies: InForce, *, arrived: Arrived, judged: Judged
+    ) -> None:
         self._watch, self._store = watch, store
         self._arrived, self._judged = arrived, judged
         self.read = store.meta(READ) + 1
         """How many leaves of the log the desk has read."""
-        self._anchored_to = store.meta(ANCHORED)
         self._waiting = array("Q")
         self._folded = 0
-        self._tail: set[bytes] = set()
-        self._clauses: list[Clause] = []
+        self._tail: dict[bytes, int] = {}
+        self._bundles = Bundles()
         self._wake = asyncio.Event()
+        self._stepping = asyncio.Lock()
+        self._started = False
+        self.triggers = Triggers(watch, store, policies, wake=self._wake.set)
         watch.follower.taps.append(self._take)
         watch.follower.heads.append(self._head)
-        watch.tail.changed.append(self._wake.set)
-        watch.chain.changed.append(self._anchored)
-        watch.configurations.changed.append(self._configured)
+        watch.tail.changed.append(self._tail_changed)
 
     @property
     def caught_up(self) -> bool:
@@ -78,29 +75,45 @@ class Intake:
 
     async def run(self) -> None:
         """Read, for ever. What the store cannot take now is read again."""
-        # What an earlier process may have learnt and not passed on: configurations that arrived as it ended.
-        self._clauses.append(STARTING & (ITEMS.c.state == "HOLD"))
         while True:
-            await self._wake.wait()
+            try:
+                async with asyncio.timeout(self._until_due()):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
             self._wake.clear()
+            pause = GATHER_S
             try:
                 await self.step()
             except HallmarkError as error:
                 get_logger().warning("desk_not_reading", reason=error.reason)
-                await asyncio.sleep(RETRY_S)
+                pause = RETRY_S
                 self._wake.set()
+            await asyncio.sleep(pause)
+
+    async def catch_up(self) -> None:
+        """Take what has come and is not taken yet, so that what a person looks at is not a moment old."""
+        if self._wake.is_set():
+            try:
+                await self.step()
+            except HallmarkError as error:
+                get_logger().warning("desk_not_reading", reason=error.reason)
 
     async def step(self) -> None:
         """Read everything that is there now."""
-        while await self._batch():
-            pass
-        if self.caught_up:
-            clauses, self._clauses = self._clauses, []
-            try:
-                await self._note(self._folded, clauses, self._anchored_to)
-            except HallmarkError:
-                self._clauses = clauses + self._clauses
-                raise
+        async with self._stepping:
+            if not self.caught_up:
+                return
+            # Items that are born below know what was learnt by now; only earlier ones are looked at again.
+            with self.triggers.taken() as noted:
+                await self._arrived((), noted)
+            while await self._batch():
+                pass
+            if not self._started:
+                # What this process folded before is known now; from here on it is compared with.
+                self._bundles.see(self._watch.replica)
+                self._started = True
+                self._store.roused.set()
             await self._read_tail()
 
     async def _batch(self) -> bool:
@@ -116,15 +129,21 @@ class Intake:
             if entry.kind is Kind.RECEIPT:
                 arrivals += self._receipt(position)
             elif not replica.failures(position):
-                clauses += affected(replica, entry)
+                clauses += affected(replica, entry, self._bundles)
                 if isinstance(entry.statement, Review):
                     reviews.append((position, entry.statement))
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
-        await self._arrived(arrivals)
-        for position, review in reviews:
-            await self._judged(position, review)
-        await self._note(positions[-1] + 1, clauses)
+        read = positions[-1] + 1
+        noted = Noted(tuple(clauses), ((READ, read - 1),))
+        if reviews:
+            # Reviews are acts of their own: that they were read is noted when each of them is.
+            await self._arrived(arrivals, Noted())
+            arrivals = []
+            for position, review in reviews:
+                await self._judged(position, review)
+        await self._arrived(arrivals, noted)
+        self.read = max(read, self.read)
         del self._waiting[: len(positions)]
         return True
 
@@ -136,26 +155,19 @@ class Intake:
         return [arrival(self._watch, of_logged(logged))]
 
     async def _read_tail(self) -> None:
-        pending = self._watch.tail.receipts
-        fresh = [p for p in pending if p.id not in self._tail]
-        await self._arrived([arrival(self._watch, of_pending(p)) for p in fresh])
-        self._tail = {p.id for p in pending}
+        """Receipts that have waited in the tail become items; 0 is the time of those that did already."""
+        now, pending = self._watch.clock(), self._watch.tail.receipts
+        since = {p.id: self._tail.get(p.id, now) for p in pending}
+        due = [p for p in pending if since[p.id] and now - since[p.id] >= self.tail_ms]
+        await self._arrived([arrival(self._watch, of_pending(p)) for p in due], Noted())
+        self._tail = since | {p.id: 0 for p in due}
 
-    async def _note(self, read: int, clauses: Sequence[Clause], anchored_to: int | None = None) -> None:
-        if read <= self.read and not clauses:
-            return
-
-        def work(connection: Connection) -> None:
-            for clause in clauses:
-                rouse(connection, clause)
-            put_meta(connection, READ, max(read, self.read) - 1)
-            if anchored_to is not None:
-                put_meta(connection, ANCHORED, anchored_to)
-
-        await self._store.write(work)
-        self.read = max(read, self.read)
-        if clauses:
-            self._store.roused.set()
+    def _until_due(self) -> float | None:
+        """Seconds until a receipt of the tail has waited long enough; None when none waits."""
+        waiting = [since for since in self._tail.values() if since]
+        if not waiting:
+            return None
+        return max(min(waiting) + self.tail_ms - self._watch.clock(), 0) / 1000
 
     def _take(self, index: int, leaf: bytes) -> None:
         if index >= self.read and leaf[KIND_AT] in WATCHED:
@@ -163,15 +175,9 @@ class Intake:
 
     def _head(self, verified: VerifiedCheckpoint, _: Note) -> None:
         self._folded = verified.checkpoint.size
-        self._wake.set()
-
-    def _anchored(self, size: int) -> None:
-        # After a start the chain is read again from the beginning: what it held before was told then.
-        if size > self._anchored_to:
-            self._clauses.append(anchored(max(self._anchored_to, 0), size))
-            self._anchored_to = size
+        if self._waiting or not self._started:
             self._wake.set()
 
-    def _configured(self, digest: bytes) -> None:
-        self._clauses += configured(self._watch.replica, digest)
-        self._wake.set()
+    def _tail_changed(self) -> None:
+        if self._tail or self._watch.tail.receipts:
+            self._wake.set()

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -38,6 +40,20 @@ from hallmark.store.grouped import Grouped
 T = TypeVar("T")
 
 
+class Noted(msgspec.Struct, frozen=True):
+    """What is noted beside changes, in their transaction: items to be looked at again; numbers by name."""
+
+    rouse: tuple[sa.ColumnElement[bool], ...] = ()
+    numbers: tuple[tuple[str, int], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.rouse or self.numbers)
+
+
+NOTHING: Final = Noted()
+Put: TypeAlias = tuple[tuple[Change, ...], Noted]
+
+
 class DeskStore:
     """See the module docstring. `receivers` says who is to be told of an event. `run` must run."""
 
@@ -49,8 +65,11 @@ class DeskStore:
         """Called after a commit that left something to deliver."""
         self.roused = asyncio.Event()
         """Set when items may be there that are to be looked at now."""
+        self.looks_next: float = math.inf
+        """When the evaluator looks at items next by itself (unix ms)."""
         self.commits = 0
-        self._grouped = Grouped(self._write)
+        self._woken = False
+        self._grouped: Grouped[Put, list[bool]] = Grouped(self._write)
 
     async def run(self) -> None:
         """Write what is committed, for ever; finishes the batch under way when cancelled."""
@@ -58,11 +77,13 @@ class DeskStore:
 
     async def commit(self, change: Change) -> bool:
         """Make one change durable; False when the item has moved on. Raises Unavailable as the store does."""
-        return await self._grouped.put(change)
+        return (await self.commit_all((change,)))[0]
 
-    async def commit_all(self, changes: Iterable[Change]) -> list[bool]:
-        """Make many changes durable, each for itself."""
-        return list(await asyncio.gather(*(self.commit(change) for change in changes)))
+    async def commit_all(self, changes: Sequence[Change], noted: Noted = NOTHING) -> list[bool]:
+        """Make many changes durable, each for itself, and in the same transaction what is noted beside them;
+        for each whether its item had not moved on. Raises Unavailable as the store does.
+        """
+        return await self._grouped.put((tuple(changes), noted)) if changes or noted else []
 
     async def record(self, item: bytes) -> Record | None:
         """The row of an item."""
@@ -135,6 +156,11 @@ class DeskStore:
         found = self.database.read(lambda c: c.scalar(sa.select(META.c.value).where(META.c.name == name)))
         return -1 if found is None else int(found)
 
+    def metas(self, prefix: str) -> list[str]:
+        """Names of numbers that begin so. Blocks; for the start."""
+        query = sa.select(META.c.name).where(META.c.name.startswith(prefix))
+        return self.database.read(lambda c: [str(name) for name in c.scalars(query)])
+
     def put_meta(self, name: str, value: int) -> None:
         """Keep a number. Blocks; for the start."""
         self.database.write(lambda c: put_meta(c, name, value))
@@ -154,29 +180,61 @@ class DeskStore:
     async def _many(self, query: sa.Select[Any], kind: Callable[..., T]) -> list[T]:
         return [kind(**row._mapping) for row in await self.read(query)]
 
-    async def _write(self, batch: list[tuple[Change, asyncio.Future[bool]]]) -> None:
-        changes = [change for change, _ in batch]
-        done: list[bool | Exception]
+    async def _write(self, batch: list[tuple[Put, asyncio.Future[list[bool]]]]) -> None:
+        changes = [change for (put, _), _ in batch for change in put]
+        notes = [noted for (_, noted), _ in batch if noted]
         try:
-            done = list(await self.write(lambda c: self._apply(c, changes)))
-        except IntegrityError as error:  # another process wrote the same item: one by one tells which
-            if len(batch) == 1:
-                done = [False] if changes[0].comment is None else [error]
-            else:
-                for one in batch:
-                    await self._write([one])
-                return
+            done = await self.write(lambda c: self._apply(c, changes, notes))
+        except IntegrityError:  # another process wrote the same item: one by one tells which
+            for one in batch:
+                await self._write_each(*one)
         except Exception as error:
-            done = [error] * len(batch)
+            for _, future in batch:
+                _settle(future, error)
+        else:
+            for (put, _), future in batch:
+                _settle(future, [done.pop(0) for _ in put])
         self.commits += 1
-        for (_, future), result in zip(batch, done, strict=True):
-            if not future.done():
-                future.set_exception(result) if isinstance(result, Exception) else future.set_result(result)
+        self._tell(changes, notes)
+
+    async def _write_each(self, put: Put, future: asyncio.Future[list[bool]]) -> None:
+        changes, noted = put
+        done: list[bool] = []
+        try:
+            for change in changes:
+                try:
+                    done += await self.write(functools.partial(self._apply, changes=[change], notes=()))
+                except IntegrityError:
+                    if change.comment is not None:
+                        raise
+                    done.append(False)
+            await self.write(lambda c: self._apply(c, (), (noted,)))
+        except Exception as error:
+            _settle(future, error)
+        else:
+            _settle(future, done)
+
+    def _tell(self, changes: Sequence[Change], notes: Sequence[Noted]) -> None:
+        """After a commit: to receivers, and to the evaluator what is due before it would look by itself."""
+        wakes = (change.record.wake for change in changes)
+        sooner = any(wake is not None and wake < self.looks_next for wake in wakes)
+        if sooner or self._woken or any(noted.rouse for noted in notes):
+            self._woken = False
+            self.roused.set()
         if any(change.notices for change in changes):
             for tell in self.told:
                 tell()
 
-    def _apply(self, connection: Connection, changes: Sequence[Change]) -> list[bool]:
+    def _apply(self, connection: Connection, changes: Sequence[Change], notes: Sequence[Noted]) -> list[bool]:
+        done = self._apply_changes(connection, changes) if changes else []
+        for noted in notes:
+            for clause in noted.rouse:
+                rouse(connection, clause)
+            for name, value in noted.numbers:
+                put_meta(connection, name, value)
+        return done
+
+    def _apply_changes(self, connection: Connection, changes: Sequence[Change]) -> list[bool]:
         known = _versions(connection, [change.record.id for change in changes])
         kept, done, rows = [], [], {}
         for change in changes:
@@ -187,6 +245,7 @@ class DeskStore:
                 known[record.id] = record.version, roused
                 kept.append(change)
                 woken = {"roused": roused, "wake": 0} if roused > record.roused else {}
+                self._woken = self._woken or bool(woken)
                 rows[record.id] = {**msgspec.structs.asdict(record), **woken}
         if rows:
             connection.execute(ITEMS.delete().where(ITEMS.c.id.in_(list(rows))))
@@ -209,6 +268,11 @@ class DeskStore:
             yield from deliveries(
                 notice.event, notice.body, change.record.id, at, self.receivers(notice.event)
             )
+
+
+def _settle(future: asyncio.Future[list[bool]], result: list[bool] | Exception) -> None:
+    if not future.done():
+        future.set_exception(result) if isinstance(result, Exception) else future.set_result(result)
 
 
 def _holds(records: Iterable[Record]) -> Iterable[dict[str, object]]:
