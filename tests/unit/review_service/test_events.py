@@ -42,18 +42,25 @@ POLICIES = (
 
 
 class FakeChain:
-    """What the anchoring service and the chain say: nothing, the log's own root, or another one."""
+    """A chain and its anchoring service: what was anchored stays; next comes nothing, the log's own root, or
+    another one.
+    """
 
     def __init__(self, office: Office) -> None:
         self.net, self.says = office.net, "nothing"
+        self.held: list[check.ConfirmedAnchor] = []
 
-    async def covering(self, _position: int) -> tuple[Any, Any]:
-        """The record, and what the chain holds of the log as far as it goes."""
-        if self.says == "nothing":
-            return None, None
+    async def covering(self, position: int) -> tuple[Any, Any]:
+        """The record, and what the chain holds beyond a position."""
+        known = next((anchor for anchor in self.held if anchor.size > position), None)
+        if known is not None or self.says == "nothing":
+            return None, known
         size = self.net.tree.size
         root = self.net.tree.root() if self.says == "the same" else bytes(32)
-        return None, check.ConfirmedAnchor(1, bytes(20), size, root, 7, self.net.now, 3, check._SEAL)
+        found = check.ConfirmedAnchor(1, bytes(20), size, root, 7, self.net.now, 3, check._SEAL)
+        if self.says == "the same":
+            self.held.append(found)
+        return None, found
 
 
 class History:
@@ -63,11 +70,11 @@ class History:
         self.random = random.Random(seed)
         self.office = office or Office(policies=(POLICIES[0],))
         self.version, self.items, self.verdicts = 1, list[str](), list[tuple[int, int]]()
+        self.chain = FakeChain(self.office)
         self.chained()
 
     def chained(self) -> None:
         """Give the desk's watch a chain to read."""
-        self.chain = FakeChain(self.office)
         self.office.watching.watch.chain._anchors = self.chain  # type: ignore[assignment]
 
     async def answers(self) -> None:
@@ -148,13 +155,13 @@ class History:
         await self.office.stop()
         knows = self.office.watching.gateway.knows
         # A chain that is silent after a restart leaves what it said before in force: HOLD stays.
-        says = "another" if self.office.watching.watch.chain.contradicted else self.chain.says
+        self.chain.says = "another" if self.office.watching.watch.chain.contradicted else "nothing"
         self.office = Office(self.office.net, database=self.office.database)
         self.office.watching.gateway.knows = knows
         self.chained()
-        self.chain.says = says
         await self.office.start()
-        await self.office.watching.watch.chain.read()
+        while await self.office.watching.watch.chain.read():
+            pass
 
     async def step(self) -> None:
         """Anything of the above; then what there is to do is done."""
