@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import uvloop
 
 from hallmark.core.entries import leaf
 from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
@@ -125,12 +126,36 @@ async def test_a_round_that_is_done_frees_the_next_before_a_slow_ones_time() -> 
     bench = Bench(spacing_ms=50)
     await bench.publisher.start()
     await bench.grow(1)
-    slow = bench.publisher._timer
+    slow, slow_due = bench.publisher._timer, bench.publisher._timer_due
     assert slow is not None
     bench.cosign("w0", "w1", "w2")
     assert slow.cancelled()
     assert bench.publisher._timer is not None
-    assert bench.publisher._timer.when() < slow.when()
+    assert bench.publisher._timer_due < slow_due
+
+
+def test_the_last_fraction_of_a_millisecond_of_a_spacing() -> None:
+    """On the loop of the service, whose handle for so short a wait cannot say when it is due."""
+
+    async def grow_at_the_end_of_a_spacing() -> Bench:
+        bench = Bench(spacing_ms=50)
+        await bench.publisher.start()
+        bench.cosign("w0", "w1", "w2")
+        bench.clock.seconds = 10.0
+        await bench.grow(1)
+        bench.cosign("w0", "w1", "w2")
+        bench.clock.seconds = 10.0498
+        await bench.grow(1)
+        await bench.grow(1)
+        assert bench.publisher.cosigned_size == 1
+        bench.clock.seconds = 10.0502
+        bench.publisher.advance()
+        return bench
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        bench = runner.run(grow_at_the_end_of_a_spacing())
+    assert bench.publisher.current is not None
+    assert bench.publisher.current.checkpoint.size == 3
 
 
 async def test_a_hopeless_round_gives_way() -> None:

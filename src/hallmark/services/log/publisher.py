@@ -87,7 +87,8 @@ class Publisher:
         self._agreed: set[str] = set()
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._number = count()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_due = 0.0
         self._done_size = 0
         self._behind = Behind()
 
@@ -235,11 +236,13 @@ class Publisher:
     def _come_again(self, seconds: float) -> None:
         """See to the next round then, or earlier if that was the plan."""
         loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
         if self._timer is not None:
-            if self._timer.when() <= loop.time() + seconds:
+            if self._timer_due <= due:
                 return
             self._timer.cancel()
-        self._timer = loop.call_later(seconds, self._late)
+        # Remembered here, since uvloop gives a handle that cannot say it for the shortest delays.
+        self._timer, self._timer_due = loop.call_later(seconds, self._late), due
 
     def _hopeless(self, round_: Round) -> bool:
         return not self.policy.is_met(self._names - (round_.refused - set(round_.lines)))
