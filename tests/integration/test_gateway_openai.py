@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import openai
 import pytest
 
-from hallmark.testing.local_network import ANSWER, LocalNetwork
+from hallmark.testing.local_network import LocalNetwork
+from hallmark.testing.local_node import ANSWER
 
 pytestmark = pytest.mark.integration
 

@@ -19,7 +19,8 @@ from hallmark.services.review.sessions import Session, Sessions, SignInRequest
 from hallmark.services.review.settings import Settings
 from hallmark.services.review.views import Person
 from hallmark.testing.scene import NOW, Scene, address, digest, marks_of
-from hallmark.testing.scene_desk import SceneActions, SceneDesk
+from hallmark.testing.scene_actions import SceneActions
+from hallmark.testing.scene_desk import SceneDesk
 from hallmark.testing.scene_explorer import SceneExplorer
 
 CHAIN_ID = 31_337

@@ -14,19 +14,12 @@ A part that does not hold makes its mark `failed` with the reason code; nothing 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from hallmark.core.beacon import EMPTY_ROOT, evidence_nonce
 from hallmark.core.document import hex0x, report_data
-from hallmark.core.documents import (
-    InputRecord,
-    KeyBundle,
-    Manifest,
-    Measurement,
-    RouteRecord,
-    UpstreamRecord,
-)
+from hallmark.core.documents import InputRecord, KeyBundle, Manifest, Measurement
 from hallmark.core.errors import HallmarkError
 from hallmark.core.evidence import Assurance, Evidence, Expectation, VerifyEvidence
 from hallmark.core.evidence import Verdict as EvidenceVerdict
@@ -36,7 +29,6 @@ from hallmark.core.receipt import Mode
 from hallmark.core.statements import Registration
 from hallmark.verification import words
 from hallmark.verification.attested import matches
-from hallmark.verification.case import SKEW_MS
 from hallmark.verification.dossier import Dossier
 from hallmark.verification.examination import (
     CheckAnchor,
@@ -48,14 +40,20 @@ from hallmark.verification.examination import (
     require,
 )
 from hallmark.verification.judging import reviewed
+from hallmark.verification.mark_ladder import (
+    claimed,
+    failed,
+    ladder,
+    negative,
+    registered,
+    upstream_record,
+)
 from hallmark.verification.outcome import JUDGING_FAILED, bug_of
 from hallmark.verification.proving import anchored, consistent, proved, sound
-from hallmark.verification.receipts import DIRECT, Passage, read_passage
+from hallmark.verification.route_findings import route
 from hallmark.verification.tree import root_of
 from hallmark.verification.trust import Trust
 
-VERIFIER = "this verifier"
-NODE = "the node"
 T = TypeVar("T")
 RESTS_ON_RECEIPT = (Question.RAN, Question.MODEL, Question.ROUTE, Question.PROVED)
 
@@ -90,11 +88,11 @@ def examined(exam: Examination) -> list[Finding]:
     """The findings of an examination; see `findings`."""
     refused = _caught("receipt", exam.check_receipt)
     if isinstance(refused, HallmarkError):
-        return [_failed(exam, question, refused) for question in RESTS_ON_RECEIPT]
+        return [failed(exam, question, refused) for question in RESTS_ON_RECEIPT]
     found: list[Finding] = []
     for question, examine in EXAMINATIONS:
         shown = _caught(question, functools.partial(_all, examine, exam))
-        found += [_failed(exam, question, shown)] if isinstance(shown, HallmarkError) else shown
+        found += [failed(exam, question, shown)] if isinstance(shown, HallmarkError) else shown
     return [*found, *revocations(exam)]
 
 
@@ -145,7 +143,7 @@ def ran(exam: Examination) -> Iterable[Finding]:
     digest = evidence.digest if evidence else receipt.bundle
     exam.measured = evidence is not None and configuration is not None and not configuration.insecure
     apart = f"{told}; this verifier alone: " + ", ".join(here)
-    return _ladder(exam, Question.RAN, digest, detail, rests_on=_registered(exam), witnessed=apart)
+    return ladder(exam, Question.RAN, digest, detail, rests_on=registered(exam), witnessed=apart)
 
 
 def _told(exam: Examination, evidence: EvidenceVerdict | None) -> str:
@@ -165,17 +163,17 @@ def model(exam: Examination) -> Iterable[Finding]:
     if receipt.artifact == ZERO32:
         require(receipt.manifest == ZERO32 and receipt.upstream != ZERO32, "artifact_missing")
         require(documents.manifest is None and exam.dossier.version is None, "manifest_mismatch")
-        record = _upstream(exam)
+        record = upstream_record(exam)
         by = record.provider if record else words.SOME_PROVIDER
         detail = {"what": words.asserted(record), "asserted_by": by}
-        return [_claimed(exam, Question.MODEL, receipt.upstream, detail)]
+        return [claimed(exam, Question.MODEL, receipt.upstream, detail)]
     require(receipt.upstream == ZERO32 and documents.upstream is None, "artifact_and_upstream")
     artifact = hex0x(receipt.artifact)
     require(not exam.shows_bundle or artifact in exam.bundle.artifacts, "artifact_not_in_bundle")
-    rests_on = {**_registered(exam), "version": exam.version}
+    rests_on = {**registered(exam), "version": exam.version}
     if documents.manifest is None:
         told = f"{words.artifact(artifact)}; {words.NOT_SHOWN['manifest']}"
-        return [_claimed(exam, Question.MODEL, receipt.manifest, {"what": told, "artifact": artifact})]
+        return [claimed(exam, Question.MODEL, receipt.manifest, {"what": told, "artifact": artifact})]
     manifest = committed(Manifest, documents.manifest, receipt.manifest, "manifest_mismatch")
     require(manifest.artifact == artifact, "artifact_mismatch")
     detail = {
@@ -186,45 +184,7 @@ def model(exam: Examination) -> Iterable[Finding]:
         "sha256": manifest.sha256,
         "derived_from": manifest.derived_from,
     }
-    return _ladder(exam, Question.MODEL, receipt.manifest, detail, rests_on=rests_on)
-
-
-def route(exam: Examination) -> Iterable[Finding]:
-    """Who saw the request, and that a gateway of the trust file offered this node."""
-    receipt, documents = exam.receipt, exam.dossier.documents
-    if not documents.route:
-        if exam.dossier.ticket is not None:
-            _passage(exam, None)
-        return [_claimed(exam, Question.ROUTE, receipt.route, {"what": words.NOT_SHOWN["route"]})]
-    record = committed(RouteRecord, documents.route, receipt.route, "route_mismatch")
-    require(record.path in ("plain", "sealed", "direct"), "route_unreadable")
-    require(record.chosen == hex0x(receipt.node), "route_other_node")
-    passage, hidden = None, ""
-    if record.ticket == DIRECT:
-        entry = sound(lambda: exam.entry)
-        none = entry is None or not any(entry.entry.attachments[1:])
-        require(none and exam.dossier.ticket is None and documents.candidates is None, "ticket_mismatch")
-    elif exam.dossier.ticket is None:
-        hidden = "ticket"
-    else:
-        passage = _passage(exam, record)
-        hidden = "" if documents.candidates is not None else "candidates"
-    gateway = passage.ticket.gateway if passage else None
-    offered = len(passage.candidates or ()) if passage else 0
-    upstream = ""
-    if receipt.upstream != ZERO32:
-        shown = _upstream(exam)
-        upstream = shown.provider if shown else words.PROVIDER
-    told = words.route(record, gateway=gateway, candidates=offered, upstream=upstream)
-    detail = {
-        "what": f"{told}; {words.NOT_SHOWN[hidden]}" if hidden else told,
-        "path": record.path,
-        "gateway": hex0x(gateway) if gateway else "",
-        "saw_prompt": ", ".join(record.saw_prompt),
-    }
-    if hidden:
-        return [_claimed(exam, Question.ROUTE, receipt.route, detail)]
-    return _ladder(exam, Question.ROUTE, receipt.route, detail, rests_on=_registered(exam))
+    return ladder(exam, Question.MODEL, receipt.manifest, detail, rests_on=rests_on)
 
 
 def inputs(exam: Examination) -> Iterable[Finding]:
@@ -234,14 +194,14 @@ def inputs(exam: Examination) -> Iterable[Finding]:
         return []
     if not texts:
         detail = {"what": words.NOT_SHOWN["inputs"]}
-        return [_claimed(exam, Question.INPUTS, exam.receipt.inputs, detail)]
+        return [claimed(exam, Question.INPUTS, exam.receipt.inputs, detail)]
     require(root_of(text.encode() for text in texts) == exam.receipt.inputs, "inputs_mismatch")
     try:
         records = [InputRecord.decode(text.encode()) for text in texts]
     except HallmarkError as error:
         raise failure("inputs_mismatch") from error
     detail = {"what": words.inputs(records, exam.receipt.started)}
-    return _ladder(exam, Question.INPUTS, exam.receipt.inputs, detail, rests_on=_registered(exam))
+    return ladder(exam, Question.INPUTS, exam.receipt.inputs, detail, rests_on=registered(exam))
 
 
 def paid(exam: Examination) -> Iterable[Finding]:
@@ -249,7 +209,7 @@ def paid(exam: Examination) -> Iterable[Finding]:
     if exam.receipt.payment == ZERO32 and exam.receipt.charged == 0:
         return []
     detail = {"what": f"a payment of {exam.receipt.charged} atomic units is named and was not compared"}
-    return [_claimed(exam, Question.PAID, exam.receipt.payment, detail)]
+    return [claimed(exam, Question.PAID, exam.receipt.payment, detail)]
 
 
 EXAMINATIONS = (
@@ -273,12 +233,12 @@ def revocations(exam: Examination) -> Iterable[Finding]:
     for key in exam.trust.compromised:
         if key.key == node and (index is None or index >= key.since):
             for question in RESTS_ON_RECEIPT:
-                yield _negative(exam, question, State.REVOKED, "key_compromised")
+                yield negative(exam, question, State.REVOKED, "key_compromised")
     revoked = {entry.document: entry for entry in exam.trust.revoked}
     for measurement in exam.trust.measurement:
         entry = revoked.get(hex0x(measurement.digest()))
         if entry and (index is None or index >= entry.since) and _ran_in(exam, measurement):
-            yield _negative(exam, Question.RAN, State.REVOKED, "measurement_revoked")
+            yield negative(exam, Question.RAN, State.REVOKED, "measurement_revoked")
 
 
 def _evidence(exam: Examination) -> EvidenceVerdict | None:
@@ -320,92 +280,9 @@ def _judged(exam: Examination, evidence: Evidence, registration: Placed | None) 
     )
 
 
-def _passage(exam: Examination, record: RouteRecord | None) -> Passage:
-    """The ticket behind a route record, if that is shown: signed by a gateway of the trust file, valid,
-    naming this node.
-    """
-    candidates = (exam.dossier.documents.candidates or "").encode()
-    passage = read_passage(exam.ticket_bytes(), candidates, exam.trust.chain_id)
-    if passage is None or (record is not None and passage.hash_hex != record.ticket):
-        raise failure("ticket_mismatch")
-    ticket, receipt = passage.ticket, exam.receipt
-    require(ticket.network == receipt.network, "wrong_network")
-    require(passage.signer == ticket.gateway, "ticket_unsigned")
-    require(hex0x(ticket.gateway) in exam.trust.gateways, "gateway_not_registered")
-    require(ticket.issued <= receipt.started + SKEW_MS, "ticket_expired")
-    require(receipt.started <= ticket.expires + SKEW_MS, "ticket_expired")
-    if passage.candidates is None:
-        require(exam.dossier.documents.candidates is None, "candidates_mismatch")
-        return passage
-    require(receipt.node in passage.candidates, "node_not_candidate")
-    require(passage.candidates[receipt.node] == receipt.bundle, "candidate_bundle")
-    return passage
-
-
-def _registered(exam: Examination) -> dict[str, Placed | None]:
-    return {"registration": exam.registration}
-
-
-def _upstream(exam: Examination) -> UpstreamRecord | None:
-    """The provider's record; None when it is not shown."""
-    text = exam.dossier.documents.upstream
-    if text is None:
-        return None
-    return committed(UpstreamRecord, text, exam.receipt.upstream, "upstream_mismatch")
-
-
 def _ran_in(exam: Examination, measurement: Measurement) -> bool:
     try:
         evidence = _evidence(exam)
     except HallmarkError:
         return False
     return evidence is not None and matches(measurement, evidence)
-
-
-def _ladder(
-    exam: Examination,
-    question: Question,
-    digest: bytes,
-    detail: Mapping[str, str],
-    *,
-    rests_on: Mapping[str, Placed | None],
-    witnessed: str = "",
-) -> list[Finding]:
-    """Claimed, then checked if the code was measured, then witnessed if every entry it rests on is proven.
-
-    `witnessed` is what to say then, where full nodes saw less than this verifier did.
-    """
-    found = [_claimed(exam, question, digest, detail)]
-    if not exam.measured:
-        return found
-    entry = sound(lambda: exam.entry)
-    placed, lacks = (entry, *rests_on.values()), []
-    if entry is not None and entry.place is not None:
-        lacks = [words.NOT_SHOWN[name] for name, part in rests_on.items() if not (part and part.place)]
-    told = dict(detail) | {"what": "; ".join([detail["what"], *lacks])}
-    found.append(Finding(question, State.CHECKED, VERIFIER, exam.now, digest, detail=told))
-    proven = [part for part in placed if part is not None]
-    places = [part.place for part in proven if part.place is not None]
-    if len(places) == len(placed):
-        least = min(places, key=lambda place: len(place.signers))
-        at = max(part.witnessed_at for part in proven)
-        by = words.quorum(len(least.signers), least.of)
-        told = dict(detail) | {"what": witnessed or detail["what"]}
-        found.append(Finding(question, State.WITNESSED, by, at, digest, detail=told))
-    return found
-
-
-def _claimed(exam: Examination, question: Question, digest: bytes, detail: Mapping[str, str]) -> Finding:
-    return Finding(question, State.CLAIMED, NODE, exam.receipt.finished, digest, detail=detail)
-
-
-def _failed(exam: Examination, question: Question, error: HallmarkError) -> Finding:
-    state = State.STALE if error.reason == "evidence_stale" else State.FAILED
-    detail = {"what": error.message.rstrip("."), "hint": error.hint}
-    return Finding(question, state, VERIFIER, exam.now, exam.receipt.digest(), error.reason, detail)
-
-
-def _negative(exam: Examination, question: Question, state: State, reason: str) -> Finding:
-    error = failure(reason)
-    detail = {"what": error.message.rstrip(".")}
-    return Finding(question, state, "the trust file", exam.now, exam.receipt.digest(), reason, detail)

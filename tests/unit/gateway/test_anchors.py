@@ -15,7 +15,8 @@ from hallmark.services.chain.check import ConfirmedAnchor
 from hallmark.services.following.anchors import Anchors
 from hallmark.services.gateway.store import Kept
 from hallmark.testing.dossiers import Notary
-from hallmark.testing.local_network import LocalNetwork, listening
+from hallmark.testing.listening import listening
+from hallmark.testing.local_network import LocalNetwork
 from hallmark.testing.network import LittleNetwork
 
 RECORD = AnchorRecord(31337, "0x" + "11" * 20, "0x" + "22" * 32, 5, 12, "0x" + "33" * 32, 2)

@@ -15,7 +15,8 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import RouteRecord
 from hallmark.core.receipt import response_digest
 from hallmark.services.gateway.paths import normal
-from hallmark.testing.local_network import ANSWER, LocalNetwork
+from hallmark.testing.local_network import LocalNetwork
+from hallmark.testing.local_node import ANSWER
 
 
 def first_and_other(local: LocalNetwork, behaviour: str) -> None:

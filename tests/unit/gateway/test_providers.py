@@ -10,7 +10,8 @@ import pytest
 
 from hallmark.core.answer import DONE
 from hallmark.services.gateway.planner import Plan, Planner
-from hallmark.testing.local_network import ANSWER, LocalNetwork
+from hallmark.testing.local_network import LocalNetwork
+from hallmark.testing.local_node import ANSWER
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from hallmark.core.policy import evaluate
 from hallmark.services.sdk.answers import AnswerHeld
 from hallmark.services.sdk.network import error_of, find
 from hallmark.services.sdk.verifying import Verifier
-from hallmark.testing.local_network import ANSWER, LocalNetwork
+from hallmark.testing.local_network import LocalNetwork
+from hallmark.testing.local_node import ANSWER
 from hallmark.testing.stub_evidence import verify_stub_evidence
 from hallmark.verification.dossier import Dossier
 

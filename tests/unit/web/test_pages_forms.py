@@ -18,7 +18,7 @@ from hallmark.services.review import actions
 from hallmark.services.review.sessions import Session
 from hallmark.testing.html import elements
 from hallmark.testing.scene import NOW
-from hallmark.testing.scene_desk import SceneActions
+from hallmark.testing.scene_actions import SceneActions
 from hallmark.testing.scene_parts import item_id
 from hallmark.testing.surfaces import ORIGIN, Scene, proof_of, reviewer_key, signed_in, surfaces
 

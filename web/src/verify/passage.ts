@@ -1,4 +1,4 @@
-/** A route ticket with its candidates (verification/receipts.py, findings.py): signed, valid, naming this node. */
+/** A route ticket with its candidates (verification/receipts.py, route_findings.py): signed, valid, naming this node. */
 import { hex0x, same, unhex, utf8 } from "./bytes.ts";
 import { Candidates, digestOf, readDocument, type RouteRecord } from "./documents.ts";
 import { SIGNATURE_SIZE } from "./entries.ts";

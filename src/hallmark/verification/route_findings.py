@@ -1,0 +1,81 @@
+"""What a dossier establishes about the route: who saw the request, and who was offered it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hallmark.core.document import hex0x
+from hallmark.core.documents import RouteRecord
+from hallmark.core.hashing import ZERO32
+from hallmark.core.marks import Finding, Question
+from hallmark.verification import words
+from hallmark.verification.case import SKEW_MS
+from hallmark.verification.examination import (
+    Examination,
+    committed,
+    failure,
+    require,
+)
+from hallmark.verification.mark_ladder import claimed, ladder, registered, upstream_record
+from hallmark.verification.proving import sound
+from hallmark.verification.receipts import DIRECT, Passage, read_passage
+
+
+def route(exam: Examination) -> Iterable[Finding]:
+    """Who saw the request, and that a gateway of the trust file offered this node."""
+    receipt, documents = exam.receipt, exam.dossier.documents
+    if not documents.route:
+        if exam.dossier.ticket is not None:
+            _passage(exam, None)
+        return [claimed(exam, Question.ROUTE, receipt.route, {"what": words.NOT_SHOWN["route"]})]
+    record = committed(RouteRecord, documents.route, receipt.route, "route_mismatch")
+    require(record.path in ("plain", "sealed", "direct"), "route_unreadable")
+    require(record.chosen == hex0x(receipt.node), "route_other_node")
+    passage, hidden = None, ""
+    if record.ticket == DIRECT:
+        entry = sound(lambda: exam.entry)
+        none = entry is None or not any(entry.entry.attachments[1:])
+        require(none and exam.dossier.ticket is None and documents.candidates is None, "ticket_mismatch")
+    elif exam.dossier.ticket is None:
+        hidden = "ticket"
+    else:
+        passage = _passage(exam, record)
+        hidden = "" if documents.candidates is not None else "candidates"
+    gateway = passage.ticket.gateway if passage else None
+    offered = len(passage.candidates or ()) if passage else 0
+    upstream = ""
+    if receipt.upstream != ZERO32:
+        shown = upstream_record(exam)
+        upstream = shown.provider if shown else words.PROVIDER
+    told = words.route(record, gateway=gateway, candidates=offered, upstream=upstream)
+    detail = {
+        "what": f"{told}; {words.NOT_SHOWN[hidden]}" if hidden else told,
+        "path": record.path,
+        "gateway": hex0x(gateway) if gateway else "",
+        "saw_prompt": ", ".join(record.saw_prompt),
+    }
+    if hidden:
+        return [claimed(exam, Question.ROUTE, receipt.route, detail)]
+    return ladder(exam, Question.ROUTE, receipt.route, detail, rests_on=registered(exam))
+
+
+def _passage(exam: Examination, record: RouteRecord | None) -> Passage:
+    """The ticket behind a route record, if that is shown: signed by a gateway of the trust file, valid,
+    naming this node.
+    """
+    candidates = (exam.dossier.documents.candidates or "").encode()
+    passage = read_passage(exam.ticket_bytes(), candidates, exam.trust.chain_id)
+    if passage is None or (record is not None and passage.hash_hex != record.ticket):
+        raise failure("ticket_mismatch")
+    ticket, receipt = passage.ticket, exam.receipt
+    require(ticket.network == receipt.network, "wrong_network")
+    require(passage.signer == ticket.gateway, "ticket_unsigned")
+    require(hex0x(ticket.gateway) in exam.trust.gateways, "gateway_not_registered")
+    require(ticket.issued <= receipt.started + SKEW_MS, "ticket_expired")
+    require(receipt.started <= ticket.expires + SKEW_MS, "ticket_expired")
+    if passage.candidates is None:
+        require(exam.dossier.documents.candidates is None, "candidates_mismatch")
+        return passage
+    require(receipt.node in passage.candidates, "node_not_candidate")
+    require(passage.candidates[receipt.node] == receipt.bundle, "candidate_bundle")
+    return passage
