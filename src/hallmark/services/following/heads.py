@@ -47,7 +47,7 @@ class Heads:
         prepare(database)
         self.of = of
         self._database, self._replica, self._clock = database, replica, clock
-        self._writer = Writer(database, HEADS)
+        self._writer = Writer(database, HEADS, packs="note")
         self._first = True
         self._reset()
         columns = (HEADS.c.size, HEADS.c.root, HEADS.c.at, HEADS.c.live, HEADS.c.signers)
@@ -113,7 +113,7 @@ class Heads:
         found = await self._database.async_read(lambda c: c.scalar(query))
         if found is None:
             raise NotFound("unknown_checkpoint", f"No checkpoint of size {size} was seen here.")
-        return bytes(found)
+        return self._writer.unpack(found)
 
     async def by_root(self, digits: str, limit: int) -> list[int]:
         """Sizes of checkpoints whose root begins with these hexadecimal digits."""

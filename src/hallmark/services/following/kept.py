@@ -1,7 +1,7 @@
 """What a follower keeps on disk, and how it gets there: in groups, behind the event loop.
 
-following_leaves          position | leaf bytes
-following_heads           size | root 32 bytes | at, unix ms | live 0/1 | signers (names, one a line) | note
+following_leaves          position | leaf, packed (`store.packed`)
+following_heads           size | root 32 bytes | at, unix ms | live 0/1 | signers (one a line) | note, packed
 following_configurations  digest 32 bytes | document
 
 All of it can be read from the log and the gateway again; it is kept so that "since when" does not move and a
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hallmark.core.errors import HallmarkError
-from hallmark.store import Database, Migration, migrate
+from hallmark.store import Database, Migration, Packed, migrate
 from hallmark.telemetry.logs import get_logger
 
 METADATA = sa.MetaData()
@@ -62,11 +62,14 @@ def prepare(database: Database) -> None:
 
 
 class Writer:
-    """Rows of one table on their way to the disk. A row put twice is written once, the newer one."""
+    """Rows of one table on their way to the disk. A row put twice is written once, the newer one. The column
+    `packs` is packed on the way; `unpack` gives back what was put.
+    """
 
-    def __init__(self, database: Database, table: sa.Table) -> None:
+    def __init__(self, database: Database, table: sa.Table, packs: str = "") -> None:
         (self._key,) = table.primary_key.columns
-        self._database, self._table = database, table
+        self._database, self._table, self._packs = database, table, packs
+        self._packed = Packed(database, table.name) if packs else None
         self._waiting: dict[Any, Mapping[str, Any]] = {}
         self._wake = asyncio.Event()
 
@@ -78,6 +81,10 @@ class Writer:
     def waiting(self, key: object) -> Mapping[str, Any] | None:
         """A row that is not on disk yet."""
         return self._waiting.get(key)
+
+    def unpack(self, found: bytes) -> bytes:
+        """What was put, of a column that is packed. Raises VerificationFailed `store_changed`."""
+        return bytes(found) if self._packed is None else self._packed.unpack(bytes(found))
 
     def clear(self) -> None:
         """Forget what waits, and delete every row. Blocks."""
@@ -122,4 +129,9 @@ class Writer:
     ) -> None:
         for start in range(0, len(keys), 500):
             connection.execute(self._table.delete().where(self._key.in_(keys[start : start + 500])))
-        connection.execute(self._table.insert(), [dict(row) for row in rows])
+        connection.execute(self._table.insert(), [self._row(connection, row) for row in rows])
+
+    def _row(self, connection: Connection, row: Mapping[str, Any]) -> dict[str, Any]:
+        if self._packed is None:
+            return dict(row)
+        return {**row, self._packs: self._packed.pack(connection, row[self._packs])}

@@ -25,7 +25,7 @@ class Leaves:
     def __init__(self, database: Database) -> None:
         prepare(database)
         self._database = database
-        self._writer = Writer(database, LEAVES)
+        self._writer = Writer(database, LEAVES, packs="leaf")
         newest = database.read(lambda c: c.scalar(sa.select(sa.func.max(LEAVES.c.position))))
         self._kept = 0 if newest is None else int(newest) + 1
         self._recent: OrderedDict[int, bytes] = OrderedDict()
@@ -69,7 +69,7 @@ class Leaves:
         where = sa.and_(LEAVES.c.position >= start, LEAVES.c.position < end)
         query = sa.select(LEAVES.c.position, LEAVES.c.leaf).where(where)
         rows = await self._database.async_read(lambda c: list(c.execute(query)))
-        found = {int(position): bytes(leaf) for position, leaf in rows}
+        found = {int(position): self._writer.unpack(leaf) for position, leaf in rows}
         return [found[at] if at in found else self.leaf(at) for at in range(start, end)]
 
     async def run(self) -> None:
@@ -79,4 +79,4 @@ class Leaves:
     def _stored(self, index: int) -> bytes | None:
         query = sa.select(LEAVES.c.leaf).where(LEAVES.c.position == index)
         found = self._database.read(lambda c: c.scalar(query))
-        return None if found is None else bytes(found)
+        return None if found is None else self._writer.unpack(found)
