@@ -3,9 +3,16 @@
 A fold over entries, made by `hallmark.verification.fold` from entries that admission has already judged
 valid. This type only holds the state: it checks nothing and reads no clock. Positions are log indices;
 times are admission times in unix ms.
+
+What grows with members, models and policies stands in dictionaries. What grows with the log stands in
+mappings that may look up and forget (`hallmark.verification.tables`): their values are replaced, never
+changed in place.
 """
 
 from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Final
 
 import msgspec
 
@@ -20,6 +27,9 @@ from hallmark.core.documents import (
 )
 from hallmark.core.evidence import Verdict as EvidenceVerdict
 from hallmark.core.statements import Review, Role
+
+SEQUENCE_BITS: Final = 40
+"""A chain has no gaps, so that its sequences stay below the number of entries of the log."""
 
 
 class Span(msgspec.Struct):
@@ -36,10 +46,21 @@ class Span(msgspec.Struct):
         return self.since <= position and (self.until is None or position < self.until)
 
 
+class Ended(msgspec.Struct, frozen=True):
+    """An entry that takes something back: its position, when it was admitted (unix ms), from which position
+    on it counts, and its reason code.
+    """
+
+    position: int
+    admitted: int
+    since: int
+    reason: str
+
+
 class Member(msgspec.Struct):
     """A registered key. `bundle`/`bundle_digest`/`evidence` are the newest registration's; `bundles` maps
     every digest ever registered to its position; `valid` ends by retirement, `compromised_since` by
-    compromise.
+    compromise; `ended` are all statements that it was compromised, in log order.
     """
 
     key: bytes
@@ -54,6 +75,7 @@ class Member(msgspec.Struct):
     bundles: dict[bytes, int] = {}
     compromised_since: int | None = None
     faults: list[int] = []
+    ended: list[Ended] = []
 
 
 class Label(msgspec.Struct):
@@ -72,28 +94,41 @@ class Label(msgspec.Struct):
         return found[-1] if found else None
 
 
-class Chain(msgspec.Struct):
-    """A node key's receipts: the highest sequence, its receipt digest, and position by sequence."""
+class Link(msgspec.Struct, frozen=True):
+    """A receipt's place in its key's chain: log position, receipt digest, and the id of the first entry that
+    brought it (32 bytes each).
+    """
 
+    position: int
+    digest: bytes
+    entry: bytes
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """A node key's receipts: its number, the highest sequence, and the receipt that stands there."""
+
+    number: int
     sequence: int = -1
-    digest: bytes = bytes(32)
-    positions: dict[int, tuple[int, bytes]] = {}
+    newest: Link | None = None
 
 
-class Objection(msgspec.Struct):
+class Objection(msgspec.Struct, frozen=True):
     """Negative verdicts on one entry: author to (position, reason); authors whose verdict f+1 full
     nodes refuted do not count.
     """
 
     by: dict[bytes, tuple[int, str]] = {}
-    refuted_by: dict[bytes, set[bytes]] = {}
+    refuted_by: dict[bytes, frozenset[bytes]] = {}
 
 
 class Approved(msgspec.Struct):
-    """An accepted measurement and the positions at which it counts."""
+    """An accepted measurement and the positions at which it counts; `ended` are all its revocations, in log
+    order.
+    """
 
     measurement: Measurement
     valid: Span
+    ended: list[Ended] = []
 
 
 class Registry(msgspec.Struct):
@@ -107,10 +142,13 @@ class Registry(msgspec.Struct):
     approved: dict[bytes, Approved] = {}
     attestation: list[tuple[int, bytes, AttestationPolicy]] = []
     clearing: dict[str, list[tuple[int, bytes, ClearingPolicy]]] = {}
-    chains: dict[bytes, Chain] = {}
-    objections: dict[int, Objection] = {}
-    reviews: dict[bytes, list[tuple[int, Review]]] = {}
-    seen: set[bytes] = set()
+    chains: MutableMapping[bytes, Chain] = {}
+    chain_count: int = 0
+    links: MutableMapping[int, Link] = {}
+    objections: MutableMapping[int, Objection] = {}
+    reviews: MutableMapping[bytes, tuple[tuple[int, Review], ...]] = {}
+    seen: MutableMapping[bytes, int] = {}
+    """Entries by id to position, as far as no `Link` names them."""
 
     def member(self, key: bytes, role: Role, position: int) -> Member | None:
         """The member with `key` in `role` that counts at `position`."""
@@ -120,6 +158,14 @@ class Registry(msgspec.Struct):
         if found.compromised_since is not None and position >= found.compromised_since:
             return None
         return found
+
+    def link(self, chain: Chain, sequence: int) -> Link | None:
+        """The receipt that stands at `sequence` of a chain; None when there is none."""
+        if sequence == chain.sequence:
+            return chain.newest
+        if not 0 <= sequence < chain.sequence:
+            return None
+        return self.links.get(chain.number << SEQUENCE_BITS | sequence)
 
     def attestation_policy(self, position: int) -> AttestationPolicy | None:
         """The attestation policy in force at `position`."""

@@ -140,9 +140,10 @@ def _log(net: LittleNetwork, notary: Notary, dossier: Dossier) -> Iterator[Targe
 
 
 def _fed(replica: Replica, data: bytes) -> None:
+    known = replica.bugs
     replica.feed(replica.size, data)
-    if replica.newest_bug is not None:
-        found, replica.newest_bug = replica.newest_bug, None
+    found = replica.newest_bug
+    if found is not None and replica.bugs > known:
         raise Bugs(f"{found[1].error} at {found[1].at}")
 
 

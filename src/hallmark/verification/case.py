@@ -31,11 +31,13 @@ not, None when no copy is held here."""
 class Context:
     """What stays the same from entry to entry: genesis, registry, roots of the log, judges of evidence."""
 
-    def __init__(self, genesis: Genesis, verify_evidence: VerifyEvidence, judgements: Judgements) -> None:
+    def __init__(
+        self, genesis: Genesis, verify_evidence: VerifyEvidence, registry: Registry, judgements: Judgements
+    ) -> None:
         self.genesis = genesis
         self.verify_evidence = verify_evidence
         self.check_artifact: CheckArtifact | None = None
-        self.registry = Registry()
+        self.registry = registry
         self.judgements = judgements
 
 

@@ -93,21 +93,20 @@ def check_sequence(case: ReceiptCase) -> str:
     """The receipt extends this key's chain by one, and this position was not taken by another receipt."""
     if case.signer(0) != case.receipt.node:
         return NO_SUBJECT
-    taken = case.chain.positions.get(case.receipt.sequence)
-    if taken is not None and taken[1] != case.digest:
+    if case.taken is not None and case.taken.digest != case.digest:
         return "equivocation"
     if case.receipt.sequence == 0:
         return OK if case.receipt.previous == ZERO32 else "chain_broken"
-    before = case.chain.positions.get(case.receipt.sequence - 1)
-    return OK if before is not None and before[1] == case.receipt.previous else "chain_broken"
+    before = case.before
+    return OK if before is not None and before.digest == case.receipt.previous else "chain_broken"
 
 
 def check_unseen(case: ReceiptCase) -> str:
     """The same receipt was not logged before, unless it came then with attachments that are not its own."""
-    taken = case.chain.positions.get(case.receipt.sequence)
-    if taken is None or taken[1] != case.digest:
+    taken = case.taken
+    if taken is None or taken.digest != case.digest:
         return OK
-    before = case.context.judgements.failed.get(taken[0], ())
+    before = case.context.judgements.failed.get(taken.position, ())
     return OK if SUBMITTER_REASONS.intersection(before) else "receipt_replayed"
 
 

@@ -88,9 +88,9 @@ def check_fault_proof(case: EntryCase) -> str:
         return "subject_in_future"
     if kind == EQUIVOCATION:
         first, second = (judgements.contradictory.get(at) for at in (fault.first, fault.second))
-        if first is None or second is None or first[:2] != second[:2] or first[2] == second[2]:
+        if first is None or second is None or not first.contradicts(second):
             return "fault_unfounded"
-        return OK if first[0] == fault.culprit else "fault_unfounded"
+        return OK if first.node == fault.culprit else "fault_unfounded"
     if kind != REFUTED_VERDICT:
         return "fault_kind_unknown"
     verdict = judgements.verdicts.get(fault.first)

@@ -17,7 +17,6 @@ Rules that it keeps:
 from __future__ import annotations
 
 import functools
-from array import array
 from collections.abc import Callable
 
 from hallmark.core.entries import Entry, decode, split_leaf
@@ -34,7 +33,6 @@ from hallmark.verification.genesis import Genesis
 from hallmark.verification.judging import parties
 from hallmark.verification.objections import (
     FaultDue,
-    Judgements,
     ReceiptPlace,
     Standing,
     faults_due,
@@ -51,7 +49,8 @@ from hallmark.verification.outcome import (
     outcome,
 )
 from hallmark.verification.packed import packed_size
-from hallmark.verification.receipts import Memory, ReceiptCase
+from hallmark.verification.receipts import NO_CHAIN, ReceiptCase
+from hallmark.verification.state import FoldState
 from hallmark.verification.statements import EntryCase
 from hallmark.verification.transitions import TRANSITIONS, extend_chain
 from hallmark.verification.tree import leaf_hash
@@ -79,16 +78,12 @@ class Replica:
         *,
         check_artifact: CheckArtifact | None = None,
     ) -> None:
-        self.judgements = Judgements()
-        self._context = Context(genesis, verify_evidence, self.judgements)
+        self._state = FoldState()
+        self.judgements = self._state.judgements
+        self.memory = self._state.memory
+        self._context = Context(genesis, verify_evidence, self._state.registry, self.judgements)
         self._context.check_artifact = check_artifact
-        self.memory = Memory()
-        self.bugs = 0
-        self.newest_bug: tuple[int, Bug] | None = None
-        """Position of the entry, and where this program failed on it."""
-        self._places: dict[bytes, int] = {}
-        self._admitted = array("Q")
-        self._unplaced: set[tuple[bytes, int]] = set()
+        self._linked = False
 
     @property
     def genesis(self) -> Genesis:
@@ -105,6 +100,16 @@ class Replica:
         """How many leaves were folded."""
         return self.registry.size
 
+    @property
+    def bugs(self) -> int:
+        """How often a check stopped in a bug of this program."""
+        return self._state.bugs
+
+    @property
+    def newest_bug(self) -> tuple[int, Bug] | None:
+        """Position of the entry, and where this program failed on it."""
+        return self._state.newest_bug
+
     def root(self, size: int | None = None) -> bytes:
         """The log's root over the first `size` leaves (all by default); 32 bytes."""
         return self.judgements.tree.root(size)
@@ -115,11 +120,12 @@ class Replica:
 
     def admitted(self, index: int) -> int:
         """When the log took entry `index`, unix ms. Raises IndexError past the end."""
-        return self._admitted[index]
+        return self._state.times[index]
 
     def failures(self, index: int) -> tuple[str, ...]:
         """Reasons why entry `index` does not hold, by this replica's own checks; empty when it does."""
-        return self.judgements.failed.get(index, ())
+        found: tuple[str, ...] = self.judgements.failed.get(index, ())
+        return found
 
     def standing(self, index: int) -> Standing:
         """What full nodes hold against entry `index`, by the verdicts that count."""
@@ -127,21 +133,24 @@ class Replica:
 
     def receipt_position(self, receipt_digest: bytes) -> int | None:
         """Where the receipt with this id stands; None when it is not in the log."""
-        return self._places.get(receipt_digest)
+        place = self.judgements.receipts.get(receipt_digest)
+        return None if place is None else place.index
 
     def objections_due(self, author: bytes, end: int) -> tuple[int, ...]:
         """Positions below `end` that do not hold, to which `author` has not objected below `end`, nor f+1
         others. What f+1 object to is not looked at again until something changes who counts.
         """
         judgements, due = self.judgements, []
-        looked = judgements.open if end >= self.size else judgements.open | judgements.settled
+        looked = judgements.open
+        if end <= judgements.settled:
+            looked = looked.union(judgements.failed)
         for at in sorted(looked):
             if at >= end:
                 break
             known = self.standing(at)
             if known.state is State.FAILED and known.since < end:
                 judgements.open.discard(at)
-                judgements.settled.add(at)
+                judgements.settled = max(judgements.settled, known.since)
                 continue
             objection = self.registry.objections.get(at)
             own = objection.by.get(author) if objection is not None else None
@@ -156,7 +165,9 @@ class Replica:
     def feed(self, index: int, leaf: bytes) -> tuple[Check, ...]:
         """Judge the leaf at `index` and apply it if it holds. Raises LogMisbehaviour; see the rules above."""
         entry, admitted, name = self._take(index, leaf)
-        checks = self._judged(index, admitted, entry, leaf)
+        self._linked = False
+        self._state.journal.begin()
+        checks = self._judged(index, admitted, entry, leaf=leaf, name=name)
         found = failures(checks)
         if found:
             self.judgements.failed[index] = found
@@ -167,38 +178,46 @@ class Replica:
         if unsure:
             self.judgements.undecided[index] = unsure
         self.judgements.tree.append(leaf_hash(leaf))
-        self._admitted.append(admitted)
-        self.registry.seen.add(name)
+        self._state.times.append(admitted)
+        if not self._linked:
+            self.registry.seen[name] = index
         self.registry.size, self.registry.last_admitted = index + 1, admitted
         return checks
 
-    def _judged(self, index: int, admitted: int, entry: Entry | None, leaf: bytes) -> tuple[Check, ...]:
+    def _judged(
+        self, index: int, admitted: int, entry: Entry | None, *, leaf: bytes, name: bytes
+    ) -> tuple[Check, ...]:
         """The checks of an entry, applied where they hold; the last resort of rule 5."""
         if entry is None:
             return (outcome("entry", JUDGING_FAILED),)
         try:
             kind = type(entry.statement)
             packed = leaf[PACKED_AT : PACKED_AT + packed_size(kind)]
-            judged = self._receipt if kind is Receipt else self._statement
-            return judged(index, admitted, entry, packed)
+            if kind is Receipt:
+                return self._receipt(index, admitted, entry, packed=packed, name=name)
+            return self._statement(index, admitted, entry, packed)
         except LogMisbehaviour:
             raise
         except BaseException as error:
-            self._stopped(index, bug_of("entry", error))
+            bug = bug_of("entry", error)
+            self._refuse_seen(index, name, entry)
+            self._stopped(index, bug)
             if isinstance(entry.statement, Receipt):
-                self._unplaced.add((entry.statement.node, entry.statement.sequence))
+                self._state.unplaced.add((entry.statement.node, entry.statement.sequence))
             return (outcome("entry", JUDGING_FAILED),)
 
     def _stopped(self, index: int, bug: Bug) -> None:
-        self.bugs += 1
-        self.newest_bug = (index, bug)
+        self._state.bugs += 1
+        self._state.newest_bug = (index, bug)
 
     def _apply(self, index: int, change: Callable[[], None]) -> tuple[Check, ...]:
         """Applies an entry; no check when that went well, a failed one when it raised."""
         try:
             change()
         except BaseException as error:
-            self._stopped(index, bug_of("apply", error))
+            bug = bug_of("apply", error)
+            self._state.journal.undo()
+            self._stopped(index, bug)
             return (outcome("apply", JUDGING_FAILED),)
         return ()
 
@@ -219,16 +238,43 @@ class Replica:
         if admitted < self.registry.last_admitted:
             raise LogMisbehaviour("log_time_reversed", "The log's admission time went backwards.", index)
         name = sha256(data)
-        if name in self.registry.seen:
-            raise LogMisbehaviour("log_duplicate_entry", "The log holds the same entry twice.", index)
+        if not self._is_next(entry):
+            self._refuse_seen(index, name, entry)
         return entry, admitted, name
 
-    def _receipt(self, index: int, admitted: int, entry: Entry, packed: bytes) -> tuple[Check, ...]:
+    def _is_next(self, entry: Entry | None) -> bool:
+        """Whether this is a receipt behind all that stand in its key's chain. If its signature is good, then
+        it was not there before: it would have taken this place, whoever brought it. That saves the look-up.
+        """
+        if entry is None or not isinstance(entry.statement, Receipt):
+            return False
+        receipt = entry.statement
+        chain = self.registry.chains.get(receipt.node, NO_CHAIN)
+        return receipt.sequence > chain.sequence and (
+            (receipt.node, receipt.sequence) not in self._state.unplaced
+        )
+
+    def _refuse_seen(self, index: int, name: bytes, entry: Entry | None) -> None:
+        """Raises when the entry of this id is in the log already."""
+        seen = name in self.registry.seen
+        if not seen and entry is not None and isinstance(entry.statement, Receipt):
+            chain = self.registry.chains.get(entry.statement.node, NO_CHAIN)
+            link = self.registry.link(chain, entry.statement.sequence)
+            seen = link is not None and link.entry == name
+        if seen:
+            raise LogMisbehaviour("log_duplicate_entry", "The log holds the same entry twice.", index)
+
+    def _receipt(
+        self, index: int, admitted: int, entry: Entry, *, packed: bytes, name: bytes
+    ) -> tuple[Check, ...]:
         case = ReceiptCase(
             self._context, self.memory, index=index, admitted=admitted, entry=entry, packed=packed
         )
+        case.name = name
         signed = case.signer(0) == case.receipt.node
-        if signed and self._skips_predecessor(case.receipt, case):
+        if not signed:
+            self._refuse_seen(index, name, entry)
+        elif self._skips_predecessor(case):
             raise LogMisbehaviour(
                 "log_predecessor_absent", "The log took a receipt before the one that it follows.", index
             )
@@ -237,7 +283,8 @@ class Replica:
             return checks
         applied = self._apply(index, lambda: self._place(case, checks))
         if applied:
-            self._unplaced.add((case.receipt.node, case.receipt.sequence))
+            self._state.unplaced.add((case.receipt.node, case.receipt.sequence))
+        self._linked = not applied and case.taken is None
         return (*checks, *applied)
 
     def _place(self, case: ReceiptCase, checks: tuple[Check, ...]) -> None:
@@ -248,17 +295,12 @@ class Replica:
         gateway = passage.ticket.gateway if passage else None
         place = ReceiptPlace(case.index, parties(case.receipt, owner, gateway))
         extend_chain(case, not found)
-        if not found or case.digest not in self._places:
-            self._places[case.digest] = case.index
+        if not found or case.digest not in self.judgements.receipts:
             self.judgements.receipts[case.digest] = place
 
-    def _skips_predecessor(self, receipt: Receipt, case: ReceiptCase) -> bool:
-        before = receipt.sequence - 1
-        return (
-            before >= 0
-            and before not in case.chain.positions
-            and (receipt.node, before) not in self._unplaced
-        )
+    def _skips_predecessor(self, case: ReceiptCase) -> bool:
+        before = case.receipt.sequence - 1
+        return before >= 0 and case.before is None and (case.receipt.node, before) not in self._state.unplaced
 
     def _statement(self, index: int, admitted: int, entry: Entry, packed: bytes) -> tuple[Check, ...]:
         case = EntryCase(self._context, index, admitted, entry, packed=packed)

@@ -15,6 +15,7 @@ f is (n - 1) // 3 for n full nodes registered and in good standing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import msgspec
 
@@ -23,8 +24,12 @@ from hallmark.core.objected import Run
 from hallmark.core.registry import Objection, Registry
 from hallmark.core.statements import Role
 from hallmark.verification.outcome import JUDGING_FAILED
+from hallmark.verification.tables import Codec, Journal, Table
 from hallmark.verification.tree import Tree
 
+ADDRESS: Final = 20
+INDEX: Final = 6
+"""Bytes of an address and of a log position, in rows."""
 EQUIVOCATION = "equivocation"
 REFUTED_VERDICT = "refuted_verdict"
 ARTIFACT_CONTENT = "artifact_content"
@@ -37,25 +42,51 @@ class Judgements:
 
     `false_verdicts` are positions of logged verdicts of which re-checking refutes something, `refuters` maps
     verdicts to the full nodes that said so. `open` are failed positions against which f+1 do not stand yet
-    as far as anybody looked, `settled` the others.
+    as far as anybody looked; the other failed ones are settled, the last of them by the entry at `settled`.
     `undecided` holds reasons that this replica could not judge at a position (it has no copy of an artifact);
     it neither raises nor refutes those. `contradictory` holds receipts whose node signed another one for the
-    same sequence, as (node, sequence, receipt digest); `equivocal` maps those that a fault names to its
-    place. `receipts` maps the id of every accepted receipt to its place and the parties that executed it.
+    same sequence, `firsts` the first position of each such pair or more; `equivocal` maps those that a fault
+    names to its place, `unnamed` are the others. `receipts` maps the id of every receipt that has a place to
+    that place and the parties that executed it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Journal) -> None:
         self.tree = Tree()
-        self.failed: dict[int, tuple[str, ...]] = {}
         self.undecided: dict[int, tuple[str, ...]] = {}
-        self.verdicts: dict[int, VerdictPlace] = {}
         self.false_verdicts: set[int] = set()
         self.refuters: dict[int, set[bytes]] = {}
         self.open: set[int] = set()
-        self.settled: set[int] = set()
-        self.contradictory: dict[int, tuple[bytes, int, bytes]] = {}
-        self.equivocal: dict[int, int] = {}
-        self.receipts: dict[bytes, ReceiptPlace] = {}
+        self.settled = -1
+        self.unnamed: set[int] = set()
+        self.failed: Table[int, tuple[str, ...]] = Table(
+            "failed", Codec.of(tuple[str, ...]), journal, by_place=True
+        )
+        self.verdicts: Table[int, VerdictPlace] = Table(
+            "verdicts", Codec.of(VerdictPlace), journal, by_place=True
+        )
+        self.contradictory: Table[int, Contradiction] = Table(
+            "contradictory", Codec.of(Contradiction), journal
+        )
+        self.firsts: Table[bytes, int] = Table("firsts", Codec.of(int), journal)
+        self.equivocal: Table[int, int] = Table("equivocal", Codec.of(int), journal)
+        self.receipts: Table[bytes, ReceiptPlace] = Table("receipts", PLACES, journal)
+
+    @property
+    def tables(self) -> tuple[Table[Any, Any], ...]:
+        """All that grow with the log."""
+        return (
+            self.failed,
+            self.verdicts,
+            self.contradictory,
+            self.firsts,
+            self.equivocal,
+            self.receipts,
+        )
+
+    @property
+    def owing(self) -> bool:
+        """Whether something was found that a full node may have to object to."""
+        return bool(self.open or self.unnamed or self.false_verdicts)
 
     def refutes(self, subject: int, reason: str) -> bool:
         """True when re-checking entry `subject` finds that `reason` does not apply to it."""
@@ -83,6 +114,33 @@ class ReceiptPlace(msgspec.Struct, frozen=True):
 
     index: int
     parties: tuple[bytes, ...]
+
+
+def _place(data: bytes) -> ReceiptPlace:
+    parties = tuple(data[at : at + ADDRESS] for at in range(INDEX, len(data), ADDRESS))
+    return ReceiptPlace(int.from_bytes(data[:INDEX], "big"), parties)
+
+
+PLACES: Final = Codec[ReceiptPlace](
+    lambda place: place.index.to_bytes(INDEX, "big") + b"".join(place.parties), _place
+)
+
+
+class Contradiction(msgspec.Struct, frozen=True):
+    """A receipt whose node signed another one for the same sequence."""
+
+    node: bytes
+    sequence: int
+    digest: bytes
+
+    @staticmethod
+    def place(node: bytes, sequence: int) -> bytes:
+        """What contradictory receipts share."""
+        return node + sequence.to_bytes(8, "big")
+
+    def contradicts(self, other: Contradiction) -> bool:
+        """Whether both stand in one place and are two receipts."""
+        return (self.node, self.sequence) == (other.node, other.sequence) and self.digest != other.digest
 
 
 class VerdictPlace(msgspec.Struct, frozen=True):
@@ -167,12 +225,11 @@ def faults_due(registry: Registry, judgements: Judgements, author: bytes) -> tup
     have refuted.
     """
     found: list[FaultDue] = []
-    firsts: dict[tuple[bytes, int], int] = {}
-    for at in sorted(judgements.contradictory):
-        node, sequence, _ = judgements.contradictory[at]
-        first = firsts.setdefault((node, sequence), at)
-        if at != first and at not in judgements.equivocal:
-            found.append(FaultDue(node, EQUIVOCATION, first, at))
+    for at in sorted(judgements.unnamed):
+        known = judgements.contradictory[at]
+        first = judgements.firsts[Contradiction.place(known.node, known.sequence)]
+        if at != first:
+            found.append(FaultDue(known.node, EQUIVOCATION, first, at))
     needed = tolerated(registry) + 1
     for at in sorted(judgements.false_verdicts):
         verdict = judgements.verdicts[at]

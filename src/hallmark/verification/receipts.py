@@ -18,7 +18,7 @@ from hallmark.core.entries import SIGNATURE_SIZE, Entry
 from hallmark.core.errors import HallmarkError
 from hallmark.core.hashing import sha256
 from hallmark.core.receipt import Receipt
-from hallmark.core.registry import Chain, Member
+from hallmark.core.registry import Chain, Link, Member
 from hallmark.core.statements import Role, Ticket
 from hallmark.verification.attested import Attested
 from hallmark.verification.case import SKEW_MS, Case, Context, signers_of
@@ -26,7 +26,7 @@ from hallmark.verification.packed import struct_hash
 
 DIRECT = "0x" + "00" * 32
 TICKETS_KEPT = 16_384
-NO_CHAIN = Chain()
+NO_CHAIN = Chain(-1)
 
 
 class Passage(msgspec.Struct, frozen=True):
@@ -83,6 +83,18 @@ class ReceiptCase(Case):
         self.manifest_position = known[0] if known else 0
         self.manifest_artifact = memory.artifacts.get(receipt.manifest, b"")
         self._memory = memory
+        self.name = b""
+        """The entry's id; 32 bytes."""
+
+    @functools.cached_property
+    def taken(self) -> Link | None:
+        """What stands in this key's chain at this sequence."""
+        return self.registry.link(self.chain, self.receipt.sequence)
+
+    @functools.cached_property
+    def before(self) -> Link | None:
+        """What stands in this key's chain one sequence earlier."""
+        return self.registry.link(self.chain, self.receipt.sequence - 1)
 
     # What reads a stranger's documents is computed inside the check that first asks, not at the beginning:
     # should reading them fail, that check fails, and the receipt still takes its place in its key's chain.

@@ -2,8 +2,8 @@
 
 Only `fold` calls these, and only with entries whose checks all held (receipts apart: a receipt takes its
 place in its key's chain as soon as its signature holds, because that is what makes equivocation visible).
-Each computes first whatever might raise, and then only sets down what it computed: an entry is applied whole
-or not at all.
+Each computes first whatever might raise, then puts rows into tables (which `fold` takes back when one of them
+raises), and last changes what is held in memory: an entry is applied whole or not at all.
 """
 
 from __future__ import annotations
@@ -22,12 +22,24 @@ from hallmark.core.documents import (
     Profile,
 )
 from hallmark.core.entries import Kind
-from hallmark.core.registry import Approved, Chain, Label, Member, Objection, Registry, Span
+from hallmark.core.registry import (
+    SEQUENCE_BITS,
+    Approved,
+    Chain,
+    Ended,
+    Label,
+    Link,
+    Member,
+    Objection,
+    Registry,
+    Span,
+)
 from hallmark.core.statements import Review, Role, text_of
 from hallmark.verification.attested import attest
 from hallmark.verification.objections import (
     EQUIVOCATION,
     UNDECIDABLE_REASONS,
+    Contradiction,
     Judgements,
     VerdictPlace,
     tolerated,
@@ -69,10 +81,12 @@ def retire(case: EntryCase, _: Memory) -> None:
 
 def compromise(case: EntryCase, _: Memory) -> None:
     """A key is not to be believed from the named position on; the earliest such position stands."""
-    _ended(case)
+    ended = Ended(case.index, case.admitted, case.since, case.reason)
     member = case.registry.members[case.key]
+    _ended(case)
     known = member.compromised_since
-    member.compromised_since = case.since if known is None else min(known, case.since)
+    member.ended.append(ended)
+    member.compromised_since = ended.since if known is None else min(known, ended.since)
 
 
 def approve(case: EntryCase, _: Memory) -> None:
@@ -83,9 +97,12 @@ def approve(case: EntryCase, _: Memory) -> None:
 
 def revoke(case: EntryCase, _: Memory) -> None:
     """A measurement no longer counts from the named position on; the earliest such position stands."""
-    valid = case.registry.approved[case.committed].valid
-    if valid.until is None or case.since < valid.until:
-        valid.until, valid.reason = case.since, case.reason
+    ended = Ended(case.index, case.admitted, case.since, case.reason)
+    approved = case.registry.approved[case.committed]
+    valid = approved.valid
+    approved.ended.append(ended)
+    if valid.until is None or ended.since < valid.until:
+        valid.until, valid.reason = ended.since, ended.reason
 
 
 def publish(case: EntryCase, _: Memory) -> None:
@@ -118,10 +135,11 @@ def object_to(case: EntryCase, _: Memory) -> None:
     registry, judgements = case.registry, case.context.judgements
     verdict = VerdictPlace(case.verdict.author, case.runs)
     refuted = judgements.refuted(verdict)
-    said = [(subject, reason, Objection()) for subject, reason in verdict.pairs()]
-    for subject, reason, fresh in said:
-        objection = registry.objections.setdefault(subject, fresh)
-        objection.by.setdefault(verdict.author, (case.index, reason))
+    for subject, reason in verdict.pairs():
+        known = registry.objections.get(subject, Objection())
+        if verdict.author not in known.by:
+            by = {**known.by, verdict.author: (case.index, reason)}
+            registry.objections[subject] = Objection(by, known.refuted_by)
     judgements.verdicts[case.index] = verdict
     if refuted:
         judgements.false_verdicts.add(case.index)
@@ -133,6 +151,7 @@ def blame(case: EntryCase, _: Memory) -> None:
     if text_of(fault.kind) == EQUIVOCATION:
         for at in (fault.first, fault.second):
             judgements.equivocal.setdefault(at, case.index)
+        judgements.unnamed.difference_update((fault.first, fault.second))
         _mark_fault(registry, fault.culprit, case.index)
         return
     verdict = judgements.verdicts[fault.first]
@@ -143,45 +162,65 @@ def blame(case: EntryCase, _: Memory) -> None:
     refuted = judgements.refuted(verdict)
     if believed:
         refuted += tuple(pair for pair in verdict.pairs() if judgements.unsure(*pair))
-    judgements.refuters.setdefault(fault.first, set()).add(fault.author)
     for subject, reason in refuted:
         objection = registry.objections[subject]
         if objection.by[verdict.author][1] != reason:
             continue
-        refuters = objection.refuted_by.setdefault(verdict.author, set())
-        before = len(refuters)
-        refuters.add(fault.author)
-        caught = caught or before < needed <= len(refuters)
+        before = objection.refuted_by.get(verdict.author, frozenset())
+        after = before | {fault.author}
+        registry.objections[subject] = Objection(
+            objection.by, {**objection.refuted_by, verdict.author: after}
+        )
+        caught = caught or len(before) < needed <= len(after)
+    failed = set(judgements.failed)
+    judgements.refuters.setdefault(fault.first, set()).add(fault.author)
     if caught:
         _mark_fault(registry, verdict.author, case.index)
-    reopen(judgements)
+    judgements.open |= failed
 
 
 def reopen(judgements: Judgements) -> None:
     """Who counts as a full node, or what it said, has changed: nothing is settled any more."""
-    judgements.open |= judgements.settled
-    judgements.settled.clear()
+    judgements.open.update(judgements.failed)
 
 
 def judge_answer(case: EntryCase, _: Memory) -> None:
     """A reviewer said something of an answer."""
     review = cast(Review, case.entry.statement)
-    case.registry.reviews.setdefault(review.item, []).append((case.index, review))
+    said = case.registry.reviews.get(review.item, ())
+    case.registry.reviews[review.item] = (*said, (case.index, review))
 
 
 def extend_chain(case: ReceiptCase, accepted: bool) -> None:
     """A signed receipt takes its place in its key's chain; contradictory ones are remembered side by side."""
-    receipt, judgements = case.receipt, case.context.judgements
-    chain = case.registry.chains.setdefault(receipt.node, Chain())
-    taken = chain.positions.get(receipt.sequence)
-    if taken is not None and taken[1] != case.digest:
-        judgements.contradictory[case.index] = (receipt.node, receipt.sequence, case.digest)
-        judgements.contradictory[taken[0]] = (receipt.node, receipt.sequence, taken[1])
+    receipt, registry, taken = case.receipt, case.registry, case.taken
+    if taken is not None and taken.digest != case.digest:
+        _contradict(case, taken)
         return
-    if taken is None or accepted:
-        chain.positions[receipt.sequence] = (case.index, case.digest)
-    if receipt.sequence > chain.sequence:
-        chain.sequence, chain.digest = receipt.sequence, case.digest
+    if taken is not None and not accepted:
+        return
+    known = registry.chains.get(receipt.node)
+    chain = known or Chain(registry.chain_count)
+    link = Link(case.index, case.digest, case.name if taken is None else taken.entry)
+    registry.links[chain.number << SEQUENCE_BITS | receipt.sequence] = link
+    if receipt.sequence >= chain.sequence:
+        registry.chains[receipt.node] = Chain(chain.number, receipt.sequence, link)
+    elif known is None:
+        registry.chains[receipt.node] = chain
+    if known is None:
+        registry.chain_count += 1
+
+
+def _contradict(case: ReceiptCase, taken: Link) -> None:
+    node, sequence, judgements = case.receipt.node, case.receipt.sequence, case.context.judgements
+    both = ((case.index, case.digest), (taken.position, taken.digest))
+    place = Contradiction.place(node, sequence)
+    first = judgements.firsts.get(place, taken.position)
+    for at, digest in both:
+        judgements.contradictory[at] = Contradiction(node, sequence, digest)
+    judgements.firsts[place] = min(first, taken.position, case.index)
+    named = {at for at, _ in both if at in judgements.equivocal}
+    judgements.unnamed.update(at for at, _ in both if at not in named)
 
 
 def _ended(case: EntryCase) -> None:
