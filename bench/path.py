@@ -41,6 +41,7 @@ from hallmark.http.serve import Listen, Service, bind, run, serving
 from hallmark.services.sdk.network import find
 from hallmark.services.sdk.receipts import open_answer
 from hallmark.services.sdk.verifying import Verifier
+from hallmark.testing.ports import free_port
 from hallmark.verification.dossier import Dossier
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -237,7 +238,7 @@ async def made_up() -> None:
 
 async def serve_until_stdin_ends(service: Service) -> None:
     """Serve on a free port, say where."""
-    async with serving(service, bind(Listen(port=0)), grace_s=1) as url:
+    async with serving(service, bind(Listen(free_port())), grace_s=1) as url:
         print(json.dumps({"url": url}), flush=True)
         await asyncio.to_thread(sys.stdin.read)
 

@@ -35,7 +35,8 @@ from hallmark.services.chain import settings as chain_settings
 from hallmark.services.chain.check import check_anchor
 from hallmark.services.chain.contract import AnchorContract, Parameters, anchor_address, read_contract
 from hallmark.services.chain.rpc import RPC
-from hallmark.testing.anvil import CHAIN_ID, free_port, toolchain
+from hallmark.testing.anvil import CHAIN_ID, toolchain
+from hallmark.testing.ports import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -91,7 +92,7 @@ class Site:
         self.folder = folder
         self.network = network
         tools = toolchain()
-        self.ports = [free_port(27_500 + 100 * n) for n in range(3)]
+        self.ports = [free_port() for _ in range(3)]
         artifact_file = tools.contracts / "Anchor.json"
         addresses = tuple(key.address for key in KEYS)
         parameters = Parameters(network_id(ORIGIN), ORIGIN, addresses, 3)
@@ -200,7 +201,7 @@ async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = 40)
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     """Both services running, beside a network of full nodes."""
     network = Network()
-    async with serving(Service(network), bind(Listen(free_port(27_900)))) as url:
+    async with serving(Service(network), bind(Listen(free_port()))) as url:
         network.url = url
         site = Site(tmp_path, network)
         await site.start("chain")

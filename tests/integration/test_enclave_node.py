@@ -26,6 +26,7 @@ from hallmark.crypto.secp256k1 import Key, recover_statement
 from hallmark.http.serve import Listen
 from hallmark.services.node.settings import Settings
 from hallmark.testing import enclaves
+from hallmark.testing.ports import free_port
 
 pytestmark = pytest.mark.integration
 APP = Path(__file__).parent / "probes" / "echo_app.py"
@@ -38,7 +39,7 @@ class Host:
         self.owner = Key.generate()
         (directory / "owner").write_text(self.owner.secret.hex())
         (directory / "root.pem").write_bytes(enclaves.root().to_pem())
-        self.port, self.health_port = enclaves.free_port(), enclaves.free_port()
+        self.port, self.health_port = free_port(), free_port()
         values: dict[str, Any] = {
             "listen": Listen(self.port),
             "health": Listen(self.health_port),
@@ -196,9 +197,9 @@ async def test_upstreams_are_dialled_by_name_only(tmp_path: Path) -> None:
         writer.write((await reader.read()).upper())
         writer.close()
 
-    server = await asyncio.start_server(shout, "127.0.0.1", enclaves.free_port())
+    server = await asyncio.start_server(shout, "127.0.0.1", free_port())
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    closed = f"http://127.0.0.1:{enclaves.free_port()}"
+    closed = f"http://127.0.0.1:{free_port()}"
     async with server, hosted(tmp_path, upstreams={"up": url, "gone": closed}) as (host, _):
         await host.ready()
         assert json.loads(await host.ask("/dial/up", b"hello"))["answer"] == "HELLO"

@@ -23,6 +23,7 @@ from hallmark.http.client import Pool
 from hallmark.http.serve import Listen, bind
 from hallmark.testing.development import DevelopmentNetwork
 from hallmark.testing.local_network import LocalNetwork
+from hallmark.testing.ports import free_port
 
 pytestmark = pytest.mark.integration
 CHAT = "/v1/chat/completions"
@@ -54,7 +55,7 @@ class Process:
     """`python -m hallmark.services.gateway` in a folder."""
 
     def __init__(self, local: LocalNetwork, folder: Path) -> None:
-        with bind(Listen(port=0)) as free:
+        with bind(Listen(free_port())) as free:
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self._folder = folder

@@ -11,7 +11,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable
@@ -37,6 +36,7 @@ from hallmark.ledger.witness import Witness
 from hallmark.store import Database
 from hallmark.testing.log_entries import AUTHORITY, plain_entry, receipt_chain, vouched
 from hallmark.testing.lying_log import witness_key
+from hallmark.testing.ports import free_port
 from hallmark.testing.witness_service import witness_app
 
 ORIGIN = "log.test/crash"
@@ -45,15 +45,6 @@ CHAIN = 31337
 SEED = bytes(range(32))
 RUNS = int(os.environ.get("HALLMARK_CRASH_RUNS", "25"))
 pytestmark = pytest.mark.integration
-
-
-def free_port(start: int) -> int:
-    """A free loopback port below the ephemeral range."""
-    for port in range(start, start + 900):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise OSError("no free port")
 
 
 NODE = Key(bytes([5]) * 32)
@@ -165,11 +156,11 @@ async def observed(tmp_path: Path) -> AsyncIterator[tuple[Harness, Observer]]:
         for name in names:
             state = SQLWitnessState(Database(f"sqlite:///{tmp_path}/{name}.db"))
             app = observer.watching(witness_app(Witness(witness_key(name), [log.verifier], state)))
-            sock = bind(Listen(free_port(26_000)))
+            sock = bind(Listen(free_port()))
             url = await stack.enter_async_context(serving(Service(app), sock, grace_s=1))
             lines.append(f"witness {name} {witness_key(name).vkey} {url}")
         policy = "\n".join((f"log {log.vkey}", *lines, f"group g 2 {' '.join(names)}", "quorum g", ""))
-        harness = Harness(tmp_path, policy, free_port(27_000))
+        harness = Harness(tmp_path, policy, free_port())
         yield harness, observer
         await harness.pool.aclose()
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import shutil
-import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -41,6 +40,7 @@ from hallmark.store import Database
 from hallmark.testing import postgres
 from hallmark.testing.log_entries import AUTHORITY, plain_entry, receipt_chain, vouched
 from hallmark.testing.lying_log import witness_key
+from hallmark.testing.ports import free_port
 from hallmark.testing.witness_service import witness_app
 
 ORIGIN = "log.test/hallmark"
@@ -49,15 +49,6 @@ CHAIN = 31337
 SEED = bytes(range(32))
 NAMES = ("w0", "w1", "w2", "w3")
 pytestmark = pytest.mark.integration
-
-
-def free_port(start: int = 24_000) -> int:
-    """A free loopback port below the ephemeral range."""
-    for port in range(start, start + 900):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise OSError("no free port")
 
 
 class WitnessProcess:

@@ -15,6 +15,7 @@ from hallmark.crypto.secp256k1 import Key
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.chain.toolchain import Toolchain, prepare, repository_root
 from hallmark.services.chain.transactions import Call, Fees, send_raw, sign_transaction
+from hallmark.testing.ports import free_port
 
 CHAIN_ID = 31_337
 RICH = 10**21
@@ -23,15 +24,6 @@ RICH = 10**21
 def toolchain() -> Toolchain:
     """The tool-chain of this checkout, prepared if it is not. Raises Unavailable."""
     return prepare(repository_root())
-
-
-def free_port(first: int = 27_000) -> int:
-    """A loopback port under 32768 on which nobody listens."""
-    for port in range(first, 32_000):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise Unavailable("no_free_ports", "No port is free.")
 
 
 @contextlib.contextmanager

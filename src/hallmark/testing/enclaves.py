@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import secrets
 import socket
 import ssl
 import time
@@ -27,6 +26,7 @@ from hallmark.services.node import image, machine, measure
 from hallmark.services.node.confinement import Limits, confinement
 from hallmark.services.node.launch import Launcher
 from hallmark.services.node.starting import Cargo, Running
+from hallmark.testing.ports import free_port
 
 APPLICATION = "app/lib/hallmark/services/enclave/app.py"
 ZERO = "0x" + "00" * 32
@@ -171,15 +171,3 @@ async def fake_log(log: FakeLog, port: int = 0) -> AsyncIterator[str]:
     """Serve a FakeLog; its URL."""
     async with serving(Service(log), bind(Listen(port or free_port())), grace_s=1) as url:
         yield url
-
-
-def free_port() -> int:
-    """A free loopback port below 32768."""
-    while True:
-        port = 23_000 + secrets.randbelow(9_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port

@@ -32,6 +32,7 @@ from hallmark.testing.listening import listening, self_signed
 from hallmark.testing.local_log import LocalLog
 from hallmark.testing.local_node import LocalNode
 from hallmark.testing.network import LittleNetwork, Party
+from hallmark.testing.ports import free_port
 from hallmark.testing.stub_evidence import verify_stub_evidence
 
 
@@ -71,7 +72,7 @@ class LocalNetwork:
             await self._stack.enter_async_context(listening(node, sock, context))
         self.log = LocalLog(self.net, self.notary)
         log = Service(self.log)
-        self.log_url = await self._stack.enter_async_context(listening(log, bind(Listen(port=0))))
+        self.log_url = await self._stack.enter_async_context(listening(log, bind(Listen(free_port()))))
         if self._with_gateway:
             await self._start_gateway(self.log_url)
         return self
@@ -96,7 +97,7 @@ class LocalNetwork:
         await self.gateway.follower.reached(len(self.net.leaves), 10)
         await self.gateway.looking.look()
         self.url = await self._stack.enter_async_context(
-            listening(self.gateway.service, bind(Listen(port=0)))
+            listening(self.gateway.service, bind(Listen(free_port())))
         )
 
     async def __aexit__(
@@ -112,7 +113,7 @@ class LocalNetwork:
         self._database.close()
 
     def _prepare(self, party: Party, folder: Path) -> tuple[Any, ssl.SSLContext]:
-        sock = bind(Listen(port=0))
+        sock = bind(Listen(free_port()))
         context, pin = self_signed(folder, party.name.replace(" ", "-"))
         endpoint = f"https://127.0.0.1:{sock.getsockname()[1]}"
         bundle = self.net.bundle(party)

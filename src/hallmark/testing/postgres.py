@@ -10,13 +10,12 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-FIRST_PORT, LAST_PORT = 25_400, 25_500
+from hallmark.testing.ports import free_port
 
 
 def binaries() -> Path | None:
@@ -37,7 +36,7 @@ def server() -> Iterator[str]:
         data = Path(base, "data")
         if account is not None:
             os.chown(base, account.pw_uid, account.pw_gid)
-        port = _free_port()
+        port = free_port()
         run(
             account, folder / "initdb", "-D", data, "-A", "trust", "-U", "hallmark", "--no-sync", "-E", "UTF8"
         )
@@ -71,11 +70,3 @@ def _account() -> pwd.struct_passwd | None:
         return pwd.getpwnam("postgres")
     except KeyError:
         return pwd.getpwnam("nobody")
-
-
-def _free_port() -> int:
-    for port in range(FIRST_PORT, LAST_PORT):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise OSError("no free port for PostgreSQL")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,27 +26,14 @@ from hallmark.store import sqlite_url
 from hallmark.testing.development import DevelopmentNetwork
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import Party
+from hallmark.testing.ports import free_ports
 
-FIRST_PORT, LAST_PORT = 23_000, 23_900
 PATIENCE_S = 30.0
 
 
 def now_ms() -> int:
     """Unix milliseconds."""
     return time.time_ns() // 1_000_000
-
-
-def free_ports(count: int) -> list[int]:
-    """Free loopback ports below the ephemeral range."""
-    found: list[int] = []
-    for port in range(FIRST_PORT + os.getpid() % 300, LAST_PORT):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise OSError("no free ports")
 
 
 class Process:

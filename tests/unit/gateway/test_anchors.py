@@ -18,6 +18,7 @@ from hallmark.testing.dossiers import Notary
 from hallmark.testing.listening import listening
 from hallmark.testing.local_network import LocalNetwork
 from hallmark.testing.network import LittleNetwork
+from hallmark.testing.ports import free_port
 
 RECORD = AnchorRecord(31337, "0x" + "11" * 20, "0x" + "22" * 32, 5, 12, "0x" + "33" * 32, 2)
 
@@ -31,7 +32,7 @@ async def test_a_record_is_no_confirmation() -> None:
         await respond(send, 200, RECORD.encode())
 
     trust = Notary(LittleNetwork()).trust()
-    async with listening(Service(app), bind(Listen(port=0))) as url:
+    async with listening(Service(app), bind(Listen(free_port()))) as url:
         anchors = Anchors(Pool(), trust, anchor_url=url, rpc=None, confirmations=3)
         assert await anchors.covering(11) == (RECORD, None)
     assert asked == [b"size=12&confirmations=3"]

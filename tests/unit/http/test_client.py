@@ -20,6 +20,7 @@ from hallmark.core.errors import HallmarkError, InvalidInput, TooLarge, Unavaila
 from hallmark.http.client import Pool, Timeouts
 from hallmark.http.serve import Listen, bind
 from hallmark.http.tls import spki_digest
+from hallmark.testing.ports import free_port
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
@@ -41,7 +42,7 @@ async def raw_server(handler: Handler, tls: ssl.SSLContext | None = None) -> Asy
         finally:
             writer.close()
 
-    server = await asyncio.start_server(guarded, sock=bind(Listen(port=0)), ssl=tls)
+    server = await asyncio.start_server(guarded, sock=bind(Listen(free_port())), ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -22,6 +22,7 @@ from hallmark.http.client import Pool
 from hallmark.http.health import Health
 from hallmark.http.limits import Limits
 from hallmark.http.serve import Listen, Service, bind, serving
+from hallmark.testing.ports import free_port
 
 FLOODS = asyncio.Event()
 STUCK = asyncio.Event()
@@ -52,7 +53,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 async def running(limits: Limits | None = None, **options: object) -> AsyncIterator[str]:
     """The echo service on a free port; gives its base URL."""
     service = Service(app, limits=limits, **options)  # type: ignore[arg-type]
-    async with serving(service, bind(Listen(port=0)), grace_s=1) as url:
+    async with serving(service, bind(Listen(free_port())), grace_s=1) as url:
         yield url
 
 
@@ -185,8 +186,7 @@ run(serve(Service(app), Listen(port=int(sys.argv[1])), tasks=[background()]))
 
 async def test_sigterm_lets_open_requests_finish() -> None:
     """After SIGTERM the open request is answered, tasks are stopped, and the process ends with 0."""
-    with bind(Listen(port=0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PROGRAM, str(port), stdout=subprocess.PIPE, env=dict(os.environ)
     )
@@ -210,7 +210,7 @@ async def test_sigterm_lets_open_requests_finish() -> None:
 
 async def test_a_request_that_the_end_cuts_off_gets_a_reason() -> None:
     """Who waits longer than a stopping server does is told so in the usual shape."""
-    async with serving(Service(app), bind(Listen(port=0)), grace_s=0) as url:
+    async with serving(Service(app), bind(Listen(free_port())), grace_s=0) as url:
         asking = asyncio.ensure_future(fetch(url + "/slow"))
         await STUCK.wait()
     status, body = await asking

@@ -10,6 +10,7 @@ from hallmark.core.errors import HallmarkError, Held, InvalidInput, NotFound, Un
 from hallmark.http.asgi import Receive, Scope, Send, respond
 from hallmark.http.errors import headers_of, not_allowed
 from hallmark.http.serve import Listen, Service, bind, serving
+from hallmark.testing.ports import free_port
 
 
 async def app(scope: Scope, _receive: Receive, send: Send) -> None:
@@ -26,7 +27,7 @@ async def app(scope: Scope, _receive: Receive, send: Send) -> None:
 @pytest.mark.parametrize(("path", "body"), [("/stream", b"first second"), ("/", b"whole")])
 async def test_http_1_0_gets_no_chunks(path: str, body: bytes) -> None:
     """A body of unknown length ends with the connection, one of known length says it; there is one Date."""
-    async with serving(Service(app), bind(Listen(port=0)), grace_s=1) as url:
+    async with serving(Service(app), bind(Listen(free_port())), grace_s=1) as url:
         reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
         writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
         async with asyncio.timeout(5):
