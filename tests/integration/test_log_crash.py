@@ -33,7 +33,7 @@ from hallmark.ledger.note import ED25519, Note, SigningKey
 from hallmark.ledger.sql_store import SQLWitnessState
 from hallmark.ledger.tiles import decode_bundle
 from hallmark.ledger.witness import Witness
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.testing.log_entries import AUTHORITY, plain_entry, receipt_chain, vouched
 from hallmark.testing.lying_log import witness_key
 from hallmark.testing.ports import free_port
@@ -154,7 +154,7 @@ async def observed(tmp_path: Path) -> AsyncIterator[tuple[Harness, Observer]]:
     names = ("w0", "w1", "w2")
     async with contextlib.AsyncExitStack() as stack:
         for name in names:
-            state = SQLWitnessState(Database(f"sqlite:///{tmp_path}/{name}.db"))
+            state = SQLWitnessState(RawDatabase(f"sqlite:///{tmp_path}/{name}.db"))
             app = observer.watching(witness_app(Witness(witness_key(name), [log.verifier], state)))
             sock = bind(Listen(free_port()))
             url = await stack.enter_async_context(serving(Service(app), sock, grace_s=1))

@@ -13,7 +13,7 @@ import pytest
 from hallmark.core.entries import leaf
 from hallmark.core.errors import Unavailable
 from hallmark.ledger.sql_store import SQLLogStore
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +42,7 @@ async def test_no_space_left(tiny: Path) -> None:
     """The batch that does not fit is refused whole; the log stays readable and goes on with more room."""
     ballast = tiny / "ballast"
     ballast.write_bytes(bytes(100_000))
-    database = Database(f"sqlite:///{tiny}/log.db")
+    database = RawDatabase(f"sqlite:///{tiny}/log.db")
     store = SQLLogStore(database)
     for _ in range(2):
         with pytest.raises(Unavailable) as caught:
@@ -51,7 +51,7 @@ async def test_no_space_left(tiny: Path) -> None:
     size, root = store.size, store.tree.root()
     assert size > 0
     assert size % 10 == 0
-    again = Database(f"sqlite:///{tiny}/log.db")
+    again = RawDatabase(f"sqlite:///{tiny}/log.db")
     reopened = SQLLogStore(again)
     assert (reopened.size, reopened.tree.root()) == (size, root)
     assert len(await reopened.leaves(0, size)) == size

@@ -36,7 +36,7 @@ from hallmark.services.log.service import LogService
 from hallmark.services.log.settings import Limits as LogLimits
 from hallmark.services.log.settings import Quota, Quotas, Settings
 from hallmark.services.node.forwarder import LogClient, LogProblem, Placed
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.testing import postgres
 from hallmark.testing.log_entries import AUTHORITY, plain_entry, receipt_chain, vouched
 from hallmark.testing.lying_log import witness_key
@@ -54,7 +54,7 @@ pytestmark = pytest.mark.integration
 class WitnessProcess:
     """A witness whose behaviour a test can change: `mode` is honest, refusing, forging, ahead or hanging."""
 
-    def __init__(self, name: str, database: Database) -> None:
+    def __init__(self, name: str, database: RawDatabase) -> None:
         self.name = name
         self.mode = "honest"
         key = SigningKey(ORIGIN, ED25519, SEED)
@@ -88,7 +88,7 @@ class Network:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.witnesses = {
-            name: WitnessProcess(name, Database(f"sqlite:///{folder}/{name}.db")) for name in NAMES
+            name: WitnessProcess(name, RawDatabase(f"sqlite:///{folder}/{name}.db")) for name in NAMES
         }
         self.urls: dict[str, str] = {}
         self.stack = contextlib.AsyncExitStack()

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from hallmark.core.entries import entry_id, leaf
 from hallmark.core.errors import Conflict, HallmarkError, NotFound, Unavailable
@@ -17,11 +15,12 @@ from hallmark.ledger.note import Note
 from hallmark.ledger.sql_store import SQLLogStore, SQLWitnessState
 from hallmark.ledger.store import Found, LogStore
 from hallmark.ledger.witness import State, Witness
-from hallmark.store import Database, migrate
+from hallmark.store.errors import ConstraintBroken
+from hallmark.store.raw import RawDatabase, Transaction
 from hallmark.testing import postgres
 from hallmark.testing.lying_log import LyingLog, witness_key
 
-Open = Callable[[], Database]
+Open = Callable[[], RawDatabase]
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +42,13 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     url = f"sqlite:///{tmp_path}/log.db"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_url")
-        database = Database(url)
-        database.write(
-            lambda c: (
-                c.execute(sa.text("DROP SCHEMA public CASCADE")),
-                c.execute(sa.text("CREATE SCHEMA public")),
-            )
-        )
+        database = RawDatabase(url)
+        database.write(lambda t: [t.execute("DROP SCHEMA public CASCADE"), t.execute("CREATE SCHEMA public")])
         database.close()
-    open_ones: list[Database] = []
+    open_ones: list[RawDatabase] = []
 
-    def again() -> Database:
-        open_ones.append(Database(url))
+    def again() -> RawDatabase:
+        open_ones.append(RawDatabase(url))
         return open_ones[-1]
 
     yield again
@@ -122,7 +116,7 @@ async def test_a_batch_is_all_or_nothing(opened: Open) -> None:
     await store.append(leaves(0, 300))
     root = store.tree.root()
 
-    def boom(connection: Connection) -> None:
+    def boom(transaction: Transaction) -> None:
         raise Conflict("lease_lost", "Not any more.")
 
     again = leaf(9_999_999, leaves(7, 8)[0][8:])
@@ -143,11 +137,59 @@ async def test_a_companion_is_as_durable_as_the_leaves(opened: Open) -> None:
     """What `within` writes is committed with the leaves."""
     database = opened()
     store = SQLLogStore(database)
-    database.write(lambda c: c.execute(sa.text("CREATE TABLE beside (x INTEGER)")))
-    await store.append(
-        leaves(0, 1), within=lambda c: c.execute(sa.text("INSERT INTO beside VALUES (7)")) and None
+    database.write(lambda t: t.execute("CREATE TABLE beside (x INTEGER)"))
+    await store.append(leaves(0, 1), within=lambda t: t.execute("INSERT INTO beside VALUES (7)") and None)
+    await store.append([], within=lambda t: t.execute("INSERT INTO beside VALUES (8)") and None)
+    assert opened().read(lambda t: t.fetch("SELECT x FROM beside ORDER BY x")) == [(7,), (8,)]
+
+
+async def test_leaves_are_staged_and_then_committed(opened: Open) -> None:
+    """What is staged has the root that appending gives, changes nothing, and is refused once it is old."""
+    store = SQLLogStore(opened())
+    await store.append(leaves(0, 255))
+    staged, other = store.stage(leaves(255, 700)), store.stage(leaves(900, 901))
+    whole = CompactRange()
+    whole.extend(map(leaf_hash, leaves(0, 700)))
+    assert (staged.root, store.size) == (whole.root(), 255)
+    assert await store.commit(staged) == 255
+    assert store.tree.root() == whole.root()
+    with pytest.raises(Conflict) as caught:
+        await store.commit(other)
+    assert caught.value.reason == "duplicate_entry"
+    assert SQLLogStore(opened()).tree.root() == whole.root()
+
+
+def test_the_two_databases_keep_one_contract(opened: Open) -> None:
+    """Values come back as they went in, statements say how many rows they changed, a broken constraint is
+    told as that and undoes its transaction, and what raises undoes it too.
+    """
+    database = opened()
+    database.write(
+        lambda t: t.execute("CREATE TABLE t (k BLOB PRIMARY KEY, n INTEGER, s TEXT NOT NULL, v BLOB)")
     )
-    assert opened().read(lambda c: c.scalar(sa.text("SELECT x FROM beside"))) == 7
+    rows = [(b"\x00a", (1 << 63) - 1, "ü", None), (b"\xff" * 40, -1, "", bytes(9_000))]
+    database.write(lambda t: t.executemany("INSERT INTO t VALUES (?, ?, ?, ?)", rows))
+    assert opened().read(lambda t: t.fetch("SELECT k, n, s, v FROM t ORDER BY k")) == rows
+    assert database.write(lambda t: t.execute("UPDATE t SET n = ? WHERE k = ?", (5, b"\x00a"))) == 1
+    assert database.write(lambda t: t.execute("UPDATE t SET n = 6 WHERE k = ?", (b"none",))) == 0
+
+    def twice(transaction: Transaction) -> None:
+        transaction.execute("DELETE FROM t")
+        transaction.executemany("INSERT INTO t VALUES (?, ?, ?, ?)", [rows[0], rows[0]])
+
+    def fails(transaction: Transaction) -> None:
+        transaction.execute("DELETE FROM t")
+        raise KeyError
+
+    for work, error in ((twice, ConstraintBroken), (fails, KeyError)):
+        with pytest.raises(error):
+            database.write(work)
+    with pytest.raises(Unavailable) as caught:
+        database.write(lambda t: t.execute("INSERT INTO nowhere VALUES (1)"))
+    assert (caught.value.reason, database.problem) == ("store_unavailable", "store_unavailable")
+    assert database.read(lambda t: t.fetch("SELECT count(*) FROM t")) == [(2,)]
+    database.write(lambda t: t.execute("DELETE FROM t"))
+    assert database.problem == ""
 
 
 async def test_two_writers_cannot_overwrite_each_other(opened: Open) -> None:
@@ -198,33 +240,30 @@ async def test_a_witness_remembers(opened: Open) -> None:
         await witness.add_checkpoint(log.request(7, 9), lambda: 1)
     assert caught.value.reason == "old_size_differs"
     with pytest.raises(Conflict):
-        await state.advance("another", State(3, bytes(32)), State(4, bytes(32)))
+        await state.advance("another", State(3, bytes(32)), State(4, bytes(32)), log.checkpoint(4))
     with pytest.raises(Conflict):
-        await state.advance(log.origin, State(), State(4, bytes(32)))
+        await state.advance(log.origin, State(), State(4, bytes(32)), log.checkpoint(4))
 
 
 async def test_migrations_run_once_and_never_backwards(opened: Open) -> None:
     """Each migration runs once; tables of a newer release are refused."""
     ran: list[str] = []
     steps = [lambda c: ran.append("one"), lambda c: ran.append("two"), lambda c: ran.append("three")]
-    assert migrate(opened(), "thing", steps[:2]) == 2
-    assert migrate(opened(), "thing", steps) == 3
+    assert opened().migrate("thing", steps[:2]) == 2
+    assert opened().migrate("thing", steps) == 3
     assert ran == ["one", "two", "three"]
     with pytest.raises(Unavailable) as caught:
-        migrate(opened(), "thing", steps[:1])
+        opened().migrate("thing", steps[:1])
     assert caught.value.reason == "store_newer"
 
 
 async def test_a_failed_migration_leaves_no_trace(opened: Open) -> None:
     """A migration that raises is rolled back and tried again at the next start."""
 
-    def broken(connection: Connection) -> None:
-        connection.execute(sa.text("CREATE TABLE half (x INTEGER)"))
+    def broken(transaction: Transaction) -> None:
+        transaction.execute("CREATE TABLE half (x INTEGER)")
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        migrate(opened(), "thing", [broken])
-    assert (
-        migrate(opened(), "thing", [lambda c: c.execute(sa.text("CREATE TABLE half (x INTEGER)")) and None])
-        == 1
-    )
+        opened().migrate("thing", [broken])
+    assert opened().migrate("thing", [lambda t: t.execute("CREATE TABLE half (x INTEGER)") and None]) == 1

@@ -1,4 +1,4 @@
-"""`LogStore` and `WitnessState` over SQL: SQLite and PostgreSQL alike.
+"""`LogStore` and `WitnessState` over a raw database: SQLite and PostgreSQL alike.
 
 log_leaves     idx (dense from 0) | entry_id 32 bytes, unique | leaf
 log_tiles      level, idx | hashes 8,192 bytes | root 32 bytes          full tiles only
@@ -9,76 +9,65 @@ witness_state  origin | size | root
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
-
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-from sqlalchemy.exc import IntegrityError
+from typing import Final
 
 from hallmark.core.entries import entry_id, split_leaf
 from hallmark.core.errors import Conflict, NotFound, Unavailable
 from hallmark.ledger.merkle import leaf_hash
 from hallmark.ledger.note import Note
-from hallmark.ledger.store import Found
+from hallmark.ledger.store import Found, Staged
 from hallmark.ledger.tiles import LEVEL_BITS, WIDTH
-from hallmark.ledger.tree import Edge, Tree, partial_widths
+from hallmark.ledger.tree import Tree, partial_widths
 from hallmark.ledger.witness import State
-from hallmark.store import Database, Migration, migrate
+from hallmark.store.errors import ConstraintBroken
+from hallmark.store.raw import RawDatabase, Row, Step, Transaction
 
-RECENT_LEAVES = 4096
-LOOKUP_CHUNK = 500
+RECENT_LEAVES: Final = 4096
+LOOKUP_CHUNK: Final = 500
+BRIEF: Final = 64
+"""Leaves up to which an append is a brief transaction."""
 
-METADATA = sa.MetaData()
-_INDEX = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-LEAVES = sa.Table(
-    "log_leaves",
-    METADATA,
-    sa.Column("idx", _INDEX, primary_key=True, autoincrement=False),
-    sa.Column("entry_id", sa.LargeBinary, nullable=False, unique=True),
-    sa.Column("leaf", sa.LargeBinary, nullable=False),
+ADD_LEAF: Final = "INSERT INTO log_leaves (idx, entry_id, leaf) VALUES (?, ?, ?)"
+ADD_TILE: Final = "INSERT INTO log_tiles (level, idx, hashes, root) VALUES (?, ?, ?, ?)"
+KEEP_COSIGNED: Final = (
+    "INSERT INTO log_cosigned VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE SET "
+    "size = excluded.size, note = excluded.note WHERE log_cosigned.size <= excluded.size"
 )
-TILES = sa.Table(
-    "log_tiles",
-    METADATA,
-    sa.Column("level", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("idx", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("hashes", sa.LargeBinary, nullable=False),
-    sa.Column("root", sa.LargeBinary, nullable=False),
-)
-COSIGNED = sa.Table(
-    "log_cosigned",
-    METADATA,
-    sa.Column("one", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("size", sa.BigInteger, nullable=False),
-    sa.Column("note", sa.LargeBinary, nullable=False),
-)
-WITNESS = sa.Table(
-    "witness_state",
-    METADATA,
-    sa.Column("origin", sa.String(255), primary_key=True),
-    sa.Column("size", sa.BigInteger, nullable=False),
-    sa.Column("root", sa.LargeBinary, nullable=False),
-)
+WITNESS_AT: Final = "SELECT size, root FROM witness_state WHERE origin = ?"
+MOVE_WITNESS: Final = "UPDATE witness_state SET size = ?, root = ? WHERE origin = ? AND size = ? AND root = ?"
+ADD_WITNESS: Final = "INSERT INTO witness_state (origin, size, root) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
 
-def _create_log(connection: Connection) -> None:
-    METADATA.create_all(connection, tables=[LEAVES, TILES, COSIGNED])
+def _create_log(transaction: Transaction) -> None:
+    transaction.execute(
+        "CREATE TABLE log_leaves (idx INTEGER PRIMARY KEY, entry_id BLOB NOT NULL UNIQUE, leaf BLOB NOT NULL)"
+    )
+    transaction.execute(
+        "CREATE TABLE log_tiles (level INTEGER NOT NULL, idx INTEGER NOT NULL, hashes BLOB NOT NULL, "
+        "root BLOB NOT NULL, PRIMARY KEY (level, idx))"
+    )
+    transaction.execute(
+        "CREATE TABLE log_cosigned (one INTEGER PRIMARY KEY, size INTEGER NOT NULL, note BLOB NOT NULL)"
+    )
 
 
-def _create_witness(connection: Connection) -> None:
-    METADATA.create_all(connection, tables=[WITNESS])
+def _create_witness(transaction: Transaction) -> None:
+    transaction.execute(
+        "CREATE TABLE witness_state (origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL)"
+    )
 
 
-LOG_MIGRATIONS: tuple[Migration, ...] = (_create_log,)
-WITNESS_MIGRATIONS: tuple[Migration, ...] = (_create_witness,)
+LOG_MIGRATIONS: Final = (_create_log,)
+WITNESS_MIGRATIONS: Final = (_create_witness,)
 
 
 class SQLLogStore:
     """A log's durable state; see `LogStore`. Opening migrates and reads the right edge, not the whole log."""
 
-    def __init__(self, database: Database) -> None:
-        migrate(database, "log", LOG_MIGRATIONS)
+    def __init__(self, database: RawDatabase) -> None:
+        database.migrate("log", LOG_MIGRATIONS)
         self._database = database
         self._tree = Tree(self._load_tile)
         self._recent: list[bytes] = []
@@ -96,41 +85,47 @@ class SQLLogStore:
         """The tree over the durable leaves."""
         return self._tree
 
-    async def append(
-        self, leaves: Sequence[bytes], *, within: Callable[[Connection], None] | None = None
-    ) -> int:
+    def stage(self, leaves: Sequence[bytes]) -> Staged:
+        """What `commit` would make of these leaves; see `LogStore.stage`."""
+        edge, full = self._tree.stage(map(leaf_hash, leaves))
+        return Staged(self._tree.size, leaves, edge, full)
+
+    async def append(self, leaves: Sequence[bytes], *, within: Step | None = None) -> int:
         """Append leaves in one transaction; see `LogStore.append`."""
-
-        def work(connection: Connection) -> Edge:
-            if within is not None:
-                within(connection)
-            edge, full = self._tree.stage(map(leaf_hash, leaves))
-            first = self._tree.size
-            rows = [
-                {"idx": first + offset, "entry_id": entry_id(leaf[8:]), "leaf": leaf}
-                for offset, leaf in enumerate(leaves)
-            ]
-            connection.execute(LEAVES.insert(), rows)
-            if full:
-                tiles = [
-                    {"level": tile.level, "idx": tile.index, "hashes": tile.hashes, "root": tile.root}
-                    for tile in full
-                ]
-                connection.execute(TILES.insert(), tiles)
-            return edge
-
         async with self._appending:
-            first = self._tree.size
-            if not leaves:
-                return first
-            try:
-                edge = await self._database.async_write(work)
-            except IntegrityError as error:
-                raise Conflict("duplicate_entry", "An entry is there already, or another wrote.") from error
-            self._tree.adopt(edge)
-            self._recent = [*self._recent, *leaves][-RECENT_LEAVES:]
-            self.last_admitted = split_leaf(leaves[-1])[0]
+            return await self._commit(self.stage(leaves), within)
+
+    async def commit(self, staged: Staged, *, within: Step | None = None) -> int:
+        """Append staged leaves in one transaction; see `LogStore.commit`."""
+        async with self._appending:
+            return await self._commit(staged, within)
+
+    async def _commit(self, staged: Staged, within: Step | None) -> int:
+        first, leaves = staged.first, staged.leaves
+        if first != self._tree.size:
+            raise Conflict("duplicate_entry", "Other leaves were appended meanwhile.")
+        if not leaves and within is None:
             return first
+
+        def work(transaction: Transaction) -> None:
+            if within is not None:
+                within(transaction)
+            add(transaction, staged)
+
+        try:
+            await self._database.async_write(work, brief=len(leaves) <= BRIEF)
+        except ConstraintBroken as error:
+            raise Conflict("duplicate_entry", "An entry is there already, or another wrote.") from error
+        self._tree.adopt(staged.edge)
+        if leaves:
+            self._remember(leaves)
+        return first
+
+    def _remember(self, leaves: Sequence[bytes]) -> None:
+        self._recent += leaves
+        if len(self._recent) > 2 * RECENT_LEAVES:
+            del self._recent[:-RECENT_LEAVES]
+        self.last_admitted = split_leaf(leaves[-1])[0]
 
     async def leaves(self, start: int, end: int) -> list[bytes]:
         """Leaves [start, end). Raises NotFound `no_such_entry`."""
@@ -139,7 +134,7 @@ class SQLLogStore:
         first = self.size - len(self._recent)
         if start >= first:
             return self._recent[start - first : end - first]
-        return await self._database.async_read(lambda connection: _leaves(connection, start, end))
+        return await self._database.async_read(lambda transaction: _leaves(transaction, start, end))
 
     async def tile(self, level: int, index: int, width: int) -> bytes:
         """The first `width` hashes of a tile. Raises NotFound `no_such_tile`."""
@@ -165,27 +160,17 @@ class SQLLogStore:
 
     async def find(self, entry_ids: Sequence[bytes]) -> dict[bytes, Found]:
         """Which of these entries are in the log, by entry id."""
-        return await self._database.async_read(lambda connection: _find(connection, entry_ids))
+        return await self._database.async_read(lambda transaction: _find(transaction, entry_ids))
 
     async def cosigned(self) -> Note | None:
         """The newest cosigned checkpoint that was kept."""
-        data = await self._database.async_read(
-            lambda connection: connection.scalar(sa.select(COSIGNED.c.note))
-        )
-        return None if data is None else Note.parse(bytes(data))
+        found = await self._database.async_read(lambda t: t.fetch("SELECT note FROM log_cosigned"))
+        return Note.parse(found[0][0]) if found else None
 
     async def keep_cosigned(self, size: int, note: Note) -> None:
         """Remember a cosigned checkpoint in place of a smaller one."""
-        row = {"one": 1, "size": size, "note": note.encode()}
-
-        def work(connection: Connection) -> None:
-            known = connection.scalar(sa.select(COSIGNED.c.size))
-            if known is None:
-                connection.execute(COSIGNED.insert().values(row))
-            elif known <= size:
-                connection.execute(COSIGNED.update().values(row))
-
-        await self._database.async_write(work)
+        row = (size, note.encode())
+        await self._database.async_write(lambda t: t.execute(KEEP_COSIGNED, row), brief=True)
 
     async def reload(self) -> None:
         """Read the durable state again."""
@@ -199,90 +184,90 @@ class SQLLogStore:
         self.last_admitted = split_leaf(recent[-1])[0] if recent else 0
 
     def _load_tile(self, level: int, index: int) -> bytes:
-        query = sa.select(TILES.c.hashes).where(TILES.c.level == level, TILES.c.idx == index)
-        found = self._database.read(lambda connection: connection.scalar(query))
-        if found is None or len(found) != 32 * WIDTH:
+        query = "SELECT hashes FROM log_tiles WHERE level = ? AND idx = ?"
+        found = self._database.read(lambda transaction: transaction.fetch(query, (level, index)))
+        if not found or len(found[0][0]) != 32 * WIDTH:
             raise Unavailable("store_damaged", f"The store has lost tile {level}/{index}.")
-        return bytes(found)
+        return bytes(found[0][0])
 
 
 class SQLWitnessState:
-    """A witness's durable memory; see `WitnessState`."""
+    """A witness's durable memory; see `WitnessState`. It keeps no notes."""
 
-    def __init__(self, database: Database) -> None:
-        migrate(database, "witness", WITNESS_MIGRATIONS)
+    def __init__(self, database: RawDatabase) -> None:
+        database.migrate("witness", WITNESS_MIGRATIONS)
         self._database = database
         self._known: dict[str, State] = {}
 
     async def latest(self, origin: str) -> State:
         """What was last cosigned."""
         if origin not in self._known:
-            query = sa.select(WITNESS.c.size, WITNESS.c.root).where(WITNESS.c.origin == origin)
-            row = await self._database.async_read(lambda connection: connection.execute(query).first())
-            self._known[origin] = State() if row is None else State(row.size, bytes(row.root))
+            rows = await self._database.async_read(lambda t: t.fetch(WITNESS_AT, (origin,)))
+            self._known[origin] = State(*rows[0]) if rows else State()
         return self._known[origin]
 
-    async def advance(self, origin: str, old: State, new: State) -> None:
+    async def advance(self, origin: str, old: State, new: State, _cosigned: Note, /) -> None:
         """Compare and swap, durably. Raises Conflict `witness_raced`."""
-        values = {"size": new.size, "root": new.root}
-        update = WITNESS.update().where(
-            WITNESS.c.origin == origin, WITNESS.c.size == old.size, WITNESS.c.root == old.root
-        )
-
-        def work(connection: Connection) -> None:
-            if connection.execute(update.values(values)).rowcount == 1:
-                return
-            if old != State() or connection.scalar(
-                sa.select(WITNESS.c.size).where(WITNESS.c.origin == origin)
-            ):
-                raise Conflict("witness_raced", "Another request moved this witness meanwhile.")
-            connection.execute(WITNESS.insert().values(origin=origin, **values))
-
         self._known.pop(origin, None)
-        try:
-            await self._database.async_write(work)
-        except IntegrityError as error:
-            raise Conflict("witness_raced", "Another request moved this witness meanwhile.") from error
+        await self._database.async_write(lambda t: swap(t, origin, old, new), brief=True)
         self._known[origin] = new
 
 
-def _edge(connection: Connection) -> tuple[int, list[list[bytes]], list[bytes]]:
+def add(transaction: Transaction, staged: Staged) -> None:
+    """Write staged leaves and the tiles that they fill. Raises ConstraintBroken."""
+    if staged.leaves:
+        places = enumerate(staged.leaves, start=staged.first)
+        transaction.executemany(ADD_LEAF, [(index, entry_id(leaf[8:]), leaf) for index, leaf in places])
+    if staged.full:
+        transaction.executemany(ADD_TILE, [(t.level, t.index, t.hashes, t.root) for t in staged.full])
+
+
+def swap(transaction: Transaction, origin: str, old: State, new: State) -> None:
+    """A witness's state moves from `old` to `new`. Raises Conflict `witness_raced`."""
+    if transaction.execute(MOVE_WITNESS, (new.size, new.root, origin, old.size, old.root)) == 1:
+        return
+    if old == State() and transaction.execute(ADD_WITNESS, (origin, new.size, new.root)) == 1:
+        return
+    raise Conflict("witness_raced", "Another request moved this witness meanwhile.")
+
+
+def _edge(transaction: Transaction) -> tuple[int, list[list[bytes]], list[bytes]]:
     """Size, partial tiles of every level, and recent leaves."""
-    last = connection.scalar(sa.select(sa.func.max(LEAVES.c.idx)))
+    ((last,),) = transaction.fetch("SELECT max(idx) FROM log_leaves")
     size = 0 if last is None else last + 1
-    recent = _leaves(connection, max(0, size - WIDTH), size)
+    recent = _leaves(transaction, max(0, size - WIDTH), size)
     partials: list[list[bytes]] = []
     for level, width in enumerate(partial_widths(size)):
         if level == 0:
             partials.append([leaf_hash(leaf) for leaf in islice(recent, len(recent) - width, None)])
             continue
         end = size >> (LEVEL_BITS * level)
-        query = (
-            sa.select(TILES.c.root)
-            .where(TILES.c.level == level - 1, TILES.c.idx >= end - width, TILES.c.idx < end)
-            .order_by(TILES.c.idx)
-        )
-        roots = [bytes(root) for root in connection.scalars(query)]
+        query = "SELECT root FROM log_tiles WHERE level = ? AND idx >= ? AND idx < ? ORDER BY idx"
+        roots = _blobs(transaction.fetch(query, (level - 1, end - width, end)))
         if len(roots) != width:
             raise Unavailable("store_damaged", f"The store has lost tiles of level {level - 1}.")
         partials.append(roots)
     return size, partials, recent
 
 
-def _leaves(connection: Connection, start: int, end: int) -> list[bytes]:
-    query = sa.select(LEAVES.c.leaf).where(LEAVES.c.idx >= start, LEAVES.c.idx < end).order_by(LEAVES.c.idx)
-    leaves = [bytes(leaf) for leaf in connection.scalars(query)]
+def _blobs(rows: Sequence[Row]) -> list[bytes]:
+    return [row[0] for row in rows]
+
+
+def _leaves(transaction: Transaction, start: int, end: int) -> list[bytes]:
+    query = "SELECT leaf FROM log_leaves WHERE idx >= ? AND idx < ? ORDER BY idx"
+    leaves = _blobs(transaction.fetch(query, (start, end)))
     if len(leaves) != end - start:
         raise Unavailable("store_damaged", "The store has lost entries.")
     return leaves
 
 
-def _find(connection: Connection, entry_ids: Sequence[bytes]) -> dict[bytes, Found]:
+def _find(transaction: Transaction, entry_ids: Sequence[bytes]) -> dict[bytes, Found]:
     found: dict[bytes, Found] = {}
     for at in range(0, len(entry_ids), LOOKUP_CHUNK):
-        query = sa.select(LEAVES.c.entry_id, LEAVES.c.idx, sa.func.substr(LEAVES.c.leaf, 1, 8)).where(
-            LEAVES.c.entry_id.in_(entry_ids[at : at + LOOKUP_CHUNK])
-        )
-        for key, index, admitted in connection.execute(query):
-            found[bytes(key)] = Found(index, int.from_bytes(bytes(admitted), "big"))
+        asked = tuple(entry_ids[at : at + LOOKUP_CHUNK])
+        marks = ", ".join("?" * len(asked))
+        query = f"SELECT entry_id, idx, substr(leaf, 1, 8) FROM log_leaves WHERE entry_id IN ({marks})"  # noqa: S608 - question marks alone
+        for key, index, admitted in transaction.fetch(query, asked):
+            found[key] = Found(index, int.from_bytes(admitted, "big"))
     return found

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
-from sqlalchemy.engine import Connection
 
 from hallmark.ledger.note import Note
-from hallmark.ledger.tree import Tree
+from hallmark.ledger.tree import Edge, FullTile, Tree
+from hallmark.store.raw import Step
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -17,6 +17,22 @@ class Found(msgspec.Struct, frozen=True):
 
     index: int
     admitted: int
+
+
+class Staged(msgspec.Struct, frozen=True):
+    """Leaves on their way into a store of `first` leaves, each hashed once: the tree that they give, and the
+    tiles that they fill.
+    """
+
+    first: int
+    leaves: Sequence[bytes]
+    edge: Edge
+    full: list[FullTile]
+
+    @property
+    def root(self) -> bytes:
+        """The root with these leaves appended; 32 bytes."""
+        return self.edge.root()
 
 
 class LogStore(Protocol):
@@ -42,14 +58,22 @@ class LogStore(Protocol):
         """The tree over the durable leaves."""
         ...
 
-    async def append(
-        self, leaves: Sequence[bytes], *, within: Callable[[Connection], None] | None = None
-    ) -> int:
+    def stage(self, leaves: Sequence[bytes]) -> Staged:
+        """Hash leaves and see what root they give, changing nothing."""
+        ...
+
+    async def append(self, leaves: Sequence[bytes], *, within: Step | None = None) -> int:
         """Append leaves in one transaction with one fsync; returns the index of the first.
 
-        `within` runs first in the same transaction: what it writes is as durable as the leaves, and when it
-        raises, nothing happened. Raises Conflict `duplicate_entry` when an entry is in the log already, or
-        twice among `leaves`, or another process appended.
+        `within` runs first in the same transaction, also when there are no leaves: what it writes is as
+        durable as the leaves, and when it raises, nothing happened. Raises Conflict `duplicate_entry` when an
+        entry is in the log already, or twice among `leaves`, or another process appended.
+        """
+        ...
+
+    async def commit(self, staged: Staged, *, within: Step | None = None) -> int:
+        """`append` of leaves that were staged. Raises as `append` does, also when others were appended since
+        they were staged.
         """
         ...
 

@@ -77,6 +77,13 @@ class Edge:
             value, number = tile.root, number + 1
         self.size += 1
 
+    def root(self) -> bytes:
+        """Root over all leaves; 32 bytes."""
+        peaks = [
+            row[-1] for level in reversed(self.levels) for row in reversed(level.rows[:-1]) if len(row) & 1
+        ]
+        return merkle.fold_peaks(peaks)
+
 
 class Tree:
     """See the module docstring. `load(level, index)` gives a full tile's 8,192 bytes. Thread-safe."""

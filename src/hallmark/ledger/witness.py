@@ -10,7 +10,8 @@ Rules, in the order of `Witness.add_checkpoint`, with the status that c2sp.org/t
 6. equal sizes have equal roots                                                   422
 7. the consistency proof leads from what was last cosigned to the checkpoint      422
 8. the injected check agrees (a full node's own checks)                           what it raises
-9. the new state is durable, compared and swapped, before the signature is made
+9. the new state is durable, compared and swapped, before the cosignature is given; so that both may share one
+   transaction, the state's store gets the note with the cosignature on it
 
 Errors are core errors; `http_reply` turns them into the protocol's answers.
 """
@@ -82,8 +83,10 @@ class WitnessState(Protocol):
         """What was last cosigned."""
         ...
 
-    async def advance(self, origin: str, old: State, new: State) -> None:
-        """Replace `old` by `new`, durably, in one step. Raises Conflict `witness_raced` if `old` is gone."""
+    async def advance(self, origin: str, old: State, new: State, cosigned: Note, /) -> None:
+        """Replace `old` by `new`, durably, in one step; `cosigned` is the note for which that is done, with
+        this witness's line, and may be kept. Raises Conflict `witness_raced` if `old` is gone.
+        """
         ...
 
 
@@ -157,8 +160,13 @@ class Witness:
         if request.old_size > checkpoint.size:
             raise InvalidInput("old_size_above", "The old size is above the checkpoint's size.")
         async with self._locks[origin]:
-            await self._advance(request, checkpoint, check or self._check)
-            return self._key.cosign(request.note.text, now()).line()
+            seen = await self._extended(request, checkpoint, check or self._check)
+            note, line = request.note, self._key.cosign(request.note.text, now())
+            new = State(checkpoint.size, checkpoint.root)
+            if new != seen:
+                cosigned = Note(note.text, (*note.signatures, line))
+                await self._state.advance(origin, seen, new, cosigned)
+            return line.line()
 
     def _log_signed(self, note: Note, origin: str) -> Checkpoint:
         try:
@@ -168,7 +176,8 @@ class Witness:
                 raise
             raise LogSignatureRefused(error.reason, error.message) from error
 
-    async def _advance(self, request: AddCheckpoint, checkpoint: Checkpoint, check: Check | None) -> None:
+    async def _extended(self, request: AddCheckpoint, checkpoint: Checkpoint, check: Check | None) -> State:
+        """Rules 5 to 8; what was cosigned last."""
         seen = await self._state.latest(checkpoint.origin)
         if request.old_size != seen.size:
             raise SizeConflict(seen.size)
@@ -177,12 +186,9 @@ class Witness:
         verify_consistency(
             seen.size, checkpoint.size, request.proof, old_root=seen.root, new_root=checkpoint.root
         )
-        new = State(checkpoint.size, checkpoint.root)
-        if new == seen:
-            return
-        if check is not None:
+        if check is not None and (checkpoint.size, checkpoint.root) != (seen.size, seen.root):
             await check(seen.size, checkpoint.size, checkpoint)
-        await self._state.advance(checkpoint.origin, seen, new)
+        return seen
 
 
 def http_reply(error: HallmarkError) -> tuple[int, str, bytes]:

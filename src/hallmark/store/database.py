@@ -13,7 +13,6 @@ cannot do becomes Unavailable `store_full` or `store_unavailable`; broken constr
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,24 +26,12 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from hallmark.core.errors import InvalidInput, Unavailable
+from hallmark.store.drivers import private
 from hallmark.store.errors import unavailable
 
 T = TypeVar("T")
 BUSY_TIMEOUT_MS = 10_000
 READERS = 4
-
-
-def sqlite_url(path: Path) -> str:
-    """The store URL of a SQLite file, whatever stands in its path: `?`, `%`, `#` are escaped.
-
-    A path that is pasted into a URL by hand opens another file than the one that was meant. Raises
-    InvalidInput `bad_store_url` for a path that is not UTF-8.
-    """
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        raise InvalidInput("bad_store_url", "A store's path must be UTF-8.") from error
-    return sa.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
 
 
 class Cursor(Protocol):
@@ -143,7 +130,7 @@ class Database:
         if self._shared:
             shared = self._engine(url, "BEGIN", pool=StaticPool)
             return shared, shared
-        _private(Path(str(url.database)))
+        private(Path(str(url.database)))
         return self._engine(url, "BEGIN IMMEDIATE"), self._engine(url, "BEGIN", size=READERS)
 
     def _engine(self, url: sa.URL, begin: str, *, pool: type[sa.Pool] = QueuePool, size: int = 1) -> Engine:
@@ -170,12 +157,3 @@ class Database:
         }
         for name, value in settings.items():
             connection.execute(f"PRAGMA {name} = {value}")
-
-
-def _private(path: Path) -> None:
-    """Make the file, for its owner only; the files that SQLite puts beside it take its mode over."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except OSError:
-        # What keeps it from being made is told by the first use of it, as `store_unavailable`.
-        return

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Final
 
-import sqlalchemy.exc
+from hallmark.core.errors import Conflict, Unavailable
 
-from hallmark.core.errors import Unavailable
-
-FULL_SQLITE = {sqlite3.SQLITE_FULL}
-FULL_POSTGRES = {"53100"}
-HINT_FULL = "Free some space; nothing was half written."
+FULL_SQLITE: Final = {sqlite3.SQLITE_FULL}
+FULL_POSTGRES: Final = {"53100"}
+HINT_FULL: Final = "Free some space; nothing was half written."
 
 
-def unavailable(error: sqlalchemy.exc.SQLAlchemyError | sqlite3.Error) -> Unavailable:
-    """Unavailable `store_full` when space ran out, `store_unavailable` for everything else."""
+class ConstraintBroken(Conflict):
+    """A row breaks a constraint of its table; what that means is for the caller to say."""
+
+    def __init__(self) -> None:
+        super().__init__("constraint_broken", "A row is there already, or contradicts another.")
+
+
+def unavailable(error: Exception) -> Unavailable:
+    """Unavailable `store_full` when space ran out, `store_unavailable` for everything else.
+
+    `error` is an exception of SQLAlchemy, `sqlite3` or psycopg.
+    """
     cause = getattr(error, "orig", error)
     code = getattr(cause, "sqlite_errorcode", None)
     state = getattr(cause, "sqlstate", None)

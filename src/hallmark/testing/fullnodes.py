@@ -17,7 +17,7 @@ from hallmark.http.serve import Listen
 from hallmark.ledger.merkle import consistency_proof
 from hallmark.ledger.note import Note, parse_signatures
 from hallmark.ledger.policy import Policy
-from hallmark.ledger.sql_store import SQLLogStore, SQLWitnessState
+from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.ledger.tiles import WIDTH, TileName, encode_bundle
 from hallmark.ledger.witness import SIZE_TYPE, AddCheckpoint
 from hallmark.services.fullnode.app import create_app
@@ -25,7 +25,7 @@ from hallmark.services.fullnode.duties import TURN_MS
 from hallmark.services.fullnode.memory import Memory
 from hallmark.services.fullnode.node import FullNode
 from hallmark.services.fullnode.settings import Settings
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import LittleNetwork, Party
 from hallmark.testing.stub_evidence import verify_stub_evidence
@@ -146,13 +146,13 @@ def full_node(
         copy_from=copy_from,
     )
     settings = msgspec.structs.replace(settings, **changes)
-    held = Database(settings.database)
+    held = RawDatabase(settings.database)
+    store = SQLLogStore(held)
     node = FullNode(
         settings,
         Replica(settings.genesis(), verify_evidence),
-        store=SQLLogStore(held),
-        witness_state=SQLWitnessState(held),
-        memory=Memory(held),
+        store=store,
+        memory=Memory(held, store),
         signer=party.key,
         witness_key=log.notary.witness(party),
         pool=cast(Pool, log.pool),

@@ -8,7 +8,7 @@ from hallmark.services.log.admission import Admission, Submission
 from hallmark.services.log.known import Known, Member, Note
 from hallmark.services.log.settings import Quotas
 from hallmark.services.log.standing import Authority
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.testing.log_entries import AUTHORITY, CHAIN_ID
 
 
@@ -25,13 +25,13 @@ class Gate:
         quotas: Quotas | None = None,
         chain_id: int = CHAIN_ID,
         authority: Authority | None = None,
-        database: Database | None = None,
+        database: RawDatabase | None = None,
     ) -> None:
         self.now, self.size = 1_000.0, 1 << 40
         self.highest: dict[bytes, int] = {}
         self.quotas = quotas or Quotas()
         self.known = Known(
-            database or Database("sqlite://"),
+            database or RawDatabase("sqlite://"),
             (AUTHORITY.address,),
             cosigned=lambda: self.size,
             clock=lambda: self.now,

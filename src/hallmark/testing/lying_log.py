@@ -31,7 +31,7 @@ class MemoryWitnessState:
         """What was last cosigned."""
         return self.states.get(origin, State())
 
-    async def advance(self, origin: str, old: State, new: State) -> None:
+    async def advance(self, origin: str, old: State, new: State, _cosigned: Note, /) -> None:
         """Compare and swap. Raises Conflict `witness_raced`."""
         if await self.latest(origin) != old:
             raise Conflict("witness_raced", "Another request was faster.")

@@ -16,7 +16,7 @@ from hallmark.ledger.note import COSIGNATURE, SigningKey, VerifierKey
 from hallmark.ledger.sql_store import SQLWitnessState
 from hallmark.ledger.witness import MAX_BODY, Witness, http_reply
 from hallmark.settings import from_arguments
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ def witness_app(witness: Witness) -> ASGIApp:
 async def main(settings: Settings) -> None:
     """Serve until SIGTERM."""
     key = SigningKey(settings.name, COSIGNATURE, bytes.fromhex(settings.seed))
-    state = SQLWitnessState(Database(settings.database))
+    state = SQLWitnessState(RawDatabase(settings.database))
     witness = Witness(key, [VerifierKey.parse(settings.log)], state)
     await serve(Service(witness_app(witness)), settings.listen)
 

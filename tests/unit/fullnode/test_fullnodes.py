@@ -315,7 +315,6 @@ async def test_a_restart_judges_its_own_copy_again(tmp_path: Path) -> None:
     for author in net.full_nodes[1:3]:
         net.add(net.verdict(author, at, "payment_not_supported"))
     assert await fleet.log.ask("fn0.test") == 200
-    await node.flush()
     registry, checkpoint = node.replica.registry, node.checkpoint()
     fleet.close()
 

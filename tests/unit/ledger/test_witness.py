@@ -190,7 +190,7 @@ async def test_nothing_is_signed_that_is_not_durable() -> None:
     """When the memory fails, no cosignature leaves the witness."""
 
     class Broken(MemoryWitnessState):
-        async def advance(self, origin: str, old: State, new: State) -> None:
+        async def advance(self, origin: str, old: State, new: State, cosigned: Note) -> None:
             raise Unavailable("store_full", "The disk is full.")
 
     log = LyingLog(LEAVES)

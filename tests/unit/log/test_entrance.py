@@ -20,7 +20,7 @@ from hallmark.services.log.known import Member
 from hallmark.services.log.sequencer import Placed, Sequencer
 from hallmark.services.log.settings import Limits, Quota, Quotas
 from hallmark.services.log.standing import Authority
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.testing.log_admission import Gate
 from hallmark.testing.log_entries import (
     AUTHORITY,
@@ -42,7 +42,7 @@ class Desk:
     """An entrance before a running sequencer, with a node known."""
 
     def __init__(self, quotas: Quotas | None = None, limits: Limits | None = None) -> None:
-        database = Database("sqlite://")
+        database = RawDatabase("sqlite://")
         authority = Authority(frozenset((AUTHORITY.address, SECOND.address)), 1, CHAIN_ID)
         member = Member(NODE.address, Role.NODE, AUTHORITY.address)
         self.gate = Gate(NETWORK, [member], quotas=quotas, authority=authority, database=database)

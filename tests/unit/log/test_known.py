@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hallmark.core.objected import Run
 from hallmark.core.statements import Role
 from hallmark.services.log.known import Known, Member, Note
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 
 OWNER, VOUCHED = b"o" * 20, b"v" * 20
 NODE = b"n" * 20
@@ -17,8 +17,8 @@ FULL_NODES = [bytes([number]) * 20 for number in range(4)]
 class View:
     """What is known in one process; `size` is what the quorum has cosigned, `now` the time in seconds."""
 
-    def __init__(self, database: Database | None = None) -> None:
-        self.database = database or Database("sqlite://")
+    def __init__(self, database: RawDatabase | None = None) -> None:
+        self.database = database or RawDatabase("sqlite://")
         self.now, self.size, self.end = 100.0, 0, 0
         self.known = Known(
             self.database,

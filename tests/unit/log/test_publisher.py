@@ -14,7 +14,7 @@ from hallmark.ledger.note import Note
 from hallmark.ledger.policy import Policy, verify_quorum
 from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.services.log.publisher import Publisher, Round, check_policy
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.testing.lying_log import LyingLog, policy_of, policy_text, witness_key
 
 LOG = LyingLog()
@@ -35,9 +35,9 @@ class Bench:
     """A publisher over a store in memory."""
 
     def __init__(
-        self, policy: Policy = POLICY, database: Database | None = None, *, spacing_ms: int = 0
+        self, policy: Policy = POLICY, database: RawDatabase | None = None, *, spacing_ms: int = 0
     ) -> None:
-        self.database = database or Database("sqlite://")
+        self.database = database or RawDatabase("sqlite://")
         self.store = SQLLogStore(self.database)
         self.clock = Clock()
         self.publisher = Publisher(self.store, LOG.key, policy, clock=self.clock, spacing_ms=spacing_ms)

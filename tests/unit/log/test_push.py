@@ -20,7 +20,7 @@ from hallmark.ledger.tiles import encode_bundle
 from hallmark.services.log import asking
 from hallmark.services.log.links import Link, Refused
 from hallmark.services.log.publisher import Publisher, Round
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.testing.fullnodes import Fleet
 from hallmark.testing.lying_log import witnesses
 from hallmark.testing.witness_service import witness_app
@@ -31,7 +31,7 @@ class Pushing:
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet, self.network, self.pool = fleet, fleet.network, fleet.pool
-        self.store = SQLLogStore(Database("sqlite://"))
+        self.store = SQLLogStore(RawDatabase("sqlite://"))
         notary = fleet.log.notary
         self.publisher = Publisher(
             self.store, notary.log, Policy.parse(notary.policy_text), clock=lambda: self.network.now / 1000

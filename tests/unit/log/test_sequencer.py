@@ -23,7 +23,7 @@ from hallmark.services.log.lease import LeaseKeeper, fence
 from hallmark.services.log.sequencer import Batch, Placed, Sequencer
 from hallmark.services.log.settings import Limits
 from hallmark.services.log.standing import Lane, Standing
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.testing.log_admission import Gate
 from hallmark.testing.log_entries import AUTHORITY, plain_entry, receipt_chain, vouched
 
@@ -65,7 +65,7 @@ async def add_all(sequencer: Sequencer, submissions: Sequence[Submission]) -> li
 class Bench:
     """A sequencer over a database, with a clock to set and the batches that it made."""
 
-    def __init__(self, database: Database, limits: Limits | None = None) -> None:
+    def __init__(self, database: RawDatabase, limits: Limits | None = None) -> None:
         self.store = FailingStore(database)
         self.failing = self.store.failures = []
         self.batches: list[Batch] = []
@@ -98,9 +98,9 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def running(database: Database | None = None, limits: Limits | None = None) -> AsyncIterator[Bench]:
+async def running(database: RawDatabase | None = None, limits: Limits | None = None) -> AsyncIterator[Bench]:
     """A running sequencer."""
-    bench = Bench(database or Database("sqlite://"), limits)
+    bench = Bench(database or RawDatabase("sqlite://"), limits)
     task = asyncio.create_task(bench.sequencer.run())
     try:
         yield bench
@@ -128,7 +128,7 @@ async def test_entries_get_consecutive_places() -> None:
 
 async def test_one_entry_has_one_place() -> None:
     """Submitting again, at once, later or after a restart, gives the first place."""
-    database = Database("sqlite://")
+    database = RawDatabase("sqlite://")
     async with running(database) as bench:
         first, again = await asyncio.gather(bench.add(plain(1)), bench.add(plain(1)))
         assert first == again == await bench.add(plain(1))
@@ -183,7 +183,7 @@ async def test_equivocation_is_logged() -> None:
 
 async def test_order_survives_a_restart() -> None:
     """What is known about a node's receipts is as durable as the receipts."""
-    database, chain = Database("sqlite://"), receipts(4)
+    database, chain = RawDatabase("sqlite://"), receipts(4)
     async with running(database) as bench:
         await bench.add_all(chain[:2])
     async with running(database, Limits(order_wait_ms=30)) as bench:
@@ -226,7 +226,7 @@ async def test_batches_are_bounded() -> None:
 
 async def test_who_lost_the_lease_appends_nothing() -> None:
     """A former holder's batch is refused inside its own transaction; the new holder goes on."""
-    database = Database("sqlite://")
+    database = RawDatabase("sqlite://")
     former, current = LeaseKeeper(database, "log-1", 1_000), LeaseKeeper(database, "log-2", 1_000)
     lease = await former.take(0)
     assert lease is not None
@@ -263,7 +263,7 @@ async def test_nobody_waits_for_a_sequencer_that_ended() -> None:
 
 async def test_a_sequencer_without_a_lease_appends_nothing() -> None:
     """The fence is closed until a lease is given."""
-    database = Database("sqlite://")
+    database = RawDatabase("sqlite://")
     sequencer = Sequencer(
         SQLLogStore(database), database, Known(database), now=lambda: 1, grown=lambda batch: None
     )
@@ -275,7 +275,7 @@ async def test_a_sequencer_without_a_lease_appends_nothing() -> None:
 
 async def test_leases() -> None:
     """A lease is taken when free, expired or released, and by its holder at any time, with a new epoch."""
-    database = Database("sqlite://")
+    database = RawDatabase("sqlite://")
     one, two = LeaseKeeper(database, "one", 100), LeaseKeeper(database, "two", 100)
     first = await one.take(0)
     again = await one.take(10)
@@ -326,7 +326,7 @@ async def test_few_strangers_wait() -> None:
 
 async def test_what_is_known_is_durable_with_its_entries() -> None:
     """Who joins is known once the entry is durable, and to a process that starts afterwards."""
-    database = Database("sqlite://")
+    database = RawDatabase("sqlite://")
     key = Key(bytes([42]) * 32)
     async with running(database) as bench:
         bench.failing.append(Unavailable("store_full", "Full."))

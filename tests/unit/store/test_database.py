@@ -9,10 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from hallmark.core.entries import leaf
 from hallmark.core.errors import InvalidInput, Unavailable
-from hallmark.ledger.merkle import leaf_hash, verify_inclusion
-from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.store import Database, sqlite_url
 
 
@@ -87,43 +84,6 @@ async def test_a_database_in_memory_takes_reads_and_writes() -> None:
     assert count(database) == 9
 
 
-async def test_old_tiles_are_read_from_a_database_in_memory() -> None:
-    """Tiles and proofs that are not in memory any more come from the one connection without a deadlock."""
-    store = SQLLogStore(Database("sqlite://"))
-    for start in range(0, 1200, 100):
-        await store.append([leaf(n, n.to_bytes(4, "big")) for n in range(start, start + 100)])
-    tiles = await asyncio.gather(*(store.tile(0, index, 256) for index in (0, 1, 2, 3) for _ in range(3)))
-    assert {len(tile) for tile in tiles} == {8192}
-    proof = await store.inclusion_proof(5, 1200)
-    verify_inclusion(leaf_hash(leaf(5, (5).to_bytes(4, "big"))), 5, 1200, proof, store.tree.root())
-
-
-async def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path: Path) -> None:
-    """When the space ends the batch is refused as `store_full`, and the log goes on where it was."""
-    url = f"sqlite:///{tmp_path}/full.db"
-    database = Database(url, pragmas={"max_page_count": 60})
-    store = SQLLogStore(database)
-    appended = 0
-
-    async def fill() -> None:
-        nonlocal appended
-        for n in range(100):
-            await store.append([leaf(n * 100 + i, bytes((n, i)) * 500) for i in range(10)])
-            appended += 10
-
-    with pytest.raises(Unavailable) as caught:
-        await fill()
-    assert caught.value.reason == "store_full"
-    assert database.problem == "store_full"
-    assert 0 < appended == store.size
-    root = store.tree.root()
-    assert SQLLogStore(Database(url)).tree.root() == root
-    roomy = SQLLogStore(Database(url))
-    await roomy.append([leaf(10**6, b"one more after space was freed")])
-    assert roomy.size == appended + 1
-    assert roomy.tree.root(appended) == root
-
-
 def test_a_read_only_store_is_unavailable(tmp_path: Path) -> None:
     """A write into a store that may not be written is `store_unavailable`."""
     Database(f"sqlite:///{tmp_path}/one.db").write(lambda c: c.execute(sa.text("CREATE TABLE t (x INTEGER)")))
@@ -146,22 +106,6 @@ def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         Database(url)
     assert caught.value.reason == "bad_store_url"
-
-
-async def test_lost_rows_are_noticed(tmp_path: Path) -> None:
-    """A store whose rows went missing says so instead of answering with less."""
-    database = Database(f"sqlite:///{tmp_path}/log.db")
-    store = SQLLogStore(database)
-    await store.append([leaf(n, n.to_bytes(2, "big")) for n in range(600)])
-    database.write(lambda c: c.execute(sa.text("DELETE FROM log_leaves WHERE idx = 3")))
-    reopened = SQLLogStore(database)
-    with pytest.raises(Unavailable) as caught:
-        await reopened.leaves(0, 10)
-    assert caught.value.reason == "store_damaged"
-    database.write(lambda c: c.execute(sa.text("DELETE FROM log_tiles WHERE idx = 0")))
-    with pytest.raises(Unavailable) as caught:
-        SQLLogStore(database)
-    assert caught.value.reason == "store_damaged"
 
 
 @pytest.mark.parametrize("name", ["what?now", "%20", "a#b", "a b", "ü&x=1", "a:b@c", "100%", "file:x", "\\?"])

@@ -15,13 +15,13 @@ from hallmark.http.client import Pool
 from hallmark.http.health import unless
 from hallmark.http.serve import Service, run, serve
 from hallmark.ledger.note import COSIGNATURE, SigningKey
-from hallmark.ledger.sql_store import SQLLogStore, SQLWitnessState
+from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.services.fullnode.app import create_app
 from hallmark.services.fullnode.artifacts import HeldArtifacts
 from hallmark.services.fullnode.memory import Memory
 from hallmark.services.fullnode.node import FullNode
 from hallmark.services.fullnode.settings import Settings
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.telemetry.logs import configure
 from hallmark.telemetry.metrics import Metrics
 from hallmark.verification.fold import Replica
@@ -37,12 +37,12 @@ def main() -> None:
     if arguments.copy_from:
         settings = msgspec.structs.replace(settings, copy_from=arguments.copy_from)
     configure("fullnode")
-    database = Database(settings.database)
+    database = RawDatabase(settings.database)
     run(_serve(settings, database))
     database.close()
 
 
-async def _serve(settings: Settings, database: Database) -> None:
+async def _serve(settings: Settings, database: RawDatabase) -> None:
     pool = Pool(per_origin=16)
     artifacts = HeldArtifacts(settings.artifacts, settings.artifact_cache)
     node = build(settings, database, pool, artifacts)
@@ -65,21 +65,21 @@ async def _serve(settings: Settings, database: Database) -> None:
         await serve(
             app,
             settings.listen,
-            tasks=(start(), node.pay_duties(), node.keep_checkpoints(), node.watch_log()),
+            tasks=(start(), node.pay_duties(), node.watch_log()),
         )
     finally:
         await pool.aclose()
 
 
-def build(settings: Settings, database: Database, pool: Pool, artifacts: HeldArtifacts) -> FullNode:
+def build(settings: Settings, database: RawDatabase, pool: Pool, artifacts: HeldArtifacts) -> FullNode:
     """A full node over one database."""
     replica = Replica(settings.genesis(), verify, check_artifact=artifacts.check)
+    store = SQLLogStore(database)
     return FullNode(
         settings,
         replica,
-        store=SQLLogStore(database),
-        witness_state=SQLWitnessState(database),
-        memory=Memory(database),
+        store=store,
+        memory=Memory(database, store),
         signer=Key(_secret(settings.key_file)),
         witness_key=SigningKey(settings.witness_name, COSIGNATURE, _secret(settings.seed_file)),
         pool=pool,

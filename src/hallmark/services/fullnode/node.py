@@ -26,7 +26,6 @@ import msgspec
 
 from hallmark.core.beacon import network_id
 from hallmark.core.document import hex0x
-from hallmark.core.entries import split_leaf
 from hallmark.core.errors import Conflict, HallmarkError, NotFound, Unavailable
 from hallmark.core.hashing import sha256
 from hallmark.core.statements import AnchoredCheckpoint
@@ -35,14 +34,13 @@ from hallmark.http.client import Pool
 from hallmark.http.health import Health
 from hallmark.http.retry import seconds_of
 from hallmark.ledger.checkpoint import Checkpoint, verify_log_signature
-from hallmark.ledger.merkle import CompactRange, leaf_hash
-from hallmark.ledger.note import Note, SigningKey, VerifierKey, parse_signatures
+from hallmark.ledger.note import SigningKey, VerifierKey
 from hallmark.ledger.pushed import pushed_leaves
-from hallmark.ledger.store import LogStore
-from hallmark.ledger.witness import AddCheckpoint, RootDiffers, Witness, WitnessState
+from hallmark.ledger.store import LogStore, Staged
+from hallmark.ledger.witness import RootDiffers, Witness
 from hallmark.services.following.log_client import LogClient
 from hallmark.services.fullnode.duties import Duties
-from hallmark.services.fullnode.memory import Cosigned, Memory, Misbehaviour
+from hallmark.services.fullnode.memory import Memory, Misbehaviour
 from hallmark.services.fullnode.settings import Settings
 from hallmark.services.fullnode.source import Source
 from hallmark.services.fullnode.standing import Standing
@@ -52,8 +50,7 @@ from hallmark.verification.fold import LogMisbehaviour, Replica
 from hallmark.verification.outcome import JUDGING_FAILED, Outcome
 
 RECENT = 100
-RELOAD = 1_024
-KEEP_S = 0.25
+RELOAD = 128
 
 
 class Objected(msgspec.Struct, frozen=True):
@@ -92,7 +89,6 @@ class FullNode:
         replica: Replica,
         *,
         store: LogStore,
-        witness_state: WitnessState,
         memory: Memory,
         signer: Signer,
         witness_key: SigningKey,
@@ -106,16 +102,11 @@ class FullNode:
         self._signer = signer
         self._now = now
         self._log_key = VerifierKey.parse(settings.log_vkey)
-        self._state = witness_state
-        self._witness = Witness(witness_key, [self._log_key], witness_state, self._check)
+        self._witness = Witness(witness_key, [self._log_key], memory, self._check)
         self._source = Source(pool, (settings.log_url, settings.copy_from), settings.limits.source_s)
         self.duties = Duties(replica, signer, pool, settings.log_url, now)
-        self._range = CompactRange()
-        self._unsaved: list[bytes] = []
         self._advancing = asyncio.Lock()
         self._owing = asyncio.Event()
-        self._note: bytes | None = None
-        self._unkept: dict[int, Cosigned] = {}
         self._accused: Misbehaviour | None = None
         self._starting = True
         self.standing = Standing(settings.limits.quiet_ms)
@@ -153,16 +144,16 @@ class FullNode:
     async def start(self) -> None:
         """Judge this node's own copy again, then catch up from `copy_from` if there is one."""
         self._accused = await self._memory.accusation()
-        self._note = await self._memory.newest()
         try:
             while self.replica.size < self.store.size:
                 end = min(self.replica.size + RELOAD, self.store.size)
-                await self._judge(await self.store.leaves(self.replica.size, end))
+                for leaf in await self.store.leaves(self.replica.size, end):
+                    self._feed(leaf)
         except LogMisbehaviour as error:
             await self._accuse(error.reason, error.index, b"")
         if self._settings.copy_from and self._accused is None:
             await self._copy()
-        self.standing.cosigned_size = (await self._state.latest(self._settings.origin)).size
+        self.standing.cosigned_size = (await self._memory.latest(self._settings.origin)).size
         self._starting = False
         self._owing.set()
 
@@ -188,12 +179,7 @@ class FullNode:
                 await self._accuse("log_fork", error.size, body)
             raise
         self.cosigned += 1
-        note = AddCheckpoint.parse(body).note
-        whole = Note(note.text, (*note.signatures, *parse_signatures(line)))
-        checkpoint = Checkpoint.parse(note.text)
-        self.standing.cosigned(checkpoint.size, self._now())
-        self._note = whole.encode()
-        self._unkept[checkpoint.size] = Cosigned(checkpoint.size, checkpoint.root, self._note)
+        self.standing.cosigned((await self._memory.latest(self._settings.origin)).size, self._now())
         return line
 
     async def anchor_signature(self, origin: str, size: int, root: bytes) -> bytes:
@@ -203,8 +189,7 @@ class FullNode:
         """
         if origin != self._settings.origin:
             raise NotFound("unknown_log", "This full node does not know a log of that origin.")
-        unkept = self._unkept.get(size)
-        known = unkept.root if unkept else await self._memory.root(size)
+        known = await self._memory.root(size)
         if known is None:
             raise NotFound("not_cosigned", f"This full node did not cosign a checkpoint of size {size}.")
         if known != root:
@@ -214,9 +199,9 @@ class FullNode:
 
     def checkpoint(self) -> bytes:
         """The newest checkpoint that this node cosigned. Raises NotFound `no_checkpoint`."""
-        if self._note is None:
+        if self._memory.note is None:
             raise NotFound("no_checkpoint", "This full node has not cosigned a checkpoint yet.")
-        return self._note
+        return self._memory.note
 
     async def status(self) -> Status:
         """What is known now."""
@@ -230,7 +215,7 @@ class FullNode:
             registered=self.duties.registered,
             size=self.store.size,
             root=hex0x(self.replica.root()),
-            cosigned_size=(await self._state.latest(self._settings.origin)).size,
+            cosigned_size=(await self._memory.latest(self._settings.origin)).size,
             objections=tuple(self._found),
             owed=len(self.duties.owed(self.replica.size)),
             last_refusal=self.standing.refusal,
@@ -253,18 +238,6 @@ class FullNode:
                 await asyncio.sleep(waits_ms / 1000)
                 self._owing.set()
 
-    async def keep_checkpoints(self) -> None:
-        """Write down what was cosigned, a few times a second, apart from answering. Runs until cancelled.
-
-        A crash loses the newest: then this node does not sign those for the chain, and that is all.
-        """
-        try:
-            while True:
-                await asyncio.sleep(KEEP_S)
-                await self.flush()
-        finally:
-            await self.flush()
-
     async def watch_log(self) -> None:
         """While the log does not ask, ask it how large it is, now and then. Runs until cancelled."""
         while True:
@@ -280,103 +253,86 @@ class FullNode:
             get_logger().info("log_not_seen", reason=error.reason)
             self.standing.log_silent(self._now())
 
-    async def flush(self) -> None:
-        """Write down what was cosigned and is not written yet."""
-        pending = list(self._unkept.values())
-        try:
-            await self._memory.keep(pending)
-        except HallmarkError as error:
-            get_logger().warning("checkpoints_not_kept", reason=error.reason)
-            return
-        for checkpoint in pending:
-            if self._unkept.get(checkpoint.size) is checkpoint:
-                del self._unkept[checkpoint.size]
-
     async def _check(self, old: int, size: int, checkpoint: Checkpoint, *, bundle: bytes = b"") -> None:
-        """Rules 2 to 5; raises to refuse."""
+        """Rules 2 to 5; raises to refuse. What was judged is durable afterwards, or about to be: when nothing
+        speaks against the checkpoint, the witness makes it durable together with its own state.
+        """
         async with self._advancing:
             try:
                 await self._reach(size, checkpoint.root, pushed_from=old, bundle=bundle)
             except LogMisbehaviour as error:
                 await self._accuse(error.reason, error.index, checkpoint.encode())
                 raise
-            await self._check_time(size)
-            if not self.duties.owed(size):
+            refusal = self._refusal(size)
+            if refusal is None:
                 return
-        self._owing.set()
-        if not self.duties.registered:
-            raise Unavailable(
-                "objections_impossible",
-                "Entries do not hold, and this full node is not registered to object.",
-                "Register its key with the network's authority.",
-            )
-        raise Unavailable("objections_pending", "This full node's verdicts must be in the log first.")
+            await self._memory.save()
+        if self.duties.owed(size):
+            self._owing.set()
+        raise refusal
 
-    async def _check_time(self, size: int) -> None:
-        """The log does not date entries into the future.
+    def _refusal(self, size: int) -> Unavailable | None:
+        """Why a checkpoint of `size`, all of it judged, is not cosigned now: rules 4 and 5.
 
-        One that dates them too early shows by itself: honest receipts then finish after their admission.
+        A log that dates its entries too early shows by itself: honest receipts then finish after their
+        admission.
         """
-        (newest,) = await self.store.leaves(size - 1, size)
-        if split_leaf(newest)[0] > self._now() + SKEW_MS:
-            raise Unavailable("log_time_ahead", "The log's time is ahead of this full node's clock.")
+        if size and self.replica.admitted(size - 1) > self._now() + SKEW_MS:
+            return Unavailable("log_time_ahead", "The log's time is ahead of this full node's clock.")
+        if not self.duties.owed(size):
+            return None
+        if self.duties.registered:
+            return Unavailable("objections_pending", "This full node's verdicts must be in the log first.")
+        return Unavailable(
+            "objections_impossible",
+            "Entries do not hold, and this full node is not registered to object.",
+            "Register its key with the network's authority.",
+        )
 
     async def _reach(self, size: int, root: bytes, *, pushed_from: int = 0, bundle: bytes = b"") -> None:
-        """Have, know and store every leaf below `size`, whose root must be `root`."""
-        if size <= self._range.size:
+        """Have and judge every leaf below `size`, whose root must be `root`."""
+        if size <= self.replica.size:
             if self.replica.root(size) != root:
                 raise LogMisbehaviour("log_fork", "The log signed two histories.", size)
-        else:
-            pushed = self._pushed(size, root, pushed_from, bundle)
-            await self._judge(pushed or await self._fetch(size, root))
-        await self._save()
+            return
+        pushed = self._pushed(size, root, pushed_from, bundle)
+        await self._judge(pushed or await self._fetch(size, root))
 
-    async def _fetch(self, size: int, root: bytes) -> list[bytes]:
-        leaves = await self._source.leaves(self._range.size, size)
-        if self._root_with(leaves) != root:
+    async def _fetch(self, size: int, root: bytes) -> Staged:
+        staged = self._memory.stage(await self._source.leaves(self.replica.size, size))
+        if staged.root != root:
             raise Unavailable("leaves_mismatch", "What the log serves does not have the root that it signed.")
-        return leaves
+        return staged
 
-    def _pushed(self, size: int, root: bytes, start: int, bundle: bytes) -> list[bytes] | None:
+    def _pushed(self, size: int, root: bytes, start: int, bundle: bytes) -> Staged | None:
         """What is missing up to `size`, from a bundle that begins at `start`, if it has the root."""
-        have = self._range.size
+        have = self.replica.size
         leaves = pushed_leaves(bundle, size - start) if bundle and start <= have else None
-        found = leaves and leaves[have - start :]
-        return found if found and self._root_with(found) == root else None
+        staged = self._memory.stage(leaves[have - start :]) if leaves else None
+        return staged if staged and staged.root == root else None
 
-    def _root_with(self, leaves: list[bytes]) -> bytes:
-        trial = self._range.copy()
-        trial.extend(leaf_hash(leaf) for leaf in leaves)
-        return trial.root()
-
-    async def _judge(self, leaves: list[bytes]) -> None:
-        """Feed the replica, with a turn for other requests every few entries."""
-        for count, leaf in enumerate(leaves, start=1):
-            index = self.replica.size
-            checks = self.replica.feed(index, leaf)
-            self._range.append(leaf_hash(leaf))
-            self.judged += 1
-            if index >= self.store.size:
-                self._unsaved.append(leaf)
-            if JUDGING_FAILED in (c.reason for c in checks):
-                get_logger().error("judging_failed", index=index, told=self._bugs())
-            failed = tuple(c.reason for c in checks if c.outcome is Outcome.FAIL)
-            if failed:
-                self._found.append(Objected(index, failed))
-                get_logger().warning("entry_does_not_hold", index=index, reason=failed[0])
+    async def _judge(self, staged: Staged) -> None:
+        """Judge what was staged and is not judged yet, with a turn for other requests every few entries."""
+        for count, leaf in enumerate(staged.leaves[len(self._memory.judged) :], start=1):
+            self._feed(leaf)
+            self._memory.judged.append(leaf)
             if count % self._settings.limits.chunk == 0:
                 await asyncio.sleep(0)
+        self._memory.staged(staged)
         if self.replica.judgements.failed or self.replica.judgements.false_verdicts:
             self._owing.set()
 
-    async def _save(self) -> None:
-        if self._unsaved:
-            leaves, self._unsaved = self._unsaved, []
-            try:
-                await self.store.append(leaves)
-            except BaseException:
-                self._unsaved = leaves + self._unsaved
-                raise
+    def _feed(self, leaf: bytes) -> None:
+        index = self.replica.size
+        checks = self.replica.feed(index, leaf)
+        self.judged += 1
+        failed = tuple([c.reason for c in checks if c.outcome is Outcome.FAIL])
+        if not failed:
+            return
+        if JUDGING_FAILED in failed:
+            get_logger().error("judging_failed", index=index, told=self._bugs())
+        self._found.append(Objected(index, failed))
+        get_logger().warning("entry_does_not_hold", index=index, reason=failed[0])
 
     async def _copy(self) -> None:
         """Take over what another mirror holds, judging all of it."""
@@ -384,8 +340,9 @@ class FullNode:
             note = await self._source.checkpoint(self._settings.copy_from)
             checkpoint = verify_log_signature(note, (self._log_key,)).checkpoint
             async with self._advancing:
-                if checkpoint.size > self._range.size:
+                if checkpoint.size > self.replica.size:
                     await self._reach(checkpoint.size, checkpoint.root)
+                    await self._memory.save()
         except LogMisbehaviour as error:
             await self._accuse(error.reason, error.index, b"")
         except HallmarkError as error:

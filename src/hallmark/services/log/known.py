@@ -17,42 +17,31 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from hallmark.core.objected import Run
 from hallmark.core.statements import Role
-from hallmark.store import Database, Migration, migrate
+from hallmark.store.raw import RawDatabase, Transaction
 
 RECENT: Final = 65_536
 LATELY: Final = 4_096
 
-METADATA = sa.MetaData()
-MEMBERS = sa.Table(
-    "log_members",
-    METADATA,
-    sa.Column("key", sa.LargeBinary, primary_key=True),
-    sa.Column("role", sa.Integer, nullable=False),
-    sa.Column("owner", sa.LargeBinary, nullable=False),
-    sa.Column("position", sa.BigInteger, nullable=False),
-    sa.Column("struck", sa.Boolean, nullable=False),
-)
-PUBLISHERS = sa.Table("log_publishers", METADATA, sa.Column("owner", sa.LargeBinary, primary_key=True))
-STATEMENTS = sa.Table("log_statements", METADATA, sa.Column("digest", sa.LargeBinary, primary_key=True))
-KEEP_MEMBER = sa.text(
+KEEP_MEMBER: Final = (
     "INSERT INTO log_members (key, role, owner, position, struck) "
-    "VALUES (:key, :role, :owner, :position, :struck) ON CONFLICT (key) DO UPDATE SET "
+    "VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
     "role = excluded.role, owner = excluded.owner, position = excluded.position, struck = excluded.struck"
 )
-KEEP_PUBLISHER = sa.text("INSERT INTO log_publishers (owner) VALUES (:owner) ON CONFLICT DO NOTHING")
-KEEP_STATEMENT = sa.text("INSERT INTO log_statements (digest) VALUES (:digest) ON CONFLICT DO NOTHING")
+KEEP_PUBLISHER: Final = "INSERT INTO log_publishers (owner) VALUES (?) ON CONFLICT DO NOTHING"
+KEEP_STATEMENT: Final = "INSERT INTO log_statements (digest) VALUES (?) ON CONFLICT DO NOTHING"
+STRIKE: Final = "UPDATE log_members SET struck = 1 WHERE key = ?"
 
 
-def _create(connection: Connection) -> None:
-    METADATA.create_all(connection)
-
-
-MIGRATIONS: Final[tuple[Migration, ...]] = (_create,)
+def _create(transaction: Transaction) -> None:
+    transaction.execute(
+        "CREATE TABLE log_members (key BLOB PRIMARY KEY, role INTEGER NOT NULL, owner BLOB NOT NULL, "
+        "position INTEGER NOT NULL, struck INTEGER NOT NULL)"
+    )
+    transaction.execute("CREATE TABLE log_publishers (owner BLOB PRIMARY KEY)")
+    transaction.execute("CREATE TABLE log_statements (digest BLOB PRIMARY KEY)")
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -89,7 +78,7 @@ class Known:
 
     def __init__(
         self,
-        database: Database,
+        database: RawDatabase,
         owners: Iterable[bytes] = (),
         *,
         cosigned: Callable[[], int] = lambda: 0,
@@ -97,7 +86,7 @@ class Known:
         new_s: float = 10,
         slowed_s: float = 60,
     ) -> None:
-        migrate(database, "log-known", MIGRATIONS)
+        database.migrate("log-known", (_create,))
         self._database = database
         self._cosigned, self._clock = cosigned, clock
         self._new_s, self._slowed_s = new_s, slowed_s
@@ -107,14 +96,16 @@ class Known:
         self._lately: OrderedDict[bytes, None] = OrderedDict()
         self._recent: OrderedDict[int, _Placed] = OrderedDict()
         self._slowed: dict[bytes, float] = {}
-        members = database.read(lambda connection: connection.execute(sa.select(MEMBERS)).all())
+        members = database.read(
+            lambda t: t.fetch("SELECT key, role, owner, position, struck FROM log_members")
+        )
         self._members = {
-            bytes(row.key): Member(bytes(row.key), row.role, bytes(row.owner), row.position, bool(row.struck))
-            for row in members
+            key: Member(key, role, owner, position, bool(struck))
+            for key, role, owner, position, struck in members
         }
         self._registered = {member.position: key for key, member in self._members.items()}
-        owners_of_labels = database.read(lambda connection: connection.execute(sa.select(PUBLISHERS)).all())
-        self._publishers = {bytes(row.owner) for row in owners_of_labels}
+        owners_of_labels = database.read(lambda t: t.fetch("SELECT owner FROM log_publishers"))
+        self._publishers: set[bytes] = {owner for (owner,) in owners_of_labels}
         self._owned: dict[bytes, set[bytes]] = {}
         self._full_nodes = 0
         for member in self._members.values():
@@ -162,9 +153,10 @@ class Known:
         asked = [digest for digest in digests if digest not in coming]
         if not asked:
             return coming
-        query = sa.select(STATEMENTS.c.digest).where(STATEMENTS.c.digest.in_(asked))
-        rows = await self._database.async_read(lambda connection: connection.execute(query).all())
-        return coming | {bytes(row.digest) for row in rows}
+        marks = ", ".join("?" * len(asked))
+        query = f"SELECT digest FROM log_statements WHERE digest IN ({marks})"  # noqa: S608 - question marks
+        rows = await self._database.async_read(lambda t: t.fetch(query, asked))
+        return coming | {digest for (digest,) in rows}
 
     def is_coming(self, statement: bytes) -> bool:
         """Whether this statement is on its way, or was logged a moment ago."""
@@ -179,18 +171,17 @@ class Known:
         """An entry is on its way no longer: it has its place, or got none."""
         self._coming.discard(note.statement)
 
-    def keep(self, connection: Connection, notes: Sequence[Note], first: int) -> None:
+    def keep(self, transaction: Transaction, notes: Sequence[Note], first: int) -> None:
         """Write what these entries from position `first` on make known, in the transaction that logs them."""
-        joining = [msgspec.structs.asdict(member) for member in self._joining(notes, first)]
+        joining = [(m.key, m.role, m.owner, m.position, int(m.struck)) for m in self._joining(notes, first)]
         for statement, rows in (
             (KEEP_MEMBER, joining),
-            (KEEP_PUBLISHER, [{"owner": note.publisher} for note in notes if note.publisher]),
-            (KEEP_STATEMENT, [{"digest": note.statement} for note in notes if note.statement]),
+            (KEEP_PUBLISHER, [(note.publisher,) for note in notes if note.publisher]),
+            (KEEP_STATEMENT, [(note.statement,) for note in notes if note.statement]),
+            (STRIKE, [(key,) for key in self._struck_by(notes)]),
         ):
             if rows:
-                connection.execute(statement, rows)
-        for key in self._struck_by(notes):
-            connection.execute(MEMBERS.update().where(MEMBERS.c.key == key).values(struck=True))
+                transaction.executemany(statement, rows)
 
     def apply(self, notes: Sequence[Note], first: int) -> None:
         """These entries are durable from position `first` on."""

@@ -8,32 +8,27 @@ hands, and each append checks it in its own transaction, so a holder that oversl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Final
 
 import msgspec
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from hallmark.core.errors import Conflict
-from hallmark.store import Database, Migration, migrate
+from hallmark.store.raw import RawDatabase, Step, Transaction
 
-METADATA = sa.MetaData()
-LEASES = sa.Table(
-    "log_lease",
-    METADATA,
-    sa.Column("name", sa.String(32), primary_key=True),
-    sa.Column("holder", sa.String(128), nullable=False),
-    sa.Column("epoch", sa.BigInteger, nullable=False),
-    sa.Column("expires", sa.BigInteger, nullable=False),
+HELD: Final = "SELECT holder, epoch, expires FROM log_lease WHERE name = 'sequencer'"
+TAKE: Final = (
+    "INSERT INTO log_lease (name, holder, epoch, expires) VALUES ('sequencer', ?, ?, ?) "
+    "ON CONFLICT (name) DO UPDATE SET "
+    "holder = excluded.holder, epoch = excluded.epoch, expires = excluded.expires"
 )
-NAME = "sequencer"
+EXTEND: Final = "UPDATE log_lease SET expires = ? WHERE name = 'sequencer' AND epoch = ?"
 
 
-def _create(connection: Connection) -> None:
-    METADATA.create_all(connection)
-
-
-MIGRATIONS: tuple[Migration, ...] = (_create,)
+def _create(transaction: Transaction) -> None:
+    transaction.execute(
+        "CREATE TABLE log_lease (name TEXT PRIMARY KEY, holder TEXT NOT NULL, epoch INTEGER NOT NULL, "
+        "expires INTEGER NOT NULL)"
+    )
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -46,8 +41,8 @@ class Lease(msgspec.Struct, frozen=True):
 class LeaseKeeper:
     """Takes, renews and fences the lease of one database for `holder`; `ttl` in ms."""
 
-    def __init__(self, database: Database, holder: str, ttl: int) -> None:
-        migrate(database, "log-lease", MIGRATIONS)
+    def __init__(self, database: RawDatabase, holder: str, ttl: int) -> None:
+        database.migrate("log-lease", (_create,))
         self._database = database
         self._holder = holder
         self._ttl = ttl
@@ -55,49 +50,41 @@ class LeaseKeeper:
     async def take(self, now: int) -> Lease | None:
         """Take the lease at `now` (unix ms) if it is free, expired, or this holder's from an earlier life."""
 
-        def work(connection: Connection) -> Lease | None:
-            row = connection.execute(_row().with_for_update()).first()
-            if row is not None and row.holder != self._holder and row.expires > now:
+        def work(transaction: Transaction) -> Lease | None:
+            transaction.lock("log_lease")  # also against one who takes it for the first time
+            rows = transaction.fetch(HELD)
+            holder, epoch, expires = rows[0] if rows else ("", 0, 0)
+            if rows and holder != self._holder and expires > now:
                 return None
-            epoch = 1 if row is None else row.epoch + 1
-            values = {"holder": self._holder, "epoch": epoch, "expires": now + self._ttl}
-            if row is None:
-                connection.execute(LEASES.insert().values(name=NAME, **values))
-            else:
-                connection.execute(LEASES.update().where(LEASES.c.name == NAME).values(values))
-            return Lease(self._holder, epoch)
+            transaction.execute(TAKE, (self._holder, epoch + 1, now + self._ttl))
+            return Lease(self._holder, epoch + 1)
 
         return await self._database.async_write(work)
 
     async def renew(self, lease: Lease, now: int) -> None:
         """Extend the lease. Raises Conflict `lease_lost`."""
 
-        def work(connection: Connection) -> None:
-            fence(lease)(connection)
-            connection.execute(LEASES.update().where(LEASES.c.name == NAME).values(expires=now + self._ttl))
+        def work(transaction: Transaction) -> None:
+            if transaction.execute(EXTEND, (now + self._ttl, lease.epoch)) == 0:
+                raise _lost()
 
-        await self._database.async_write(work)
+        await self._database.async_write(work, brief=True)
 
     async def release(self, lease: Lease) -> None:
         """Let a standby take over at once."""
-
-        def work(connection: Connection) -> None:
-            mine = (LEASES.c.name == NAME) & (LEASES.c.epoch == lease.epoch)
-            connection.execute(LEASES.update().where(mine).values(expires=0))
-
-        await self._database.async_write(work)
+        await self._database.async_write(lambda t: t.execute(EXTEND, (0, lease.epoch)))
 
 
-def fence(lease: Lease) -> Callable[[Connection], None]:
+def fence(lease: Lease) -> Step:
     """A step of a transaction that raises Conflict `lease_lost` unless `lease` still holds."""
 
-    def check(connection: Connection) -> None:
-        row = connection.execute(_row().with_for_update()).first()
-        if row is None or row.epoch != lease.epoch:
-            raise Conflict("lease_lost", "Another process is the log now.")
+    def check(transaction: Transaction) -> None:
+        held = transaction.fetch(transaction.locking(HELD))
+        if not held or held[0][1] != lease.epoch:
+            raise _lost()
 
     return check
 
 
-def _row() -> sa.Select[tuple[str, int, int]]:
-    return sa.select(LEASES.c.holder, LEASES.c.epoch, LEASES.c.expires).where(LEASES.c.name == NAME)
+def _lost() -> Conflict:
+    return Conflict("lease_lost", "Another process is the log now.")

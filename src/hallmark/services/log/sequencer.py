@@ -19,8 +19,6 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 
 import msgspec
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from hallmark.core.entries import leaf
 from hallmark.core.errors import Conflict, HallmarkError, Unavailable
@@ -30,28 +28,18 @@ from hallmark.services.log.admission import Submission
 from hallmark.services.log.known import Known
 from hallmark.services.log.settings import Limits
 from hallmark.services.log.standing import Lane
-from hallmark.store import Database, Migration, migrate
+from hallmark.store.raw import RawDatabase, Step, Transaction
 
 RECENT_ENTRIES = 65_536
 
-METADATA = sa.MetaData()
-CHAINS = sa.Table(
-    "log_chains",
-    METADATA,
-    sa.Column("node", sa.LargeBinary, primary_key=True),
-    sa.Column("sequence", sa.BigInteger, nullable=False),
-)
-KEEP_CHAIN = sa.text(
-    "INSERT INTO log_chains (node, sequence) VALUES (:node, :sequence) "
+KEEP_CHAIN = (
+    "INSERT INTO log_chains (node, sequence) VALUES (?, ?) "
     "ON CONFLICT (node) DO UPDATE SET sequence = excluded.sequence"
 )
 
 
-def _create(connection: Connection) -> None:
-    METADATA.create_all(connection)
-
-
-MIGRATIONS: tuple[Migration, ...] = (_create,)
+def _create(transaction: Transaction) -> None:
+    transaction.execute("CREATE TABLE log_chains (node BLOB PRIMARY KEY, sequence INTEGER NOT NULL)")
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -81,21 +69,21 @@ class Sequencer:
     def __init__(
         self,
         store: LogStore,
-        database: Database,
+        database: RawDatabase,
         known: Known,
         *,
         now: Callable[[], int],
         grown: Callable[[Batch], None],
         limits: Limits | None = None,
     ) -> None:
-        migrate(database, "log-chains", MIGRATIONS)
+        database.migrate("log-chains", (_create,))
         self._store = store
         self._known = known
         self._now = now
         self._grown = grown
         self._limits = limits or Limits()
-        rows = database.read(lambda connection: connection.execute(sa.select(CHAINS)).all())
-        self._durable_chains: dict[bytes, int] = {bytes(row.node): row.sequence for row in rows}
+        chains = database.read(lambda t: t.fetch("SELECT node, sequence FROM log_chains"))
+        self._durable_chains: dict[bytes, int] = dict(chains)
         self._chains = dict(self._durable_chains)
         self._recent: OrderedDict[bytes, Placed] = OrderedDict()
         self._lanes: dict[Lane, deque[Submission]] = {lane: deque() for lane in Lane}
@@ -112,7 +100,7 @@ class Sequencer:
         """When the next batch may begin, in the loop's seconds."""
         self._ended = False
         self._wake = asyncio.Event()
-        self.fence: Callable[[Connection], None] = _no_lease
+        self.fence: Step = _no_lease
 
     @property
     def pending(self) -> int:
@@ -308,12 +296,11 @@ class Sequencer:
 
         notes, next_place = [submission.note for submission in batch], self._store.size
 
-        def within(connection: Connection) -> None:
-            self.fence(connection)
+        def within(transaction: Transaction) -> None:
+            self.fence(transaction)
             if chains:
-                rows = [{"node": node, "sequence": sequence} for node, sequence in chains.items()]
-                connection.execute(KEEP_CHAIN, rows)
-            self._known.keep(connection, notes, next_place)
+                transaction.executemany(KEEP_CHAIN, list(chains.items()))
+            self._known.keep(transaction, notes, next_place)
 
         first = await self._store.append(leaves, within=within)
         self._known.apply(notes, first)
@@ -351,7 +338,7 @@ class Sequencer:
                 place.set_exception(error)
 
 
-def _no_lease(_connection: Connection) -> None:
+def _no_lease(_transaction: Transaction) -> None:
     raise Conflict("lease_lost", "This process never was the log.")
 
 

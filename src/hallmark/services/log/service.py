@@ -31,7 +31,7 @@ from hallmark.services.log.quotas import source_of
 from hallmark.services.log.sequencer import Batch, Sequencer
 from hallmark.services.log.settings import Settings
 from hallmark.services.log.standing import Authority
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.telemetry.logs import get_logger
 from hallmark.telemetry.metrics import Metrics
 
@@ -56,7 +56,7 @@ class LogService:
         self._authority = Authority(_addresses(settings.authority), settings.threshold, settings.chain_id)
         if not 0 < settings.threshold <= len(self._authority.keys):
             raise InvalidInput("bad_authority", "The threshold cannot be met by the authority's keys.")
-        self._database = Database(settings.database)
+        self._database = RawDatabase(settings.database)
         self._keeper = LeaseKeeper(self._database, settings.holder, settings.lease_ms)
         self._log = get_logger()
         self._links: list[Link] = []
