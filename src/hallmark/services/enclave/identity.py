@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from hallmark.core.document import digest_of, hex0x, unhex
 from hallmark.core.documents import EnclaveConfiguration, HPKEKey, KeyBundle
-from hallmark.core.hashing import sha256
+from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.statements import Registration, Role
 from hallmark.crypto.hpke import AEAD_CHACHA20, KDF_SHA256, KEM_X25519, HPKEPrivateKey
 from hallmark.crypto.secp256k1 import Key, sign_statement
@@ -160,7 +160,7 @@ def register(
         key=identity.key.address,
         owner=unhex(configuration.owner),
         document=identity.bundle_digest,
-        evidence=sha256(evidence),
+        evidence=sha256(evidence) if evidence else ZERO32,
         beacon_size=beacon.size,
         beacon_root=beacon.root,
         at=now,
