@@ -358,7 +358,9 @@ def main() -> None:
             continue
         cells = "  ".join(f"{k} {row[k]:6.2f}" for k in ("gateway", "node", "enclave", "all"))
         print(f"{name:>4}  {cells} ms   first {row['first_ms']:.1f} total {row['total_ms']:.1f} ms")
-        print("      ", {k: round(v, 2) for k, v in row["log"].items()}, row["upstream_connections"], row["wal"])
+        print(
+            "      ", {k: round(v, 2) for k, v in row["log"].items()}, row["upstream_connections"], row["wal"]
+        )
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1))
 

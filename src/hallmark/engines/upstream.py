@@ -6,12 +6,14 @@ through both ways. Towards the server two members may be set, `model` (when its 
 From the server every event and every object keeps its exact bytes, so tools, reasoning and log probabilities
 need no code here.
 
-A request goes out once: on a connection of its own, and never again once a byte of it was written.
+A request goes out once: on a connection of its own or on one that a complete answer left (`idle.py`), and
+never again once a byte of it was written.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
@@ -26,6 +28,7 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import UpstreamRecord
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.core.upstreams import origin_of
+from hallmark.engines.idle import IdleConnections
 from hallmark.engines.protocol import Description
 from hallmark.engines.refusals import AGAIN, UpstreamFailed, refusal
 from hallmark.http.connection import Connection, Response
@@ -106,11 +109,15 @@ class Upstream:
         self._dial = dial
         self._context = context
         # Encoded here, not at the first request: an enclave could not load the codec any more.
-        self._authority = urlsplit(target.url).netloc.rpartition("@")[2].encode("idna")
+        parts = urlsplit(target.url)
+        self._host, self._path, self._secure = parts.hostname or "", parts.path, parts.scheme == "https"
+        self._authority = parts.netloc.rpartition("@")[2].encode("idna")
+        self._description = Description("upstream", "unmeasured", (f"label={target.label}",))
+        self._idle = IdleConnections()
 
     def describe(self) -> Description:
         """Names the server and nothing else: nothing else is known."""
-        return Description("upstream", "unmeasured", (f"label={self.target.label}",))
+        return self._description
 
     @asynccontextmanager
     async def open(self, path: str, body: bytes, authorization: bytes = b"") -> AsyncGenerator[Reply, None]:
@@ -119,18 +126,32 @@ class Upstream:
         Raises as `refusal` makes errors; UpstreamFailed `upstream_failed`, `upstream_timed_out`; Unavailable
         `upstream_unreachable`, alone among these when no byte of the body has left.
         """
-        connection = await self._connect()
+        connection = self._idle.take() or await self._connect()
         try:
             with self._named():
                 async with asyncio.timeout(self._silence_s):
-                    await connection.send(self._head(path, body, authorization), body)
+                    connection = await self._sent(connection, self._head(path, body, authorization), body)
                     await connection.head()
                 response = Response(connection, self._silence_s)
                 if response.status != 200:
                     raise refusal(self.target.name, response, await response.read(65_536))
                 yield Reply(response, self.target, _spki(connection))
-        finally:
+        except BaseException:
             connection.abort()
+            raise
+        self._idle.give(connection)
+
+    async def _sent(self, connection: Connection, head: bytes, body: bytes) -> Connection:
+        """Send a request, on another connection if this one turns out closed before a byte was written."""
+        try:
+            await connection.send(head, body)
+        except HallmarkError:
+            if connection.written or connection.used < 2:
+                raise
+            connection.abort()
+            connection = await self._connect()
+            await connection.send(head, body)
+        return connection
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -170,16 +191,14 @@ class Upstream:
         return msgspec.json.encode(members) if changed else body
 
     async def _connect(self) -> Connection:
-        parts = urlsplit(self.target.url)
         opened = await self._dial(self.target.label)
-        secure = parts.scheme == "https"
         try:
             async with asyncio.timeout(CONNECT_S):
                 _, connection = await asyncio.get_running_loop().create_connection(
                     Connection,
                     sock=opened,
-                    ssl=self._context if secure else None,
-                    server_hostname=parts.hostname if secure else None,
+                    ssl=self._context if self._secure else None,
+                    server_hostname=self._host if self._secure else None,
                 )
         except (OSError, TimeoutError) as error:
             opened.close()
@@ -187,14 +206,12 @@ class Upstream:
         return connection
 
     def _head(self, path: str, body: bytes, authorization: bytes) -> bytes:
-        parts = urlsplit(self.target.url)
         lines = [
-            f"POST {parts.path}{path} HTTP/1.1".encode("ascii"),
+            f"POST {self._path}{path} HTTP/1.1".encode("ascii"),
             b"host: " + self._authority,
             b"content-type: application/json",
             b"accept: application/json, text/event-stream",
             b"content-length: " + str(len(body)).encode(),
-            b"connection: close",
         ]
         if authorization and b"\r" not in authorization and b"\n" not in authorization:
             lines.append(b"authorization: " + authorization)
@@ -301,4 +318,9 @@ def _count(value: object, otherwise: int) -> int:
 def _spki(connection: Connection) -> str:
     peer = connection.info("ssl_object")
     certificate = peer.getpeercert(binary_form=True) if peer is not None else None
-    return hex0x(spki_digest(certificate)) if certificate else ""
+    return _spki_of(certificate) if certificate else ""
+
+
+@functools.lru_cache(maxsize=64)
+def _spki_of(certificate: bytes) -> str:
+    return hex0x(spki_digest(certificate))

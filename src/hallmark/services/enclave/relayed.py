@@ -25,7 +25,7 @@ AUTHORIZATION = b"hallmark-upstream-authorization"
 
 
 class _Relay(msgspec.Struct):
-    """An upstream's answer while it passes. `said` and `record` are what the server asserted so far."""
+    """An upstream's answer while it passes; `reply` knows what the server asserted so far."""
 
     call: Call
     upstream: Upstream
@@ -33,17 +33,16 @@ class _Relay(msgspec.Struct):
     opening: Opening
     task: Task
     inputs: tuple[bytes, ...]
-    said: Asserted
-    record: UpstreamRecord
     parameters: Parameters
     authorization: bytes
+    reply: Reply | None = None
     last: bytes = b""
 
     async def whole(self) -> tuple[bytes, Ending]:
         """The server's JSON object, as it came."""
         async with self._open(stream=False) as reply:
+            self.reply = reply
             content = await reply.content()
-            self._take(reply)
         return content, self.ending()
 
     async def stream(self, emitter: Emitter) -> None:
@@ -53,11 +52,11 @@ class _Relay(msgspec.Struct):
         """
         wants_usage = bool(self.envelope.stream_options and self.envelope.stream_options.include_usage)
         async with self._open(stream=True) as reply:
+            self.reply = reply
             async for chunk in reply.events():
                 if chunk.comment:
                     await emitter.emit(b": " + chunk.data + b"\n\n")
                     continue
-                self._take(reply)
                 if chunk.only_usage and not wants_usage:
                     continue
                 event, waiting = b"data: " + chunk.data + b"\n\n", self.last
@@ -76,22 +75,25 @@ class _Relay(msgspec.Struct):
         body = self.upstream.prepare(self.call.body, stream=stream)
         return self.upstream.open(path, body, self.authorization)
 
-    def _take(self, reply: Reply) -> None:
-        self.said, self.record = reply.asserted, reply.record()
+    @property
+    def _said(self) -> Asserted:
+        return self.reply.asserted if self.reply is not None else Asserted()
 
     def _frame(self) -> bytes:
-        model = self.said.model or self.envelope.model
-        answer_id = self.said.response_id or f"hallmark-{self.opening.answer_id}"
+        model = self._said.model or self.envelope.model
+        answer_id = self._said.response_id or f"hallmark-{self.opening.answer_id}"
         created = self.opening.started // 1000
         return Shape(answer_id, created, model, chat=self.task is Task.CHAT).frame()
 
     def _outcome(self, response: bytes) -> Outcome:
+        target, said = self.upstream.target, self._said
+        nothing = UpstreamRecord("", target.url, target.label, "", "")
         return Outcome(
             response=response,
             parameters=self.parameters,
-            tokens_in=self.said.tokens_in,
-            tokens_out=self.said.tokens_out,
-            upstream=self.record,
+            tokens_in=said.tokens_in,
+            tokens_out=said.tokens_out,
+            upstream=self.reply.record() if self.reply is not None else nothing,
             inputs=self.inputs,
         )
 
@@ -107,8 +109,6 @@ async def answer(call: Call, task: Task, envelope: Envelope, upstream: Upstream)
         opening=opening,
         task=task,
         inputs=input_records(envelope.messages, opening.request_salt),
-        said=Asserted(),
-        record=UpstreamRecord("", target.url, target.label, "", ""),
         parameters=_parameters(decode(call.body, dict[str, Any]), task, upstream, opening),
         authorization=header(call.scope, AUTHORIZATION) or call.runtime.upstream_authorization(target.label),
     )
