@@ -1,7 +1,7 @@
 """What one answer costs on the data path: gateway, node host and enclave, each in a process of its own.
 
     python bench/data_path.py [--answers 200] [--loads 1s,16s,1w,16w] [--json FILE] [--profile gateway]
-    PYTHONPATH=OTHER_BUILD/src OTHER_BUILD/.venv/bin/python bench/data_path.py ...      the same of another build
+    PYTHONPATH=OTHER/src OTHER/.venv/bin/python bench/data_path.py ...      the same of another build
 
 The processes are the real ones, without the sandbox (`vanilla`); in front of the enclave's engine stands a
 fixed server that streams 20 tokens, and the log is a little one that takes everything and cosigns at once, so
@@ -25,7 +25,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import uvloop
 

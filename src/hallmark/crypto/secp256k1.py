@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import functools
+from typing import Final, Protocol
 
 import coincurve
 
@@ -10,6 +11,7 @@ from hallmark.core.errors import VerificationFailed
 from hallmark.core.hashing import keccak256
 from hallmark.core.typed import TypedStruct
 
+REMEMBERED: Final = 1024
 HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 
 
@@ -54,8 +56,13 @@ def address_of(key: coincurve.PublicKey) -> bytes:
     return keccak256(key.format(compressed=False)[1:])[12:]
 
 
+@functools.lru_cache(maxsize=REMEMBERED)
 def recover(digest: bytes, signature: bytes) -> bytes:
-    """Address that signed `digest`. Raises VerificationFailed `bad_signature` (also for high s, EIP-2)."""
+    """Address that signed `digest`. Raises VerificationFailed `bad_signature` (also for high s, EIP-2).
+
+    What these bytes give is always the same: a process that meets a signature again (a gateway sees a receipt
+    with its answer and then in the log) does not compute it again.
+    """
     if len(signature) != 65 or signature[64] not in (27, 28):
         raise VerificationFailed("bad_signature", "A signature is 65 bytes, r || s || v with v 27 or 28.")
     if int.from_bytes(signature[32:64], "big") > HALF_ORDER:

@@ -1,6 +1,12 @@
-"""The route ticket: a gateway's signed word on who may serve, made before anybody sees the request."""
+"""The route ticket: a gateway's signed word on who may serve, made before anybody sees the request.
+
+Nothing in it is about one request, so requests for which it would say the same share one for a while.
+"""
 
 from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
 
 import msgspec
 
@@ -8,7 +14,10 @@ from hallmark.core.documents import Candidates
 from hallmark.core.statements import Ticket
 from hallmark.crypto.secp256k1 import Signer, sign_statement
 
-LIFE_MS = 120_000
+LIFE_MS: Final = 120_000
+SHARED_MS: Final = 10_000
+"""A ticket is given to requests for this long: far less than its life, so that none runs out on its way."""
+KEPT: Final = 256
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -48,3 +57,26 @@ def sign_ticket(
         nonce=nonce,
     )
     return SignedTicket(ticket, sign_statement(ticket, place.chain_id, signer), candidates.encode())
+
+
+class Tickets:
+    """A gateway's tickets of a moment ago, by what they say: the same words are not signed anew each time."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self._kept: OrderedDict[tuple[bytes, int, bytes], SignedTicket] = OrderedDict()
+
+    def of(self, candidates: Candidates, place: Place, *, now: int, nonce: bytes) -> SignedTicket:
+        """A ticket for these candidates on this network, at most SHARED_MS old at `now` (unix ms); a new one
+        is made at `place` with `nonce` (32 random bytes).
+        """
+        said = (place.network, place.chain_id, candidates.encode())
+        kept = self._kept.get(said)
+        if kept is not None and 0 <= now - kept.ticket.issued < SHARED_MS:
+            return kept
+        signed = sign_ticket(candidates, place, self._signer, now=now, nonce=nonce)
+        self._kept[said] = signed
+        self._kept.move_to_end(said)
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return signed

@@ -15,7 +15,8 @@ from hallmark.core.document import digest_of, hex0x, unhex
 from hallmark.core.documents import Attempt, Candidate, Candidates, Exclusion, KeyBundle
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Ticket
-from hallmark.crypto.secp256k1 import Key, sign_statement
+from hallmark.crypto.secp256k1 import Key, recover_statement, sign_statement
+from hallmark.services.enclave import routes
 from hallmark.testing.runtime import CHAIN_ID, MemoryRuntime
 
 CHAT = "/v1/chat/completions"
@@ -160,3 +161,28 @@ async def test_headers_that_cannot_be_read_are_refused(
     sent = headers(document, ticket(document)) | {name: value}
     response = await client.post(CHAT, json=HELLO, headers=sent)
     assert (response.status_code, response.json()["error"]["code"]) == (400, "bad_ticket")
+
+
+async def test_a_ticket_that_many_requests_share_is_verified_once(
+    client: httpx.AsyncClient, runtime: MemoryRuntime, check: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its signature is recovered once; its time and each request's own attempts are looked at every time."""
+    recovered: list[bytes] = []
+
+    def counted(statement: Ticket, chain_id: int, signature: bytes) -> bytes:
+        recovered.append(signature)
+        return recover_statement(statement, chain_id, signature)
+
+    monkeypatch.setattr(routes, "recover_statement", counted)
+    document = candidates(runtime).encode()
+    signed = ticket(document)
+    tried = [Attempt(hex0x(OTHER.address), "connect_failed")]
+    for attempts in ("[]", msgspec.json.encode(tried).decode(), "[]"):
+        checked = check(
+            await client.post(CHAT, json=HELLO, headers=headers(document, signed, attempts=attempts))
+        )
+        assert len(checked.route.attempts) == (attempts != "[]")
+    assert len(recovered) == 1
+    runtime._clock = signed.expires + routes.SKEW + 1
+    late = await client.post(CHAT, json=HELLO, headers=headers(document, signed))
+    assert late.json()["error"]["code"] == "ticket_expired"

@@ -76,12 +76,13 @@ async def test_a_stopped_answer_is_found_by_its_request(ask: Any, local: LocalNe
     async with asyncio.timeout(5):
         while not local.gateway.outbox._stopped:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
-    ticket, (stopped, _) = next(iter(local.gateway.outbox._stopped.items()))
+    request, (stopped, _) = next(iter(local.gateway.outbox._stopped.items()))
     assert stopped == name
     waiting = asyncio.ensure_future(ask.get(f"{PATH}{name}?wait=logged"))
     while name not in local.gateway.outbox._waiting:  # noqa: ASYNC110
         await asyncio.sleep(0)
-    digest, data = _partial(local, ticket)
+    assert len(request) == 32
+    digest, data = _partial(local, request)
     local.gateway.outbox.noticed(7, (123).to_bytes(8, "big") + data)
     status, found = await waiting
     assert (status, found["id"]) == (200, hex0x(digest))
@@ -89,12 +90,12 @@ async def test_a_stopped_answer_is_found_by_its_request(ask: Any, local: LocalNe
         node.release.set()
 
 
-def _partial(local: LocalNetwork, ticket: bytes) -> tuple[bytes, bytes]:
-    """A receipt's id and entry under this ticket, as a node signs it for what had left."""
+def _partial(local: LocalNetwork, request: bytes) -> tuple[bytes, bytes]:
+    """A receipt's id and entry over this request, as a node signs it for what had left."""
     entry = local.net.answer(local.net.nodes[0]).entry
-    attachments = (entry.attachments[0], entry.attachments[1], ticket)
     assert isinstance(entry.statement, Receipt)
-    return entry.statement.digest(), msgspec.structs.replace(entry, attachments=attachments).encode()
+    receipt = msgspec.structs.replace(entry.statement, request=request)
+    return receipt.digest(), msgspec.structs.replace(entry, statement=receipt).encode()
 
 
 async def test_every_response_has_a_name(ask: Any) -> None:

@@ -15,11 +15,11 @@ from hallmark.core.errors import NotFound, Unavailable
 from hallmark.core.evidence import Assurance
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Ticket
-from hallmark.crypto.secp256k1 import recover_statement
+from hallmark.crypto.secp256k1 import Key, recover_statement
 from hallmark.routing.choice import choose
 from hallmark.routing.eligibility import Eligibility, Wanted, candidates_document, eligibility
 from hallmark.routing.load import ERROR_MS, LoadTable, NodeLoad
-from hallmark.routing.ticket import Place, sign_ticket
+from hallmark.routing.ticket import LIFE_MS, SHARED_MS, Place, Tickets, sign_ticket
 from hallmark.testing.network import HOUR, LittleNetwork
 
 DIGITS = Wanted("digits")
@@ -210,3 +210,43 @@ def test_a_ticket_commits_to_candidates_and_exclusions() -> None:
     assert ticket.candidates == Candidates.decode(signed.candidates).digest()
     assert [e.reason for e in Candidates.decode(signed.candidates).excluded] == ["retired"]
     assert ticket.issued == net.now < ticket.expires
+
+
+def test_requests_that_would_say_the_same_share_a_ticket_for_a_while() -> None:
+    """A hundred requests take one signature; other words, another network and time take another."""
+    net = LittleNetwork()
+    size, root = net.beacon()
+    place = Place(net.genesis.network, net.genesis.chain_id, size, root)
+    signer = _Counting(net.gateway.key)
+    tickets = Tickets(signer)
+    found = judged(net)
+    one = candidates_document(found, found.eligible, Mode.TEE)
+    other = candidates_document(found, found.eligible[::-1], Mode.TEE)
+
+    def of(document: Candidates, at: Place = place, after: int = 0) -> bytes:
+        return tickets.of(document, at, now=net.now + after, nonce=bytes([signer.signed]) * 32).packed
+
+    first = of(one)
+    assert {of(one, after=number) for number in range(100)} == {first}
+    assert signer.signed == 1
+    assert of(one, msgspec.structs.replace(place, beacon_size=size + 1), after=1) == first
+    assert of(other) != first
+    assert of(one, msgspec.structs.replace(place, chain_id=7)) != first
+    assert signer.signed == 3
+    late = of(one, after=SHARED_MS)
+    assert late != first
+    assert Ticket.unpack(late[:-65]).issued == net.now + SHARED_MS
+    assert of(one, after=-1) != late, "a clock that was set back gets no ticket from the future"
+    assert SHARED_MS * 2 < LIFE_MS
+
+
+class _Counting:
+    """A signer that counts."""
+
+    def __init__(self, key: Key) -> None:
+        self.address, self.signed, self._key = key.address, 0, key
+
+    def sign(self, digest: bytes) -> bytes:
+        """Sign and count."""
+        self.signed += 1
+        return self._key.sign(digest)

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -28,6 +30,8 @@ from hallmark.services.enclave.runtime import Runtime
 MAX_CANDIDATES = 32 * 1024
 MAX_ATTEMPTS = 8
 SKEW = 60_000
+REMEMBERED: Final = 64
+"""Tickets whose signature is not recovered again; each is at most 33 KB."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -55,18 +59,33 @@ def read_route(scope: Scope, runtime: Runtime, now: int, *, upstream: bool) -> R
     if ticket_text is None:
         record = RouteRecord(hex0x(ZERO32), "direct", sees, hex0x(runtime.address))
         return Route(record.encode())
-    packed = _base64(ticket_text)
-    candidates = _base64(header(scope, b"hallmark-candidates") or b"")
-    ticket = _ticket(packed, candidates, runtime)
-    _check_time(ticket, now)
-    record = RouteRecord(
-        hex0x(ticket.struct_hash()),
-        "plain",
-        ("gateway", *sees),
-        hex0x(runtime.address),
-        _attempts(header(scope, b"hallmark-attempts") or b"[]"),
+    me = _Me(
+        runtime.configuration.chain_id,
+        runtime.configuration.network,
+        runtime.address,
+        digest_of(KeyBundle, runtime.bundle),
     )
-    return Route(record.encode(), candidates, packed)
+    offer = _offer(ticket_text, header(scope, b"hallmark-candidates") or b"", me)
+    _check_time(offer.ticket, now)
+    attempts = header(scope, b"hallmark-attempts") or b"[]"
+    return Route(_record(offer.ticket, me.address, sees, attempts), offer.candidates, offer.packed)
+
+
+class _Me(NamedTuple):
+    """What a ticket has to name: chain id, network (0x-hex), this key's address, its bundle's digest."""
+
+    chain_id: int
+    network: str
+    address: bytes
+    bundle: bytes
+
+
+class _Offer(NamedTuple):
+    """A ticket that offers this node: the statement, its exact bytes with the signature, the candidates."""
+
+    ticket: Ticket
+    packed: bytes
+    candidates: bytes
 
 
 def _check_time(ticket: Ticket, now: int) -> None:
@@ -104,26 +123,38 @@ def client_nonce(scope: Scope) -> bytes:
     return nonce
 
 
-def _ticket(packed: bytes, candidates: bytes, runtime: Runtime) -> Ticket:
+@functools.lru_cache(maxsize=REMEMBERED)
+def _offer(ticket_text: bytes, candidates_text: bytes, me: _Me) -> _Offer:
+    """Everything about a ticket but its time. One ticket comes with many requests, and holds for all or none.
+
+    Raises InvalidInput `bad_ticket`, `ticket_mismatch`.
+    """
+    packed, candidates = _base64(ticket_text), _base64(candidates_text)
     try:
         ticket = Ticket.unpack(packed[:-65])
-        signer = recover_statement(ticket, runtime.configuration.chain_id, packed[-65:])
+        signer = recover_statement(ticket, me.chain_id, packed[-65:])
         document = Candidates.decode(candidates)
     except HallmarkError as error:
         raise _bad_ticket() from error
-    me = hex0x(runtime.address)
-    bundle = hex0x(digest_of(KeyBundle, runtime.bundle))
-    chosen = [candidate for candidate in document.candidates if candidate.node == me]
+    node, bundle = hex0x(me.address), hex0x(me.bundle)
+    chosen = [candidate for candidate in document.candidates if candidate.node == node]
     if (
         signer != ticket.gateway
-        or ticket.network != unhex(runtime.configuration.network)
+        or ticket.network != unhex(me.network)
         or ticket.candidates != digest_of(Candidates, candidates)
         or not any(candidate.bundle == bundle for candidate in chosen)
     ):
         raise InvalidInput(
             "ticket_mismatch", "The route ticket is not for this network, these candidates and this node."
         )
-    return ticket
+    return _Offer(ticket, packed, candidates)
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _record(ticket: Ticket, node: bytes, sees: tuple[str, ...], attempts: bytes) -> bytes:
+    """Exact bytes of the route record under this ticket."""
+    saw = ("gateway", *sees)
+    return RouteRecord(hex0x(ticket.struct_hash()), "plain", saw, hex0x(node), _attempts(attempts)).encode()
 
 
 def _attempts(text: bytes) -> tuple[Attempt, ...]:

@@ -116,10 +116,16 @@ class Outbox:
             found = self._named.get(name, set())
         return tuple(found)
 
-    def stopped(self, ticket: bytes, request: str) -> None:
-        """An answer under this ticket stopped on its way; what its node signed will be known by `request`."""
-        if request and request not in self._named:
-            self._stopped[ticket] = request, self._clock()
+    def knows(self, name: str) -> bool:
+        """Whether this process remembers a receipt by this name."""
+        return name in self._named
+
+    def stopped(self, request: bytes, name: str) -> None:
+        """An answer stopped on its way; what its node signed of the request with this digest (32 bytes) will
+        be known by `name`.
+        """
+        if name and name not in self._named:
+            self._stopped[request] = name, self._clock()
             while len(self._stopped) > RECENT:
                 self._stopped.popitem(last=False)
 
@@ -136,8 +142,8 @@ class Outbox:
             return
         if entry.kind is not Kind.RECEIPT or not isinstance(entry.statement, Receipt):
             return
-        request, _ = self._stopped.pop((*entry.attachments, b"", b"", b"")[2], ("", 0))
-        digest = entry.statement.digest()
+        request, _ = self._stopped.pop(entry.statement.request, ("", 0))
+        digest = entry.statement.digest() if request else ZERO32
         if request and digest not in self._tracks:
             kept = Kept(digest, data, ZERO32, b"", self._clock(), request=request)
             self._start(msgspec.structs.replace(kept, position=index, admitted=admitted), fresh=True)

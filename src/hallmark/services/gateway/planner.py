@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 from collections.abc import Callable
 from typing import Final
 
@@ -25,7 +26,7 @@ from hallmark.routing.eligibility import (
     eligibility,
 )
 from hallmark.routing.load import LoadTable
-from hallmark.routing.ticket import Place, SignedTicket, sign_ticket
+from hallmark.routing.ticket import Place, SignedTicket, Tickets
 from hallmark.services.following.follower import Follower
 
 Random = Callable[[int], bytes]
@@ -43,12 +44,17 @@ class Plan(msgspec.Struct, frozen=True):
     def headers(self, attempts: list[Attempt]) -> list[tuple[bytes, bytes]]:
         """What an enclave is told about the route (see services/enclave/routes.py)."""
         told = [
-            (b"hallmark-ticket", base64.b64encode(self.signed.packed)),
-            (b"hallmark-candidates", base64.b64encode(self.signed.candidates)),
+            (b"hallmark-ticket", _base64(self.signed.packed)),
+            (b"hallmark-candidates", _base64(self.signed.candidates)),
         ]
         if attempts:
             told.append((b"hallmark-attempts", msgspec.json.encode(attempts)))
         return told
+
+
+@functools.lru_cache(maxsize=64)
+def _base64(data: bytes) -> bytes:
+    return base64.b64encode(data)
 
 
 class Planner:
@@ -66,7 +72,7 @@ class Planner:
     ) -> None:
         self._follower = follower
         self._loads = loads
-        self._signer = signer
+        self._tickets = Tickets(signer)
         self._clock = clock
         self._random = random
         self._draw = draw
@@ -94,10 +100,9 @@ class Planner:
         found.require()
         order = choose(found.eligible, self._loads.loads, self._draw)
         genesis = self._follower.replica.genesis
-        signed = sign_ticket(
+        signed = self._tickets.of(
             candidates_document(found, order, order[0].bundle.mode),
             Place(genesis.network, genesis.chain_id, head.checkpoint.size, head.checkpoint.root),
-            self._signer,
             now=self._clock(),
             nonce=self._random(32),
         )

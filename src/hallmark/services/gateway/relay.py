@@ -21,6 +21,7 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import Attempt
 from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
 from hallmark.core.marks import Finding, Mark, Question, derive_marks
+from hallmark.core.receipt import request_digest
 from hallmark.http.asgi import Message, Receive, Scope, Send, header, read_body
 from hallmark.http.client import Pool, Timeouts
 from hallmark.http.connection import Response
@@ -97,10 +98,13 @@ class Answering:
         self.started = False
         self.status = 0
         self.lost = ""
+        self.salts = b""
+        """Those of the answer whose head the client has, as its node told them."""
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Send the head."""
         self.started, self.status = True, status
+        self.salts = next((value for key, value in headers if key == b"hallmark-salts"), b"")
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def body(self, data: bytes, *, more: bool) -> None:
@@ -187,8 +191,9 @@ class Relay:
                         await self._attempt(asked, node, plan.headers(attempts), out, paid=paid)
                 finally:
                     self._line.released()
-                    if out.started:  # what the node signed of an answer that stopped will be in the log
-                        self._outbox.stopped(plan.signed.packed, asked.request)
+                    if out.salts and not self._outbox.knows(asked.request):
+                        # what the node signed of an answer that stopped will be in the log
+                        self._outbox.stopped(_committed(asked, out.salts), asked.request)
                 return
             except NextNode as failure:
                 if paid and failure.reason not in UNSENT:
@@ -397,6 +402,15 @@ def _where(asked: Asked, response: Response) -> list[tuple[bytes, bytes]]:
     salts = response.header(b"hallmark-salts")
     at = b"/v1/hallmark/receipts/" + asked.request.encode()
     return [(b"hallmark-receipt-at", at), *([(b"hallmark-salts", salts)] if salts else [])]
+
+
+def _committed(asked: Asked, salts: bytes) -> bytes:
+    """What a receipt says of this request, whose salt its answer's head told first; 32 bytes."""
+    try:
+        salt = bytes.fromhex(salts[:64].decode("ascii"))
+    except ValueError:
+        salt = b""
+    return request_digest(salt, asked.path, asked.body)
 
 
 def _hallmark(sealed: Sealed, marks: Mapping[Question, Mark]) -> bytes:
