@@ -28,12 +28,11 @@ from hallmark.services.explorer import (
     receipts,
 )
 from hallmark.services.explorer.entries import words_of
-from hallmark.services.explorer.figures import Tally
 from hallmark.services.explorer.filters import END, ID, KEY, Where, matches, position_of, where_of
 from hallmark.services.explorer.hearing import Hearing
 from hallmark.services.explorer.index import Index
 from hallmark.services.explorer.network import Network
-from hallmark.services.explorer.reading import read
+from hallmark.services.explorer.reading import read, subjects
 from hallmark.services.explorer.search import Search
 from hallmark.services.explorer.told import Told, of_logged, of_pending
 from hallmark.services.explorer.trust_gap import Measured
@@ -82,7 +81,6 @@ class Explorer:
     ) -> None:
         self._watch, self._clock = watch, watch.clock
         self._index = Index(database)
-        self._tally = Tally()
         self._measured = Measured(watch.clock)
         self._rests = proofs.Rests(watch)
         self._search = Search(watch, self._index)
@@ -154,27 +152,27 @@ class Explorer:
 
     async def nodes(self) -> Nodes:
         """See `ExplorerView`."""
-        return parties.listed(self._watch, self._tally.by_node)
+        return parties.listed(self._watch, self._index.tally.by_node)
 
     async def node(self, key: str) -> NodePage:
         """See `ExplorerView`."""
         if not KEY.fullmatch(key):
             raise NotFound("unknown_node", "A key is 0x and 40 lower-case hexadecimal digits.")
         member = parties.member_of(self._watch, unhex(key))
-        row = parties.row(self._watch, member, self._tally.by_node[member.key])
-        positions = await self._index.about(member.key, SHOWN * 2)
-        history = parties.history(self._watch, positions)
+        row = parties.row(self._watch, member, self._index.tally.of("node", member.key))
+        found = await self._index.about(member.key, SHOWN * 2)
+        history = parties.history(self._watch, [at for at in found if self._is_about(at, member.key)])
         newest = await self._newest({"node": member.key})
         return NodePage(row, parties.facts(member), history, newest)
 
     async def models(self) -> Models:
         """See `ExplorerView`."""
-        return models.listed(self._watch, self._tally.by_label)
+        return models.listed(self._watch, self._index.tally.by_label)
 
     async def model(self, label: str) -> ModelPage:
         """See `ExplorerView`."""
-        newest = await self._newest({"label": label})
-        return models.page(self._watch, label, self._tally.by_label, newest)
+        newest = await self._newest({"label": label.encode()})
+        return models.page(self._watch, label, self._index.tally.by_label, newest)
 
     async def measurements(self) -> Measurements:
         """See `ExplorerView`."""
@@ -190,7 +188,7 @@ class Explorer:
         found = await self._index.of_kinds(FAULT_KINDS, position_of(cursor), most + 1)
         folded = [at for at in found if self._folded(at)]
         following = str(folded[most - 1]) if len(folded) > most else ""
-        total = sum(self._tally.entries[kind.name.lower()] for kind in FAULT_KINDS)
+        total = sum(self._index.tally.of("kind", kind.name.lower().encode()) for kind in FAULT_KINDS)
         rows = faults.rows(self._watch, folded[:most])
         return Faults(total, following, self._watch.replica.size, rows)
 
@@ -228,12 +226,15 @@ class Explorer:
         return await self._search.find(query)
 
     async def figures(self) -> LogFigures:
-        """See `ExplorerView`: of everything that was read, up to a checkpoint that was seen here."""
+        """See `ExplorerView`: of everything that was read, up to a checkpoint that was seen here. While a
+        process reads again what one before it had read, the root is not known.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_S):
                 await self._settled.wait()
-        replica = self._watch.replica
-        return self._tally.figures(replica.size, replica.root())
+        replica, size = self._watch.replica, self._index.size
+        root = hex0x(replica.root(size)) if size <= replica.size else ""
+        return self._index.tally.figures(size, root)
 
     async def network(self, hours: int = 1) -> NetworkPage:
         """See `ExplorerView`."""
@@ -247,11 +248,11 @@ class Explorer:
         self._settled.clear()
         row, answer = read(self._watch, position)
         self._index.put(row)
-        if answer is None:
-            self._tally.add(row.admitted, row.entry, signed=False)
-            return
-        self._tally.add(row.admitted, row.entry, signed=True, label=answer.label)
-        self._measured.receipt(answer.finished, answer.saw)
+        if answer is not None:
+            self._measured.receipt(answer.finished, answer.saw)
+
+    def _is_about(self, position: int, subject: bytes) -> bool:
+        return self._folded(position) and subject in subjects(self._watch.leaves.entry(position)[1])
 
     def _folded(self, position: int) -> bool:
         return 0 <= position < self._watch.replica.size
@@ -262,7 +263,7 @@ class Explorer:
 
     async def _total(self, wanted: Where) -> int:
         tail = len(self._tail(wanted, END))
-        return tail + (await self._index.count(wanted) if wanted else self._tally.receipts)
+        return tail + (await self._index.count(wanted) if wanted else self._index.tally.receipts)
 
     async def _newest(self, wanted: Where) -> tuple[ReceiptRow, ...]:
         found = self._tail(wanted, END)[:SHOWN]

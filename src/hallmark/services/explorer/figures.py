@@ -10,49 +10,85 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 from hallmark.core.document import hex0x
-from hallmark.core.entries import Entry
+from hallmark.core.entries import Kind
 from hallmark.core.receipt import Receipt
 from hallmark.services.explorer.views import LogFigures
 
+Counted: TypeAlias = tuple[str, bytes]
+"""What one entry adds one to: the name of a count, and of what it is (a key, a digest, a label, a number)."""
+
+
+def counted(kind: Kind, admitted: int, receipt: Receipt | None, label: str = "") -> tuple[Counted, ...]:
+    """What an entry adds to. `receipt` is given when its node signed it, with the `label` that it goes by."""
+    entry = ("kind", kind.name.lower().encode())
+    if receipt is None:
+        return (entry,)
+    return (
+        entry,
+        ("node", receipt.node),
+        ("artifact", receipt.artifact),
+        ("label", label.encode()),
+        ("gap", b"%d" % (admitted - receipt.finished)),
+        ("ran" if any(receipt.artifact) else "asserted", label.encode()),
+    )
+
 
 class Tally:
-    """Counts leaves as they are folded; `signed` tells whether an entry is a receipt that its node signed."""
+    """Counts of entries, from those that are given to begin with."""
 
-    def __init__(self) -> None:
-        self.entries: Counter[str] = Counter()
-        self.by_node: Counter[bytes] = Counter()
-        self.by_artifact: Counter[bytes] = Counter()
-        self.by_label: Counter[tuple[str, bool]] = Counter()
-        self.receipts = 0
-        self._gaps: Counter[int] = Counter()
+    def __init__(self, counts: Mapping[Counted, int]) -> None:
+        self._counts: dict[str, Counter[bytes]] = {}
+        for (what, key), count in counts.items():
+            self._of(what)[key] = count
 
-    def add(
-        self, admitted: int, entry: Entry, *, signed: bool, label: tuple[str, bool] = ("", False)
-    ) -> None:
-        """Count one entry. `label` is what a receipt goes by, and whether a provider asserts it."""
-        self.entries[entry.kind.name.lower()] += 1
-        receipt = entry.statement
-        if not signed or not isinstance(receipt, Receipt):
-            return
-        self.receipts += 1
-        self.by_node[receipt.node] += 1
-        self.by_artifact[receipt.artifact] += 1
-        self.by_label[label] += 1
-        self._gaps[admitted - receipt.finished] += 1
+    def add(self, found: Iterable[Counted]) -> None:
+        """Count one entry."""
+        for what, key in found:
+            self._of(what)[key] += 1
 
-    def figures(self, size: int, root: bytes) -> LogFigures:
-        """The figures of the first `size` leaves, which hash to `root`."""
+    def of(self, what: str, key: bytes) -> int:
+        """How many there are of a node, artifact or label."""
+        return self._of(what)[key]
+
+    @property
+    def receipts(self) -> int:
+        """How many receipts their nodes signed."""
+        return self._of("node").total()
+
+    @property
+    def by_node(self) -> Mapping[bytes, int]:
+        """Receipts by node."""
+        return self._of("node")
+
+    @property
+    def by_label(self) -> dict[tuple[str, bool], int]:
+        """Receipts by label, and whether a provider asserts it."""
+        named = (("ran", False), ("asserted", True))
+        return {(k.decode(), by): n for what, by in named for k, n in self._of(what).items()}
+
+    @property
+    def entries(self) -> dict[str, int]:
+        """Entries by the lower-case name of their kind."""
+        return {kind.decode(): count for kind, count in sorted(self._of("kind").items()) if count}
+
+    def figures(self, size: int, root: str) -> LogFigures:
+        """The figures of the first `size` leaves, which hash to `root` (0x-hex)."""
+        gaps = {int(gap): count for gap, count in self._of("gap").items()}
         return LogFigures(
             size,
-            hex0x(root),
-            dict(sorted(self.entries.items())),
-            _named(self.by_node),
-            _named(self.by_artifact),
-            {"p50": nearest_rank(self._gaps, 50), "p99": nearest_rank(self._gaps, 99)},
+            root,
+            self.entries,
+            _named(self._of("node")),
+            _named(self._of("artifact")),
+            {"p50": nearest_rank(gaps, 50), "p99": nearest_rank(gaps, 99)},
         )
+
+    def _of(self, what: str) -> Counter[bytes]:
+        return self._counts.setdefault(what, Counter())
 
 
 def nearest_rank(values: Mapping[int, int], percent: int) -> int:
@@ -67,4 +103,4 @@ def nearest_rank(values: Mapping[int, int], percent: int) -> int:
 
 
 def _named(counts: Mapping[bytes, int]) -> dict[str, int]:
-    return {hex0x(key): count for key, count in sorted(counts.items())}
+    return {hex0x(key): count for key, count in sorted(counts.items()) if count}

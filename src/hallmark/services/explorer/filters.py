@@ -12,8 +12,8 @@ from hallmark.core.errors import InvalidInput
 from hallmark.services.explorer.told import Told, label
 from hallmark.services.following.watch import Watch
 
-Where: TypeAlias = Mapping[str, bytes | str]
-"""Columns of the receipts' table and the values that they must have."""
+Where: TypeAlias = Mapping[str, bytes]
+"""Columns of the receipts' table and what they must stand for."""
 
 END: Final = 1 << 62
 ID: Final = re.compile(r"0x[0-9a-f]{64}")
@@ -25,13 +25,13 @@ def where_of(query: str) -> Where:
 
     Raises InvalidInput `bad_filter`.
     """
-    where: dict[str, bytes | str] = {}
+    where: dict[str, bytes] = {}
     for name, value in parse_qsl(query, max_num_fields=8):
         column = {"node": "node", "artifact": "artifact", "model": "label"}.get(name)
         pattern = {"node": KEY, "artifact": ID}.get(name)
         if column is None or column in where or (pattern and not pattern.fullmatch(value)):
             raise InvalidInput("bad_filter", "Receipts are filtered by node=, model= and artifact=.")
-        where[column] = unhex(value) if pattern else value
+        where[column] = unhex(value) if pattern else value.encode()
     return where
 
 
@@ -48,5 +48,5 @@ def position_of(cursor: str) -> int:
 
 def matches(watch: Watch, told: Told, where: Where) -> bool:
     """Whether a receipt that is not in the index matches a filter."""
-    own = {"node": told.receipt.node, "artifact": told.receipt.artifact, "label": label(watch, told)}
+    own = {"node": told.receipt.node, "artifact": told.receipt.artifact, "label": label(watch, told).encode()}
     return all(own[column] == value for column, value in where.items())

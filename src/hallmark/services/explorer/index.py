@@ -1,4 +1,5 @@
-"""The index of the log: which entries there are, by kind, by receipt filter, and by any prefix of an id.
+"""The index of the log: which entries there are, by kind, by receipt filter, and by any prefix of an id; and
+what is counted of them.
 
 Filled by a follower's tap, in one transaction per batch, so that after a crash it is the index of some prefix
 of the log and goes on from there; what was indexed before is not indexed twice.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -16,51 +18,64 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hallmark.core.entries import Entry, Kind
+from hallmark.core.entries import Kind
 from hallmark.core.errors import HallmarkError
-from hallmark.services.explorer.schema import ENTRIES, MIGRATIONS, NAMES, RECEIPTS
-from hallmark.store import Database, migrate
+from hallmark.services.explorer.figures import Counted, Tally
+from hallmark.services.explorer.schema import COUNTS, ENTRIES, MIGRATIONS, NAMES, RECEIPTS, STATE
+from hallmark.store import Database, Terms, migrate, number_of
 from hallmark.telemetry.logs import get_logger
 
 BATCH: Final = 1_000
 RETRY_S: Final = 1.0
-DIGITS: Final = 12
-RECEIPT, LEAF, SUBJECT = "r", "l", "s"
+RECEIPT, LEAF, SUBJECT = 0, 1, 2
+PREFIX: Final = 6
+"""Bytes of a name that are kept: enough to tell 10^8 receipts apart, and 12 of its digits."""
+MOST_COUNTED: Final = 10_000
+COLUMNS: Final = ("node", "artifact", "label")
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One entry as it is indexed. `receipt` are the columns of its receipt row, None when it is none; `names`
-    are (space, bytes) by which it is found.
+    """One entry as it is indexed. `receipt` are node, artifact and label of a receipt, None when it is none;
+    `names` are (space, bytes) by which it is found; `counted` is what it adds to the figures.
     """
 
     position: int
-    admitted: int
-    entry: Entry
+    kind: Kind
     leaf: bytes
-    receipt: Mapping[str, object] | None
-    names: tuple[tuple[str, bytes], ...]
+    receipt: Mapping[str, bytes] | None
+    names: tuple[tuple[int, bytes], ...]
+    counted: tuple[Counted, ...]
 
 
 class Index:
-    """See the module docstring. `size` is how many entries were given to it, by this process or before."""
+    """See the module docstring. `size` is how many entries were given to it, by this process or before, and
+    `tally` what was counted of them.
+    """
 
     def __init__(self, database: Database) -> None:
         migrate(database, "explorer", MIGRATIONS)
-        self._database = database
-        newest = database.read(lambda c: c.scalar(sa.select(sa.func.max(ENTRIES.c.position))))
-        self.size = 0 if newest is None else int(newest) + 1
+        self._database, self._terms = database, Terms(database)
+        self._kept: Counter[Counted] = Counter(database.read(_counts))
+        self._state = database.read(_state)
+        self.size = self._state.get("size", 0)
+        self.tally = Tally(self._kept)
         self._waiting: list[Row] = []
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
 
     def put(self, row: Row) -> None:
         """Index an entry soon. One that was indexed before is passed over, unless it is of another log."""
-        if row.position == 0 and self.size and self._leaf(0) != row.leaf:
+        if row.position == 0 and self.size and self._state["first"] != prefix_of(row.leaf):
             get_logger().warning("index_of_another_log", size=self.size)
             self._database.write(_clear)
-            self.size, self._waiting = 0, []
+            self.size, self._waiting, self._state = 0, [], {}
+            self._kept.clear()
+            self.tally = Tally(self._kept)
         if row.position >= self.size:
+            if row.position == 0:
+                self._state["first"] = prefix_of(row.leaf)
             self._waiting.append(row)
+            self.tally.add(row.counted)
             self.size = row.position + 1
             self._wake.set()
 
@@ -85,64 +100,98 @@ class Index:
         async with self._writing:
             while self._waiting:
                 batch = self._waiting[:BATCH]
-                await self._database.async_write(functools.partial(_insert, rows=batch))
+                added = Counter(counted for row in batch for counted in row.counted)
+                totals = {counted: self._kept[counted] + more for counted, more in added.items()}
+                await self._database.async_write(functools.partial(self._insert, rows=batch, totals=totals))
+                self._kept.update(added)
                 del self._waiting[: len(batch)]
 
-    async def receipts(self, where: Mapping[str, bytes | str], below: int, limit: int) -> list[int]:
+    async def receipts(self, where: Mapping[str, bytes], below: int, limit: int) -> list[int]:
         """Positions of receipts under `below` that match, newest first; `where` maps columns to values."""
         query = sa.select(RECEIPTS.c.position).where(RECEIPTS.c.position < below, *_matching(where))
         return await self._positions(query.order_by(RECEIPTS.c.position.desc()).limit(limit))
 
-    async def count(self, where: Mapping[str, bytes | str]) -> int:
-        """How many receipts match."""
-        query = sa.select(sa.func.count()).select_from(RECEIPTS).where(*_matching(where))
+    async def count(self, where: Mapping[str, bytes]) -> int:
+        """How many receipts match. With several conditions at once it stops at 10,000."""
+        if len(where) == 1:
+            ((column, value),) = where.items()
+            return self.tally.of(column, value)
+        some = sa.select(RECEIPTS.c.position).where(*_matching(where)).limit(MOST_COUNTED).subquery()
+        query = sa.select(sa.func.count()).select_from(some)
         return await self._database.async_read(lambda c: int(c.scalar(query) or 0))
 
     async def of_kinds(self, kinds: Iterable[Kind], below: int, limit: int) -> list[int]:
-        """Positions under `below` of entries of these kinds, newest first."""
+        """Positions under `below` of entries of these kinds, receipts apart, newest first."""
         where = sa.and_(ENTRIES.c.kind.in_([int(kind) for kind in kinds]), ENTRIES.c.position < below)
         query = sa.select(ENTRIES.c.position).where(where)
         return await self._positions(query.order_by(ENTRIES.c.position.desc()).limit(limit))
 
     async def about(self, subject: bytes, limit: int) -> list[int]:
-        """Positions of entries about a key or digest, newest first."""
-        prefix = f"{SUBJECT}:{subject.hex()}:"
-        query = sa.select(NAMES.c.position).where(NAMES.c.name >= prefix, NAMES.c.name < prefix + ";")
-        return await self._positions(query.order_by(NAMES.c.name.desc()).limit(limit))
+        """Positions of entries that may be about a key or digest, since what they name begins alike;
+        newest first.
+        """
+        where = sa.and_(NAMES.c.space == SUBJECT, NAMES.c.prefix == prefix_of(subject))
+        query = sa.select(NAMES.c.position).where(where)
+        return await self._positions(query.order_by(NAMES.c.position.desc()).limit(limit))
 
-    async def find(self, space: str, digits: str, limit: int) -> list[int]:
-        """Positions of entries with a name in `space` that begins with these hexadecimal digits."""
-        low = f"{space}:{digits}"
-        query = sa.select(NAMES.c.position).where(NAMES.c.name >= low, NAMES.c.name < low + "g")
-        return await self._positions(query.order_by(NAMES.c.name).limit(limit))
+    async def find(self, space: int, digits: str, limit: int) -> list[int]:
+        """Positions of entries with a name in `space` that begins with the first 12 of these hexadecimal
+        digits.
+        """
+        low, high = (int(digits[: 2 * PREFIX].ljust(2 * PREFIX, fill), 16) for fill in "0f")
+        where = sa.and_(NAMES.c.space == space, NAMES.c.prefix >= low, NAMES.c.prefix <= high)
+        return await self._positions(sa.select(NAMES.c.position).where(where).limit(limit))
 
     async def _positions(self, query: sa.Select[Any]) -> list[int]:
         return [int(p) for p in await self._database.async_read(lambda c: list(c.scalars(query)))]
 
-    def _leaf(self, position: int) -> bytes:
-        query = sa.select(ENTRIES.c.leaf).where(ENTRIES.c.position == position)
-        return bytes(self._database.read(lambda c: c.scalar(query)) or b"")
+    def _insert(self, connection: Connection, rows: list[Row], totals: Mapping[Counted, int]) -> None:
+        others = [{"position": r.position, "kind": int(r.kind)} for r in rows if r.receipt is None]
+        receipts = [
+            {"position": r.position, **{n: self._terms.number(connection, r.receipt[n]) for n in COLUMNS}}
+            for r in rows
+            if r.receipt is not None
+        ]
+        names = {(space, prefix_of(name), r.position) for r in rows for space, name in r.names}
+        listed = [{"space": s, "prefix": p, "position": at} for s, p, at in sorted(names)]
+        for table, found in ((ENTRIES, others), (RECEIPTS, receipts), (NAMES, listed)):
+            if found:
+                connection.execute(table.insert(), found)
+        _put_counts(connection, totals)
+        _put_state(connection, self._state | {"size": rows[-1].position + 1})
 
 
-def _matching(where: Mapping[str, bytes | str]) -> list[sa.ColumnElement[bool]]:
-    return [RECEIPTS.c[column] == value for column, value in where.items()]
+def prefix_of(name: bytes) -> int:
+    """The number under which a digest or key is found."""
+    return int.from_bytes(name[:PREFIX], "big")
 
 
-def _insert(connection: Connection, rows: list[Row]) -> None:
-    entries = [
-        {"position": r.position, "admitted": r.admitted, "kind": int(r.entry.kind), "leaf": r.leaf}
-        for r in rows
-    ]
-    connection.execute(ENTRIES.insert(), entries)
-    receipts = [{"position": r.position, **r.receipt} for r in rows if r.receipt is not None]
-    if receipts:
-        connection.execute(RECEIPTS.insert(), receipts)
-    names = {
-        f"{space}:{name.hex()}:{r.position:0{DIGITS}}": r.position for r in rows for space, name in r.names
-    }
-    connection.execute(NAMES.insert(), [{"name": name, "position": at} for name, at in names.items()])
+def _matching(where: Mapping[str, bytes]) -> list[sa.ColumnElement[bool]]:
+    return [RECEIPTS.c[column] == number_of(value) for column, value in where.items()]
+
+
+def _counts(connection: Connection) -> dict[Counted, int]:
+    query = sa.select(COUNTS.c.what, COUNTS.c.key, COUNTS.c["count"])
+    return {(what, bytes(key)): int(count) for what, key, count in connection.execute(query)}
+
+
+def _state(connection: Connection) -> dict[str, int]:
+    return {name: int(value) for name, value in connection.execute(sa.select(STATE))}
+
+
+def _put_counts(connection: Connection, totals: Mapping[Counted, int]) -> None:
+    rows = [{"w": what, "k": key, "n": count} for (what, key), count in totals.items()]
+    if rows:
+        same = sa.and_(COUNTS.c.what == sa.bindparam("w"), COUNTS.c.key == sa.bindparam("k"))
+        connection.execute(COUNTS.delete().where(same), rows)
+        connection.execute(COUNTS.insert(), [{"what": r["w"], "key": r["k"], "count": r["n"]} for r in rows])
+
+
+def _put_state(connection: Connection, state: Mapping[str, int]) -> None:
+    connection.execute(STATE.delete())
+    connection.execute(STATE.insert(), [{"name": name, "value": value} for name, value in state.items()])
 
 
 def _clear(connection: Connection) -> None:
-    for table in (ENTRIES, RECEIPTS, NAMES):
+    for table in (ENTRIES, RECEIPTS, NAMES, COUNTS, STATE):
         connection.execute(table.delete())

@@ -20,6 +20,7 @@ from hallmark.core.statements import (
     Verdict,
     Version,
 )
+from hallmark.services.explorer.figures import counted
 from hallmark.services.explorer.index import LEAF, RECEIPT, SUBJECT, Row
 from hallmark.services.explorer.routes import saw_prompt
 from hallmark.services.explorer.told import Told, label, of_logged
@@ -31,39 +32,34 @@ Names = tuple[tuple[str, bytes], ...]
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What is counted of a receipt that its node signed."""
+    """What is measured of a receipt that its node signed."""
 
-    label: tuple[str, bool]
     finished: int
     saw: tuple[Saw, ...]
 
 
 def read(watch: Watch, position: int) -> tuple[Row, Answer | None]:
-    """The leaf's index row; and what is counted of a receipt that carries one signature, its node's."""
+    """The leaf's index row; and what is measured of a receipt that carries one signature, its node's."""
     admitted, entry = watch.leaves.entry(position)
-    digest = watch.replica.leaf_hash(position)
+    digest, kind = watch.replica.leaf_hash(position), entry.kind
     receipt = entry.statement
     if not isinstance(receipt, Receipt):
-        names = ((LEAF, digest), *((SUBJECT, name) for name in _subjects(entry)))
-        return Row(position, admitted, entry, digest, None, names), None
+        names = ((LEAF, digest), *((SUBJECT, name) for name in subjects(entry)))
+        return Row(position, kind, digest, None, names, counted(kind, admitted, None)), None
     if len(entry.signatures) != 1 or "bad_signature" in watch.replica.failures(position):
-        return Row(position, admitted, entry, digest, None, ((LEAF, digest),)), None
+        return Row(position, kind, digest, None, ((LEAF, digest),), counted(kind, admitted, None)), None
     told = of_logged(watch.judge.logged(position))
     asked = label(watch, told)
-    columns = {
-        "id": told.id,
-        "node": receipt.node,
-        "artifact": receipt.artifact,
-        "manifest": receipt.manifest,
-        "label": asked,
-        "asserted": int(told.asserted),
-        "finished": receipt.finished,
-    }
-    known_by = (told.id, receipt.request, receipt.response)
-    names = ((LEAF, digest), *((RECEIPT, name) for name in known_by))
+    columns = {"node": receipt.node, "artifact": receipt.artifact, "label": asked.encode()}
+    names = ((LEAF, digest), *((RECEIPT, name) for name in known_by(told)))
     saw = tuple(_saw(told, hop) for hop in saw_prompt(watch, told))
-    answer = Answer((asked, told.asserted), receipt.finished, saw)
-    return Row(position, admitted, entry, digest, columns, names), answer
+    counts = counted(kind, admitted, receipt, asked)
+    return Row(position, kind, digest, columns, names, counts), Answer(receipt.finished, saw)
+
+
+def known_by(told: Told) -> tuple[bytes, ...]:
+    """Digests by which a receipt is found."""
+    return (told.id, told.receipt.request, told.receipt.response)
 
 
 def _saw(told: Told, hop: Hop) -> Saw:
@@ -73,7 +69,7 @@ def _saw(told: Told, hop: Hop) -> Saw:
     return Saw(hop.role, hop.key, hop.name)
 
 
-def _subjects(entry: Entry) -> tuple[bytes, ...]:
+def subjects(entry: Entry) -> tuple[bytes, ...]:
     """Keys and digests that an entry other than a receipt is about."""
     match entry.statement:
         case Registration(key=key, owner=owner, document=document):

@@ -1,11 +1,14 @@
 """The explorer's tables, all of which can be made again from the log.
 
-explorer_entries    position | admitted, unix ms | kind | leaf hash 32 bytes
-explorer_receipts   position | id 32 | node 20 | artifact 32 | manifest 32 | label | asserted 0/1 | finished
-explorer_names      name ("<space>:<hex>:<position>") | position
+explorer_entries    position | kind; every entry but those of the next table
+explorer_receipts   position | node | artifact | label; of receipts that carry their node's signature
+explorer_names      space | prefix | position
+explorer_counts     what | key | count; of the entries below `size`
+explorer_state      name | value: `size`, how many entries are indexed; `first`, the prefix of leaf 0's hash
 
-Spaces of names: `r` digests by which a receipt is found, `l` leaf hashes, `s` what an entry is about: keys,
-digests of documents.
+`node`, `artifact`, `label` are numbers of `store.terms`. `prefix` are the first 6 bytes of a digest or key,
+as a number: whoever looks for more digits looks at the entry itself. Spaces of names: 0 digests by which a
+receipt is found, 1 leaf hashes, 2 what an entry is about: keys, digests of documents.
 """
 
 from __future__ import annotations
@@ -18,37 +21,52 @@ from sqlalchemy.engine import Connection
 from hallmark.store import Migration
 
 METADATA = sa.MetaData()
-NAME: Final = sa.String(96).with_variant(sa.String(96, collation="C"), "postgresql")
-"""Compared byte by byte: a language's collation would pass over the colons."""
+
+
+def _number(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False)
+
+
+def _key(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, primary_key=True, autoincrement=False)
+
+
 ENTRIES: Final = sa.Table(
     "explorer_entries",
     METADATA,
-    sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("admitted", sa.BigInteger, nullable=False),
-    sa.Column("kind", sa.Integer, nullable=False),
-    sa.Column("leaf", sa.LargeBinary(32), nullable=False),
+    _key("position"),
+    _number("kind"),
+    sa.Index("explorer_entries_kind", "kind", "position"),
 )
-sa.Index("explorer_entries_kind", ENTRIES.c.kind, ENTRIES.c.position)
 RECEIPTS: Final = sa.Table(
     "explorer_receipts",
     METADATA,
-    sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("id", sa.LargeBinary(32), nullable=False),
-    sa.Column("node", sa.LargeBinary(20), nullable=False),
-    sa.Column("artifact", sa.LargeBinary(32), nullable=False),
-    sa.Column("manifest", sa.LargeBinary(32), nullable=False),
-    sa.Column("label", sa.Text, nullable=False),
-    sa.Column("asserted", sa.Integer, nullable=False),
-    sa.Column("finished", sa.BigInteger, nullable=False),
+    _key("position"),
+    _number("node"),
+    _number("artifact"),
+    _number("label"),
+    sa.Index("explorer_receipts_node", "node", "position"),
+    sa.Index("explorer_receipts_artifact", "artifact", "position"),
+    sa.Index("explorer_receipts_label", "label", "position"),
 )
-sa.Index("explorer_receipts_node", RECEIPTS.c.node, RECEIPTS.c.position)
-sa.Index("explorer_receipts_artifact", RECEIPTS.c.artifact, RECEIPTS.c.position)
-sa.Index("explorer_receipts_label", RECEIPTS.c.label, RECEIPTS.c.position)
 NAMES: Final = sa.Table(
     "explorer_names",
     METADATA,
-    sa.Column("name", NAME, primary_key=True),
-    sa.Column("position", sa.BigInteger, nullable=False),
+    _key("space"),
+    _key("prefix"),
+    _key("position"),
+    sqlite_with_rowid=False,
+)
+COUNTS: Final = sa.Table(
+    "explorer_counts",
+    METADATA,
+    sa.Column("what", sa.String(16), primary_key=True),
+    sa.Column("key", sa.LargeBinary, primary_key=True),
+    _number("count"),
+    sqlite_with_rowid=False,
+)
+STATE: Final = sa.Table(
+    "explorer_state", METADATA, sa.Column("name", sa.String(16), primary_key=True), _number("value")
 )
 
 

@@ -12,7 +12,8 @@ from hallmark.services.explorer import links
 from hallmark.services.explorer.entries import words_of
 from hallmark.services.explorer.index import LEAF, RECEIPT, Index
 from hallmark.services.explorer.models import asserted_labels
-from hallmark.services.explorer.told import called
+from hallmark.services.explorer.reading import known_by
+from hallmark.services.explorer.told import called, of_logged
 from hallmark.services.explorer.views import Found, Results
 from hallmark.services.following.watch import Watch
 
@@ -99,8 +100,12 @@ class Search:
             if _any((p.id, p.receipt.request, p.receipt.response), digits)
         ]
         for position in await self._index.find(RECEIPT, digits, MOST + 1):
-            found.append(self._receipt(self._watch.judge.logged(position).id))
-        found += [self._entry(position) for position in await self._index.find(LEAF, digits, MOST + 1)]
+            told = of_logged(self._watch.judge.logged(position))
+            if _any(known_by(told), digits):
+                found.append(self._receipt(told.id))
+        for position in await self._index.find(LEAF, digits, MOST + 1):
+            if _any((self._watch.replica.leaf_hash(position),), digits):
+                found.append(self._entry(position))
         return found + [self._checkpoint(size) for size in await self._watch.heads.by_root(digits, MOST)]
 
     def _receipt(self, receipt_id: bytes) -> Found:
