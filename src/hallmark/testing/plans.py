@@ -43,7 +43,8 @@ def plans(database: Database) -> Iterator[Plans]:
     """What a SQLite store is asked inside."""
     found, engines = Plans(database), {database._read_engine, database._write_engine}
 
-    def asked(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+    def asked(_connection: Any, _cursor: Any, *said: Any) -> None:
+        statement, parameters, _context, many = said
         if statement.lstrip().startswith("SELECT") and not many:
             found.asked.append((statement, parameters))
 
