@@ -73,6 +73,10 @@ class Network:
             lines = [witness.cosign(note.text, 1_700_000_000_000) for witness in WITNESSES[:3]]
             await respond(send, 200, note.encode() + b"".join(line.line() for line in lines))
             return
+        if scope["path"] == "/follow":
+            # A log that does not tell: it is asked once a second.
+            await respond_json(send, {"error": {"code": "no_such_path", "message": "No."}}, 404)
+            return
         number = int(scope["path"].split("/")[1])
         asked = msgspec.json.decode(await read_body(receive, 4096))
         size, root = asked["size"], unhex(asked["root"])

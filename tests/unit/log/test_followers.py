@@ -68,9 +68,11 @@ class Telling:
         bench.publisher.on_done = lambda _round: self.followers.cosigned()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def follow(self, client: Client, start: int = 0, *, tail: bool = False, address: bytes = b"a") -> Any:
+    def follow(
+        self, client: Client, start: int = 0, *, tail: bool = False, address: bytes = b"a", **changes: Any
+    ) -> Any:
         """Let a client follow."""
-        cursor = Cursor(start, tail=0 if tail else -1)
+        cursor = Cursor(start, tail=0 if tail else -1, **changes)
         serving = self.followers.serve(self.source, cursor, address, client.receive, client.send)
         self._tasks.append(asyncio.ensure_future(serving))
         return self._tasks[-1]
@@ -148,6 +150,33 @@ async def test_on_a_network_that_works_nothing_is_told_twice(telling: Telling) -
         await telling.grow()
         await client.until(Cosigned, Covered)
     assert client.sent == 11
+
+
+async def test_who_wants_checkpoints_alone_and_seldom_costs_no_more(telling: Telling) -> None:
+    """The first is told at once; while the follower rests twenty go by, and it still hears the log's end."""
+    client, other = Client(), Client()
+    task = telling.follow(client, leaves=False, every_s=60.0)
+    telling.follow(other, 3)
+    await client.until(Cosigned)
+    for _ in range(20):
+        await telling.grow()
+        await other.until(Cosigned, Covered)
+    assert client.sent == 1
+    assert len(telling.followers) == 2
+    telling.followers.close()
+    await asyncio.wait_for(task, 5)
+    assert client.ended
+
+
+async def test_after_its_rest_a_follower_is_told_the_newest(telling: Telling) -> None:
+    """Not the ones in between."""
+    client = Client()
+    telling.follow(client, leaves=False, every_s=0.001)
+    await client.until(Cosigned)
+    await telling.grow(2)
+    (note,) = await client.until(Cosigned)
+    assert isinstance(note, Cosigned)
+    assert verify_quorum(POLICY, Note.parse(note.note)).checkpoint.size == 5
 
 
 async def test_a_stalled_follower_costs_one_chunk_and_holds_up_nobody(

@@ -1,8 +1,13 @@
-"""The anchoring service: its loop, what it answers, and its health."""
+"""The anchoring service: its loop, what it answers, and its health.
+
+The loop goes round when the log has a newer checkpoint, at `poll_ms` while something is on its way to the
+chain, and else every `seconds`, to see whether the chain still holds what it held.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Final
 
@@ -11,27 +16,28 @@ import msgspec
 from hallmark.core.beacon import network_id
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import AnchorRecord
-from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, NotFound, Unavailable
+from hallmark.core.errors import HallmarkError, InvalidInput, NotFound, Unavailable
 from hallmark.core.hashing import sha256
 from hallmark.core.statements import AnchoredCheckpoint
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.client import Pool
 from hallmark.http.health import Behind, Health
-from hallmark.ledger.policy import Policy
+from hallmark.ledger.policy import Policy, VerifiedCheckpoint
 from hallmark.services.anchor.chain import View
 from hallmark.services.anchor.evm import EVMAnchorChain
 from hallmark.services.anchor.health import Facts, judge
 from hallmark.services.anchor.machine import Machine
-from hallmark.services.anchor.outbox import ANCHORED, Anchoring, Outbox
+from hallmark.services.anchor.newest import RETRY_S, Newest
+from hallmark.services.anchor.outbox import ANCHORED, Anchoring, Outbox, State
 from hallmark.services.anchor.settings import Settings
-from hallmark.services.anchor.sources import Quorum, collect_signatures, quorum_checkpoint
+from hallmark.services.anchor.sources import Quorum, collect_signatures
 from hallmark.services.chain.contract import Artifact, Parameters, anchor_address
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.chain.transactions import deploy_anchor
 from hallmark.telemetry.logs import get_logger
 
-RETRY_S: Final = 2.0
 TRIED: Final = 64
+UNSETTLED: Final = (State.WANTED, State.SIGNED, State.SENT, State.MINED)
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -83,7 +89,12 @@ class AnchorService:
         self._wanted = 0
         self.deployments = 0
         self.bugs = 0
-        self._log_heard = True
+        self._newest = Newest(self._pool, settings.log_url, self._policy, settings.seconds)
+        self._taken: VerifiedCheckpoint | None = None
+        self._unsure = True
+        """Whether the chain is to be looked at from the ground up: at the start, after problems, and now and
+        then while nothing is on its way.
+        """
 
     @property
     def health(self) -> Health:
@@ -104,31 +115,42 @@ class AnchorService:
 
     async def run(self) -> None:
         """Anchor until cancelled. Problems show in health and in the log, and are tried again."""
-        due = 0.0
         try:
-            while True:
-                pause = self._settings.poll_ms / 1000
-                try:
-                    await self._ensure_contract()
-                    if time.monotonic() >= due:
-                        due = time.monotonic() + self._settings.seconds
-                        await self._want_newest()
-                    await self._step()
-                    if self._log_heard:
-                        self._healthy()
-                except HallmarkError as error:
-                    self._problem(error)
-                    pause = max(pause, RETRY_S)
-                except Exception as error:
-                    # A bug of ours ends no service: it is said, counted, and tried again.
-                    get_logger().error("internal_error", kind=type(error).__name__)
-                    self.bugs += 1
-                    self._problem(Unavailable("internal_error", "A bug: see the log."))
-                    pause = max(pause, RETRY_S)
-                await asyncio.sleep(pause)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._newest.run())
+                while True:
+                    self._newest.changed.clear()
+                    pause = await self.round()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(pause):
+                            await self._newest.changed.wait()
         finally:
             await self._pool.aclose()
             await self._chain.rpc.aclose()
+
+    async def round(self) -> float:
+        """Bring outbox and chain closer together; seconds until the next time, if the log has nothing new."""
+        soon = self._settings.poll_ms / 1000
+        try:
+            if self._unsure:
+                await self._ensure_contract()
+            await self._want_newest()
+            await self._step()
+            self._unsure = not await self._outbox.rows(UNSETTLED, limit=1)
+            if self._newest.problem is None:
+                self._healthy()
+            else:
+                self._problem(self._newest.problem)
+            return float(self._settings.seconds) if self._unsure else soon
+        except HallmarkError as error:
+            self._problem(error)
+        except Exception as error:
+            # A bug of ours ends no service: it is said, counted, and tried again.
+            get_logger().error("internal_error", kind=type(error).__name__)
+            self.bugs += 1
+            self._problem(Unavailable("internal_error", "A bug: see the log."))
+        self._unsure = True
+        return max(soon, RETRY_S)
 
     async def record(self, size: int, confirmations: int) -> AnchorRecord:
         """The smallest anchored checkpoint of `size` entries or more, as the chain shows it now.
@@ -180,21 +202,18 @@ class AnchorService:
         get_logger().warning("anchor_deployed", contract=self._address)
 
     async def _want_newest(self) -> None:
-        """A log without a quorum-cosigned checkpoint does not keep earlier ones from being followed."""
-        try:
-            verified = await quorum_checkpoint(self._pool, self._settings.log_url, self._policy)
-        except Conflict:
-            raise
-        except HallmarkError as error:
-            self._log_heard = False
-            self._problem(error)
+        """A log without a quorum-cosigned checkpoint does not keep earlier ones from being followed.
+
+        What was wanted is wanted again now and then: the chain may have lost what superseded it.
+        """
+        newest = self._newest.checkpoint
+        if newest is None or newest.checkpoint.size == 0 or not (newest is not self._taken or self._unsure):
             return
-        self._log_heard = True
-        if verified.checkpoint.size > 0:
-            size, root = verified.checkpoint.size, verified.checkpoint.root
-            self._wanted = size
-            self._behind.see(size, self.anchored_size, _now())
-            await self._machine.want(self._statement(size, root), _now())
+        size, root = newest.checkpoint.size, newest.checkpoint.root
+        self._wanted = size
+        self._behind.see(size, self.anchored_size, _now())
+        await self._machine.want(self._statement(size, root), _now())
+        self._taken = newest
 
     async def _step(self) -> None:
         before = self.anchored_size

@@ -29,8 +29,10 @@ from hallmark.telemetry.logs import get_logger
 PR_SET_PDEATHSIG: Final = 1
 START_S: Final = 20.0
 STOP_S: Final = 10.0
-POLL_S: Final = 0.5
-EQUIP_EVERY: Final = 120
+PAUSE_S: Final = 0.5
+# How often its block number is read; its end is noticed at once.
+POLL_S: Final = 5.0
+EQUIP_EVERY: Final = 12
 # Runtime code of the deterministic deployment proxy, as its published transaction leaves it.
 FACTORY_CODE: Final = (
     "0x7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0"
@@ -103,6 +105,7 @@ class DevelopmentChain:
             *anvil_command(self._settings),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
+            env={**os.environ, "TOKIO_WORKER_THREADS": "1"},
             preexec_fn=functools.partial(_die_with_parent, os.getpid()),
         )
         try:
@@ -114,7 +117,7 @@ class DevelopmentChain:
             await self._watch(process)
         except HallmarkError as error:
             get_logger().warning("chain_failed", reason=error.reason)
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(PAUSE_S)
         finally:
             self._state = Health("starting", "anvil_restarting")
             await stop(process)

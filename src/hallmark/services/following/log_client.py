@@ -17,8 +17,8 @@ from hallmark.ledger.follow import Frame, Frames
 from hallmark.ledger.tiles import decode_bundle, entry_bundles
 
 TIMEOUTS: Final = Timeouts(connect=2.0, head=15.0, idle=15.0)
-# The log says every 30 s that it is there.
-FOLLOWING: Final = Timeouts(connect=2.0, head=15.0, idle=75.0)
+# The log says every 30 s that it is there, to who rests for up to 60 s after that.
+FOLLOWING: Final = Timeouts(connect=2.0, head=15.0, idle=120.0)
 BINARY: Final = ((b"content-type", b"application/octet-stream"),)
 PERMANENT: Final = (400, 413, 422)
 
@@ -104,13 +104,20 @@ class LogClient:
                 return
             await response.read(65_536)
 
-    async def follow(self, start: int, *, tail: bool = False) -> AsyncGenerator[Frame, None]:
+    def follow(self, start: int, *, tail: bool = False) -> AsyncGenerator[Frame, None]:
         """What the log tells from leaf `start` on (`ledger.follow`), until it ends or `aclose`; with `tail`
         what no quorum covers too. Raises NotFound `no_such_path` from who does not tell, Unavailable,
         InvalidInput `bad_frame`.
         """
-        path = f"{self._url}/follow?from={start}" + ("&tail=1" if tail else "")
-        async with self._pool.request("GET", path, timeouts=FOLLOWING) as response:
+        return self._stream(f"from={start}" + ("&tail=1" if tail else ""))
+
+    def checkpoints(self, every_ms: int) -> AsyncGenerator[Frame, None]:
+        """As `follow`, checkpoints alone, at most one in `every_ms`: the first at once, then the newest."""
+        return self._stream(f"notes=1&every={every_ms}")
+
+    async def _stream(self, query: str) -> AsyncGenerator[Frame, None]:
+        url = f"{self._url}/follow?{query}"
+        async with self._pool.request("GET", url, timeouts=FOLLOWING) as response:
             if response.status != 200:
                 raise await _error(response)
             frames = Frames()

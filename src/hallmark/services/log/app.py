@@ -216,7 +216,12 @@ class LogApp:
     async def _follow(self, request: Request, send: Send) -> None:
         log = self._log
         start = check_start(log.store, request.number("from", 0, 1 << 62))
-        cursor = Cursor(start, tail=request.number("tail", 0, 1) - 1)
+        cursor = Cursor(
+            start,
+            tail=request.number("tail", 0, 1) - 1,
+            leaves=not request.number("notes", 0, 1),
+            every_s=request.number("every", 0, MAX_WAIT_MS) / 1000,
+        )
         await self.followers.serve(log.source, cursor, request.source, request.receive, send)
 
 

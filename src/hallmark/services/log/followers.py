@@ -6,7 +6,8 @@
    between, never leaves.
 3. What no quorum covers goes only to who asked for the tail, and only after it has waited `TAIL_S`: on a
    network that works it is covered before that.
-4. Followers are bounded in number, in all and by address.
+4. Who wants checkpoints alone, or at most one in so many milliseconds, says so, and costs no more than that.
+5. Followers are bounded in number, in all and by address.
 """
 
 from __future__ import annotations
@@ -35,12 +36,15 @@ HEADERS: Final = [(b"content-type", b"application/octet-stream"), (b"cache-contr
 
 class Cursor(msgspec.Struct):
     """Where a follower is: the next leaf that it lacks, the checkpoint that it was told last (-1: none), and
-    for who asked for the tail, how far it was sent (-1: not asked).
+    for who asked for the tail, how far it was sent (-1: not asked). `leaves` is false for who wants
+    checkpoints alone; after being told something it rests for `every_s`.
     """
 
     at: int
     told: int = -1
     tail: int = -1
+    leaves: bool = True
+    every_s: float = 0.0
 
 
 class Source:
@@ -59,6 +63,7 @@ class Source:
             head = self._publisher.head
             if head is not None and head.size > cursor.told and head.size >= cursor.at:
                 cursor.told = head.size
+                cursor.at = cursor.at if cursor.leaves else head.size
                 parts.append(encode(Cosigned(head.note.encode())))
         if cursor.at < cursor.told:
             parts.append(await self._covered(cursor))
@@ -92,13 +97,14 @@ class Followers:
     def __init__(self, limits: Limits | None = None, shared: Collection[bytes] = ()) -> None:
         self._limits, self._shared = limits or Limits(), frozenset(shared)
         self._wakes: dict[asyncio.Event, bool] = {}
+        self._resting: set[asyncio.Event] = set()
         self._addresses: Counter[bytes] = Counter()
         self._timer: asyncio.TimerHandle | None = None
         self._tail_is_due = False
         self._closed = False
 
     def __len__(self) -> int:
-        return len(self._wakes)
+        return len(self._wakes) + len(self._resting)
 
     def cosigned(self) -> None:
         """There is a newer checkpoint with a quorum."""
@@ -114,7 +120,7 @@ class Followers:
     def close(self) -> None:
         """End all streams: their followers come again, here or where the log is then."""
         self._closed = True
-        for wake in self._wakes:
+        for wake in (*self._wakes, *self._resting):
             wake.set()
 
     async def serve(
@@ -138,15 +144,31 @@ class Followers:
                 if not data and await _waited(wake):
                     continue
                 await send({"type": "http.response.body", "body": data or encode(Alive()), "more_body": True})
+                if data and cursor.every_s and cursor.at >= cursor.told and not gone.done():
+                    await self._rest(wake, cursor.every_s)
             await send({"type": "http.response.body", "body": b""})
         finally:
             gone.cancel()
-            del self._wakes[wake]
+            self._wakes.pop(wake, None)
             self._addresses[address] -= 1
             self._addresses += Counter()
 
+    async def _rest(self, wake: asyncio.Event, seconds: float) -> None:
+        """Let one follower be, whatever is cosigned; it may go away, or the log may end, meanwhile."""
+        tail = self._wakes.pop(wake)
+        self._resting.add(wake)
+        try:
+            wake.clear()
+            async with asyncio.timeout(0 if self._closed else seconds):
+                await wake.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._resting.discard(wake)
+            self._wakes[wake] = tail
+
     def _admit(self, address: bytes) -> None:
-        if len(self._wakes) >= self._limits.followers:
+        if len(self) >= self._limits.followers:
             raise Unavailable("log_busy", "Too many follow the log.", "Follow one of its mirrors.")
         if address not in self._shared and self._addresses[address] >= self._limits.address_followers:
             raise RateLimited("too_many_followers", "Too many follow the log from this address.", 60)
