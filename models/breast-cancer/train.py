@@ -3,9 +3,9 @@
     python models/breast-cancer/train.py
 
 Logistic regression on scikit-learn's bundled Wisconsin diagnostic data; the standardisation is part of the
-graph. The regularisation is chosen by cross-validation on the training rows alone. The split
-and the seed are fixed; the held-out rows are committed, so that `evaluate.py` measures on exactly the rows
-that training never saw.
+graph. The regularisation is chosen by cross-validation on the training rows alone. The split and the seed
+are fixed; the held-out rows are committed, so that `models/evaluate.py` measures on exactly the rows that
+training never saw.
 """
 
 from __future__ import annotations

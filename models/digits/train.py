@@ -3,7 +3,7 @@
     python models/digits/train.py
 
 A small convolutional network on scikit-learn's bundled 8x8 digits. The split and the seed are fixed; the
-held-out rows (`held_out.json`) are committed, so that `evaluate.py` measures on exactly the rows that
+held-out rows (`held_out.json`) are committed, so that `models/evaluate.py` measures on exactly the rows that
 training never saw.
 """
 
