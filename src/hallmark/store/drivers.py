@@ -1,7 +1,8 @@
 """Connections of the raw store: `sqlite3` and psycopg behind one small transaction.
 
 Statements are SQL that both understand, with `?` for parameters. In `CREATE TABLE` the types INTEGER, TEXT
-and BLOB become BIGINT, TEXT and BYTEA in PostgreSQL: integers have 64 bits in both.
+and BLOB become BIGINT, TEXT and BYTEA in PostgreSQL: integers have 64 bits in both. `WITHOUT ROWID` (rows
+stand in the key's own tree) is for SQLite alone.
 """
 
 from __future__ import annotations
@@ -221,6 +222,7 @@ class _PostgresTransaction:
 def translated(statement: str) -> bytes:
     """A statement as psycopg takes it: `%s` for `?`, and PostgreSQL's types in `CREATE TABLE`."""
     if statement.startswith("CREATE TABLE"):
+        statement = statement.removesuffix(" WITHOUT ROWID")
         statement = re.sub(r"\b(INTEGER|BLOB)\b", lambda found: TYPES[found[0]], statement)
     return statement.replace("?", "%s").encode()
 

@@ -20,6 +20,7 @@ from hallmark.ledger.policy import Policy
 from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.ledger.tiles import WIDTH, TileName, encode_bundle
 from hallmark.ledger.witness import SIZE_TYPE, AddCheckpoint
+from hallmark.services.following.fold_store import FoldIndex, FoldKeeper
 from hallmark.services.fullnode.app import create_app
 from hallmark.services.fullnode.duties import TURN_MS
 from hallmark.services.fullnode.memory import Memory
@@ -127,9 +128,12 @@ def full_node(
     database: str = "sqlite://",
     copy_from: str = "",
     verify_evidence: VerifyEvidence = verify_stub_evidence,
+    every: int = 4,
     **changes: Any,
 ) -> FullNode:
-    """A full node of the network, not started; its database is kept as `node.database`."""
+    """A full node of the network, not started; its database is kept as `node.database`. Its fold is kept
+    whenever `every` leaves came on.
+    """
     network = log.network
     settings = Settings(
         listen=Listen(0),
@@ -148,11 +152,13 @@ def full_node(
     settings = msgspec.structs.replace(settings, **changes)
     held = RawDatabase(settings.database)
     store = SQLLogStore(held)
+    replica = Replica(settings.genesis(), verify_evidence)
     node = FullNode(
         settings,
-        Replica(settings.genesis(), verify_evidence),
+        replica,
         store=store,
         memory=Memory(held, store),
+        keeper=FoldKeeper(replica, FoldIndex(held), every=every),
         signer=party.key,
         witness_key=log.notary.witness(party),
         pool=cast(Pool, log.pool),

@@ -50,8 +50,9 @@ from hallmark.verification.outcome import (
 )
 from hallmark.verification.packed import packed_size
 from hallmark.verification.receipts import NO_CHAIN, ReceiptCase
-from hallmark.verification.state import FoldState
+from hallmark.verification.state import FoldState, RootAt
 from hallmark.verification.statements import EntryCase
+from hallmark.verification.tables import Changes, Index
 from hallmark.verification.transitions import TRANSITIONS, extend_chain
 from hallmark.verification.tree import leaf_hash
 
@@ -110,6 +111,33 @@ class Replica:
         """Position of the entry, and where this program failed on it."""
         return self._state.newest_bug
 
+    def resume(self, index: Index, root_at: RootAt) -> bool:
+        """Before anything is fed: go on from what `index` keeps of this network's log, and keep it there.
+
+        False when it keeps nothing that can be gone on from: of another version of this program or another
+        network, or of another log than `root_at` tells (the root that its owner's own copy has at a size,
+        None where it has not that many leaves). Then the fold begins anew, and so does the index.
+        """
+        found = self._state.restore(index, self.genesis.network, root_at)
+        if found:
+            self._state.check_again(self._context.check_artifact)
+        return found
+
+    def changes(self) -> Changes:
+        """What to write into the index so that it stands for `size`. Nothing may be fed meanwhile; then
+        either `kept` or again `changes` is called once it is known whether it was written.
+        """
+        return self._state.changes(self.genesis.network)
+
+    def kept(self, size: int) -> None:
+        """What `changes` gave at `size` is durable: it need not be held any more."""
+        self._state.kept(size)
+
+    @property
+    def kept_size(self) -> int:
+        """How many leaves the index stands for."""
+        return self._state.kept_size
+
     def root(self, size: int | None = None) -> bytes:
         """The log's root over the first `size` leaves (all by default); 32 bytes."""
         return self.judgements.tree.root(size)
@@ -163,10 +191,12 @@ class Replica:
         return faults_due(self.registry, self.judgements, author)
 
     def feed(self, index: int, leaf: bytes) -> tuple[Check, ...]:
-        """Judge the leaf at `index` and apply it if it holds. Raises LogMisbehaviour; see the rules above."""
+        """Judge the leaf at `index` and apply it if it holds. Raises LogMisbehaviour (see the rules above),
+        and StateUnavailable when what is kept of the log cannot be looked up: then nothing of it was applied.
+        """
+        self._state.journal.begin()
         entry, admitted, name = self._take(index, leaf)
         self._linked = False
-        self._state.journal.begin()
         checks = self._judged(index, admitted, entry, leaf=leaf, name=name)
         found = failures(checks)
         if found:
@@ -215,8 +245,8 @@ class Replica:
         try:
             change()
         except BaseException as error:
-            bug = bug_of("apply", error)
             self._state.journal.undo()
+            bug = bug_of("apply", error)
             self._stopped(index, bug)
             return (outcome("apply", JUDGING_FAILED),)
         return ()
@@ -304,6 +334,7 @@ class Replica:
 
     def _statement(self, index: int, admitted: int, entry: Entry, packed: bytes) -> tuple[Check, ...]:
         case = EntryCase(self._context, index, admitted, entry, packed=packed)
+        self._state.stated = True
         checks = judge(admission.RULES[entry.kind], case, functools.partial(self._stopped, index))
         if set(failures(checks)).difference(UNDECIDABLE.values()):
             return checks

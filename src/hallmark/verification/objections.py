@@ -51,7 +51,7 @@ class Judgements:
     """
 
     def __init__(self, journal: Journal) -> None:
-        self.tree = Tree()
+        self.tree = Tree(journal)
         self.undecided: dict[int, tuple[str, ...]] = {}
         self.false_verdicts: set[int] = set()
         self.refuters: dict[int, set[bytes]] = {}
@@ -81,6 +81,7 @@ class Judgements:
             self.firsts,
             self.equivocal,
             self.receipts,
+            self.tree.tiles,
         )
 
     @property

@@ -19,6 +19,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from hallmark.verification.tables import StateUnavailable
+
 OK: Final = ""
 NO_SUBJECT: Final = "no_subject"
 JUDGING_FAILED: Final = "judging_failed"
@@ -52,12 +54,15 @@ class Bug(msgspec.Struct, frozen=True):
 
 
 def bug_of(check: str, error: BaseException) -> Bug:
-    """What is told of an exception that nobody meant to raise. Raises what only asks the program to end.
+    """What is told of an exception that nobody meant to raise. Raises what only asks the program to end, and
+    StateUnavailable.
 
     `Exception` alone would not do: a panic in a library's Rust code is none. An allocation that fails counts
     as well, because it is an absurd size in the input that brings it about.
     """
     if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit | asyncio.CancelledError):
+        raise error
+    if isinstance(error, StateUnavailable):  # whoever judges could not look: nothing was found out
         raise error
     at, trace = "", error.__traceback__
     while trace is not None:

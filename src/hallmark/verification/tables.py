@@ -6,8 +6,8 @@ a value. Without an `Index` a table is a dictionary. With one, what was written 
 in memory, and what was read lately in a bounded cache; the rest is looked up.
 
 A commit has three steps, so that whoever keeps leaves writes both in one transaction: `prepare` gives rows,
-somebody writes them, `committed` lets go of what is durable now (`failed` takes it back). Folding may go on
-in between. A `Journal` takes back what was put since it was begun.
+somebody writes them, `committed` lets go of what is durable now. What was not written is in what `prepare`
+gives the next time. A `Journal` takes back what was put since it was begun.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
 
 import msgspec
 
+from hallmark.core.errors import HallmarkError, Unavailable
+
 Key: TypeAlias = int | bytes
 Rows: TypeAlias = dict[Key, bytes]
 KeyT = TypeVar("KeyT", int, bytes)
 T = TypeVar("T")
-CACHED: Final = 8_192
+CACHED: Final = 4_096
 _NOTHING: Final = object()
 
 
@@ -54,6 +56,14 @@ class Index(Protocol):
         """Make changes durable: all of them, or none when it raises."""
         ...
 
+    def distrust(self) -> None:
+        """Nothing is written any more, and whoever opens this index next must begin anew."""
+        ...
+
+
+class StateUnavailable(Unavailable):
+    """A row cannot be looked up. That is no entry's fault and no bug: whoever folds stays where it was."""
+
 
 class MemoryIndex:
     """An `Index` of dictionaries, for tests and for stores that live in memory."""
@@ -82,6 +92,10 @@ class MemoryIndex:
         for name, rows in changes.rows.items():
             self.tables.setdefault(name, {}).update(rows)
 
+    def distrust(self) -> None:
+        """See `Index`."""
+        self.tables["core"] = {}
+
 
 class Codec(msgspec.Struct, Generic[T], frozen=True):
     """How values of a table become bytes and come back."""
@@ -92,7 +106,7 @@ class Codec(msgspec.Struct, Generic[T], frozen=True):
     @classmethod
     def of(cls, kind: Any) -> Codec[T]:
         """MessagePack of a type that msgspec knows."""
-        encoder = msgspec.msgpack.Encoder(order="deterministic")
+        encoder = msgspec.msgpack.Encoder()
         return cls(encoder.encode, msgspec.msgpack.Decoder(kind).decode)
 
 
@@ -125,11 +139,20 @@ class Table(MutableMapping[KeyT, T]):
     out is not changed in place.
 
     `by_place`: a row's key is the position of the entry that wrote it, so that keys from the committed size
-    on need not be looked up.
+    on need not be looked up. `cached` rows that were read or committed lately are held in memory.
     """
 
-    def __init__(self, name: str, codec: Codec[T], journal: Journal, *, by_place: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        codec: Codec[T],
+        journal: Journal,
+        *,
+        by_place: bool = False,
+        cached: int = CACHED,
+    ) -> None:
         self.name, self._codec, self._journal, self._by_place = name, codec, journal, by_place
+        self._cached = cached
         self._index: Index | None = None
         self._fresh: dict[KeyT, T] = {}
         self._writing: dict[KeyT, T] = {}
@@ -137,9 +160,8 @@ class Table(MutableMapping[KeyT, T]):
         self._size = 0
 
     def attach(self, index: Index, size: int) -> None:
-        """Look rows up in an index that stands at `size`."""
+        """Look up in an index, which stands at `size`, what is not held here."""
         self._index, self._size = index, size
-        self._fresh, self._writing, self._cache = {}, {}, {}
 
     def get(self, key: KeyT, default: Any = None) -> Any:
         """The value at `key`, else the default."""
@@ -190,7 +212,8 @@ class Table(MutableMapping[KeyT, T]):
 
     def prepare(self) -> Rows:
         """Rows put since the last commit."""
-        self._writing, self._fresh = self._fresh, {}
+        self._writing = {**self._writing, **self._fresh}
+        self._fresh = {}
         encode = self._codec.encode
         return {key: encode(value) for key, value in self._writing.items()}
 
@@ -204,11 +227,6 @@ class Table(MutableMapping[KeyT, T]):
         self._writing = {}
         self._trim()
 
-    def failed(self) -> None:
-        """What `prepare` gave was not written."""
-        self._fresh = {**self._writing, **self._fresh}
-        self._writing = {}
-
     def _looked_up(self, key: KeyT) -> T | None:
         found = self._writing.get(key)
         if found is not None:
@@ -217,19 +235,33 @@ class Table(MutableMapping[KeyT, T]):
             return None
         if key in self._cache:
             return self._cache[key]
-        assert self._index is not None
-        data = self._index.get(self.name, key)
-        value = None if data is None else self._codec.decode(data)
+        value = self._read(key)
         self._cache[key] = value
-        if len(self._cache) > 2 * CACHED:
+        if len(self._cache) > 2 * self._cached:
             self._trim()
         return value
+
+    def _read(self, key: KeyT) -> T | None:
+        assert self._index is not None
+        try:
+            data = self._index.get(self.name, key)
+        except HallmarkError as error:
+            raise StateUnavailable(error.reason, error.message, error.hint) from error
+        try:
+            return None if data is None else self._codec.decode(data)
+        except (msgspec.MsgspecError, ValueError) as error:
+            self._index.distrust()
+            raise StateUnavailable(
+                "state_damaged",
+                f"A row of {self.name} that was kept of the folded log cannot be read.",
+                "Start the service again: it folds the log anew.",
+            ) from error
 
     def _trim(self) -> None:
         """The oldest go first."""
         cache = self._cache
-        if len(cache) > CACHED:
-            for key in list(cache)[: len(cache) - CACHED]:
+        if len(cache) > self._cached:
+            for key in list(cache)[: len(cache) - self._cached]:
                 del cache[key]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ from hallmark.core.entries import Entry, leaf
 from hallmark.core.errors import Conflict, HallmarkError, NotFound, RateLimited, Unavailable
 from hallmark.core.hashing import sha256
 from hallmark.core.marks import State
+from hallmark.core.registry import Registry
 from hallmark.core.statements import AnchoredCheckpoint, Retirement, Role, code
 from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.http.asgi import Receive, Scope, Send
@@ -304,8 +305,15 @@ async def test_a_mirror_that_lies_to_a_newcomer_is_not_believed(fleet: Fleet) ->
     assert fifth.health.state == "ready"
 
 
-async def test_a_restart_judges_its_own_copy_again(tmp_path: Path) -> None:
-    """After a restart a full node knows what it knew, cosigns on, and still refuses a log that lied."""
+def _plain(registry: Registry) -> dict[str, object]:
+    fields = {name: getattr(registry, name) for name in registry.__struct_fields__}
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in fields.items()}
+
+
+async def test_a_restart_goes_on_from_what_was_kept(tmp_path: Path) -> None:
+    """After a restart a full node knows what it knew without judging again what it judged before its fold was
+    last kept; it cosigns on, and still refuses a log that lied.
+    """
     fleet = Fleet()
     net, url = fleet.network, f"sqlite:///{tmp_path}/fullnode.db"
     node = full_node(fleet.log, net.full_nodes[0], database=url)
@@ -315,7 +323,8 @@ async def test_a_restart_judges_its_own_copy_again(tmp_path: Path) -> None:
     for author in net.full_nodes[1:3]:
         net.add(net.verdict(author, at, "payment_not_supported"))
     assert await fleet.log.ask("fn0.test") == 200
-    registry, checkpoint = node.replica.registry, node.checkpoint()
+    registry, checkpoint = _plain(node.replica.registry), node.checkpoint()
+    kept = node.replica.kept_size
     fleet.close()
 
     again = full_node(fleet.log, net.full_nodes[0], database=url)
@@ -323,7 +332,8 @@ async def test_a_restart_judges_its_own_copy_again(tmp_path: Path) -> None:
         await again.add_checkpoint(fleet.log.request(net.tree.size))
     await again.start()
     fleet.add("fn0.test", again)
-    assert again.replica.registry == registry
+    assert _plain(again.replica.registry) == registry
+    assert again.judged == net.tree.size - kept < 4
     assert again.checkpoint() == checkpoint
     size, root = net.beacon()
     assert await again.anchor_signature(net.genesis.origin, size, root)

@@ -16,6 +16,7 @@ from hallmark.http.health import unless
 from hallmark.http.serve import Service, run, serve
 from hallmark.ledger.note import COSIGNATURE, SigningKey
 from hallmark.ledger.sql_store import SQLLogStore
+from hallmark.services.following.fold_store import FoldIndex, FoldKeeper
 from hallmark.services.fullnode.app import create_app
 from hallmark.services.fullnode.artifacts import HeldArtifacts
 from hallmark.services.fullnode.memory import Memory
@@ -80,6 +81,7 @@ def build(settings: Settings, database: RawDatabase, pool: Pool, artifacts: Held
         replica,
         store=store,
         memory=Memory(database, store),
+        keeper=FoldKeeper(replica, FoldIndex(database)),
         signer=Key(_secret(settings.key_file)),
         witness_key=SigningKey(settings.witness_name, COSIGNATURE, _secret(settings.seed_file)),
         pool=pool,

@@ -38,6 +38,7 @@ from hallmark.ledger.note import SigningKey, VerifierKey
 from hallmark.ledger.pushed import pushed_leaves
 from hallmark.ledger.store import LogStore, Staged
 from hallmark.ledger.witness import RootDiffers, Witness
+from hallmark.services.following.fold_store import FoldKeeper
 from hallmark.services.following.log_client import LogClient
 from hallmark.services.fullnode.duties import Duties
 from hallmark.services.fullnode.memory import Memory, Misbehaviour
@@ -90,6 +91,7 @@ class FullNode:
         *,
         store: LogStore,
         memory: Memory,
+        keeper: FoldKeeper,
         signer: Signer,
         witness_key: SigningKey,
         pool: Pool,
@@ -99,6 +101,7 @@ class FullNode:
         self.replica = replica
         self.store = store
         self._memory = memory
+        self._keeper = memory.companion = keeper
         self._signer = signer
         self._now = now
         self._log_key = VerifierKey.parse(settings.log_vkey)
@@ -142,13 +145,17 @@ class FullNode:
         )
 
     async def start(self) -> None:
-        """Judge this node's own copy again, then catch up from `copy_from` if there is one."""
+        """Judge what of this node's own copy was judged since the fold was last kept, then catch up from
+        `copy_from` if there is one.
+        """
         self._accused = await self._memory.accusation()
         try:
+            self._keeper.resume(self._root_at)
             while self.replica.size < self.store.size:
                 end = min(self.replica.size + RELOAD, self.store.size)
                 for leaf in await self.store.leaves(self.replica.size, end):
                     self._feed(leaf)
+                await self._keeper.keep()
         except LogMisbehaviour as error:
             await self._accuse(error.reason, error.index, b"")
         if self._settings.copy_from and self._accused is None:
@@ -156,6 +163,9 @@ class FullNode:
         self.standing.cosigned_size = (await self._memory.latest(self._settings.origin)).size
         self._starting = False
         self._owing.set()
+
+    def _root_at(self, size: int) -> bytes | None:
+        return self.store.tree.root(size) if size <= self.store.size else None
 
     async def add_checkpoint(self, body: bytes, bundle: bytes = b"") -> bytes:
         """The C2SP add-checkpoint request; returns the cosignature line. `bundle` may hold the leaves from
@@ -319,7 +329,7 @@ class FullNode:
             if count % self._settings.limits.chunk == 0:
                 await asyncio.sleep(0)
         self._memory.staged(staged)
-        if self.replica.judgements.failed or self.replica.judgements.false_verdicts:
+        if self.replica.judgements.owing:
             self._owing.set()
 
     def _feed(self, leaf: bytes) -> None:

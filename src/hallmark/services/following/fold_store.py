@@ -1,0 +1,143 @@
+"""The folded log on disk: an `Index` over a raw database, and when it is written.
+
+fold_core, fold_<table>   key (integer, or bytes) | value       see `hallmark.verification.state`
+
+A fold is not written with every leaf: only when `EVERY` leaves were folded since it was last written, in the
+transaction that makes the last of them durable, or in one of its own. A restart takes the rows of the last
+write up and folds the leaves behind it again, from its owner's copy. So an index never stands for more than
+its owner has, and a restart reads two rows and fewer than `EVERY` leaves and those of one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from hallmark.store.raw import RawDatabase, Transaction
+from hallmark.telemetry.logs import get_logger
+from hallmark.verification.fold import Replica
+from hallmark.verification.snapshot import RootAt
+from hallmark.verification.state import CORE
+from hallmark.verification.tables import Changes, Key, Rows, StateUnavailable
+
+EVERY: Final = 256
+BY_POSITION: Final = (
+    "links",
+    "objections",
+    "failed",
+    "verdicts",
+    "contradictory",
+    "equivocal",
+    "tiles",
+    "times",
+)
+BY_NAME: Final = (CORE, "chains", "reviews", "seen", "firsts", "receipts")
+PAGE: Final = 1_000
+GET: Final = {name: f"SELECT value FROM fold_{name} WHERE key = ?" for name in (*BY_POSITION, *BY_NAME)}  # noqa: S608
+PUT: Final = {
+    name: f"INSERT INTO fold_{name} (key, value) VALUES (?, ?) "  # noqa: S608
+    "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+    for name in GET
+}
+
+
+def _create(transaction: Transaction) -> None:
+    for name in BY_POSITION:
+        transaction.execute(f"CREATE TABLE fold_{name} (key INTEGER PRIMARY KEY, value BLOB NOT NULL)")
+    for name in BY_NAME:
+        transaction.execute(
+            f"CREATE TABLE fold_{name} (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+        )
+
+
+class FoldIndex:
+    """See `hallmark.verification.tables.Index`; in tables of its own beside its owner's."""
+
+    def __init__(self, database: RawDatabase) -> None:
+        database.migrate("fold", (_create,))
+        self.database = database
+        self._distrusted = False
+
+    def get(self, table: str, key: Key) -> bytes | None:
+        """See `Index`. Raises Unavailable as the database does."""
+        query = GET[table]
+        found = self.database.read(lambda t: t.fetch(query, (key,)))
+        return bytes(found[0][0]) if found else None
+
+    def many(self, table: str, keys: Sequence[Key]) -> Rows:
+        """See `Index`. Raises Unavailable as the database does."""
+        query = GET[table]
+        found = self.database.read(lambda t: [(key, t.fetch(query, (key,))) for key in keys])
+        return {key: bytes(rows[0][0]) for key, rows in found if rows}
+
+    def rows(self, table: str) -> Iterator[tuple[Key, bytes]]:
+        """See `Index`: a page of rows at a time. Raises Unavailable as the database does."""
+        first = f"SELECT key, value FROM fold_{table} ORDER BY key LIMIT {PAGE}"  # noqa: S608
+        after = f"SELECT key, value FROM fold_{table} WHERE key > ? ORDER BY key LIMIT {PAGE}"  # noqa: S608
+        found = self.database.read(lambda t: t.fetch(first))
+        while found:
+            yield from ((key if isinstance(key, int) else bytes(key), bytes(value)) for key, value in found)
+            last = found[-1][0]
+            found = self.database.read(lambda t, last=last: t.fetch(after, (last,)))  # type: ignore[misc]
+
+    def write(self, changes: Changes) -> None:
+        """See `Index`. Raises as `put`, and Unavailable as the database does."""
+        self.database.write(lambda t: self.put(t, changes))
+
+    def put(self, transaction: Transaction, changes: Changes) -> None:
+        """Write changes inside a transaction. Raises StateUnavailable once a row was found damaged."""
+        if self._distrusted:
+            raise StateUnavailable(
+                "state_damaged",
+                "What was kept of the folded log cannot be read.",
+                "Start the service again: it folds the log anew.",
+            )
+        if changes.anew:
+            for name in GET:
+                transaction.execute(f"DELETE FROM fold_{name}")  # noqa: S608
+        for name, rows in changes.rows.items():
+            transaction.executemany(PUT[name], list(rows.items()))
+
+    def distrust(self) -> None:
+        """See `Index`."""
+        self._distrusted = True
+        self.database.write(lambda t: t.execute(f"DELETE FROM fold_{CORE}"))  # noqa: S608
+
+
+class FoldKeeper:
+    """Writes a replica into an index in the transactions of its owner, every so many leaves. It is a
+    `hallmark.services.fullnode.memory.Companion`.
+    """
+
+    def __init__(self, replica: Replica, index: FoldIndex, *, every: int = EVERY) -> None:
+        self.replica, self._index, self._every = replica, index, every
+        self._size = -1
+
+    def resume(self, root_at: RootAt) -> None:
+        """Take up what the index keeps, or begin anew; see `Replica.resume`."""
+        if self.replica.resume(self._index, root_at):
+            get_logger().info("fold_taken_up", size=self.replica.size)
+
+    def write(self, transaction: Transaction, size: int) -> None:
+        """Write what was folded, if it is enough and if `size` leaves are all of it."""
+        self._size = -1
+        if size == self.replica.size and self.due:
+            self._index.put(transaction, self.replica.changes())
+            self._size = size
+
+    def written(self, size: int) -> None:
+        """The transaction for `size` was committed."""
+        if size == self._size:
+            self.replica.kept(size)
+
+    @property
+    def due(self) -> bool:
+        """Whether so many leaves were folded since the last write that it is time for the next."""
+        return self.replica.size - self.replica.kept_size >= self._every
+
+    async def keep(self) -> None:
+        """Write in a transaction of its own, if it is time. Nothing may be folded meanwhile."""
+        if self.due:
+            size = self.replica.size
+            await self._index.database.async_write(lambda t: self.write(t, size))
+            self.written(size)

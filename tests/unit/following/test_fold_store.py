@@ -1,0 +1,89 @@
+"""The folded log on disk: what is looked up, when it is written, in which transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hallmark.services.following.fold_store import BY_NAME, BY_POSITION, FoldIndex, FoldKeeper
+from hallmark.store.raw import RawDatabase, Transaction
+from hallmark.testing.network import LittleNetwork
+from hallmark.testing.stub_evidence import verify_stub_evidence
+from hallmark.verification.fold import Replica
+from hallmark.verification.state import CORE, FoldState
+from hallmark.verification.tables import Changes, StateUnavailable
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[FoldIndex]:
+    """An index in a file."""
+    database = RawDatabase(f"sqlite:///{tmp_path}/fold.db")
+    yield FoldIndex(database)
+    database.close()
+
+
+def test_every_table_of_a_fold_has_its_place() -> None:
+    """None is forgotten, and none is for nothing."""
+    assert {*BY_POSITION, *BY_NAME} == {CORE, *(table.name for table in FoldState().tables)}
+
+
+def test_rows_are_put_replaced_and_read_in_order(index: FoldIndex) -> None:
+    """By key of either kind; a page at a time; gone when it is begun anew."""
+    numbers = {at: bytes([at % 256]) for at in range(2_500)}
+    index.write(Changes(1, {"links": dict(numbers), "seen": {b"b": b"2", b"a": b"1"}}))
+    index.write(Changes(2, {"links": {7: b"new", 2**62: b"far"}}))
+    assert index.get("links", 7) == b"new"
+    assert index.get("links", 9_999) is None
+    assert index.many("links", (8, 2**62, 9_999)) == {8: b"\x08", 2**62: b"far"}
+    assert list(index.rows("links")) == [*sorted({**numbers, 7: b"new"}.items()), (2**62, b"far")]
+    assert list(index.rows("seen")) == [(b"a", b"1"), (b"b", b"2")]
+    index.write(Changes(3, {"links": {1: b"1"}}, anew=True))
+    assert (list(index.rows("links")), list(index.rows("seen"))) == ([(1, b"1")], [])
+
+
+def test_a_fold_is_written_every_so_often_and_with_its_leaves(index: FoldIndex) -> None:
+    """Not with each leaf; only what is whole; and what the owner's transaction loses is not kept."""
+    net, writes = LittleNetwork(), 0
+    keeper = FoldKeeper(Replica(net.genesis, verify_stub_evidence), index, every=4)
+    keeper.resume(lambda size: None)
+    for at, leaf in enumerate(net.leaves):
+        keeper.replica.feed(at, leaf)
+        before = index.database.commits
+        index.database.write(lambda t: keeper.write(t, keeper.replica.size))
+        keeper.written(keeper.replica.size)
+        writes += keeper.replica.kept_size == at + 1
+        assert index.database.commits == before + 1
+        assert keeper.replica.kept_size == (at + 1) // 4 * 4
+    assert writes == len(net.leaves) // 4
+    kept = keeper.replica.kept_size
+    for _ in range(4):
+        keeper.replica.feed(net.add(net.receipt_entry(net.nodes[0])), net.leaves[-1])
+
+    def lost(transaction: Transaction) -> None:
+        keeper.write(transaction, keeper.replica.size)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        index.database.write(lost)
+    again = Replica(net.genesis, verify_stub_evidence)
+    assert again.resume(FoldIndex(index.database), net.tree.root)
+    assert again.size == kept
+    index.database.write(lambda t: keeper.write(t, keeper.replica.size - 1))
+    keeper.written(keeper.replica.size - 1)
+    assert keeper.replica.kept_size == kept
+    index.database.write(lambda t: keeper.write(t, keeper.replica.size))
+    keeper.written(keeper.replica.size)
+    again = Replica(net.genesis, verify_stub_evidence)
+    assert again.resume(FoldIndex(index.database), net.tree.root)
+    assert again.root() == keeper.replica.root()
+
+
+def test_nothing_is_written_into_an_index_that_is_distrusted(index: FoldIndex) -> None:
+    """Otherwise it would be trusted again by the next process."""
+    index.write(Changes(1, {CORE: {b"head": b"1"}}))
+    index.distrust()
+    with pytest.raises(StateUnavailable):
+        index.write(Changes(2, {CORE: {b"head": b"2"}}))
+    assert FoldIndex(index.database).get(CORE, b"head") is None
