@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from hallmark.store.database import Database
     from hallmark.store.migrations import Migration, migrate
     from hallmark.store.packed import Packed
-    from hallmark.store.terms import Terms, number_of
+    from hallmark.store.terms import Term, Terms, number_of
 
-__all__ = ["Database", "Migration", "Packed", "Terms", "migrate", "number_of", "sqlite_url"]
+__all__ = ["Database", "Migration", "Packed", "Term", "Terms", "migrate", "number_of", "sqlite_url"]
 _MODULES: Final = {
     "Database": "database",
     "Migration": "migrations",
     "Packed": "packed",
+    "Term": "terms",
     "Terms": "terms",
     "migrate": "migrations",
     "number_of": "terms",

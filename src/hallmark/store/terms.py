@@ -8,7 +8,8 @@ nothing elsewhere.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -82,3 +83,50 @@ class Terms:
 def number_of(term: bytes) -> sa.ScalarSelect[int]:
     """The number of a term, as part of a query; null when it has none."""
     return sa.select(TERMS.c.id).where(TERMS.c.term == term).scalar_subquery()
+
+
+def among(column: sa.Column[Any], terms: Sequence[bytes]) -> sa.ColumnElement[bool]:
+    """Whether a column of `Term` holds one of these."""
+    numbers = sa.select(TERMS.c.id).where(TERMS.c.term.in_(terms))
+    return sa.type_coerce(column, sa.BigInteger).in_(numbers)
+
+
+class Term(sa.types.TypeDecorator[Any]):
+    """A column that holds the number of a term and reads and compares as the term itself: bytes, or with
+    `text` a string; see `among` for several. What is inserted must have a number already.
+    """
+
+    impl, cache_ok = sa.BigInteger, True
+
+    def __init__(self, *, text: bool) -> None:
+        super().__init__()
+        self.text = text
+
+    def bind_expression(self, bindparam: sa.BindParameter[Any]) -> sa.ColumnElement[Any]:
+        """The number of what is compared with or inserted."""
+        said = sa.type_coerce(bindparam, _Said(text=self.text))
+        return sa.select(TERMS.c.id).where(TERMS.c.term == said).scalar_subquery()
+
+    def column_expression(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """What the number stands for."""
+        number = sa.type_coerce(column, sa.BigInteger)
+        found = sa.select(TERMS.c.term).where(TERMS.c.id == number).scalar_subquery()
+        return sa.type_coerce(found, _Said(text=self.text))
+
+
+class _Said(sa.types.TypeDecorator[Any]):
+    """The term itself, on its way to the table of terms and back."""
+
+    impl, cache_ok = sa.LargeBinary, True
+
+    def __init__(self, *, text: bool) -> None:
+        super().__init__()
+        self.text = text
+
+    def process_bind_param(self, value: Any, _: sa.Dialect) -> bytes | None:
+        return value.encode() if isinstance(value, str) else value
+
+    def process_result_value(self, value: Any, _: sa.Dialect) -> bytes | str | None:
+        if value is None:
+            return None
+        return bytes(value).decode() if self.text else bytes(value)

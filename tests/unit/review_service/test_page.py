@@ -56,7 +56,8 @@ async def test_the_screen_is_kept_and_does_not_change_because_time_passed(office
     page = await office.item(item)
     assert page.screen != first
     rows = await office.desk.office.store.read(sa.select(SCREENS).where(SCREENS.c.item == unhex(item)))
-    kept = {"0x" + bytes(row.digest).hex(): bytes(row.screen) for row in rows}
+    unpack = office.desk.office.store.writing.screens.unpack
+    kept = {"0x" + bytes(row.digest).hex(): unpack(bytes(row.screen)) for row in rows}
     assert {first, page.screen, page.screen_open} < set(kept)
     assert len(kept) == 4
     shut, opened = (verify_screen(kept[digest], digest) for digest in (page.screen, page.screen_open))

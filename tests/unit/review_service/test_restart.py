@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.errors import Conflict, Unavailable
-from hallmark.review.history import Record, recall
+from hallmark.services.review.book import load
 from hallmark.services.review.intake import READ
 from hallmark.services.review.rows import Change
 from hallmark.services.review.schema import EVENTS, ITEMS
@@ -62,7 +62,7 @@ async def test_births_and_how_far_was_read_are_one_transaction(
     read = office.desk.office.store.meta(READ)
     item = await office.answer()
     with monkeypatch.context() as patch:
-        patch.setattr("hallmark.services.review.store.put_meta", full)
+        patch.setattr("hallmark.services.review.writing.put_meta", full)
         with pytest.raises(Unavailable):
             await office.witness()
     assert (await office.state(item), office.desk.office.store.meta(READ)) == ("", read)
@@ -120,7 +120,7 @@ async def test_dying_between_a_review_in_the_log_and_its_note(monkeypatch: pytes
     await office.desk.office.submitting.round()
 
     with monkeypatch.context() as patch:
-        patch.setattr("hallmark.services.review.store.put_meta", full)
+        patch.setattr("hallmark.services.review.writing.put_meta", full)
         with pytest.raises(Unavailable):
             await office.witness()
     await office.stop()
@@ -137,14 +137,14 @@ async def test_event_and_row_are_one_transaction(office: Office, monkeypatch: py
     await office.witness()
     store = office.desk.office.store
     before = await counts(office)
-    original = store._apply
+    original = store.writing.apply
 
-    def breaks(connection: Connection, changes: list[Change], notes: object) -> list[bool]:
+    def breaks(connection: Connection, changes: list[Change], notes: object) -> None:
         original(connection, changes, notes)
         raise Unavailable("store_full", "Full.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_apply", breaks)
+        patch.setattr(store.writing, "apply", breaks)
         office.net.add(office.net.compromise(office.net.nodes[0], 0))
         with pytest.raises(Unavailable):
             await office.witness()
@@ -165,7 +165,7 @@ async def test_the_row_is_what_the_events_fold_to(office: Office) -> None:
     store = office.desk.office.store
     for record in await store.records(sa.select(ITEMS)):
         rows = (await store.events([record.id]))[record.id]
-        item = recall([Record.decode(row.data) for row in rows], hex0x(record.head))
+        item = load(record, rows).item
         assert (item.state, item.version, item.id) == (record.state, record.version, hex0x(record.id))
         assert record.reason == (item.lacks[0] if item.state == "HOLD" else "")
 

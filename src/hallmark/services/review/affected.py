@@ -27,6 +27,7 @@ from hallmark.core.statements import (
     Verdict,
 )
 from hallmark.services.review.schema import ITEMS
+from hallmark.store.terms import among
 from hallmark.verification.attested import Attested
 from hallmark.verification.fold import Replica
 
@@ -157,4 +158,4 @@ def _standing(replica: Replica, key: bytes) -> Iterator[Clause]:
 def _nodes(nodes: Iterable[bytes]) -> Iterator[Clause]:
     listed = sorted(set(nodes))
     for start in range(0, len(listed), MANY):
-        yield ITEMS.c.node.in_(listed[start : start + MANY])
+        yield among(ITEMS.c.node, listed[start : start + MANY])

@@ -20,7 +20,8 @@ from hallmark.services.review.book import Entry, Loaded, Seen, fresh, load
 from hallmark.services.review.evaluator import Evaluator
 from hallmark.services.review.rows import Record
 from hallmark.services.review.schema import ITEMS
-from hallmark.services.review.store import NOTHING, DeskStore, Noted
+from hallmark.services.review.store import NOTHING, DeskStore
+from hallmark.services.review.writing import Noted
 from hallmark.telemetry.logs import get_logger
 
 TRIES: Final = 6

@@ -1,8 +1,7 @@
 """An item on its way between the disk and the fold: reading it back, and what an act on it changes on disk.
 
 State is the fold of the events; the row beside them is made here from the fold, and from nothing else but
-what
-the evaluator plans (`wake`) and what figures count.
+what the evaluator plans (`wake`) and what figures count.
 """
 
 from __future__ import annotations
@@ -13,11 +12,12 @@ from typing import Any, Final
 import msgspec
 
 from hallmark.core.document import hex0x, unhex
+from hallmark.core.errors import VerificationFailed
 from hallmark.core.policy import Outcome
 from hallmark.core.shown import ShownMark
 from hallmark.review import events as ev
+from hallmark.review.history import FIRST, recall, recall_events, records
 from hallmark.review.history import Record as Link
-from hallmark.review.history import recall, records
 from hallmark.review.items import Item, ItemState, apply, born
 from hallmark.review.screens import Screen
 from hallmark.services.review import notices
@@ -64,8 +64,20 @@ def load(record: Record, rows: Sequence[EventRow]) -> Loaded:
     `rows` may be read after the row of the item: events are only ever appended, and one for each version, so
     what was appended meanwhile is left out and both are of one moment.
     """
-    chain = tuple(Link.decode(row.data) for row in rows if row.number <= record.version)
-    return Loaded(record, recall(chain, hex0x(record.head)), chain)
+    chain: list[Link] = []
+    for row in rows:
+        if row.number <= record.version:
+            previous = chain[-1].id if chain else FIRST
+            chain.append(Link(hex0x(record.id), row.number, previous, read_event(row.data)))
+    return Loaded(record, recall(chain, hex0x(record.head)), tuple(chain))
+
+
+def read_event(data: bytes) -> dict[str, Any]:
+    """An event as it is kept. Raises VerificationFailed `history_broken` for what is none."""
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise VerificationFailed("history_broken", "An event of the item cannot be read.") from error
 
 
 def fresh(event: ev.Born, *, position: int, finished: int, now: int) -> Loaded:
@@ -76,7 +88,6 @@ def fresh(event: ev.Born, *, position: int, finished: int, now: int) -> Loaded:
         0,
         bytes(32),
         item.state.value,
-        NOT_JUDGED,
         "",
         item.klass,
         value_text(item.value),
@@ -97,8 +108,7 @@ def fresh(event: ev.Born, *, position: int, finished: int, now: int) -> Loaded:
 
 class Entry:
     """What one act appends to an item. `then` applies an event (raising as the fold does) and keeps it;
-    `change`
-    is what goes to disk, in one transaction.
+    `change` is what goes to disk, in one transaction.
     """
 
     def __init__(self, loaded: Loaded, network: bytes) -> None:
@@ -110,34 +120,36 @@ class Entry:
 
     def then(self, event: ev.AnyEvent, seen: Seen | None = None) -> Item:
         """Append an event; one that decides comes with what it was decided on. Raises Conflict or
-        InvalidInput as
-        `items.apply` does.
+        InvalidInput as `items.apply` does.
         """
         self.item = apply(self.item, event)
         self.added.append((event, seen))
         return self.item
 
     def change(self, now: int, marks: tuple[ShownMark, ...], sentence: str, **columns: Any) -> Change:
-        """The change. `columns` are those that the fold does not know (wake, tries, position,
-        figures); `marks`
-        and `sentence` are what receivers are told.
+        """The change. `columns` are those that the fold does not know (wake, tries, position, figures);
+        `marks` and `sentence` are what receivers are told.
         """
         before = self.before
         links = records(self.item.id, (event for event, _ in self.added), before.chain[-1])
         added = list(zip(links, self.added, strict=True))
-        new = [_row_of(link, event) for link, (event, _) in added]
-        if not before.record.version:
-            new = [_row_of(link, msgspec.convert(link.event, type=ev.Born)) for link in before.chain] + new
+        new = [*(() if before.record.version else before.chain), *links]
         head = (links or before.chain)[-1].id
         if marks:
-            columns["marks"] = msgspec.json.encode(marks)
+            same = (
+                link.number for link, (_, seen) in added if seen is not None and seen.screen.marks == marks
+            )
+            columns |= {"marks": msgspec.json.encode(marks), "seen": max(same, default=0)}
         row = msgspec.structs.replace(self._row(), head=unhex(head), **columns)
-        decided = (self._decision(link, event, seen) for link, (event, seen) in added)
         return Change(
             before.record.version,
             row,
-            tuple(new),
-            tuple(decision for decision in decided if decision is not None),
+            tuple(EventRow(link.number, msgspec.json.encode(link.event)) for link in new),
+            tuple(
+                DecisionRow(link.number, seen.screen.encode())
+                for link, (event, seen) in added
+                if seen is not None and decided(event) is not None
+            ),
             self.comment,
             self.submission,
             self._notices(row.shown(now), sentence, now),
@@ -152,7 +164,6 @@ class Entry:
             before,
             version=item.version,
             state=item.state.value,
-            reason=reasons[0] if reasons else "",
             reasons="\n".join(reasons),
             missed=item.missed,
             policy=" and ".join(item.policies)[:80],
@@ -170,25 +181,6 @@ class Entry:
             overturned=before.overturned + counted.overturned,
         )
 
-    def _decision(self, link: Link, event: ev.AnyEvent, seen: Seen | None) -> DecisionRow | None:
-        told = decided(event)
-        if told is None or seen is None:
-            return None
-        outcome, by = told
-        return DecisionRow(
-            unhex(self.item.id),
-            link.number,
-            event.at,
-            outcome,
-            by or EVALUATOR,
-            " and ".join(seen.screen.policies)[:80],
-            seen.sentence[:400],
-            seen.screen.encode(),
-            seen.screen.digest(),
-            unhex(link.previous),
-            unhex(link.id),
-        )
-
     def _notices(self, row: ItemRow, sentence: str, now: int) -> tuple[Notice, ...]:
         told = []
         for name, event in happened(self.before, self.item, [event for event, _ in self.added]):
@@ -200,7 +192,7 @@ class Entry:
                 reason=getattr(event, "reason", "") or (row.reason if name == "item.held" else ""),
                 until=getattr(event, "until", 0),
             )
-            told.append(Notice(name, notices.told(name, now, data)))
+            told.append(Notice(name, notices.told(name, now, data), now))
         return tuple(told)
 
 
@@ -278,5 +270,49 @@ STATE_EVENTS: Final = {
 }
 
 
-def _row_of(link: Link, event: ev.AnyEvent) -> EventRow:
-    return EventRow(link.number, event.at, event.kind, link.encode())
+class Decision(msgspec.Struct, frozen=True):
+    """A decision as people read it. `screen` are the bytes that are kept, `digest` the digest that the
+    decision carries; `record` is the digest of the record that holds it in the item's chain, `previous` of
+    the record before; 32 bytes each.
+    """
+
+    number: int
+    at: int
+    outcome: str
+    by: str
+    policy: str
+    sentence: str
+    screen: bytes
+    digest: bytes
+    previous: bytes
+    record: bytes
+
+
+def decisions(loaded: Loaded, rows: Iterable[DecisionRow]) -> tuple[Decision, ...]:
+    """What an item's history decided, oldest first, each with the screen that is kept of it. Raises
+    InvalidInput `bad_document` for what is no screen.
+    """
+    screens = {row.number: row.screen for row in rows}
+    events = recall_events(loaded.chain, loaded.chain[-1].id)
+    found = []
+    for link, event in zip(loaded.chain, events, strict=True):
+        told = decided(event)
+        if told is not None and link.number in screens:
+            kept = screens[link.number]
+            screen = Screen.decode(kept)
+            digest = getattr(event, "screen", "")
+            found.append(
+                Decision(
+                    link.number,
+                    event.at,
+                    told[0],
+                    told[1] or EVALUATOR,
+                    " and ".join(screen.policies)[:80],
+                    screen.sentence[:400],
+                    kept,
+                    unhex(digest) if digest else screen.digest(),
+                    unhex(link.previous),
+                    unhex(link.id),
+                )
+            )
+    return tuple(found)

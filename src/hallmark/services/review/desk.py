@@ -18,7 +18,7 @@ from hallmark.services.review.acts import Acts
 from hallmark.services.review.births import Items
 from hallmark.services.review.deliveries import DeliveryStore
 from hallmark.services.review.evaluator import Evaluator
-from hallmark.services.review.figures import Counting
+from hallmark.services.review.figures import figures
 from hallmark.services.review.inforce import InForce
 from hallmark.services.review.intake import Intake
 from hallmark.services.review.keeping import Keeping
@@ -76,7 +76,6 @@ class Desk(Reading, Acts, Reviewing, Proposals, Keeping):
             watch, office.store, office.policies, arrived=office.items.arrived, judged=office.items.reviewed
         )
         office.evaluator.ready = self._ready
-        self._counting = Counting(office.store, office.queue, world.clock)
         self.sessions = Sessions(
             settings,
             SessionStore(database),
@@ -120,7 +119,7 @@ class Desk(Reading, Acts, Reviewing, Proposals, Keeping):
     async def figures(self) -> Figures:
         """Aggregates that anyone may see."""
         await self.intake.catch_up()
-        return await self._counting.figures()
+        return await figures(self._office.queue)
 
     def is_operator(self, person: Person) -> bool:
         """Whether a person may manage receivers and everybody's views."""
@@ -157,7 +156,7 @@ def _office(settings: Settings, trust: Trust, database: Database, *, watch: Watc
         random=parts.world.random,
         metrics=metrics,
     )
-    store.receivers = webhooks.receivers
+    store.writing.receivers = webhooks.receivers
     store.told.append(webhooks.wake)
     policies = InForce(watch.replica, trust)
     evaluator = Evaluator(store, Source(watch), policies, network=network, clock=clock, metrics=metrics)

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from hallmark.core.document import unhex
 from hallmark.core.errors import HallmarkError
 from hallmark.core.marks import State
+from hallmark.core.policy import Outcome
 from hallmark.review import events as ev
 from hallmark.review.gate import Judged, judge
 from hallmark.review.items import Item, ItemState
@@ -27,8 +28,8 @@ from hallmark.review.screens import Screen
 from hallmark.services.review.book import Entry, Loaded, Seen, load
 from hallmark.services.review.facts import facts_of_receipt, shown_facts
 from hallmark.services.review.inforce import InForce
-from hallmark.services.review.rows import Change, Record
-from hallmark.services.review.schema import DECISIONS, ITEMS
+from hallmark.services.review.rows import Change, EventRow, Record
+from hallmark.services.review.schema import ITEMS
 from hallmark.services.review.source import Source
 from hallmark.services.review.store import DeskStore
 from hallmark.telemetry.logs import get_logger
@@ -136,7 +137,7 @@ class Evaluator:
             return 0
         now = self._clock()
         due = sa.select(ITEMS).where(ITEMS.c.wake <= now).order_by(ITEMS.c.wake).limit(BATCH)
-        return await self._look_at(await self._store.records(due), now)
+        return await self._look_at(await self._store.records_bare(due), now)
 
     async def look_at(self, item: bytes) -> None:
         """Look at one item now."""
@@ -146,45 +147,48 @@ class Evaluator:
 
     async def _look_at(self, records: Sequence[Record], now: int) -> int:
         histories = await self._store.events([record.id for record in records])
-        screens = await self._last_screens(records)
+        loads = [_loaded(record, histories[record.id]) for record in records]
+        screens = await self._last_screens([found for found in loads if isinstance(found, Loaded)])
         changes = []
-        for number, record in enumerate(records):
+        for number, (record, found) in enumerate(zip(records, loads, strict=True)):
             try:
-                entry = Entry(load(record, histories[record.id]), self._network)
-                changes.append(self.settle(entry, now, screens.get(record.id)))
+                if isinstance(found, HallmarkError):
+                    raise found
+                changes.append(self.settle(Entry(found, self._network), now, screens.get(record.number)))
             except HallmarkError as error:
                 # A history that does not hold decides nothing, and what it let go is not let go any more.
                 get_logger().error("item_not_judged", item=record.id, reason=error.reason)
                 reason = f"item:{error.reason}"[:80]
-                held = msgspec.structs.replace(record, state="HOLD", reason=reason, reasons=reason, wake=None)
+                held = msgspec.structs.replace(record, state="HOLD", reasons=reason, wake=None)
                 changes.append(Change(record.version, held))
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
         await self._store.commit_all(changes)
         return len(records)
 
-    async def _last_screens(self, records: Sequence[Record]) -> dict[bytes, Screen]:
-        """Screens of the evaluator's newest decisions on items that it holds: what a CLEAR is
-        compared with.
+    async def _last_screens(self, loads: Sequence[Loaded]) -> dict[int, Screen]:
+        """Screens of the evaluator's newest decisions on items that it holds, by the item's number: what a
+        CLEAR is compared with.
         """
-        held = [record.id for record in records if record.state == ItemState.HOLD]
-        if not held:
-            return {}
-        newest = (
-            sa.select(DECISIONS.c.item, sa.func.max(DECISIONS.c.number).label("number"))
-            .where(DECISIONS.c.item.in_(held), DECISIONS.c.outcome == "HOLD")
-            .group_by(DECISIONS.c.item)
-            .subquery()
-        )
-        query = sa.select(DECISIONS.c.item, DECISIONS.c.screen).join(
-            newest, sa.and_(DECISIONS.c.item == newest.c.item, DECISIONS.c.number == newest.c.number)
-        )
-        return {bytes(row.item): Screen.decode(bytes(row.screen)) for row in await self._store.read(query)}
+        decided = []
+        for loaded in loads:
+            held = [link.number for link in loaded.chain if link.event.get("outcome") == Outcome.HOLD.value]
+            if loaded.record.state == ItemState.HOLD and held:
+                decided.append((loaded.record.number, held[-1]))
+        return await self._store.screens_of(decided) if decided else {}
 
     async def _soonest(self) -> int | None:
         rows = await self._store.read(sa.select(sa.func.min(ITEMS.c.wake)))
         found = rows[0][0]
         return None if found is None else int(found)
+
+
+def _loaded(record: Record, rows: Sequence[EventRow]) -> Loaded | HallmarkError:
+    """The item; or why its history does not hold."""
+    try:
+        return load(record, rows)
+    except HallmarkError as error:
+        return error
 
 
 CLEAR_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 300, 3_600, 86_400)

@@ -26,8 +26,9 @@ from hallmark.services.following.watch import Watch
 from hallmark.services.review.affected import WATCHED, Bundles, Clause, affected
 from hallmark.services.review.arrivals import Arrival, arrival
 from hallmark.services.review.inforce import InForce
-from hallmark.services.review.store import DeskStore, Noted
+from hallmark.services.review.store import DeskStore
 from hallmark.services.review.triggers import Triggers
+from hallmark.services.review.writing import Noted
 from hallmark.telemetry.logs import get_logger
 
 KIND_AT: Final = 9

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import sqlalchemy as sa
@@ -26,8 +26,8 @@ from hallmark.services.review.book import load
 from hallmark.services.review.inforce import PROPOSAL, Stands
 from hallmark.services.review.office import AtOffice, Office
 from hallmark.services.review.schema import DELIVERIES, ITEMS, PROPOSALS
-from hallmark.services.review.store import deliveries
 from hallmark.services.review.views import Count, DryRun, Person, PolicyPage, PolicyRow, RequirementRow
+from hallmark.services.review.writing import deliveries
 
 MOST_PAST: Final = 20_000
 BATCH: Final = 100
@@ -171,25 +171,26 @@ class Proposals(AtOffice):
         )
 
     async def _states(self, name: str) -> dict[str, int]:
-        """Items by state that were last judged under a policy (names are joined in the column)."""
-        padded = sa.literal(" and ") + ITEMS.c.policy + sa.literal(" and ")
-        named = padded.contains(f" and {name} and ", autoescape=True)
-        query: sa.Select[Any] = sa.select(ITEMS.c.state, sa.func.count().label("items")).where(named)
-        rows = await self._office.store.read(query.group_by(ITEMS.c.state))
-        return {str(row.state): int(row.items) for row in rows}
+        """Items by state that were last judged under a policy."""
+        counted = (await self._office.store.counts()).get("policy", {})
+        by_key = {key.partition(" "): count for key, count in counted.items()}
+        return {state: count for (state, _, policy), count in by_key.items() if policy == name}
 
     def _past(self, since: int) -> Iterator[PastItem]:
         """Items as they are, oldest first, with the marks of the evaluator's last look, to be judged now.
         Reads a batch at a time, in the calling thread.
         """
-        database, now = self._office.store.database, self._office.clock()
+        store, now = self._office.store, self._office.clock()
         where = sa.and_(ITEMS.c.born >= since, ITEMS.c.state != ItemState.REJECTED.value)
-        counted = sa.select(sa.func.count()).select_from(ITEMS).where(where)
-        total = int(database.read(lambda c: c.scalar(counted)) or 0)
-        ordered = sa.select(ITEMS).where(where).order_by(ITEMS.c.born, ITEMS.c.id)
-        for start in range(max(total - MOST_PAST, 0), total, BATCH):
-            records = self._office.store.records_now(ordered.offset(start).limit(BATCH))
-            histories = self._office.store.events_now([record.id for record in records])
+        key = sa.tuple_(ITEMS.c.born, ITEMS.c.number)
+        keys = sa.select(ITEMS.c.born, ITEMS.c.number).where(where)
+        newest = keys.order_by(ITEMS.c.born.desc(), ITEMS.c.number.desc()).offset(MOST_PAST).limit(1)
+        before = store.database.read(lambda c: c.execute(newest).first())
+        after = (before.born, before.number) if before is not None else (-1, -1)
+        ordered = sa.select(ITEMS).where(where).order_by(ITEMS.c.born, ITEMS.c.number).limit(BATCH)
+        while records := store.records_now(ordered.where(key > sa.tuple_(*map(sa.literal, after)))):
+            after = (records[-1].born, records[-1].number)
+            histories = store.events_now([record.id for record in records])
             for record in records:
                 if record.marks:
                     item = load(record, histories[record.id]).item

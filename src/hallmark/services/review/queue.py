@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
@@ -22,7 +22,16 @@ import sqlalchemy as sa
 from hallmark.core.document import unhex
 from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.services.review.rows import Record, value_text
-from hallmark.services.review.schema import HOLDS, ITEMS
+from hallmark.services.review.schema import (
+    APPEALED,
+    ASSIGNED,
+    CLASSED,
+    HOLDS,
+    ITEMS,
+    RELEASED,
+    REQUESTED,
+    SAMPLED,
+)
 from hallmark.services.review.store import DeskStore
 from hallmark.services.review.views import Count
 
@@ -36,9 +45,8 @@ ORDERS: Final[Mapping[str, tuple[sa.Column[Any], bool]]] = {
 MAX_LIMIT: Final = 500
 MAX_QUERY: Final = 1_000
 FACET_ROWS: Final = 50
-FACETS_MS: Final = 500
-MANY: Final = 20_000
-Clause = sa.ColumnElement[bool]
+MOST_COUNTED: Final = 10_000
+Clause = sa.ColumnElement[bool] | sa.TextClause
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -55,11 +63,14 @@ class Filter(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Rows of a page, how many there are in all, and the cursor of the next page or ""."""
+    """Rows of a page, how many there are in all (or more, with `at_least`), and the cursor of the next page
+    or "".
+    """
 
     rows: tuple[Record, ...]
     total: int
     next: str
+    at_least: bool = False
 
 
 class Facets(msgspec.Struct, frozen=True):
@@ -103,7 +114,7 @@ def where(found: Filter, now: int) -> list[Clause]:
 def page_query(found: Filter, cursor: str, limit: int, now: int) -> sa.Select[Any]:
     """Rows of one page and one more, which says that there is a next page."""
     column, rising = ORDERS[found.order]
-    query, keys = sa.select(ITEMS), (column, ITEMS.c.id)
+    query, keys = sa.select(ITEMS), (column, ITEMS.c.number)
     reason, others = _by_reason(found)
     if reason and column is ITEMS.c.born:
         # By age a list of its own is walked, so that a rare reason is found among many items.
@@ -111,20 +122,40 @@ def page_query(found: Filter, cursor: str, limit: int, now: int) -> sa.Select[An
         found = others
     clauses = where(found, now)
     if cursor:
-        value, item = _read_cursor(cursor, column)
-        after, last = sa.tuple_(*keys), sa.tuple_(sa.literal(value), sa.literal(item))
+        value, number = _read_cursor(cursor, column)
+        after, last = sa.tuple_(*keys), sa.tuple_(sa.literal(value, column.type), sa.literal(number))
         clauses.append(after > last if rising else after < last)
     by = keys if rising else tuple(key.desc() for key in keys)
     return query.where(*clauses).order_by(*by).limit(limit + 1)
 
 
 def count_query(found: Filter, now: int) -> sa.Select[Any]:
-    """How many items a filter finds."""
+    """How many items a filter finds, up to 10,000."""
     reason, others = _by_reason(found)
-    query = sa.select(sa.func.count()).select_from(ITEMS)
+    query = sa.select(ITEMS.c.number)
     if reason:
-        return query.join(HOLDS, _held_for(reason)).where(*where(others, now))
-    return query.where(*where(found, now))
+        query = query.join(HOLDS, _held_for(reason)).where(*where(others, now))
+    else:
+        query = query.where(*where(found, now))
+    return sa.select(sa.func.count()).select_from(query.limit(MOST_COUNTED).subquery())
+
+
+def counted(found: Filter, counts: Mapping[str, Mapping[str, int]]) -> int | None:
+    """How many items a filter finds, where that is kept; None where it is not."""
+    members = dict(found.members)
+    states = counts.get("state", {})
+    match sorted(members):
+        case []:
+            return sum(states.values())
+        case ["state"]:
+            return sum(states.get(state, 0) for state in set(members["state"].split(",")))
+        case ["reason"]:
+            return counts.get("reason", {}).get(members["reason"], 0)
+        case ["reason", "state"] if members["state"] == "HOLD":
+            return counts.get("reason", {}).get(members["reason"], 0)
+        case ["class", "state"] if members["state"] == "HOLD":
+            return counts.get("held", {}).get(members["class"], 0)
+    return None
 
 
 def _by_reason(found: Filter) -> tuple[str, Filter]:
@@ -137,23 +168,26 @@ def _by_reason(found: Filter) -> tuple[str, Filter]:
 
 
 def _held_for(reason: str) -> Clause:
-    return sa.and_(HOLDS.c.item == ITEMS.c.id, HOLDS.c.code == reason)
+    return sa.and_(HOLDS.c.item == ITEMS.c.number, HOLDS.c.code == reason)
+
+
+def _held_here(reason: str) -> Clause:
+    """The same by the whole key, for an item that is found already."""
+    return sa.and_(_held_for(reason), HOLDS.c.born == ITEMS.c.born)
 
 
 def write_cursor(record: Record, order: str) -> str:
     """The cursor behind a row."""
     value = getattr(record, ORDERS[order][0].name)
-    return base64.urlsafe_b64encode(msgspec.json.encode([value, record.id.hex()])).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(msgspec.json.encode([value, record.number])).rstrip(b"=").decode()
 
 
 class Queue:
-    """Pages and facets. Among many items facets are counted every half second at most, however many people
-    look.
-    """
+    """Pages and facets. What there is is counted as it is written, and read again after a commit."""
 
     def __init__(self, store: DeskStore) -> None:
         self._store = store
-        self._facets: tuple[int, int, Facets] | None = None
+        self._known: tuple[int, dict[str, dict[str, int]]] | None = None
 
     async def page(self, found: Filter, cursor: str, limit: int, now: int) -> Page:
         """One page. Raises InvalidInput `bad_query`."""
@@ -161,35 +195,31 @@ class Queue:
             raise InvalidInput("bad_query", f"A page has 1 to {MAX_LIMIT} rows.")
         rows = await self._store.records(page_query(found, cursor, limit, now))
         more, rows = len(rows) > limit, rows[:limit]
+        following = write_cursor(rows[-1], found.order) if more else ""
         if not cursor and not more:
-            total = len(rows)
-        else:
-            total = int((await self._store.read(count_query(found, now)))[0][0])
-        return Page(tuple(rows), total, write_cursor(rows[-1], found.order) if more else "")
+            return Page(tuple(rows), len(rows), "")
+        total = counted(found, await self.counts())
+        if total is not None:
+            return Page(tuple(rows), total, following)
+        total = int((await self._store.read(count_query(found, now)))[0][0])
+        return Page(tuple(rows), total, following, at_least=total == MOST_COUNTED)
 
-    async def facets(self, now: int) -> Facets:
-        """What there is; among many items at most half a second old."""
-        if self._facets is not None:
-            at, commits, facets = self._facets
-            young = sum(count.count for count in facets.states) > MANY and 0 <= now - at < FACETS_MS
-            if young or commits == self._store.commits:
-                return facets
-        commits = self._store.commits
-        items = sa.func.count().label("items")
-        by_class = sa.select(ITEMS.c.state, ITEMS.c.klass, items)
-        by_reason = sa.select(HOLDS.c.code, items).group_by(HOLDS.c.code)
-        rows, held = await self._store.read_all((by_class.group_by(ITEMS.c.state, ITEMS.c.klass), by_reason))
-        states, classes = dict.fromkeys(STATES, 0), dict[str, int]()
-        for row in rows:
-            states[row.state] += row.items
-            if row.state == "HOLD":
-                classes[row.klass] = classes.get(row.klass, 0) + row.items
-        reasons = {row.code: row.items for row in held}
-        facets = Facets(
-            _counts(reasons), tuple(Count(name, count) for name, count in states.items()), _counts(classes)
+    async def facets(self) -> Facets:
+        """What there is."""
+        counts = await self.counts()
+        states = dict.fromkeys(STATES, 0) | counts.get("state", {})
+        return Facets(
+            _counts(counts.get("reason", {})),
+            tuple(Count(name, count) for name, count in states.items()),
+            _counts(counts.get("held", {})),
         )
-        self._facets = (now, commits, facets)
-        return facets
+
+    async def counts(self) -> dict[str, dict[str, int]]:
+        """What is counted of items, see `counts`; of after this process's last commit."""
+        commits = self._store.commits
+        if self._known is None or self._known[0] != commits:
+            self._known = (commits, await self._store.counts())
+        return self._known[1]
 
 
 def _counts(found: Mapping[str, int]) -> tuple[Count, ...]:
@@ -197,13 +227,17 @@ def _counts(found: Mapping[str, int]) -> tuple[Count, ...]:
     return tuple(Count(name, count) for name, count in ordered[:FACET_ROWS])
 
 
-def _read_cursor(cursor: str, column: sa.Column[Any]) -> tuple[object, bytes]:
+_Number = Annotated[int, msgspec.Meta(ge=-(1 << 62), le=1 << 62)]
+_Place = _Number | Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{39}\Z")]
+
+
+def _read_cursor(cursor: str, column: sa.Column[Any]) -> tuple[object, int]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        value, item = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=tuple[int | str, str])
+        value, number = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=tuple[_Place, _Number])
         if isinstance(value, str) is not (column is ITEMS.c.value):
             raise ValueError("a cursor of another order")
-        return value, bytes.fromhex(item)
+        return value, number
     except (ValueError, msgspec.DecodeError) as error:
         raise InvalidInput(
             "bad_query", "The cursor is not one of ours.", "Leave it out to begin anew."
@@ -234,7 +268,13 @@ def _least_value(value: str, _: int) -> Clause:
 
 
 def _assigned(value: str, _: int) -> Clause:
-    return ITEMS.c.assigned == (b"" if value == "none" else _address(value))
+    if value == "none":
+        return ITEMS.c.assigned == b""
+    return sa.and_(ITEMS.c.assigned == _address(value), sa.text(ASSIGNED))
+
+
+def _class(value: str, _: int) -> Clause:
+    return sa.and_(ITEMS.c.klass == value, sa.text(CLASSED)) if value else ITEMS.c.klass == ""
 
 
 def _flag(clause: Callable[[int], Clause]) -> Callable[[str, int], Clause]:
@@ -248,18 +288,18 @@ def _flag(clause: Callable[[int], Clause]) -> Callable[[str, int], Clause]:
 
 CLAUSES: Final[Mapping[str, Callable[[str, int], Clause]]] = {
     "state": _state,
-    "reason": lambda value, _: sa.exists().where(_held_for(value)).correlate(ITEMS),
-    "class": lambda value, _: ITEMS.c.klass == value,
+    "reason": lambda value, _: sa.exists().where(_held_here(value)).correlate(ITEMS),
+    "class": _class,
     "min_value": _least_value,
     "node": lambda value, _: ITEMS.c.node == _address(value),
     "model": lambda value, _: ITEMS.c.model == value,
-    "requester": lambda value, _: ITEMS.c.requester == _address(value),
+    "requester": lambda value, _: sa.and_(ITEMS.c.requester == _address(value), sa.text(REQUESTED)),
     "assigned": _assigned,
     "overdue": _flag(lambda now: sa.and_(ITEMS.c.state == "HOLD", ITEMS.c.due <= now)),
     "missed": _flag(
         lambda now: sa.or_(ITEMS.c.missed > 0, sa.and_(ITEMS.c.state == "HOLD", ITEMS.c.due <= now))
     ),
-    "sampled": _flag(lambda _: ITEMS.c.sampled == 1),
-    "appealed": _flag(lambda _: ITEMS.c.appealed == 1),
-    "released": _flag(lambda now: ITEMS.c.released_until > now),
+    "sampled": _flag(lambda _: sa.text(SAMPLED)),
+    "appealed": _flag(lambda _: sa.text(APPEALED)),
+    "released": _flag(lambda now: sa.and_(ITEMS.c.released_until > now, sa.text(RELEASED))),
 }

@@ -17,14 +17,14 @@ from hallmark.review.screens import Screen, for_person, told_answer, verify_scre
 from hallmark.review.words import THEN, about, explain
 from hallmark.services.explorer.story import Told, inputs, lineage, route
 from hallmark.services.review.births import ITEMS_ARE
-from hallmark.services.review.book import Loaded
+from hallmark.services.review.book import Decision, Loaded, decisions
 from hallmark.services.review.evaluator import NOT_SHOWN
 from hallmark.services.review.facts import shown_facts
 from hallmark.services.review.office import AtOffice, Office, item_id
 from hallmark.services.review.people import may_not_review
-from hallmark.services.review.queue import parse
-from hallmark.services.review.rows import DecisionRow, Record
-from hallmark.services.review.schema import ITEMS, VIEWS
+from hallmark.services.review.queue import Filter, page_query, parse
+from hallmark.services.review.rows import Record
+from hallmark.services.review.schema import VIEWS
 from hallmark.services.review.telling import appeals_of, decisions_of, reviews_of, timeline_of
 from hallmark.services.review.views import (
     AsSeen,
@@ -58,7 +58,7 @@ class Reading(AtOffice):
         """Items under a filter. Raises InvalidInput `bad_query`."""
         found, now = parse(query), self._office.clock()
         page = await self._office.queue.page(found, cursor, limit, now)
-        facets = await self._office.queue.facets(now)
+        facets = await self._office.queue.facets()
         return QueuePage(
             now,
             found.text,
@@ -69,6 +69,7 @@ class Reading(AtOffice):
             facets.states,
             facets.classes,
             await self._views(person),
+            page.at_least,
         )
 
     async def item(self, receipt: str, person: Person | None) -> ItemPage:
@@ -115,12 +116,12 @@ class Reading(AtOffice):
         record = await self._office.store.record(item)
         if record is None:
             raise NotFound("unknown_item", "The desk knows no item with this id.", ITEMS_ARE)
-        found = await self._office.store.decisions(item)
+        loaded = await self._office.items.load(item)
+        found = decisions(loaded, await self._office.store.decisions(record.number))
         chosen = [row for row in found if row.number == number] if number else found[-1:]
         if not chosen:
             raise NotFound("unknown_decision", "The item has no decision with this number.")
         screen, holds = _stored(chosen[0])
-        loaded = await self._office.items.load(item)
         judged = self._office.evaluator.judge(loaded.item, now)
         marks = judged.screen.marks if judged is not None else record.shown(now).marks
         return AsSeen(
@@ -141,7 +142,7 @@ class Reading(AtOffice):
         """The page's parts that do not depend on today's judgement."""
         office, watch, item = self._office, self._office.watch, loaded.record.id
         comments = {row.digest: row for row in await office.store.comments(item)}
-        decisions = await office.store.decisions(item)
+        decided = decisions(loaded, await office.store.decisions(loaded.record.number))
         inside = person is not None and (person.reviewer or office.people.is_operator(person))
         found, note = inputs(told) if told is not None else ((), NO_INPUTS)
         return ItemPage(
@@ -159,7 +160,7 @@ class Reading(AtOffice):
             note,
             lineage(watch, told) if told is not None else (),
             await reviews_of(office, item, comments, inside=inside),
-            decisions_of(decisions),
+            decisions_of(decided),
             appeals_of(loaded.item),
             (),
             (),
@@ -185,14 +186,13 @@ class Reading(AtOffice):
         """Items that are held for the same reason (or stand where this one stands), and others by
         that node.
         """
-        same = (ITEMS.c.state == record.state, ITEMS.c.reason == record.reason)
-        return await self._some(record, now, *same), await self._some(
-            record, now, ITEMS.c.node == record.node
-        )
+        same = ("reason", record.reason) if record.reason else ("state", record.state)
+        by_node = ("node", hex0x(record.node))
+        return await self._some(record, now, same), await self._some(record, now, by_node)
 
-    async def _some(self, record: Record, now: int, *where: sa.ColumnElement[bool]) -> tuple[ItemRow, ...]:
-        newest = sa.select(ITEMS).where(*where).order_by(ITEMS.c.born.desc(), ITEMS.c.id.desc())
-        found = await self._office.store.records(newest.limit(FEW + 1))
+    async def _some(self, record: Record, now: int, member: tuple[str, str]) -> tuple[ItemRow, ...]:
+        query = page_query(Filter((member,), "newest"), "", FEW, now)
+        found = await self._office.store.records(query)
         return tuple(self._shown(other, now) for other in found if other.id != record.id)[:FEW]
 
     def _shown(self, record: Record, now: int) -> ItemRow:
@@ -252,7 +252,7 @@ def _lack(lack: LackRow, row: ItemRow) -> Lack:
     )
 
 
-def _stored(row: DecisionRow) -> tuple[Screen, bool]:
+def _stored(row: Decision) -> tuple[Screen, bool]:
     """The screen of a decision, and whether it still has the digest that the decision carries."""
     try:
         return verify_screen(row.screen, hex0x(row.digest)), True

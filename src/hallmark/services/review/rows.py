@@ -19,13 +19,14 @@ _MARKS = msgspec.json.Decoder(tuple[ShownMark, ...])
 
 
 class Record(msgspec.Struct, frozen=True):
-    """An item as queue queries see it."""
+    """An item as queue queries see it. `number` is its name in the database, 0 while it is not there; `seen`
+    the decision whose screen has the same `marks` (JSON), 0 where none has.
+    """
 
     id: bytes
     version: int
     head: bytes
     state: str
-    reason: str
     policy: str
     klass: str
     value: str
@@ -53,6 +54,13 @@ class Record(msgspec.Struct, frozen=True):
     marks: bytes = b""
     reasons: str = ""
     missed: int = 0
+    seen: int = 0
+    number: int = 0
+
+    @property
+    def reason(self) -> str:
+        """The first of the reasons that hold it, "" where none does."""
+        return self.reasons.partition("\n")[0]
 
     @property
     def held_for(self) -> tuple[str, ...]:
@@ -98,31 +106,17 @@ def value_text(value: int) -> str:
 
 
 class EventRow(msgspec.Struct, frozen=True):
-    """One event: its number (from 1), when, its kind, and the bytes of its record in the item's chain."""
+    """One event: its number (from 1) and its JSON form, as it stands in its record."""
 
     number: int
-    at: int
-    kind: str
     data: bytes
 
 
 class DecisionRow(msgspec.Struct, frozen=True):
-    """A decision with the screen that it was made on and that screen's `digest`. `record` is the digest
-    of the
-    record that holds it in the item's chain, `previous` of the record before; 32 bytes each.
-    """
+    """What is kept of a decision beside its event: the event's number and the exact screen."""
 
-    item: bytes
     number: int
-    at: int
-    outcome: str
-    by: str
-    policy: str
-    sentence: str
     screen: bytes
-    digest: bytes
-    previous: bytes
-    record: bytes
 
 
 class CommentRow(msgspec.Struct, frozen=True):
@@ -154,10 +148,11 @@ class SubmissionRow(msgspec.Struct, frozen=True):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """What receivers are told: the event's name and the body."""
+    """What receivers are told: the event's name, the body, and when."""
 
     event: str
     body: bytes
+    at: int
 
 
 class Change(msgspec.Struct, frozen=True):

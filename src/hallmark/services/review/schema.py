@@ -1,22 +1,25 @@
 """Tables of the desk.
 
-    review_events       append-only; `data` is the record of an event in the item's hash chain
-                        (`hallmark.review.history`), an item the fold of its events in the order of `number`
-    review_items        one row an item, made from the fold: what queue queries and timers need; `head` is the
-                        digest of the newest record, `marks` the seven as the evaluator saw them last, as JSON
+    review_items        one row an item, made from the fold of its events: what queue queries and timers need;
+                        `head` is the digest of the newest record of its history, `marks` the seven as the
+                        evaluator saw them last, packed JSON, empty where decision `seen` has the same
     review_holds        every reason for which an item is in HOLD, made from the same fold as its row
-    review_decisions    decisions with the exact screen; each names the digest of the item's decision
-    before it
-    review_screens      screens that were before a reviewer's eyes, by digest
+    review_events       append-only; `data` is an event, packed JSON: with those before it it makes the record
+                        of the item's hash chain (`hallmark.review.history`), whose newest digest is `head`
+    review_decisions    the exact screen, packed, of every event that decides
+    review_counts       how many items there are of a state, reason, class, policy, and sums for figures,
+                        written with the rows that they count
+    review_screens      screens that were before a reviewer's eyes, by digest, packed
     review_comments     texts with their salts; the log holds the salted digest alone
     review_submissions  signed reviews on their way into the log
     review_deliveries   what receivers are still to be told, in order
     review_hooks, review_views, review_proposals, review_meta
 
-`value` is text of 39 digits, so that 128-bit values sort. `wake` is when the item is to be looked at next
-(unix
-ms; 0: at once; null: when something happens); `roused` counts how often something happened, so that a call
-that comes while the item is being looked at is not lost. Addresses of nobody are empty.
+Other tables than comments, submissions and deliveries name an item by its `number` in this database. `Term`
+columns hold numbers of `store.terms`; `value` is bytes that sort as the number does. `wake` is when the item
+is to be looked at next (unix ms; 0: at once; null: when something happens); `roused` counts how often
+something happened, so that a call that comes while the item is being looked at is not lost. Addresses of
+nobody are empty.
 """
 
 from __future__ import annotations
@@ -26,10 +29,17 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hallmark.store import Migration
+from hallmark.store import Migration, Term
 
 METADATA = sa.MetaData()
 VALUE_DIGITS: Final = 39
+# Conditions of indices that hold few rows; a query that is to use one says the very same.
+CLASSED: Final = "klass != ''"
+REQUESTED: Final = "length(requester) > 0"
+ASSIGNED: Final = "length(assigned) > 0"
+SAMPLED: Final = "sampled = 1"
+APPEALED: Final = "appealed = 1"
+RELEASED: Final = "released_until > 0"
 
 
 def _id(name: str = "item", size: int = 32, **kinds: Any) -> sa.Column[bytes]:
@@ -44,23 +54,51 @@ def _text(name: str, size: int = 80, **kinds: Any) -> sa.Column[str]:
     return sa.Column(name, sa.String(size), nullable=False, **kinds)
 
 
+class _Value(sa.types.TypeDecorator[str]):
+    """A value (`rows.value_text`) as bytes: how many there are, then the number, big-endian."""
+
+    impl, cache_ok = sa.LargeBinary, True
+
+    def process_bind_param(self, value: str | None, _: sa.Dialect) -> bytes | None:
+        if value is None:
+            return None
+        number = int(value)
+        size = (number.bit_length() + 7) // 8
+        return bytes([size]) + number.to_bytes(size, "big")
+
+    def process_result_value(self, value: bytes | None, _: sa.Dialect) -> str | None:
+        return (
+            None if value is None else str(int.from_bytes(bytes(value)[1:], "big")).rjust(VALUE_DIGITS, "0")
+        )
+
+
+def _term(name: str, *, text: bool = True) -> sa.Column[Any]:
+    return sa.Column(name, Term(text=text), nullable=False)
+
+
+def _some(name: str, where: str, *columns: str) -> sa.Index:
+    """An index of the few rows that a condition is true of; queries say the same condition."""
+    return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+
+
+SERIAL: Final = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 ITEMS: Final = sa.Table(
     "review_items",
     METADATA,
-    _id("id", primary_key=True),
+    sa.Column("number", SERIAL, primary_key=True),
+    _id("id", unique=True),
     _number("version"),
     _id("head"),
     _text("state", 10),
-    _text("reason"),
-    _text("policy"),
+    _term("policy"),
     _text("klass", 32),
-    _text("value", VALUE_DIGITS),
+    sa.Column("value", _Value, nullable=False),
     _number("born"),
     _number("due"),
     _number("position"),
-    _id("node", 20),
-    _text("model", 200),
-    _id("artifact"),
+    _term("node", text=False),
+    _term("model"),
+    _term("artifact", text=False),
     _id("requester", 20),
     _id("assigned", 20),
     _number("finished"),
@@ -77,55 +115,58 @@ ITEMS: Final = sa.Table(
     _number("overturned"),
     _number("false_holds"),
     _number("false_clears"),
-    sa.Column("marks", sa.LargeBinary, nullable=False),
-    sa.Column("reasons", sa.Text, nullable=False),
+    _term("reasons"),
     _number("missed"),
-    sa.Index("review_items_state", "state", "reason", "klass"),
-    sa.Index("review_items_born", "state", "born", "id"),
-    sa.Index("review_items_reason", "state", "reason", "born", "id"),
-    sa.Index("review_items_value", "state", "value", "id"),
-    sa.Index("review_items_due", "state", "due", "id"),
-    sa.Index("review_items_class", "state", "klass", "born", "id"),
-    sa.Index("review_items_node", "node", "born", "id"),
-    sa.Index("review_items_age", "born", "id"),
-    sa.Index("review_items_assigned", "assigned", "born", "id"),
-    sa.Index("review_items_sampled", "sampled", "born", "id"),
-    sa.Index("review_items_appealed", "appealed", "born", "id"),
+    _number("seen"),
+    sa.Column("marks", sa.LargeBinary, nullable=False),
+    sa.Index("review_items_age", "born"),
+    sa.Index("review_items_value", "value"),
+    sa.Index("review_items_due", "due"),
+    sa.Index("review_items_state", "state", "born"),
+    sa.Index("review_items_state_value", "state", "value"),
+    sa.Index("review_items_state_due", "state", "due"),
+    sa.Index("review_items_node", "node", "born"),
+    sa.Index("review_items_model", "model", "born"),
     sa.Index("review_items_position", "position"),
-    sa.Index("review_items_wake", "wake"),
-    sa.Index("review_items_cleared", "first_cleared"),
+    _some("review_items_class", CLASSED, "klass", "born"),
+    _some("review_items_requester", REQUESTED, "requester", "born"),
+    _some("review_items_assigned", ASSIGNED, "assigned", "born"),
+    _some("review_items_sampled", SAMPLED, "born"),
+    _some("review_items_appealed", APPEALED, "born"),
+    _some("review_items_released", RELEASED, "born"),
+    _some("review_items_wake", "wake IS NOT NULL", "wake"),
 )
 HOLDS: Final = sa.Table(
     "review_holds",
     METADATA,
-    _id("item", primary_key=True),
-    _text("code", primary_key=True),
-    _number("born"),
-    sa.Index("review_holds_code", "code", "born", "item"),
+    sa.Column("code", Term(text=True), primary_key=True, autoincrement=False),
+    _number("born", primary_key=True, autoincrement=False),
+    _number("item", primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
 )
 EVENTS: Final = sa.Table(
     "review_events",
     METADATA,
-    _id("item", primary_key=True),
+    _number("item", primary_key=True, autoincrement=False),
     _number("number", primary_key=True, autoincrement=False),
-    _number("at"),
-    _text("kind", 32),
     sa.Column("data", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
 )
 DECISIONS: Final = sa.Table(
     "review_decisions",
     METADATA,
-    _id("item", primary_key=True),
+    _number("item", primary_key=True, autoincrement=False),
     _number("number", primary_key=True, autoincrement=False),
-    _number("at"),
-    _text("outcome", 16),
-    _text("by", 64),
-    _text("policy"),
-    _text("sentence", 400),
     sa.Column("screen", sa.LargeBinary, nullable=False),
-    _id("digest"),
-    _id("previous"),
-    _id("record"),
+    sqlite_with_rowid=False,
+)
+COUNTS: Final = sa.Table(
+    "review_counts",
+    METADATA,
+    _text("what", 16, primary_key=True),
+    _text("key", 120, primary_key=True),
+    _number("count"),
+    sqlite_with_rowid=False,
 )
 SCREENS: Final = sa.Table(
     "review_screens",
@@ -162,7 +203,7 @@ SUBMISSIONS: Final = sa.Table(
 DELIVERIES: Final = sa.Table(
     "review_deliveries",
     METADATA,
-    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("id", SERIAL, primary_key=True),
     _text("receiver", 32),
     _text("event", 32),
     _id("item"),

@@ -21,46 +21,35 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
+from hallmark.review.screens import Screen
+from hallmark.services.review import counts
 from hallmark.services.review.rows import Change, CommentRow, DecisionRow, EventRow, Record, SubmissionRow
 from hallmark.services.review.schema import (
     COMMENTS,
     DECISIONS,
-    DELIVERIES,
     EVENTS,
-    HOLDS,
     ITEMS,
     META,
     MIGRATIONS,
     SCREENS,
     SUBMISSIONS,
 )
+from hallmark.services.review.writing import Noted, Writing, Written, put_meta, rouse
 from hallmark.store import Database, migrate
 from hallmark.store.grouped import Grouped
 
 T = TypeVar("T")
-
-
-class Noted(msgspec.Struct, frozen=True):
-    """What is noted beside changes, in their transaction: items to be looked at again; numbers by name."""
-
-    rouse: tuple[sa.ColumnElement[bool], ...] = ()
-    numbers: tuple[tuple[str, int], ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.rouse or self.numbers)
-
-
 NOTHING: Final = Noted()
 Put: TypeAlias = tuple[tuple[Change, ...], Noted]
 
 
 class DeskStore:
-    """See the module docstring. `receivers` says who is to be told of an event. `run` must run."""
+    """See the module docstring. `writing.receivers` says who is to be told of an event. `run` must run."""
 
-    def __init__(self, database: Database, receivers: Callable[[str], Sequence[str]] = lambda _: ()) -> None:
+    def __init__(self, database: Database) -> None:
         self.database = database
+        self.writing = Writing(database)
         migrate(database, "review", MIGRATIONS)
-        self.receivers = receivers
         self.told: list[Callable[[], None]] = []
         """Called after a commit that left something to deliver."""
         self.roused = asyncio.Event()
@@ -91,25 +80,38 @@ class DeskStore:
         return rows[0] if rows else None
 
     async def records(self, query: sa.Select[Any]) -> list[Record]:
-        """Rows of a query over all columns of items."""
+        """Rows of a query over all columns of items, with their marks."""
+        return await self.database.async_read(lambda c: self._records(c, query))
+
+    async def records_bare(self, query: sa.Select[Any]) -> list[Record]:
+        """The same without the marks of those that a decision's screen has."""
         return await self._many(query, Record)
 
     def records_now(self, query: sa.Select[Any]) -> list[Record]:
-        """The same in the calling thread, which blocks."""
-        return [Record(**row._mapping) for row in self.database.read(lambda c: list(c.execute(query)))]
+        """The same as `records` in the calling thread, which blocks."""
+        return self.database.read(lambda c: self._records(c, query))
 
     async def events(self, items: Sequence[bytes]) -> dict[bytes, list[EventRow]]:
         """Events by item, in order."""
-        return _by_item(items, await self.read(_events_of(items)))
+        return self._events(items, await self.read(_events_of(items)))
 
     def events_now(self, items: Sequence[bytes]) -> dict[bytes, list[EventRow]]:
         """The same in the calling thread, which blocks."""
-        return _by_item(items, self.database.read(lambda c: list(c.execute(_events_of(items)))))
+        return self._events(items, self.database.read(lambda c: list(c.execute(_events_of(items)))))
 
-    async def decisions(self, item: bytes) -> list[DecisionRow]:
-        """An item's decisions, in order."""
-        query = sa.select(DECISIONS).where(DECISIONS.c.item == item).order_by(DECISIONS.c.number)
-        return await self._many(query, DecisionRow)
+    async def decisions(self, item: int) -> list[DecisionRow]:
+        """What is kept of an item's decisions, in order. `item` is its number."""
+        query = sa.select(DECISIONS.c.number, DECISIONS.c.screen).where(DECISIONS.c.item == item)
+        found = await self.read(query.order_by(DECISIONS.c.number))
+        return [DecisionRow(row.number, self.writing.screens.unpack(bytes(row.screen))) for row in found]
+
+    async def screens_of(self, decisions: Sequence[tuple[int, int]]) -> dict[int, Screen]:
+        """Screens of decisions (item's number, event's number), by item."""
+        return await self.database.async_read(lambda c: self._screens(c, decisions))
+
+    async def counts(self) -> dict[str, dict[str, int]]:
+        """What is counted of items; see `counts`."""
+        return await self.database.async_read(counts.read)
 
     async def comments(self, item: bytes) -> list[CommentRow]:
         """An item's comments, in order."""
@@ -136,15 +138,19 @@ class DeskStore:
         """Remember that a screen was shown for an item."""
         if await self.screen(item, digest) is not None:
             return
-        row = {"item": item, "digest": digest, "screen": screen, "at": at}
+
+        def work(connection: Connection) -> None:
+            packed = self.writing.screens.pack(connection, screen)
+            connection.execute(SCREENS.insert().values(item=item, digest=digest, screen=packed, at=at))
+
         with contextlib.suppress(IntegrityError):
-            await self.write(lambda c: c.execute(SCREENS.insert().values(**row)))
+            await self.write(work)
 
     async def screen(self, item: bytes, digest: bytes) -> bytes | None:
         """A screen that was shown for an item; None when it never was."""
         where = sa.and_(SCREENS.c.item == item, SCREENS.c.digest == digest)
         rows = await self.read(sa.select(SCREENS.c.screen).where(where))
-        return bytes(rows[0].screen) if rows else None
+        return self.writing.screens.unpack(bytes(rows[0].screen)) if rows else None
 
     async def rouse(self, where: sa.ColumnElement[bool]) -> None:
         """Have items looked at again at once."""
@@ -180,11 +186,40 @@ class DeskStore:
     async def _many(self, query: sa.Select[Any], kind: Callable[..., T]) -> list[T]:
         return [kind(**row._mapping) for row in await self.read(query)]
 
+    def _records(self, connection: Connection, query: sa.Select[Any]) -> list[Record]:
+        found = [Record(**row._mapping) for row in connection.execute(query)]
+        screens = self._screens(connection, [(r.number, r.seen) for r in found if r.seen])
+        return [self._with_marks(connection, record, screens) for record in found]
+
+    def _with_marks(self, connection: Connection, record: Record, screens: dict[int, Screen]) -> Record:
+        if record.number in screens:
+            marks = msgspec.json.encode(screens[record.number].marks)
+        elif record.marks:
+            marks = self.writing.marks.unpack(bytes(record.marks), connection)
+        else:
+            return record
+        return msgspec.structs.replace(record, marks=marks)
+
+    def _screens(self, connection: Connection, decisions: Sequence[tuple[int, int]]) -> dict[int, Screen]:
+        found = {}
+        for item, number in decisions:
+            same = sa.and_(DECISIONS.c.item == item, DECISIONS.c.number == number)
+            kept = connection.scalar(sa.select(DECISIONS.c.screen).where(same))
+            if kept is not None:
+                found[item] = Screen.decode(self.writing.screens.unpack(bytes(kept), connection))
+        return found
+
+    def _events(self, items: Sequence[bytes], rows: Iterable[sa.Row[Any]]) -> dict[bytes, list[EventRow]]:
+        found: dict[bytes, list[EventRow]] = {item: [] for item in items}
+        for row in rows:
+            found[bytes(row.id)].append(EventRow(row.number, self.writing.events.unpack(bytes(row.data))))
+        return found
+
     async def _write(self, batch: list[tuple[Put, asyncio.Future[list[bool]]]]) -> None:
         changes = [change for (put, _), _ in batch for change in put]
         notes = [noted for (_, noted), _ in batch if noted]
         try:
-            done = await self.write(lambda c: self._apply(c, changes, notes))
+            written = await self.write(lambda c: self.writing.apply(c, changes, notes))
         except IntegrityError:  # another process wrote the same item: one by one tells which
             for one in batch:
                 await self._write_each(*one)
@@ -192,8 +227,10 @@ class DeskStore:
             for _, future in batch:
                 _settle(future, error)
         else:
+            done = iter(written.done)
+            self._woken = self._woken or written.woken
             for (put, _), future in batch:
-                _settle(future, [done.pop(0) for _ in put])
+                _settle(future, [next(done) for _ in put])
         self.commits += 1
         self._tell(changes, notes)
 
@@ -203,12 +240,15 @@ class DeskStore:
         try:
             for change in changes:
                 try:
-                    done += await self.write(functools.partial(self._apply, changes=[change], notes=()))
+                    one = functools.partial(self.writing.apply, changes=[change], notes=())
+                    written: Written = await self.write(one)
+                    done += written.done
+                    self._woken = self._woken or written.woken
                 except IntegrityError:
                     if change.comment is not None:
                         raise
                     done.append(False)
-            await self.write(lambda c: self._apply(c, (), (noted,)))
+            await self.write(lambda c: self.writing.apply(c, (), (noted,)))
         except Exception as error:
             _settle(future, error)
         else:
@@ -225,111 +265,14 @@ class DeskStore:
             for tell in self.told:
                 tell()
 
-    def _apply(self, connection: Connection, changes: Sequence[Change], notes: Sequence[Noted]) -> list[bool]:
-        done = self._apply_changes(connection, changes) if changes else []
-        for noted in notes:
-            for clause in noted.rouse:
-                rouse(connection, clause)
-            for name, value in noted.numbers:
-                put_meta(connection, name, value)
-        return done
-
-    def _apply_changes(self, connection: Connection, changes: Sequence[Change]) -> list[bool]:
-        known = _versions(connection, [change.record.id for change in changes])
-        kept, done, rows = [], [], {}
-        for change in changes:
-            record = change.record
-            version, roused = known.get(record.id, (0, 0))
-            done.append(version == change.version)
-            if done[-1]:
-                known[record.id] = record.version, roused
-                kept.append(change)
-                woken = {"roused": roused, "wake": 0} if roused > record.roused else {}
-                self._woken = self._woken or bool(woken)
-                rows[record.id] = {**msgspec.structs.asdict(record), **woken}
-        if rows:
-            connection.execute(ITEMS.delete().where(ITEMS.c.id.in_(list(rows))))
-            connection.execute(ITEMS.insert(), list(rows.values()))
-            connection.execute(HOLDS.delete().where(HOLDS.c.item.in_(list(rows))))
-            _insert(connection, HOLDS, _holds(change.record for change in kept))
-        _insert(connection, EVENTS, (self._event(c, e) for c in kept for e in c.events))
-        _insert(connection, DECISIONS, (msgspec.structs.asdict(d) for c in kept for d in c.decisions))
-        _insert(connection, COMMENTS, (msgspec.structs.asdict(c.comment) for c in kept if c.comment))
-        _insert(connection, SUBMISSIONS, (msgspec.structs.asdict(c.submission) for c in kept if c.submission))
-        _insert(connection, DELIVERIES, (row for change in kept for row in self._deliveries(change)))
-        return done
-
-    def _event(self, change: Change, event: EventRow) -> dict[str, object]:
-        return {"item": change.record.id, **msgspec.structs.asdict(event)}
-
-    def _deliveries(self, change: Change) -> Iterable[dict[str, object]]:
-        at = change.events[-1].at if change.events else 0
-        for notice in change.notices:
-            yield from deliveries(
-                notice.event, notice.body, change.record.id, at, self.receivers(notice.event)
-            )
-
 
 def _settle(future: asyncio.Future[list[bool]], result: list[bool] | Exception) -> None:
     if not future.done():
         future.set_exception(result) if isinstance(result, Exception) else future.set_result(result)
 
 
-def _holds(records: Iterable[Record]) -> Iterable[dict[str, object]]:
-    """A row for each reason that holds an item; of several changes of one item the last counts."""
-    for record in {record.id: record for record in records}.values():
-        for reason in record.held_for:
-            yield {"item": record.id, "code": reason, "born": record.born}
-
-
 def _events_of(items: Sequence[bytes]) -> sa.Select[Any]:
-    return sa.select(EVENTS).where(EVENTS.c.item.in_(items)).order_by(EVENTS.c.item, EVENTS.c.number)
-
-
-def _by_item(items: Sequence[bytes], rows: Iterable[sa.Row[Any]]) -> dict[bytes, list[EventRow]]:
-    found: dict[bytes, list[EventRow]] = {item: [] for item in items}
-    for row in rows:
-        found[bytes(row.item)].append(EventRow(row.number, row.at, row.kind, bytes(row.data)))
-    return found
-
-
-def deliveries(
-    event: str, body: bytes, item: bytes, at: int, receivers: Sequence[str]
-) -> Iterable[dict[str, object]]:
-    """Rows of what receivers are to be told."""
-    for receiver in receivers:
-        yield {
-            "receiver": receiver,
-            "event": event,
-            "item": item,
-            "body": body,
-            "at": at,
-            "attempts": 0,
-            "next": 0,
-            "status": 0,
-            "reason": "",
-            "dead": 0,
-        }
-
-
-def put_meta(connection: Connection, name: str, value: int) -> None:
-    """Keep a number, in the caller's transaction."""
-    connection.execute(META.delete().where(META.c.name == name))
-    connection.execute(META.insert().values(name=name, value=value))
-
-
-def rouse(connection: Connection, where: sa.ColumnElement[bool]) -> None:
-    """Have items looked at again at once, in the caller's transaction."""
-    connection.execute(ITEMS.update().where(where).values(wake=0, roused=ITEMS.c.roused + 1))
-
-
-def _versions(connection: Connection, items: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
-    columns = (ITEMS.c.id, ITEMS.c.version, ITEMS.c.roused)
-    query = sa.select(*columns).where(ITEMS.c.id.in_(items)).with_for_update()
-    return {bytes(row.id): (row.version, row.roused) for row in connection.execute(query)}
-
-
-def _insert(connection: Connection, table: sa.Table, rows: Iterable[dict[str, object]]) -> None:
-    listed = list(rows)
-    if listed:
-        connection.execute(table.insert(), listed)
+    query = sa.select(ITEMS.c.id, EVENTS.c.number, EVENTS.c.data).join(
+        EVENTS, EVENTS.c.item == ITEMS.c.number
+    )
+    return query.where(ITEMS.c.id.in_(items)).order_by(EVENTS.c.item, EVENTS.c.number)

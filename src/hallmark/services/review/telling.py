@@ -21,11 +21,11 @@ from hallmark.review.screens import Screen, told_answer
 from hallmark.review.words import about
 from hallmark.services.explorer.story import Told, timeline
 from hallmark.services.following.watch import Watch
-from hallmark.services.review.book import Loaded, decided
+from hallmark.services.review.book import Decision, Loaded, decided
 from hallmark.services.review.notices import JUDGED, moment
 from hallmark.services.review.office import Office
 from hallmark.services.review.people import People
-from hallmark.services.review.rows import CommentRow, DecisionRow, SubmissionRow
+from hallmark.services.review.rows import CommentRow, SubmissionRow
 from hallmark.services.review.schema import SUBMISSIONS
 from hallmark.services.review.views import Appeal, DecisionView, Moment, ReviewView
 
@@ -166,7 +166,7 @@ def _waiting(view: ReviewView, row: SubmissionRow) -> ReviewView:
     )
 
 
-def decisions_of(rows: Sequence[DecisionRow]) -> tuple[DecisionView, ...]:
+def decisions_of(rows: Sequence[Decision]) -> tuple[DecisionView, ...]:
     """The item's decisions, newest first."""
     return tuple(
         DecisionView(

@@ -24,7 +24,8 @@ from hallmark.services.following.watch import Watch
 from hallmark.services.review.affected import UNDECIDED, Clause, anchored, configured, weighs_anchors
 from hallmark.services.review.inforce import InForce
 from hallmark.services.review.schema import ITEMS
-from hallmark.services.review.store import DeskStore, Noted
+from hallmark.services.review.store import DeskStore
+from hallmark.services.review.writing import Noted
 
 ANCHORED: Final = "anchored"
 POLICIES: Final = "policies"

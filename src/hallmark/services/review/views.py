@@ -86,8 +86,8 @@ class SavedView(Shown, frozen=True):
 
 
 class QueuePage(Shown, frozen=True):
-    """The queue under a filter. `query` is the filter in URL form; `next` the cursor of the next page
-    or "".
+    """The queue under a filter. `query` is the filter in URL form; `next` the cursor of the next page or "".
+    With `at_least` there are `total` items or more: they were counted that far.
     """
 
     now: int
@@ -99,6 +99,7 @@ class QueuePage(Shown, frozen=True):
     states: tuple[Count, ...]
     classes: tuple[Count, ...]
     views: tuple[SavedView, ...]
+    at_least: bool = False
 
 
 class Moment(Shown, frozen=True):
