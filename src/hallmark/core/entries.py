@@ -28,6 +28,7 @@ from hallmark.core.typed import TypedStruct
 ENTRY_VERSION = 1
 MAX_ENTRY = 65_527
 SIGNATURE_SIZE = 65
+LENGTH: Final = struct.Struct(">I")
 
 
 class Kind(enum.IntEnum):
@@ -61,6 +62,7 @@ STATEMENTS: Final[dict[Kind, type[TypedStruct]]] = {
     Kind.REVIEW: s.Review,
     Kind.POLICY: s.PolicyStatement,
 }
+CLASSES: Final[dict[int, type[TypedStruct]]] = {kind.value: cls for kind, cls in STATEMENTS.items()}
 KINDS: Final[dict[type[TypedStruct], Kind]] = {cls: kind for kind, cls in STATEMENTS.items()}
 
 
@@ -89,7 +91,7 @@ class Entry(msgspec.Struct, frozen=True):
         parts.extend(self.signatures)
         parts.append(bytes((len(self.attachments),)))
         for attachment in self.attachments:
-            parts += (struct.pack(">I", len(attachment)), attachment)
+            parts += (LENGTH.pack(len(attachment)), attachment)
         data = b"".join(parts)
         if len(data) > MAX_ENTRY:
             raise TooLarge(
@@ -115,28 +117,26 @@ def decode(data: bytes) -> Entry:
         version, number = data[0], data[1]
         if version != ENTRY_VERSION:
             raise InvalidInput("bad_entry", f"Entry version {version} is not known.")
-        cls = STATEMENTS[Kind(number)]
+        cls = CLASSES[number]
         at = 2 + cls.packed_size()
         statement = cls.unpack(data[2:at])
         count, at = data[at], at + 1
         if len(data) < at + SIGNATURE_SIZE * count:
             raise IndexError
-        signatures = tuple(
-            data[at + i * SIGNATURE_SIZE : at + (i + 1) * SIGNATURE_SIZE] for i in range(count)
-        )
-        at += SIGNATURE_SIZE * count
-        count, at = data[at], at + 1
+        end = at + SIGNATURE_SIZE * count
+        signatures = tuple([data[i : i + SIGNATURE_SIZE] for i in range(at, end, SIGNATURE_SIZE)])
+        count, at = data[end], end + 1
         attachments = []
         for _ in range(count):
-            (length,) = struct.unpack_from(">I", data, at)
-            at += 4
-            if len(data) < at + length:
+            (length,) = LENGTH.unpack_from(data, at)
+            at, end = at + 4, at + 4 + length
+            if len(data) < end:
                 raise IndexError
-            attachments.append(data[at : at + length])
-            at += length
+            attachments.append(data[at:end])
+            at = end
         if at != len(data):
             raise IndexError
-    except (IndexError, ValueError, struct.error) as error:
+    except (IndexError, KeyError, ValueError, struct.error) as error:
         raise InvalidInput("bad_entry", "The bytes are not an entry.", "See docs/formats.md.") from error
     return Entry(statement, signatures, tuple(attachments))
 

@@ -12,6 +12,7 @@ Field types and packed sizes: bytes32 32, address 20, uint8 1, uint32 4, uint64 
 from __future__ import annotations
 
 import functools
+import struct
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, NamedTuple, Self, get_type_hints
 
@@ -21,6 +22,8 @@ from hallmark.core.errors import InvalidInput
 from hallmark.core.hashing import keccak256
 
 SIZES = {"bytes32": 32, "address": 20, "uint8": 1, "uint32": 4, "uint64": 8, "uint128": 16}
+FORMATS = {"uint8": "B", "uint32": "I", "uint64": "Q"}
+"""How `struct` reads a field; others are read as bytes."""
 DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId)"
 
 Bytes32 = Annotated[bytes, "bytes32"]
@@ -57,6 +60,15 @@ def _layout(cls: type[TypedStruct]) -> tuple[Field, ...]:
 
 
 @functools.cache
+def _packing(cls: type[TypedStruct]) -> tuple[struct.Struct, tuple[int, ...]]:
+    """How the packed form is read at once, and which fields are then still bytes that are a number."""
+    layout = _layout(cls)
+    formats = "".join(FORMATS.get(field.kind) or f"{field.size}s" for field in layout)
+    wide = (at for at, field in enumerate(layout) if field.kind == "uint128")
+    return struct.Struct(f">{formats}"), tuple(wide)
+
+
+@functools.cache
 def _type_hash(cls: type[TypedStruct]) -> bytes:
     return keccak256(cls.type_string().encode())
 
@@ -82,7 +94,7 @@ class TypedStruct(msgspec.Struct, frozen=True):
     @classmethod
     def packed_size(cls) -> int:
         """Length of the packed form in bytes."""
-        return sum(field.size for field in _layout(cls))
+        return _packing(cls)[0].size
 
     @classmethod
     def type_string(cls) -> str:
@@ -115,16 +127,14 @@ class TypedStruct(msgspec.Struct, frozen=True):
         """Read the packed form. Raises InvalidInput `statement_length` unless exactly
         `packed_size()` bytes.
         """
-        if len(data) != cls.packed_size():
+        packing, wide = _packing(cls)
+        if len(data) != packing.size:
             raise InvalidInput(
-                "statement_length", f"{cls.__name__} takes {cls.packed_size()} bytes, not {len(data)}."
+                "statement_length", f"{cls.__name__} takes {packing.size} bytes, not {len(data)}."
             )
-        values: list[bytes | int] = []
-        at = 0
-        for field in _layout(cls):
-            part = data[at : at + field.size]
-            values.append(int.from_bytes(part, "big") if field.kind.startswith("uint") else part)
-            at += field.size
+        values = list(packing.unpack(data))
+        for at in wide:
+            values[at] = int.from_bytes(values[at], "big")
         return cls(*values)
 
     @classmethod
