@@ -228,9 +228,13 @@ def translated(statement: str) -> bytes:
 
 
 def private(path: Path) -> None:
-    """Make the file, for its owner only; the files that SQLite puts beside it take its mode over."""
+    """Make the file, for its owner only; the files that SQLite puts beside it take its mode over.
+
+    One that is there is not opened: closing it would drop every lock that this process holds on it (POSIX),
+    and whoever opens the database next would take itself for the only one and delete the write-ahead log.
+    """
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError:
         # What keeps it from being made is told by the first use of it, as `store_unavailable`.
         return

@@ -206,3 +206,24 @@ async def test_lost_rows_are_noticed(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as caught:
         SQLLogStore(database)
     assert caught.value.reason == "store_damaged"
+
+
+def test_a_stranger_that_looks_does_not_take_the_log_away(tmp_path: Path) -> None:
+    """However many connections this process has opened, another that opens the file and closes it again is
+    not the last one, and leaves the write-ahead log where it is.
+    """
+    path = tmp_path / "x.db"
+    database = RawDatabase(f"sqlite:///{path}")
+    database.write(lambda t: t.execute("CREATE TABLE x (a INTEGER)"))
+    assert database.read(lambda t: t.fetch("SELECT a FROM x")) == []
+    database.write(lambda t: t.execute("INSERT INTO x VALUES (1)"))
+    look = "import sqlite3 as s, sys; c = s.connect(sys.argv[1]); print(*c.execute('SELECT * FROM x'))"
+    shown = []
+    for number in (2, 3):
+        shown.append(
+            subprocess.run([sys.executable, "-c", look, path], capture_output=True, check=True).stdout
+        )
+        assert (tmp_path / "x.db-wal").exists()
+        database.write(lambda t, n=number: t.execute("INSERT INTO x VALUES (?)", (n,)))  # type: ignore[misc]
+    assert shown == [b"(1,)\n", b"(1,) (2,)\n"]
+    database.close()
