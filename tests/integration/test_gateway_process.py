@@ -67,6 +67,7 @@ class Process:
             "trust_file": str(folder / "trust.toml"),
             "key_file": str(folder / "key"),
             "database": f"sqlite:///{folder / 'gateway.db'}",
+            "submit_ms": 200,
         }
         (folder / "settings.json").write_text(json.dumps(settings))
 

@@ -37,6 +37,8 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
         self._begin()
         self._open = False
         self.used = 0
@@ -171,11 +173,15 @@ class Connection(asyncio.Protocol):
         while not self.head_done:
             await self._wait()
 
-    async def next_chunk(self) -> bytes:
-        """All body bytes that are there, at least one; empty at the end. Raises Unavailable."""
+    async def next_chunk(self, idle_s: float | None = None) -> bytes:
+        """All body bytes that are there, at least one; empty at the end. Raises Unavailable, `timed_out` when
+        nothing comes for `idle_s`.
+        """
         while not self._chunks:
             if self.complete:
                 return b""
+            if idle_s is not None:
+                self._expect(idle_s)
             await self._wait()
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
@@ -196,6 +202,7 @@ class Connection(asyncio.Protocol):
         )
         self._open = False
         self._chunks.clear()
+        self._expect_nothing()
         if not reusable:
             self.abort()
         return reusable
@@ -211,6 +218,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the connection at once, so that the peer notices."""
+        self._expect_nothing()
         if self._transport is not None:
             self._transport.abort()
         self._closed = True
@@ -227,6 +235,29 @@ class Connection(asyncio.Protocol):
             self._waiter = None
         if self._error is not None and not self._chunks:
             raise self._error
+
+    def _expect(self, idle_s: float) -> None:
+        """Something has to come within so many seconds. One timer serves a whole response: it looks, when it
+        ends, whether the wait that is under way has lasted for so long.
+        """
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + idle_s
+        if self._timer is None:
+            self._timer = loop.call_at(self._due, self._look, idle_s)
+
+    def _expect_nothing(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self, idle_s: float) -> None:
+        self._timer, loop = None, asyncio.get_running_loop()
+        if self._waiter is None or self._waiter.done():
+            return
+        if loop.time() < self._due:
+            self._timer = loop.call_at(self._due, self._look, idle_s)
+            return
+        self._waiter.set_exception(Unavailable("timed_out", f"The peer sent nothing for {idle_s:g} s."))
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -255,11 +286,7 @@ class Response:
         return self
 
     async def __anext__(self) -> bytes:
-        try:
-            async with asyncio.timeout(self._idle_s):
-                chunk = await self._connection.next_chunk()
-        except TimeoutError:
-            raise Unavailable("timed_out", f"The peer sent nothing for {self._idle_s:g} s.") from None
+        chunk = await self._connection.next_chunk(self._idle_s)
         if not chunk:
             raise StopAsyncIteration
         return chunk

@@ -26,7 +26,7 @@ from hallmark.core.document import hex0x
 from hallmark.http.serve import Listen, Service, bind
 from hallmark.services.gateway.app import Gateway, World
 from hallmark.services.gateway.settings import Settings
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.listening import listening, self_signed
 from hallmark.testing.local_log import LocalLog
@@ -46,6 +46,7 @@ class LocalNetwork:
         seed: int = 1,
         hold_ms: int = 2000,
         queue_s: float = 0.05,
+        submit_ms: int = 0,
         net: LittleNetwork | None = None,
         with_gateway: bool = True,
     ) -> None:
@@ -53,9 +54,10 @@ class LocalNetwork:
         self.notary = Notary(self.net)
         self.trust = self.notary.trust()
         self._chance = random.Random(seed)  # noqa: S311 - tests want the same draws each time
-        self._database = Database(database)
+        self._database = RawDatabase(database)
         self._hold_ms = hold_ms
         self._queue_s = queue_s
+        self._submit_ms = submit_ms
         self._with_gateway = with_gateway
         self._tasks: list[asyncio.Future[None]] = []
         self._stack = contextlib.AsyncExitStack()
@@ -88,6 +90,7 @@ class LocalNetwork:
             answer_s=0.5,
             body=100_000,
             queue_s=self._queue_s,
+            submit_ms=self._submit_ms,
             names={hex0x(node.owner.address): f"node-{n}" for n, node in enumerate(self.net.nodes, 1)},
         )
         world = World(lambda: self.net.now, os.urandom, self._chance.randrange, verify_stub_evidence)

@@ -12,7 +12,7 @@ from hallmark.http.health import Health
 from hallmark.routing.load import SILENT_MS, LoadTable
 from hallmark.services.gateway.health import Bounds, Facts, NodeSeen, judge
 from hallmark.services.gateway.traffic import KEPT, MINUTE, STREAK_MS, Standing, Streak, Traffic
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.testing.local_network import LocalNetwork
 
 NOW = 10 * 3_600_000
@@ -101,9 +101,9 @@ def test_silence_counts_after_seconds_and_ends_at_once() -> None:
 class Counting:
     """Traffic over a database in memory and a clock that tests set."""
 
-    def __init__(self, database: Database | None = None) -> None:
+    def __init__(self, database: RawDatabase | None = None) -> None:
         self.now = 1_000 * HOUR
-        self.database = database or Database("sqlite://")
+        self.database = database or RawDatabase("sqlite://")
         self.traffic = Traffic(self.database, lambda: self.now, lambda: Standing(2, 1, 32, 16))
 
 

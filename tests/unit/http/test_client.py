@@ -413,3 +413,39 @@ def test_a_header_cannot_smuggle_a_line() -> None:
     """A line break in a header value is refused."""
     with pytest.raises(InvalidInput):
         Pool().request("GET", "http://a/", [(b"x", b"a\r\nb: c")])
+
+
+async def test_a_long_response_takes_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many parts it comes in; a part that is late by the newest part's time ends it all the same."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        for _ in range(50):
+            writer.write(b"1\r\nx\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.001)
+        await reader.read()
+
+    timers: list[float] = []
+    loop = asyncio.get_running_loop()
+    real = loop.call_at
+
+    def counted(when: float, callback: Callable[..., object], *args: object, **named: object) -> object:
+        if getattr(callback, "__name__", "") == "_look":
+            timers.append(when)
+        return real(when, callback, *args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "call_at", counted)
+    async with raw_server(handler) as port:
+        pool, parts = Pool(timeouts=Timeouts(idle=0.3)), []
+
+        async def read() -> None:
+            async with pool.request("GET", f"http://127.0.0.1:{port}/") as response:
+                async for part in response:
+                    parts.append(part)
+
+        assert await reason_of(read()) == "timed_out"
+        assert b"".join(parts) == b"x" * 50
+        assert len(timers) <= 3
+        await pool.aclose()

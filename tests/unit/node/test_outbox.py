@@ -13,13 +13,13 @@ from hallmark.core.errors import Unavailable
 from hallmark.http.client import Pool
 from hallmark.services.node.forwarder import Forwarder, LogClient, LogProblem, Placed
 from hallmark.services.node.outbox import Outbox
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 
 
 @asynccontextmanager
 async def opened(path: Path) -> AsyncIterator[Outbox]:
     """An outbox with its writer running, closed without a farewell as by a kill."""
-    database = Database(f"sqlite:///{path}/box.db")
+    database = RawDatabase(f"sqlite:///{path}/box.db")
     outbox = Outbox(database)
     running = asyncio.create_task(outbox.run())
     try:
@@ -71,12 +71,12 @@ async def test_a_full_disk_is_waited_out(tmp_path: Path, monkeypatch: Any) -> No
     async with opened(tmp_path) as outbox:
         real, failures = outbox._database.async_write, 3
 
-        async def failing(work: Any) -> Any:
+        async def failing(work: Any, **brief: bool) -> Any:
             nonlocal failures
             if failures:
                 failures -= 1
                 raise Unavailable("store_full", "The disk is full.")
-            return await real(work)
+            return await real(work, **brief)
 
         monkeypatch.setattr(outbox._database, "async_write", failing)
         await put(outbox, b"a", b"b")

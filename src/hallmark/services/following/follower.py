@@ -56,8 +56,6 @@ class Follower:
     def __init__(self, log: LogClient, policy: Policy, replica: Replica) -> None:
         self.replica = replica
         self.head: VerifiedCheckpoint | None = None
-        self.note: Note | None = None
-        """The note that `head` is of."""
         self.distrust = ""
         self.newest_bug = ""
         """Where this process's own program failed on an entry; empty if never."""
@@ -108,15 +106,13 @@ class Follower:
         return self._versions.get(manifest)
 
     async def reached(self, size: int, timeout_s: float) -> bool:
-        """True once a cosigned checkpoint of `size` or more is known and folded; False after the time."""
-        if self._covered() >= size:
+        """True once the replica has folded `size` leaves; False after the time."""
+        if self.replica.size >= size:
             return True
-        if timeout_s <= 0:
-            return False
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((size, waiter))
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(max(timeout_s, 0)):
                 await waiter
         except TimeoutError:
             return False
@@ -205,9 +201,9 @@ class Follower:
     def _arrive(self, verified: VerifiedCheckpoint, note: Note) -> None:
         """Every leaf below a checkpoint is folded."""
         size = verified.checkpoint.size
-        known = self._covered()
+        known = self.head.checkpoint.size if self.head is not None else -1
         if size >= known:
-            self.head, self.note = verified, note
+            self.head = verified
         if size > known:
             for tell in self.heads:
                 tell(verified, note)
@@ -254,14 +250,10 @@ class Follower:
         self.newest_bug = f"On entry {index}: {bug.check}, {bug.error} at {bug.at}."
         get_logger().error("judging_failed", index=index, check=bug.check, error=bug.error, at=bug.at)
 
-    def _covered(self) -> int:
-        """The size of `head`, -1 before there is one."""
-        return -1 if self.head is None else self.head.checkpoint.size
-
     def _wake(self) -> None:
         waiting = []
         for size, waiter in self._waiters:
-            if self._covered() >= size and not waiter.done():
+            if self.replica.size >= size and not waiter.done():
                 waiter.set_result(None)
             elif not waiter.done():
                 waiting.append((size, waiter))

@@ -15,7 +15,7 @@ from hallmark.http.serve import run, serve
 from hallmark.services.gateway.app import Gateway, World
 from hallmark.services.gateway.settings import Settings
 from hallmark.settings import from_arguments
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.telemetry.logs import configure
 from hallmark.verification.trust import read_trust
 
@@ -26,7 +26,7 @@ def main() -> None:
     configure("gateway")
     key = Key(bytes.fromhex(Path(settings.key_file).read_text().strip()))
     trust = read_trust(Path(settings.trust_file).read_text())
-    database = Database(settings.database)
+    database = RawDatabase(settings.database)
     # Never more roots than the trust file names, whatever policy the log holds.
     roots = {kind: [unhex(root) for root in found] for kind, found in trust.attestation.roots.items()}
     judge = functools.partial(verify, roots=roots)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -20,7 +21,6 @@ from hallmark.services.chain.rpc import RPC
 from hallmark.services.following.anchors import Anchors
 from hallmark.services.following.follower import Follower
 from hallmark.services.following.log_client import LogClient
-from hallmark.services.following.proofs import FollowedProofs
 from hallmark.services.following.tail import KIND_AT
 from hallmark.services.gateway.api import API
 from hallmark.services.gateway.capacity import present
@@ -30,7 +30,7 @@ from hallmark.services.gateway.heads import Heads
 from hallmark.services.gateway.health import Bounds, judge
 from hallmark.services.gateway.looking import Looking
 from hallmark.services.gateway.marks import Marker
-from hallmark.services.gateway.outbox import Outbox
+from hallmark.services.gateway.outbox import Outbox, where
 from hallmark.services.gateway.overview import Overview
 from hallmark.services.gateway.pages import Pages
 from hallmark.services.gateway.planner import Planner
@@ -38,7 +38,7 @@ from hallmark.services.gateway.relay import Limits, Relay
 from hallmark.services.gateway.settings import Settings
 from hallmark.services.gateway.store import ReceiptStore
 from hallmark.services.gateway.traffic import Traffic
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.telemetry.metrics import Metrics
 from hallmark.verification.fold import Replica
 from hallmark.verification.trust import Trust
@@ -63,7 +63,7 @@ class Gateway:
     """A gateway's parts. `service` is the ASGI app; `tasks` must run beside it; then `aclose`."""
 
     def __init__(
-        self, settings: Settings, trust: Trust, signer: Signer, database: Database, world: World
+        self, settings: Settings, trust: Trust, signer: Signer, database: RawDatabase, world: World
     ) -> None:
         self._pool, self.metrics = Pool(per_origin=256), Metrics()
         self._rpc = RPC(settings.rpc_url) if settings.rpc_url else None
@@ -71,10 +71,7 @@ class Gateway:
         log = LogClient(self._pool, settings.log_url)
         replica = Replica(trust.genesis(), world.verify_evidence)
         self.follower = Follower(log, Policy.parse(trust.tlog_policy), replica)
-        self.outbox = Outbox(
-            ReceiptStore(database), log, self.metrics, world.clock, retention_ms=settings.retention_ms
-        )
-        self.follower.taps.append(self.outbox.noticed)
+        self.outbox = self._outbox(settings, database, log, clock=world.clock)
         planner = Planner(
             self.follower, self.loads, signer, clock=world.clock, random=world.random, draw=world.draw
         )
@@ -123,10 +120,24 @@ class Gateway:
             around=lambda app: Heads(app, world.random, settings.cors_origins),
         )
 
+    def _outbox(
+        self, settings: Settings, database: RawDatabase, log: LogClient, *, clock: Callable[[], int]
+    ) -> Outbox:
+        outbox = Outbox(
+            ReceiptStore(database),
+            log,
+            self.metrics,
+            clock,
+            retention_ms=settings.retention_ms,
+            folded=functools.partial(where, self.follower.replica),
+            patience_s=settings.submit_ms / 1000,
+        )
+        self.follower.taps.append(outbox.noticed)
+        return outbox
+
     def _desk(
         self, settings: Settings, trust: Trust, log: LogClient, *, signer: Signer, world: World
     ) -> tuple[Desk, Marker]:
-        self.proofs = FollowedProofs(self.follower, log)
         by = f"gateway {hex0x(signer.address)[:10]}"
         marker = Marker(trust, self.follower, world.verify_evidence, by=by, clock=world.clock)
         anchors = Anchors(
@@ -138,7 +149,7 @@ class Gateway:
         )
         desk = Desk(
             self.follower,
-            self.proofs,
+            log,
             self.outbox,
             marker=marker,
             anchors=anchors,

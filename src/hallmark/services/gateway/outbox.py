@@ -1,19 +1,21 @@
-"""Brings every receipt into the log: kept on disk first or meanwhile, submitted until the log has it.
+"""Sees every receipt into the log: kept on disk here, brought by its node's host, by this gateway if need be.
 
-The node's host submits the same entry; the log takes it once. So a gateway that dies loses nothing, and one
-whose disk is full still submits.
+The host submits what its enclave signs; doing it here too would have the log work twice. So the gateway waits
+until the log shows it the entry below a quorum's checkpoint, and submits it itself, until the log has it or
+refuses it, when that takes longer than `patience_s`: a host that drops receipts drops nothing.
+A gateway that dies loses nothing either, and one whose disk is full still submits.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Coroutine
 from typing import Final
 
 import msgspec
 
-from hallmark.core.entries import Kind, decode, split_leaf
+from hallmark.core.entries import Kind, decode, leaf, split_leaf
 from hallmark.core.errors import HallmarkError
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Receipt
@@ -22,6 +24,8 @@ from hallmark.services.following.log_client import LogClient, Place, Refused
 from hallmark.services.gateway.store import Kept, ReceiptStore
 from hallmark.telemetry.logs import get_logger
 from hallmark.telemetry.metrics import Metrics
+from hallmark.verification.fold import Replica
+from hallmark.verification.tree import leaf_hash
 
 PARALLEL: Final = 64
 RECENT: Final = 10_000
@@ -29,6 +33,9 @@ PAUSES: Final = (0.05, 0.2, 1.0, 5.0, 15.0)
 SWEEP_S: Final = 600.0
 DRAIN_S: Final = 3.0
 SETTLE_S: Final = 0.5
+PATIENCE_S: Final = 2.0
+ADMITTED_BYTES: Final = 8
+"""What stands before the entry in a leaf."""
 # What a node signed of a stopped answer is in the log within seconds, or never.
 STOPPED_MS: Final = 600_000
 
@@ -55,28 +62,33 @@ class Outbox:
         log: LogClient,
         metrics: Metrics,
         clock: Callable[[], int],
+        *,
         retention_ms: int,
+        folded: Callable[[Kept], Place | None] = lambda _kept: None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        self._store = store
-        self._log = log
-        self._clock = clock
-        self._retention_ms = retention_ms
+        """`folded` tells where a receipt's entry stands below a quorum's checkpoint; None: not yet."""
+        self._store, self._log, self._clock = store, log, clock
+        self._retention_ms, self._folded, self._patience_s = retention_ms, folded, patience_s
         self._slots = asyncio.Semaphore(PARALLEL)
         self._tracks: OrderedDict[bytes, Track] = OrderedDict()
         self._named: OrderedDict[str, set[bytes]] = OrderedDict()
         self._stopped: OrderedDict[bytes, tuple[str, int]] = OrderedDict()
         self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._awaited: dict[bytes, Track] = {}
+        self._due: deque[tuple[float, Track]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._logged = metrics.counter("gateway_receipts", "Receipts by what became of them.", ("outcome",))
-        metrics.gauge("gateway_outbox", "Receipts not in the log yet.", lambda: len(self._tasks))
+        metrics.gauge("gateway_outbox", "Receipts not in the log yet.", lambda: self.underway)
 
     @property
     def underway(self) -> int:
         """How many receipts are on their way to the log."""
-        return len(self._tasks)
+        return len(self._awaited)
 
     async def run(self) -> None:
-        """Submit what is pending on disk, then keep the disk tidy, for ever."""
+        """See into the log what is pending on disk, then keep the disk tidy, for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._store.run())
             for kept in await self._store.pending():
@@ -89,7 +101,7 @@ class Outbox:
                 await self._drain(DRAIN_S)
 
     def add(self, kept: Kept) -> Track:
-        """Take on a receipt: it goes to the disk and to the log at the same time. Never blocks."""
+        """Take on a receipt: it goes to the disk, and the log is watched for it. Never blocks."""
         track = self._tracks.get(kept.id)
         return track if track is not None else self._start(kept, fresh=True)
 
@@ -129,15 +141,22 @@ class Outbox:
             while len(self._stopped) > RECENT:
                 self._stopped.popitem(last=False)
 
-    def noticed(self, index: int, leaf: bytes) -> None:
-        """A leaf of the log: keep it when it is the receipt of an answer that had stopped."""
+    def noticed(self, index: int, data: bytes) -> None:
+        """A leaf of the log, below a quorum's checkpoint: an awaited receipt's, or that of an answer that had
+        stopped.
+        """
+        track = self._awaited.get(data[ADMITTED_BYTES:])
+        if track is not None:
+            self._place(track, Place(index, int.from_bytes(data[:ADMITTED_BYTES], "big")))
         while self._stopped and next(iter(self._stopped.values()))[1] < self._clock() - STOPPED_MS:
             self._stopped.popitem(last=False)
-        if not self._stopped:
-            return
-        admitted, data = split_leaf(leaf)
+        if self._stopped:
+            self._notice_stopped(index, data)
+
+    def _notice_stopped(self, index: int, data: bytes) -> None:
+        admitted, found = split_leaf(data)
         try:
-            entry = decode(data)
+            entry = decode(found)
         except HallmarkError:
             return
         if entry.kind is not Kind.RECEIPT or not isinstance(entry.statement, Receipt):
@@ -145,7 +164,7 @@ class Outbox:
         request, _ = self._stopped.pop(entry.statement.request, ("", 0))
         digest = entry.statement.digest() if request else ZERO32
         if request and digest not in self._tracks:
-            kept = Kept(digest, data, ZERO32, b"", self._clock(), request=request)
+            kept = Kept(digest, found, ZERO32, b"", self._clock(), request=request)
             self._start(msgspec.structs.replace(kept, position=index, admitted=admitted), fresh=True)
 
     async def settle(self, track: Track) -> None:
@@ -163,18 +182,54 @@ class Outbox:
             get_logger().warning("store_not_swept", reason=error.reason)
 
     async def _drain(self, timeout_s: float) -> None:
-        """Wait for submissions under way, a while; what is left is on disk."""
+        """Wait for what is under way, a while; what is left is on disk."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
         for task in tuple(self._tasks):
             task.cancel()
 
     def _start(self, kept: Kept, *, fresh: bool = False) -> Track:
+        """Keep a receipt, and watch the log for it or submit it."""
         track = self._remember(Track(kept))
-        task = asyncio.get_running_loop().create_task(self._bring(track, fresh))
+        if fresh:
+            self._spawn(self._save(track))
+        if track.placed.is_set():
+            return track
+        self._awaited[kept.entry] = track
+        place = self._folded(kept)
+        if place is not None:
+            self._place(track, place)
+        elif self._patience_s <= 0:
+            self._spawn(self._bring(track))
+        else:
+            self._due.append((asyncio.get_running_loop().time() + self._patience_s, track))
+            self._await_due()
+        return track
+
+    def _await_due(self) -> None:
+        """One timer for the receipt that has waited longest, and none when nothing waits."""
+        while self._due and self._due[0][1].placed.is_set():
+            self._due.popleft()
+        if self._timer is None and self._due:
+            self._timer = asyncio.get_running_loop().call_at(self._due[0][0], self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        self._timer, now = None, asyncio.get_running_loop().time()
+        while self._due and self._due[0][0] <= now:
+            _, track = self._due.popleft()
+            place = None if track.placed.is_set() else self._folded(track.kept)
+            if place is not None:
+                self._place(track, place)
+            elif not track.placed.is_set():
+                self._spawn(self._bring(track))
+        self._await_due()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return track
 
     def _remember(self, track: Track) -> Track:
         self._tracks[track.kept.id] = track
@@ -189,44 +244,51 @@ class Outbox:
             self._tracks.popitem(last=False)
         return track
 
-    async def _bring(self, track: Track, fresh: bool) -> None:
-        """Submit until the log has the receipt or refuses it; write down what became of it."""
-        saved = asyncio.ensure_future(self._save_first(track)) if fresh else None
+    async def _bring(self, track: Track) -> None:
+        """Submit until the log has the receipt or refuses it, or shows it by itself."""
         attempt = 0
-        while True:
+        while not track.placed.is_set():
             try:
                 async with self._slots:
                     place = await self._log.add(track.kept.entry)
                 self._place(track, place)
-                break
             except Refused as error:
-                track.kept = msgspec.structs.replace(track.kept, refused=error.reason[:64])
-                self._logged.add("refused")
                 get_logger().error("receipt_refused", receipt=track.kept.id, reason=error.reason)
-                break
+                self._settle(track, "refused", refused=error.reason[:64])
             except HallmarkError as error:
                 get_logger().warning("receipt_delayed", receipt=track.kept.id, reason=error.reason)
                 pause = PAUSES[min(attempt, len(PAUSES) - 1)]
                 await asyncio.sleep(max(pause, seconds_of(error.retry_after)) if attempt else pause)
                 attempt += 1
-        track.safe.set()
-        track.placed.set()
-        if saved is not None:
-            await saved
-        await self._save(track.kept)
 
     def _place(self, track: Track, place: Place) -> None:
-        track.kept = msgspec.structs.replace(track.kept, position=place.index, admitted=place.admitted)
-        self._logged.add("logged")
+        self._settle(track, "logged", position=place.index, admitted=place.admitted)
 
-    async def _save_first(self, track: Track) -> None:
-        if await self._save(track.kept):
-            track.safe.set()
+    def _settle(self, track: Track, outcome: str, **changes: int | str) -> None:
+        """The log has taken or refused a receipt."""
+        if track.placed.is_set():
+            return
+        track.kept = msgspec.structs.replace(track.kept, **changes)
+        self._awaited.pop(track.kept.entry, None)
+        self._logged.add(outcome)
+        self._store.placed(track.kept)
+        track.safe.set()
+        track.placed.set()
 
-    async def _save(self, kept: Kept) -> bool:
+    async def _save(self, track: Track) -> None:
         try:
-            await self._store.put(kept)
+            await self._store.put(track.kept)
         except HallmarkError as error:
-            get_logger().error("receipt_not_kept", receipt=kept.id, reason=error.reason)
-            return False
-        return True
+            get_logger().error("receipt_not_kept", receipt=track.kept.id, reason=error.reason)
+            return
+        track.safe.set()
+
+
+def where(replica: Replica, kept: Kept) -> Place | None:
+    """Where exactly this entry stands in a replica; None when it is not there, or in another form."""
+    position = replica.receipt_position(kept.id)
+    if position is None:
+        return None
+    admitted = replica.admitted(position)
+    held = leaf_hash(leaf(admitted, kept.entry)) == replica.leaf_hash(position)
+    return Place(position, admitted) if held else None

@@ -18,6 +18,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `answer` bound a request and an answer in bytes; `answer_s` bounds the wait for a whole answer and is
     above what an enclave allows itself, `idle_s` a stream's silence and is above the 15 s between its
     comments, `queue_s` the wait for a free place at a node.
+    A receipt that the log does not show within `submit_ms` is submitted here too, whatever its host does.
     `web_url` is the process that renders pages; empty: none. `prefix` is the
     path below which a proxy shows the API ("/llm"), whether or not it takes it off.
     A node that was silent for `look_s` seconds is asked what time it is; a clock that differs from this one
@@ -36,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rpc_url: str = ""
     confirmations: int = 1
     retention_ms: int = 24 * 3_600_000
+    submit_ms: int = 2_000
     hold_ms: int = 10_000
     body: int = 16 * 1024 * 1024
     answer: int = 32 * 1024 * 1024

@@ -11,11 +11,9 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from hallmark.core.errors import HallmarkError
-from hallmark.store import Database, migrate
+from hallmark.store.raw import RawDatabase, Transaction
 from hallmark.telemetry.logs import get_logger
 from hallmark.telemetry.parts import ObservedPart
 
@@ -32,13 +30,10 @@ STREAK_MS: Final = 300_000
 NO_FAULT: Final = frozenset(("held", "at_capacity", "node_busy"))
 """Withheld on purpose, or more asked than there is: neither shows that answers fail."""
 
-METADATA = sa.MetaData()
-MINUTES: Final = sa.Table(
-    "gateway_minutes",
-    METADATA,
-    sa.Column("minute", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("data", sa.LargeBinary, nullable=False),
-)
+
+def create(transaction: Transaction) -> None:
+    """The table of version 1."""
+    transaction.execute("CREATE TABLE gateway_minutes (minute INTEGER PRIMARY KEY, data BLOB NOT NULL)")
 
 
 class Minute(msgspec.Struct):
@@ -74,15 +69,15 @@ class Traffic:
     """See the module docstring. `run` must be running for anything to be kept."""
 
     def __init__(
-        self, database: Database, clock: Callable[[], int], standing: Callable[[], Standing]
+        self, database: RawDatabase, clock: Callable[[], int], standing: Callable[[], Standing]
     ) -> None:
-        migrate(database, "gateway-minutes", [METADATA.create_all])
+        database.migrate("gateway-minutes", (create,))
         self._database, self._clock, self._standing = database, clock, standing
         self._minutes: dict[int, Minute] = {}
         self._streaks: dict[str, Streak] = {}
         oldest = clock() // MINUTE - KEPT
-        query = sa.select(MINUTES).where(MINUTES.c.minute >= oldest).order_by(MINUTES.c.minute)
-        for number, data in database.read(lambda c: list(c.execute(query))):
+        query = "SELECT minute, data FROM gateway_minutes WHERE minute >= ? ORDER BY minute"
+        for number, data in database.read(lambda t: t.fetch(query, (oldest,))):
             self._minutes[number] = msgspec.msgpack.decode(data, type=Minute)
 
     def answered(self, model: str) -> None:
@@ -137,13 +132,13 @@ class Traffic:
         for old in [n for n in self._minutes if n <= number - KEPT]:
             del self._minutes[old]
 
-        def work(connection: Connection) -> None:
-            gone = sa.or_(MINUTES.c.minute == number, MINUTES.c.minute <= number - KEPT)
-            connection.execute(MINUTES.delete().where(gone))
-            connection.execute(MINUTES.insert().values(minute=number, data=data))
+        def work(transaction: Transaction) -> None:
+            gone = "DELETE FROM gateway_minutes WHERE minute = ? OR minute <= ?"
+            transaction.execute(gone, (number, number - KEPT))
+            transaction.execute("INSERT INTO gateway_minutes VALUES (?, ?)", (number, data))
 
         try:
-            await self._database.async_write(work)
+            await self._database.async_write(work, brief=True)
         except HallmarkError as error:
             get_logger().warning("minute_not_kept", reason=error.reason)
 

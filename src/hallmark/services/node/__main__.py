@@ -9,7 +9,7 @@ from hallmark.http.serve import run
 from hallmark.services.node.service import run_node
 from hallmark.services.node.settings import Settings
 from hallmark.settings import from_arguments
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.telemetry.logs import configure
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     """Read the settings and serve until SIGTERM."""
     settings = from_arguments(Settings)
     configure("node")
-    database = Database(settings.database)
+    database = RawDatabase(settings.database)
     try:
         run(run_node(settings, database))
     except HallmarkError as error:

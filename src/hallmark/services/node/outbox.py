@@ -13,36 +13,31 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
 from hallmark.core.errors import Unavailable
-from hallmark.store import Database, migrate
+from hallmark.store.raw import RawDatabase, Transaction
 from hallmark.telemetry.logs import get_logger
 
 RETRY_S: Final = 0.25
-_METADATA = sa.MetaData()
-_ENTRIES = sa.Table(
-    "outbox_entries",
-    _METADATA,
-    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("entry", sa.LargeBinary, nullable=False),
-    sa.Column("refused", sa.String(64), nullable=False, server_default=""),
-)
-_COUNTERS = sa.Table(
-    "node_counters",
-    _METADATA,
-    sa.Column("name", sa.String(32), primary_key=True),
-    sa.Column("value", sa.BigInteger, nullable=False),
-)
+BRIEF: Final = 32
+"""Up to so many rows a transaction is brief."""
+DELETE: Final = "DELETE FROM outbox_entries WHERE number = ?"
+INSERT: Final = "INSERT INTO outbox_entries (number, entry, refused) VALUES (?, ?, '')"
+
+
+def create(transaction: Transaction) -> None:
+    """The tables of version 1."""
+    transaction.execute(
+        "CREATE TABLE outbox_entries (number INTEGER PRIMARY KEY, entry BLOB NOT NULL, refused TEXT NOT NULL)"
+    )
+    transaction.execute("CREATE TABLE node_counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL)")
 
 
 class Outbox:
     """See the module docstring. One writer: `run` must be running for `put` to be answered."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: RawDatabase) -> None:
         self._database = database
-        migrate(database, "node", [_METADATA.create_all])
+        database.migrate("node", (create,))
         self._next = 1 + database.read(_last_number)
         self._incoming: list[tuple[int, bytes, Callable[[], None]]] = []
         self._unwritten: set[int] = set()
@@ -78,19 +73,19 @@ class Outbox:
         self.waiting.pop(number, None)
         self.refused += 1
         self.refused_at = time.monotonic()
-        update = _ENTRIES.update().where(_ENTRIES.c.number == number).values(refused=reason[:64])
-        await self._database.async_write(lambda connection: connection.execute(update))
+        update = "UPDATE outbox_entries SET refused = ? WHERE number = ?"
+        await self._database.async_write(lambda t: t.execute(update, (reason[:64], number)))
 
     async def count(self, name: str) -> int:
         """The next value, from 1, of a counter that survives restarts."""
 
-        def work(connection: Connection) -> int:
-            found = connection.scalar(sa.select(_COUNTERS.c.value).where(_COUNTERS.c.name == name))
-            if found is None:
-                connection.execute(_COUNTERS.insert().values(name=name, value=1))
-                return 1
-            connection.execute(_COUNTERS.update().where(_COUNTERS.c.name == name).values(value=found + 1))
-            return int(found) + 1
+        def work(transaction: Transaction) -> int:
+            add = (
+                "INSERT INTO node_counters VALUES (?, 1) "
+                "ON CONFLICT (name) DO UPDATE SET value = node_counters.value + 1"
+            )
+            transaction.execute(add, (name,))
+            return int(transaction.fetch("SELECT value FROM node_counters WHERE name = ?", (name,))[0][0])
 
         return await self._database.async_write(work)
 
@@ -117,30 +112,26 @@ class Outbox:
             await self._write([], gone)
 
     async def _write(self, rows: Sequence[tuple[int, bytes]], gone: Sequence[int]) -> bool:
-        def work(connection: Connection) -> None:
-            if gone:
-                connection.execute(_ENTRIES.delete().where(_ENTRIES.c.number.in_(gone)))
-            if rows:
-                values = [{"number": number, "entry": entry} for number, entry in rows]
-                connection.execute(_ENTRIES.insert(), values)
+        def work(transaction: Transaction) -> None:
+            transaction.executemany(DELETE, [(number,) for number in gone])
+            transaction.executemany(INSERT, rows)
 
         try:
-            await self._database.async_write(work)
+            await self._database.async_write(work, brief=len(rows) + len(gone) <= BRIEF)
         except Unavailable as error:
             get_logger().error("outbox_write_failed", reason=error.reason, count=len(rows))
             return False
         return True
 
 
-def _last_number(connection: Connection) -> int:
-    return int(connection.scalar(sa.select(sa.func.max(_ENTRIES.c.number))) or 0)
+def _last_number(transaction: Transaction) -> int:
+    return int(transaction.fetch("SELECT coalesce(max(number), 0) FROM outbox_entries")[0][0])
 
 
-def _unsent(connection: Connection) -> dict[int, bytes]:
-    query = sa.select(_ENTRIES.c.number, _ENTRIES.c.entry).where(_ENTRIES.c.refused == "")
-    found = connection.execute(query.order_by(_ENTRIES.c.number)).all()
-    return {int(number): bytes(entry) for number, entry in found}
+def _unsent(transaction: Transaction) -> dict[int, bytes]:
+    query = "SELECT number, entry FROM outbox_entries WHERE refused = '' ORDER BY number"
+    return {int(number): bytes(entry) for number, entry in transaction.fetch(query)}
 
 
-def _count_refused(connection: Connection) -> int:
-    return int(connection.scalar(sa.select(sa.func.count()).where(_ENTRIES.c.refused != "")) or 0)
+def _count_refused(transaction: Transaction) -> int:
+    return int(transaction.fetch("SELECT count(*) FROM outbox_entries WHERE refused <> ''")[0][0])

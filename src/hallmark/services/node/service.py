@@ -25,10 +25,10 @@ from hallmark.services.node.node import Node
 from hallmark.services.node.outbox import Outbox
 from hallmark.services.node.settings import TEE, VANILLA, Settings
 from hallmark.services.node.starting import Cargo, Starter
-from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 
 
-async def run_node(settings: Settings, database: Database) -> None:
+async def run_node(settings: Settings, database: RawDatabase) -> None:
     """Run a node until SIGTERM. Raises what building and launching raise; nothing falls back to vanilla."""
     check(settings)
     owner = Key(bytes.fromhex(Path(settings.owner_key_file).read_text().strip()))

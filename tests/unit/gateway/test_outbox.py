@@ -1,0 +1,149 @@
+"""Receipts on their way to the log: submitted once, written once, and by the gateway only when need be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hallmark.core.document import unhex
+from hallmark.core.entries import entry_id
+from hallmark.core.errors import Unavailable
+from hallmark.http.client import Pool
+from hallmark.services.gateway import store
+from hallmark.services.gateway.store import Kept, ReceiptStore
+from hallmark.store.raw import RawDatabase
+from hallmark.testing.local_network import LocalNetwork
+
+PATH = "/v1/hallmark/receipts/"
+BODY = b'{"model":"digits","messages":[]}'
+
+
+@pytest.fixture
+async def patient() -> AsyncIterator[LocalNetwork]:
+    """A network whose gateway waits for a minute before it submits anything."""
+    async with LocalNetwork(submit_ms=60_000) as network:
+        yield network
+
+
+async def answers(local: LocalNetwork, count: int) -> list[str]:
+    """The receipts' ids of so many answers, one after the other."""
+    pool, ids = Pool(), []
+    for _ in range(count):
+        async with pool.request("POST", local.url + "/v1/chat/completions", body=BODY) as response:
+            await response.read()
+            ids.append((response.header(b"hallmark-receipt") or b"").decode())
+    await pool.aclose()
+    return ids
+
+
+def hosts_submit(local: LocalNetwork, submit: Callable[[bytes], object]) -> None:
+    """The nodes' hosts do this with every receipt."""
+    for node in local.nodes:
+        node.runtime.submit = submit
+
+
+async def test_a_receipt_that_its_host_brings_is_not_submitted_again(patient: LocalNetwork) -> None:
+    """The log is asked for nothing: what it tells its followers shows where each receipt stands."""
+    hosts_submit(patient, patient.log.add)
+    asked, commits = len(patient.log.paths), patient._database.commits
+    ids = await answers(patient, 10)
+    for name in ids:
+        track = await patient.gateway.outbox.track(unhex(name))
+        assert track is not None
+        async with asyncio.timeout(5):
+            await track.placed.wait()
+        assert track.kept.position == patient.log.places[entry_id(track.kept.entry)]
+    assert (patient.log.adds, len(patient.log.paths) - asked) == (0, 0)
+    assert patient._database.commits - commits == 10
+    assert patient.gateway.outbox.underway == 0
+
+
+async def test_a_receipt_that_was_folded_before_it_came_is_known_at_once(patient: LocalNetwork) -> None:
+    """Log and quorum may be faster than the answer's last bytes."""
+    outbox = patient.gateway.outbox
+    hosts_submit(patient, patient.log.add)
+    (name,) = await answers(patient, 1)
+    track = await outbox.track(unhex(name))
+    assert track is not None
+    async with asyncio.timeout(5):
+        await track.placed.wait()
+    outbox._tracks.clear()
+    fresh = Kept(track.kept.id, track.kept.entry, track.kept.evidence, b"", track.kept.created)
+    assert outbox.add(fresh).kept.position == track.kept.position
+    outbox._tracks.clear()
+    other = Kept(track.kept.id, track.kept.entry + b"x", track.kept.evidence, b"", track.kept.created)
+    assert outbox.add(other).kept.position is None, "another form of it is not what the log has"
+
+
+async def test_a_receipt_that_its_host_drops_is_submitted_here() -> None:
+    """After a while, and once."""
+    async with LocalNetwork(submit_ms=20) as local:
+        (name,) = await answers(local, 1)
+        async with asyncio.timeout(5):
+            while local.log.adds == 0:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+        track = await local.gateway.outbox.track(unhex(name))
+        assert track is not None
+        async with asyncio.timeout(5):
+            await track.placed.wait()
+        assert (local.log.adds, local.gateway.outbox._timer) == (1, None)
+
+
+async def test_places_are_written_with_the_next_receipt(tmp_path: Path) -> None:
+    """One transaction for each group of receipts; what became of earlier ones goes with it."""
+    database = RawDatabase(f"sqlite:///{tmp_path}/g.db")
+    kept = [Kept(bytes([n]) * 32, b"entry %d" % n, bytes(32), b"", n) for n in range(3)]
+    box = ReceiptStore(database)
+    running = asyncio.create_task(box.run())
+    commits = database.commits
+    await asyncio.gather(box.put(kept[0]), box.put(kept[1]))
+    box.placed(Kept(*_fields(kept[0]), position=7, admitted=8))
+    assert [one.id for one in await box.pending()] == [kept[1].id]
+    await box.put(kept[2])
+    assert database.commits - commits == 2
+    box.placed(Kept(*_fields(kept[1]), refused="bad_entry"))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    again = ReceiptStore(database)
+    assert [one.id for one in await again.pending()] == [kept[2].id]
+    found = await again.get(kept[0].id)
+    assert found is not None
+    assert (found.position, found.admitted) == (7, 8)
+    database.close()
+
+
+async def test_a_disk_that_fails_is_not_asked_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receipt that cannot be written raises; a place waits for a later write, which has the receipt."""
+    monkeypatch.setattr(store, "LATER_S", 0.01)
+    database = RawDatabase("sqlite://")
+    box = ReceiptStore(database)
+    real, tries = database.async_write, 0
+
+    async def failing(work: Any, *, brief: bool = False) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries <= 3:
+            raise Unavailable("store_full", "The disk is full.")
+        return await real(work, brief=brief)
+
+    monkeypatch.setattr(database, "async_write", failing)
+    running = asyncio.create_task(box.run())
+    kept = Kept(bytes(32), b"entry", bytes(32), b"", 1)
+    with pytest.raises(Unavailable):
+        await box.put(kept)
+    box.placed(Kept(*_fields(kept), position=7, admitted=8))
+    async with asyncio.timeout(5):
+        while not await ReceiptStore(database).get(kept.id):  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+    assert tries == 4
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    database.close()
+
+
+def _fields(kept: Kept) -> tuple[bytes, bytes, bytes, bytes, int]:
+    return kept.id, kept.entry, kept.evidence, kept.configuration, kept.created
