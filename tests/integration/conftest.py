@@ -1,11 +1,17 @@
-"""One real network for the tests that need a whole one: started by the command line, stopped at the end."""
+"""What several integration tests share: one real network, started by the command line and stopped at the end;
+one PostgreSQL server; the databases under which every hot store keeps the same rules.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from hallmark.store.raw import RawDatabase
+from hallmark.testing import postgres
 from hallmark.testing.running import Network, hallmark, logs
 
 
@@ -19,3 +25,42 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     yield Network(home)
     stopped = hallmark(home, "down")
     assert stopped.returncode == 0, stopped.stderr
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL server: HALLMARK_TEST_POSTGRES, or one of our own."""
+    given = os.environ.get("HALLMARK_TEST_POSTGRES")
+    if given:
+        yield given
+    elif postgres.binaries() is None:
+        pytest.skip("no PostgreSQL server is installed and HALLMARK_TEST_POSTGRES is not set")
+    else:
+        with postgres.server() as url:
+            yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind that hot stores run on."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/hot.db"
+    url: str = request.getfixturevalue("postgres_url")
+    database = RawDatabase(url)
+    database.write(lambda t: [t.execute("DROP SCHEMA public CASCADE"), t.execute("CREATE SCHEMA public")])
+    database.close()
+    return url
+
+
+@pytest.fixture
+def opened(empty_url: str) -> Iterator[Callable[[], RawDatabase]]:
+    """Opens the same empty database again and again; all are closed at the end."""
+    open_ones: list[RawDatabase] = []
+
+    def again() -> RawDatabase:
+        open_ones.append(RawDatabase(empty_url))
+        return open_ones[-1]
+
+    yield again
+    for database in open_ones:
+        database.close()

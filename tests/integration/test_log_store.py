@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -17,43 +15,9 @@ from hallmark.ledger.store import Found, LogStore
 from hallmark.ledger.witness import State, Witness
 from hallmark.store.errors import ConstraintBroken
 from hallmark.store.raw import RawDatabase, Transaction
-from hallmark.testing import postgres
 from hallmark.testing.lying_log import LyingLog, witness_key
 
 Open = Callable[[], RawDatabase]
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server: HALLMARK_TEST_POSTGRES, or one of our own."""
-    given = os.environ.get("HALLMARK_TEST_POSTGRES")
-    if given:
-        yield given
-    elif postgres.binaries() is None:
-        pytest.skip("no PostgreSQL server is installed and HALLMARK_TEST_POSTGRES is not set")
-    else:
-        with postgres.server() as url:
-            yield url
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
-    """Opens the same empty database again and again; all are closed at the end."""
-    url = f"sqlite:///{tmp_path}/log.db"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-        database = RawDatabase(url)
-        database.write(lambda t: [t.execute("DROP SCHEMA public CASCADE"), t.execute("CREATE SCHEMA public")])
-        database.close()
-    open_ones: list[RawDatabase] = []
-
-    def again() -> RawDatabase:
-        open_ones.append(RawDatabase(url))
-        return open_ones[-1]
-
-    yield again
-    for database in open_ones:
-        database.close()
 
 
 def leaves(start: int, end: int, size: int = 60) -> list[bytes]:

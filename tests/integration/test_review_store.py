@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -16,24 +15,10 @@ from hallmark.services.review.queue import Queue, parse
 from hallmark.services.review.rows import Change, EventRow, Record, value_text
 from hallmark.services.review.store import DeskStore
 from hallmark.store import Database
-from hallmark.testing import postgres
 from hallmark.testing.network import key
 from hallmark.testing.offices import Office, reviewed_policy
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server: HALLMARK_TEST_POSTGRES, or one of our own."""
-    given = os.environ.get("HALLMARK_TEST_POSTGRES")
-    if given:
-        yield given
-    elif postgres.binaries() is None:
-        pytest.skip("no PostgreSQL server is installed and HALLMARK_TEST_POSTGRES is not set")
-    else:
-        with postgres.server() as url:
-            yield url
 
 
 @pytest.fixture
