@@ -2,6 +2,7 @@
 
     python bench/pages.py --home HOME [--rounds 5] [--json FILE]
     python bench/pages.py --receipts 2000 [--batch 16]       # what the process behind them costs a receipt
+    python bench/pages.py --sizes 1000,100000,1000000        # and what becomes of it as it grows
 
 HOME is a network that runs (`hallmark --home HOME up --detach`). Every round is a browser context of its own
 with an empty cache, on loopback; medians are reported. The queue of 10,000 items is served from memory by a
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import pages_index
+import pages_sizes
 import uvicorn
 from playwright.sync_api import Browser, sync_playwright
 
@@ -83,7 +85,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="receipts in a checkpoint")
     parser.add_argument("--policy", choices=tuple(pages_index.POLICIES), default="reviewed")
     parser.add_argument("--profile", type=Path, help="where to write a profile of the event loop")
+    parser.add_argument("--sizes", help="fill a store up to each of these, and ask for every page")
     options = parser.parse_args()
+    if options.sizes:
+        pages_sizes.main(options)
+        return
     if options.receipts:
         pages_index.main(options)
         return
