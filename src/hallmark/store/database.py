@@ -32,6 +32,8 @@ from hallmark.store.errors import unavailable
 T = TypeVar("T")
 BUSY_TIMEOUT_MS = 10_000
 READERS = 4
+WAL_PAGES = 2_000
+"""After so many pages (of 4096 bytes) the write-ahead log is written back; its file is cut to as much."""
 
 
 class Cursor(Protocol):
@@ -152,7 +154,8 @@ class Database:
             "journal_mode": "WAL",
             "synchronous": "FULL",
             "foreign_keys": 1,
-            "wal_autocheckpoint": 4000,
+            "wal_autocheckpoint": WAL_PAGES,
+            "journal_size_limit": WAL_PAGES * 4096,
             **self._pragmas,
         }
         for name, value in settings.items():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -240,6 +243,46 @@ async def test_proved_is_anchored_only_by_what_the_chain_gave_and_is_recomputed_
     assert isinstance(watching.watch.chain.covering(index), ReadAnchor)
     assert watching.watch.chain.covering(net.tree.size) is None
     watching.database.close()
+
+
+async def test_nothing_looks_for_anchors_while_all_is_anchored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No timer runs then; a checkpoint that covers more has the chain looked at again."""
+    net = LittleNetwork()
+
+    class Chain:
+        """Anchors everything at once."""
+
+        asked = 0
+
+        async def covering(self, position: int) -> object:
+            """All of the log."""
+            self.asked += 1
+            assert position < net.tree.size
+            confirmed = check.ConfirmedAnchor(
+                1, bytes(20), net.tree.size, net.tree.root(), 7, 4_000, 3, check._SEAL
+            )
+            return None, confirmed
+
+    monkeypatch.setattr("hallmark.services.following.chain.POLL_S", 0)
+    chain = Chain()
+    watching = Watching(net, anchors=chain)
+    await watching.witness()
+    running = asyncio.create_task(watching.watch.chain.run())
+    loop: Any = asyncio.get_running_loop()
+    await turns()
+    assert (chain.asked, len(watching.watch.chain), loop._scheduled) == (1, 1, [])
+    net.add(net.receipt_entry(net.nodes[0]))
+    await watching.witness()
+    await turns()
+    assert (chain.asked, len(watching.watch.chain)) == (2, 2)
+    running.cancel()
+    watching.database.close()
+
+
+async def turns() -> None:
+    """Let tasks go on that can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 async def test_a_lying_gateway_cannot_give_a_configuration(watching: Watching) -> None:

@@ -18,6 +18,7 @@ from hallmark.services.review.schema import ITEMS
 from hallmark.services.review.store import DeskStore
 from hallmark.store import Database
 from hallmark.testing.offices import Office
+from hallmark.testing.plans import plans
 
 MANY = 10_000
 RARE = "item:appeal_open"
@@ -84,6 +85,16 @@ def database() -> Database:
         "sampled=1",
         "node=0x" + sha256(b"node", b"\0")[:20].hex(),
         "assigned=0x" + "01" * 20,
+        "node=0x" + sha256(b"node", b"\0")[:20].hex() + "&order=value",
+        "model=digits",
+        "model=digits&order=due",
+        "state=HOLD&model=digits&order=value",
+        "class=payment",
+        "state=HOLD&class=payment&order=newest",
+        "requester=0x" + "02" * 20,
+        "appealed=1",
+        "order=value",
+        "order=due",
         "order=newest",
         "",
     ],
@@ -134,6 +145,17 @@ async def test_pages_hold_every_item_once_and_in_order(database: Database, query
     assert len(seen) == len({r.id for r in seen}) == len(expected) == page.total
     keys = [(r.value, r.number) if "value" in query else (r.born, r.number) for r in seen]
     assert keys == sorted(keys, reverse="value" in query or "newest" in query)
+
+
+async def test_a_rare_reason_is_sorted_instead_of_looked_for_among_all(database: Database) -> None:
+    """By value as well it costs as many items as it holds."""
+    found = parse(f"state=HOLD&reason={RARE}&order=value")
+    with plans(database) as asked:
+        page = await Queue(DeskStore(database)).page(found, "", 50, 0)
+    assert {record.number for record in page.rows}
+    assert page.total == len(page.rows)
+    (query,) = (pair for pair in asked.asked if "IN (SELECT review_holds.item" in pair[0])
+    assert any("review_items USING INTEGER PRIMARY KEY" in step for step in asked._plan(*query))
 
 
 async def test_facets_count_what_is_held(database: Database) -> None:

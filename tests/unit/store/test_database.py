@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from hallmark.core.errors import InvalidInput, Unavailable
 from hallmark.store import Database, sqlite_url
+from hallmark.store.database import WAL_PAGES
 
 
 def count(database: Database) -> int:
@@ -144,3 +145,12 @@ def test_a_path_that_is_not_utf8_is_refused() -> None:
     with pytest.raises(InvalidInput) as caught:
         sqlite_url(Path("/tmp") / b"\xff".decode(errors="surrogateescape"))
     assert caught.value.reason == "bad_store_url"
+
+
+def test_the_write_ahead_log_is_bounded(database: Database, tmp_path: Path) -> None:
+    """However much is written, its file is cut to what is written back at a time."""
+    database.write(lambda c: c.execute(sa.text("CREATE TABLE big (x BLOB)")))
+    for _ in range(40):
+        database.write(lambda c: c.execute(sa.text("INSERT INTO big VALUES (zeroblob(1000000))")))
+    assert (tmp_path / "one.db-wal").stat().st_size <= WAL_PAGES * 4096 + 2_000_000
+    database.close()

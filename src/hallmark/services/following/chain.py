@@ -17,6 +17,8 @@ import msgspec
 
 from hallmark.core.documents import AnchorRecord
 from hallmark.core.errors import Unavailable
+from hallmark.ledger.note import Note
+from hallmark.ledger.policy import VerifiedCheckpoint
 from hallmark.services.chain.check import ConfirmedAnchor
 from hallmark.services.following.anchors import Anchors
 from hallmark.telemetry.logs import get_logger
@@ -42,6 +44,7 @@ class Chain:
         self._sizes: list[int] = []
         self._read: list[ReadAnchor] = []
         self._contradicted = 0
+        self._grown = asyncio.Event()
         self.changed: list[Callable[[int], None]] = []
 
     def __len__(self) -> int:
@@ -78,12 +81,21 @@ class Chain:
         )
 
     async def run(self) -> None:
-        """Read the chain in the background, for ever; at once without a chain."""
+        """Read the chain in the background, for ever; at once without a chain. While all that was folded is
+        anchored there is nothing to look for, and nothing wakes.
+        """
         while self._anchors is not None:
+            self._grown.clear()
+            if self._replica.size <= self.size:
+                await self._grown.wait()
             for _ in range(AT_ONCE):
                 if not await self.read():
                     break
             await asyncio.sleep(POLL_S)
+
+    def folded(self, _verified: VerifiedCheckpoint, _note: Note) -> None:
+        """Everything below a checkpoint was folded."""
+        self._grown.set()
 
     async def read(self) -> bool:
         """Look for the next anchor; True when there was one more."""

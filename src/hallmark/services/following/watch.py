@@ -57,7 +57,7 @@ class Watch:
             by=by,
         )
         follower.taps += (self.leaves.take, self.beginnings.take, self._configured)
-        follower.heads += (self.heads.take, self.tail.folded)
+        follower.heads += (self.heads.take, self.tail.folded, self.chain.folded)
         follower.told.append(self.tail.covered)
         follower.tails.append(self.tail.take)
         self.tail.pulls = follower.pulls
