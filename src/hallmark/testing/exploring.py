@@ -7,7 +7,9 @@ from typing import cast
 from hallmark.http.client import Pool
 from hallmark.ledger.policy import Policy
 from hallmark.services.explorer.explorer import Explorer
+from hallmark.services.following.fold_store import EVERY
 from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.testing.network import LittleNetwork
 from hallmark.testing.watching import GATEWAY, Watching
 
@@ -15,8 +17,15 @@ from hallmark.testing.watching import GATEWAY, Watching
 class Exploring(Watching):
     """A watching with an explorer; its index is written by `witness`."""
 
-    def __init__(self, net: LittleNetwork | None = None, database: Database | None = None) -> None:
-        super().__init__(net, database=database, by="this explorer")
+    def __init__(
+        self,
+        net: LittleNetwork | None = None,
+        database: Database | None = None,
+        *,
+        folded: RawDatabase | None = None,
+        every: int = EVERY,
+    ) -> None:
+        super().__init__(net, database=database, folded=folded, by="this explorer", every=every)
         self.explorer = Explorer(
             self.watch,
             self.database,

@@ -152,6 +152,10 @@ class LittleNetwork:
             replica.feed(index, data)
         return replica
 
+    def has(self, size: int, root: bytes) -> bool:
+        """Whether the log has this root at this size."""
+        return size <= self.tree.size and self.tree.root(size) == root
+
     def beacon(self) -> tuple[int, bytes]:
         """The log's size and root now."""
         return self.tree.size, self.tree.root()

@@ -21,10 +21,12 @@ from hallmark.ledger.follow import Frame
 from hallmark.ledger.merkle import inclusion_proof
 from hallmark.ledger.policy import Policy
 from hallmark.services.following.anchors import Anchors
+from hallmark.services.following.fold_store import EVERY, FoldIndex, FoldKeeper
 from hallmark.services.following.follower import Follower
 from hallmark.services.following.log_client import LogClient, LogHead
 from hallmark.services.following.watch import Watch
 from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import LittleNetwork
 from hallmark.testing.stub_evidence import verify_stub_evidence
@@ -127,8 +129,10 @@ class Watching:
         net: LittleNetwork | None = None,
         *,
         database: Database | None = None,
+        folded: RawDatabase | None = None,
         anchors: object | None = None,
         by: str = "this desk",
+        every: int = EVERY,
     ) -> None:
         self.net = net or LittleNetwork()
         self.notary = Notary(self.net)
@@ -136,10 +140,13 @@ class Watching:
         self.gateway = MemoryGateway(self.net)
         self.pool = MemoryPool()
         self.database = database or Database("sqlite://")
+        replica = Replica(self.net.genesis, verify_stub_evidence)
+        self.folded = folded or RawDatabase("sqlite://")
         self.follower = Follower(
             cast(LogClient, self.log),
             Policy.parse(self.notary.policy_text),
-            Replica(self.net.genesis, verify_stub_evidence),
+            replica,
+            FoldKeeper(replica, FoldIndex(self.folded), every=every),
         )
         self.watch = Watch(
             self.follower,
@@ -154,6 +161,7 @@ class Watching:
 
     async def follow(self) -> None:
         """Follow the log as far as it is cosigned."""
+        self.follower.resume()
         await self.follower._step()
 
     async def witness(self) -> None:

@@ -50,7 +50,7 @@ from hallmark.verification.outcome import (
 )
 from hallmark.verification.packed import packed_size
 from hallmark.verification.receipts import NO_CHAIN, ReceiptCase
-from hallmark.verification.state import FoldState, RootAt
+from hallmark.verification.state import Confirms, FoldState
 from hallmark.verification.statements import EntryCase
 from hallmark.verification.tables import Changes, Index
 from hallmark.verification.transitions import TRANSITIONS, extend_chain
@@ -111,14 +111,14 @@ class Replica:
         """Position of the entry, and where this program failed on it."""
         return self._state.newest_bug
 
-    def resume(self, index: Index, root_at: RootAt) -> bool:
+    def resume(self, index: Index, confirms: Confirms) -> bool:
         """Before anything is fed: go on from what `index` keeps of this network's log, and keep it there.
 
         False when it keeps nothing that can be gone on from: of another version of this program or another
-        network, or of another log than `root_at` tells (the root that its owner's own copy has at a size,
-        None where it has not that many leaves). Then the fold begins anew, and so does the index.
+        network, or of a log of which `confirms` does not say that it has this root at this size. Then the
+        fold begins anew, and so does the index.
         """
-        found = self._state.restore(index, self.genesis.network, root_at)
+        found = self._state.restore(index, self.genesis.network, confirms)
         if found:
             self._state.check_again(self._context.check_artifact)
         return found
@@ -141,6 +141,10 @@ class Replica:
     def root(self, size: int | None = None) -> bytes:
         """The log's root over the first `size` leaves (all by default); 32 bytes."""
         return self.judgements.tree.root(size)
+
+    def peaks(self) -> tuple[bytes, ...]:
+        """Roots of the complete subtrees that the log consists of, the largest first."""
+        return self.judgements.tree.peaks()
 
     def leaf_hash(self, index: int) -> bytes:
         """The leaf hash at `index`; 32 bytes."""

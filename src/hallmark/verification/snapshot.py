@@ -27,7 +27,8 @@ STATED: Final = b"stated"
 PAGE: Final = 256
 PAGES_KEPT: Final = 64
 HASH: Final = len(ZERO32)
-RootAt: TypeAlias = Callable[[int], bytes | None]
+Confirms: TypeAlias = Callable[[int, bytes], bool]
+"""Whether the log has this root (32 bytes) at this size."""
 T = TypeVar("T")
 _ENCODER: Final = msgspec.msgpack.Encoder()
 

@@ -25,8 +25,8 @@ from hallmark.verification.snapshot import (
     HEAD,
     STATED,
     VERSION,
+    Confirms,
     Head,
-    RootAt,
     Stated,
     Times,
     packed_row,
@@ -38,7 +38,7 @@ from hallmark.verification.tree import Tree
 CORE: Final = "core"
 HASH: Final = len(ZERO32)
 
-__all__ = ["FoldState", "RootAt"]
+__all__ = ["FoldState", "Confirms"]
 
 
 def _link(data: bytes) -> Link:
@@ -90,7 +90,7 @@ class FoldState:
         own = (self.chains, self.links, self.objections, self.reviews, self.seen, self.times.pages)
         return (*own, *self.judgements.tables)
 
-    def restore(self, index: Index, network: bytes, root_at: RootAt) -> bool:
+    def restore(self, index: Index, network: bytes, confirms: Confirms) -> bool:
         """See `Replica.resume`. Raises as the index does."""
         self._index = index
         rows = index.many(CORE, (HEAD, STATED))
@@ -100,7 +100,7 @@ class FoldState:
             return False
         tree = Tree()
         tree.restore(head.size, head.edge)
-        if root_at(head.size) != tree.root():
+        if not confirms(head.size, tree.root()):
             return False
         self._take_up(head, stated)
         self._attach(head.size)

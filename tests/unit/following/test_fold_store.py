@@ -47,7 +47,7 @@ def test_a_fold_is_written_every_so_often_and_with_its_leaves(index: FoldIndex) 
     """Not with each leaf; only what is whole; and what the owner's transaction loses is not kept."""
     net, writes = LittleNetwork(), 0
     keeper = FoldKeeper(Replica(net.genesis, verify_stub_evidence), index, every=4)
-    keeper.resume(lambda size: None)
+    keeper.resume(lambda size, root: False)
     for at, leaf in enumerate(net.leaves):
         keeper.replica.feed(at, leaf)
         before = index.database.commits
@@ -68,7 +68,7 @@ def test_a_fold_is_written_every_so_often_and_with_its_leaves(index: FoldIndex) 
     with pytest.raises(LookupError):
         index.database.write(lost)
     again = Replica(net.genesis, verify_stub_evidence)
-    assert again.resume(FoldIndex(index.database), net.tree.root)
+    assert again.resume(FoldIndex(index.database), net.has)
     assert again.size == kept
     index.database.write(lambda t: keeper.write(t, keeper.replica.size - 1))
     keeper.written(keeper.replica.size - 1)
@@ -76,7 +76,7 @@ def test_a_fold_is_written_every_so_often_and_with_its_leaves(index: FoldIndex) 
     index.database.write(lambda t: keeper.write(t, keeper.replica.size))
     keeper.written(keeper.replica.size)
     again = Replica(net.genesis, verify_stub_evidence)
-    assert again.resume(FoldIndex(index.database), net.tree.root)
+    assert again.resume(FoldIndex(index.database), net.has)
     assert again.root() == keeper.replica.root()
 
 

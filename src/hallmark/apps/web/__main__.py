@@ -16,6 +16,7 @@ from hallmark.services.review.desk import World
 from hallmark.services.review.settings import Settings
 from hallmark.settings import from_arguments
 from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.telemetry.logs import configure
 from hallmark.verification.trust import read_trust
 
@@ -26,12 +27,14 @@ def main() -> None:
     configure("web")
     key = Key(bytes.fromhex(Path(settings.key_file).read_text().strip()))
     trust = read_trust(Path(settings.trust_file).read_text())
-    database = Database(settings.database)
+    database, folded = Database(settings.database), RawDatabase(settings.database)
     # Never more roots than the trust file names, whatever policy the log holds.
     roots = {kind: [unhex(root) for root in found] for kind, found in trust.attestation.roots.items()}
     judge = functools.partial(verify, roots=roots)
     world = World(lambda: time.time_ns() // 1_000_000, os.urandom)
-    run(_serve(WebProcess(settings, trust, key, database, world, verify_evidence=judge), settings))
+    web = WebProcess(settings, trust, key, database, world, folded=folded, verify_evidence=judge)
+    run(_serve(web, settings))
+    folded.close()
     database.close()
 
 

@@ -19,6 +19,7 @@ from hallmark.services.chain.rpc import RPC
 from hallmark.services.explorer.explorer import Explorer
 from hallmark.services.following.anchors import Anchors
 from hallmark.services.following.evidence import RememberedEvidence
+from hallmark.services.following.fold_store import FoldIndex, FoldKeeper
 from hallmark.services.following.follower import Follower
 from hallmark.services.following.log_client import LogClient
 from hallmark.services.following.watch import Watch
@@ -26,6 +27,7 @@ from hallmark.services.review import api
 from hallmark.services.review.desk import Desk, World
 from hallmark.services.review.settings import Settings
 from hallmark.store import Database
+from hallmark.store.raw import RawDatabase
 from hallmark.telemetry.metrics import Metrics
 from hallmark.verification.fold import Replica
 from hallmark.verification.trust import Trust
@@ -42,13 +44,15 @@ class WebProcess:
         database: Database,
         world: World,
         *,
+        folded: RawDatabase,
         verify_evidence: VerifyEvidence,
     ) -> None:
         self._pool = Pool()
         self._rpc = RPC(settings.rpc_url) if settings.rpc_url else None
         log, policy = LogClient(self._pool, settings.log_url), Policy.parse(trust.tlog_policy)
         replica = Replica(trust.genesis(), RememberedEvidence(verify_evidence))
-        follower = Follower(log, policy, replica)
+        keeper = FoldKeeper(replica, FoldIndex(folded))
+        follower = Follower(log, policy, replica, keeper)
         self.watch = Watch(
             follower,
             log,

@@ -35,7 +35,7 @@ from hallmark.services.explorer.network import Network
 from hallmark.services.explorer.reading import read, subjects
 from hallmark.services.explorer.search import Search
 from hallmark.services.explorer.told import Told, of_logged, of_pending
-from hallmark.services.explorer.trust_gap import Measured
+from hallmark.services.explorer.trust_gap import NEWEST, Measured
 from hallmark.services.explorer.views import (
     CheckpointPage,
     Checkpoints,
@@ -97,6 +97,11 @@ class Explorer:
             health=health,
         )
         watch.follower.taps += (self._take, self._rests.take)
+        watch.follower.flushes.append(self.flush)
+        watch.follower.durable.append(lambda: self._index.size)
+        watch.follower.resumed.append(self._resumed)
+        if watch.follower.keeper is not None:
+            watch.follower.keeper.beside[b"rests"] = self._rests
         watch.follower.heads += (self._measured.take, self._head)
         self._settled = asyncio.Event()
         """Set while everything that is folded is covered by a checkpoint that was taken."""
@@ -242,6 +247,13 @@ class Explorer:
 
     def _head(self, _verified: VerifiedCheckpoint, _note: Note) -> None:
         self._settled.set()
+
+    def _resumed(self, size: int) -> None:
+        """What is measured of the newest receipts is not kept: they are read again."""
+        for position in range(max(size - NEWEST, 0), size):
+            _, answer = read(self._watch, position)
+            if answer is not None:
+                self._measured.receipt(answer.finished, answer.saw)
 
     def _take(self, position: int, _leaf: bytes) -> None:
         """The tap: count, measure and index one folded leaf."""

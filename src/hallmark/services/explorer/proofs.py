@@ -23,9 +23,10 @@ from hallmark.ledger.note import Note
 from hallmark.ledger.proof import Proof
 from hallmark.services.explorer.told import Told
 from hallmark.services.following.dossiers import FEW, Dossiers
-from hallmark.services.following.follower import Logged
+from hallmark.services.following.records import Logged
 from hallmark.services.following.tail import KIND_AT
 from hallmark.services.following.watch import Watch
+from hallmark.verification.snapshot import packed_row, unpacked_row
 
 RESTED_ON: Final = frozenset((Kind.REGISTRATION, Kind.VERSION))
 MANY: Final = 1_024
@@ -69,23 +70,47 @@ class OwnProofs:
         return tuple(map(hex0x, inclusion_proof(index, size, self._watch.replica.judgements.tree.node)))
 
 
+class _Row(msgspec.Struct, frozen=True, array_like=True):
+    registrations: dict[bytes, dict[bytes, list[int]]]
+    versions: dict[bytes, int]
+
+
 class Rests:
-    """Registrations and versions by what a receipt needs; filled by a tap, all of them kept."""
+    """Registrations and versions by what a receipt needs; filled by a tap, all of them kept (it is a
+    `following.fold_store.Beside`).
+    """
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
-        self._registrations: dict[tuple[bytes, bytes], list[int]] = {}
-        self._versions: dict[bytes, int] = {}
+        self._held = _Row({}, {})
+        self._changed = False
+
+    def row(self) -> bytes | None:
+        """See `Beside`."""
+        return packed_row(self._held) if self._changed else None
+
+    def kept(self) -> None:
+        """See `Beside`."""
+        self._changed = False
+
+    def load(self, row: bytes) -> bool:
+        """See `Beside`."""
+        found = unpacked_row(row, _Row)
+        self._held = _Row({}, {}) if found is None else found
+        return found is not None
 
     def take(self, index: int, leaf: bytes) -> None:
         """Note an entry that holds."""
         if leaf[KIND_AT] not in RESTED_ON or self._watch.replica.failures(index):
             return
+        self._changed = True
         match decode(split_leaf(leaf)[1]).statement:
             case Registration(key=key, document=document):
-                self._registrations.setdefault((key, document), []).append(index)
+                found = self._held.registrations.setdefault(key, {}).setdefault(document, [])
+                if index not in found[-1:]:  # a leaf may be given again
+                    found.append(index)
             case Version(document=document):
-                self._versions.setdefault(document, index)
+                self._held.versions.setdefault(document, index)
 
     def before(self, position: int) -> RestsBefore:
         """What stood in the log when the entry at `position` was logged."""
@@ -93,14 +118,14 @@ class Rests:
 
     def registered(self, key: bytes, bundle: bytes, position: int) -> Logged | None:
         """The newest registration of key and bundle before a position; the first after it without one."""
-        found = self._registrations.get((key, bundle), [])
+        found = self._held.registrations.get(key, {}).get(bundle, [])
         if not found:
             return None
         return self._logged(found[max(bisect_left(found, position) - 1, 0)], bundle)
 
     def version(self, manifest: bytes) -> Logged | None:
         """The entry that logged a manifest."""
-        index = self._versions.get(manifest)
+        index = self._held.versions.get(manifest)
         return None if index is None else self._logged(index, manifest)
 
     def _logged(self, index: int, document: bytes) -> Logged:

@@ -8,10 +8,10 @@ the log's admission of the entry.
 from __future__ import annotations
 
 from hallmark.core.document import hex0x
+from hallmark.core.registry import Ended
 from hallmark.core.statements import Judgement, text_of
 from hallmark.services.explorer import links
 from hallmark.services.explorer.told import Told, attested, name_of, passage_of, route_record
-from hallmark.services.following.since import Taken
 from hallmark.services.following.watch import Watch
 from hallmark.services.review.views import Moment
 from hallmark.verification.objections import EQUIVOCATION, counting
@@ -106,7 +106,7 @@ def _revocations(watch: Watch, told: Told) -> list[Moment]:
     ]
 
 
-def _taken(told: Told, taken: Taken, what: str) -> Moment:
+def _taken(told: Told, taken: Ended, what: str) -> Moment:
     text = f"{what} ({taken.reason}, from log position {taken.since})."
     return _moment(told, taken.admitted, "revoked", text, by="the log", link=links.entry(taken.position))
 

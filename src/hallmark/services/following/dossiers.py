@@ -14,7 +14,7 @@ from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.core.receipt import Receipt
 from hallmark.ledger.checkpoint import Checkpoint
 from hallmark.ledger.proof import Proof
-from hallmark.services.following.follower import Logged
+from hallmark.services.following.records import Logged
 from hallmark.verification.dossier import FORMAT, Anchor, Documents, Dossier, LoggedPart
 from hallmark.verification.fold import Replica
 from hallmark.verification.tree import leaf_hash

@@ -11,12 +11,14 @@ its owner has, and a restart reads two rows and fewer than `EVERY` leaves and th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, Protocol
+
+import msgspec
 
 from hallmark.store.raw import RawDatabase, Transaction
 from hallmark.telemetry.logs import get_logger
 from hallmark.verification.fold import Replica
-from hallmark.verification.snapshot import RootAt
+from hallmark.verification.snapshot import Confirms
 from hallmark.verification.state import CORE
 from hallmark.verification.tables import Changes, Key, Rows, StateUnavailable
 
@@ -32,8 +34,9 @@ BY_POSITION: Final = (
     "times",
 )
 BY_NAME: Final = (CORE, "chains", "reviews", "seen", "firsts", "receipts")
+NAMES: Final = (*BY_POSITION, *BY_NAME)
 PAGE: Final = 1_000
-GET: Final = {name: f"SELECT value FROM fold_{name} WHERE key = ?" for name in (*BY_POSITION, *BY_NAME)}  # noqa: S608
+GET: Final = {name: f"SELECT value FROM fold_{name} WHERE key = ?" for name in NAMES}  # noqa: S608
 PUT: Final = {
     name: f"INSERT INTO fold_{name} (key, value) VALUES (?, ?) "  # noqa: S608
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
@@ -93,7 +96,7 @@ class FoldIndex:
                 "Start the service again: it folds the log anew.",
             )
         if changes.anew:
-            for name in GET:
+            for name in NAMES:
                 transaction.execute(f"DELETE FROM fold_{name}")  # noqa: S608
         for name, rows in changes.rows.items():
             transaction.executemany(PUT[name], list(rows.items()))
@@ -104,31 +107,67 @@ class FoldIndex:
         self.database.write(lambda t: t.execute(f"DELETE FROM fold_{CORE}"))  # noqa: S608
 
 
+class Beside(Protocol):
+    """What is made of the same leaves and kept in the same transactions: one row, held in memory whole."""
+
+    def row(self) -> bytes | None:
+        """What to keep; None when it is as it was kept last."""
+        ...
+
+    def kept(self) -> None:
+        """What `row` gave is durable."""
+        ...
+
+    def load(self, row: bytes) -> bool:
+        """Be as when `row` was kept. False, and as at the beginning, when it cannot be read; it may be
+        empty.
+        """
+        ...
+
+
 class FoldKeeper:
-    """Writes a replica into an index in the transactions of its owner, every so many leaves. It is a
-    `hallmark.services.fullnode.memory.Companion`.
+    """Writes a replica, and what stands beside it by name, into an index in the transactions of its owner,
+    every so many leaves. It is a `hallmark.services.fullnode.memory.Companion`.
     """
 
     def __init__(self, replica: Replica, index: FoldIndex, *, every: int = EVERY) -> None:
         self.replica, self._index, self._every = replica, index, every
+        self.beside: dict[bytes, Beside] = {}
         self._size = -1
 
-    def resume(self, root_at: RootAt) -> None:
+    def resume(self, confirms: Confirms) -> bool:
         """Take up what the index keeps, or begin anew; see `Replica.resume`."""
-        if self.replica.resume(self._index, root_at):
+        rows = self._index.many(CORE, tuple(self.beside))
+        whole = all(part.load(rows.get(name, b"")) for name, part in self.beside.items())
+        found = self.replica.resume(self._index, lambda size, root: whole and confirms(size, root))
+        if found:
             get_logger().info("fold_taken_up", size=self.replica.size)
+        else:
+            for part in self.beside.values():
+                part.load(b"")
+        return found
+
+    def distrust(self) -> None:
+        """What is kept is in doubt: whoever takes it up next begins anew."""
+        self._index.distrust()
 
     def write(self, transaction: Transaction, size: int) -> None:
         """Write what was folded, if it is enough and if `size` leaves are all of it."""
         self._size = -1
         if size == self.replica.size and self.due:
-            self._index.put(transaction, self.replica.changes())
+            changes = self.replica.changes()
+            core = dict(changes.rows[CORE])
+            core.update({name: row for name, part in self.beside.items() if (row := part.row()) is not None})
+            rows = {**changes.rows, CORE: core}
+            self._index.put(transaction, msgspec.structs.replace(changes, rows=rows))
             self._size = size
 
     def written(self, size: int) -> None:
         """The transaction for `size` was committed."""
         if size == self._size:
             self.replica.kept(size)
+            for part in self.beside.values():
+                part.kept()
 
     @property
     def due(self) -> bool:

@@ -17,44 +17,68 @@ from typing import Final
 
 import msgspec
 
-from hallmark.core.entries import Kind, decode, split_leaf
 from hallmark.core.errors import HallmarkError, NotFound, Unavailable, VerificationFailed
-from hallmark.core.statements import Registration, Version
 from hallmark.http.health import Health
 from hallmark.ledger.follow import Cosigned, Covered, Uncovered
 from hallmark.ledger.merkle import CompactRange, leaf_hash
 from hallmark.ledger.note import Note
 from hallmark.ledger.policy import Policy, VerifiedCheckpoint, verify_quorum
+from hallmark.services.following.fold_store import FoldKeeper
 from hallmark.services.following.log_client import LogClient
+from hallmark.services.following.records import Logged, Records
 from hallmark.telemetry.logs import get_logger
 from hallmark.verification.fold import LogMisbehaviour, Replica
 from hallmark.verification.outcome import JUDGING_FAILED, Bug, bug_of
+from hallmark.verification.snapshot import packed_row, unpacked_row
 
 BATCH: Final = 4096
 SLICE: Final = 16
 WAIT_MS: Final = 10_000
 PAUSE_S: Final = 0.25
-# A node refreshes its evidence hourly; receipts outlive a registration by little.
-KEPT_REGISTRATIONS: Final = 8
 
 
-class Logged(msgspec.Struct, frozen=True):
-    """A leaf that a dossier may need, with its place and the digest of its document."""
-
-    index: int
-    leaf: bytes
-    document: bytes
+class _Newest(msgspec.Struct, frozen=True, array_like=True):
+    note: bytes
 
 
 class RootDiffers(VerificationFailed):
     """The log serves leaves that are not those its quorum cosigned."""
 
 
-class Follower:
-    """Keeps `replica` at the newest cosigned checkpoint. `run` never returns."""
+class Newest:
+    """The note of the checkpoint up to which, or below which, leaves were folded; kept beside the fold."""
 
-    def __init__(self, log: LogClient, policy: Policy, replica: Replica) -> None:
+    def __init__(self) -> None:
+        self.note = b""
+
+    def row(self) -> bytes | None:
+        """See `Beside`."""
+        return packed_row(_Newest(self.note))
+
+    def kept(self) -> None:
+        """See `Beside`."""
+
+    def load(self, row: bytes) -> bool:
+        """See `Beside`."""
+        found = unpacked_row(row, _Newest)
+        self.note = b"" if found is None else found.note
+        return bool(self.note)
+
+
+class Follower:
+    """Keeps `replica` at the newest cosigned checkpoint. `run` never returns.
+
+    With a `keeper` the fold is kept, and a start takes it up where it was: `resumed` are told how many leaves
+    are folded then, and taps are not given these again. Whoever makes something durable of what is tapped
+    says in `flushes` how to bring it to the disk, and in `durable` how many leaves it has there: the fold is
+    never kept ahead of them.
+    """
+
+    def __init__(
+        self, log: LogClient, policy: Policy, replica: Replica, keeper: FoldKeeper | None = None
+    ) -> None:
         self.replica = replica
+        self.keeper = keeper
         self.head: VerifiedCheckpoint | None = None
         self.distrust = ""
         self.newest_bug = ""
@@ -70,15 +94,21 @@ class Follower:
         """Given what no quorum covers. Without any the log is not asked for it."""
         self.pulls = asyncio.Event()
         """Set while the log is asked again and again, because it does not tell."""
+        self.resumed: list[Callable[[int], None]] = []
+        self.flushes: list[Callable[[], Awaitable[None]]] = []
+        self.durable: list[Callable[[], int]] = []
         self._log = log
         self._policy = policy
         self._target: tuple[VerifiedCheckpoint, Note] | None = None
         self._held: list[bytes] = []
-        self._range = CompactRange()
+        self._untapped: list[tuple[Callable[[int, bytes], None], int, bytes]] = []
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
-        self._registrations: dict[bytes, dict[bytes, Logged]] = {}
-        self._versions: dict[bytes, Logged] = {}
+        self._records, self._newest = Records(), Newest()
         self._reachable = True
+        self._resumed = False
+        self._confirmed = True
+        if keeper is not None:
+            keeper.beside |= {b"records": self._records, b"newest": self._newest}
 
     @property
     def health(self) -> Health:
@@ -93,17 +123,35 @@ class Follower:
         return Health("degraded", JUDGING_FAILED, told=newest) if newest else Health("ready")
 
     def registration(self, key: bytes, evidence: bytes, bundle: bytes) -> Logged | None:
-        """The registration of `key` with the evidence of this SHA-256, else its newest one with the key
-        bundle of this digest.
-        """
-        kept = self._registrations.get(key, {})
-        if evidence in kept:
-            return kept[evidence]
-        return next((logged for logged in reversed(kept.values()) if logged.document == bundle), None)
+        """See `Records.registration`."""
+        return self._records.registration(key, evidence, bundle)
 
     def version(self, manifest: bytes) -> Logged | None:
-        """The entry that logged the manifest of this digest."""
-        return self._versions.get(manifest)
+        """See `Records.version`."""
+        return self._records.version(manifest)
+
+    def resume(self) -> None:
+        """Take up the fold that was kept, once. Raises as the store does."""
+        if self.keeper is None or self._resumed:
+            return
+        self._resumed = True
+        if self.keeper.resume(self._confirms):
+            # Until the log's next checkpoint agrees with it.
+            self._confirmed = False
+            for tell in self.resumed:
+                tell(self.replica.size)
+
+    def _confirms(self, size: int, root: bytes) -> bool:
+        """Whether a quorum cosigned the root of a fold that was kept, and all that is made of its leaves is
+        there. Of one below the checkpoint (a long log was being read for the first time) the next one tells.
+        """
+        try:
+            checkpoint = verify_quorum(self._policy, Note.parse(self._newest.note)).checkpoint
+        except HallmarkError:
+            return False
+        if size > min((at() for at in self.durable), default=size) or size > checkpoint.size:
+            return False
+        return size < checkpoint.size or root == checkpoint.root
 
     async def reached(self, size: int, timeout_s: float) -> bool:
         """True once the replica has folded `size` leaves; False after the time."""
@@ -122,10 +170,12 @@ class Follower:
         """Follow for ever, or until the log breaks its own rules: from then on `distrust` says why, and
         nothing is routed by what it said.
         """
+        self.resume()
         while not self.distrust:
             try:
                 await (self._step() if self.pulls.is_set() else self._listen())
             except (LogMisbehaviour, RootDiffers) as error:
+                self._doubt()
                 self.distrust = error.reason
                 get_logger().error("log_distrusted", reason=error.reason, size=self.replica.size)
             except HallmarkError as error:
@@ -136,6 +186,11 @@ class Follower:
                 self.pulls.clear()
                 get_logger().warning("log_not_followed", reason=error.reason)
                 await asyncio.sleep(PAUSE_S)
+
+    def _doubt(self) -> None:
+        """Where nothing confirmed what was kept, it may be that which is wrong: the next start folds anew."""
+        if self.keeper is not None and not self._confirmed:
+            self.keeper.distrust()
 
     async def _listen(self) -> None:
         """Take what the log tells until it ends. Raises NotFound where it does not tell."""
@@ -168,6 +223,7 @@ class Follower:
         if size == self.replica.size:
             await self._fold([], verified)
             self._arrive(verified, note)
+            await self._keep(note)
         else:
             self._target = verified, note
 
@@ -186,6 +242,7 @@ class Follower:
         if complete:
             self._target = None
             self._arrive(verified, note)
+        await self._keep(note)
 
     async def _step(self) -> None:
         note = Note.parse(await self._log.checkpoint())
@@ -194,7 +251,10 @@ class Follower:
         while self.replica.size < size:
             end = size if self.head is not None else min(size, self.replica.size + BATCH)
             await self._fold(await self._log.leaves(self.replica.size, end), verified)
+            if self.replica.size < size:
+                await self._keep(note)
         self._arrive(verified, note)
+        await self._keep(note)
         self._reachable = True  # said before the long wait for what comes next, not after it
         await self._log.wait(self.replica.size + 1, WAIT_MS)
 
@@ -204,6 +264,7 @@ class Follower:
         known = self.head.checkpoint.size if self.head is not None else -1
         if size >= known:
             self.head = verified
+        self._confirmed = True
         if size > known:
             for tell in self.heads:
                 tell(verified, note)
@@ -211,40 +272,50 @@ class Follower:
 
     async def _fold(self, leaves: list[bytes], verified: VerifiedCheckpoint) -> None:
         """Fold leaves; those that end at the checkpoint's size must hash to its root."""
-        staged = self._range.copy()
+        staged = CompactRange(self.replica.size, self.replica.peaks())
         staged.extend(leaf_hash(leaf) for leaf in leaves)
         checkpoint = verified.checkpoint
         if staged.size == checkpoint.size and staged.root() != checkpoint.root:
             raise RootDiffers("log_root_differs", "The log's leaves do not hash to its cosigned root.")
+        self._tap()
         for number, leaf in enumerate(leaves):
             self._take(self.replica.size, leaf)
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
-        self._range = staged
 
     def _take(self, index: int, leaf: bytes) -> None:
         known = self.replica.bugs
         self.replica.feed(index, leaf)
         if self.replica.bugs > known and self.replica.newest_bug is not None:
             self._bug(index, self.replica.newest_bug[1])
-        for tap in self.taps:
+        if not self.replica.failures(index):
+            self._records.take(index, leaf)
+        self._untapped = [(tap, index, leaf) for tap in self.taps]
+        self._tap()
+
+    def _tap(self) -> None:
+        """Give every tap the leaf that was folded last. What one cannot take now it is given again."""
+        while self._untapped:
+            tap, index, leaf = self._untapped[0]
             try:
                 tap(index, leaf)
-            except HallmarkError:
+            except Unavailable:
                 raise
             except BaseException as error:  # no entry stops what follows the log: see `verification.outcome`
                 self._bug(index, bug_of("tap", error))
-        if self.replica.failures(index):
+            del self._untapped[0]
+
+    async def _keep(self, note: Note) -> None:
+        """Keep what was folded, if it is time: behind everything that is made of it."""
+        if self.keeper is None or not self.keeper.due:
             return
-        entry = decode(split_leaf(leaf)[1])
-        match entry.kind, entry.statement:
-            case Kind.REGISTRATION, Registration() as registration:
-                kept = self._registrations.setdefault(registration.key, {})
-                kept[registration.evidence] = Logged(index, leaf, registration.document)
-                while len(kept) > KEPT_REGISTRATIONS:
-                    kept.pop(next(iter(kept)))
-            case Kind.VERSION, Version() as version:
-                self._versions.setdefault(version.document, Logged(index, leaf, version.document))
+        self._newest.note = note.encode()
+        try:
+            for flush in self.flushes:
+                await flush()
+            await self.keeper.keep()
+        except HallmarkError as error:
+            get_logger().warning("fold_not_kept", reason=error.reason)
 
     def _bug(self, index: int, bug: Bug) -> None:
         self.newest_bug = f"On entry {index}: {bug.check}, {bug.error} at {bug.at}."

@@ -7,10 +7,9 @@
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
@@ -25,6 +24,10 @@ from hallmark.verification.fold import Replica
 from hallmark.verification.live import Inclusion
 
 ROOT: Final = 32
+RECENT: Final = 2_048
+"""So many of the newest are held in memory at least, and at most twice as many."""
+END: Final = 1 << 62
+COLUMNS: Final = (HEADS.c.size, HEADS.c.root, HEADS.c.at, HEADS.c.live, HEADS.c.signers)
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -49,37 +52,39 @@ class Heads:
         self._database, self._replica, self._clock = database, replica, clock
         self._writer = Writer(database, HEADS, packs="note")
         self._first = True
-        self._reset()
-        columns = (HEADS.c.size, HEADS.c.root, HEADS.c.at, HEADS.c.live, HEADS.c.signers)
-        query = sa.select(*columns).order_by(HEADS.c.size)
-        for size, root, at, live, signers in database.read(lambda c: list(c.execute(query))):
-            self._append(Seen(size, bytes(root), tuple(signers.splitlines()), at, bool(live)))
+        self._recent: list[Seen] = []
+        """The newest, in order; all older ones are on disk."""
+        self._older = 0
+        newest = database.read(lambda c: [_seen(row) for row in c.execute(_page(END, RECENT))])
+        self._recent = newest[::-1]
+        count = sa.select(sa.func.count()).select_from(HEADS)
+        self._older = database.read(lambda c: int(c.scalar(count) or 0)) - len(newest)
 
     def __len__(self) -> int:
-        return len(self._sizes)
+        return self._older + len(self._recent)
 
     def take(self, verified: VerifiedCheckpoint, note: Note) -> None:
         """Remember a checkpoint whose leaves were all folded."""
         if self._first and not self._is_this_log():
             get_logger().warning("heads_of_another_log", kept=len(self))
             self._writer.clear()
-            self._reset()
+            self._recent, self._older = [], 0
         live, self._first = not self._first, False
         checkpoint = verified.checkpoint
-        if self._sizes and checkpoint.size <= self._sizes[-1]:
+        if self._recent and checkpoint.size <= self._recent[-1].size:
             return
         seen = Seen(checkpoint.size, checkpoint.root, verified.signers, self._clock(), live)
-        self._append(seen)
+        self._recent.append(seen)
         row = {"size": seen.size, "root": seen.root, "at": seen.at, "live": int(live)}
         self._writer.put({**row, "signers": "\n".join(seen.signers), "note": note.encode()})
+        if len(self._recent) > 2 * RECENT and self._writer.waiting(self._recent[RECENT].size) is None:
+            del self._recent[:RECENT]
+            self._older += RECENT
 
     def first(self, index: int) -> Seen | None:
         """The first checkpoint known here that covers the entry at `index`."""
-        at = bisect_right(self._sizes, index)
-        if at == len(self._sizes):
-            return None
-        seen = self._at(at)
-        if seen.size > self._replica.size or self._replica.root(seen.size) != seen.root:
+        seen = self._from(index + 1)
+        if seen is None or seen.size > self._replica.size or self._replica.root(seen.size) != seen.root:
             return None
         return seen
 
@@ -90,19 +95,31 @@ class Heads:
 
     def newest(self) -> Seen | None:
         """The largest checkpoint known here."""
-        return self._at(len(self) - 1) if len(self) else None
+        return self._recent[-1] if self._recent else None
 
     def page(self, below: int, limit: int) -> tuple[Seen, ...]:
         """At most `limit` checkpoints with a size under `below`, newest first."""
-        end = bisect_right(self._sizes, below - 1)
-        return tuple(self._at(at) for at in range(end - 1, max(end - 1 - limit, -1), -1))
+        end = bisect_left(self._recent, below, key=_size)
+        found = self._recent[max(end - limit, 0) : end][::-1]
+        if len(found) < limit and self._older:
+            query = _page(min(below, self._recent[0].size), limit - len(found))
+            found += self._database.read(lambda c: [_seen(row) for row in c.execute(query)])
+        return tuple(found)
 
     def get(self, size: int) -> Seen:
         """The checkpoint of exactly this size. Raises NotFound `unknown_checkpoint`."""
-        at = bisect_right(self._sizes, size) - 1
-        if at < 0 or self._sizes[at] != size:
+        seen = self._from(size)
+        if seen is None or seen.size != size:
             raise NotFound("unknown_checkpoint", f"No checkpoint of size {size} was seen here.")
-        return self._at(at)
+        return seen
+
+    def _from(self, size: int) -> Seen | None:
+        """The smallest checkpoint known here of at least this size."""
+        at = bisect_left(self._recent, size, key=_size)
+        if at or not self._older:
+            return self._recent[at] if at < len(self._recent) else None
+        query = sa.select(*COLUMNS).where(HEADS.c.size >= size).order_by(HEADS.c.size).limit(1)
+        return _seen(self._database.read(lambda c: c.execute(query).one()))
 
     async def note(self, size: int) -> bytes:
         """The note of a checkpoint, its exact bytes. Raises NotFound `unknown_checkpoint`."""
@@ -121,6 +138,10 @@ class Heads:
         query = sa.select(HEADS.c.size).where(HEADS.c.root >= low, HEADS.c.root <= high).limit(limit)
         return [int(size) for size in await self._database.async_read(lambda c: list(c.scalars(query)))]
 
+    async def flush(self) -> None:
+        """Bring what was taken to the disk. Raises Unavailable as the store does."""
+        await self._writer.flush()
+
     async def run(self) -> None:
         """Write to disk what was taken, for ever."""
         await self._writer.run()
@@ -129,20 +150,15 @@ class Heads:
         newest = next((s for s in self.page(self._replica.size + 1, 1)), None)
         return newest is None or self._replica.root(newest.size) == newest.root
 
-    def _reset(self) -> None:
-        self._sizes, self._times, self._live = array("Q"), array("Q"), bytearray()
-        self._roots, self._signers = bytearray(), array("I")
-        self._sets: dict[tuple[str, ...], int] = {}
 
-    def _append(self, seen: Seen) -> None:
-        self._sizes.append(seen.size)
-        self._times.append(seen.at)
-        self._live.append(seen.live)
-        self._roots += seen.root
-        self._signers.append(self._sets.setdefault(seen.signers, len(self._sets)))
-        self._names = tuple(self._sets)
+def _page(below: int, limit: int) -> sa.Select[Any]:
+    return sa.select(*COLUMNS).where(HEADS.c.size < below).order_by(HEADS.c.size.desc()).limit(limit)
 
-    def _at(self, at: int) -> Seen:
-        root = bytes(self._roots[at * ROOT : (at + 1) * ROOT])
-        names = self._names[self._signers[at]]
-        return Seen(self._sizes[at], root, names, self._times[at], bool(self._live[at]))
+
+def _seen(row: Any) -> Seen:
+    size, root, at, live, signers = row
+    return Seen(int(size), bytes(root), tuple(signers.splitlines()), int(at), bool(live))
+
+
+def _size(seen: Seen) -> int:
+    return seen.size

@@ -91,6 +91,11 @@ class Writer:
         self._waiting.clear()
         self._database.write(lambda c: c.execute(self._table.delete()))
 
+    async def flush(self) -> None:
+        """Write what waits, now. Raises Unavailable as the store does."""
+        while self._waiting:
+            await self._some()
+
     async def run(self) -> None:
         """Write for ever; what waits when cancelled is written first. A full disk is tried again."""
         try:

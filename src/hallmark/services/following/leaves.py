@@ -20,7 +20,7 @@ RECENT: Final = 8_192
 
 
 class Leaves:
-    """Takes what a follower folds (`take` is a tap): all of it again after every start of the process."""
+    """Takes what a follower folds (`take` is a tap)."""
 
     def __init__(self, database: Database) -> None:
         prepare(database)
@@ -71,6 +71,15 @@ class Leaves:
         rows = await self._database.async_read(lambda c: list(c.execute(query)))
         found = {int(position): self._writer.unpack(leaf) for position, leaf in rows}
         return [found[at] if at in found else self.leaf(at) for at in range(start, end)]
+
+    @property
+    def size(self) -> int:
+        """How many leaves are here."""
+        return self._kept
+
+    async def flush(self) -> None:
+        """Bring what was taken to the disk. Raises Unavailable as the store does."""
+        await self._writer.flush()
 
     async def run(self) -> None:
         """Write to disk what was taken, for ever."""

@@ -3,64 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
-import msgspec
-
-from hallmark.core.entries import Kind, decode, split_leaf
-from hallmark.core.statements import Compromise, Revocation, text_of
+from hallmark.core.registry import Ended
 from hallmark.verification.fold import Replica
-
-WATCHED: Final = frozenset((Kind.COMPROMISE, Kind.REVOCATION, Kind.VERDICT, Kind.FAULT))
-KIND_AT: Final = 9
-"""A leaf is u64be admitted || u8 version || u8 kind || ..."""
-
-
-class Taken(msgspec.Struct, frozen=True):
-    """An entry that takes something back: its position, when it was admitted (unix ms), from which position
-    on it counts, and its reason code.
-    """
-
-    position: int
-    admitted: int
-    since: int
-    reason: str
 
 
 class Beginnings:
-    """Times (unix ms) of the few entries that take something back. `take` is a follower's tap."""
+    """Times (unix ms) of the few entries that take something back, as a replica keeps them."""
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
-        self._times: dict[int, int] = {}
-        self._compromises: dict[bytes, list[Taken]] = {}
-        self._revocations: dict[bytes, list[Taken]] = {}
-
-    def take(self, index: int, leaf: bytes) -> None:
-        """Note an entry that was folded and holds."""
-        if leaf[KIND_AT] not in WATCHED or self._replica.failures(index):
-            return
-        admitted, data = split_leaf(leaf)
-        self._times[index] = admitted
-        match decode(data).statement:
-            case Compromise(key=key, since=since, reason=reason):
-                found = Taken(index, admitted, since, text_of(reason))
-                self._compromises.setdefault(key, []).append(found)
-            case Revocation(document=document, since=since, reason=reason):
-                found = Taken(index, admitted, since, text_of(reason))
-                self._revocations.setdefault(document, []).append(found)
 
     def objected(self, position: int) -> int:
         """When the verdict or fault at `position` was logged; 0 when none was."""
-        return self._times.get(position, 0)
+        return self._replica.admitted(position) if 0 < position < self._replica.size else 0
 
-    def compromises(self, key: bytes, index: int) -> tuple[Taken, ...]:
+    def compromises(self, key: bytes, index: int) -> tuple[Ended, ...]:
         """Entries by which what `key` said at `index` is not to be believed, in log order."""
-        return tuple(taken for taken in self._compromises.get(key, ()) if index >= taken.since)
+        member = self._replica.registry.members.get(key)
+        return tuple(ended for ended in member.ended if index >= ended.since) if member else ()
 
-    def revocations(self, measurement: bytes, index: int) -> tuple[Taken, ...]:
+    def revocations(self, measurement: bytes, index: int) -> tuple[Ended, ...]:
         """Entries by which `measurement` does not count at `index`, in log order."""
-        return tuple(taken for taken in self._revocations.get(measurement, ()) if index >= taken.since)
+        approved = self._replica.registry.approved.get(measurement)
+        return tuple(ended for ended in approved.ended if index >= ended.since) if approved else ()
 
     def compromised(self, key: bytes, index: int) -> int:
         """Since when (unix ms) the log takes back what `key` said at `index`; 0: it does not."""
@@ -71,5 +37,5 @@ class Beginnings:
         return _first(self.revocations(measurement, index))
 
 
-def _first(found: Sequence[Taken]) -> int:
+def _first(found: Sequence[Ended]) -> int:
     return found[0].admitted if found else 0

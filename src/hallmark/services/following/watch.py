@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Final
 
 from hallmark.core.entries import Kind
 from hallmark.http.client import Pool
@@ -19,6 +20,9 @@ from hallmark.services.following.log_client import LogClient
 from hallmark.services.following.since import Beginnings
 from hallmark.services.following.tail import KIND_AT, Tail
 from hallmark.store import Database
+
+ASKED_AGAIN: Final = 256
+"""Newest leaves in which a start looks for nodes whose configuration is not known."""
 
 
 class Watch:
@@ -56,7 +60,10 @@ class Watch:
             beginnings=self.beginnings,
             by=by,
         )
-        follower.taps += (self.leaves.take, self.beginnings.take, self._configured)
+        follower.taps += (self.leaves.take, self._configured)
+        follower.flushes += (self.leaves.flush, self.heads.flush)
+        follower.durable.append(lambda: self.leaves.size)
+        follower.resumed.append(self._resumed)
         follower.heads += (self.heads.take, self.tail.folded, self.chain.folded)
         follower.told.append(self.tail.covered)
         follower.tails.append(self.tail.take)
@@ -68,6 +75,11 @@ class Watch:
         async with asyncio.TaskGroup() as group:
             for part in parts:
                 group.create_task(part.run())
+
+    def _resumed(self, size: int) -> None:
+        """Configurations that an earlier process had not fetched yet are asked for again."""
+        for index in range(max(size - ASKED_AGAIN, 0), size):
+            self._configured(index, self.leaves.leaf(index))
 
     def _configured(self, index: int, leaf: bytes) -> None:
         if leaf[KIND_AT] == Kind.RECEIPT:

@@ -150,7 +150,7 @@ class FullNode:
         """
         self._accused = await self._memory.accusation()
         try:
-            self._keeper.resume(self._root_at)
+            self._keeper.resume(self._has)
             while self.replica.size < self.store.size:
                 end = min(self.replica.size + RELOAD, self.store.size)
                 for leaf in await self.store.leaves(self.replica.size, end):
@@ -164,8 +164,8 @@ class FullNode:
         self._starting = False
         self._owing.set()
 
-    def _root_at(self, size: int) -> bytes | None:
-        return self.store.tree.root(size) if size <= self.store.size else None
+    def _has(self, size: int, root: bytes) -> bool:
+        return size <= self.store.size and self.store.tree.root(size) == root
 
     async def add_checkpoint(self, body: bytes, bundle: bytes = b"") -> bytes:
         """The C2SP add-checkpoint request; returns the cosignature line. `bundle` may hold the leaves from

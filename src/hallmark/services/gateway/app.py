@@ -19,6 +19,7 @@ from hallmark.ledger.policy import Policy
 from hallmark.routing.load import LoadTable
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.following.anchors import Anchors
+from hallmark.services.following.fold_store import FoldIndex, FoldKeeper
 from hallmark.services.following.follower import Follower
 from hallmark.services.following.log_client import LogClient
 from hallmark.services.following.tail import KIND_AT
@@ -59,6 +60,12 @@ class World(msgspec.Struct, frozen=True):
     verify_evidence: VerifyEvidence
 
 
+def _follower(log: LogClient, trust: Trust, world: World, database: RawDatabase) -> Follower:
+    replica = Replica(trust.genesis(), world.verify_evidence)
+    keeper = FoldKeeper(replica, FoldIndex(database))
+    return Follower(log, Policy.parse(trust.tlog_policy), replica, keeper)
+
+
 class Gateway:
     """A gateway's parts. `service` is the ASGI app; `tasks` must run beside it; then `aclose`."""
 
@@ -69,8 +76,7 @@ class Gateway:
         self._rpc = RPC(settings.rpc_url) if settings.rpc_url else None
         self.loads = LoadTable()
         log = LogClient(self._pool, settings.log_url)
-        replica = Replica(trust.genesis(), world.verify_evidence)
-        self.follower = Follower(log, Policy.parse(trust.tlog_policy), replica)
+        self.follower = _follower(log, trust, world, database)
         self.outbox = self._outbox(settings, database, log, clock=world.clock)
         planner = Planner(
             self.follower, self.loads, signer, clock=world.clock, random=world.random, draw=world.draw
@@ -89,16 +95,7 @@ class Gateway:
             clock=world.clock,
             names=settings.names,
         )
-        self.looking = Looking(
-            self._pool,
-            self.loads,
-            lambda: present(replica.registry),
-            clock=world.clock,
-            look_s=settings.look_s,
-        )
-        self.follower.taps.append(
-            lambda _, leaf: self.looking.soon() if leaf[KIND_AT] == Kind.REGISTRATION else None
-        )
+        self.looking = self._looks(settings, world)
         self._beside = (self.looking.run, traffic.run)
         api = API(
             self._relay(settings, planner, desk, world=world),
@@ -111,7 +108,7 @@ class Gateway:
             clock=world.clock,
             prefix=settings.prefix,
         )
-        self.metrics.gauge("gateway_log_size", "Leaves folded.", lambda: replica.size)
+        self.metrics.gauge("gateway_log_size", "Leaves folded.", lambda: self.follower.replica.size)
         self.service = Service(
             api,
             health=lambda: judge(overview.facts(database.problem), world.clock(), _bounds(settings)),
@@ -134,6 +131,21 @@ class Gateway:
         )
         self.follower.taps.append(outbox.noticed)
         return outbox
+
+    def _looks(self, settings: Settings, world: World) -> Looking:
+        registry = self.follower.replica.registry
+        looking = Looking(
+            self._pool,
+            self.loads,
+            lambda: present(registry),
+            clock=world.clock,
+            look_s=settings.look_s,
+        )
+        self.follower.resumed.append(lambda _: looking.soon())
+        self.follower.taps.append(
+            lambda _, leaf: looking.soon() if leaf[KIND_AT] == Kind.REGISTRATION else None
+        )
+        return looking
 
     def _desk(
         self, settings: Settings, trust: Trust, log: LogClient, *, signer: Signer, world: World

@@ -67,6 +67,7 @@ class Intake:
         self.triggers = Triggers(watch, store, policies, wake=self._wake.set)
         watch.follower.taps.append(self._take)
         watch.follower.heads.append(self._head)
+        watch.follower.resumed.append(self._resumed)
         watch.tail.changed.append(self._tail_changed)
 
     @property
@@ -169,6 +170,10 @@ class Intake:
         if not waiting:
             return None
         return max(min(waiting) + self.tail_ms - self._watch.clock(), 0) / 1000
+
+    def _resumed(self, size: int) -> None:
+        """Leaves that an earlier process folded and did not read any more."""
+        self._waiting.extend(range(self.read, size))
 
     def _take(self, index: int, leaf: bytes) -> None:
         if index >= self.read and leaf[KIND_AT] in WATCHED:

@@ -1,0 +1,82 @@
+"""Leaves that dossiers may need: registrations by key, and model versions by manifest.
+
+They are kept beside the fold (`fold_store.Beside`): they grow with members and models.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hallmark.core.entries import Kind, decode, split_leaf
+from hallmark.core.statements import Registration, Version
+from hallmark.verification.snapshot import packed_row, unpacked_row
+
+KIND_AT: Final = 9
+"""A leaf is u64be admitted || u8 version || u8 kind || ..."""
+KINDS: Final = frozenset((Kind.REGISTRATION, Kind.VERSION))
+# A node refreshes its evidence hourly; receipts outlive a registration by little.
+KEPT_REGISTRATIONS: Final = 8
+
+
+class Logged(msgspec.Struct, frozen=True):
+    """A leaf that a dossier may need, with its place and the digest of its document."""
+
+    index: int
+    leaf: bytes
+    document: bytes
+
+
+class _Row(msgspec.Struct, frozen=True, array_like=True):
+    registrations: dict[bytes, dict[bytes, Logged]]
+    versions: dict[bytes, Logged]
+
+
+class Records:
+    """See the module docstring. Only entries that hold are given to `take`."""
+
+    def __init__(self) -> None:
+        self._held = _Row({}, {})
+        self._changed = False
+
+    def take(self, index: int, leaf: bytes) -> None:
+        """Keep a leaf if it is one of these."""
+        if leaf[KIND_AT] not in KINDS:
+            return
+        match decode(split_leaf(leaf)[1]).statement:
+            case Registration() as registration:
+                kept = self._held.registrations.setdefault(registration.key, {})
+                kept[registration.evidence] = Logged(index, leaf, registration.document)
+                while len(kept) > KEPT_REGISTRATIONS:
+                    kept.pop(next(iter(kept)))
+            case Version() as version:
+                self._held.versions.setdefault(version.document, Logged(index, leaf, version.document))
+        self._changed = True
+
+    def registration(self, key: bytes, evidence: bytes, bundle: bytes) -> Logged | None:
+        """The registration of `key` with the evidence of this SHA-256, else its newest one with the key
+        bundle of this digest.
+        """
+        kept = self._held.registrations.get(key, {})
+        if evidence in kept:
+            return kept[evidence]
+        return next((logged for logged in reversed(kept.values()) if logged.document == bundle), None)
+
+    def version(self, manifest: bytes) -> Logged | None:
+        """The entry that logged the manifest of this digest."""
+        return self._held.versions.get(manifest)
+
+    def row(self) -> bytes | None:
+        """See `Beside`."""
+        return packed_row(self._held) if self._changed else None
+
+    def kept(self) -> None:
+        """See `Beside`."""
+        self._changed = False
+
+    def load(self, row: bytes) -> bool:
+        """See `Beside`."""
+        found = unpacked_row(row, _Row)
+        self._held = _Row({}, {}) if found is None else found
+        return found is not None
