@@ -51,6 +51,35 @@ async def test_a_receipt_grows_until_it_is_witnessed(ask: Any, local: LocalNetwo
     assert witnessed["marks"]["proved"]["by"] == "4 of 4 full nodes"
 
 
+async def test_answer_and_proof_cost_the_log_one_request(ask: Any, local: LocalNetwork) -> None:
+    """The receipt is submitted; its proof, those of what it rests on and the leaves behind it come from what
+    is followed, however often they are asked for.
+    """
+    local.log.paths.clear()
+    await ask.chat(Hallmark_Policy="witnessed")
+    _, headers, _ = await ask.chat()
+    for _ in range(3):
+        path = f"/v1/hallmark/receipts/{headers['hallmark-receipt']}?wait=witnessed"
+        _, found = await ask.get(path)
+        assert found["stage"] == "witnessed"
+        assert None not in (found["entry"]["proof"], found["entry"]["after"])
+        assert None not in (found["registration"]["proof"], found["version"]["proof"])
+    assert local.log.paths == ["/add"] * 2
+
+
+async def test_a_place_that_the_log_lied_about_has_no_proof(ask: Any, local: LocalNetwork) -> None:
+    """A receipt that the log names the place of another for is never witnessed."""
+    local.log.witnessing = False
+    _, headers, _ = await ask.chat()
+    track = await local.gateway.outbox.track(bytes.fromhex(headers["hallmark-receipt"][2:]))
+    assert track is not None
+    await track.placed.wait()
+    track.kept = msgspec.structs.replace(track.kept, position=0)
+    local.log.witness()
+    _, found = await ask.get(f"/v1/hallmark/receipts/{headers['hallmark-receipt']}?wait=witnessed&timeout=50")
+    assert found["stage"] == "logged"
+
+
 async def test_the_dossier_completes_with_the_owners_copies(ask: Any, local: LocalNetwork) -> None:
     """The gateway's dossier has no salts and no copies; with the owner's it verifies offline in full."""
     sent = b'{"model":"digits","messages":[]}'

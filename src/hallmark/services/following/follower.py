@@ -80,6 +80,8 @@ class Follower:
         self.replica = replica
         self.keeper = keeper
         self.head: VerifiedCheckpoint | None = None
+        self.note: Note | None = None
+        """The note that `head` is of."""
         self.distrust = ""
         self.newest_bug = ""
         """Where this process's own program failed on an entry; empty if never."""
@@ -154,13 +156,15 @@ class Follower:
         return size < checkpoint.size or root == checkpoint.root
 
     async def reached(self, size: int, timeout_s: float) -> bool:
-        """True once the replica has folded `size` leaves; False after the time."""
-        if self.replica.size >= size:
+        """True once a cosigned checkpoint of `size` or more is known and folded; False after the time."""
+        if self._covered() >= size:
             return True
+        if timeout_s <= 0:
+            return False
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((size, waiter))
         try:
-            async with asyncio.timeout(max(timeout_s, 0)):
+            async with asyncio.timeout(timeout_s):
                 await waiter
         except TimeoutError:
             return False
@@ -261,9 +265,9 @@ class Follower:
     def _arrive(self, verified: VerifiedCheckpoint, note: Note) -> None:
         """Every leaf below a checkpoint is folded."""
         size = verified.checkpoint.size
-        known = self.head.checkpoint.size if self.head is not None else -1
+        known = self._covered()
         if size >= known:
-            self.head = verified
+            self.head, self.note = verified, note
         self._confirmed = True
         if size > known:
             for tell in self.heads:
@@ -321,10 +325,14 @@ class Follower:
         self.newest_bug = f"On entry {index}: {bug.check}, {bug.error} at {bug.at}."
         get_logger().error("judging_failed", index=index, check=bug.check, error=bug.error, at=bug.at)
 
+    def _covered(self) -> int:
+        """The size of `head`, -1 before there is one."""
+        return -1 if self.head is None else self.head.checkpoint.size
+
     def _wake(self) -> None:
         waiting = []
         for size, waiter in self._waiters:
-            if self.replica.size >= size and not waiter.done():
+            if self._covered() >= size and not waiter.done():
                 waiter.set_result(None)
             elif not waiter.done():
                 waiting.append((size, waiter))

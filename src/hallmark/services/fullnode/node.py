@@ -41,6 +41,7 @@ from hallmark.ledger.witness import RootDiffers, Witness
 from hallmark.services.following.fold_store import FoldKeeper
 from hallmark.services.following.log_client import LogClient
 from hallmark.services.fullnode.duties import Duties
+from hallmark.services.fullnode.looking import LogWatch
 from hallmark.services.fullnode.memory import Memory, Misbehaviour
 from hallmark.services.fullnode.settings import Settings
 from hallmark.services.fullnode.source import Source
@@ -113,7 +114,9 @@ class FullNode:
         self._accused: Misbehaviour | None = None
         self._starting = True
         self.standing = Standing(settings.limits.quiet_ms)
-        self._log = LogClient(pool, settings.log_url)
+        self.log_watch = LogWatch(
+            LogClient(pool, settings.log_url), self.standing, now, settings.limits.look_s
+        )
         self._found: deque[Objected] = deque(maxlen=RECENT)
         self.judged = 0
         self.cosigned = 0
@@ -131,6 +134,7 @@ class FullNode:
             return Health("refusing", self._accused.reason)
         if self._starting:
             return Health("starting", "reading_own_copy")
+        self.log_watch.wanted()
         health = self.standing.health(self._now())
         if health.state == "ready" and self.replica.newest_bug is not None:
             return Health("degraded", JUDGING_FAILED, told=self._bugs())
@@ -247,21 +251,6 @@ class FullNode:
             if waits_ms:
                 await asyncio.sleep(waits_ms / 1000)
                 self._owing.set()
-
-    async def watch_log(self) -> None:
-        """While the log does not ask, ask it how large it is, now and then. Runs until cancelled."""
-        while True:
-            await asyncio.sleep(self._settings.limits.look_s)
-            if self._now() - self.standing.asked_at >= self._settings.limits.look_s * 1000:
-                await self.look()
-
-    async def look(self) -> None:
-        """Note how large the log says that it is."""
-        try:
-            self.standing.log_has((await self._log.head()).size, self._now())
-        except HallmarkError as error:
-            get_logger().info("log_not_seen", reason=error.reason)
-            self.standing.log_silent(self._now())
 
     async def _check(self, old: int, size: int, checkpoint: Checkpoint, *, bundle: bytes = b"") -> None:
         """Rules 2 to 5; raises to refuse. What was judged is durable afterwards, or about to be: when nothing

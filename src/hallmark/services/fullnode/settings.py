@@ -11,8 +11,9 @@ from hallmark.verification.genesis import Genesis
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Entries judged before other requests get a turn; seconds to wait for a source; milliseconds between
-    attempts to submit what is owed. Seconds after which a log that asks for nothing is asked how large it is;
-    milliseconds for which cosigning may fail, or a log that grew may not ask, before health says so.
+    attempts to submit what is owed. Seconds after which a log that asks for nothing is asked how large it is,
+    when somebody wants to know how this node stands; milliseconds for which cosigning may fail, or a log that
+    grew may not ask, before health says so.
     """
 
     chunk: int = 32

@@ -2,7 +2,8 @@
 
 It is told what happens, each time with `now` (unix ms), and keeps the last of each kind. A refusal counts
 once refusals have gone on for `quiet_ms` without a cosignature between them: owing an objection for a moment
-is part of the work. An idle log asks nobody, so silence counts only while the log has more than was cosigned.
+is part of the work. An idle log asks nobody, so silence counts only while the log has more than was cosigned;
+`looking` finds out whether it has.
 """
 
 from __future__ import annotations

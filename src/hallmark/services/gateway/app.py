@@ -22,6 +22,7 @@ from hallmark.services.following.anchors import Anchors
 from hallmark.services.following.fold_store import FoldIndex, FoldKeeper
 from hallmark.services.following.follower import Follower
 from hallmark.services.following.log_client import LogClient
+from hallmark.services.following.proofs import FollowedProofs
 from hallmark.services.following.tail import KIND_AT
 from hallmark.services.gateway.api import API
 from hallmark.services.gateway.capacity import present
@@ -150,6 +151,7 @@ class Gateway:
     def _desk(
         self, settings: Settings, trust: Trust, log: LogClient, *, signer: Signer, world: World
     ) -> tuple[Desk, Marker]:
+        self.proofs = FollowedProofs(self.follower, log)
         by = f"gateway {hex0x(signer.address)[:10]}"
         marker = Marker(trust, self.follower, world.verify_evidence, by=by, clock=world.clock)
         anchors = Anchors(
@@ -161,7 +163,7 @@ class Gateway:
         )
         desk = Desk(
             self.follower,
-            log,
+            self.proofs,
             self.outbox,
             marker=marker,
             anchors=anchors,

@@ -12,7 +12,7 @@ from hallmark.core.evidence import VerifyEvidence
 from hallmark.core.hashing import ZERO32
 from hallmark.core.marks import Finding, Mark, Question, State, derive_marks
 from hallmark.ledger.policy import Policy
-from hallmark.ledger.proof import VerifiedProof, verify_proof
+from hallmark.ledger.proof import ProofVerifier, VerifiedProof
 from hallmark.services.chain.check import ConfirmedAnchor
 from hallmark.services.following.evidence import RememberedEvidence
 from hallmark.services.following.follower import Follower
@@ -39,6 +39,7 @@ class Marker:
     ) -> None:
         self.trust = trust
         self.policy = Policy.parse(trust.tlog_policy)
+        self._proofs = ProofVerifier(self.policy)
         self._follower = follower
         self._verify_evidence = RememberedEvidence(verify_evidence)
         self._by = by
@@ -104,7 +105,7 @@ class Marker:
     def verify(self, kept: Kept, proof: str) -> VerifiedProof:
         """Where the quorum saw the receipt. Raises VerificationFailed, InvalidInput."""
         assert kept.admitted is not None
-        return verify_proof(self.policy, leaf(kept.admitted, kept.entry), proof.encode())
+        return self._proofs.verify(leaf(kept.admitted, kept.entry), proof.encode())
 
     def _inclusion(self, kept: Kept, proof: str | None, anchor: ConfirmedAnchor | None) -> Inclusion | None:
         if proof is None:
