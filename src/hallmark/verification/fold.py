@@ -146,6 +146,10 @@ class Replica:
         """Roots of the complete subtrees that the log consists of, the largest first."""
         return self.judgements.tree.peaks()
 
+    def node(self, level: int, index: int) -> bytes:
+        """The hash over leaves [index << level, (index + 1) << level), all of them folded; 32 bytes."""
+        return self.judgements.tree.node(level, index)
+
     def leaf_hash(self, index: int) -> bytes:
         """The leaf hash at `index`; 32 bytes."""
         return self.judgements.tree.leaf(index)

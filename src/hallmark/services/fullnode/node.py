@@ -37,6 +37,7 @@ from hallmark.ledger.checkpoint import Checkpoint, verify_log_signature
 from hallmark.ledger.note import SigningKey, VerifierKey
 from hallmark.ledger.pushed import pushed_leaves
 from hallmark.ledger.store import LogStore, Staged
+from hallmark.ledger.tiles import LEVEL_BITS, WIDTH
 from hallmark.ledger.witness import RootDiffers, Witness
 from hallmark.services.following.fold_store import FoldKeeper
 from hallmark.services.following.log_client import LogClient
@@ -295,7 +296,27 @@ class FullNode:
                 raise LogMisbehaviour("log_fork", "The log signed two histories.", size)
             return
         pushed = self._pushed(size, root, pushed_from, bundle)
-        await self._judge(pushed or await self._fetch(size, root))
+        if pushed is None and size - self.replica.size > self._source.at_once:
+            await self._catch_up(size, root)
+        else:
+            await self._judge(pushed or await self._fetch(size, root))
+
+    async def _catch_up(self, size: int, root: bytes) -> None:
+        """The same from far behind: piece by piece, each checked against the outline of the whole log before
+        it is judged, and durable before the next one comes.
+        """
+        outline = await self._source.outline(size, root)
+        await self._memory.save()
+        own = self.replica.size // WIDTH
+        if any(self.replica.node(LEVEL_BITS, at) != outline.bundle(at) for at in range(own)):
+            raise Unavailable("leaves_mismatch", "The log's leaves are not those that this node has.")
+        while (start := self.replica.size) < size:
+            first = start // WIDTH * WIDTH
+            leaves = await self._source.leaves(start, min(first + self._source.at_once, size))
+            if not outline.holds(first, [*await self.store.leaves(first, start), *leaves]):
+                raise Unavailable("leaves_mismatch", "A source sent other leaves than the log signed.")
+            await self._judge(self._memory.stage(leaves))
+            await self._memory.save()
 
     async def _fetch(self, size: int, root: bytes) -> Staged:
         staged = self._memory.stage(await self._source.leaves(self.replica.size, size))
