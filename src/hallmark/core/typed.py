@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Annotated, ClassVar, NamedTuple, Self, get_type_hints
 
 import msgspec
@@ -59,13 +59,35 @@ def _layout(cls: type[TypedStruct]) -> tuple[Field, ...]:
     return tuple(fields)
 
 
+class _Packing(NamedTuple):
+    """How the packed form is read and both forms are written at once; which fields (by place) are then bytes
+    that are a number; and the length that each byte field must have.
+    """
+
+    packed: struct.Struct
+    padded: struct.Struct
+    wide: tuple[int, ...]
+    sized: tuple[tuple[int, int], ...]
+
+
 @functools.cache
-def _packing(cls: type[TypedStruct]) -> tuple[struct.Struct, tuple[int, ...]]:
-    """How the packed form is read at once, and which fields are then still bytes that are a number."""
+def _packing(cls: type[TypedStruct]) -> _Packing:
     layout = _layout(cls)
-    formats = "".join(FORMATS.get(field.kind) or f"{field.size}s" for field in layout)
-    wide = (at for at, field in enumerate(layout) if field.kind == "uint128")
-    return struct.Struct(f">{formats}"), tuple(wide)
+    formats = [FORMATS.get(field.kind) or f"{field.size}s" for field in layout]
+    padded = [f"{32 - field.size}x{form}" for field, form in zip(layout, formats, strict=True)]
+    return _Packing(
+        struct.Struct(">" + "".join(formats)),
+        struct.Struct(">" + "".join(padded)),
+        tuple(at for at, field in enumerate(layout) if field.kind == "uint128"),
+        tuple((at, field.size) for at, field in enumerate(layout) if not field.kind.startswith("uint")),
+    )
+
+
+@functools.cache
+def _wires(cls: type[TypedStruct]) -> tuple[Set[str], tuple[tuple[str, int, Field], ...]]:
+    """The names of the JSON form, and of each field the bytes that its text says (0: it is a number)."""
+    rows = [(f.wire, 0 if f.kind.startswith("uint") else f.size, f) for f in _layout(cls)]
+    return frozenset(wire for wire, _, _ in rows), tuple(rows)
 
 
 @functools.cache
@@ -81,6 +103,11 @@ def domain_separator(chain_id: int) -> bytes:
     )
 
 
+def signing_digest(hashed: bytes, chain_id: int) -> bytes:
+    """What is signed, from a struct hash: keccak256(0x1901 || domain separator || hashStruct); 32 bytes."""
+    return keccak256(b"\x19\x01" + domain_separator(chain_id) + hashed)
+
+
 class TypedStruct(msgspec.Struct, frozen=True):
     """Base of all signed statements; see the module docstring for the three forms."""
 
@@ -94,7 +121,7 @@ class TypedStruct(msgspec.Struct, frozen=True):
     @classmethod
     def packed_size(cls) -> int:
         """Length of the packed form in bytes."""
-        return _packing(cls)[0].size
+        return _packing(cls).packed.size
 
     @classmethod
     def type_string(cls) -> str:
@@ -104,15 +131,16 @@ class TypedStruct(msgspec.Struct, frozen=True):
 
     def pack(self) -> bytes:
         """The packed form. Raises InvalidInput `field_out_of_range` when a value does not fit its type."""
-        return b"".join(self._values(padded=False))
+        return self._encoded(_packing(type(self)).packed, padded=False)
 
     def struct_hash(self) -> bytes:
         """EIP-712 `hashStruct`; 32 bytes."""
-        return keccak256(_type_hash(type(self)) + b"".join(self._values(padded=True)))
+        padded = self._encoded(_packing(type(self)).padded, padded=True)
+        return keccak256(_type_hash(type(self)) + padded)
 
     def signing_digest(self, chain_id: int) -> bytes:
         """The 32 bytes that are signed: keccak256(0x1901 || domain separator || hashStruct)."""
-        return keccak256(b"\x19\x01" + domain_separator(chain_id) + self.struct_hash())
+        return signing_digest(self.struct_hash(), chain_id)
 
     def to_json(self) -> dict[str, str | int]:
         """The JSON form."""
@@ -127,13 +155,13 @@ class TypedStruct(msgspec.Struct, frozen=True):
         """Read the packed form. Raises InvalidInput `statement_length` unless exactly
         `packed_size()` bytes.
         """
-        packing, wide = _packing(cls)
-        if len(data) != packing.size:
+        packing = _packing(cls)
+        if len(data) != packing.packed.size:
             raise InvalidInput(
-                "statement_length", f"{cls.__name__} takes {packing.size} bytes, not {len(data)}."
+                "statement_length", f"{cls.__name__} takes {packing.packed.size} bytes, not {len(data)}."
             )
-        values = list(packing.unpack(data))
-        for at in wide:
+        values = list(packing.packed.unpack(data))
+        for at in packing.wide:
             values[at] = int.from_bytes(values[at], "big")
         return cls(*values)
 
@@ -142,19 +170,42 @@ class TypedStruct(msgspec.Struct, frozen=True):
         """Read the JSON form. Raises InvalidInput `statement_fields` on missing, unknown or
         ill-typed fields.
         """
-        if set(value) != {field.wire for field in _layout(cls)}:
+        names, rows = _wires(cls)
+        if value.keys() != names:
             raise InvalidInput("statement_fields", f"{cls.__name__} has missing or unknown fields.")
-        values = [_field_from_json(field, value[field.wire]) for field in _layout(cls)]
+        values: list[bytes | int] = []
+        for wire, size, field in rows:
+            found = value[wire]
+            if size == 0 and type(found) is int:
+                values.append(found)
+            else:
+                values.append(_field_from_json(field, found))
         built = cls(*values)
         built.pack()
         return built
+
+    def _encoded(self, form: struct.Struct, *, padded: bool) -> bytes:
+        """The fields in one step; field by field where that does not work, to say which one is wrong."""
+        packing = _packing(type(self))
+        values = list(msgspec.structs.astuple(self))
+        try:
+            for at, size in packing.sized:
+                if len(values[at]) != size:
+                    break
+            else:
+                for at in packing.wide:
+                    values[at] = values[at].to_bytes(16, "big")
+                return form.pack(*values)
+        except (struct.error, OverflowError, AttributeError, TypeError):
+            pass
+        return b"".join(self._values(padded=padded))
 
     def _values(self, *, padded: bool) -> list[bytes]:
         parts = []
         for field in _layout(type(self)):
             value = getattr(self, field.name)
             try:
-                raw = value.to_bytes(field.size, "big") if field.kind.startswith("uint") else bytes(value)
+                raw = value.to_bytes(field.size, "big") if field.kind.startswith("uint") else b"" + value
             except (OverflowError, AttributeError, TypeError) as error:
                 raise InvalidInput("field_out_of_range", f"{field.wire} is not a {field.kind}.") from error
             if len(raw) != field.size:
@@ -167,7 +218,7 @@ def _field_from_json(field: Field, value: object) -> bytes | int:
     if field.kind.startswith("uint"):
         if isinstance(value, int) and not isinstance(value, bool):
             return value
-    elif isinstance(value, str) and value.startswith("0x") and len(value) == 2 + 2 * field.size:
+    elif isinstance(value, str) and len(value) == 2 + 2 * field.size and value[:2] == "0x":
         try:
             return bytes.fromhex(value[2:])
         except ValueError:

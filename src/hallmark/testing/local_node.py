@@ -78,7 +78,7 @@ class LocalRuntime:
         )
         entry = self.net.entry(receipt, (party.key,), *attachments)
         party.sequence, party.previous = receipt.sequence + 1, receipt.digest()
-        signed = SignedReceipt(receipt, entry.signatures[0], entry.encode())
+        signed = SignedReceipt(receipt, party.previous, entry.signatures[0], entry.encode())
         self.signed.append(signed)
         self.submit(signed.entry)
         return signed

@@ -134,7 +134,7 @@ class MemoryRuntime:
         signature = sign_statement(receipt, CHAIN_ID, self.key)
         entry = Entry(receipt, (signature,), draft.attachments).encode()
         self.drafts.append(draft)
-        self.signed.append(SignedReceipt(receipt, signature, entry))
+        self.signed.append(SignedReceipt(receipt, receipt.digest(), signature, entry))
         return self.signed[-1]
 
     async def dial(self, name: str) -> socket.socket:

@@ -15,11 +15,12 @@ from hallmark.core.errors import HallmarkError
 from hallmark.core.evidence import VerifyEvidence
 from hallmark.core.marks import State
 from hallmark.core.registry import Registry
+from hallmark.core.typed import signing_digest
 from hallmark.crypto.secp256k1 import recover
 from hallmark.verification.genesis import Genesis
 from hallmark.verification.objections import Judgements, standing
 from hallmark.verification.outcome import OK
-from hallmark.verification.packed import signing_digest, struct_hash
+from hallmark.verification.packed import struct_hash
 
 SKEW_MS = 60_000
 

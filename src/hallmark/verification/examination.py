@@ -27,7 +27,8 @@ from hallmark.core.evidence import VerifyEvidence
 from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.receipt import RECEIPT_VERSION, Mode, Receipt, request_digest, response_digest
 from hallmark.core.statements import Registration, Ticket, Version
-from hallmark.crypto.secp256k1 import recover_statement
+from hallmark.core.typed import signing_digest
+from hallmark.crypto.secp256k1 import recover
 from hallmark.verification.after import Objections, completes, leaves_of, objections, path_of
 from hallmark.verification.dossier import Dossier, LoggedPart, unbase64
 from hallmark.verification.genesis import ProvenPlace
@@ -91,9 +92,10 @@ class Examination:
         require(receipt.version == RECEIPT_VERSION, "receipt_version")
         require(receipt.network == network and unhex(self.dossier.network) == network, "wrong_network")
         require(self.dossier.chain_id == trust.chain_id, "chain_mismatch")
-        require(hex0x(receipt.digest()) == self.dossier.id, "id_mismatch")
+        hashed = receipt.digest()
+        require(hex0x(hashed) == self.dossier.id, "id_mismatch")
         try:
-            signer = recover_statement(receipt, trust.chain_id, unhex(self.dossier.signature))
+            signer = recover(signing_digest(hashed, trust.chain_id), unhex(self.dossier.signature))
         except VerificationFailed as error:
             raise failure("bad_signature") from error
         require(signer == receipt.node, "bad_signature")

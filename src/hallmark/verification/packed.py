@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 
 from hallmark.core.hashing import keccak256
-from hallmark.core.typed import TypedStruct, domain_separator
+from hallmark.core.typed import TypedStruct
 
 
 @functools.cache
@@ -39,8 +39,3 @@ def struct_hash(cls: type[TypedStruct], packed: bytes) -> bytes:
     """EIP-712 `hashStruct` of a packed statement of exactly `cls.packed_size()` bytes; 32 bytes."""
     type_hash, runs = _plan(cls)
     return keccak256(type_hash + b"".join([padding + packed[start:end] for padding, start, end in runs]))
-
-
-def signing_digest(hashed: bytes, chain_id: int) -> bytes:
-    """What is signed, from a struct hash: keccak256(0x1901 || domain separator || hashStruct); 32 bytes."""
-    return keccak256(b"\x19\x01" + domain_separator(chain_id) + hashed)

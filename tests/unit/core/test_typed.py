@@ -147,3 +147,23 @@ def test_content_digests_are_separated() -> None:
         response_digest(salt, b"b"),
     }
     assert len(digests) == 5
+
+
+@pytest.mark.parametrize("cls", [Receipt, Ticket, AnchoredCheckpoint, SignIn])
+def test_statements_are_written_in_one_step_as_field_by_field(cls: type[TypedStruct]) -> None:
+    """Both forms; a value that does not fit is named in either case."""
+    values = [
+        3 if field.kind.startswith("uint") else bytes([at]) * field.size
+        for at, field in enumerate(cls.fields())
+    ]
+    built = cls(*values)
+    assert built.pack() == b"".join(built._values(padded=False))
+    padded = b"".join(built._values(padded=True))
+    assert built.struct_hash() == keccak256(keccak256(cls.type_string().encode()) + padded)
+    for at, field in enumerate(cls.fields()):
+        for wrong in (None, "text", 1.5, -1, 1 << 130, b"", bytes(33)):
+            broken = cls(*values[:at], wrong, *values[at + 1 :])
+            with pytest.raises(InvalidInput, match=field.wire):
+                broken.pack()
+            with pytest.raises(InvalidInput, match=field.wire):
+                broken.struct_hash()

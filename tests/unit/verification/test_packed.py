@@ -6,8 +6,8 @@ import pytest
 
 from hallmark.core.entries import STATEMENTS
 from hallmark.core.statements import AnchoredCheckpoint, SignIn, Ticket
-from hallmark.core.typed import TypedStruct
-from hallmark.verification.packed import signing_digest, struct_hash
+from hallmark.core.typed import TypedStruct, signing_digest
+from hallmark.verification.packed import struct_hash
 
 
 @pytest.mark.parametrize(

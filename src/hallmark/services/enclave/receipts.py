@@ -17,7 +17,7 @@ from hallmark.core.entries import Entry
 from hallmark.core.errors import Unavailable
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import RECEIPT_VERSION, Receipt
-from hallmark.crypto.secp256k1 import sign_statement
+from hallmark.core.typed import signing_digest
 from hallmark.services.enclave.control import Signed
 from hallmark.services.enclave.identity import Identity
 from hallmark.services.enclave.runtime import ReceiptDraft, SignedReceipt
@@ -94,8 +94,9 @@ class ReceiptChain:
             policy=draft.policy,
             client_nonce=draft.client_nonce,
         )
-        signature = sign_statement(receipt, self._configuration.chain_id, self._identity.key)
+        hashed = receipt.digest()
+        signature = self._identity.key.sign(signing_digest(hashed, self._configuration.chain_id))
         entry = Entry(receipt, (signature,), draft.attachments).encode()
-        self._previous = receipt.digest()
+        self._previous = hashed
         self._sequence += 1
-        return SignedReceipt(receipt, signature, entry)
+        return SignedReceipt(receipt, hashed, signature, entry)

@@ -81,11 +81,12 @@ class ReceiptDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignedReceipt(msgspec.Struct, frozen=True):
-    """A receipt that the host has stored durably: the statement, 65 signature bytes, the log entry's
-    exact bytes.
+    """A receipt that the host has stored durably: the statement, its id (32 bytes), 65 signature bytes, the
+    log entry's exact bytes.
     """
 
     receipt: Receipt
+    id: bytes
     signature: bytes
     entry: bytes
 

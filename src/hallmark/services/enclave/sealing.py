@@ -120,7 +120,7 @@ async def seal(runtime: Runtime, opening: Opening, outcome: Outcome) -> Sealed:
             client_nonce=opening.client_nonce,
         )
     )
-    receipt_id = hex0x(signed.receipt.digest())
+    receipt_id = hex0x(signed.id)
     return Sealed(receipt_id, _hallmark(runtime, opening, outcome, {"id": receipt_id} | _signed(signed)))
 
 

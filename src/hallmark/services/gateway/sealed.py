@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import re
 from typing import Final
 
@@ -52,7 +53,8 @@ class Seal(msgspec.Struct, frozen=True):
 
 
 class Sealed(msgspec.Struct, frozen=True):
-    """An answer taken apart: covered bytes, the receipt's object as sent, and what it holds.
+    """An answer taken apart: covered bytes, the receipt's object as sent, and what it holds; `id` is the
+    receipt's, 32 bytes.
 
     Of a stream, `frame` is what the receipt rides on and `tail` the covered event after it, if any.
     """
@@ -62,22 +64,14 @@ class Sealed(msgspec.Struct, frozen=True):
     raw: bytes
     seal: Seal
     receipt: Receipt
+    id: bytes
     entry: bytes
     tail: bytes = b""
 
     @property
-    def id(self) -> bytes:
-        """The receipt's id; 32 bytes."""
-        return self.receipt.digest()
-
-    @property
     def evidence(self) -> bytes:
         """SHA-256 of the evidence that came along; zero without."""
-        try:
-            data = base64.b64decode(self.seal.evidence or "", validate=True)
-        except binascii.Error:
-            return ZERO32
-        return sha256(data) if data else ZERO32
+        return _evidence_digest(self.seal.evidence or "")
 
     @property
     def answer_id(self) -> str:
@@ -153,7 +147,8 @@ def unsigned() -> VerificationFailed:
 def _sealed(content: bytes, frame: bytes, raw: bytes) -> Sealed:
     seal = msgspec.json.decode(raw, type=Seal)
     receipt = Receipt.from_json(seal.receipt)
-    if hex0x(receipt.digest()) != seal.id:
+    receipt_id = receipt.digest()
+    if hex0x(receipt_id) != seal.id:
         raise unsigned()
     documents = seal.documents
     attachments = (
@@ -162,7 +157,17 @@ def _sealed(content: bytes, frame: bytes, raw: bytes) -> Sealed:
         unhex(seal.ticket) if seal.ticket else b"",
     )
     entry = Entry(receipt, (unhex(seal.signature),), attachments).encode()
-    return Sealed(content, frame, raw, seal, receipt, entry)
+    return Sealed(content, frame, raw, seal, receipt, receipt_id, entry)
+
+
+@functools.lru_cache(maxsize=64)
+def _evidence_digest(text: str) -> bytes:
+    """Every answer of a node comes with the same evidence for an hour."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return ZERO32
+    return sha256(data) if data else ZERO32
 
 
 def _text(value: object) -> bytes:
