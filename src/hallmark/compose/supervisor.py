@@ -1,6 +1,7 @@
 """Starts the services of one network, restarts what dies, stops them all.
 
-Every service is a process of its own with its own log file. A child dies with its supervisor
+Every service is a process of its own with its own log file. A Python module is forked from a process that
+holds what all of them import (`fork_server.py`), anything else is executed. A child dies with its supervisor
 (PR_SET_PDEATHSIG), so a killed supervisor leaves nothing behind. What runs is written to run/services.json
 after every change.
 """
@@ -9,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import functools
 import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -20,24 +21,29 @@ from typing import IO
 
 import msgspec
 
+from hallmark.compose.fork_server import Order
+from hallmark.compose.forked import ForkedProcess, ForkServer
 from hallmark.compose.home import Home
-from hallmark.core.errors import HallmarkError
+from hallmark.compose.process import die_with_parent
+from hallmark.core.errors import HallmarkError, Unavailable
 
-PR_SET_PDEATHSIG = 1
 BACKOFF = (0.1, 0.5, 1.0, 2.0, 5.0)
 STOP_GRACE = 8.0
 MAX_LOG = 20_000_000
-_libc = ctypes.CDLL(None, use_errno=True)
+Process = asyncio.subprocess.Process | ForkedProcess
 
 
 class Service(msgspec.Struct, frozen=True):
-    """One process to run: its argv, where it serves, and where its health is asked (JSON-RPC for a chain)."""
+    """One process to run: its argv, where it serves, where its health is asked (JSON-RPC for a chain), and by
+    how much others come before it.
+    """
 
     name: str
     argv: tuple[str, ...]
     url: str
     health: str
     kind: str = "http"
+    nice: int = 0
 
 
 class Running(msgspec.Struct):
@@ -70,6 +76,7 @@ class Supervisor:
         self._later = later
         self._running = {s.name: Running(s.url, s.health, s.kind) for s in (*services, *later)}
         self._stopping = asyncio.Event()
+        self._forks = ForkServer()
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; returns when everything has stopped."""
@@ -81,6 +88,7 @@ class Supervisor:
             for service in self._services:
                 group.create_task(self._keep(service))
             group.create_task(self._start_later(group))
+        await self._forks.close()
         self._home.file("run", "services.json").unlink(missing_ok=True)
 
     async def _start_later(self, group: asyncio.TaskGroup) -> None:
@@ -105,17 +113,16 @@ class Supervisor:
         state, failures = self._running[service.name], 0
         while not self._stopping.is_set():
             started = time.monotonic()
-            process = await self._spawn(service)
-            state.pid, state.since, state.exit = process.pid, time.time(), None
-            self._record()
-            waiting = asyncio.ensure_future(process.wait())
-            stopping = asyncio.ensure_future(self._stopping.wait())
-            await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if self._stopping.is_set():
-                await self._stop(process)
-                return
-            state.pid, state.exit = 0, process.returncode
+            with contextlib.suppress(Unavailable):
+                process = await self._spawn(service)
+                state.pid, state.since, state.exit = process.pid, time.time(), None
+                self._record()
+                await self._ended_or_stopping(process)
+                if self._stopping.is_set():
+                    await self._stop(process)
+                    return
+                state.exit = process.returncode
+            state.pid = 0
             state.restarts += 1
             self._record()
             failures = 0 if time.monotonic() - started > 10 else failures + 1
@@ -123,15 +130,25 @@ class Supervisor:
                 pause = BACKOFF[min(failures, len(BACKOFF) - 1)]
                 await asyncio.wait_for(self._stopping.wait(), pause)
 
-    async def _spawn(self, service: Service) -> asyncio.subprocess.Process:
+    async def _ended_or_stopping(self, process: Process) -> None:
+        waiting = asyncio.ensure_future(process.wait())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+
+    async def _spawn(self, service: Service) -> Process:
+        """Its process. Raises Unavailable `fork_server_ended`."""
         with self._log_of(service) as log:
+            if service.argv[:2] == (sys.executable, "-m"):
+                order = Order(service.name, service.argv[2], service.argv[3:], service.nice)
+                return await self._forks.start(order, log)
             return await asyncio.create_subprocess_exec(
                 *service.argv,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=functools.partial(_die_with_parent, os.getpid()),
+                preexec_fn=functools.partial(die_with_parent, os.getpid()),
             )
 
     def _log_of(self, service: Service) -> IO[bytes]:
@@ -144,7 +161,7 @@ class Supervisor:
         except (OSError, HallmarkError):
             return open(os.devnull, "ab")
 
-    async def _stop(self, process: asyncio.subprocess.Process) -> None:
+    async def _stop(self, process: Process) -> None:
         if process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -176,10 +193,3 @@ def snapshot(home: Home) -> Snapshot | None:
     if not home.is_locked() or not path.exists():
         return None
     return msgspec.json.decode(path.read_bytes(), type=Snapshot)
-
-
-def _die_with_parent(parent: int) -> None:
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    # A supervisor that died before that line sends no signal any more.
-    if os.getppid() != parent:
-        os._exit(1)

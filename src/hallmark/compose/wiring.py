@@ -218,7 +218,7 @@ class Wiring:
         url = _url(self._plan.web_port)
         service = self._service("web", "hallmark.apps.web", settings, url)
         # Pages wait for answers, never the other way round.
-        return msgspec.structs.replace(service, argv=("nice", "-n", "5", *service.argv))
+        return msgspec.structs.replace(service, nice=5)
 
     def _service(
         self, name: str, module: str, settings: msgspec.Struct, url: str, health: str = ""

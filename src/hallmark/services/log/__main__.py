@@ -1,11 +1,17 @@
 """`python -m hallmark.services.log --config FILE`."""
 
 from hallmark.http.serve import run
-from hallmark.services.log.service import main
+from hallmark.services.log.service import main as serve_log
 from hallmark.services.log.settings import Settings
 from hallmark.settings import from_arguments
 from hallmark.telemetry.logs import configure
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Read the settings and serve until SIGTERM."""
     configure("log")
-    run(main(from_arguments(Settings)))
+    run(serve_log(from_arguments(Settings)))
+
+
+if __name__ == "__main__":
+    main()

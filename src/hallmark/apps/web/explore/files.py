@@ -11,9 +11,9 @@ from starlette.responses import Response
 
 from hallmark.apps.web.explore import asked
 from hallmark.apps.web.explore.pages import export_state
-from hallmark.apps.web.pdf import receipt_pdf
 from hallmark.apps.web.render import origin
 from hallmark.apps.web.surfaces import Surfaces
+from hallmark.services.explorer.views import ReceiptPage
 
 LEAVES: Final = "application/octet-stream"
 _NAME = re.compile(r"[^0-9a-zA-Z]")
@@ -47,8 +47,15 @@ class Files:
         data = await self._explorer.dossier(view.row.id)
         held = await export_state(self._surfaces.desk, view.row.id, view.row.marks)
         site = origin(request, self._surfaces.public_url)
-        made = await run_in_threadpool(receipt_pdf, view, data, held, site)
+        made = await run_in_threadpool(_drawn, view, data, held, site)
         return Response(made, media_type="application/pdf", headers=_file(_name(view.row.id, held) + ".pdf"))
+
+
+def _drawn(view: ReceiptPage, dossier: bytes, held: str, site: str) -> bytes:
+    # Imported when the first file is asked for: fonts, images and numpy under it are 25 MB and start threads.
+    from hallmark.apps.web.pdf import receipt_pdf
+
+    return receipt_pdf(view, dossier, held, site)
 
 
 def _name(receipt: str, held: str) -> str:
