@@ -21,7 +21,7 @@ from hallmark.apps.web import flash
 from hallmark.apps.web.claims import violations
 from hallmark.apps.web.flash import DONE
 from hallmark.apps.web.render import TEMPLATES
-from hallmark.services.review.views import Hop
+from hallmark.services.explorer.shown import Hop
 from hallmark.testing.scene import Scene
 from hallmark.verification import words
 

@@ -5,12 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hallmark.services.review import actions
-from hallmark.services.review.views import (
-    ItemRow,
-    Person,
-    PolicyRow,
-    SavedView,
-)
+from hallmark.services.review.views import ItemRow, Person, PolicyRow, SavedView
 from hallmark.testing import scene_parts as parts
 from hallmark.testing.scene_desk import SceneDesk
 

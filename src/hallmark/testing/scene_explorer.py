@@ -7,24 +7,22 @@ import msgspec
 from hallmark.core.errors import NotFound
 from hallmark.core.marks import State
 from hallmark.core.shown import ShownMark
+from hallmark.services.explorer.network_views import Bin, Failed, FullNodeSeen, NetworkPage, Slots
+from hallmark.services.explorer.shown import Fact
 from hallmark.services.explorer.views import (
-    Bin,
     CheckpointPage,
     CheckpointRow,
     Checkpoints,
     EntryPage,
-    Failed,
     FaultRow,
     Faults,
     Found,
-    FullNodeSeen,
     LogFigures,
     MeasurementRow,
     Measurements,
     ModelPage,
     ModelRow,
     Models,
-    NetworkPage,
     NodePage,
     NodeRow,
     Nodes,
@@ -32,9 +30,7 @@ from hallmark.services.explorer.views import (
     ReceiptRow,
     Receipts,
     Results,
-    Slots,
 )
-from hallmark.services.review.views import Fact
 from hallmark.testing import scene_parts as parts
 from hallmark.testing.scene import REACHED, Scene, address, digest, marks_of
 from hallmark.testing.scene_network import observed, parties

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hallmark.http.health import Health
 from hallmark.services.explorer.hearing import party
-from hallmark.services.explorer.views import Lately, Observed, Party
+from hallmark.services.explorer.network_views import Lately, Observed, Party
 from hallmark.telemetry.parts import ObservedPart
 from hallmark.testing import scene_parts as parts
 

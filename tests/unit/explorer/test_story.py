@@ -10,8 +10,8 @@ from hallmark.core.documents import Attempt, InputRecord, RouteRecord, UpstreamR
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Judgement
 from hallmark.services.explorer import story
+from hallmark.services.explorer.shown import Fact
 from hallmark.services.explorer.told import Told
-from hallmark.services.review.views import Fact
 from hallmark.testing.network import LittleNetwork, Party
 from hallmark.testing.watching import Watching
 from hallmark.verification.tree import root_of

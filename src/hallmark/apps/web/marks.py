@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from jinja2 import Environment
@@ -21,6 +21,7 @@ from hallmark.core.marks import Question
 from hallmark.core.shown import ShownMark
 
 SPEC_FILE = Path(__file__).parent / "spec" / "marks.json"
+HATCH = "hatch-of-this-mark"
 SLOT = re.compile(r"\{(\w+)\}")
 
 
@@ -146,6 +147,9 @@ class Drawer:
 
     def __init__(self, environment: Environment) -> None:
         self._macros: Any = environment.get_template("marks.html").module
+        # Kept with the environment: there are as many as questions, states and kinds of hardware.
+        kept = environment.globals.setdefault("cartouches", {})
+        self._cartouches = cast("dict[tuple[str, str, str], str]", kept)
         self._count = itertools.count(1)
 
     def __call__(
@@ -154,10 +158,20 @@ class Drawer:
         """The row of all seven in their fixed order; `size` "small" for tables, "large" for a page's head."""
         by_question = {mark.question: mark for mark in marks}
         prefix = prefix or f"hm-hatch-{next(self._count)}"
-        row = [drawn(by_question[q.value], answer_at, f"{prefix}-{q.value}") for q in Question]
-        return Markup(self._macros.row(row, size, spec()))  # noqa: S704 -- the macro escapes
+        row = [self._mark(by_question[q.value], answer_at, f"{prefix}-{q.value}") for q in Question]
+        return Markup(self._macros.row(row, size))  # noqa: S704 -- the macro escapes
 
     def one(self, mark: ShownMark, answer_at: int = 0, size: str = "") -> Markup:
         """A single mark, for a list that says more about each."""
         hatch = f"hm-hatch-{next(self._count)}-{mark.question}"
-        return Markup(self._macros.single(drawn(mark, answer_at, hatch), size, spec()))  # noqa: S704 -- escaped
+        return Markup(self._macros.single(self._mark(mark, answer_at, hatch), size))  # noqa: S704 -- escaped
+
+    def _mark(self, mark: ShownMark, answer_at: int, hatch: str) -> tuple[Drawn, Markup]:
+        """A mark, and its cartouche as markup: of one state they are all the same but for the hatch's id."""
+        one = drawn(mark, answer_at, hatch)
+        key = (mark.question, mark.state, one.attributes.get("data-assurance", ""))
+        written = self._cartouches.get(key)
+        if written is None:
+            written = str(self._macros.cartouche(drawn(mark, answer_at, HATCH), spec()))
+            self._cartouches[key] = written
+        return one, Markup(written.replace(HATCH, hatch))  # noqa: S704 -- the macro escaped it

@@ -6,10 +6,10 @@ from hallmark.core.document import hex0x
 from hallmark.core.errors import NotFound
 from hallmark.services.explorer import links, words
 from hallmark.services.explorer.entries import words_of
+from hallmark.services.explorer.shown import Fact
 from hallmark.services.explorer.views import CheckpointPage, CheckpointRow, Checkpoints
 from hallmark.services.following.heads import Seen
 from hallmark.services.following.watch import Watch
-from hallmark.services.review.views import Fact
 from hallmark.verification.words import quorum
 
 LISTED = 100

@@ -28,7 +28,7 @@ from hallmark.core.statements import (
     text_of,
 )
 from hallmark.services.explorer import links
-from hallmark.services.review.views import Fact
+from hallmark.services.explorer.shown import Fact
 from hallmark.verification.reasons import sentence_of
 from hallmark.verification.statements import CLEARING
 

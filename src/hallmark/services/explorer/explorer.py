@@ -32,8 +32,10 @@ from hallmark.services.explorer.filters import END, ID, KEY, Where, matches, pos
 from hallmark.services.explorer.hearing import Hearing
 from hallmark.services.explorer.index import Index
 from hallmark.services.explorer.network import Network
+from hallmark.services.explorer.network_views import NetworkPage
 from hallmark.services.explorer.reading import read, subjects
 from hallmark.services.explorer.search import Search
+from hallmark.services.explorer.shown import Fact
 from hallmark.services.explorer.told import Told, of_logged, of_pending
 from hallmark.services.explorer.trust_gap import NEWEST, Measured
 from hallmark.services.explorer.views import (
@@ -45,7 +47,6 @@ from hallmark.services.explorer.views import (
     Measurements,
     ModelPage,
     Models,
-    NetworkPage,
     NodePage,
     Nodes,
     ReceiptPage,
@@ -54,7 +55,6 @@ from hallmark.services.explorer.views import (
     Results,
 )
 from hallmark.services.following.watch import Watch
-from hallmark.services.review.views import Fact
 from hallmark.store import Database
 from hallmark.verification.reasons import sentence_of
 

@@ -6,6 +6,7 @@ from hallmark.core.beacon import EMPTY_ROOT
 from hallmark.core.document import hex0x
 from hallmark.core.hashing import ZERO32
 from hallmark.services.explorer import links, words
+from hallmark.services.explorer.shown import Fact
 from hallmark.services.explorer.told import (
     Told,
     asserted_by,
@@ -16,7 +17,6 @@ from hallmark.services.explorer.told import (
     manifest,
 )
 from hallmark.services.following.watch import Watch
-from hallmark.services.review.views import Fact
 from hallmark.verification.words import SIMULATED
 
 

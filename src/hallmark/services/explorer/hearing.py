@@ -16,7 +16,7 @@ import msgspec
 from hallmark.core.errors import HallmarkError
 from hallmark.http.client import Pool, Timeouts
 from hallmark.http.health import Health, code_of
-from hallmark.services.explorer.views import Party
+from hallmark.services.explorer.network_views import Party
 
 TIMEOUTS: Final = Timeouts(connect=1.0, head=1.0, idle=1.0)
 FRESH_MS: Final = 2_000

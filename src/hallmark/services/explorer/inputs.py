@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from hallmark.core.beacon import EMPTY_ROOT
 from hallmark.core.document import hex0x
 from hallmark.core.documents import InputRecord
+from hallmark.services.explorer.shown import InputView
 from hallmark.services.explorer.told import Told
-from hallmark.services.review.views import InputView
 from hallmark.verification.tree import root_of
 
 NONE = "The receipt names no attachment, tool result, outside data or memory row."

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hallmark.core.document import hex0x
 from hallmark.core.errors import NotFound
 from hallmark.core.registry import Label
+from hallmark.services.explorer.shown import LineageStep
 from hallmark.services.explorer.told import Told, manifest
 from hallmark.services.following.watch import Watch
-from hallmark.services.review.views import LineageStep
 
 
 def lineage(watch: Watch, told: Told) -> tuple[LineageStep, ...]:

@@ -11,6 +11,7 @@ from hallmark.core.registry import Label, Member
 from hallmark.core.statements import Role
 from hallmark.services.explorer import links, words
 from hallmark.services.explorer.lineage import steps
+from hallmark.services.explorer.shown import Fact
 from hallmark.services.explorer.views import (
     MeasurementRow,
     Measurements,
@@ -21,7 +22,6 @@ from hallmark.services.explorer.views import (
 )
 from hallmark.services.following.watch import Watch
 from hallmark.services.gateway.capacity import present
-from hallmark.services.review.views import Fact
 
 Counts = Mapping[tuple[str, bool], int]
 ASSERTED = "Nodes pass this label on to a provider. What answers there, the provider alone asserts."

@@ -24,11 +24,11 @@ from hallmark.ledger.policy import Policy, cosignatures
 from hallmark.services.explorer import links, words
 from hallmark.services.explorer.filters import KEY
 from hallmark.services.explorer.hearing import HERE, Hearing, party
+from hallmark.services.explorer.network_views import Failed, FullNodeSeen, NetworkPage, Observed, Party, Slots
+from hallmark.services.explorer.shown import Fact
 from hallmark.services.explorer.told import called
 from hallmark.services.explorer.trust_gap import Measured, Saw
-from hallmark.services.explorer.views import Failed, FullNodeSeen, NetworkPage, Observed, Party, Slots
 from hallmark.services.following.watch import Watch
-from hallmark.services.review.views import Fact
 
 TIMEOUTS: Final = Timeouts(connect=1.0, head=3.0, idle=3.0)
 WELL: Final = frozenset(("ready", "answers"))

@@ -11,10 +11,10 @@ from hallmark.core.registry import Member
 from hallmark.core.statements import Role
 from hallmark.services.explorer import links, words
 from hallmark.services.explorer.entries import words_of
+from hallmark.services.explorer.shown import Fact, Moment
 from hallmark.services.explorer.told import called
 from hallmark.services.explorer.views import NodeRow, Nodes
 from hallmark.services.following.watch import Watch
-from hallmark.services.review.views import Fact, Moment
 
 MOMENTS: Mapping[Kind, str] = {
     Kind.COMPROMISE: "revoked",

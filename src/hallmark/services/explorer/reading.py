@@ -23,10 +23,10 @@ from hallmark.core.statements import (
 from hallmark.services.explorer.figures import counted
 from hallmark.services.explorer.index import LEAF, RECEIPT, SUBJECT, Row
 from hallmark.services.explorer.routes import saw_prompt
+from hallmark.services.explorer.shown import Hop
 from hallmark.services.explorer.told import Told, label, of_logged
 from hallmark.services.explorer.trust_gap import Saw
 from hallmark.services.following.watch import Watch
-from hallmark.services.review.views import Hop
 
 Names = tuple[tuple[str, bytes], ...]
 

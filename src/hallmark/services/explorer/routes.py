@@ -10,6 +10,7 @@ from hallmark.core.evidence import Assurance
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Mode
 from hallmark.services.explorer import words
+from hallmark.services.explorer.shown import Hop, Left, RouteView
 from hallmark.services.explorer.told import (
     Told,
     asserted_by,
@@ -21,7 +22,6 @@ from hallmark.services.explorer.told import (
     route_record,
 )
 from hallmark.services.following.watch import Watch
-from hallmark.services.review.views import Hop, Left, RouteView
 from hallmark.verification.receipts import DIRECT, Passage
 
 EXPOSED: Final = {

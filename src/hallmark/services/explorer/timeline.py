@@ -11,9 +11,9 @@ from hallmark.core.document import hex0x
 from hallmark.core.registry import Ended
 from hallmark.core.statements import Judgement, text_of
 from hallmark.services.explorer import links
+from hallmark.services.explorer.shown import Moment
 from hallmark.services.explorer.told import Told, attested, name_of, passage_of, route_record
 from hallmark.services.following.watch import Watch
-from hallmark.services.review.views import Moment
 from hallmark.verification.objections import EQUIVOCATION, counting
 from hallmark.verification.reasons import sentence_of
 from hallmark.verification.words import quorum, short

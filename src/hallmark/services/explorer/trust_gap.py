@@ -17,7 +17,7 @@ import msgspec
 from hallmark.ledger.note import Note
 from hallmark.ledger.policy import VerifiedCheckpoint
 from hallmark.services.explorer.figures import nearest_rank
-from hallmark.services.explorer.views import Bin
+from hallmark.services.explorer.network_views import Bin
 
 NEWEST: Final = 1_000
 EDGES: Final = (0, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 60_000, 600_000, 3_600_000)

@@ -21,11 +21,12 @@ from starlette.routing import BaseRoute, Route
 from hallmark.core.errors import HallmarkError, InvalidInput, TooLarge
 from hallmark.http.asgi import query_int
 from hallmark.http.errors import render
+from hallmark.services.explorer.shown import Shown
 from hallmark.services.review import actions as act
 from hallmark.services.review.desk import Desk
 from hallmark.services.review.queue import MAX_LIMIT
 from hallmark.services.review.sessions import SignInRequest, bearer_of
-from hallmark.services.review.views import Person, Shown
+from hallmark.services.review.views import Person
 
 REVIEW: Final = "/v1/hallmark/review"
 POLICIES: Final = "/v1/hallmark/policies"

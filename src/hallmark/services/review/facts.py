@@ -6,10 +6,10 @@ from hallmark.core.document import hex0x
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Mode, Receipt
 from hallmark.review.items import Item
+from hallmark.services.explorer.shown import Fact
 from hallmark.services.explorer.story import Told, facts
 from hallmark.services.following.watch import Watch
 from hallmark.services.review.notices import moment
-from hallmark.services.review.views import Fact
 
 
 def facts_of_receipt(item: Item, receipt: Receipt) -> tuple[tuple[str, str], ...]:

@@ -15,6 +15,7 @@ from hallmark.core.marks import Question
 from hallmark.review.decisions import LackRow
 from hallmark.review.screens import Screen, for_person, told_answer, verify_screen
 from hallmark.review.words import THEN, about, explain
+from hallmark.services.explorer.shown import RouteView
 from hallmark.services.explorer.story import Told, inputs, lineage, route
 from hallmark.services.review.births import ITEMS_ARE
 from hallmark.services.review.book import Decision, Loaded, decisions
@@ -34,7 +35,6 @@ from hallmark.services.review.views import (
     Lack,
     Person,
     QueuePage,
-    RouteView,
     SavedView,
 )
 

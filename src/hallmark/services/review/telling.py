@@ -19,6 +19,7 @@ from hallmark.review.history import recall_events
 from hallmark.review.items import Item
 from hallmark.review.screens import Screen, told_answer
 from hallmark.review.words import about
+from hallmark.services.explorer.shown import Moment
 from hallmark.services.explorer.story import Told, timeline
 from hallmark.services.following.watch import Watch
 from hallmark.services.review.book import Decision, Loaded, decided
@@ -27,7 +28,7 @@ from hallmark.services.review.office import Office
 from hallmark.services.review.people import People
 from hallmark.services.review.rows import CommentRow, SubmissionRow
 from hallmark.services.review.schema import SUBMISSIONS
-from hallmark.services.review.views import Appeal, DecisionView, Moment, ReviewView
+from hallmark.services.review.views import Appeal, DecisionView, ReviewView
 
 EVALUATOR: Final = "the evaluator"
 

@@ -8,7 +8,7 @@ from typing import Final
 from markupsafe import Markup
 
 from hallmark.apps.web.drawings.svg import element, fitted, percent, text, wide_drawing, width_of
-from hallmark.services.explorer.views import Slots
+from hallmark.services.explorer.network_views import Slots
 
 NARROW: Final = 300.0
 BAND, ROW, TOP = 18.0, 78.0, 4.0

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from hallmark.apps.web.drawings.svg import element, percent, text, wide_drawing
 from hallmark.apps.web.texts import grouped
 from hallmark.apps.web.times import MINUS, span
-from hallmark.services.explorer.views import Bin
+from hallmark.services.explorer.network_views import Bin
 
 HEIGHT, TOP, FLOOR = 190.0, 46.0, 160.0
 HALF, MOST = "half within", "99 of 100 within"
