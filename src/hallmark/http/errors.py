@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -93,15 +94,26 @@ def headers_of(error: HallmarkError) -> list[tuple[bytes, bytes]]:
     return [*headers, (b"allow", ", ".join(allow).encode())] if allow else headers
 
 
+Answer: TypeAlias = Callable[[HallmarkError | None, Scope, Receive, Send], Awaitable[None]]
+Tell: TypeAlias = Callable[[Scope, Exception], None]
+
+
+async def as_json(error: HallmarkError | None, _scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer with an error as JSON; None is a bug."""
+    if error is None:
+        await respond(send, 500, render_bug(), [DO_NOT_RETRY])
+    else:
+        await respond_error(send, error)
+
+
 class Errors:
-    """ASGI middleware: renders a HallmarkError, hides the cause of any other exception, drops the
-    connection when the response had begun.
-
-
+    """ASGI middleware: answers a HallmarkError, hides the cause of any other exception, drops the connection
+    when the response had begun. `answer` writes the answer. A bug is raised on, unless `tell` is given, which
+    is told of it instead.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, answer: Answer = as_json, tell: Tell | None = None) -> None:
+        self._app, self._answer, self._tell = app, answer, tell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -122,13 +134,16 @@ class Errors:
         except HallmarkError as error:
             if started:
                 raise
-            await respond_error(send, error)
+            await self._answer(error, scope, receive, send)
         except asyncio.CancelledError:
             if not started:  # the server is ending and will not wait any longer
                 stopping = Unavailable("server_stopping", "The service is stopping.", "Ask again.")
-                await respond_error(send, stopping)
+                await self._answer(stopping, scope, receive, send)
             raise
-        except Exception:
+        except Exception as error:
+            if self._tell is not None:
+                self._tell(scope, error)
             if not started:
-                await respond(send, 500, render_bug(), [DO_NOT_RETRY])
-            raise
+                await self._answer(None, scope, receive, send)
+            if started or self._tell is None:
+                raise

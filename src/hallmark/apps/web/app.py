@@ -12,13 +12,14 @@ from starlette.routing import Route
 from hallmark.apps.web import home, legend, network, policies, signing_in, verify
 from hallmark.apps.web.assets import Assets
 from hallmark.apps.web.explore import routes as explore
-from hallmark.apps.web.failing import Failing, http_exception
+from hallmark.apps.web.failing import as_page, http_exception, tell
 from hallmark.apps.web.headers import FixedHeaders
 from hallmark.apps.web.render import Pages
 from hallmark.apps.web.review import routes as review
 from hallmark.apps.web.surfaces import Surfaces
 from hallmark.apps.web.twins import Twins
 from hallmark.apps.web.visitor import Visitors
+from hallmark.http.errors import Errors
 
 STATIC = Path(__file__).parent / "static"
 
@@ -43,7 +44,7 @@ def create_app(surfaces: Surfaces) -> Starlette:
         middleware=[
             Middleware(FixedHeaders),
             Middleware(Twins),
-            Middleware(Failing),
+            Middleware(Errors, answer=as_page, tell=tell),
             Middleware(Visitors, sessions=surfaces.sessions),
         ],
         exception_handlers={HTTPException: http_exception},

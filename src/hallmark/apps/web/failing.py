@@ -13,9 +13,9 @@ from starlette.responses import Response
 from hallmark.apps.web.forms import GIVEN, Form
 from hallmark.apps.web.render import JSON, answer, wants_json
 from hallmark.apps.web.visitor import visitor_of
-from hallmark.core.errors import HallmarkError, InvalidInput, NotFound
-from hallmark.http.asgi import ASGIApp, Message, Receive, Scope, Send
-from hallmark.http.errors import render, render_bug
+from hallmark.core.errors import HallmarkError, NotFound
+from hallmark.http.asgi import Receive, Scope, Send
+from hallmark.http.errors import MethodNotAllowed, render, render_bug
 
 TITLES: Final = {
     400: "This cannot be used",
@@ -32,44 +32,16 @@ TITLES: Final = {
 log = structlog.get_logger()
 
 
-class MethodNotAllowed(InvalidInput):
-    """The page exists, but not for this method."""
+def tell(scope: Scope, error: Exception) -> None:
+    """Note a bug: where and what kind, never the message, which may hold content."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{place.name}:{place.lineno}"
+    log.error("page_failed", path=scope["path"], kind=type(error).__name__, where=where)
 
-    status = 405
 
-
-class Failing:
-    """ASGI middleware: any error becomes a page with its reason; a bug says nothing about its cause."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = False
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        except HallmarkError as error:
-            if started:
-                raise
-            await failed(Request(scope, receive), error)(scope, receive, send)
-        except Exception as error:
-            # Where and what kind, never the message: it may hold content.
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{place.name}:{place.lineno}"
-            log.error("page_failed", path=scope["path"], kind=type(error).__name__, where=where)
-            if started:
-                raise
-            await failed(Request(scope, receive), None)(scope, receive, send)
+async def as_page(error: HallmarkError | None, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with an error as a page; None is a bug."""
+    await failed(Request(scope, receive), error)(scope, receive, send)
 
 
 def failed(request: Request, error: HallmarkError | None) -> Response:
