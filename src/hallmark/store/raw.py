@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,7 @@ from typing import Final, TypeAlias, TypeVar
 from hallmark.core.errors import Unavailable
 from hallmark.store.drivers import Driver, PostgresDriver, Row, SQLiteDriver, Transaction, Value
 from hallmark.store.urls import parse_url
+from hallmark.store.writer import Worker
 
 T = TypeVar("T")
 Step: TypeAlias = Callable[[Transaction], None]
@@ -59,7 +61,7 @@ class RawDatabase:
         """Why the last write failed, `store_full` or `store_unavailable`; empty when it did not."""
         self.commits = 0
         """Writing transactions that were committed since it was opened."""
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
+        self._writer = Worker("store-write")
         self._reader = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
         self._turn = threading.Lock()
         self._write_driver: Driver | None = None
@@ -98,7 +100,7 @@ class RawDatabase:
                 return self._commit(work)
             finally:
                 self._turn.release()
-        return await asyncio.shield(asyncio.wrap_future(self._writer.submit(self.write, work)))
+        return await self._writer.run(functools.partial(self.write, work))
 
     async def async_read(self, work: Callable[[Transaction], T]) -> T:
         """`read` without blocking the event loop."""
@@ -119,7 +121,7 @@ class RawDatabase:
 
     def close(self) -> None:
         """Finish what was begun and let go of the database."""
-        self._writer.shutdown()
+        self._writer.close()
         self._reader.shutdown()
         for driver in (self._write_driver, self._tidier, *self._readers):
             if driver is not None:
@@ -145,7 +147,7 @@ class RawDatabase:
         self._measure(time.perf_counter() - started)
         if self.commits % TIDY_EVERY == 0 and self._url.path:
             with contextlib.suppress(RuntimeError):  # it is being closed
-                self._writer.submit(self._tidy)
+                self._writer.start(self._tidy)
         return done
 
     def _measure(self, took: float) -> None:
