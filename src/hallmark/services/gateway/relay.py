@@ -21,8 +21,7 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import Attempt
 from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
 from hallmark.core.marks import Finding, Mark, Question, derive_marks
-from hallmark.core.receipt import request_digest
-from hallmark.http.asgi import Message, Receive, Scope, Send, header, read_body
+from hallmark.http.asgi import Receive, Scope, Send, header, read_body
 from hallmark.http.client import Pool, Timeouts
 from hallmark.http.connection import Response
 from hallmark.http.encoding import decoded
@@ -44,6 +43,13 @@ from hallmark.services.gateway.refused import (
     UNSENT,
     lost_at_provider,
     read_failure,
+)
+from hallmark.services.gateway.response import (
+    STREAM_HEADERS,
+    ClientRequest,
+    ResponseWriter,
+    committed_request,
+    receipt_headers,
 )
 from hallmark.services.gateway.sealed import Sealed, open_answer, open_stream, unsigned
 from hallmark.services.gateway.stopping import Stopping
@@ -75,42 +81,6 @@ class Limits(msgspec.Struct, frozen=True):
     body: int
     answer: int
     queue_s: float
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """A request: path, exact body, headers for the enclave, the policy that must be met (empty: none), and
-    the name that it has here.
-    """
-
-    path: str
-    body: bytes
-    headers: list[tuple[bytes, bytes]]
-    policy: str
-    request: str
-    stream: bool = False
-
-
-class Answering:
-    """The client's side of one request: knows whether anything was sent, and why the rest was lost."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.started = False
-        self.status = 0
-        self.lost = ""
-        self.salts = b""
-        """Those of the answer whose head the client has, as its node told them."""
-
-    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Send the head."""
-        self.started, self.status = True, status
-        self.salts = next((value for key, value in headers if key == b"hallmark-salts"), b"")
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def body(self, data: bytes, *, more: bool) -> None:
-        """Send body bytes."""
-        message: Message = {"type": "http.response.body", "body": data, "more_body": more}
-        await self._send(message)
 
 
 class Relay:
@@ -153,11 +123,11 @@ class Relay:
         if policy:
             self._desk.require_policy(policy)
         headers = [(key, value) for key, value in scope["headers"] if key in PASSED_ON]
-        asked = Asked(scope["path"], body, headers, policy, request_id(scope), bool(named.stream))
+        request = ClientRequest(scope["path"], body, headers, policy, request_id(scope), bool(named.stream))
         wanted = read_wanted(scope, named.model)
-        out = Answering(send)
+        out = ResponseWriter(send)
         try:
-            await while_present(receive, self._answer(asked, wanted, out))
+            await while_present(receive, self._answer(request, wanted, out))
         except HallmarkError as error:
             self._failures.note(self._named(wanted), error)
             raise
@@ -170,30 +140,30 @@ class Relay:
         """The model as failures are counted by; whatever else a client wrote is shown to nobody."""
         return wanted.model if self._planner.judge(wanted).known else UNKNOWN
 
-    async def _answer(self, asked: Asked, wanted: Wanted, out: Answering) -> None:
+    async def _answer(self, request: ClientRequest, wanted: Wanted, out: ResponseWriter) -> None:
         """Try; while nodes only lack a free place, wait in line for one and try again."""
         deadline = asyncio.get_running_loop().time() + self._limits.queue_s
         while True:
             try:
-                await self._try(asked, self._planner.plan(wanted), out)
+                await self._try(request, self._planner.plan(wanted), out)
                 return
             except NoNode as error:
                 if out.started or not error.busy or not await self._line.wait(deadline):
                     raise
 
-    async def _try(self, asked: Asked, plan: Plan, out: Answering) -> None:
+    async def _try(self, request: ClientRequest, plan: Plan, out: ResponseWriter) -> None:
         attempts: list[Attempt] = []
         for node in plan.order:
             paid = plan.found.wanted.model in node.bundle.upstreams
             try:
                 try:
-                    with self._loads.lease(node.node), self.stopping.under(asked.headers, node):
-                        await self._attempt(asked, node, plan.headers(attempts), out, paid=paid)
+                    with self._loads.lease(node.node), self.stopping.under(request.headers, node):
+                        await self._attempt(request, node, plan.headers(attempts), out, paid=paid)
                 finally:
                     self._line.released()
-                    if out.salts and not self._outbox.knows(asked.request):
+                    if out.salts and not self._outbox.knows(request.name):
                         # what the node signed of an answer that stopped will be in the log
-                        self._outbox.stopped(_committed(asked, out.salts), asked.request)
+                        self._outbox.stopped(committed_request(request, out.salts), request.name)
                 return
             except NextNode as failure:
                 if paid and failure.reason not in UNSENT:
@@ -220,10 +190,10 @@ class Relay:
 
     async def _attempt(
         self,
-        asked: Asked,
+        request: ClientRequest,
         node: Eligible,
         route: list[tuple[bytes, bytes]],
-        out: Answering,
+        out: ResponseWriter,
         *,
         paid: bool,
     ) -> None:
@@ -231,11 +201,11 @@ class Relay:
         began = time.perf_counter()
         exchange = self._pool.request(
             "POST",
-            node.bundle.endpoint + asked.path,
-            [*asked.headers, *route],
-            asked.body,
+            node.bundle.endpoint + request.path,
+            [*request.headers, *route],
+            request.body,
             pin=pin_of(node),
-            timeouts=self._timeouts if asked.stream else self._whole_timeouts,
+            timeouts=self._timeouts if request.stream else self._whole_timeouts,
         )
         try:
             response = await exchange.__aenter__()
@@ -247,16 +217,16 @@ class Relay:
                 await self._refused(response, out, paid=paid)
                 return
             if (response.header(b"content-type") or b"").startswith(STREAM):
-                await self._stream(asked, node, response, out)
+                await self._stream(request, node, response, out)
             else:
-                await self._whole(asked, node, response, out)
+                await self._whole(request, node, response, out)
             self._first.observe(took)
             self._outcomes.add("answered")
             self._loads.answered(node.node, took * 1000, self._clock())
         finally:
             await exchange.__aexit__(None, None, None)
 
-    async def _refused(self, response: Response, out: Answering, *, paid: bool) -> None:
+    async def _refused(self, response: Response, out: ResponseWriter, *, paid: bool) -> None:
         """Pass the enclave's own refusal on, or try another node when it did not begin.
 
         Where a provider answers: when it says that no byte of the body has left.
@@ -279,31 +249,35 @@ class Relay:
         await out.start(response.status, head)
         await out.body(body, more=False)
 
-    async def _whole(self, asked: Asked, node: Eligible, response: Response, out: Answering) -> None:
+    async def _whole(
+        self, request: ClientRequest, node: Eligible, response: Response, out: ResponseWriter
+    ) -> None:
         try:
             sealed = open_answer(await response.read(self._limits.answer))
         except HallmarkError as error:
             self._failed(node, error.reason)
             raise _lost(error) from error
-        track, findings = await self._receive(asked, node, sealed)
-        marks = await self._marks(asked, track, findings)
+        track, findings = await self._receive(request, node, sealed)
+        marks = await self._marks(request, track, findings)
         body = sealed.rejoin(_hallmark(sealed, marks))
         await self._outbox.settle(track)
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
             (b"hallmark-receipt", hex0x(sealed.id).encode()),
-            *_where(asked, response),
+            *receipt_headers(request, response),
         ]
         await out.start(200, headers)
         await out.body(body, more=False)
 
-    async def _stream(self, asked: Asked, node: Eligible, response: Response, out: Answering) -> None:
-        tap, where = Tap(self._limits.answer), _where(asked, response)
+    async def _stream(
+        self, request: ClientRequest, node: Eligible, response: Response, out: ResponseWriter
+    ) -> None:
+        tap, where = Tap(self._limits.answer), receipt_headers(request, response)
         try:
             async for chunk in response:
                 passed = tap.feed(chunk)
-                if passed and not asked.policy:
+                if passed and not request.policy:
                     if not out.started:
                         await out.start(200, [*STREAM_HEADERS, *where])
                     await out.body(passed, more=True)
@@ -322,18 +296,18 @@ class Relay:
         if sealed is None:
             await self._failure(node, tap.failure, out)
             return
-        track, findings = await self._receive(asked, node, sealed)
+        track, findings = await self._receive(request, node, sealed)
         await self._outbox.settle(track)
-        marks = await self._marks(asked, track, findings)
+        marks = await self._marks(request, track, findings)
         last = sealed.rejoin(_hallmark(sealed, marks))
-        if asked.policy:
+        if request.policy:
             await out.start(200, [*STREAM_HEADERS, *where, (b"hallmark-receipt", hex0x(sealed.id).encode())])
             last = sealed.head + last
         elif not out.started:
             await out.start(200, [*STREAM_HEADERS, *where])
         await out.body(last, more=False)
 
-    async def _failure(self, node: Eligible, event: bytes, out: Answering) -> None:
+    async def _failure(self, node: Eligible, event: bytes, out: ResponseWriter) -> None:
         """End as the enclave ended its stream: with one error, which names whose it is."""
         told = read_failure(event)
         self._outcomes.add(told.reason)
@@ -344,7 +318,9 @@ class Relay:
         out.lost = told.reason
         await out.body(event, more=False)
 
-    async def _receive(self, asked: Asked, node: Eligible, sealed: Sealed) -> tuple[Track, list[Finding]]:
+    async def _receive(
+        self, request: ClientRequest, node: Eligible, sealed: Sealed
+    ) -> tuple[Track, list[Finding]]:
         """Send the receipt on its way to the log, and examine the answer that it came with."""
         configuration = sealed.seal.documents.get("configuration")
         kept = Kept(
@@ -353,14 +329,14 @@ class Relay:
             sealed.evidence,
             configuration.encode() if isinstance(configuration, str) else b"",
             self._clock(),
-            request=asked.request,
+            request=request.name,
             answer=sealed.answer_id,
         )
         track = self._outbox.add(kept)
         # Disk and log begin before the examination takes this thread.
         for _ in range(3):
             await asyncio.sleep(0)
-        findings = list(self._marker.examine(sealed, asked.path, asked.body))
+        findings = list(self._marker.examine(sealed, request.path, request.body))
         if sealed.receipt.node != node.node:
             findings += self._marker.broken(sealed, "other_node_answered")
         for finding in findings:
@@ -375,42 +351,21 @@ class Relay:
                 )
         return track, findings
 
-    async def _marks(self, asked: Asked, track: Track, findings: list[Finding]) -> Mapping[Question, Mark]:
+    async def _marks(
+        self, request: ClientRequest, track: Track, findings: list[Finding]
+    ) -> Mapping[Question, Mark]:
         """The marks that go out with an answer: those that cleared it, or without a policy those of now.
 
         Raises NotCleared when the policy is not met in time.
         """
-        if not asked.policy:
+        if not request.policy:
             return derive_marks(findings)
-        return (await self._desk.hold(track, asked.policy, findings)).marks
+        return (await self._desk.hold(track, request.policy, findings)).marks
 
     def _failed(self, node: Eligible, reason: str) -> None:
         self._loads.failed(node.node, self._clock(), unreachable=False)
         self._outcomes.add(reason)
         get_logger().error("answer_failed", node=node.node, reason=reason)
-
-
-STREAM_HEADERS: Final = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache, no-transform"),
-    (b"x-accel-buffering", b"no"),
-]
-
-
-def _where(asked: Asked, response: Response) -> list[tuple[bytes, bytes]]:
-    """Where the answer's receipt will be found, known before the answer is; and the salts, its owner's."""
-    salts = response.header(b"hallmark-salts")
-    at = b"/v1/hallmark/receipts/" + asked.request.encode()
-    return [(b"hallmark-receipt-at", at), *([(b"hallmark-salts", salts)] if salts else [])]
-
-
-def _committed(asked: Asked, salts: bytes) -> bytes:
-    """What a receipt says of this request, whose salt its answer's head told first; 32 bytes."""
-    try:
-        salt = bytes.fromhex(salts[:64].decode("ascii"))
-    except ValueError:
-        salt = b""
-    return request_digest(salt, asked.path, asked.body)
 
 
 def _hallmark(sealed: Sealed, marks: Mapping[Question, Mark]) -> bytes:
