@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from hallmark.core.document import unhex
@@ -14,6 +15,7 @@ from hallmark.core.entries import entry_id
 from hallmark.core.errors import Unavailable
 from hallmark.http.client import Pool
 from hallmark.services.gateway import store
+from hallmark.services.gateway.outbox import EARLY, where
 from hallmark.services.gateway.store import Kept, ReceiptStore
 from hallmark.store.raw import RawDatabase
 from hallmark.testing.local_network import LocalNetwork
@@ -62,21 +64,35 @@ async def test_a_receipt_that_its_host_brings_is_not_submitted_again(patient: Lo
     assert patient.gateway.outbox.underway == 0
 
 
-async def test_a_receipt_that_was_folded_before_it_came_is_known_at_once(patient: LocalNetwork) -> None:
-    """Log and quorum may be faster than the answer's last bytes."""
+async def test_a_receipt_that_the_log_shows_before_its_answer_has_ended(patient: LocalNetwork) -> None:
+    """Log and quorum may be faster than the answer's last bytes; another form of it is another entry."""
     outbox = patient.gateway.outbox
-    hosts_submit(patient, patient.log.add)
-    (name,) = await answers(patient, 1)
-    track = await outbox.track(unhex(name))
-    assert track is not None
-    async with asyncio.timeout(5):
-        await track.placed.wait()
-    outbox._tracks.clear()
-    fresh = Kept(track.kept.id, track.kept.entry, track.kept.evidence, b"", track.kept.created)
-    assert outbox.add(fresh).kept.position == track.kept.position
-    outbox._tracks.clear()
-    other = Kept(track.kept.id, track.kept.entry + b"x", track.kept.evidence, b"", track.kept.created)
-    assert outbox.add(other).kept.position is None, "another form of it is not what the log has"
+    fresh = Kept(bytes(32), b"entry", bytes(32), b"", 1)
+    outbox.noticed(7, (123).to_bytes(8, "big") + fresh.entry)
+    kept = outbox.add(fresh).kept
+    assert (kept.position, kept.admitted) == (7, 123)
+    outbox.noticed(8, (124).to_bytes(8, "big") + b"another form")
+    assert outbox.add(Kept(b"1" * 32, b"this form", bytes(32), b"", 1)).kept.position is None
+    for number in range(EARLY + 1):
+        outbox.noticed(9 + number, (125).to_bytes(8, "big") + b"%d" % number)
+    assert len(outbox._early) == EARLY
+
+
+async def test_what_is_on_disk_is_looked_up_in_the_folded_log() -> None:
+    """After a kill: exactly this entry, not another form of its receipt."""
+    async with LocalNetwork(submit_ms=60_000) as local:
+        hosts_submit(local, local.log.add)
+        (name,) = await answers(local, 1)
+        track = await local.gateway.outbox.track(unhex(name))
+        assert track is not None
+        async with asyncio.timeout(5):
+            await track.placed.wait()
+        kept = msgspec.structs.replace(track.kept, position=None, admitted=None)
+        found = where(local.gateway.follower.replica, kept)
+        assert found is not None
+        assert found.index == track.kept.position
+        other = msgspec.structs.replace(kept, entry=kept.entry + b"x")
+        assert where(local.gateway.follower.replica, other) is None
 
 
 async def test_a_receipt_that_its_host_drops_is_submitted_here() -> None:

@@ -34,6 +34,8 @@ SWEEP_S: Final = 600.0
 DRAIN_S: Final = 3.0
 SETTLE_S: Final = 0.5
 PATIENCE_S: Final = 2.0
+EARLY: Final = 256
+"""Leaves that nobody awaits yet; each is some 2 KB."""
 ADMITTED_BYTES: Final = 8
 """What stands before the entry in a leaf."""
 # What a node signed of a stopped answer is in the log within seconds, or never.
@@ -67,7 +69,7 @@ class Outbox:
         folded: Callable[[Kept], Place | None] = lambda _kept: None,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        """`folded` tells where a receipt's entry stands below a quorum's checkpoint; None: not yet."""
+        """`folded` looks up where a receipt's entry stands below a quorum's checkpoint; None: not yet."""
         self._store, self._log, self._clock = store, log, clock
         self._retention_ms, self._folded, self._patience_s = retention_ms, folded, patience_s
         self._slots = asyncio.Semaphore(PARALLEL)
@@ -76,6 +78,7 @@ class Outbox:
         self._stopped: OrderedDict[bytes, tuple[str, int]] = OrderedDict()
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._awaited: dict[bytes, Track] = {}
+        self._early: OrderedDict[bytes, Place] = OrderedDict()
         self._due: deque[tuple[float, Track]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -145,9 +148,14 @@ class Outbox:
         """A leaf of the log, below a quorum's checkpoint: an awaited receipt's, or that of an answer that had
         stopped.
         """
-        track = self._awaited.get(data[ADMITTED_BYTES:])
+        entry, place = data[ADMITTED_BYTES:], Place(index, int.from_bytes(data[:ADMITTED_BYTES], "big"))
+        track = self._awaited.get(entry)
         if track is not None:
-            self._place(track, Place(index, int.from_bytes(data[:ADMITTED_BYTES], "big")))
+            self._place(track, place)
+        else:
+            self._early[entry] = place
+            if len(self._early) > EARLY:
+                self._early.popitem(last=False)
         while self._stopped and next(iter(self._stopped.values()))[1] < self._clock() - STOPPED_MS:
             self._stopped.popitem(last=False)
         if self._stopped:
@@ -198,7 +206,8 @@ class Outbox:
         if track.placed.is_set():
             return track
         self._awaited[kept.entry] = track
-        place = self._folded(kept)
+        # Log and quorum may have been faster than the last bytes of an answer.
+        place = self._early.pop(kept.entry, None)
         if place is not None:
             self._place(track, place)
         elif self._patience_s <= 0:
