@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -75,13 +77,23 @@ def role(name: str, folder: Path) -> dict[str, Any]:
     return found
 
 
+def listening(wait_s: float = 60.0) -> None:
+    """Wait until the log is served."""
+    until = time.monotonic() + wait_s
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", PORT), 1):
+            return
+        time.sleep(0.1)
+    raise SystemExit(f"Nothing listens on port {PORT}.")
+
+
 def measure(folder: Path, size: int, roles: list[str]) -> list[dict[str, Any]]:
     """Each role from nothing, then again; the log is served meanwhile."""
     script = str(Path(__file__).with_name("growth_roles.py"))
     serving = subprocess.Popen([sys.executable, script, "log", str(folder), str(PORT)])
     rows = []
     try:
-        time.sleep(2)
+        listening()
         for name in roles:
             for old in folder.glob(f"{name}.db*"):
                 old.unlink()
