@@ -68,6 +68,11 @@ class Driver(Protocol):
         """
         ...
 
+    @property
+    def changes(self) -> int:
+        """Rows that this connection has changed, of those that `tidy` has to move (SQLite alone)."""
+        ...
+
     def tidy(self) -> None:
         """Move what was committed to where it stays, without holding up a writer (SQLite alone)."""
         ...
@@ -111,6 +116,11 @@ class SQLiteDriver:
             if isinstance(error, sqlite3.Error):
                 raise unavailable(error) from error
             raise
+
+    @property
+    def changes(self) -> int:
+        """See `Driver`."""
+        return self._connection.total_changes
 
     def tidy(self) -> None:
         """See `Driver`."""
@@ -168,6 +178,11 @@ class PostgresDriver:
             if isinstance(error, psycopg.Error):
                 raise unavailable(error) from error
             raise
+
+    @property
+    def changes(self) -> int:
+        """See `Driver`."""
+        return 0
 
     def tidy(self) -> None:
         """See `Driver`."""

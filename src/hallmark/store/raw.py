@@ -46,6 +46,8 @@ QUICK_S: Final = 0.001
 MEASURED: Final = 8
 TIDY_EVERY: Final = 500
 """Commits after which SQLite's write-ahead log is moved into its file, in the writer's thread."""
+TIDY_ROWS = 20_000
+"""Changed rows after which it is, however few commits they came in: as while a long log is copied."""
 
 __all__ = ["RawDatabase", "Row", "Step", "Transaction", "Value"]
 
@@ -59,6 +61,7 @@ class RawDatabase:
         self._pragmas = {"wal_autocheckpoint": 0, **(pragmas or {})}
         self.problem = ""
         """Why the last write failed, `store_full` or `store_unavailable`; empty when it did not."""
+        self._tidied = 0
         self.commits = 0
         """Writing transactions that were committed since it was opened."""
         self._writer = Worker("store-write")
@@ -145,7 +148,9 @@ class RawDatabase:
         self.problem = ""
         self.commits += 1
         self._measure(time.perf_counter() - started)
-        if self.commits % TIDY_EVERY == 0 and self._url.path:
+        changes = self._driver().changes
+        if self._url.path and (self.commits % TIDY_EVERY == 0 or changes - self._tidied >= TIDY_ROWS):
+            self._tidied = changes
             with contextlib.suppress(RuntimeError):  # it is being closed
                 self._writer.start(self._tidy)
         return done

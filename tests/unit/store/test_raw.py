@@ -15,7 +15,7 @@ from hallmark.core.entries import leaf
 from hallmark.core.errors import InvalidInput, Unavailable
 from hallmark.ledger.merkle import leaf_hash, verify_inclusion
 from hallmark.ledger.sql_store import SQLLogStore
-from hallmark.store import sqlite_url
+from hallmark.store import raw, sqlite_url
 from hallmark.store.raw import MEASURED, QUICK_S, TIDY_EVERY, RawDatabase, Transaction
 from hallmark.store.urls import parse_url
 
@@ -87,6 +87,21 @@ async def test_the_write_ahead_log_does_not_grow_for_ever(tmp_path: Path) -> Non
         sizes.append((tmp_path / "one.db-wal").stat().st_size)
     database.close()
     assert max(sizes) < 2 * sizes[TIDY_EVERY // 50 - 1]
+
+
+async def test_nor_does_it_by_a_few_large_transactions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows count as commits do: who copies a long log writes thousands at a time."""
+    monkeypatch.setattr(raw, "TIDY_ROWS", 300)
+    database = RawDatabase(f"sqlite:///{tmp_path}/one.db")
+    database.write(lambda t: t.execute("CREATE TABLE t (x BLOB)"))
+    sizes = []
+    for _ in range(24):
+        await database.async_write(lambda t: t.executemany(INSERT, [(bytes(3_000),)] * 100))
+        sizes.append((tmp_path / "one.db-wal").stat().st_size)
+    database.close()
+    assert max(sizes) < 3 * sizes[2]
 
 
 def test_a_read_only_store_is_unavailable(tmp_path: Path) -> None:
