@@ -3,7 +3,8 @@
 It imports what they share, then waits for work on an inherited SOCK_SEQPACKET socket. One datagram each way:
 
     to it       JSON `Order`, with the file for the service's output as SCM_RIGHTS
-    from it     JSON `Begun` for each order in turn, JSON `Ended` whenever a service has ended
+    from it     JSON `Begun` for each order in turn, with a pidfd as SCM_RIGHTS
+                JSON `Ended` whenever a service has ended
 
 A service is a fork that runs its module's `main`, in a session of its own. It gets SIGTERM when
 this process ends, as this one does when the supervisor ends. This process has one thread, holds no key, opens
@@ -39,6 +40,8 @@ PRELOADED: Final = (
     "hallmark.services.chain",
     "hallmark.apps.web",
 )
+PRELOADED_LATE: Final = ("eth_account", "eth_abi.abi", "eth_utils.address")
+"""What services import only when they need it, because it takes a second, which no start waits for."""
 LIMIT: Final = 1 << 16
 
 
@@ -52,7 +55,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begun"):
-    """The order was carried out by process `pid`; 0: no process could be made."""
+    """The order was carried out by process `pid`, whose pidfd comes along; 0: no process could be made."""
 
     pid: int
 
@@ -69,17 +72,30 @@ def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     die_with_parent(int(sys.argv[2]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for module in PRELOADED:
-        entry_of(module)
-    # What is imported is garbage of nobody: collecting it would copy its pages into every fork.
-    gc.collect()
-    gc.freeze()
+    preload()
     serve(channel)
 
 
-def entry_of(module: str) -> Callable[[], None]:
-    """The function `main` of a package's `__main__`."""
-    entry: Callable[[], None] = importlib.import_module(f"{module}.__main__").main
+def preload() -> None:
+    """Import what services share, and freeze it."""
+    limit = sys.getrecursionlimit()
+    for name in PRELOADED:
+        entry_of(name)
+    for name in PRELOADED_LATE:
+        importlib.import_module(name)
+    # Some of these raise it a hundredfold: nested JSON would then end a process, not a request.
+    sys.setrecursionlimit(limit)
+    # What is imported is garbage of nobody: collecting it would copy its pages into every fork.
+    gc.collect()
+    gc.freeze()
+
+
+def entry_of(name: str) -> Callable[[], None]:
+    """The function `main` of a module, or of a package's `__main__`."""
+    module = importlib.import_module(name)
+    if hasattr(module, "__path__"):
+        module = importlib.import_module(f"{name}.__main__")
+    entry: Callable[[], None] = module.main
     return entry
 
 
@@ -103,9 +119,11 @@ def serve(channel: socket.socket) -> None:
                 return
             order = msgspec.json.decode(data, type=Order)
             pid = _forked(order, files, (channel, woken, waker))
-            for file in files:
+            # Its pidfd goes along: it is opened before anything can have reaped the process.
+            handle = [os.pidfd_open(pid)] if pid else []
+            socket.send_fds(channel, [msgspec.json.encode(Begun(pid))], handle)
+            for file in (*files, *handle):
                 os.close(file)
-            channel.send(msgspec.json.encode(Begun(pid)))
 
 
 def _reaped() -> list[Ended]:

@@ -17,6 +17,8 @@ from hallmark.compose.fork_server import LIMIT, Begun, Ended, Order
 from hallmark.core.errors import Unavailable
 
 PROGRAM: Final = ("-m", "hallmark.compose.fork_server")
+ALLOCATOR: Final = {"MALLOC_ARENA_MAX": "1"}
+"""One heap for all threads of a service: the interpreter runs one at a time, and they share what is free."""
 PADDING: Final = "-" * 240
 """Room for a service's own command line in /proc: a fork can show no more than its parent's was long."""
 
@@ -24,9 +26,9 @@ PADDING: Final = "-" * 240
 class ForkedProcess:
     """A service's process: what the supervisor uses of `asyncio.subprocess.Process`."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, pidfd: int) -> None:
         self.pid = pid
-        self._pidfd = os.pidfd_open(pid)
+        self._pidfd = pidfd
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     @property
@@ -75,7 +77,7 @@ class ForkServer:
 
     def __init__(self) -> None:
         self._channel: socket.socket | None = None
-        self._waiting: deque[asyncio.Future[int]] = deque()
+        self._waiting: deque[asyncio.Future[ForkedProcess | None]] = deque()
         self._running: dict[int, ForkedProcess] = {}
         self._server: asyncio.subprocess.Process | None = None
         self._starting = asyncio.Lock()
@@ -84,16 +86,16 @@ class ForkServer:
         """Run a service with its output in `log`. Raises Unavailable `fork_server_ended`."""
         async with self._starting:
             channel = self._channel or await self._connect()
-            begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            begun: asyncio.Future[ForkedProcess | None] = asyncio.get_running_loop().create_future()
             self._waiting.append(begun)
             with contextlib.suppress(OSError):
                 socket.send_fds(channel, [msgspec.json.encode(order)], [log.fileno()])
-            pid = await begun
-        if not pid:
+            process = await begun
+        if process is None:
             raise Unavailable(
                 "fork_server_ended", f"{order.name} could not be started.", "See run/supervisor.log."
             )
-        return self._running[pid]
+        return process
 
     async def close(self) -> None:
         """End the fork server; its services have ended before."""
@@ -112,6 +114,7 @@ class ForkServer:
                 stdin=asyncio.subprocess.DEVNULL,
                 start_new_session=True,
                 pass_fds=(its.fileno(),),
+                env={**os.environ, **ALLOCATOR},
             )
         except BaseException:
             ours.close()
@@ -125,27 +128,26 @@ class ForkServer:
     def _read(self) -> None:
         assert self._channel is not None
         try:
-            data = self._channel.recv(LIMIT)
+            data, handle, _, _ = socket.recv_fds(self._channel, LIMIT, 1)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
+            data, handle = b"", []
         if not data:
             self._lost()
             return
         said = msgspec.json.decode(data, type=Begun | Ended)
         if isinstance(said, Begun):
-            self._began(said.pid)
+            begun = self._waiting.popleft()
+            process = ForkedProcess(said.pid, handle[0]) if said.pid else None
+            if process is not None:
+                self._running[said.pid] = process
+            if not begun.done():
+                begun.set_result(process)
+            elif process is not None:  # nobody waits for it any more
+                process.kill()
         elif said.pid in self._running:
             self._running.pop(said.pid).ended(said.code)
-
-    def _began(self, pid: int) -> None:
-        try:
-            if pid:
-                self._running[pid] = ForkedProcess(pid)
-        except OSError:  # it has come and gone
-            pid = 0
-        self._waiting.popleft().set_result(pid)
 
     def _lost(self) -> None:
         """The fork server has gone, and its services with it."""
@@ -154,7 +156,7 @@ class ForkServer:
         self._channel.close()
         self._channel = None
         while self._waiting:
-            self._waiting.popleft().set_result(0)
+            self._waiting.popleft().set_result(None)
         for process in self._running.values():
             process.orphaned()
         self._running.clear()

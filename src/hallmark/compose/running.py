@@ -11,15 +11,17 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
+from hallmark.compose.ended import Ended
 from hallmark.compose.home import Home
 from hallmark.compose.supervisor import Running, Service, Supervisor, snapshot
 from hallmark.core.errors import HallmarkError, Unavailable
-from hallmark.http.client import Pool, Timeouts
-from hallmark.http.health import Health
+
+if TYPE_CHECKING:
+    from hallmark.http.client import Pool
 
 STOP_S = 30.0
 
@@ -54,14 +56,6 @@ class _Said(msgspec.Struct, frozen=True):
     since: int = 0
     told: str = ""
     next: str = ""
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """run/ended.json: why the supervisor gave up."""
-
-    reason: str
-    message: str
-    hint: str = ""
 
 
 def was_killed(home: Home) -> bool:
@@ -117,21 +111,29 @@ async def supervise(home: Home, inherited: int | None = None) -> None:
         said = str(len(list(home.dir("genesis").glob("*.entry")))).encode()
 
         async def prepare() -> None:
-            # Imported here: the services start while this loads.
-            from hallmark.compose.founding import Founding
-            from hallmark.compose.plan import load_plan
-            from hallmark.compose.start import submit_founding
-
-            await submit_founding(load_plan(home), Founding(home))
+            argv = (sys.executable, "-m", "hallmark.compose.submit", "--home", str(home.path))
+            if await supervisor.run_to_end(Service("founding", argv, "", "")):
+                raise _left_by(home)
             home.write(said, "run", "founded")
 
         # Nodes and gateway need what was said in the log; when all of it is there since an earlier
         # start, nobody waits.
         if mark.exists() and mark.read_bytes() == said:
             runnable = Runnable((*runnable.first, *runnable.later), ())
-        await Supervisor(home, runnable.first, prepare=prepare, later=runnable.later).run()
+        supervisor = Supervisor(home, runnable.first, prepare=prepare, later=runnable.later)
+        await supervisor.run()
     finally:
         held.close()
+
+
+def _left_by(home: Home) -> HallmarkError:
+    """What the founding said when it failed; where it said nothing, a bug is in its log."""
+    with contextlib.suppress(OSError, msgspec.DecodeError):
+        ended = msgspec.json.decode((home.path / "run" / "ended.json").read_bytes(), type=Ended)
+        return Unavailable(ended.reason, ended.message, ended.hint)
+    return Unavailable(
+        "founding_failed", "The founding ended without a word.", "See services/founding/log.jsonl."
+    )
 
 
 def launch(
@@ -172,6 +174,9 @@ async def statuses(home: Home) -> dict[str, Status]:
     found = snapshot(home)
     if found is None:
         return {}
+    # Imported here: the supervisor, which stays, asks nobody.
+    from hallmark.http.client import Pool, Timeouts
+
     pool = Pool(timeouts=Timeouts(connect=1.0, head=2.0, idle=2.0))
     try:
         states = await asyncio.gather(*(_ask(pool, service) for service in found.services.values()))
@@ -219,4 +224,6 @@ async def _ask(pool: Pool, service: Running) -> Status:
 
 def unheard(state: str, reason: str) -> _Said:
     """What stands in the place of a /healthz that did not answer."""
+    from hallmark.http.health import Health
+
     return _Said(state, reason, 0, "", Health(state, reason).step)

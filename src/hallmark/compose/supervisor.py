@@ -91,6 +91,17 @@ class Supervisor:
         await self._forks.close()
         self._home.file("run", "services.json").unlink(missing_ok=True)
 
+    async def run_to_end(self, service: Service) -> int:
+        """Run what does one thing and ends; its exit code. It is stopped when nobody waits any more.
+
+        Raises Unavailable `fork_server_ended`.
+        """
+        process = await self._spawn(service)
+        try:
+            return await process.wait()
+        finally:
+            await self._stop(process)
+
     async def _start_later(self, group: asyncio.TaskGroup) -> None:
         if self._prepare is not None:
             preparing = asyncio.ensure_future(self._prepare())

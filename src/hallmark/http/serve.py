@@ -24,6 +24,7 @@ from hallmark.http.asgi import ASGIApp, Receive, Scope, Send, respond, respond_j
 from hallmark.http.errors import Errors
 from hallmark.http.health import SERVING, Health, HealthMetric, Since, ready
 from hallmark.http.limits import BodyLimits, Limits, limited_protocol
+from hallmark.http.memory import SETTLED_S, give_back
 
 # Longer than our client keeps idle connections, so that a server is rarely the first to close one.
 KEEP_ALIVE_S = 75
@@ -206,7 +207,9 @@ async def serve(
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(task) for task in tasks]
         async with serving(app, sock):
+            settled = loop.call_later(SETTLED_S, give_back)
             await stop.wait()
+            settled.cancel()
             if stopping is not None:
                 stopping()
         for task in running:

@@ -113,30 +113,29 @@ def _is_zombie(pid: int) -> bool:
 SHARED = """
 import sys
 from hallmark.compose import fork_server
-for module in fork_server.PRELOADED:
-    fork_server.entry_of(module)
+limit = sys.getrecursionlimit()
+fork_server.preload()
+assert sys.getrecursionlimit() == limit
 threads = next(line for line in open("/proc/self/status") if line.startswith("Threads:"))
 print(int(threads.split()[1]), *sorted({name.partition(".")[0] for name in sys.modules}))
 """
 
 
 def test_what_is_shared_starts_no_thread_and_holds_no_science() -> None:
-    """A fork has only the thread that made it; nobody at rest pays for fonts, images, tensors or chains."""
+    """A fork has only the thread that made it; nobody at rest pays for fonts, images or tensors."""
     told = subprocess.run([sys.executable, "-c", SHARED], capture_output=True, text=True, check=True).stdout
     threads, *imported = told.split()
     assert threads == "1"
-    heavy = {
-        "numpy",
-        "PIL",
-        "fpdf",
-        "fontTools",
-        "onnxruntime",
-        "onnxruntime_genai",
-        "eth_account",
-        "pydantic",
-    }
+    heavy = {"numpy", "PIL", "fpdf", "fontTools", "onnxruntime", "onnxruntime_genai"}
     assert heavy.isdisjoint(imported)
-    assert {"hallmark", "sqlalchemy", "uvloop"} <= set(imported)
+    assert {"hallmark", "sqlalchemy", "uvloop", "eth_account"} <= set(imported)
+
+
+def test_the_supervisor_imports_no_service() -> None:
+    """What stays to look after the others knows nothing of pages, stores, keys and connections."""
+    script = "import hallmark.compose.__main__, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert {"cryptography", "sqlalchemy", "uvicorn", "httptools", "structlog"}.isdisjoint(told.split())
 
 
 def test_everything_that_is_forked_has_a_main() -> None:

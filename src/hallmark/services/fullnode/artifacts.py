@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hallmark.core.errors import HallmarkError
+from hallmark.http.memory import give_back
 from hallmark.hub import BlobIdCache, Identity
 from hallmark.telemetry.logs import get_logger
 
@@ -45,6 +46,7 @@ class HeldArtifacts:
                         get_logger().warning("artifact_unreadable")
                         continue
                     self._held = {**self._held, found.sha256: found}
+        give_back()
 
     def check(self, blob_id: bytes, sha256: bytes, size: int) -> str | None:
         """Compare a manifest with what is held: empty text when blob ID and size agree,
