@@ -10,7 +10,7 @@ from pathlib import Path
 from hallmark.http.memory import give_back
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-blocks = [bytes(60_000) for _ in range(1000)]
+blocks = [b"x" * (60_000 + n) for n in range(1000)]
 kept = blocks[-1]
 holes = resident()
 blocks.clear()
