@@ -10,7 +10,7 @@ import pytest
 
 from hallmark.core.beacon import network_id
 from hallmark.core.document import hex0x
-from hallmark.core.errors import NotFound, Unavailable
+from hallmark.core.errors import NotFound, Unavailable, VerificationFailed
 from hallmark.core.hashing import sha256
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.serve import Listen
@@ -88,9 +88,14 @@ class Bench:
             return await view()
 
         self.chain.view = looked  # type: ignore[method-assign]
+        service._chain.stored = self.chain.stored
+        service._chain.rpc.head = self._head
 
     async def _collect(self, *_: object) -> tuple[bytes, ...]:
         return (bytes(65),)
+
+    async def _head(self) -> int:
+        return len(self.chain.blocks)
 
     async def _ensure(self) -> None:
         self.ensured += 1
@@ -103,20 +108,71 @@ class Bench:
             await self.service._newest.listen()
 
 
-async def test_an_idle_network_is_looked_at_every_ten_seconds_and_a_busy_one_until_it_is_confirmed() -> None:
+async def test_an_idle_network_is_looked_at_every_half_minute_and_a_busy_one_until_it_is_confirmed() -> None:
     """From wanted to confirmed each round is soon followed by another; then it is seldom."""
     bench = Bench()
-    assert await bench.service.round() == 10.0
+    assert await bench.service.round() == 30.0
     await bench.tell(cosigned(7))
     assert bench.service._newest.changed.is_set()
     pauses = []
     for _ in range(6):
         pauses.append(await bench.service.round())
         bench.chain.mine()
-    assert pauses == [0.5, 0.5, 10.0, 10.0, 10.0, 10.0]
+    assert pauses == [0.5, 0.5, 30.0, 30.0, 30.0, 30.0]
     assert (bench.service.anchored_size, bench.chain.sent) == (7, 1)
-    # Before and after the work the chain is looked at from the ground up; while it goes on, it is not.
-    assert (bench.looks, bench.ensured) == (7, 5)
+    # From the ground up only once: afterwards nothing had changed.
+    assert (bench.looks, bench.ensured) == (7, 1)
+
+
+async def test_a_look_at_an_idle_network_is_one_look_at_the_chain() -> None:
+    """Nothing is read of the outbox, nothing written."""
+    bench = Bench()
+    await bench.tell(cosigned(7))
+    for _ in range(4):
+        await bench.service.round()
+        bench.chain.mine()
+    service = cast(Any, bench.service)
+    service._outbox = service._machine._outbox = None
+    looks = bench.looks
+    assert await bench.service.round() == 30.0
+    assert bench.looks == looks + 1
+    assert bench.service.health.state == "ready"
+
+
+async def test_a_question_that_shows_a_loss_is_seen_to_at_once() -> None:
+    """Who asks for an anchor that the chain has no more hears that there is none; the service wakes."""
+    bench = Bench()
+    await bench.tell(cosigned(7))
+    for _ in range(4):
+        await bench.service.round()
+        bench.chain.mine()
+    changed = bench.service._newest.changed
+    changed.clear()
+    assert (await bench.service.record(7, 2)).size == 7
+    assert not changed.is_set()
+
+    async def gone(_size: int) -> None:
+        raise VerificationFailed("not_an_anchor", "No contract.")
+
+    cast(Any, bench.service)._chain.stored = gone
+    with pytest.raises(NotFound, match="not_anchored_yet"):
+        await bench.service.record(7, 2)
+    assert changed.is_set()
+    ensured = bench.ensured
+    await bench.service.round()
+    assert bench.ensured == ensured + 1
+
+
+async def test_what_another_anchored_and_the_chain_lost_is_anchored_here() -> None:
+    """A larger checkpoint superseded ours while it was on its way; when it is gone, ours goes out."""
+    bench = Bench()
+    await bench.tell(cosigned(7))
+    bench.chain.anchor_by_other(9, sha256(b"other"))
+    assert await bench.service.round() == 30.0
+    assert bench.chain.sent == 0
+    bench.chain.lose_tail(10)
+    assert await bench.service.round() == 0.5
+    assert bench.chain.sent == 1
 
 
 async def test_what_the_chain_lost_is_anchored_again_within_one_look() -> None:

@@ -64,6 +64,12 @@ class Machine:
             await self._outbox.save(_to(row, State.WANTED, now, "wanted_again"))
         await self._refuse_conflicts()
 
+    async def look(self, known: View) -> tuple[View, bool]:
+        """The chain now, and whether what was anchored is still where it was. Raises as `step` does."""
+        view = await self._chain.view()
+        same = (view.latest, view.nonce) == (known.latest, known.nonce) and view.head >= known.head
+        return view, same
+
     async def step(self, network: bytes, origin: bytes, now: int) -> View:
         """Do whatever can be done now; returns the chain as it was seen.
 

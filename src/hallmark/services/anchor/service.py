@@ -1,7 +1,7 @@
 """The anchoring service: its loop, what it answers, and its health.
 
 The loop goes round when the log has a newer checkpoint, at `poll_ms` while something is on its way to the
-chain, and else every `seconds`, to see whether the chain still holds what it held.
+chain, and else every `QUIET` times `seconds`, to see whether the chain still holds what it held.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from hallmark.core.beacon import network_id
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import AnchorRecord
-from hallmark.core.errors import HallmarkError, InvalidInput, NotFound, Unavailable
+from hallmark.core.errors import HallmarkError, InvalidInput, NotFound, Unavailable, VerificationFailed
 from hallmark.core.hashing import sha256
 from hallmark.core.statements import AnchoredCheckpoint
 from hallmark.crypto.secp256k1 import Key
@@ -37,6 +37,7 @@ from hallmark.services.chain.transactions import deploy_anchor
 from hallmark.telemetry.logs import get_logger
 
 TRIED: Final = 64
+QUIET: Final = 3
 UNSETTLED: Final = (State.WANTED, State.SIGNED, State.SENT, State.MINED)
 
 
@@ -92,9 +93,11 @@ class AnchorService:
         self._newest = Newest(self._pool, settings.log_url, self._policy, settings.seconds)
         self._taken: VerifiedCheckpoint | None = None
         self._unsure = True
-        """Whether the chain is to be looked at from the ground up: at the start, after problems, and now and
-        then while nothing is on its way.
+        """Whether the chain is to be looked at from the ground up: at the start, after problems, and when it
+        changed while nothing was on its way.
         """
+        self._settled: View | None = None
+        """The chain as it was when everything wanted was confirmed; None while something is on its way."""
 
     @property
     def health(self) -> Health:
@@ -132,16 +135,19 @@ class AnchorService:
         """Bring outbox and chain closer together; seconds until the next time, if the log has nothing new."""
         soon = self._settings.poll_ms / 1000
         try:
-            if self._unsure:
-                await self._ensure_contract()
-            await self._want_newest()
-            await self._step()
-            self._unsure = not await self._outbox.rows(UNSETTLED, limit=1)
+            if not await self._is_quiet():
+                if self._unsure:
+                    await self._ensure_contract()
+                await self._want_newest()
+                await self._step()
+                under_way = bool(await self._outbox.rows(UNSETTLED, limit=1))
+                done = not under_way and self.anchored_size >= self._wanted
+                self._unsure, self._settled = not (under_way or done), self._view if done else None
             if self._newest.problem is None:
                 self._healthy()
             else:
                 self._problem(self._newest.problem)
-            return float(self._settings.seconds) if self._unsure else soon
+            return soon if self._settled is None else float(QUIET * self._settings.seconds)
         except HallmarkError as error:
             self._problem(error)
         except Exception as error:
@@ -149,7 +155,7 @@ class AnchorService:
             get_logger().error("internal_error", kind=type(error).__name__)
             self.bugs += 1
             self._problem(Unavailable("internal_error", "A bug: see the log."))
-        self._unsure = True
+        self._unsure, self._settled = True, None
         return max(soon, RETRY_S)
 
     async def record(self, size: int, confirmations: int) -> AnchorRecord:
@@ -160,8 +166,12 @@ class AnchorService:
         """
         depth = 0
         for row in await self._outbox.rows(ANCHORED, above=size - 1, limit=TRIED, newest=False):
-            stored = await self._chain.stored(row.size)
+            try:
+                stored = await self._chain.stored(row.size)
+            except VerificationFailed:  # the contract itself is gone
+                stored = None
             if stored is None or stored.root != row.root:
+                self._doubt()
                 continue
             depth = await self._chain.rpc.head() - stored.block + 1
             if depth >= confirmations:
@@ -201,18 +211,37 @@ class AnchorService:
         self.deployments += 1
         get_logger().warning("anchor_deployed", contract=self._address)
 
+    def _doubt(self) -> None:
+        """A question showed that the chain lost what it held: see to it now, not at the next look."""
+        if self._settled is not None:
+            self._settled, self._unsure = None, True
+            self._newest.changed.set()
+
+    async def _is_quiet(self) -> bool:
+        """Nothing new is to be anchored, and the chain holds what it held when all was confirmed."""
+        settled = self._settled
+        if settled is None:
+            return False
+        if self._newest.checkpoint is not self._taken:
+            self._settled = None
+            return False
+        self._view, same = await self._machine.look(settled)
+        self._unsure = not same
+        return same
+
     async def _want_newest(self) -> None:
         """A log without a quorum-cosigned checkpoint does not keep earlier ones from being followed.
 
         What was wanted is wanted again now and then: the chain may have lost what superseded it.
         """
         newest = self._newest.checkpoint
-        if newest is None or newest.checkpoint.size == 0 or not (newest is not self._taken or self._unsure):
+        if newest is None or (newest is self._taken and not self._unsure):
             return
         size, root = newest.checkpoint.size, newest.checkpoint.root
         self._wanted = size
         self._behind.see(size, self.anchored_size, _now())
-        await self._machine.want(self._statement(size, root), _now())
+        if size > 0:
+            await self._machine.want(self._statement(size, root), _now())
         self._taken = newest
 
     async def _step(self) -> None:

@@ -38,8 +38,8 @@ FACTORY_CODE: Final = (
     "0x7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0"
     "3601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
 )
-STILL_BLOCKS: Final = 10
-"""So many blocks may be missing before health says that none come."""
+STILL_BLOCKS: Final = 4
+"""So many blocks may be missing, beyond what one look takes, before health says that none come."""
 ETHER: Final = 10**18
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -59,11 +59,12 @@ def anvil_command(settings: Settings) -> tuple[str, ...]:
         f"--port={settings.rpc_port}",
         f"--chain-id={settings.chain_id}",
         f"--block-time={settings.block_seconds}",
+        "--mixed-mining",
         "--hardfork=cancun",
         "--accounts=0",
         "--prune-history=256",
         f"--state={settings.state}",
-        "--state-interval=1",
+        f"--state-interval={settings.block_seconds}",
         "--silent",
     )
 
@@ -84,7 +85,7 @@ class DevelopmentChain:
     def health(self) -> Health:
         """Ready while blocks come."""
         still = int((time.monotonic() - self._head_at) * 1000)
-        limit = STILL_BLOCKS * self._settings.block_seconds * 1000
+        limit = int((STILL_BLOCKS * self._settings.block_seconds + POLL_S) * 1000)
         return judge(self._state, still, limit, time.time_ns() // 1_000_000)
 
     async def run(self) -> None:

@@ -60,6 +60,8 @@ class LogService:
         self._keeper = LeaseKeeper(self._database, settings.holder, settings.lease_ms)
         self._log = get_logger()
         self._links: list[Link] = []
+        self._newer = asyncio.Event()
+        """There is a newer cosigned checkpoint than the store remembers."""
         shared = (source_of(host) for host in settings.quotas.shared_addresses)
         self.app = LogApp(Followers(settings.limits, tuple(shared)))
         self.metrics = Metrics()
@@ -174,27 +176,35 @@ class LogService:
         return Leader(store, entrance, sequencer, publisher, Source(store, publisher))
 
     async def _renew(self, lease: Lease) -> None:
+        """Extend the lease when half of it is over; when that failed, soon again."""
+        pause = self._settings.lease_ms / 2_000
         while True:
-            await asyncio.sleep(self._settings.lease_ms / 3_000)
+            await asyncio.sleep(pause)
             try:
                 await self._keeper.renew(lease, now_ms())
+                pause = self._settings.lease_ms / 2_000
             except HallmarkError as error:
                 if error.reason == "lease_lost":
                     raise
                 self._log.warning("lease_not_renewed", reason=error.reason)
+                pause = self._settings.lease_ms / 10_000
 
     async def _keep(self, publisher: Publisher) -> None:
         try:
             while True:
+                await self._newer.wait()
                 await asyncio.sleep(KEEP_S)
+                self._newer.clear()
                 try:
                     await publisher.keep()
                 except HallmarkError as error:
                     self._log.warning("checkpoint_not_kept", reason=error.reason)
+                    self._newer.set()
         finally:
             await publisher.keep()
 
     def _cosigned(self, round_: Round) -> None:
+        self._newer.set()
         self.app.followers.cosigned()
         self._rounds.observe(asyncio.get_running_loop().time() - round_.started)
 

@@ -100,6 +100,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threshold: int
     owners: tuple[Hex20, ...] = ()
     holder: str = "log-1"
-    lease_ms: int = 5_000
+    lease_ms: int = 10_000
     limits: Limits = Limits()
     quotas: Quotas = Quotas()
