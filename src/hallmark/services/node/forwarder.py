@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncGenerator
 from typing import Final
 
 import msgspec
@@ -14,8 +16,10 @@ from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
 from hallmark.http.client import Pool
 from hallmark.http.retry import LONGEST_S, retry_after_of, seconds_of
 from hallmark.ledger.checkpoint import Checkpoint
+from hallmark.ledger.follow import Cosigned
 from hallmark.ledger.note import Note
 from hallmark.services.enclave.runtime import Beacon
+from hallmark.services.following import log_client as following
 from hallmark.services.log import work
 from hallmark.services.log.admission import join_many
 from hallmark.services.node.outbox import Outbox
@@ -91,7 +95,21 @@ class LogClient:
                 return Beacon(0, EMPTY_ROOT)
             if response.status != 200:
                 raise Unavailable("log_unavailable", f"The log answers {response.status}.")
-        checkpoint = Checkpoint.parse(Note.parse(data).text)
+        return self._beacon(data)
+
+    async def beacons(self, every_ms: int) -> AsyncGenerator[Beacon, None]:
+        """As the log tells them until it ends, at most one in `every_ms`: the first at once, then the newest.
+
+        Raises NotFound from a log that does not tell, and as `beacon` does.
+        """
+        log = following.LogClient(self._pool, self._url)
+        async with contextlib.aclosing(log.checkpoints(every_ms)) as frames:
+            async for frame in frames:
+                if isinstance(frame, Cosigned):
+                    yield self._beacon(frame.note)
+
+    def _beacon(self, note: bytes) -> Beacon:
+        checkpoint = Checkpoint.parse(Note.parse(note).text)
         if checkpoint.origin != self._origin:
             raise VerificationFailed("wrong_origin", "The log is another network's.")
         return Beacon(checkpoint.size, checkpoint.root)

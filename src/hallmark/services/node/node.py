@@ -17,7 +17,7 @@ from hallmark.core.upstreams import origin_of
 from hallmark.crypto.secp256k1 import Signer, recover_statement, sign_statement
 from hallmark.http.health import Health
 from hallmark.services.enclave import control
-from hallmark.services.enclave.runtime import Beacon
+from hallmark.services.node.beacons import Beacons
 from hallmark.services.node.forwarder import Forwarder, LogClient
 from hallmark.services.node.health import Facts
 from hallmark.services.node.outbox import Outbox
@@ -166,7 +166,7 @@ class Node:
         followers = [
             asyncio.create_task(work)
             for work in (
-                self._follow_beacon(running),
+                Beacons(self._log, running.link.send, every_ms=self._settings.beacon_ms).run(),
                 self._refresh(running),
                 self._reregister(),
                 self.sealing.follow(running),
@@ -195,16 +195,6 @@ class Node:
         placed = await self._forwarder.watch(self._outbox.put(entry.encode(), lambda: None))
         self.registered_at = placed.index
         get_logger().info("node_registered", node=statement.key, index=placed.index)
-
-    async def _follow_beacon(self, running: Running) -> None:
-        """Tell the enclave the newest beacon, or the last one: it answers either."""
-        beacon = Beacon(0, bytes(32))
-        while True:
-            await asyncio.sleep(self._settings.beacon_ms / 1000)
-            with contextlib.suppress(HallmarkError):
-                beacon = await self._log.beacon()
-            with contextlib.suppress(HallmarkError):
-                running.link.send(control.BeaconUpdate(beacon.size, beacon.root))
 
     async def _refresh(self, running: Running) -> None:
         """Fresh evidence at intervals; an unreachable log only delays it."""
