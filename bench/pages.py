@@ -86,6 +86,7 @@ def main() -> None:
     parser.add_argument("--policy", choices=tuple(pages_index.POLICIES), default="reviewed")
     parser.add_argument("--profile", type=Path, help="where to write a profile of the event loop")
     parser.add_argument("--sizes", help="fill a store up to each of these, and ask for every page")
+    parser.add_argument("--against", type=Path, help="folder of another build, measured in turns")
     options = parser.parse_args()
     if options.sizes:
         pages_sizes.main(options)

@@ -2,17 +2,24 @@
 judgements, bytes on disk by table.
 
     python bench/pages.py --receipts 2000 [--batch 16] [--policy reviewed|witnessed|none] [--profile FILE]
+    python bench/pages.py --receipts 1000 --against FOLDER_OF_OTHER_BUILD
 
 A follower, an explorer and a desk share one database on disk, as in the real process, and read a little
 network's log in checkpoints of `batch` receipts, 100 ms of the network's time apart. Making receipts and
-cosignatures is not measured; verifying, folding, indexing, judging and writing is.
+cosignatures is not measured; verifying, folding, indexing, judging and writing is. `later_ms` is what ten
+minutes without a receipt cost, a look each minute, for each receipt that is there.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import cProfile
+import json
 import shutil
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -142,10 +149,21 @@ def by_table(database: Database) -> list[tuple[str, int]]:
 
 
 def main(options: Any) -> None:
-    """Measure and print."""
+    """Measure and print; with `against` the other build as well, in turns."""
+    if options.against:
+        compare(options)
+        return
+    found = run(options)
+    if options.json:
+        options.json.write_text(json.dumps(found))
+    show(found)
+
+
+def run(options: Any) -> dict[str, Any]:
+    """Measure once, in a folder of its own."""
     directory = Path(tempfile.mkdtemp(prefix="hallmark-pages-"))
     try:
-        found = asyncio.run(
+        return asyncio.run(
             measured(
                 directory,
                 receipts=options.receipts,
@@ -156,6 +174,10 @@ def main(options: Any) -> None:
         )
     finally:
         shutil.rmtree(directory)
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print figures, then bytes by table."""
     tables = found.pop("tables")
     for name, value in found.items():
         print(f"{name:16} {value}")
@@ -163,3 +185,40 @@ def main(options: Any) -> None:
     for name, size in tables.items():
         if size >= 1:
             print(f"  {name:40} {size:7}")
+
+
+def compare(options: Any) -> None:
+    """Another build and this one, three times in turns, each in a process of its own; medians."""
+    pythons = {"that": options.against / ".venv" / "bin" / "python", "this": Path(sys.executable)}
+    rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in pythons}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "found.json")
+        for _ in range(3):
+            for name, python in pythons.items():
+                asked = ["--receipts", str(options.receipts), "--batch", str(options.batch)]
+                asked += ["--policy", options.policy, "--json", str(file)]
+                subprocess.run([python, __file__, *asked], check=True, stdout=subprocess.DEVNULL)
+                rounds[name].append(json.loads(file.read_text()))
+    found = {name: middle(runs) for name, runs in rounds.items()}
+    print(f"{'of each receipt':18}{'that build':>12}{'this build':>12}{'ratio':>8}")
+    for name in found["this"]:
+        that, this = found["that"][name], found["this"][name]
+        print(f"{name:18}{that:12.3f}{this:12.3f}{this / that if that else 0:8.3f}")
+    if options.json:
+        options.json.write_text(json.dumps({"rounds": rounds, **found}, indent=2) + "\n")
+
+
+def middle(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """Medians of what is a number and depends on the build."""
+    names = ("ms", "later_ms", "statements", "transactions", "judgements", "disk_bytes")
+    return {name: statistics.median(run[name] for run in runs) for name in names}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--receipts", type=int, required=True)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--policy", choices=tuple(POLICIES), default="reviewed")
+    parser.add_argument("--json", type=Path)
+    parser.set_defaults(profile=None, against=None)
+    main(parser.parse_args())
