@@ -11,6 +11,7 @@ from hallmark.core.errors import VerificationFailed
 from hallmark.store import Database, Packed, Terms, number_of, sqlite_url
 from hallmark.store.packed import DICTIONARIES
 from hallmark.store.terms import TERMS
+from hallmark.store.upserts import put
 
 BLOBS = [b'{"question":"proved","state":"witnessed","shows":"entry %d of many"}' % n for n in range(60)]
 
@@ -88,4 +89,18 @@ def test_a_term_has_one_number(database: Database) -> None:
     assert database.read(lambda c: other.term(c, 99)) == b""
     assert database.read(lambda c: c.scalar(sa.select(number_of(b"b")))) == first[1]
     assert database.read(lambda c: c.scalar(sa.select(sa.func.count()).select_from(TERMS))) == 2
+    database.close()
+
+
+def test_a_row_is_written_whether_it_is_there_or_not(database: Database) -> None:
+    """Others are left alone; a column that is added to is added to."""
+    name = sa.Column("name", sa.String(8), primary_key=True)
+    table = sa.Table("sums", sa.MetaData(), name, sa.Column("n", sa.Integer))
+    database.write(table.create)
+    database.write(lambda c: put(c, table, [{"name": "a", "n": 1}, {"name": "b", "n": 2}]))
+    database.write(lambda c: put(c, table, [{"name": "b", "n": 5}]))
+    database.write(lambda c: put(c, table, [{"name": "b", "n": 5}, {"name": "c", "n": 7}], adds="n"))
+    database.write(lambda c: put(c, table, []))
+    found = database.read(lambda c: {row.name: row.n for row in c.execute(sa.select(table))})
+    assert found == {"a": 1, "b": 10, "c": 7}
     database.close()

@@ -23,6 +23,7 @@ from hallmark.core.errors import HallmarkError
 from hallmark.services.explorer.figures import Counted, Tally
 from hallmark.services.explorer.schema import COUNTS, ENTRIES, MIGRATIONS, NAMES, RECEIPTS, STATE
 from hallmark.store import Database, Terms, migrate, number_of
+from hallmark.store.upserts import put
 from hallmark.telemetry.logs import get_logger
 
 BATCH: Final = 1_000
@@ -157,8 +158,10 @@ class Index:
         for table, found in ((ENTRIES, others), (RECEIPTS, receipts), (NAMES, listed)):
             if found:
                 connection.execute(table.insert(), found)
-        _put_counts(connection, totals)
-        _put_state(connection, self._state | {"size": rows[-1].position + 1})
+        kept = [{"what": what, "key": key, "count": count} for (what, key), count in totals.items()]
+        put(connection, COUNTS, kept)
+        state = self._state | {"size": rows[-1].position + 1}
+        put(connection, STATE, [{"name": name, "value": value} for name, value in state.items()])
 
 
 def prefix_of(name: bytes) -> int:
@@ -177,19 +180,6 @@ def _counts(connection: Connection) -> dict[Counted, int]:
 
 def _state(connection: Connection) -> dict[str, int]:
     return {name: int(value) for name, value in connection.execute(sa.select(STATE))}
-
-
-def _put_counts(connection: Connection, totals: Mapping[Counted, int]) -> None:
-    rows = [{"w": what, "k": key, "n": count} for (what, key), count in totals.items()]
-    if rows:
-        same = sa.and_(COUNTS.c.what == sa.bindparam("w"), COUNTS.c.key == sa.bindparam("k"))
-        connection.execute(COUNTS.delete().where(same), rows)
-        connection.execute(COUNTS.insert(), [{"what": r["w"], "key": r["k"], "count": r["n"]} for r in rows])
-
-
-def _put_state(connection: Connection, state: Mapping[str, int]) -> None:
-    connection.execute(STATE.delete())
-    connection.execute(STATE.insert(), [{"name": name, "value": value} for name, value in state.items()])
 
 
 def _clear(connection: Connection) -> None:

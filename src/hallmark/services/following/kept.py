@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 
 from hallmark.core.errors import HallmarkError
 from hallmark.store import Database, Migration, Packed, migrate
+from hallmark.store.upserts import put
 from hallmark.telemetry.logs import get_logger
 
 METADATA = sa.MetaData()
@@ -124,17 +125,13 @@ class Writer:
     async def _some(self) -> None:
         keys = list(self._waiting)[:BATCH]
         rows = [self._waiting[key] for key in keys]
-        await self._database.async_write(lambda c: self._replace(c, keys, rows))
+        await self._database.async_write(lambda c: self._replace(c, rows))
         for key, row in zip(keys, rows, strict=True):
             if self._waiting.get(key) is row:
                 del self._waiting[key]
 
-    def _replace(
-        self, connection: Connection, keys: Sequence[object], rows: Sequence[Mapping[str, Any]]
-    ) -> None:
-        for start in range(0, len(keys), 500):
-            connection.execute(self._table.delete().where(self._key.in_(keys[start : start + 500])))
-        connection.execute(self._table.insert(), [self._row(connection, row) for row in rows])
+    def _replace(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        put(connection, self._table, [self._row(connection, row) for row in rows])
 
     def _row(self, connection: Connection, row: Mapping[str, Any]) -> dict[str, Any]:
         if self._packed is None:

@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 
 from hallmark.services.review.rows import Record
 from hallmark.services.review.schema import COUNTS
+from hallmark.store.upserts import put
 
 Counted: TypeAlias = tuple[str, str]
 DIGITS: Final = 3
@@ -46,12 +47,8 @@ def rounded(ms: int) -> int:
 
 def add(connection: Connection, changes: Mapping[Counted, int]) -> None:
     """Add to what is kept, in the caller's transaction; in one order, so that processes do not lock."""
-    for (what, key), change in sorted(changes.items()):
-        if change:
-            same = sa.and_(COUNTS.c.what == what, COUNTS.c.key == key)
-            more = COUNTS.update().where(same).values(count=COUNTS.c["count"] + change)
-            if not connection.execute(more).rowcount:
-                connection.execute(COUNTS.insert().values(what=what, key=key, count=change))
+    rows = [{"what": what, "key": key, "count": n} for (what, key), n in sorted(changes.items()) if n]
+    put(connection, COUNTS, rows, adds="count")
 
 
 def read(connection: Connection) -> dict[str, dict[str, int]]:

@@ -25,6 +25,7 @@ from hallmark.services.review.schema import (
     SUBMISSIONS,
 )
 from hallmark.store import Database, Packed, Terms
+from hallmark.store.upserts import put
 
 TERMS_OF = ("policy", "node", "model", "artifact", "reasons")
 ROWS = tuple(column.name for column in ITEMS.columns if column.name not in ("number", "id"))
@@ -186,8 +187,7 @@ def deliveries(
 
 def put_meta(connection: Connection, name: str, value: int) -> None:
     """Keep a number, in the caller's transaction."""
-    if not connection.execute(META.update().where(META.c.name == name).values(value=value)).rowcount:
-        connection.execute(META.insert().values(name=name, value=value))
+    put(connection, META, [{"name": name, "value": value}])
 
 
 def rouse(connection: Connection, where: sa.ColumnElement[bool]) -> None:
