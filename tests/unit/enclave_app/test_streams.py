@@ -24,6 +24,7 @@ from hallmark.engines.protocol import (
     Task,
     Unoffered,
 )
+from hallmark.services.enclave import streaming
 from hallmark.services.enclave.app import App
 from hallmark.services.enclave.streaming import COMMENT
 from hallmark.testing.runtime import MemoryRuntime
@@ -31,6 +32,12 @@ from hallmark.testing.runtime import MemoryRuntime
 CHAT = "/v1/chat/completions"
 HELLO: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "hello"}]}
 STREAM = HELLO | {"stream": True}
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every event leaves by itself; `test_gathering` has those that do not."""
+    monkeypatch.setattr(streaming, "GAP_S", 0.0)
 
 
 class Script(Unoffered):

@@ -75,6 +75,7 @@ async def answer_stream(
             await _seal_partial(call, opening, emitter, ending)
         return
     except asyncio.CancelledError:  # the server ends this request: what left is still signed for
+        emitter.drop()
         if emitter.started:
             await asyncio.shield(asyncio.ensure_future(_seal_partial(call, opening, emitter, ending)))
         raise
@@ -103,6 +104,9 @@ async def _run(work: Callable[[Emitter], Awaitable[None]], emitter: Emitter) -> 
     emitter.keep_alive(KEEP_ALIVE_S)
     try:
         await work(emitter)
+    except asyncio.CancelledError:  # nobody wants more of it
+        emitter.drop()
+        raise
     finally:
         await emitter.still()
 

@@ -17,6 +17,9 @@ from hallmark.services.enclave.limits import KEEP_ALIVE_MS
 KEEP_ALIVE_S: Final = KEEP_ALIVE_MS / 1000
 """A stream that is silent for longer gets a comment, so that nobody on the way takes it for dead."""
 COMMENT: Final = b": waiting\n\n"
+GAP_S: Final = 0.005
+"""A stream is written to at most every so many seconds."""
+MOST_GATHERED: Final = 16_384
 
 T = TypeVar("T")
 
@@ -32,7 +35,12 @@ class Gone(Exception):
 
 
 class Emitter:
-    """Sends a stream. What goes through `emit` is covered by the receipt, byte for byte, before it leaves."""
+    """Sends a stream. What goes through `emit` is covered by the receipt, byte for byte, before it leaves.
+
+    The first event leaves at once, and so does one that comes GAP_S after the last that left. What comes
+    sooner is gathered until then and leaves in one piece: nobody reads faster, and everybody on the way (TLS,
+    pipe, gateway, client) is woken once for it. What is gathered is not covered yet.
+    """
 
     def __init__(self, send: Send, start: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """`start` is what the rolling digest starts from (`response_prefix`); `headers` go into the head."""
@@ -43,6 +51,9 @@ class Emitter:
         self._last = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._beat: asyncio.Task[None] | None = None
+        self._gathered: list[bytes] = []
+        self._size = 0
+        self._left: asyncio.TimerHandle | None = None
         self._sending = False
         self.started = False
 
@@ -52,14 +63,48 @@ class Emitter:
         return self._state.digest()
 
     async def emit(self, data: bytes) -> None:
-        """Send covered bytes; the first call opens the response."""
+        """Send covered bytes, now or in a moment; the first call opens the response."""
         if self._beat is not None:
-            await self._beat
+            await asyncio.shield(self._beat)
+        wait = self._last + GAP_S - self._loop.time() if self.started else 0.0
+        if (wait > 0 or self._gathered) and self._size + len(data) <= MOST_GATHERED:
+            self._gathered.append(data)
+            self._size += len(data)
+            if self._left is None:
+                self._left = self._loop.call_later(wait, self._leave)
+            return
+        await self._flush(data)
+
+    def _leave(self) -> None:
+        """The gap is over: what was gathered leaves."""
+        self._left = None
+        if self._sending or self._beat is not None:
+            self._left = self._loop.call_later(GAP_S, self._leave)
+        elif self._gathered:
+            self._beat = self._loop.create_task(self._leaving())
+
+    async def _leaving(self) -> None:
+        await self._flush(b"")
+        self._beat = None
+
+    async def _flush(self, data: bytes) -> None:
+        """Send what was gathered, and `data` after it."""
+        gathered = self._gathered
+        self.drop()
+        if not gathered and not data:
+            return
         self._sending = True
         try:
-            await self._emit(data)
+            await self._emit(b"".join(gathered) + data)
         finally:
             self._sending = False
+
+    def drop(self) -> None:
+        """Forget what was gathered: it has not left, and is not covered."""
+        self._gathered, self._size = [], 0
+        if self._left is not None:
+            self._left.cancel()
+            self._left = None
 
     async def _emit(self, data: bytes) -> None:
         await self._open()
@@ -89,11 +134,12 @@ class Emitter:
         self._timer = self._loop.call_later(seconds, self._look, seconds)
 
     async def still(self) -> None:
-        """No comments any more; one that is under way has left, and is counted."""
-        if self._beat is not None:
-            await asyncio.shield(self._beat)
+        """No comments any more; one that is under way has left, and is counted. So has what was emitted."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._beat is not None:
+            await asyncio.shield(self._beat)
+        await self._flush(b"")
 
     def cover(self, data: bytes) -> None:
         """Count bytes as covered that `end` will send, after the receipt's event."""
