@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from hallmark.core.errors import Conflict, HallmarkError
+from hallmark.core.errors import Conflict, HallmarkError, Unavailable
 from hallmark.ledger.note import Note
 from hallmark.ledger.sql_store import SQLLogStore
-from hallmark.ledger.witness import State
+from hallmark.ledger.witness import SizeConflict, State
 from hallmark.services.fullnode.memory import Memory, Misbehaviour
 from hallmark.services.fullnode.node import FullNode
 from hallmark.store.raw import RawDatabase, Transaction
@@ -124,3 +125,38 @@ async def test_a_companion_that_raises_undoes_the_checkpoint(opened: Callable[[]
     memory.companion = None
     await memory.advance(ORIGIN, State(), State(1, b"\1" * 32), NOTE)
     assert (SQLLogStore(opened()).size, memory.judged) == (1, [])
+
+
+async def test_a_commit_of_which_nothing_was_heard_is_found_out(
+    start: tuple[MemoryLog, Callable[[], FullNode]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that commits and is gone before it says so, or is gone before it commits: the node looks
+    what is there, and carries on from it.
+    """
+    log, again = start
+    network, node = log.network, again()
+    await node.start()
+    await node.add_checkpoint(log.request(0))
+    database: RawDatabase = node.database  # type: ignore[attr-defined]
+    done = database._commit
+    for committed in (True, False):
+        old = network.tree.size
+        network.add(network.receipt_entry(network.nodes[0]))
+
+        def gone(work: Any, committed: bool = committed) -> None:
+            if committed:
+                done(work)
+            raise Unavailable("store_unavailable", "The connection was lost.")
+
+        monkeypatch.setattr(database, "_commit", gone)
+        with pytest.raises(Unavailable, match="connection was lost"):
+            await node.add_checkpoint(log.request(old))
+        monkeypatch.setattr(database, "_commit", done)
+        if committed:
+            with pytest.raises(SizeConflict):  # it has cosigned that far, and says so
+                await node.add_checkpoint(log.request(old))
+        network.add(network.receipt_entry(network.nodes[0]))
+        line = await node.add_checkpoint(log.request(old + committed))
+        assert node.store.size == node.replica.size == network.tree.size
+        assert line in node.checkpoint()
+    assert again().store.size == network.tree.size

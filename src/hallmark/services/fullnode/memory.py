@@ -85,10 +85,11 @@ class Memory:
         self._state: dict[str, State] = {}
         self._staged: Staged | None = None
         self._kept = 0
+        self._in_doubt = False
         self.companion: Companion | None = None
         self.judged: list[bytes] = []
         """Leaves from the store's size on that were judged and are not durable yet."""
-        self.note = self._newest()
+        self.note = database.read(_newest)
         """The newest note that was cosigned, with this node's line; None before the first."""
 
     def stage(self, leaves: Sequence[bytes]) -> Staged:
@@ -106,6 +107,7 @@ class Memory:
 
     async def latest(self, origin: str) -> State:
         """What was last cosigned."""
+        await self._settle()
         if origin not in self._state:
             rows = await self._database.async_read(lambda t: t.fetch(WITNESS_AT, (origin,)))
             self._state[origin] = State(*rows[0]) if rows else State()
@@ -156,12 +158,28 @@ class Memory:
             if companion is not None:
                 companion.write(transaction, size)
 
-        await self._store.commit(staged, within=within)
+        try:
+            await self._store.commit(staged, within=within)
+        except BaseException:
+            self._in_doubt = True
+            raise
         self.judged, self._staged = [], None
         if companion is not None:
             companion.written(size)
 
-    def _newest(self) -> bytes | None:
-        query = "SELECT note FROM fullnode_cosigned ORDER BY size DESC LIMIT 1"
-        found = self._database.read(lambda t: t.fetch(query))
-        return bytes(found[0][0]) if found else None
+    async def _settle(self) -> None:
+        """After a commit that failed: whether it is there all the same is for the database to say (a server
+        may have committed what it could not answer for any more).
+        """
+        if not self._in_doubt:
+            return
+        before = self._store.size
+        await self._store.reload()
+        del self.judged[: self._store.size - before]
+        self.note = await self._database.async_read(_newest)
+        self._in_doubt, self._staged = False, None
+
+
+def _newest(transaction: Transaction) -> bytes | None:
+    found = transaction.fetch("SELECT note FROM fullnode_cosigned ORDER BY size DESC LIMIT 1")
+    return bytes(found[0][0]) if found else None
