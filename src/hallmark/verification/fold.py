@@ -19,7 +19,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from hallmark.core.entries import Entry, decode, split_leaf
+from hallmark.core.entries import Entry, Kind, decode, split_leaf
 from hallmark.core.errors import HallmarkError, VerificationFailed
 from hallmark.core.evidence import VerifyEvidence
 from hallmark.core.hashing import sha256
@@ -58,6 +58,8 @@ from hallmark.verification.tree import leaf_hash
 
 # A leaf is u64be admitted || u8 entry version || u8 kind || packed statement ...
 PACKED_AT = 10
+TABLED = frozenset((Kind.VERDICT, Kind.REVIEW))
+"""Statements that change nothing but tables and what full nodes owe."""
 UNDECIDABLE = {"content": "artifact_content"}
 
 
@@ -342,7 +344,7 @@ class Replica:
 
     def _statement(self, index: int, admitted: int, entry: Entry, packed: bytes) -> tuple[Check, ...]:
         case = EntryCase(self._context, index, admitted, entry, packed=packed)
-        self._state.stated = True
+        self._state.stated = self._state.stated or entry.kind not in TABLED
         checks = judge(admission.RULES[entry.kind], case, functools.partial(self._stopped, index))
         if set(failures(checks)).difference(UNDECIDABLE.values()):
             return checks
