@@ -1,6 +1,7 @@
 """What grows with the log, and what does not: restarts, memory, catching up, disk.
 
-    python bench/growth.py [--sizes 1000 10000 100000] [--web-to 10000] [--folder DIR] [--json FILE]
+    python bench/growth.py [--sizes 1000 10000 100000] [--web-to 10000] [--answers-per-ticket 1]
+                           [--folder DIR] [--json FILE]
 
 Makes a log of each size and measures, each in a process of its own: a full node, what a gateway follows with
 and what the explorer of the web process follows with, once catching up from nothing over HTTP and once
@@ -27,9 +28,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from hallmark.core.documents import Candidates
+from hallmark.core.statements import Ticket
 from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.store import sqlite_url
 from hallmark.store.raw import RawDatabase
+from hallmark.testing.answers import Answers
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import LittleNetwork
 
@@ -39,11 +43,32 @@ EVERY_MS = 5
 COLUMNS = ("size", "role", "way", "folded", "wall s", "cpu s", "entries/s of cpu", "MB", "peak MB", "disk MB")
 
 
+class SharedTickets(Answers):
+    """A gateway's ticket serves so many answers of a node, as it does under load."""
+
+    def __init__(self, network: LittleNetwork, answers: int) -> None:
+        super().__init__(network)
+        self._answers, self._left = answers, 0
+        self._shared: dict[bytes, tuple[Ticket, bytes]] = {}
+
+    def ticket(self, candidates: Candidates, **changes: Any) -> tuple[Ticket, bytes]:
+        """See `Answers`."""
+        if not self._left:
+            self._shared.clear()
+            self._left = self._answers * len(self.network.nodes)
+        self._left -= 1
+        name = candidates.digest()
+        if name not in self._shared:
+            self._shared[name] = super().ticket(candidates, **changes)
+        return self._shared[name]
+
+
 class Maker:
     """Makes one log longer and longer; its leaves are on disk, not here."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, per_ticket: int) -> None:
         self.folder, self.net = folder, LittleNetwork()
+        self.net.answers = SharedTickets(self.net, per_ticket)
         self.notary = Notary(self.net)
         self.store = SQLLogStore(RawDatabase(sqlite_url(folder / "log.db")))
 
@@ -127,6 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--web-to", type=int, default=10_000, help="largest log that the web process reads")
+    parser.add_argument("--answers-per-ticket", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where the stores are made; kept")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -134,7 +160,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     try:
-        maker = Maker(folder)
+        maker = Maker(folder, arguments.answers_per_ticket)
         print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|")
         for size in sorted(arguments.sizes):
             each = asyncio.run(maker.reach(size))
