@@ -1,8 +1,8 @@
 """What goes into the enclave's image, and what stays out.
 
 The image holds the interpreter, the part of the standard library that a server can use, the shared libraries
-that these need, the distributions of `DISTRIBUTIONS` as their RECORD lists them, and the packages of
-`PACKAGES`. It holds no shell, no compiler, no package manager, no test suite.
+that these need, the distributions of `DISTRIBUTIONS` and `ENGINES` as their RECORD lists them, and the
+packages of `PACKAGES`. It holds no shell, no compiler, no package manager, no test suite.
 
     /usr/bin/python3          the interpreter          /usr/lib/*.so*   shared libraries, flat
     /usr/lib/python3.X        standard library         /app/lib         distributions and hallmark
@@ -17,8 +17,9 @@ import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from hallmark.core.errors import Unavailable
 
@@ -38,10 +39,14 @@ DISTRIBUTIONS = (
     "idna",
     "typing_extensions",
     "uvloop",
-    "numpy",
-    "onnxruntime",
-    "onnxruntime-genai",
 )
+"""What every enclave needs. One with these alone passes on what upstream servers say, and runs no model."""
+
+ENGINES: Final[Mapping[str, tuple[str, ...]]] = {
+    "onnx": ("numpy", "onnxruntime"),
+    "genai": ("numpy", "onnxruntime", "onnxruntime-genai"),
+}
+"""Engines, with the distributions that each needs on top."""
 
 PACKAGES = (
     "__init__.py",
@@ -64,7 +69,7 @@ _LEFT_OUT = re.compile(
     | ^hallmark/attestation/emulator
     | ^\.\./ | ^uvloop/_testbase | ^click/testing
     | ^numpy/(f2py|distutils|testing/_private|_pyinstaller|_core/include|_core/lib|random/lib)/
-    | ^numpy\.libs/\.\.
+    | ^numpy/_core/_simd\. | ^numpy/random/ | ^numpy\.libs/\.\.
     | ^onnxruntime/(tools|quantization|transformers|backend|datasets)/ | ^onnxruntime_genai/models/
     | ThirdPartyNotices | ^onnxruntime/(LICENSE|Privacy)
     | ^Crypto/(Cipher|IO|Math|Protocol|PublicKey|Random|SelfTest|Signature)/
@@ -87,15 +92,16 @@ _STDLIB_LEFT_OUT = re.compile(
 )
 
 
-def collect(package_root: Path) -> dict[str, Path]:
+def collect(package_root: Path, engines: Collection[str] = tuple(ENGINES)) -> dict[str, Path]:
     """Every file of the image that is copied as it is: path inside the image to path here.
 
-    `package_root` is the directory of the `hallmark` package. Raises Unavailable `image_source_missing`.
+    `package_root` is the directory of the `hallmark` package, `engines` those whose models it can
+    run. Raises Unavailable `image_source_missing`.
     """
     files: dict[str, Path] = {}
     for inside, source in _interpreter():
         files[inside] = source
-    for name in DISTRIBUTIONS:
+    for name in dict.fromkeys((*DISTRIBUTIONS, *(name for engine in engines for name in ENGINES[engine]))):
         for inside, source in _distribution(name):
             files[f"app/lib/{inside}"] = source
     for inside, source in _packages(package_root):

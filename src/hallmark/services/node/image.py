@@ -1,6 +1,7 @@
 """Builds the enclave's image: the same inputs give the same bytes.
 
-    squashfs            padded to 4096 bytes: the files of `contents.collect`, byte-compiled, times 0, owner 0
+    squashfs            padded to 4096 bytes: the files of `contents.collect`, byte-compiled, libraries cut
+                        to what is loaded of them (`elf.py`), times 0, owner 0
     manifest            one line a file: SHA-256 hex, octal mode, size, path; sorted by path; LF
     trailer, 24 bytes   "HALLMARK" || u64be length of squashfs || u64be length of manifest
 
@@ -18,7 +19,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -26,11 +27,12 @@ import msgspec
 
 from hallmark.core.errors import InvalidInput, Unavailable
 from hallmark.services.node import contents, seccomp
+from hallmark.services.node.elf import loadable
 
 MAGIC: Final = b"HALLMARK"
 TRAILER: Final = struct.Struct(">8sQQ")
 COMPRESSION: Final = ("-comp", "zstd", "-Xcompression-level", "9", "-b", "256K")
-FORMAT: Final = "4"
+FORMAT: Final = "5"
 
 _FIRST_PROGRAM = """\
 import sys
@@ -54,13 +56,19 @@ class Layout(msgspec.Struct, frozen=True):
     manifest: int
 
 
-def build(cache: Path, *, overlay: Mapping[str, Path] | None = None) -> Path:
+def build(
+    cache: Path,
+    *,
+    overlay: Mapping[str, Path] | None = None,
+    engines: Collection[str] = tuple(contents.ENGINES),
+) -> Path:
     """Build the image of this installation into `cache`, or find it there; returns its path.
 
+    `engines` are those whose models it can run; each selection is an image of its own, with its own hash.
     `overlay` replaces or adds files (path inside the image to source); tests use it to put probes inside.
     Raises Unavailable `image_tool_missing`, `image_source_missing`, `image_build_failed`.
     """
-    files = contents.collect(Path(__file__).resolve().parents[2]) | dict(overlay or {})
+    files = contents.collect(Path(__file__).resolve().parents[2], engines) | dict(overlay or {})
     cache.mkdir(parents=True, exist_ok=True)
     target = cache / f"enclave-{_content_key(files)}.img"
     if target.exists():
@@ -138,7 +146,7 @@ def _stage(files: Mapping[str, Path], stage: Path) -> None:
     for inside, source in files.items():
         place = stage / inside
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, place)
+        place.write_bytes(loadable(source.read_bytes()))
         if place.suffix == ".py":
             sources.append(inside)
     (stage / "app/enclave.py").write_text(_FIRST_PROGRAM)

@@ -17,6 +17,7 @@ import os
 import shutil
 import struct
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ import msgspec
 from hallmark.core.errors import InvalidInput, Unavailable, VerificationFailed
 from hallmark.services.node import image
 from hallmark.services.node.confinement import Confinement
+from hallmark.services.node.contents import ENGINES
 from hallmark.services.node.machine import detect
 
 SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -109,9 +111,9 @@ def seal(path: Path) -> SealedImage:
     return SealedImage(fd, layout, manifest, digest)
 
 
-def build_image(dest: Path) -> ImageInfo:
-    """Build (or find) this installation's image under `dest` and measure it."""
-    path = image.build(dest)
+def build_image(dest: Path, engines: Collection[str] = tuple(ENGINES)) -> ImageInfo:
+    """Build (or find) this installation's image with `engines` under `dest` and measure it."""
+    path = image.build(dest, engines=engines)
     return inspect(path, detect())
 
 
