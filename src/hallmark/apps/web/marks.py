@@ -147,8 +147,8 @@ class Drawer:
 
     def __init__(self, environment: Environment) -> None:
         self._macros: Any = environment.get_template("marks.html").module
-        # Kept with the environment: there are as many as questions, states and kinds of hardware.
-        kept = environment.globals.setdefault("cartouches", {})
+        # Kept with the template that writes them: as many as questions, states and kinds of hardware.
+        kept = vars(self._macros).setdefault("cartouches", {})
         self._cartouches = cast("dict[tuple[str, str, str], str]", kept)
         self._count = itertools.count(1)
 
