@@ -46,6 +46,7 @@ class LocalNetwork:
         seed: int = 1,
         hold_ms: int = 2000,
         queue_s: float = 0.05,
+        answer_s: float = 0.5,
         submit_ms: int = 0,
         net: LittleNetwork | None = None,
         with_gateway: bool = True,
@@ -56,7 +57,7 @@ class LocalNetwork:
         self._chance = random.Random(seed)  # noqa: S311 - tests want the same draws each time
         self._database = RawDatabase(database)
         self._hold_ms = hold_ms
-        self._queue_s = queue_s
+        self._queue_s, self._answer_s = queue_s, answer_s
         self._submit_ms = submit_ms
         self._with_gateway = with_gateway
         self._tasks: list[asyncio.Future[None]] = []
@@ -87,7 +88,7 @@ class LocalNetwork:
             key_file="",
             database="",
             hold_ms=self._hold_ms,
-            answer_s=0.5,
+            answer_s=self._answer_s,
             body=100_000,
             queue_s=self._queue_s,
             submit_ms=self._submit_ms,

@@ -28,7 +28,7 @@ async def test_the_first_who_still_waits_is_woken() -> None:
 
 async def test_more_requests_than_places_are_all_answered() -> None:
     """Forty requests at once at two nodes with eight places each: all answered, none twice."""
-    async with LocalNetwork(queue_s=10) as local:
+    async with LocalNetwork(queue_s=30, answer_s=30) as local:
         for node in local.nodes:
             node.runtime.submit = local.log.add
         pool = Pool(timeouts=Timeouts(pool=30))
