@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from hallmark.testing.chaos_runs import campaign
-from hallmark.testing.running import Network, hallmark, logs
+from hallmark.testing.real_network import Network, hallmark, logs
 
 
 def main() -> int:

@@ -29,8 +29,8 @@ from hallmark.core.beacon import evidence_nonce
 from hallmark.services.enclave import control
 from hallmark.services.enclave.runtime import Beacon
 from hallmark.services.node import image, machine, measure
+from hallmark.services.node.enclave_start import Running, Starter
 from hallmark.services.node.launch import Launcher
-from hallmark.services.node.starting import Running, Starter
 from hallmark.testing import enclaves
 
 ECHO = Path(__file__).parents[1] / "tests/integration/probes/echo_app.py"

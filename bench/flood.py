@@ -43,8 +43,8 @@ from hallmark.core.receipt import Receipt
 from hallmark.core.statements import Registration, Role, Verdict
 from hallmark.crypto.secp256k1 import Key, sign_statement
 from hallmark.http.client import Pool
+from hallmark.ledger import proof_of_work
 from hallmark.services.following.log_client import LogClient
-from hallmark.services.log import work
 from hallmark.services.log.admission import join_many
 from hallmark.services.sdk.network import find
 from hallmark.services.sdk.verifying import Verifier
@@ -94,8 +94,8 @@ class Made:
             found = []
             for number in range(count):
                 entry = self.joining(number)
-                nonce = work.make(entry_id(entry), 16) if number < worked else b""
-                found.append((entry, work.header_of(nonce)[1] if nonce else b""))
+                nonce = proof_of_work.make(entry_id(entry), 16) if number < worked else b""
+                found.append((entry, proof_of_work.header_of(nonce)[1] if nonce else b""))
             return found
         maker = self.forged if flood == "forged" else self.unknown
         entries = [maker(number) for number in range(count)]

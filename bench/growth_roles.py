@@ -28,10 +28,10 @@ from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.ledger.tiles import TileName, encode_bundle
 from hallmark.services.explorer.explorer import Explorer
 from hallmark.services.following.fold_store import FoldIndex, FoldKeeper
+from hallmark.services.following.followed_log import FollowedLog
 from hallmark.services.following.follower import Follower
 from hallmark.services.following.log_client import LogClient
 from hallmark.services.following.proofs import FollowedProofs
-from hallmark.services.following.watch import Watch
 from hallmark.store import Database, sqlite_url
 from hallmark.store.raw import RawDatabase
 from hallmark.testing.dossiers import Notary
@@ -124,7 +124,7 @@ def web(folder: Path, url: str) -> tuple[Callable[[], Awaitable[None]], Callable
     """What the web process's explorer follows with: leaves, checkpoints and an index of its own."""
     following = Following(folder, url, "web")
     database = Database(following.database)
-    watch = Watch(
+    watch = FollowedLog(
         following.follower,
         following.log,
         database,

@@ -35,7 +35,7 @@ from hallmark.ledger.note import COSIGNATURE, ED25519, SigningKey
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import Proof, verify_proof
 from hallmark.services.log.admission import join_many
-from hallmark.services.log.known import Member
+from hallmark.services.log.membership import Member
 from hallmark.store import sqlite_url
 from hallmark.testing.log_admission import Gate
 from hallmark.testing.log_entries import AUTHORITY, receipt_chain, vouched

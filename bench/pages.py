@@ -33,7 +33,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from hallmark.apps.web.app import create_app
 from hallmark.http.serve import Listen, bind
-from hallmark.testing.running import Network
+from hallmark.testing.real_network import Network
 from hallmark.testing.scene import Scene
 from hallmark.testing.surfaces import surfaces
 

@@ -32,8 +32,8 @@ from sqlalchemy import event
 from hallmark.ledger.policy import Policy
 from hallmark.services.explorer.explorer import Explorer
 from hallmark.store import Database, sqlite_url
-from hallmark.testing.offices import Office, policy, reviewed_policy
-from hallmark.testing.watching import GATEWAY
+from hallmark.testing.followed_log import GATEWAY
+from hallmark.testing.review_desk import ReviewDesk, policy, reviewed_policy
 
 STEP_MS = 100
 POLICIES = {"reviewed": (reviewed_policy(),), "witnessed": (policy(),), "none": ()}
@@ -42,7 +42,7 @@ POLICIES = {"reviewed": (reviewed_policy(),), "witnessed": (policy(),), "none": 
 class Counts:
     """Statements, transactions and judgements since `start`."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: ReviewDesk) -> None:
         self.found: Counter[str] = Counter()
         for engine in {office.database._write_engine, office.database._read_engine}:
             event.listen(engine, "before_cursor_execute", self._statement)
@@ -64,7 +64,7 @@ async def measured(
 ) -> dict[str, Any]:
     """Feed receipts and measure; figures are per receipt."""
     database = Database(sqlite_url(directory / "pages.db"))
-    office = Office(database=database, policies=POLICIES[policies])
+    office = ReviewDesk(database=database, policies=POLICIES[policies])
     net, watching = office.net, office.watching
     explorer = Explorer(
         watching.watch,
@@ -113,7 +113,7 @@ async def measured(
     }
 
 
-async def answered(office: Office, explorer: Explorer, count: int) -> None:
+async def answered(office: ReviewDesk, explorer: Explorer, count: int) -> None:
     """Some receipts that are not measured."""
     for _ in range(count):
         office.net.add(office.net.receipt_entry(office.net.nodes[0]))
@@ -129,7 +129,7 @@ async def answered(office: Office, explorer: Explorer, count: int) -> None:
     log.checkpoint = checkpoint  # type: ignore[method-assign]
 
 
-async def once(office: Office, explorer: Explorer) -> None:
+async def once(office: ReviewDesk, explorer: Explorer) -> None:
     """What the real process does when a checkpoint comes."""
     office.watching.log.witnessed = office.net.tree.size
     await office.watching.follow()

@@ -40,13 +40,13 @@ from hallmark.review.items import born
 from hallmark.services.explorer.explorer import Explorer
 from hallmark.services.explorer.figures import counted
 from hallmark.services.explorer.index import LEAF, RECEIPT, Row
-from hallmark.services.review.book import Entry, Loaded, Seen, fresh
+from hallmark.services.review.item_changes import ItemChange, LoadedItem, SeenScreen, fresh
+from hallmark.services.review.item_writer import Noted
+from hallmark.services.review.receipt_source import ReceiptSnapshot
 from hallmark.services.review.rows import Change
-from hallmark.services.review.source import Look
-from hallmark.services.review.writing import Noted
 from hallmark.store import Database, sqlite_url
-from hallmark.testing.offices import Office, policy, reviewed_policy
-from hallmark.testing.watching import GATEWAY
+from hallmark.testing.followed_log import GATEWAY
+from hallmark.testing.review_desk import ReviewDesk, policy, reviewed_policy
 
 REAL, BATCH, ROUNDS = 256, 500, 15
 BUILT = Path(__file__).parents[1] / ".build" / "web"
@@ -59,7 +59,7 @@ class Filled:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.database = Database(sqlite_url(directory / "pages.db"))
-        self.office = Office(database=self.database, policies=(policy(), reviewed_policy()))
+        self.office = ReviewDesk(database=self.database, policies=(policy(), reviewed_policy()))
         self.watch = self.office.watching.watch
         self.explorer = Explorer(
             self.watch,
@@ -160,7 +160,7 @@ class Filled:
         self.explorer._index.put(Row(at, Kind.RECEIPT, names[3], columns, keys, counts))
         return self._item(at, names[0], look)
 
-    def _item(self, at: int, item: bytes, look: Look) -> Change:
+    def _item(self, at: int, item: bytes, look: ReceiptSnapshot) -> Change:
         """An item as it is born, judged by the gate or held with the words of a real one's screen."""
         desk, receipt = self.office.desk.office, look.told.receipt
         now = self.office.net.now + at * 100
@@ -168,7 +168,7 @@ class Filled:
         event = Born(now, hex0x(item), at, "", value, node=hex0x(receipt.node), model="digits")
         event = msgspec.structs.replace(event, artifact=hex0x(receipt.artifact))
         loaded = fresh(event, position=at, finished=receipt.finished, now=now)
-        entry = Entry(loaded, desk.network)
+        entry = ItemChange(loaded, desk.network)
         if at % 16 == 0:
             desk.evaluator.source.look = lambda _item, _now: look  # type: ignore[method-assign]
             try:
@@ -177,7 +177,7 @@ class Filled:
                 del desk.evaluator.source.look
         return self._held(entry, loaded, now)
 
-    def _held(self, entry: Entry, loaded: Loaded, now: int) -> Change:
+    def _held(self, entry: ItemChange, loaded: LoadedItem, now: int) -> Change:
         screen = self._screen()
         screen = msgspec.structs.replace(
             screen,
@@ -191,7 +191,7 @@ class Filled:
         event = Evaluated(
             now, Outcome.HOLD, 1, lacks, names, digests, decision, screen.id, due=now + 3_600_000
         )
-        entry.then(event, Seen(screen, screen.marks))
+        entry.then(event, SeenScreen(screen, screen.marks))
         return entry.change(
             now, screen.marks, screen.sentence, wake=event.due, position=loaded.record.position
         )

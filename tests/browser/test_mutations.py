@@ -21,9 +21,9 @@ from hallmark.apps.web import flash
 from hallmark.apps.web.claims import violations
 from hallmark.apps.web.flash import DONE
 from hallmark.apps.web.render import TEMPLATES
-from hallmark.services.explorer.shown import Hop
+from hallmark.services.explorer.shared_views import Hop
 from hallmark.testing.scene import Scene
-from hallmark.verification import words
+from hallmark.verification import wording
 
 pytestmark = pytest.mark.integration
 Open = Any
@@ -349,18 +349,18 @@ def by_address(request: Any) -> str:
     return DONE.get(request.query_params.get("done", ""), "")
 
 
-RAN = words.ran
+RAN = wording.ran
 BROKEN = (
     Broken(
-        "a provider's answer was run here", words, "ran", ran_here,
+        "a provider's answer was run here", wording, "ran", ran_here,
         "what ran the model was not measured", "ran of a provider: ran",
     ),
     Broken(
-        "a provider's answer was measured", words, "UNMEASURED", "its measurement is in the log",
+        "a provider's answer was measured", wording, "UNMEASURED", "its measurement is in the log",
         "what ran the model was not measured", "ran of a provider: passed on",
     ),
     Broken(
-        "a mark that leaves it out", words, "UNMEASURED", "its measurement is in the log",
+        "a mark that leaves it out", wording, "UNMEASURED", "its measurement is in the log",
         "what ran the model was not measured", "labels as the marks", address="/review",
     ),
     Broken(

@@ -12,7 +12,7 @@ import pytest
 
 from hallmark.store.raw import RawDatabase
 from hallmark.testing import postgres
-from hallmark.testing.running import Network, hallmark, logs
+from hallmark.testing.real_network import Network, hallmark, logs
 
 
 @pytest.fixture(scope="session")

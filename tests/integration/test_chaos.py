@@ -11,7 +11,7 @@ import pytest
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.testing.chaos import Asked, judge
 from hallmark.testing.chaos_runs import campaign
-from hallmark.testing.running import Network, hallmark, logs
+from hallmark.testing.real_network import Network, hallmark, logs
 
 pytestmark = pytest.mark.integration
 

@@ -16,7 +16,7 @@ import pytest
 from hallmark.compose.home import Home
 from hallmark.compose.plan import load_plan
 from hallmark.testing.chaos_audit import audit
-from hallmark.testing.running import Network, hallmark, logs
+from hallmark.testing.real_network import Network, hallmark, logs
 
 pytestmark = pytest.mark.integration
 

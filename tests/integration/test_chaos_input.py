@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from hallmark.compose.plan import Plan
-from hallmark.testing.running import Network
+from hallmark.testing.real_network import Network
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hallmark.compose.home import Home
 from hallmark.compose.ports import claim_plan
 from hallmark.testing import postgres
-from hallmark.testing.running import Network, hallmark, logs
+from hallmark.testing.real_network import Network, hallmark, logs
 
 pytestmark = pytest.mark.integration
 

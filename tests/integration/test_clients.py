@@ -17,7 +17,7 @@ import openai
 import pytest
 
 from hallmark.services.chain.toolchain import find_node
-from hallmark.testing.running import Network
+from hallmark.testing.real_network import Network
 
 pytestmark = pytest.mark.integration
 

@@ -32,8 +32,8 @@ from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.services.enclave import control
 from hallmark.services.enclave.runtime import Beacon
 from hallmark.services.node.confinement import DIRECTORY
+from hallmark.services.node.enclave_start import EnclaveInputs, Running, Starter
 from hallmark.services.node.launch import Launcher
-from hallmark.services.node.starting import Cargo, Running, Starter
 from hallmark.testing import enclaves
 
 pytestmark = pytest.mark.integration
@@ -51,7 +51,7 @@ class Box:
         self.messages: list[control.FromEnclave] = []
         self.started: list[Running] = []
 
-    async def start(self, cargo: Cargo | None = None, root: DevelopmentRoot | None = None) -> Running:
+    async def start(self, cargo: EnclaveInputs | None = None, root: DevelopmentRoot | None = None) -> Running:
         """A serving enclave that stores receipts at once."""
         starter = Starter(self.launcher, root or self.root, 60)
         running: Running = await starter.start(
@@ -195,7 +195,7 @@ async def test_artifacts_are_hashed_inside(box: Box) -> None:
     """An artifact that equals its manifest is loaded and named in the bundle."""
     content = os.urandom(3 << 20)
     configuration, manifest = model(content)
-    running = await box.start(Cargo(configuration.encode(), (manifest.encode(),), {"tiny": content}))
+    running = await box.start(EnclaveInputs(configuration.encode(), (manifest.encode(),), {"tiny": content}))
     seen = json.loads(await enclaves.ask(running, "/"))["models"]
     assert seen == {"tiny": hashlib.sha256(content).hexdigest()}
     assert KeyBundle.decode(running.attested.bundle).artifacts == (manifest.artifact,)
@@ -239,7 +239,7 @@ async def test_what_does_not_fit_is_refused(box: Box, change: str, reason: str) 
         starter._message = without_evidence  # type: ignore[method-assign]
     with pytest.raises(HallmarkError) as refused:
         await starter.start(
-            Cargo(document, manifests, brought),
+            EnclaveInputs(document, manifests, brought),
             epoch=1,
             beacon=BEACON,
             on_message=print,

@@ -12,7 +12,7 @@ import pytest
 
 import hallmark
 from hallmark.core.errors import HallmarkError
-from hallmark.services.node import contents, image, machine, measure
+from hallmark.services.node import image, image_contents, machine, measure
 
 pytestmark = pytest.mark.integration
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture(scope="module")
 def files() -> dict[str, Path]:
     """What goes into this installation's image."""
-    return contents.collect(Path(hallmark.__file__).parent)
+    return image_contents.collect(Path(hallmark.__file__).parent)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_one_changed_byte_changes_the_measurement(built: tuple[Path, Path], tmp_
     """A change in our own code changes PCR0 and PCR2; a change of limits changes PCR1 alone."""
     source = tmp_path / "runtime.py"
     inside = "app/lib/hallmark/services/enclave/runtime.py"
-    files = contents.collect(Path(hallmark.__file__).parent)
+    files = image_contents.collect(Path(hallmark.__file__).parent)
     source.write_bytes(files[inside].read_bytes() + b"# one more line\n")
     image.write_image(files | {inside: source}, tmp_path / "root", tmp_path / "image")
     first = measure.inspect(built[0], machine.detect())

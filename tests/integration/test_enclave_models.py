@@ -15,8 +15,8 @@ from hallmark.hub.artifact import pack_artifact
 from hallmark.services.enclave import control
 from hallmark.services.enclave.runtime import Beacon
 from hallmark.services.node import image, machine, measure
+from hallmark.services.node.enclave_start import EnclaveInputs, Running, Starter
 from hallmark.services.node.launch import Launcher
-from hallmark.services.node.starting import Cargo, Running, Starter
 from hallmark.testing import enclaves
 
 pytestmark = pytest.mark.integration
@@ -37,7 +37,7 @@ async def enclave() -> AsyncIterator[Running]:
         artifacts[label], models[label] = data, hex0x(manifest.digest())
         manifests.append(manifest.encode())
     launcher = Launcher(measure.seal(image.build(enclaves.cache())), machine.detect(), enclaves.cache())
-    cargo = Cargo(enclaves.configuration(models=models).encode(), tuple(manifests), artifacts)
+    cargo = EnclaveInputs(enclaves.configuration(models=models).encode(), tuple(manifests), artifacts)
 
     def heard(message: control.FromEnclave) -> None:
         if isinstance(message, control.Signed):

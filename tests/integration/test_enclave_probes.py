@@ -15,7 +15,7 @@ import pytest
 
 from hallmark.services.enclave.runtime import Beacon
 from hallmark.services.node.confinement import RLIMIT, Limits
-from hallmark.services.node.starting import Running, Starter
+from hallmark.services.node.enclave_start import Running, Starter
 from hallmark.testing import enclaves
 
 pytestmark = pytest.mark.integration

@@ -7,7 +7,7 @@ import pytest
 from hallmark.core.document import hex0x
 from hallmark.store import Database
 from hallmark.testing import postgres
-from hallmark.testing.exploring import Exploring
+from hallmark.testing.explorer import ExplorerFixture
 
 pytestmark = pytest.mark.integration
 
@@ -17,7 +17,7 @@ async def test_lists_search_and_restart_on_postgresql() -> None:
     if postgres.binaries() is None:
         pytest.skip("PostgreSQL's server is not installed")
     with postgres.server() as url:
-        first = Exploring(database=Database(url))
+        first = ExplorerFixture(database=Database(url))
         net = first.net
         answers = [net.answer(net.nodes[n % 2]) for n in range(4)]
         for answer in answers:
@@ -26,7 +26,7 @@ async def test_lists_search_and_restart_on_postgresql() -> None:
         await first.flush()
         node, wanted = hex0x(net.nodes[0].address), hex0x(answers[2].receipt.digest())
         first.database.close()
-        again = Exploring(net, Database(url))
+        again = ExplorerFixture(net, Database(url))
         assert len(again.watch.heads) == 1
         await again.witness()
         page = await again.explorer.receipts(f"node={node}", "", 10)

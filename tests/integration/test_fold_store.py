@@ -9,7 +9,7 @@ from hallmark.store.raw import RawDatabase
 from hallmark.testing.network import LittleNetwork
 from hallmark.testing.stub_evidence import verify_stub_evidence
 from hallmark.verification.fold import Replica
-from hallmark.verification.state import CORE
+from hallmark.verification.fold_state import CORE
 from hallmark.verification.tables import Changes
 
 

@@ -11,7 +11,7 @@ from hallmark.core.errors import Conflict, HallmarkError, Unavailable
 from hallmark.ledger.note import Note
 from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.ledger.witness import SizeConflict, State
-from hallmark.services.fullnode.memory import Memory, Misbehaviour
+from hallmark.services.fullnode.checkpoint_store import CheckpointStore, Misbehaviour
 from hallmark.services.fullnode.node import FullNode
 from hallmark.store.raw import RawDatabase, Transaction
 from hallmark.testing.fullnodes import MemoryLog, full_node
@@ -78,7 +78,7 @@ async def test_a_checkpoint_is_kept_whole_or_not_at_all(opened: Callable[[], Raw
 
     database = opened()
     database.write(lambda t: t.execute("CREATE TABLE beside (size INTEGER PRIMARY KEY)"))
-    memories = [Memory(each, SQLLogStore(each)) for each in (database, opened())]
+    memories = [CheckpointStore(each, SQLLogStore(each)) for each in (database, opened())]
     companions = [Companion(), Companion()]
     for memory, companion in zip(memories, companions, strict=True):
         memory.companion = companion
@@ -96,12 +96,12 @@ async def test_a_checkpoint_is_kept_whole_or_not_at_all(opened: Callable[[], Raw
 
 async def test_the_first_accusation_stands(opened: Callable[[], RawDatabase]) -> None:
     """What a log was caught at is kept for good, and read by the next process."""
-    memory = Memory(database := opened(), SQLLogStore(database))
+    memory = CheckpointStore(database := opened(), SQLLogStore(database))
     assert await memory.accusation() is None
     caught = Misbehaviour("log_fork", 7, b"note", 1_000)
     await memory.accuse(caught)
     await memory.accuse(Misbehaviour("log_duplicate_entry", 9, b"", 2_000))
-    assert await Memory(other := opened(), SQLLogStore(other)).accusation() == caught
+    assert await CheckpointStore(other := opened(), SQLLogStore(other)).accusation() == caught
 
 
 async def test_a_companion_that_raises_undoes_the_checkpoint(opened: Callable[[], RawDatabase]) -> None:
@@ -116,7 +116,7 @@ async def test_a_companion_that_raises_undoes_the_checkpoint(opened: Callable[[]
 
     database = opened()
     store = SQLLogStore(database)
-    memory = Memory(database, store)
+    memory = CheckpointStore(database, store)
     memory.companion = Broken()
     memory.judged.append(b"\0" * 8 + b"a leaf of some kind.")
     with pytest.raises(HallmarkError, match="Nothing is written for 1"):

@@ -21,6 +21,7 @@ from hallmark.http.asgi import ASGIApp, Receive, Scope, Send, read_body, respond
 from hallmark.http.client import Pool
 from hallmark.http.limits import Limits
 from hallmark.http.serve import Listen, Service, bind, serving
+from hallmark.ledger import proof_of_work
 from hallmark.ledger.checkpoint import Checkpoint
 from hallmark.ledger.merkle import CompactRange, leaf_hash
 from hallmark.ledger.note import ED25519, Note, SigningKey
@@ -29,7 +30,6 @@ from hallmark.ledger.proof import verify_proof
 from hallmark.ledger.sql_store import SQLWitnessState
 from hallmark.ledger.tiles import decode_bundle
 from hallmark.ledger.witness import Witness
-from hallmark.services.log import work
 from hallmark.services.log.admission import join_many
 from hallmark.services.log.app import MAX_MANY
 from hallmark.services.log.service import LogService
@@ -481,7 +481,7 @@ async def test_strangers_work_and_wait(network: Network) -> None:
         results = json.loads((await log.call("POST", "/add-many", join_many(joining)))[1])["results"]
         assert {result["error"]["work_bits"] for result in results} == {8}
         for expected, one in zip((200, 200, 429), joining, strict=True):
-            headers = (work.header_of(work.make(entry_id(one), 8)),)
+            headers = (proof_of_work.header_of(proof_of_work.make(entry_id(one), 8)),)
             async with log.pool.request("POST", log.url + "/add", headers, one) as response:
                 said = json.loads(await response.read())
                 assert response.status == expected, said

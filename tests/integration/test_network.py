@@ -20,7 +20,7 @@ import pytest
 
 import hallmark as product
 from hallmark.core.marks import Question, State
-from hallmark.testing.running import Network
+from hallmark.testing.real_network import Network
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -16,7 +16,7 @@ from hallmark.services.review.rows import Change, EventRow, Record, value_text
 from hallmark.services.review.store import DeskStore
 from hallmark.store import Database
 from hallmark.testing.network import key
-from hallmark.testing.offices import Office, reviewed_policy
+from hallmark.testing.review_desk import ReviewDesk, reviewed_policy
 
 pytestmark = pytest.mark.integration
 
@@ -32,17 +32,17 @@ def url(postgres_url: str) -> str:
 
 
 @pytest.fixture
-async def office(url: str) -> AsyncIterator[Office]:
+async def office(url: str) -> AsyncIterator[ReviewDesk]:
     """A desk on PostgreSQL whose policy asks for one reviewer."""
     database = Database(url)
-    made = Office(database=database, policies=(reviewed_policy(),))
+    made = ReviewDesk(database=database, policies=(reviewed_policy(),))
     await made.start()
     yield made
     await made.stop()
     database.close()
 
 
-async def test_a_reviewed_item_clears_and_survives_a_restart(office: Office, url: str) -> None:
+async def test_a_reviewed_item_clears_and_survives_a_restart(office: ReviewDesk, url: str) -> None:
     """Declaration, review, log, CLEAR, webhook row and screens: all there again for the next process."""
     await office.desk.add_webhook(office.operator, act.WebhookRequest("http://127.0.0.1:1/"))
     item = await office.answer()
@@ -54,7 +54,7 @@ async def test_a_reviewed_item_clears_and_survives_a_restart(office: Office, url
     await office.watching.flush()
     await office.stop()
     database = Database(url)
-    again = Office(office.net, database=database)
+    again = ReviewDesk(office.net, database=database)
     await again.start()
     page = await again.desk.item(item, again.reviewer())
     assert (page.row.state, page.row.value, page.row.klass) == ("CLEAR", 10**30, "payment")

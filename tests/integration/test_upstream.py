@@ -18,7 +18,7 @@ import pytest
 
 import hallmark as product
 from hallmark.core.marks import Question, State
-from hallmark.testing.running import Network, hallmark, logs
+from hallmark.testing.real_network import Network, hallmark, logs
 
 pytestmark = pytest.mark.integration
 

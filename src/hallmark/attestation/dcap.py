@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hallmark.attestation.case import Case, Check, Claims
+from hallmark.attestation.claims import Case, Check, Claims
 from hallmark.attestation.roots import accepted_roots
 from hallmark.core.errors import VerificationFailed
 from hallmark.core.hashing import sha256

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 
-from hallmark.attestation.case import Case, Check, Claims, Undetermined
+from hallmark.attestation.claims import Case, Check, Claims, Undetermined
 from hallmark.core.document import unhex
 from hallmark.core.documents import Measurement
 from hallmark.core.errors import VerificationFailed

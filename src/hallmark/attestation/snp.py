@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from hallmark.attestation import certificates, vcek
-from hallmark.attestation.case import Case, Check, Claims
+from hallmark.attestation.claims import Case, Check, Claims
 from hallmark.attestation.roots import accepted_roots
 from hallmark.attestation.x509 import Certificate
 from hallmark.core.errors import VerificationFailed

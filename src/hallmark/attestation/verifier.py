@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Final, NamedTuple, cast
 
 from hallmark.attestation import judgement
-from hallmark.attestation.case import Case, Check, Claims, Examination, run
+from hallmark.attestation.claims import Case, Check, Claims, Examination, run
 from hallmark.attestation.roots import accepted_roots, check_roots
 from hallmark.core.documents import AttestationPolicy, Measurement
 from hallmark.core.errors import VerificationFailed

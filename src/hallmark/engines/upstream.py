@@ -28,7 +28,7 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import UpstreamRecord
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.core.upstreams import origin_of
-from hallmark.engines.idle import IdleConnections
+from hallmark.engines.idle_connections import IdleConnections
 from hallmark.engines.protocol import Description
 from hallmark.engines.refusals import AGAIN, UpstreamFailed, refusal
 from hallmark.http.connection import Connection, Response

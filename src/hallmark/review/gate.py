@@ -26,15 +26,15 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import ClearingPolicy
 from hallmark.core.marks import Question
 from hallmark.core.policy import Decision, Outcome
-from hallmark.review.case import Case, Marks, can_be_applied, due, lacks_of, negative, window
-from hallmark.review.counting import as_judged, waived
+from hallmark.review.counted_marks import as_judged, waived
 from hallmark.review.decisions import GateDocument, LackRow
 from hallmark.review.events import _SEAL, AnyEvent, Evaluated, Finalised, ReleaseEnded, Sampled
+from hallmark.review.gate_input import GateInput, Marks, can_be_applied, due, lacks_of, negative, window
 from hallmark.review.items import Item, ItemState, apply
 from hallmark.review.policies import WARN, applicable, uncovered
 from hallmark.review.sampling import drawn
 from hallmark.review.screens import Screen, facts_of, marks_of
-from hallmark.review.words import about
+from hallmark.review.wording import about
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -79,7 +79,7 @@ def judge(
     always give the same answer, and nothing that they say raises.
     """
     enforced = [policy for policy in policies if policy.enforcement != WARN]
-    case = Case(
+    case = GateInput(
         item,
         now,
         as_judged(item, marks),
@@ -132,7 +132,7 @@ def policy_digest(policy: ClearingPolicy) -> str:
     return hex0x(policy.digest())
 
 
-def _sentence(case: Case, decisions: Sequence[Decision], lacks: Sequence[LackRow]) -> str:
+def _sentence(case: GateInput, decisions: Sequence[Decision], lacks: Sequence[LackRow]) -> str:
     if case.item.state is ItemState.REJECTED:
         return "rejected by a reviewer"
     if not decisions:
@@ -149,7 +149,7 @@ def _sentence(case: Case, decisions: Sequence[Decision], lacks: Sequence[LackRow
     return f"{told}; held by {others}" if others else told
 
 
-def _state(case: Case, outcome: Outcome) -> ItemState:
+def _state(case: GateInput, outcome: Outcome) -> ItemState:
     """Where the item stands after this judgement."""
     item = case.item
     if item.state is ItemState.REJECTED or outcome is Outcome.HOLD:
@@ -160,7 +160,7 @@ def _state(case: Case, outcome: Outcome) -> ItemState:
     return ItemState.FINAL if window(case) and closes <= case.now else ItemState.CLEAR
 
 
-def _events(case: Case, screen: Screen) -> tuple[tuple[AnyEvent, ...], Item]:
+def _events(case: GateInput, screen: Screen) -> tuple[tuple[AnyEvent, ...], Item]:
     """What is to be appended so that the item says what was found, and the item after it."""
     made: list[AnyEvent] = []
     after = case.item
@@ -196,7 +196,7 @@ def _is_news(item: Item, screen: Screen) -> bool:
     )
 
 
-def _evaluated(case: Case, item: Item, screen: Screen) -> Evaluated:
+def _evaluated(case: GateInput, item: Item, screen: Screen) -> Evaluated:
     outcome = Outcome.HOLD if screen.lacks else Outcome.CLEAR
     screen_id = screen.id
     record = GateDocument(
@@ -223,7 +223,7 @@ def _evaluated(case: Case, item: Item, screen: Screen) -> Evaluated:
     )
 
 
-def _again(case: Case, after: Item) -> int:
+def _again(case: GateInput, after: Item) -> int:
     """The next moment at which time alone may change something."""
     ends = [
         case.marks[Question(need.question)].since + need.max_age + 1

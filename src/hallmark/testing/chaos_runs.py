@@ -16,7 +16,7 @@ from hallmark.compose.running import statuses
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.testing.chaos import Run, run_once
 from hallmark.testing.chaos_audit import Audit, audit, witnessed
-from hallmark.testing.running import Network, logs
+from hallmark.testing.real_network import Network, logs
 
 RECOVERY_S = 90.0
 WITNESS_S = 60.0

@@ -24,8 +24,8 @@ from hallmark.ledger.note import ED25519, SigningKey
 from hallmark.services.enclave import control
 from hallmark.services.node import image, machine, measure
 from hallmark.services.node.confinement import Limits, confinement
+from hallmark.services.node.enclave_start import EnclaveInputs, Running
 from hallmark.services.node.launch import Launcher
-from hallmark.services.node.starting import Cargo, Running
 from hallmark.testing.ports import free_port
 
 APPLICATION = "app/lib/hallmark/services/enclave/app.py"
@@ -71,9 +71,9 @@ def configuration(**changes: Any) -> EnclaveConfiguration:
     return EnclaveConfiguration(**(values | changes))
 
 
-def cargo(**changes: Any) -> Cargo:
+def cargo(**changes: Any) -> EnclaveInputs:
     """Cargo without models."""
-    return Cargo(configuration(**changes).encode(), (), {})
+    return EnclaveInputs(configuration(**changes).encode(), (), {})
 
 
 def root() -> DevelopmentRoot:

@@ -22,9 +22,9 @@ from hallmark.ledger.tiles import WIDTH, TileName, encode_bundle
 from hallmark.ledger.witness import SIZE_TYPE, AddCheckpoint
 from hallmark.services.following.fold_store import FoldIndex, FoldKeeper
 from hallmark.services.fullnode.app import create_app
-from hallmark.services.fullnode.duties import TURN_MS
-from hallmark.services.fullnode.memory import Memory
+from hallmark.services.fullnode.checkpoint_store import CheckpointStore
 from hallmark.services.fullnode.node import FullNode
+from hallmark.services.fullnode.objector import TURN_MS
 from hallmark.services.fullnode.settings import Settings
 from hallmark.store.raw import RawDatabase
 from hallmark.testing.dossiers import Notary
@@ -157,7 +157,7 @@ def full_node(
         settings,
         replica,
         store=store,
-        memory=Memory(held, store),
+        memory=CheckpointStore(held, store),
         keeper=FoldKeeper(replica, FoldIndex(held), every=every),
         signer=party.key,
         witness_key=log.notary.witness(party),

@@ -25,15 +25,15 @@ from hallmark.ledger.proof import Proof
 from hallmark.ledger.tiles import TileName, decode_bundle, encode_bundle
 from hallmark.ledger.witness import AddCheckpoint
 from hallmark.services.log.admission import join_many, split_many
-from hallmark.services.log.known import Member
-from hallmark.services.log.standing import Authority
+from hallmark.services.log.membership import Member
+from hallmark.services.log.submitters import Authority
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.log_admission import Gate
 from hallmark.testing.network import LittleNetwork
 from hallmark.verification.dossier import Dossier
 from hallmark.verification.fold import Replica
-from hallmark.verification.receipts import read_passage
+from hallmark.verification.judged_receipt import parse_ticket
 from hallmark.verification.trust import read_trust
 
 CHAINS, EVIDENCE = (b"\x30\x03\x02\x01\x01",), (b"\xd2\x84\x40\xa0\x40\x40",)
@@ -135,8 +135,8 @@ def _log(net: LittleNetwork, notary: Notary, dossier: Dossier) -> Iterator[Targe
     paths = (b"tile/0/x001/x234/067.p/12", b"tile/entries/000.p/255")
     yield Target("tile path", paths, lambda d: TileName.parse(d.decode("utf-8", "replace")))
     attached = next(e for e in map(decode, entries) if e.kind is Kind.RECEIPT).attachments
-    yield Target("ticket", (attached[2],), lambda d: read_passage(d, attached[1], net.genesis.chain_id))
-    yield Target("candidates", (attached[1],), lambda d: read_passage(attached[2], d, net.genesis.chain_id))
+    yield Target("ticket", (attached[2],), lambda d: parse_ticket(d, attached[1], net.genesis.chain_id))
+    yield Target("candidates", (attached[1],), lambda d: parse_ticket(attached[2], d, net.genesis.chain_id))
 
 
 def _fed(replica: Replica, data: bytes) -> None:

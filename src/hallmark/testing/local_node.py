@@ -16,11 +16,11 @@ from hallmark.engines.refusals import UpstreamFailed, UpstreamLimited
 from hallmark.http.asgi import Receive, Scope, Send, read_body, respond, respond_json
 from hallmark.http.serve import Service
 from hallmark.http.sse import event_of
-from hallmark.services.enclave.calls import Call, Ending, answer_stream, answer_whole
+from hallmark.services.enclave.answers import Call, Ending, answer_stream, answer_whole
+from hallmark.services.enclave.receipt_maker import Outcome, open_request
 from hallmark.services.enclave.routes import client_nonce
 from hallmark.services.enclave.runtime import Beacon, Model, ReceiptDraft, SignedReceipt
-from hallmark.services.enclave.sealing import Outcome, open_request
-from hallmark.services.enclave.stopping import Stops
+from hallmark.services.enclave.stop_requests import Stops
 from hallmark.services.enclave.streaming import Emitter
 from hallmark.testing.network import LittleNetwork, Party
 

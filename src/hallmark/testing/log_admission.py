@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hallmark.services.log.admission import Admission, Submission
-from hallmark.services.log.known import Known, Member, Note
+from hallmark.services.log.membership import Member, Membership, Note
 from hallmark.services.log.settings import Quotas
-from hallmark.services.log.standing import Authority
+from hallmark.services.log.submitters import Authority
 from hallmark.store.raw import RawDatabase
 from hallmark.testing.log_entries import AUTHORITY, CHAIN_ID
 
@@ -30,7 +30,7 @@ class Gate:
         self.now, self.size = 1_000.0, 1 << 40
         self.highest: dict[bytes, int] = {}
         self.quotas = quotas or Quotas()
-        self.known = Known(
+        self.known = Membership(
             database or RawDatabase("sqlite://"),
             (AUTHORITY.address,),
             cosigned=lambda: self.size,

@@ -15,7 +15,7 @@ from hallmark.core.policy import waive
 from hallmark.core.receipt import Mode
 from hallmark.core.shown import ShownMark, shown
 from hallmark.services.review.views import Person
-from hallmark.verification import words
+from hallmark.verification import wording
 
 NOW: Final = 1_763_656_212_000
 ANSWERED: Final = NOW - 220_000
@@ -141,7 +141,7 @@ def _what(scene: Scene, question: Question, state: State) -> str:
         else "artifact 0x3f9a11...c08e answered, as label tiny-chat version 3"
     )
     return {
-        Question.RAN: words.ran(
+        Question.RAN: wording.ran(
             NODE,
             Mode.TEE,
             image="enclave-1.4",

@@ -8,7 +8,7 @@ from hallmark.core.errors import NotFound
 from hallmark.core.marks import State
 from hallmark.core.shown import ShownMark
 from hallmark.services.explorer.network_views import Bin, Failed, FullNodeSeen, NetworkPage, Slots
-from hallmark.services.explorer.shown import Fact
+from hallmark.services.explorer.shared_views import Fact
 from hallmark.services.explorer.views import (
     CheckpointPage,
     CheckpointRow,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hallmark.http.health import Health
-from hallmark.services.explorer.hearing import party
+from hallmark.services.explorer.health_probe import party
 from hallmark.services.explorer.network_views import Lately, Observed, Party
 from hallmark.telemetry.parts import ObservedPart
 from hallmark.testing import scene_parts as parts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hallmark.core.marks import State
-from hallmark.services.explorer.shown import Fact, Hop, InputView, Left, LineageStep, Moment, RouteView
+from hallmark.services.explorer.shared_views import Fact, Hop, InputView, Left, LineageStep, Moment, RouteView
 from hallmark.testing.scene import REACHED, Scene, address, digest, marks_of
 
 LABEL = "tiny-chat"

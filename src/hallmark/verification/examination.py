@@ -29,9 +29,9 @@ from hallmark.core.receipt import RECEIPT_VERSION, Mode, Receipt, request_digest
 from hallmark.core.statements import Registration, Ticket, Version
 from hallmark.core.typed import signing_digest
 from hallmark.crypto.secp256k1 import recover
-from hallmark.verification.after import Objections, completes, leaves_of, objections, path_of
 from hallmark.verification.dossier import Dossier, LoggedPart, unbase64
 from hallmark.verification.genesis import ProvenPlace
+from hallmark.verification.objections_after import Objections, completes, leaves_of, objections, path_of
 from hallmark.verification.reasons import sentence_of
 from hallmark.verification.trust import Trust
 

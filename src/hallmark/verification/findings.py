@@ -27,7 +27,7 @@ from hallmark.core.hashing import ZERO32
 from hallmark.core.marks import Finding, Question, State
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Registration
-from hallmark.verification import words
+from hallmark.verification import wording
 from hallmark.verification.attested import matches
 from hallmark.verification.dossier import Dossier
 from hallmark.verification.examination import (
@@ -39,7 +39,6 @@ from hallmark.verification.examination import (
     failure,
     require,
 )
-from hallmark.verification.judging import reviewed
 from hallmark.verification.mark_ladder import (
     claimed,
     failed,
@@ -50,6 +49,7 @@ from hallmark.verification.mark_ladder import (
 )
 from hallmark.verification.outcome import JUDGING_FAILED, bug_of
 from hallmark.verification.proving import anchored, consistent, proved, sound
+from hallmark.verification.reviews import reviewed
 from hallmark.verification.route_findings import route
 from hallmark.verification.tree import root_of
 from hallmark.verification.trust import Trust
@@ -119,16 +119,16 @@ def ran(exam: Examination) -> Iterable[Finding]:
     bundle = exam.bundle if exam.shows_bundle else None
     require(receipt.mode in (Mode.VANILLA, Mode.TEE), "mode_not_supported")
     configuration = exam.configuration(bundle) if bundle else None
-    here = [words.CONTENT[exam.check_content()]]
+    here = [wording.CONTENT[exam.check_content()]]
     if exam.parameters() is None:
-        here.append(words.NOT_SHOWN["parameters"])
+        here.append(wording.NOT_SHOWN["parameters"])
     evidence = _evidence(exam)
     if configuration is None:
         lone = bundle is None and exam.dossier.documents.configuration is not None
-        here.append(words.UNCOMPARED if lone else words.NOT_SHOWN["configuration"])
-        here += [words.listed_insecure(exam.dossier.insecure)] if exam.dossier.insecure else []
+        here.append(wording.UNCOMPARED if lone else wording.NOT_SHOWN["configuration"])
+        here += [wording.listed_insecure(exam.dossier.insecure)] if exam.dossier.insecure else []
     elif configuration.insecure:
-        here.append(words.insecure(configuration.insecure))
+        here.append(wording.insecure(configuration.insecure))
     assurance = evidence.assurance if evidence else Assurance.NONE
     image = evidence.measurement if evidence else ""
     told = _told(exam, evidence)
@@ -149,12 +149,12 @@ def ran(exam: Examination) -> Iterable[Finding]:
 def _told(exam: Examination, evidence: EvidenceVerdict | None) -> str:
     node, mode, upstream = exam.receipt.node, exam.receipt.mode, exam.passed_on
     if evidence is None and mode == Mode.TEE:
-        why = words.NOT_SHOWN["evidence" if exam.shows_bundle else "bundle"]
-        return words.unvouched(node, mode, upstream=upstream, why=why)
+        why = wording.NOT_SHOWN["evidence" if exam.shows_bundle else "bundle"]
+        return wording.unvouched(node, mode, upstream=upstream, why=why)
     image = evidence.measurement if evidence else ""
     assurance = evidence.assurance if evidence else Assurance.NONE
-    notes = () if exam.shows_bundle else (words.NOT_SHOWN["bundle"],)
-    return words.ran(node, mode, image=image, assurance=assurance, upstream=upstream, notes=notes)
+    notes = () if exam.shows_bundle else (wording.NOT_SHOWN["bundle"],)
+    return wording.ran(node, mode, image=image, assurance=assurance, upstream=upstream, notes=notes)
 
 
 def model(exam: Examination) -> Iterable[Finding]:
@@ -164,20 +164,20 @@ def model(exam: Examination) -> Iterable[Finding]:
         require(receipt.manifest == ZERO32 and receipt.upstream != ZERO32, "artifact_missing")
         require(documents.manifest is None and exam.dossier.version is None, "manifest_mismatch")
         record = upstream_record(exam)
-        by = record.provider if record else words.SOME_PROVIDER
-        detail = {"what": words.asserted(record), "asserted_by": by}
+        by = record.provider if record else wording.SOME_PROVIDER
+        detail = {"what": wording.asserted(record), "asserted_by": by}
         return [claimed(exam, Question.MODEL, receipt.upstream, detail)]
     require(receipt.upstream == ZERO32 and documents.upstream is None, "artifact_and_upstream")
     artifact = hex0x(receipt.artifact)
     require(not exam.shows_bundle or artifact in exam.bundle.artifacts, "artifact_not_in_bundle")
     rests_on = {**registered(exam), "version": exam.version}
     if documents.manifest is None:
-        told = f"{words.artifact(artifact)}; {words.NOT_SHOWN['manifest']}"
+        told = f"{wording.artifact(artifact)}; {wording.NOT_SHOWN['manifest']}"
         return [claimed(exam, Question.MODEL, receipt.manifest, {"what": told, "artifact": artifact})]
     manifest = committed(Manifest, documents.manifest, receipt.manifest, "manifest_mismatch")
     require(manifest.artifact == artifact, "artifact_mismatch")
     detail = {
-        "what": words.model(manifest),
+        "what": wording.model(manifest),
         "artifact": manifest.artifact,
         "label": manifest.label,
         "version": manifest.version,
@@ -193,14 +193,14 @@ def inputs(exam: Examination) -> Iterable[Finding]:
     if exam.receipt.inputs == EMPTY_ROOT and not texts:
         return []
     if not texts:
-        detail = {"what": words.NOT_SHOWN["inputs"]}
+        detail = {"what": wording.NOT_SHOWN["inputs"]}
         return [claimed(exam, Question.INPUTS, exam.receipt.inputs, detail)]
     require(root_of(text.encode() for text in texts) == exam.receipt.inputs, "inputs_mismatch")
     try:
         records = [InputRecord.decode(text.encode()) for text in texts]
     except HallmarkError as error:
         raise failure("inputs_mismatch") from error
-    detail = {"what": words.inputs(records, exam.receipt.started)}
+    detail = {"what": wording.inputs(records, exam.receipt.started)}
     return ladder(exam, Question.INPUTS, exam.receipt.inputs, detail, rests_on=registered(exam))
 
 

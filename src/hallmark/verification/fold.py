@@ -26,11 +26,12 @@ from hallmark.core.hashing import sha256
 from hallmark.core.marks import State
 from hallmark.core.receipt import Receipt
 from hallmark.core.registry import Registry
-from hallmark.verification import admission
-from hallmark.verification.case import CheckArtifact, Context
-from hallmark.verification.checks import RECEIPT_RULES
+from hallmark.verification import entry_checks
+from hallmark.verification.fold_state import Confirms, FoldState
 from hallmark.verification.genesis import Genesis
-from hallmark.verification.judging import parties
+from hallmark.verification.judged_entry import CheckArtifact, Context
+from hallmark.verification.judged_receipt import NO_CHAIN, JudgedReceipt
+from hallmark.verification.judged_statement import JudgedStatement
 from hallmark.verification.objections import (
     FaultDue,
     ReceiptPlace,
@@ -49,9 +50,8 @@ from hallmark.verification.outcome import (
     outcome,
 )
 from hallmark.verification.packed import packed_size
-from hallmark.verification.receipts import NO_CHAIN, ReceiptCase
-from hallmark.verification.state import Confirms, FoldState
-from hallmark.verification.statements import EntryCase
+from hallmark.verification.receipt_checks import RECEIPT_RULES
+from hallmark.verification.reviews import parties
 from hallmark.verification.tables import Changes, Index
 from hallmark.verification.transitions import TRANSITIONS, extend_chain
 from hallmark.verification.tree import leaf_hash
@@ -307,7 +307,7 @@ class Replica:
     def _receipt(
         self, index: int, admitted: int, entry: Entry, *, packed: bytes, name: bytes
     ) -> tuple[Check, ...]:
-        case = ReceiptCase(
+        case = JudgedReceipt(
             self._context, self.memory, index=index, admitted=admitted, entry=entry, packed=packed
         )
         case.name = name
@@ -327,7 +327,7 @@ class Replica:
         self._linked = not applied and case.taken is None
         return (*checks, *applied)
 
-    def _place(self, case: ReceiptCase, checks: tuple[Check, ...]) -> None:
+    def _place(self, case: JudgedReceipt, checks: tuple[Check, ...]) -> None:
         """A signed receipt takes its place; computed first, so that it is taken whole or not at all."""
         found = failures(checks)
         owner = case.node.owner if case.node else None
@@ -338,14 +338,14 @@ class Replica:
         if not found or case.digest not in self.judgements.receipts:
             self.judgements.receipts[case.digest] = place
 
-    def _skips_predecessor(self, case: ReceiptCase) -> bool:
+    def _skips_predecessor(self, case: JudgedReceipt) -> bool:
         before = case.receipt.sequence - 1
         return before >= 0 and case.before is None and (case.receipt.node, before) not in self._state.unplaced
 
     def _statement(self, index: int, admitted: int, entry: Entry, packed: bytes) -> tuple[Check, ...]:
-        case = EntryCase(self._context, index, admitted, entry, packed=packed)
+        case = JudgedStatement(self._context, index, admitted, entry, packed=packed)
         self._state.stated = self._state.stated or entry.kind not in TABLED
-        checks = judge(admission.RULES[entry.kind], case, functools.partial(self._stopped, index))
+        checks = judge(entry_checks.RULES[entry.kind], case, functools.partial(self._stopped, index))
         if set(failures(checks)).difference(UNDECIDABLE.values()):
             return checks
         return (*checks, *self._apply(index, lambda: TRANSITIONS[entry.kind](case, self.memory)))

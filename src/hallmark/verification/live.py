@@ -23,12 +23,12 @@ from hallmark.core.marks import Finding, Question, State
 from hallmark.core.receipt import Mode, Receipt
 from hallmark.core.registry import Approved
 from hallmark.core.statements import Role
-from hallmark.verification import words
+from hallmark.verification import wording
 from hallmark.verification.attested import Attested
 from hallmark.verification.fold import Replica
-from hallmark.verification.judging import Counted, conclude
+from hallmark.verification.judged_receipt import DIRECT, parse_ticket
 from hallmark.verification.reasons import question_of, sentence_of
-from hallmark.verification.receipts import DIRECT, read_passage
+from hallmark.verification.reviews import Counted, conclude
 
 RESTS_ON_KEY = (Question.RAN, Question.MODEL, Question.ROUTE, Question.PROVED)
 
@@ -140,7 +140,7 @@ def _objections(view: View) -> list[Finding]:
     by = (
         f"{len(standing.by)} full nodes"
         if len(standing.by) != 1
-        else f"full node {words.short(standing.by[0])}"
+        else f"full node {wording.short(standing.by[0])}"
     )
     by = by if standing.by else "a proven fault"
     questions = {question_of(standing.reason), Question.PROVED}
@@ -180,7 +180,7 @@ def _positive(view: View, inclusion: Inclusion | None) -> list[Finding]:
             if inclusion is not None and inclusion.size > view.index:
                 found.append(_witnessed(view, question, inclusion, detail))
     if view.receipt.inputs != EMPTY_ROOT:
-        detail = {"what": words.NOT_SHOWN["inputs"]}
+        detail = {"what": wording.NOT_SHOWN["inputs"]}
         found.append(
             _finding(view, Question.INPUTS, State.CLAIMED, view.receipt.inputs, detail, by="the node")
         )
@@ -188,7 +188,7 @@ def _positive(view: View, inclusion: Inclusion | None) -> list[Finding]:
         found.append(_witnessed(view, Question.PROVED, inclusion, _proved(view, inclusion)))
         if inclusion.anchored_size > view.index:
             detail = dict(_proved(view, inclusion)) | {"confirmations": str(inclusion.confirmations)}
-            by = words.quorum(len(inclusion.signers), inclusion.of)
+            by = wording.quorum(len(inclusion.signers), inclusion.of)
             found.append(
                 Finding(
                     Question.PROVED,
@@ -223,11 +223,11 @@ def _ran(view: View) -> Mapping[str, str] | None:
     image = evidence.measurement if evidence else ""
     notes = ["request and response are the owner's to compare"]
     if view.insecure is None:
-        notes.append(words.NOT_SHOWN["configuration"])
+        notes.append(wording.NOT_SHOWN["configuration"])
     elif view.insecure:
-        notes.append(words.insecure(view.insecure))
+        notes.append(wording.insecure(view.insecure))
     return {
-        "what": words.ran(
+        "what": wording.ran(
             receipt.node, receipt.mode, image=image, assurance=assurance, upstream=view.passed_on, notes=notes
         ),
         "assurance": assurance.value,
@@ -241,13 +241,13 @@ def _ran(view: View) -> Mapping[str, str] | None:
 def _model(view: View) -> Mapping[str, str] | None:
     if view.receipt.artifact == ZERO32:
         # Who the provider is stands in the owner's upstream record; the log holds only its digest.
-        return {"what": words.asserted(None), "asserted_by": words.SOME_PROVIDER}
+        return {"what": wording.asserted(None), "asserted_by": wording.SOME_PROVIDER}
     known = view.replica.registry.manifests.get(view.receipt.manifest)
     if known is None:
         return None
     manifest = known[1]
     return {
-        "what": words.model(manifest),
+        "what": wording.model(manifest),
         "artifact": manifest.artifact,
         "label": manifest.label,
         "version": manifest.version,
@@ -264,12 +264,12 @@ def _route(view: View) -> Mapping[str, str] | None:
         return None
     gateway, offered = None, 0
     if record.ticket != DIRECT:
-        passage = read_passage(attachments[2], attachments[1], view.replica.genesis.chain_id)
+        passage = parse_ticket(attachments[2], attachments[1], view.replica.genesis.chain_id)
         if passage is not None:
             gateway, offered = passage.ticket.gateway, len(passage.candidates or ())
-    upstream = words.PROVIDER if view.receipt.upstream != ZERO32 else ""
+    upstream = wording.PROVIDER if view.receipt.upstream != ZERO32 else ""
     return {
-        "what": words.route(record, gateway=gateway, candidates=offered, upstream=upstream),
+        "what": wording.route(record, gateway=gateway, candidates=offered, upstream=upstream),
         "path": record.path,
         "gateway": hex0x(gateway) if gateway else "",
         "saw_prompt": ", ".join(record.saw_prompt),
@@ -278,7 +278,7 @@ def _route(view: View) -> Mapping[str, str] | None:
 
 def _proved(view: View, inclusion: Inclusion | None) -> Mapping[str, str]:
     size = inclusion.size if inclusion else view.replica.size
-    return {"what": words.clean(view.index, size), "index": str(view.index), "size": str(size)}
+    return {"what": wording.clean(view.index, size), "index": str(view.index), "size": str(size)}
 
 
 def _finding(
@@ -289,7 +289,7 @@ def _finding(
 
 
 def _witnessed(view: View, question: Question, inclusion: Inclusion, detail: Mapping[str, str]) -> Finding:
-    by = words.quorum(len(inclusion.signers), inclusion.of)
+    by = wording.quorum(len(inclusion.signers), inclusion.of)
     digest = inclusion.root if question is Question.PROVED else view.id
     # Cosignatures carry whole seconds, rounded down: they may be dated before what they cover was admitted.
     at = max(inclusion.at, view.replica.admitted(view.index))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hallmark.core.documents import UpstreamRecord
 from hallmark.core.errors import HallmarkError
 from hallmark.core.marks import Finding, Question, State
-from hallmark.verification import words
+from hallmark.verification import wording
 from hallmark.verification.examination import (
     Examination,
     Placed,
@@ -52,7 +52,7 @@ def ladder(
     entry = sound(lambda: exam.entry)
     placed, lacks = (entry, *rests_on.values()), []
     if entry is not None and entry.place is not None:
-        lacks = [words.NOT_SHOWN[name] for name, part in rests_on.items() if not (part and part.place)]
+        lacks = [wording.NOT_SHOWN[name] for name, part in rests_on.items() if not (part and part.place)]
     told = dict(detail) | {"what": "; ".join([detail["what"], *lacks])}
     found.append(Finding(question, State.CHECKED, VERIFIER, exam.now, digest, detail=told))
     proven = [part for part in placed if part is not None]
@@ -60,7 +60,7 @@ def ladder(
     if len(places) == len(placed):
         least = min(places, key=lambda place: len(place.signers))
         at = max(part.witnessed_at for part in proven)
-        by = words.quorum(len(least.signers), least.of)
+        by = wording.quorum(len(least.signers), least.of)
         told = dict(detail) | {"what": witnessed or detail["what"]}
         found.append(Finding(question, State.WITNESSED, by, at, digest, detail=told))
     return found

@@ -16,11 +16,11 @@ from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import AnchorRecord
 from hallmark.core.errors import HallmarkError, VerificationFailed
 from hallmark.core.marks import Finding, Question, State
-from hallmark.verification import words
-from hallmark.verification.after import Objections, leads
+from hallmark.verification import wording
 from hallmark.verification.dossier import Anchor
 from hallmark.verification.examination import Examination, Placed, failure, require
 from hallmark.verification.genesis import ProvenPlace
+from hallmark.verification.objections_after import Objections, leads
 from hallmark.verification.reasons import question_of, sentence_of
 
 
@@ -30,12 +30,12 @@ def proved(exam: Examination) -> Iterable[Finding]:
     if placed is None:
         return []
     if placed.place is None:
-        return [_absent({"what": words.UNPROVEN_AFTER})] if placed.part.after is not None else []
+        return [_absent({"what": wording.UNPROVEN_AFTER})] if placed.part.after is not None else []
     place, objected = placed.place, exam.objections()
     if objected is not None and objected.state is not None:
         return _objected(exam, objected)
     detail = _told(place, silent=objected is not None)
-    by = words.quorum(len(place.signers), place.of)
+    by = wording.quorum(len(place.signers), place.of)
     return [Finding(Question.PROVED, State.WITNESSED, by, placed.witnessed_at, place.root, detail=detail)]
 
 
@@ -68,16 +68,16 @@ def anchored(exam: Examination) -> Iterable[Finding]:
     except VerificationFailed as error:
         raise failure("anchor_contradicted", f"{error.reason}: {error.message}") from error
     except HallmarkError as error:
-        return [_absent({"anchor": words.unread(error.reason)})]
+        return [_absent({"anchor": wording.unread(error.reason)})]
     if not covers or placed is None or placed.place is None:
-        return [_absent({"anchor": words.NO_PATH})]
+        return [_absent({"anchor": wording.NO_PATH})]
     place = placed.place
     detail = _told(place, silent=placed.part.after is not None) | {
         "chain": str(word.chain_id),
         "transaction": word.transaction,
         "confirmations": str(confirmations),
     }
-    by = words.quorum(len(place.signers), place.of)
+    by = wording.quorum(len(place.signers), place.of)
     return [Finding(Question.PROVED, State.ANCHORED, by, exam.now, unhex(word.root), detail=detail)]
 
 
@@ -117,7 +117,7 @@ def _covers(word: Anchor, placed: Placed) -> bool:
 
 
 def _told(place: ProvenPlace, *, silent: bool) -> dict[str, str]:
-    told = words.silent if silent else words.proved
+    told = wording.silent if silent else wording.proved
     return {
         "what": told(place.index, place.size),
         "index": str(place.index),

@@ -8,17 +8,17 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import RouteRecord
 from hallmark.core.hashing import ZERO32
 from hallmark.core.marks import Finding, Question
-from hallmark.verification import words
-from hallmark.verification.case import SKEW_MS
+from hallmark.verification import wording
 from hallmark.verification.examination import (
     Examination,
     committed,
     failure,
     require,
 )
+from hallmark.verification.judged_entry import SKEW_MS
+from hallmark.verification.judged_receipt import DIRECT, ParsedTicket, parse_ticket
 from hallmark.verification.mark_ladder import claimed, ladder, registered, upstream_record
 from hallmark.verification.proving import sound
-from hallmark.verification.receipts import DIRECT, Passage, read_passage
 
 
 def route(exam: Examination) -> Iterable[Finding]:
@@ -27,7 +27,7 @@ def route(exam: Examination) -> Iterable[Finding]:
     if not documents.route:
         if exam.dossier.ticket is not None:
             _passage(exam, None)
-        return [claimed(exam, Question.ROUTE, receipt.route, {"what": words.NOT_SHOWN["route"]})]
+        return [claimed(exam, Question.ROUTE, receipt.route, {"what": wording.NOT_SHOWN["route"]})]
     record = committed(RouteRecord, documents.route, receipt.route, "route_mismatch")
     require(record.path in ("plain", "sealed", "direct"), "route_unreadable")
     require(record.chosen == hex0x(receipt.node), "route_other_node")
@@ -46,10 +46,10 @@ def route(exam: Examination) -> Iterable[Finding]:
     upstream = ""
     if receipt.upstream != ZERO32:
         shown = upstream_record(exam)
-        upstream = shown.provider if shown else words.PROVIDER
-    told = words.route(record, gateway=gateway, candidates=offered, upstream=upstream)
+        upstream = shown.provider if shown else wording.PROVIDER
+    told = wording.route(record, gateway=gateway, candidates=offered, upstream=upstream)
     detail = {
-        "what": f"{told}; {words.NOT_SHOWN[hidden]}" if hidden else told,
+        "what": f"{told}; {wording.NOT_SHOWN[hidden]}" if hidden else told,
         "path": record.path,
         "gateway": hex0x(gateway) if gateway else "",
         "saw_prompt": ", ".join(record.saw_prompt),
@@ -59,12 +59,12 @@ def route(exam: Examination) -> Iterable[Finding]:
     return ladder(exam, Question.ROUTE, receipt.route, detail, rests_on=registered(exam))
 
 
-def _passage(exam: Examination, record: RouteRecord | None) -> Passage:
+def _passage(exam: Examination, record: RouteRecord | None) -> ParsedTicket:
     """The ticket behind a route record, if that is shown: signed by a gateway of the trust file, valid,
     naming this node.
     """
     candidates = (exam.dossier.documents.candidates or "").encode()
-    passage = read_passage(exam.ticket_bytes(), candidates, exam.trust.chain_id)
+    passage = parse_ticket(exam.ticket_bytes(), candidates, exam.trust.chain_id)
     if passage is None or (record is not None and passage.hash_hex != record.ticket):
         raise failure("ticket_mismatch")
     ticket, receipt = passage.ticket, exam.receipt

@@ -36,6 +36,8 @@ from hallmark.core.registry import (
 )
 from hallmark.core.statements import Review, Role, text_of
 from hallmark.verification.attested import attest
+from hallmark.verification.judged_receipt import JudgedReceipt, ReceiptCaches
+from hallmark.verification.judged_statement import JudgedStatement
 from hallmark.verification.objections import (
     EQUIVOCATION,
     UNDECIDABLE_REASONS,
@@ -44,11 +46,9 @@ from hallmark.verification.objections import (
     VerdictPlace,
     tolerated,
 )
-from hallmark.verification.receipts import Memory, ReceiptCase
-from hallmark.verification.statements import EntryCase
 
 
-def register(case: EntryCase, memory: Memory) -> None:
+def register(case: JudgedStatement, memory: ReceiptCaches) -> None:
     """A key joins, or refreshes its evidence."""
     statement, registry, document = case.registration, case.registry, case.document
     member = registry.members.get(statement.key) or Member(
@@ -71,7 +71,7 @@ def register(case: EntryCase, memory: Memory) -> None:
         member.profile = document
 
 
-def retire(case: EntryCase, _: Memory) -> None:
+def retire(case: JudgedStatement, _: ReceiptCaches) -> None:
     """A key leaves from this position on; what it signed before stays as it was."""
     _ended(case)
     valid = case.registry.members[case.key].valid
@@ -79,7 +79,7 @@ def retire(case: EntryCase, _: Memory) -> None:
         valid.until, valid.reason = case.index, case.reason
 
 
-def compromise(case: EntryCase, _: Memory) -> None:
+def compromise(case: JudgedStatement, _: ReceiptCaches) -> None:
     """A key is not to be believed from the named position on; the earliest such position stands."""
     ended = Ended(case.index, case.admitted, case.since, case.reason)
     member = case.registry.members[case.key]
@@ -89,13 +89,13 @@ def compromise(case: EntryCase, _: Memory) -> None:
     member.compromised_since = ended.since if known is None else min(known, ended.since)
 
 
-def approve(case: EntryCase, _: Memory) -> None:
+def approve(case: JudgedStatement, _: ReceiptCaches) -> None:
     """A measurement counts from here on; approving it again changes nothing."""
     document = cast(Measurement, case.document)
     case.registry.approved.setdefault(case.committed, Approved(document, Span(case.index)))
 
 
-def revoke(case: EntryCase, _: Memory) -> None:
+def revoke(case: JudgedStatement, _: ReceiptCaches) -> None:
     """A measurement no longer counts from the named position on; the earliest such position stands."""
     ended = Ended(case.index, case.admitted, case.since, case.reason)
     approved = case.registry.approved[case.committed]
@@ -105,13 +105,13 @@ def revoke(case: EntryCase, _: Memory) -> None:
         valid.until, valid.reason = ended.since, ended.reason
 
 
-def publish(case: EntryCase, _: Memory) -> None:
+def publish(case: JudgedStatement, _: ReceiptCaches) -> None:
     """A label is taken."""
     card = cast(ModelCard, case.document)
     case.registry.labels[card.label] = Label(card, case.owner, case.index)
 
 
-def release(case: EntryCase, memory: Memory) -> None:
+def release(case: JudgedStatement, memory: ReceiptCaches) -> None:
     """A label points to a new manifest."""
     manifest, committed = cast(Manifest, case.document), case.committed
     label, artifact = case.registry.labels[manifest.label], unhex(manifest.artifact)
@@ -120,7 +120,7 @@ def release(case: EntryCase, memory: Memory) -> None:
     memory.artifacts[committed] = artifact
 
 
-def decree(case: EntryCase, _: Memory) -> None:
+def decree(case: JudgedStatement, _: ReceiptCaches) -> None:
     """A policy of the network comes into force."""
     document = case.document
     if isinstance(document, AttestationPolicy):
@@ -130,7 +130,7 @@ def decree(case: EntryCase, _: Memory) -> None:
         versions.append((case.index, case.committed, document))
 
 
-def object_to(case: EntryCase, _: Memory) -> None:
+def object_to(case: JudgedStatement, _: ReceiptCaches) -> None:
     """A full node objects to entries; its first verdict on an entry is the one that is kept."""
     registry, judgements = case.registry, case.context.judgements
     verdict = VerdictPlace(case.verdict.author, case.runs)
@@ -145,7 +145,7 @@ def object_to(case: EntryCase, _: Memory) -> None:
         judgements.false_verdicts.add(case.index)
 
 
-def blame(case: EntryCase, _: Memory) -> None:
+def blame(case: JudgedStatement, _: ReceiptCaches) -> None:
     """A fault is proven: an equivocation at once, a refuted verdict when f+1 full nodes have refuted it."""
     fault, registry, judgements = case.fault, case.registry, case.context.judgements
     if text_of(fault.kind) == EQUIVOCATION:
@@ -184,14 +184,14 @@ def reopen(judgements: Judgements) -> None:
     judgements.open.update(judgements.failed)
 
 
-def judge_answer(case: EntryCase, _: Memory) -> None:
+def judge_answer(case: JudgedStatement, _: ReceiptCaches) -> None:
     """A reviewer said something of an answer."""
     review = cast(Review, case.entry.statement)
     said = case.registry.reviews.get(review.item, ())
     case.registry.reviews[review.item] = (*said, (case.index, review))
 
 
-def extend_chain(case: ReceiptCase, accepted: bool) -> None:
+def extend_chain(case: JudgedReceipt, accepted: bool) -> None:
     """A signed receipt takes its place in its key's chain; contradictory ones are remembered side by side."""
     receipt, registry, taken = case.receipt, case.registry, case.taken
     if taken is not None and taken.digest != case.digest:
@@ -211,7 +211,7 @@ def extend_chain(case: ReceiptCase, accepted: bool) -> None:
         registry.chain_count += 1
 
 
-def _contradict(case: ReceiptCase, taken: Link) -> None:
+def _contradict(case: JudgedReceipt, taken: Link) -> None:
     node, sequence, judgements = case.receipt.node, case.receipt.sequence, case.context.judgements
     both = ((case.index, case.digest), (taken.position, taken.digest))
     place = Contradiction.place(node, sequence)
@@ -223,7 +223,7 @@ def _contradict(case: ReceiptCase, taken: Link) -> None:
     judgements.unnamed.update(at for at, _ in both if at not in named)
 
 
-def _ended(case: EntryCase) -> None:
+def _ended(case: JudgedStatement) -> None:
     if case.registry.members[case.key].role is Role.FULL_NODE:
         reopen(case.context.judgements)
 
@@ -234,7 +234,7 @@ def _mark_fault(registry: Registry, culprit: bytes, position: int) -> None:
         member.faults.append(position)
 
 
-TRANSITIONS: Final[dict[Kind, Callable[[EntryCase, Memory], None]]] = {
+TRANSITIONS: Final[dict[Kind, Callable[[JudgedStatement, ReceiptCaches], None]]] = {
     Kind.REGISTRATION: register,
     Kind.RETIREMENT: retire,
     Kind.COMPROMISE: compromise,

@@ -20,7 +20,7 @@ from browsing.extract import Plan, observe
 from hallmark.apps.web.claims import Facts, violations
 from hallmark.core.shown import ShownMark
 from hallmark.services.review.views import ItemPage, QueuePage
-from hallmark.testing.running import Network
+from hallmark.testing.real_network import Network
 
 T = TypeVar("T")
 PATIENCE_S = 60.0

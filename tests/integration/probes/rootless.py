@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hallmark.services.enclave.runtime import Beacon
 from hallmark.services.node import machine
-from hallmark.services.node.starting import Starter
+from hallmark.services.node.enclave_start import Starter
 from hallmark.testing import enclaves
 
 

@@ -16,7 +16,7 @@ import pytest
 from tests.unit.attestation.conftest import NOW, measurement_for, policy_for
 
 from hallmark.attestation import INTEL_SGX_ROOT, dcap, verify
-from hallmark.attestation.case import Case
+from hallmark.attestation.claims import Case
 from hallmark.core.errors import VerificationFailed
 from hallmark.core.evidence import Evidence, Expectation, StepState, Verdict
 

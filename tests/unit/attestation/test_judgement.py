@@ -21,7 +21,7 @@ from tests.unit.attestation.conftest import (
 )
 
 from hallmark.attestation import judgement, verify
-from hallmark.attestation.case import Case, Claims, run
+from hallmark.attestation.claims import Case, Claims, run
 from hallmark.attestation.emulator import DevelopmentRoot, SecurityModule, pcr_of
 from hallmark.core.documents import AttestationPolicy
 from hallmark.core.evidence import Assurance, Evidence, Expectation, Step, StepState, VerifyEvidence

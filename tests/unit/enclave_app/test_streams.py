@@ -144,13 +144,13 @@ async def test_a_stream_that_is_silent_gets_comments(
     runtime: MemoryRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While an engine thinks, comments keep the connection alive; the receipt covers them like all else."""
-    monkeypatch.setattr("hallmark.services.enclave.calls.KEEP_ALIVE_S", 0.0001)
+    monkeypatch.setattr("hallmark.services.enclave.answers.KEEP_ALIVE_S", 0.0001)
     gate = asyncio.Event()
     wire = Wire(STREAM)
     task = asyncio.ensure_future(app_of(runtime, Script(gate, "text"))(wire.scope, wire.receive, wire.send))  # type: ignore[arg-type]
     await wire.arrived.wait()
     assert wire.sent.startswith(COMMENT)
-    monkeypatch.setattr("hallmark.services.enclave.calls.KEEP_ALIVE_S", 60)
+    monkeypatch.setattr("hallmark.services.enclave.answers.KEEP_ALIVE_S", 60)
     gate.set()
     await task
     content, _ = split_hallmark_stream(wire.sent)

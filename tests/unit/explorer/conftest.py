@@ -6,24 +6,24 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from hallmark.testing.exploring import Exploring
+from hallmark.testing.explorer import ExplorerFixture
 
 
 @pytest.fixture
-def watching() -> Iterator[Exploring]:
+def watching() -> Iterator[ExplorerFixture]:
     """A little network and what an explorer knows of it; nothing is followed yet."""
-    found = Exploring()
+    found = ExplorerFixture()
     yield found
     found.database.close()
 
 
 @pytest.fixture
-def exploring(watching: Exploring) -> Exploring:
+def exploring(watching: ExplorerFixture) -> ExplorerFixture:
     """The same, by its other name."""
     return watching
 
 
 @pytest.fixture
-def restarted() -> Callable[[Exploring], Exploring]:
+def restarted() -> Callable[[ExplorerFixture], ExplorerFixture]:
     """Makes the explorer of the next process over the same database."""
-    return lambda before: Exploring(before.net, before.database)
+    return lambda before: ExplorerFixture(before.net, before.database)

@@ -11,7 +11,7 @@ from sqlalchemy import event
 from hallmark.core.document import hex0x
 from hallmark.services.explorer.index import RECEIPT, prefix_of
 from hallmark.services.explorer.schema import NAMES
-from hallmark.testing.plans import plans
+from hallmark.testing.query_plans import plans
 
 
 async def _some(exploring: Any) -> Any:

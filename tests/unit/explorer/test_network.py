@@ -11,7 +11,7 @@ from hallmark.core.documents import UpstreamRecord
 from hallmark.http.asgi import Receive, Scope, Send, respond_json
 from hallmark.http.health import Health
 from hallmark.ledger.note import Note
-from hallmark.services.explorer.hearing import Hearing
+from hallmark.services.explorer.health_probe import HealthProbe
 from hallmark.services.explorer.trust_gap import Measured, Saw
 from hallmark.testing.wire import MemoryPool
 
@@ -239,7 +239,7 @@ async def test_parties_are_heard_or_silent_with_since_when() -> None:
         await respond_json(send, health.to_json())
 
     urls = {"one": ("full node", pool.mount("one.test", one)), "two": ("full node", "http://two.test")}
-    hearing = Hearing(cast(Any, pool), urls, lambda: now[0])
+    hearing = HealthProbe(cast(Any, pool), urls, lambda: now[0])
     first, second = await hearing.parties()
     assert (first.state, first.reason) == ("degraded", "log_time_ahead")
     assert (first.since, first.heard) == (40_000, 100_000)

@@ -13,7 +13,7 @@ from hallmark.services.following.fold_store import FoldIndex
 from hallmark.services.following.follower import RootDiffers
 from hallmark.store import Database
 from hallmark.store.raw import RawDatabase
-from hallmark.testing.exploring import Exploring
+from hallmark.testing.explorer import ExplorerFixture
 from hallmark.testing.network import LittleNetwork
 
 
@@ -23,12 +23,12 @@ class Home:
     def __init__(self, folder: Path) -> None:
         self.url = f"sqlite:///{folder}/web.db"
         self.net = LittleNetwork()
-        self.open: list[Exploring] = []
+        self.open: list[ExplorerFixture] = []
 
-    def process(self, net: LittleNetwork | None = None) -> Exploring:
+    def process(self, net: LittleNetwork | None = None) -> ExplorerFixture:
         """The next process; the one before it is dead, whatever it had not written."""
         self.end()
-        again = Exploring(net or self.net, Database(self.url), folded=RawDatabase(self.url), every=4)
+        again = ExplorerFixture(net or self.net, Database(self.url), folded=RawDatabase(self.url), every=4)
         fed = again.follower.replica.feed
         again.follower.replica.feed = lambda at, leaf: (self.fed.append(at), fed(at, leaf))[1]  # type: ignore
         self.fed: list[int] = []
@@ -51,7 +51,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
     found.end()
 
 
-async def _live(process: Exploring, rounds: int) -> list[str]:
+async def _live(process: ExplorerFixture, rounds: int) -> list[str]:
     """Receipts, a checkpoint each; their ids."""
     net, ids = process.net, []
     for number in range(rounds):
@@ -63,7 +63,7 @@ async def _live(process: Exploring, rounds: int) -> list[str]:
     return ids
 
 
-async def _told(process: Exploring, ids: list[str]) -> dict[str, Any]:
+async def _told(process: ExplorerFixture, ids: list[str]) -> dict[str, Any]:
     """What pages say."""
     explorer = process.explorer
     rows = await explorer.receipts("", "", 100)
@@ -82,7 +82,7 @@ async def _told(process: Exploring, ids: list[str]) -> dict[str, Any]:
     }
 
 
-def _positions(process: Exploring, ids: list[str]) -> list[int]:
+def _positions(process: ExplorerFixture, ids: list[str]) -> list[int]:
     return [process.watch.judge.position(bytes.fromhex(one[2:])) for one in ids]
 
 

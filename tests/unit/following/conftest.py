@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from hallmark.testing.watching import Watching
+from hallmark.testing.followed_log import FollowedLogFixture
 
 
 @pytest.fixture
-def watching() -> Iterator[Watching]:
+def watching() -> Iterator[FollowedLogFixture]:
     """A little network and what a desk knows of it; nothing is followed yet."""
-    found = Watching()
+    found = FollowedLogFixture()
     yield found
     found.database.close()

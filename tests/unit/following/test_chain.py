@@ -8,8 +8,8 @@ import pytest
 
 from hallmark.services.chain import check
 from hallmark.services.following import chain as module
+from hallmark.testing.followed_log import FollowedLogFixture
 from hallmark.testing.network import LittleNetwork
-from hallmark.testing.watching import Watching
 
 
 class Counting:
@@ -33,7 +33,7 @@ async def test_a_chain_that_holds_all_is_not_asked(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "POLL_S", 0)
     net = LittleNetwork()
     chain = Counting(net)
-    watching = Watching(net, anchors=chain)
+    watching = FollowedLogFixture(net, anchors=chain)
     running = asyncio.ensure_future(watching.watch.chain.run())
 
     async def settled() -> tuple[int, int]:

@@ -12,7 +12,7 @@ from hallmark.store.raw import RawDatabase, Transaction
 from hallmark.testing.network import LittleNetwork
 from hallmark.testing.stub_evidence import verify_stub_evidence
 from hallmark.verification.fold import Replica
-from hallmark.verification.state import CORE, FoldState
+from hallmark.verification.fold_state import CORE, FoldState
 from hallmark.verification.tables import Changes, StateUnavailable
 
 

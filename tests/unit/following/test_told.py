@@ -12,8 +12,8 @@ from hallmark.core.errors import HallmarkError, InvalidInput, Unavailable, Verif
 from hallmark.ledger.follow import Alive, Cosigned, Covered, Frame, Uncovered
 from hallmark.services.following.log_client import LogClient
 from hallmark.testing.dossiers import Notary
+from hallmark.testing.followed_log import FollowedLogFixture
 from hallmark.testing.network import LittleNetwork
-from hallmark.testing.watching import Watching
 
 
 class Script:
@@ -30,7 +30,7 @@ class Script:
             yield frame
 
 
-async def told(watching: Watching, *frames: Frame) -> Script:
+async def told(watching: FollowedLogFixture, *frames: Frame) -> Script:
     """Let the follower listen to one stream. Raises what it makes of it."""
     script = Script(*frames)
     watching.follower._log = cast(LogClient, script)
@@ -41,12 +41,12 @@ async def told(watching: Watching, *frames: Frame) -> Script:
     return script
 
 
-def note(watching: Watching, size: int | None = None, signers: list[str] | None = None) -> Cosigned:
+def note(watching: FollowedLogFixture, size: int | None = None, signers: list[str] | None = None) -> Cosigned:
     """A checkpoint of the little network."""
     return Cosigned(watching.notary.cosigned(size, signers).encode())
 
 
-async def test_a_checkpoint_and_its_leaves_are_folded(watching: Watching) -> None:
+async def test_a_checkpoint_and_its_leaves_are_folded(watching: FollowedLogFixture) -> None:
     """At the start a chunk at a time, later all at once; callbacks come once a checkpoint, in order."""
     net, follower = watching.net, watching.follower
     sizes: list[int] = []
@@ -62,7 +62,7 @@ async def test_a_checkpoint_and_its_leaves_are_folded(watching: Watching) -> Non
     assert follower.replica.root() == net.tree.root()
 
 
-async def test_nothing_is_folded_before_all_below_a_checkpoint_is_there(watching: Watching) -> None:
+async def test_nothing_is_folded_before_all_below_a_checkpoint_is_there(watching: FollowedLogFixture) -> None:
     """A stream that breaks off half way leaves the replica where it was."""
     await watching.witness()
     net, size = watching.net, watching.net.tree.size
@@ -78,7 +78,7 @@ LIES = ("changed", "early", "gap", "again", "beyond", "unfinished", "no quorum",
 
 
 @pytest.mark.parametrize("lie", LIES)
-async def test_a_lying_log_gains_nothing(watching: Watching, lie: str) -> None:
+async def test_a_lying_log_gains_nothing(watching: FollowedLogFixture, lie: str) -> None:
     """Whatever a stream says, only leaves that a quorum's root covers are folded, and those never change."""
     await watching.witness()
     net, size = watching.net, watching.net.tree.size
@@ -100,7 +100,7 @@ async def test_a_lying_log_gains_nothing(watching: Watching, lie: str) -> None:
     assert watching.follower.replica.size == size
 
 
-async def test_another_root_for_the_same_size_ends_all_trust(watching: Watching) -> None:
+async def test_another_root_for_the_same_size_ends_all_trust(watching: FollowedLogFixture) -> None:
     """A quorum's note that contradicts what was folded is found although no leaf comes with it."""
     await watching.witness()
     other = LittleNetwork(found=False)
@@ -111,7 +111,7 @@ async def test_another_root_for_the_same_size_ends_all_trust(watching: Watching)
     assert watching.follower.distrust == "log_root_differs"
 
 
-async def test_an_older_checkpoint_changes_nothing(watching: Watching) -> None:
+async def test_an_older_checkpoint_changes_nothing(watching: FollowedLogFixture) -> None:
     """A log that was started again may name one that it kept."""
     await watching.witness()
     size = watching.net.tree.size
@@ -119,7 +119,7 @@ async def test_an_older_checkpoint_changes_nothing(watching: Watching) -> None:
     assert watching.follower.replica.size == size
 
 
-async def test_the_tail_is_shown_and_leaves_when_it_is_covered(watching: Watching) -> None:
+async def test_the_tail_is_shown_and_leaves_when_it_is_covered(watching: FollowedLogFixture) -> None:
     """Told, not polled: who watches hears of it twice, and none of it is folded before."""
     await watching.witness()
     net, tail, size = watching.net, watching.watch.tail, watching.net.tree.size
@@ -135,7 +135,7 @@ async def test_the_tail_is_shown_and_leaves_when_it_is_covered(watching: Watchin
     assert (tail.receipts, tail.backlog, tail.since, changes) == ((), 0, 0, [2, 0])
 
 
-async def test_who_does_not_tell_is_asked(watching: Watching) -> None:
+async def test_who_does_not_tell_is_asked(watching: FollowedLogFixture) -> None:
     """A mirror without streams is followed by asking, and its tail by looking."""
     asked = asyncio.Event()
 

@@ -14,8 +14,8 @@ from hallmark.ledger.tiles import encode_bundle
 from hallmark.services.fullnode.node import FullNode
 from hallmark.store.raw import RawDatabase, Transaction
 from hallmark.testing.fullnodes import Fleet, full_node
-from hallmark.verification import checks, fold
-from hallmark.verification.receipts import ReceiptCase
+from hallmark.verification import fold, receipt_checks
+from hallmark.verification.judged_receipt import JudgedReceipt
 
 CHECKS = (
     "form",
@@ -53,14 +53,14 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[int, str]]:
     """How often each check ran on the entry at each position, over all full nodes."""
     found: Counter[tuple[int, str]] = Counter()
 
-    def counting(name: str, rule: checks.Rule[ReceiptCase]) -> checks.Rule[ReceiptCase]:
-        def check(case: ReceiptCase) -> str:
+    def counting(name: str, rule: receipt_checks.Rule[JudgedReceipt]) -> receipt_checks.Rule[JudgedReceipt]:
+        def check(case: JudgedReceipt) -> str:
             found[case.index, name] += 1
             return rule[1](case)
 
         return name, check
 
-    rules = tuple(counting(rule[0], rule) for rule in checks.RECEIPT_RULES)
+    rules = tuple(counting(rule[0], rule) for rule in receipt_checks.RECEIPT_RULES)
     monkeypatch.setattr(fold, "RECEIPT_RULES", rules)
     return found
 

@@ -19,7 +19,7 @@ from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.http.asgi import Receive, Scope, Send
 from hallmark.http.errors import respond_error
 from hallmark.ledger.tiles import TileName, decode_bundle
-from hallmark.services.fullnode.duties import TURN_MS
+from hallmark.services.fullnode.objector import TURN_MS
 from hallmark.testing.fullnodes import Fleet, MemoryLog, full_node
 from hallmark.testing.network import LittleNetwork, Party
 

@@ -13,7 +13,7 @@ from hallmark.http.serve import Listen, Service, bind
 from hallmark.services.chain.check import _SEAL as SEAL
 from hallmark.services.chain.check import ConfirmedAnchor
 from hallmark.services.following.anchors import Anchors
-from hallmark.services.gateway.store import Kept
+from hallmark.services.gateway.receipt_store import Kept
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.listening import listening
 from hallmark.testing.local_network import LocalNetwork

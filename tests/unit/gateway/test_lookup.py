@@ -12,9 +12,9 @@ import pytest
 from hallmark.core.answer import split_hallmark, split_hallmark_stream
 from hallmark.core.document import hex0x
 from hallmark.core.receipt import Receipt
-from hallmark.services.gateway.heads import Heads, request_id
-from hallmark.services.gateway.sealed import open_answer
+from hallmark.services.gateway.response_headers import ResponseHeaders, request_id
 from hallmark.testing.local_network import LocalNetwork
+from hallmark.verification.answer_parser import open_answer
 
 PATH = "/v1/hallmark/receipts/"
 
@@ -119,7 +119,7 @@ async def _through(origins: tuple[str, ...], method: str, path: str, **headers: 
 
     pairs = [(key.replace("_", "-").encode(), value.encode()) for key, value in headers.items()]
     scope = {"type": "http", "method": method, "path": path, "headers": pairs}
-    await Heads(app, bytes, origins)(scope, None, send)  # type: ignore[arg-type]
+    await ResponseHeaders(app, bytes, origins)(scope, None, send)  # type: ignore[arg-type]
     found = {key.decode(): value.decode() for key, value in sent[0]["headers"]}
     return found | {"reached": str(bool(reached)), "status": str(sent[0]["status"])}
 

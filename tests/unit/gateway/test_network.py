@@ -9,9 +9,9 @@ import msgspec
 
 from hallmark.core.errors import Held, InvalidInput, NotFound, Unavailable, VerificationFailed
 from hallmark.core.receipt import Mode
+from hallmark.routing.capacity import capacity
 from hallmark.routing.eligibility import NoNode, Wanted, eligibility
 from hallmark.routing.load import LoadTable
-from hallmark.services.gateway.capacity import capacity
 from hallmark.services.gateway.failures import HOUR, OTHER, PAIRS, Failures
 from hallmark.testing.local_network import LocalNetwork
 from hallmark.testing.network import LittleNetwork, Party

@@ -14,9 +14,9 @@ from hallmark.core.document import unhex
 from hallmark.core.entries import entry_id
 from hallmark.core.errors import Unavailable
 from hallmark.http.client import Pool
-from hallmark.services.gateway import store
+from hallmark.services.gateway import receipt_store
 from hallmark.services.gateway.outbox import EARLY, where
-from hallmark.services.gateway.store import Kept, ReceiptStore
+from hallmark.services.gateway.receipt_store import Kept, ReceiptStore
 from hallmark.store.raw import RawDatabase
 from hallmark.testing.local_network import LocalNetwork
 
@@ -134,7 +134,7 @@ async def test_places_are_written_with_the_next_receipt(tmp_path: Path) -> None:
 
 async def test_a_disk_that_fails_is_not_asked_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A receipt that cannot be written raises; a place waits for a later write, which has the receipt."""
-    monkeypatch.setattr(store, "LATER_S", 0.01)
+    monkeypatch.setattr(receipt_store, "LATER_S", 0.01)
     database = RawDatabase("sqlite://")
     box = ReceiptStore(database)
     real, tries = database.async_write, 0

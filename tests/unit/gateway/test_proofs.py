@@ -12,21 +12,21 @@ from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import verify_proof
 from hallmark.services.following.log_client import LogClient
 from hallmark.services.following.proofs import FollowedProofs
-from hallmark.testing.watching import Watching
+from hallmark.testing.followed_log import FollowedLogFixture
 
 
 @pytest.fixture
-def watching() -> Watching:
+def watching() -> FollowedLogFixture:
     """A followed log; what was followed before the proofs were asked for is not among them."""
-    return Watching()
+    return FollowedLogFixture()
 
 
-def proofs_of(watching: Watching, recent_bytes: int = 1 << 20) -> FollowedProofs:
+def proofs_of(watching: FollowedLogFixture, recent_bytes: int = 1 << 20) -> FollowedProofs:
     """What is tested."""
     return FollowedProofs(watching.follower, cast(LogClient, watching.log), recent_bytes)
 
 
-async def test_a_proof_is_the_one_that_the_log_gives(watching: Watching) -> None:
+async def test_a_proof_is_the_one_that_the_log_gives(watching: FollowedLogFixture) -> None:
     """Byte for byte, for every entry, and it verifies under the policy."""
     proofs = proofs_of(watching)
     await watching.follow()
@@ -37,7 +37,7 @@ async def test_a_proof_is_the_one_that_the_log_gives(watching: Watching) -> None
         assert verify_proof(policy, leaf, text.encode()).index == index
 
 
-async def test_what_no_quorum_covers_has_no_proof(watching: Watching) -> None:
+async def test_what_no_quorum_covers_has_no_proof(watching: FollowedLogFixture) -> None:
     """Neither before anything was followed nor beyond the checkpoint; nobody is asked instead."""
     proofs = proofs_of(watching)
     size = watching.net.tree.size
@@ -52,7 +52,7 @@ async def test_what_no_quorum_covers_has_no_proof(watching: Watching) -> None:
     assert f"index {size}" in await proofs.proof(size, 1)
 
 
-async def test_paths_lead_to_earlier_roots_too(watching: Watching) -> None:
+async def test_paths_lead_to_earlier_roots_too(watching: FollowedLogFixture) -> None:
     """As the chain holds them; not beyond what was read."""
     proofs, net = proofs_of(watching), watching.net
     await watching.follow()
@@ -63,7 +63,9 @@ async def test_paths_lead_to_earlier_roots_too(watching: Watching) -> None:
         await proofs.path(0, size + 1)
 
 
-async def test_leaves_that_came_lately_are_here_and_older_ones_at_the_log(watching: Watching) -> None:
+async def test_leaves_that_came_lately_are_here_and_older_ones_at_the_log(
+    watching: FollowedLogFixture,
+) -> None:
     """Within so many bytes; what is not here any more is asked for."""
     net = watching.net
     proofs = proofs_of(watching, 2 * max(map(len, net.leaves)) - 1)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from hallmark.core.answer import DONE
-from hallmark.services.gateway.planner import Plan, Planner
+from hallmark.services.gateway.route_planner import RoutePlan, RoutePlanner
 from hallmark.testing.local_network import LocalNetwork
 from hallmark.testing.local_node import ANSWER
 
@@ -17,9 +17,9 @@ from hallmark.testing.local_node import ANSWER
 @pytest.fixture
 def provided(local: LocalNetwork, monkeypatch: pytest.MonkeyPatch) -> LocalNetwork:
     """A network whose nodes have `digits` from a provider."""
-    plan = Planner.plan
+    plan = RoutePlanner.plan
 
-    def changed(self: Planner, wanted: Any) -> Plan:
+    def changed(self: RoutePlanner, wanted: Any) -> RoutePlan:
         made = plan(self, wanted)
         order = tuple(
             msgspec.structs.replace(node, bundle=msgspec.structs.replace(node.bundle, upstreams=("digits",)))
@@ -27,7 +27,7 @@ def provided(local: LocalNetwork, monkeypatch: pytest.MonkeyPatch) -> LocalNetwo
         )
         return msgspec.structs.replace(made, order=order)
 
-    monkeypatch.setattr(Planner, "plan", changed)
+    monkeypatch.setattr(RoutePlanner, "plan", changed)
     return local
 
 

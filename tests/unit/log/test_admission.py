@@ -26,11 +26,11 @@ from hallmark.core.statements import (
 )
 from hallmark.core.typed import TypedStruct
 from hallmark.crypto.secp256k1 import Key, sign_statement
-from hallmark.services.log import work
+from hallmark.ledger import proof_of_work
 from hallmark.services.log.admission import MAX_MANY_ENTRIES, SIZES, join_many, split_many
-from hallmark.services.log.known import Member
+from hallmark.services.log.membership import Member
 from hallmark.services.log.settings import Quota, Quotas
-from hallmark.services.log.standing import Lane, Standing
+from hallmark.services.log.submitters import Lane, Submitter
 from hallmark.testing.log_admission import Gate
 from hallmark.testing.log_entries import AUTHORITY, CHAIN_ID, ROUTE, plain_entry, receipt_chain, vouched
 from hallmark.testing.network import LittleNetwork
@@ -105,7 +105,7 @@ def compromise(*signers: Key) -> bytes:
 
 def worked(data: bytes, bits: int = 4) -> bytes:
     """A proof of work for an entry."""
-    return work.make(entry_id(data), bits)
+    return proof_of_work.make(entry_id(data), bits)
 
 
 def refusal(act: Callable[[], object]) -> str:
@@ -120,7 +120,7 @@ def test_a_receipt_is_admitted_with_its_node_and_sequence() -> None:
     found = Gate(NETWORK, MEMBERS).judge(RECEIPTS[2])
     assert (found.data, found.entry_id) == (RECEIPTS[2], entry_id(RECEIPTS[2]))
     assert (found.node, found.sequence) == (NODE.address, 2)
-    assert found.standing == Standing(Lane.RECEIPTS, "receipts", NODE.address)
+    assert found.standing == Submitter(Lane.RECEIPTS, "receipts", NODE.address)
 
 
 @pytest.mark.parametrize(
@@ -177,13 +177,15 @@ def test_who_is_not_registered_is_told_so(data: bytes) -> None:
 def test_a_stranger_pays_with_work(data: bytes) -> None:
     """Without a proof of work for these very bytes it is told how much; with it, it is admitted."""
     gate = Gate(NETWORK, MEMBERS, quotas=EASY)
-    with pytest.raises(work.WorkMissing) as caught:
+    with pytest.raises(proof_of_work.WorkMissing) as caught:
         gate.judge(data)
     assert (caught.value.reason, caught.value.status) == ("work_missing", 428)
     assert caught.value.detail == {"work_bits": 4}
-    nonce = next(n.to_bytes(8, "big") for n in range(99) if not work.holds(entry_id(data), n.to_bytes(8), 4))
+    nonce = next(
+        n.to_bytes(8, "big") for n in range(99) if not proof_of_work.holds(entry_id(data), n.to_bytes(8), 4)
+    )
     assert refusal(lambda: gate.judge(data, nonce=nonce)) == "work_missing"
-    assert gate.judge(data, nonce=worked(data)).standing == Standing(Lane.STRANGERS, "strangers")
+    assert gate.judge(data, nonce=worked(data)).standing == Submitter(Lane.STRANGERS, "strangers")
 
 
 def test_a_label_owner_pays_for_each_version() -> None:
@@ -352,7 +354,7 @@ def test_a_receipt_for_a_sequence_that_is_taken() -> None:
     gate.highest[NODE.address] = 2
     other = receipt_chain(NETWORK, CHAIN_ID, NODE, 3, salt=5)
     found = gate.take(other[0])
-    assert found.standing == Standing(Lane.STRANGERS, "repeats", NODE.address)
+    assert found.standing == Submitter(Lane.STRANGERS, "repeats", NODE.address)
     assert refusal(lambda: gate.take(other[1])) == "quota_used"
     assert gate.admission.repeats(gate.judge(other[1]))
 

@@ -8,16 +8,21 @@ import msgspec
 import pytest
 
 from hallmark.services.log.health import Facts, judge
-from hallmark.services.log.links import Standing, _code
+from hallmark.services.log.witness_client import WitnessStatus, _code
 
 NOW = 1_000_000
 GOOD = Facts(
-    alarm="", confirmed=True, size=90, cosigned=90, waited_ms=0, witnesses=(Standing("f1", 90, 1, "", 0),)
+    alarm="",
+    confirmed=True,
+    size=90,
+    cosigned=90,
+    waited_ms=0,
+    witnesses=(WitnessStatus("f1", 90, 1, "", 0),),
 )
 TROUBLED = (
-    Standing("f1", 90, 1, "", 0),
-    Standing("f2", 80, 1, "log_time_ahead", 5),
-    Standing("f3", 0, 0, "timed_out", 5),
+    WitnessStatus("f1", 90, 1, "", 0),
+    WitnessStatus("f2", 80, 1, "log_time_ahead", 5),
+    WitnessStatus("f3", 0, 0, "timed_out", 5),
 )
 
 

@@ -17,9 +17,9 @@ from hallmark.ledger.policy import Policy
 from hallmark.ledger.pushed import PATH, Pushed
 from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.ledger.tiles import encode_bundle
-from hallmark.services.log import asking
-from hallmark.services.log.links import Link, Refused
+from hallmark.services.log import witness_requests
 from hallmark.services.log.publisher import Publisher, Round
+from hallmark.services.log.witness_client import WitnessClient, WitnessRefused
 from hallmark.store.raw import RawDatabase
 from hallmark.testing.fullnodes import Fleet
 from hallmark.testing.lying_log import witnesses
@@ -36,9 +36,9 @@ class Pushing:
         self.publisher = Publisher(
             self.store, notary.log, Policy.parse(notary.policy_text), clock=lambda: self.network.now / 1000
         )
-        requests = asking.Requests(self.store)
+        requests = witness_requests.WitnessRequests(self.store)
         self.links = [
-            Link(
+            WitnessClient(
                 self.publisher,
                 cast(Pool, self.pool),
                 msgspec.structs.replace(party, url=f"http://{host}"),
@@ -98,7 +98,7 @@ async def test_who_is_elsewhere_is_pushed_what_it_lacks(pushing: Pushing) -> Non
 
 async def test_more_than_one_push_holds_is_fetched(pushing: Pushing, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound a full node is asked as C2SP says, and fetches from the log."""
-    monkeypatch.setattr(asking, "MAX_BUNDLE", 10)
+    monkeypatch.setattr(witness_requests, "MAX_BUNDLE", 10)
     pushing.network.add(pushing.network.receipt_entry(pushing.network.nodes[0]))
     requests = await pushing.round()
     assert [url for method, url in requests if method == "POST"] == [
@@ -146,7 +146,7 @@ async def test_a_stock_witness_is_asked_as_c2sp_says() -> None:
     stock = witnesses(LOG, 4)["w1"]
     party = next(p for p in bench.publisher.policy.witnesses if p.name == "w1")
     url = fleet.pool.mount("stock.test", witness_app(stock))
-    link = Link(
+    link = WitnessClient(
         bench.publisher,
         cast(Pool, fleet.pool),
         msgspec.structs.replace(party, url=url),
@@ -169,7 +169,7 @@ async def test_any_way_to_say_no_such_path_falls_back(status: int) -> None:
     stock = witness_app(witnesses(LOG, 4)["w1"])
     party = next(p for p in bench.publisher.policy.witnesses if p.name == "w1")
     url = fleet.pool.mount("stock.test", _refusing(PATH, status, stock))
-    link = Link(
+    link = WitnessClient(
         bench.publisher, cast(Pool, fleet.pool), msgspec.structs.replace(party, url=url), lambda *_: None
     )
     await bench.store.append([leaf(1, bytes(8))])
@@ -185,14 +185,14 @@ async def test_a_refusal_of_the_checkpoint_stays_one() -> None:
         bench, fleet = await started(), Fleet()
         party = bench.publisher.policy.witnesses[0]
         url = fleet.pool.mount("no.test", _refusing(PATH, status, witness_app(witnesses(LOG, 4)["w0"])))
-        link = Link(
+        link = WitnessClient(
             bench.publisher, cast(Pool, fleet.pool), msgspec.structs.replace(party, url=url), lambda *_: None
         )
         await bench.store.append([leaf(1, bytes(8))])
         bench.clock.seconds += 1
         bench.publisher.advance()
         assert bench.publisher.current is not None
-        with pytest.raises(Refused):
+        with pytest.raises(WitnessRefused):
             await link._cosign(bench.publisher.current)
         assert len(fleet.pool.requests) == 1
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from hallmark.services.log import work
+from hallmark.ledger import proof_of_work
 from hallmark.services.log.quotas import KEPT, Buckets, source_of, whole_seconds
 from hallmark.services.log.settings import Quota
 
@@ -69,22 +69,22 @@ def test_what_an_address_counts_as(one: str, other: str, same: bool) -> None:
 
 def test_work_is_for_one_entry() -> None:
     """A nonce is good for its entry and bits, and no other."""
-    nonce = work.make(bytes(32), 10)
-    assert work.holds(bytes(32), nonce, 10)
-    assert not work.holds(bytes(31) + b"\1", nonce, 10)
-    assert not work.holds(bytes(32), nonce[:-1], 0)
-    assert not work.holds(bytes(32), nonce + b"\0", 0)
-    name, value = work.header_of(nonce)
-    assert (name, work.read_header(value)) == (b"hallmark-work", nonce)
+    nonce = proof_of_work.make(bytes(32), 10)
+    assert proof_of_work.holds(bytes(32), nonce, 10)
+    assert not proof_of_work.holds(bytes(31) + b"\1", nonce, 10)
+    assert not proof_of_work.holds(bytes(32), nonce[:-1], 0)
+    assert not proof_of_work.holds(bytes(32), nonce + b"\0", 0)
+    name, value = proof_of_work.header_of(nonce)
+    assert (name, proof_of_work.read_header(value)) == (b"hallmark-work", nonce)
 
 
 @pytest.mark.parametrize("value", [None, b"", b"00", b"zz" * 8, "é".encode() * 8, b"0" * 17, b" " * 16])
 def test_a_header_that_is_no_nonce(value: bytes | None) -> None:
     """Is none."""
-    assert work.read_header(value) == b""
+    assert proof_of_work.read_header(value) == b""
 
 
 def test_work_takes_many_hashes() -> None:
     """Each bit doubles them: eight bits are some hundreds."""
-    numbers = [int.from_bytes(work.make(bytes([seed]) * 32, 8), "big") for seed in range(64)]
+    numbers = [int.from_bytes(proof_of_work.make(bytes([seed]) * 32, 8), "big") for seed in range(64)]
     assert 64 < sum(numbers) / len(numbers) < 1_024

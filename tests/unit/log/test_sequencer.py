@@ -18,11 +18,11 @@ from hallmark.crypto.secp256k1 import Key
 from hallmark.ledger.merkle import leaf_hash
 from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.services.log.admission import Submission
-from hallmark.services.log.known import Known, Member
 from hallmark.services.log.lease import LeaseKeeper, fence
+from hallmark.services.log.membership import Member, Membership
 from hallmark.services.log.sequencer import Batch, Placed, Sequencer
 from hallmark.services.log.settings import Limits
-from hallmark.services.log.standing import Lane, Standing
+from hallmark.services.log.submitters import Lane, Submitter
 from hallmark.store.raw import RawDatabase
 from hallmark.testing.log_admission import Gate
 from hallmark.testing.log_entries import AUTHORITY, plain_entry, receipt_chain, vouched
@@ -70,7 +70,7 @@ class Bench:
         self.failing = self.store.failures = []
         self.batches: list[Batch] = []
         self.clock = 1_000
-        self.known = Known(database)
+        self.known = Membership(database)
         self.sequencer = Sequencer(
             self.store,
             database,
@@ -265,7 +265,7 @@ async def test_a_sequencer_without_a_lease_appends_nothing() -> None:
     """The fence is closed until a lease is given."""
     database = RawDatabase("sqlite://")
     sequencer = Sequencer(
-        SQLLogStore(database), database, Known(database), now=lambda: 1, grown=lambda batch: None
+        SQLLogStore(database), database, Membership(database), now=lambda: 1, grown=lambda batch: None
     )
     task = asyncio.create_task(sequencer.run())
     results = await add_all(sequencer, [plain(1)])
@@ -294,7 +294,7 @@ async def test_leases() -> None:
 
 def stranger(number: int) -> Submission:
     """An entry of somebody for whom nobody vouches."""
-    return msgspec.structs.replace(plain(number), standing=Standing(Lane.STRANGERS))
+    return msgspec.structs.replace(plain(number), standing=Submitter(Lane.STRANGERS))
 
 
 async def test_receipts_go_first() -> None:
@@ -337,7 +337,7 @@ async def test_what_is_known_is_durable_with_its_entries() -> None:
         await bench.add(joining)
         assert bench.known.member(key.address) is not None
         assert await bench.known.statements([joining.note.statement]) == {joining.note.statement}
-    again = Known(database)
+    again = Membership(database)
     assert again.member(key.address, Role.NODE) == bench.known.member(key.address)
     assert await again.statements([joining.note.statement, bytes(32)]) == {joining.note.statement}
 

@@ -13,8 +13,8 @@ from hallmark.core.statements import Registration
 from hallmark.core.upstreams import key_info, origin_of, require_key
 from hallmark.crypto.hpke import AEAD_CHACHA20, KDF_SHA256, KEM_X25519, HPKEPrivateKey, seal
 from hallmark.services.enclave.provider_keys import ProviderKeys
+from hallmark.services.node.key_sealing import SealRequest, read_asked
 from hallmark.services.node.sealer import KeyFile, Settings, hpke_key, read_key, seal_all
-from hallmark.services.node.sealing import Asked, read_asked
 from hallmark.testing.development import DevelopmentNetwork
 from hallmark.testing.dossiers import Notary
 from hallmark.verification.trust import Trust
@@ -26,7 +26,7 @@ UPSTREAMS = {"large": URL, "other": "https://other.example/v1"}
 
 
 @pytest.fixture(scope="module")
-def attested() -> tuple[Asked, Trust, int]:
+def attested() -> tuple[SealRequest, Trust, int]:
     """An enclave whose bundle names the HPKE key, its evidence, and the trust file that accepts it."""
     import msgspec
 
@@ -40,7 +40,7 @@ def attested() -> tuple[Asked, Trust, int]:
     registration = net.registration(node).statement
     assert isinstance(registration, Registration)
     statement = msgspec.structs.replace(registration, beacon_size=size, beacon_root=root).pack()
-    return Asked(bundle.decode(), evidence, statement), net.trust(Notary(net)), net.now
+    return SealRequest(bundle.decode(), evidence, statement), net.trust(Notary(net)), net.now
 
 
 def held(bundle: bytes = bytes(32)) -> ProviderKeys:
@@ -81,7 +81,7 @@ def test_keys_are_rotated_and_taken_away() -> None:
     assert keys.authorization("large") == b""
 
 
-def test_nothing_is_sealed_without_evidence(attested: tuple[Asked, Trust, int]) -> None:
+def test_nothing_is_sealed_without_evidence(attested: tuple[SealRequest, Trust, int]) -> None:
     """The key is sealed to what the evidence binds; no evidence, another bundle, another root: never."""
     import msgspec
 
@@ -103,13 +103,13 @@ def test_nothing_is_sealed_without_evidence(attested: tuple[Asked, Trust, int]) 
 
 
 def test_a_key_file_that_others_can_read_is_refused(
-    attested: tuple[Asked, Trust, int], tmp_path: Path
+    attested: tuple[SealRequest, Trust, int], tmp_path: Path
 ) -> None:
     """Owner only; a missing file is no key; what is sealed opens in the enclave that asked."""
     asked, trust, now = attested
     path = tmp_path / "key"
     assert read_key(path) is None
-    vanilla = Asked(asked.bundle, b"", b"")
+    vanilla = SealRequest(asked.bundle, b"", b"")
     assert seal_all(vanilla, Settings("", {"large": KeyFile(URL, str(path))}), trust, now).keys == {}
     path.write_bytes(KEY + b"\n")
     path.chmod(0o640)

@@ -13,7 +13,7 @@ from hallmark.core.documents import ClearingPolicy, Requirement
 from hallmark.core.marks import NEGATIVE, Finding, Mark, Question, State, derive_marks
 from hallmark.core.policy import Outcome
 from hallmark.review import events as ev
-from hallmark.review import words
+from hallmark.review import wording
 from hallmark.review.decisions import LackRow
 from hallmark.review.gate import Judged, judge
 from hallmark.review.items import Item, ItemState, apply, born
@@ -387,9 +387,9 @@ def test_every_lack_has_words() -> None:
         ([eyes(not_required=())], item(contested=1), marks(fit(ANN))),
     ):
         for lack in judge(found, policies, given, 10).lacks:
-            told = words.explain(lack)
-            assert told != words.UNKNOWN
-            assert all((told.sentence, told.who, told.next, words.about(lack.code)))
+            told = wording.explain(lack)
+            assert told != wording.UNKNOWN
+            assert all((told.sentence, told.who, told.next, wording.about(lack.code)))
             assert "{" not in told.sentence
             reasons.add(lack.reason)
     assert len(reasons) >= 9
@@ -400,19 +400,19 @@ def test_the_next_step_can_be_done() -> None:
     cannot be brought.
     """
 
-    def step(question: str, reason: str, state: str = "claimed", **known: bool) -> words.Words:
-        return words.explain(LackRow("p", question, "witnessed", state, reason), **known)
+    def step(question: str, reason: str, state: str = "claimed", **known: bool) -> wording.Words:
+        return wording.explain(LackRow("p", question, "witnessed", state, reason), **known)
 
     assert "Wait" in step("model", "state_too_low").next
     assert step("model", "state_too_low", asserted=True).next.startswith("Waiting does not help")
     assert "Wait" in step("ran", "state_too_low").next
     assert step("ran", "state_too_low", enclave=False).next.startswith("Waiting does not help")
     for question in ("inputs", "paid"):
-        assert step(question, "state_too_low").next == words.NO_MORE
+        assert step(question, "state_too_low").next == wording.NO_MORE
     assert "Declare a class" in step("item", "no_policy", "").next
     assert "Declare" not in step("item", "no_policy", "chip").next
     assert "class chip" in step("item", "no_policy", "chip").sentence
-    assert step("reviewed", "requester_unknown").who != words.ASKER
+    assert step("reviewed", "requester_unknown").who != wording.ASKER
 
 
 def test_every_code_that_holds_is_documented() -> None:
@@ -420,7 +420,7 @@ def test_every_code_that_holds_is_documented() -> None:
     page = (Path(__file__).resolve().parents[3] / "docs" / "review-gate.md").read_text()
     rows = {line.split("`")[1] for line in page.splitlines() if re.match(r"\| `[^`]+:[a-z_]+` \|", line)}
     documented = {row.partition(":")[2] for row in rows}
-    assert documented == {*words.ITEM_WORDS, *words.MISSING_WORDS, "state_too_low"}
+    assert documented == {*wording.ITEM_WORDS, *wording.MISSING_WORDS, "state_too_low"}
     for name, value in vars(ItemState).items():
         if isinstance(value, ItemState):
             assert f"| `{name}` |" in page

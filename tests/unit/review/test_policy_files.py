@@ -14,7 +14,7 @@ from hallmark.core.errors import InvalidInput
 from hallmark.core.marks import LADDER, Question
 from hallmark.review.files import duration, milliseconds, per_million, read_policy, share, write_policy
 from hallmark.review.policies import loosened
-from hallmark.review.words import policy_sentence, requirement_sentence
+from hallmark.review.wording import policy_sentence, requirement_sentence
 
 POLICIES = Path(__file__).resolve().parents[3] / "policies"
 SHIPPED = {str(p.relative_to(POLICIES)): read_policy(p.read_text()) for p in sorted(POLICIES.rglob("*.toml"))}

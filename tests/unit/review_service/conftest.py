@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hallmark.testing.offices import Office
+from hallmark.testing.review_desk import ReviewDesk
 
 
 @pytest.fixture
-async def office() -> AsyncIterator[Office]:
+async def office() -> AsyncIterator[ReviewDesk]:
     """A desk with one policy, `witnessed`, in force."""
-    made = Office()
+    made = ReviewDesk()
     await made.start()
     yield made
     await made.stop()

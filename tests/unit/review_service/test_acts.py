@@ -15,25 +15,25 @@ from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, NotFound
 from hallmark.core.hashing import sha256
 from hallmark.core.statements import Judgement
 from hallmark.services.review import actions as act
-from hallmark.services.review.book import load
+from hallmark.services.review.item_changes import load
 from hallmark.services.review.people import TOKEN_TAG
 from hallmark.services.review.schema import COMMENTS
 from hallmark.testing.network import Party, key
-from hallmark.testing.offices import Office, policy, reviewed_policy
+from hallmark.testing.review_desk import ReviewDesk, policy, reviewed_policy
 
 HOUR = 3_600_000
 
 
 @pytest.fixture
-async def strict() -> AsyncIterator[Office]:
+async def strict() -> AsyncIterator[ReviewDesk]:
     """A desk whose policy asks for one reviewer who is no party."""
-    made = Office(policies=(reviewed_policy(),))
+    made = ReviewDesk(policies=(reviewed_policy(),))
     await made.start()
     yield made
     await made.stop()
 
 
-async def requested(office: Office) -> str:
+async def requested(office: ReviewDesk) -> str:
     """A witnessed item whose requester is declared."""
     item = await office.answer()
     await office.witness()
@@ -42,7 +42,7 @@ async def requested(office: Office) -> str:
     return item
 
 
-async def test_a_review_clears_through_the_log_alone(strict: Office) -> None:
+async def test_a_review_clears_through_the_log_alone(strict: ReviewDesk) -> None:
     """Handing in a review moves nothing; once a quorum covers it in the log, the evaluator clears."""
     item = await requested(strict)
     request = await strict.signed(item, texts=("Fine.", "Checked twice."))
@@ -64,7 +64,7 @@ async def test_a_review_clears_through_the_log_alone(strict: Office) -> None:
     assert [d.outcome for d in page.decisions] == ["CLEAR", "JUDGED FIT", "HOLD", "HOLD"]
 
 
-async def test_comments_are_kept_salted_and_the_log_has_their_digest_alone(strict: Office) -> None:
+async def test_comments_are_kept_salted_and_the_log_has_their_digest_alone(strict: ReviewDesk) -> None:
     """The log holds a digest that only text and salt together give; the texts stand in the desk's store."""
     item = await requested(strict)
     await strict.desk.review(strict.reviewer(), item, await strict.signed(item, texts=("Only here.", "")))
@@ -75,7 +75,7 @@ async def test_comments_are_kept_salted_and_the_log_has_their_digest_alone(stric
     assert any(bytes(row.digest) in leaf for leaf in strict.net.leaves)
 
 
-async def test_four_eyes_need_two(office: Office) -> None:
+async def test_four_eyes_need_two(office: ReviewDesk) -> None:
     """A policy for high values that counts two reviewers is not met by one who reviews twice."""
     office.enact(reviewed_policy("high", count=2, min_value=1_000))
     item = await requested(office)
@@ -90,7 +90,7 @@ async def test_four_eyes_need_two(office: Office) -> None:
     assert await office.state(item) == "CLEAR"
 
 
-async def test_parties_do_not_review(strict: Office) -> None:
+async def test_parties_do_not_review(strict: ReviewDesk) -> None:
     """Who made the answer or asked for it is refused, and the page says so before they try."""
     item = await strict.answer()
     await strict.witness()
@@ -121,7 +121,7 @@ async def test_parties_do_not_review(strict: Office) -> None:
         ({"at": 1}, "review_not_now"),
     ],
 )
-async def test_what_a_review_must_say(strict: Office, changes: dict[str, object], reason: str) -> None:
+async def test_what_a_review_must_say(strict: ReviewDesk, changes: dict[str, object], reason: str) -> None:
     """A review of another thing, under another policy, from a screen never shown, or of other words is
     refused, and nothing of it reaches the log.
     """
@@ -132,14 +132,14 @@ async def test_what_a_review_must_say(strict: Office, changes: dict[str, object]
     assert strict.log.calls == 0
 
 
-async def test_a_review_by_another_key_than_the_one_signed_in_is_refused(strict: Office) -> None:
+async def test_a_review_by_another_key_than_the_one_signed_in_is_refused(strict: ReviewDesk) -> None:
     """Nobody hands in somebody else's review."""
     item = await requested(strict)
     with pytest.raises(InvalidInput, match="review_not_yours"):
         await strict.desk.review(strict.reviewer(1), item, await strict.signed(item))
 
 
-async def test_a_receipt_of_the_tail_cannot_be_reviewed_yet(strict: Office) -> None:
+async def test_a_receipt_of_the_tail_cannot_be_reviewed_yet(strict: ReviewDesk) -> None:
     """A review refers to a place in the log, so it waits for a quorum."""
     item = await strict.answer()
     await strict.poll()
@@ -147,7 +147,7 @@ async def test_a_receipt_of_the_tail_cannot_be_reviewed_yet(strict: Office) -> N
         await strict.desk.review(strict.reviewer(), item, await strict.signed(item))
 
 
-async def test_reviews_survive_the_log_being_away(strict: Office) -> None:
+async def test_reviews_survive_the_log_being_away(strict: ReviewDesk) -> None:
     """A review that the log cannot take now is submitted again, once; one that it refuses says so."""
     item = await requested(strict)
     request = await strict.signed(item)
@@ -168,7 +168,7 @@ async def test_reviews_survive_the_log_being_away(strict: Office) -> None:
     assert "the log refused it (reviewer_not_registered)" in refused.sentence
 
 
-async def test_declarations_only_tighten(office: Office) -> None:
+async def test_declarations_only_tighten(office: ReviewDesk) -> None:
     """A class with a policy holds until it is met; a value is never lowered; strangers do not declare."""
     item = await office.answer()
     await office.witness()
@@ -190,7 +190,7 @@ async def test_an_api_token_declares_and_nothing_else(tmp_path: object) -> None:
     path = f"{tmp_path}/tokens.json"
     digest = hex0x(sha256(TOKEN_TAG, b"secret"))
     Path(path).write_bytes(msgspec.json.encode({"tokens": [{"name": "shop", "sha256": digest}]}))
-    office = Office(api_tokens_file=path)
+    office = ReviewDesk(api_tokens_file=path)
     await office.start()
     item = await office.answer()
     await office.witness()
@@ -202,7 +202,7 @@ async def test_an_api_token_declares_and_nothing_else(tmp_path: object) -> None:
     await office.stop()
 
 
-async def test_appeals_reopen_and_are_answered_by_somebody_else(office: Office) -> None:
+async def test_appeals_reopen_and_are_answered_by_somebody_else(office: ReviewDesk) -> None:
     """A node's owner appeals: CLEAR returns to HOLD; a reviewer dismisses: CLEAR again, on record."""
     item = await office.answer()
     await office.witness()
@@ -222,7 +222,7 @@ async def test_appeals_reopen_and_are_answered_by_somebody_else(office: Office) 
         await office.desk.answer_appeal(office.reviewer(), item, act.AnswerAppealRequest("Again.", True))
 
 
-async def test_an_upheld_appeal_counts_as_overturned(office: Office) -> None:
+async def test_an_upheld_appeal_counts_as_overturned(office: ReviewDesk) -> None:
     """Upholding an appeal against a CLEAR keeps the item in HOLD and shows in the figures."""
     item = await office.answer()
     await office.witness()
@@ -235,7 +235,7 @@ async def test_an_upheld_appeal_counts_as_overturned(office: Office) -> None:
     assert (await office.desk.figures()).overturned == 1
 
 
-async def test_break_glass_does_not_clear(strict: Office) -> None:
+async def test_break_glass_does_not_clear(strict: ReviewDesk) -> None:
     """A release keeps HOLD, names the person, ends by itself, is counted, and is bounded to 24 hours."""
     item = await strict.answer()
     await strict.witness()
@@ -260,7 +260,7 @@ async def test_break_glass_does_not_clear(strict: Office) -> None:
     assert (page.row.state, page.row.released_until) == ("HOLD", 0)
 
 
-async def test_rejecting_ends_an_item(strict: Office) -> None:
+async def test_rejecting_ends_an_item(strict: ReviewDesk) -> None:
     """A reviewer ends a held item; it stays so, with the screen that it was decided on."""
     item = await strict.answer()
     await strict.witness()
@@ -275,7 +275,7 @@ async def test_rejecting_ends_an_item(strict: Office) -> None:
     assert "Told by phone." not in repr(await strict.item(item))
 
 
-async def test_as_seen_shows_the_screen_again_beside_today(office: Office) -> None:
+async def test_as_seen_shows_the_screen_again_beside_today(office: ReviewDesk) -> None:
     """The marks at a decision stand as they were though today's differ; unknown numbers are refused."""
     item = await office.answer()
     await office.poll()
@@ -292,7 +292,7 @@ async def test_as_seen_shows_the_screen_again_beside_today(office: Office) -> No
 
 
 @pytest.mark.parametrize("open_", [False, True], ids=["closed", "open"])
-async def test_a_review_says_whether_the_answer_was_open(strict: Office, open_: bool) -> None:
+async def test_a_review_says_whether_the_answer_was_open(strict: ReviewDesk, open_: bool) -> None:
     """The screen that a review commits to says it, wherever the review or its screen is shown again."""
     item = await requested(strict)
     page = await strict.item(item)
@@ -313,7 +313,7 @@ async def test_a_review_says_whether_the_answer_was_open(strict: Office, open_: 
     assert (await strict.desk.as_seen(item, by_evaluator.number)).answer == ""
 
 
-async def test_bulk_is_over_one_reason(strict: Office) -> None:
+async def test_bulk_is_over_one_reason(strict: ReviewDesk) -> None:
     """Items that are held for different reasons are not acted on together, not one of them."""
     strict.enact(policy("hardware", classes=("chip",)))
     items = [await strict.answer() for _ in range(3)]
@@ -339,7 +339,7 @@ async def test_bulk_is_over_one_reason(strict: Office) -> None:
 
 async def test_a_sampled_clear_is_looked_at_by_somebody_new() -> None:
     """With every CLEAR drawn, who judged it before answers no sample; somebody else's unfit reopens it."""
-    office = Office(policies=(reviewed_policy(resample=1_000_000),))
+    office = ReviewDesk(policies=(reviewed_policy(resample=1_000_000),))
     await office.start()
     item = await requested(office)
     await office.judge(item, 0)
@@ -356,7 +356,7 @@ async def test_a_sampled_clear_is_looked_at_by_somebody_new() -> None:
     await office.stop()
 
 
-async def test_only_reviewers_take_items(office: Office) -> None:
+async def test_only_reviewers_take_items(office: ReviewDesk) -> None:
     """Items are assigned by reviewers to reviewers, and given back."""
     item = await office.answer()
     await office.witness()
@@ -370,7 +370,7 @@ async def test_only_reviewers_take_items(office: Office) -> None:
     assert (await office.desk.assign(office.reviewer(), item, act.AssignRequest())).assigned == ""
 
 
-async def test_two_acts_at_once_both_count(office: Office) -> None:
+async def test_two_acts_at_once_both_count(office: ReviewDesk) -> None:
     """Acts that meet on one item are made one after the other, none is lost."""
     item = await office.answer()
     await office.witness()
@@ -380,7 +380,7 @@ async def test_two_acts_at_once_both_count(office: Office) -> None:
     assert loaded.item.comments == 5
 
 
-async def test_an_item_is_read_as_of_one_moment(office: Office) -> None:
+async def test_an_item_is_read_as_of_one_moment(office: ReviewDesk) -> None:
     """Events that are appended between reading an item's row and reading its events are left out."""
     item = unhex(await office.answer())
     await office.witness()

@@ -17,21 +17,21 @@ from hallmark.services.review import actions as act
 from hallmark.services.review.api import ACTS, REVIEW, routes
 from hallmark.services.review.sessions import CSRF_HEADER
 from hallmark.services.review.views import ItemRow
-from hallmark.services.sdk import desk
-from hallmark.services.sdk.desk import DeskClient
+from hallmark.services.sdk import review_client
+from hallmark.services.sdk.review_client import ReviewClient
 from hallmark.testing.network import key
-from hallmark.testing.offices import OPERATOR, Office, policy, reviewed_policy
+from hallmark.testing.review_desk import OPERATOR, ReviewDesk, policy, reviewed_policy
 
 
 class Web:
     """A desk's API on loopback."""
 
-    def __init__(self, office: Office, url: str) -> None:
+    def __init__(self, office: ReviewDesk, url: str) -> None:
         self.office, self.url, self.pool = office, url, Pool()
 
-    def client(self, signer: Any = None) -> DeskClient:
+    def client(self, signer: Any = None) -> ReviewClient:
         """The SDK's client."""
-        return DeskClient(self.url, signer)
+        return ReviewClient(self.url, signer)
 
     async def raw(
         self, method: str, path: str, body: object = None, **headers: str
@@ -49,8 +49,8 @@ class Web:
 @pytest.fixture
 async def web(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Web]:
     """A desk whose policy asks for one reviewer, served; clients have its clock."""
-    office = Office(policies=(reviewed_policy(),))
-    monkeypatch.setattr(desk, "_now", lambda: office.net.now)
+    office = ReviewDesk(policies=(reviewed_policy(),))
+    monkeypatch.setattr(review_client, "_now", lambda: office.net.now)
     await office.start()
     app = Starlette(routes=routes(office.desk))
     async with serving(Service(app), bind(Listen(0)), grace_s=1) as url:
@@ -170,7 +170,7 @@ async def test_by_cookie_a_change_needs_the_header(web: Web) -> None:
 async def test_an_api_token_declares_by_bearer(tmp_path: Any) -> None:
     """A Bearer that is no session is tried as an API token, for declarations alone."""
     item = "0x" + "00" * 32
-    office = Office()
+    office = ReviewDesk()
     await office.start()
     async with serving(Service(Starlette(routes=routes(office.desk))), bind(Listen(0)), grace_s=1) as url:
         web = Web(office, url)
@@ -209,7 +209,7 @@ async def test_a_stranger_who_signs_in_may_read_and_little_else(web: Web) -> Non
 
 def test_every_act_of_the_desk_has_a_route() -> None:
     """What `DeskActions` offers, the API offers: nothing is for pages alone."""
-    office = Office(policies=(policy(),))
+    office = ReviewDesk(policies=(policy(),))
     paths = {route.path for route in routes(office.desk) if isinstance(route, Route)}
     offered = {name for name in vars(act.DeskActions) if not name.startswith("_")}
     routed = {name for name, _ in ACTS.values()} | {"declare", "bulk"}

@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from hallmark.core.document import hex0x, unhex
 from hallmark.services.review import counts
 from hallmark.services.review.schema import COUNTS, DECISIONS, EVENTS, ITEMS
-from hallmark.testing.offices import Office
-from hallmark.testing.plans import plans
+from hallmark.testing.query_plans import plans
+from hallmark.testing.review_desk import ReviewDesk
 
 QUERIES = ("", "state=HOLD", "order=value", "order=due", "model=digits", "sampled=1", "class=medical")
 
 
-async def _lived(office: Office) -> None:
+async def _lived(office: ReviewDesk) -> None:
     """Items that were held, let go, held again and looked at."""
     for node in (0, 1, 0):
         await office.answer(node)
@@ -28,7 +28,7 @@ async def _lived(office: Office) -> None:
     await office.witness()
 
 
-async def test_counts_are_those_of_the_rows(office: Office) -> None:
+async def test_counts_are_those_of_the_rows(office: ReviewDesk) -> None:
     """After whatever happened: states, reasons, classes, policies, sums and times to clear."""
     await _lived(office)
     store = office.desk.office.store
@@ -44,7 +44,7 @@ async def test_counts_are_those_of_the_rows(office: Office) -> None:
 
 
 async def test_what_is_counted_is_written_with_what_it_counts(
-    office: Office, monkeypatch: pytest.MonkeyPatch
+    office: ReviewDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A transaction that fails counts nothing."""
     await _lived(office)
@@ -77,7 +77,7 @@ def test_the_nearest_rank_of_times() -> None:
     assert counts.nearest_rank({}, 50) is None
 
 
-async def test_no_page_of_the_desk_reads_all_items(office: Office) -> None:
+async def test_no_page_of_the_desk_reads_all_items(office: ReviewDesk) -> None:
     """Queue, item, as seen, figures and policies: no table of items is walked or sorted."""
     await _lived(office)
     item = hex0x((await office.desk.office.store.records(sa.select(ITEMS).limit(1)))[0].id)
@@ -103,7 +103,7 @@ async def test_no_page_of_the_desk_reads_all_items(office: Office) -> None:
     assert COUNTS.name in " ".join(statement for statement, _ in found.asked)
 
 
-async def test_marks_are_kept_once(office: Office) -> None:
+async def test_marks_are_kept_once(office: ReviewDesk) -> None:
     """Where the screen of a decision has the marks of a row, the row has none of its own on disk."""
     await _lived(office)
     store = office.desk.office.store
@@ -116,7 +116,7 @@ async def test_marks_are_kept_once(office: Office) -> None:
     assert any(row.seen for row in kept.values())
 
 
-async def test_a_screen_that_was_changed_on_disk_is_told(office: Office) -> None:
+async def test_a_screen_that_was_changed_on_disk_is_told(office: ReviewDesk) -> None:
     """As seen says that it does not hold: the digest stands in the item's chain."""
     item = await office.answer()
     await office.witness()

@@ -20,7 +20,7 @@ from hallmark.core.errors import HallmarkError
 from hallmark.services.chain import check
 from hallmark.services.review.actions import AppealRequest, DeclareRequest
 from hallmark.services.review.schema import ITEMS
-from hallmark.testing.offices import Office, policy, reviewed_policy
+from hallmark.testing.review_desk import ReviewDesk, policy, reviewed_policy
 
 ANCHORED = Requirement("proved", "anchored")
 AGED = Requirement("ran", "witnessed", max_age=30_000, assurance=("simulated",))
@@ -46,7 +46,7 @@ class FakeChain:
     another one.
     """
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: ReviewDesk) -> None:
         self.net, self.says = office.net, "nothing"
         self.held: list[check.ConfirmedAnchor] = []
 
@@ -66,9 +66,9 @@ class FakeChain:
 class History:
     """A network to which things happen at random, with a desk that follows it."""
 
-    def __init__(self, seed: int, office: Office | None = None) -> None:
+    def __init__(self, seed: int, office: ReviewDesk | None = None) -> None:
         self.random = random.Random(seed)
-        self.office = office or Office(policies=(POLICIES[0],))
+        self.office = office or ReviewDesk(policies=(POLICIES[0],))
         self.version, self.items, self.verdicts = 1, list[str](), list[tuple[int, int]]()
         self.chain = FakeChain(self.office)
         self.chained()
@@ -156,7 +156,7 @@ class History:
         knows = self.office.watching.gateway.knows
         # A chain that is silent after a restart leaves what it said before in force: HOLD stays.
         self.chain.says = "another" if self.office.watching.watch.chain.contradicted else "nothing"
-        self.office = Office(self.office.net, database=self.office.database)
+        self.office = ReviewDesk(self.office.net, database=self.office.database)
         self.office.watching.gateway.knows = knows
         self.chained()
         await self.office.start()
@@ -191,7 +191,7 @@ def versioned(document: Any, version: int) -> Any:
     )
 
 
-async def unheard(office: Office) -> list[str]:
+async def unheard(office: ReviewDesk) -> list[str]:
     """Items of which judging everything again would find something else than is written."""
     found, desk = [], office.desk.office
     for record in await desk.store.records(sa.select(ITEMS)):

@@ -11,10 +11,10 @@ from hallmark.core.documents import Requirement
 from hallmark.core.errors import VerificationFailed
 from hallmark.core.marks import Question
 from hallmark.services.review.schema import ITEMS
-from hallmark.testing.offices import NEEDED, Office, policy
+from hallmark.testing.review_desk import NEEDED, ReviewDesk, policy
 
 
-async def test_a_witnessed_receipt_is_cleared(office: Office) -> None:
+async def test_a_witnessed_receipt_is_cleared(office: ReviewDesk) -> None:
     """A receipt that a quorum covers and whose marks meet the policy is CLEAR, and the page says why."""
     item = await office.answer()
     await office.witness()
@@ -27,7 +27,7 @@ async def test_a_witnessed_receipt_is_cleared(office: Office) -> None:
     assert [m.question for m in page.row.marks] == [question.value for question in Question]
 
 
-async def test_with_full_nodes_stopped_nothing_moves_past_hold(office: Office) -> None:
+async def test_with_full_nodes_stopped_nothing_moves_past_hold(office: ReviewDesk) -> None:
     """A receipt of the tail is an item at once, HOLD and claimed, index -1; the quorum's return clears it."""
     item = await office.answer()
     await office.poll()
@@ -43,7 +43,7 @@ async def test_with_full_nodes_stopped_nothing_moves_past_hold(office: Office) -
     assert [d.outcome for d in page.decisions] == ["CLEAR", "HOLD"]
 
 
-async def test_a_revoked_measurement_takes_it_back(office: Office) -> None:
+async def test_a_revoked_measurement_takes_it_back(office: ReviewDesk) -> None:
     """A revocation that reaches back turns CLEAR into HOLD, names the mark, and counts as a false clear."""
     item = await office.answer()
     await office.witness()
@@ -54,7 +54,7 @@ async def test_a_revoked_measurement_takes_it_back(office: Office) -> None:
     assert (await office.desk.figures()).false_clears == 1
 
 
-async def test_a_compromised_key_takes_back_its_items_alone(office: Office) -> None:
+async def test_a_compromised_key_takes_back_its_items_alone(office: ReviewDesk) -> None:
     """Items of the compromised key return to HOLD; those of another node are not even looked at."""
     mine, other = await office.answer(0), await office.answer(1)
     await office.witness()
@@ -69,7 +69,7 @@ async def test_a_compromised_key_takes_back_its_items_alone(office: Office) -> N
     assert (await office.desk.office.store.record(unhex(other))).version == versions
 
 
-async def test_an_objection_holds_and_its_refutation_clears_again(office: Office) -> None:
+async def test_an_objection_holds_and_its_refutation_clears_again(office: ReviewDesk) -> None:
     """One verdict disputes an item, also a CLEAR one; when f+1 refute it, the item is CLEAR again."""
     net = office.net
     item = await office.answer()
@@ -89,7 +89,7 @@ async def test_marks_that_grow_too_old_hold_by_themselves() -> None:
     """Without any entry in the log, an item is HOLD when a mark's greatest age is over."""
     need = Requirement("ran", "witnessed", max_age=60_000, assurance=("simulated",))
     rest = tuple(r for r in policy().requires if r.question != "ran")
-    office = Office(policies=(policy(requires=(need, *rest)),))
+    office = ReviewDesk(policies=(policy(requires=(need, *rest)),))
     await office.start()
     item = await office.answer()
     await office.witness()
@@ -106,7 +106,7 @@ async def test_marks_that_grow_too_old_hold_by_themselves() -> None:
 
 async def test_the_dispute_window_makes_it_final() -> None:
     """A CLEAR item is FINAL when its dispute window closes, and not a millisecond before."""
-    office = Office(policies=(policy(dispute_window=5_000),))
+    office = ReviewDesk(policies=(policy(dispute_window=5_000),))
     await office.start()
     item = await office.answer()
     await office.witness()
@@ -119,7 +119,7 @@ async def test_the_dispute_window_makes_it_final() -> None:
     await office.stop()
 
 
-async def test_a_new_policy_judges_everything_again(office: Office) -> None:
+async def test_a_new_policy_judges_everything_again(office: ReviewDesk) -> None:
     """A stricter version in the log holds what was CLEAR; a policy that only warns changes nothing."""
     item = await office.answer()
     await office.witness()
@@ -134,7 +134,7 @@ async def test_a_new_policy_judges_everything_again(office: Office) -> None:
 
 async def test_the_trust_files_policies_count_where_the_log_has_none() -> None:
     """A log without clearing policies leaves those of the trust file in force."""
-    office = Office(policies=())
+    office = ReviewDesk(policies=())
     await office.start()
     rows = await office.desk.policies()
     assert {row.source for row in rows} == {"trust file"}
@@ -145,7 +145,7 @@ async def test_the_trust_files_policies_count_where_the_log_has_none() -> None:
     await office.stop()
 
 
-async def test_a_configuration_that_comes_late_clears(office: Office) -> None:
+async def test_a_configuration_that_comes_late_clears(office: ReviewDesk) -> None:
     """While nobody shows the node's configuration its item stays HOLD; it clears when the document comes."""
     office.watching.gateway.knows = False
     item = await office.answer()
@@ -158,7 +158,7 @@ async def test_a_configuration_that_comes_late_clears(office: Office) -> None:
     assert await office.state(item) == "CLEAR"
 
 
-async def test_at_rest_nothing_is_judged(office: Office) -> None:
+async def test_at_rest_nothing_is_judged(office: ReviewDesk) -> None:
     """New checkpoints over other receipts do not have old items looked at."""
     for _ in range(20):
         await office.answer()
@@ -172,7 +172,7 @@ async def test_at_rest_nothing_is_judged(office: Office) -> None:
     assert judged("hallmark_review_judged_total") == before + 3
 
 
-async def test_nothing_is_judged_while_the_log_is_distrusted(office: Office) -> None:
+async def test_nothing_is_judged_while_the_log_is_distrusted(office: ReviewDesk) -> None:
     """When the log breaks its own rules the desk lets nothing go and says why it stands still."""
     item = await office.answer()
     await office.watching.witness()
@@ -182,7 +182,7 @@ async def test_nothing_is_judged_while_the_log_is_distrusted(office: Office) -> 
     assert office.desk.health.state == "failed"
 
 
-async def test_an_item_whose_history_was_changed_is_held(office: Office) -> None:
+async def test_an_item_whose_history_was_changed_is_held(office: ReviewDesk) -> None:
     """A stored history that is not the one that was kept decides nothing: HOLD, with that reason."""
     item, other = await office.answer(0), await office.answer(1)
     await office.witness()

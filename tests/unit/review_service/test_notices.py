@@ -17,7 +17,7 @@ from hallmark.services.review.rows import NO_MARKS
 from hallmark.services.review.settings import Mail
 from hallmark.services.review.views import ItemRow, PolicyRow
 from hallmark.testing.network import START
-from hallmark.testing.offices import Office
+from hallmark.testing.review_desk import ReviewDesk
 
 TRUST = ("secure", "safe", "trusted", "guaranteed", "verified", "approved", "confidential")
 AT = START
@@ -91,11 +91,11 @@ def test_bodies_are_the_same_bytes_for_the_same_event() -> None:
 
 async def test_a_release_goes_out_by_mail() -> None:
     """With a mail server in the settings a break-glass release is sent, from the desk's disk, once."""
-    office, server = Office(), Server()
+    office, server = ReviewDesk(), Server()
     port = await server.start()
     mail = Mail("127.0.0.1", "desk@hallmark.test", ("owner@hallmark.test",), port, starttls=False)
     await server.stop(office)
-    office = Office(mail=mail)
+    office = ReviewDesk(mail=mail)
     await server.start(port)
     await office.start()
     item = await office.answer()
@@ -142,7 +142,7 @@ class Server:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
         return int(self._server.sockets[0].getsockname()[1])
 
-    async def stop(self, office: Office) -> None:
+    async def stop(self, office: ReviewDesk) -> None:
         """Stop, and the office with it."""
         await office.stop()
         if self._server is not None:

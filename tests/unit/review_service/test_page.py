@@ -14,12 +14,12 @@ from hallmark.core.documents import UpstreamRecord
 from hallmark.core.receipt import Mode
 from hallmark.review.screens import verify_screen
 from hallmark.services.review import actions as act
-from hallmark.services.review.reading import dated
+from hallmark.services.review.item_views import dated
 from hallmark.services.review.schema import SCREENS
-from hallmark.testing.offices import Office, reviewed_policy
+from hallmark.testing.review_desk import ReviewDesk, reviewed_policy
 
 
-async def test_the_timeline_is_in_true_order_with_gaps(office: Office) -> None:
+async def test_the_timeline_is_in_true_order_with_gaps(office: ReviewDesk) -> None:
     """Asked, answered, logged, held, witnessed, cleared: by time, each with its gap from the last byte."""
     item = await office.answer()
     office.net.tick(7)
@@ -45,7 +45,7 @@ async def test_the_timeline_is_in_true_order_with_gaps(office: Office) -> None:
     assert (len(numbers), numbers) == (2, sorted(numbers, reverse=True))
 
 
-async def test_the_screen_is_kept_and_does_not_change_because_time_passed(office: Office) -> None:
+async def test_the_screen_is_kept_and_does_not_change_because_time_passed(office: ReviewDesk) -> None:
     """Two looks at an unchanged item give one screen, which the desk has; a change gives another."""
     item = await office.answer()
     await office.poll()
@@ -69,7 +69,7 @@ async def test_the_screen_is_kept_and_does_not_change_because_time_passed(office
     assert [(fact.name, fact.value) for fact in screen.facts] == [(f.name, f.value) for f in page.facts]
 
 
-async def test_every_hold_has_words(office: Office) -> None:
+async def test_every_hold_has_words(office: ReviewDesk) -> None:
     """Each lack says what, why, who can mend it, the next step, and what happens at the deadline."""
     office.watching.gateway.knows = False
     item = await office.answer()
@@ -80,7 +80,7 @@ async def test_every_hold_has_words(office: Office) -> None:
         assert all((lack.sentence, lack.who, lack.next, lack.then, lack.reason, lack.question))
 
 
-async def test_a_providers_answer_shows_no_artifact(office: Office) -> None:
+async def test_a_providers_answer_shows_no_artifact(office: ReviewDesk) -> None:
     """The label of an upstream's answer is never shown without who asserts it, nor with an artifact."""
     upstream = UpstreamRecord("example", "https://example.test", "big", "big-9", "r1")
     item = await office.answer(upstream_record=upstream)
@@ -90,7 +90,7 @@ async def test_a_providers_answer_shows_no_artifact(office: Office) -> None:
     assert "asserted by" in row.model
 
 
-async def test_alike_and_by_node(office: Office) -> None:
+async def test_alike_and_by_node(office: ReviewDesk) -> None:
     """An item names others that stand where it stands and others by its node, never itself."""
     mine = [await office.answer(0) for _ in range(3)]
     other = await office.answer(1)
@@ -100,7 +100,7 @@ async def test_alike_and_by_node(office: Office) -> None:
     assert {row.id for row in page.alike} == {*mine[1:], other}
 
 
-async def test_only_insiders_read_internal_comments(office: Office) -> None:
+async def test_only_insiders_read_internal_comments(office: ReviewDesk) -> None:
     """A remark for the subject is public, an internal one is for reviewers and operators."""
     item = await office.answer()
     await office.witness()
@@ -112,7 +112,7 @@ async def test_only_insiders_read_internal_comments(office: Office) -> None:
     assert "Internal: Inside." in repr(await office.item(item, office.reviewer(1)))
 
 
-async def test_vanilla_and_tail_pages_stand(office: Office) -> None:
+async def test_vanilla_and_tail_pages_stand(office: ReviewDesk) -> None:
     """Receipts of a mode without evidence, and of the tail after the log went away, have pages too."""
     item = await office.answer(mode=Mode.VANILLA)
     await office.witness()
@@ -133,7 +133,7 @@ async def test_vanilla_and_tail_pages_stand(office: Office) -> None:
 
 async def test_running_by_itself_it_judges_submits_and_stops() -> None:
     """With all its loops running the desk makes items, submits reviews and clears without being stepped."""
-    office = Office(policies=(reviewed_policy(),))
+    office = ReviewDesk(policies=(reviewed_policy(),))
     running = asyncio.create_task(office.desk.run())
     await office.watching.witness()
     item = await office.answer()
@@ -163,7 +163,7 @@ async def until(ask: Callable[[], Awaitable[object]], wanted: object) -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_label_that_moved_shows_on_every_line(office: Office) -> None:
+async def test_a_label_that_moved_shows_on_every_line(office: ReviewDesk) -> None:
     """Tuesday's answer names its artifact, and where the label points on Thursday."""
     net = office.net
     tuesday = await office.answer()

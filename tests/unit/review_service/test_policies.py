@@ -9,10 +9,10 @@ from hallmark.core.errors import InvalidInput, NotFound, Unauthorized
 from hallmark.review.files import read_policy, write_policy
 from hallmark.services.review import actions as act
 from hallmark.testing.network import key
-from hallmark.testing.offices import NEEDED, Office, policy, reviewed_policy
+from hallmark.testing.review_desk import NEEDED, ReviewDesk, policy, reviewed_policy
 
 
-async def test_policies_in_force_are_the_logs_newest(office: Office) -> None:
+async def test_policies_in_force_are_the_logs_newest(office: ReviewDesk) -> None:
     """Versions of a name stand behind one another, newest first, each with its place; its file reads back."""
     office.net.tick(50)
     office.enact(policy(version=2, sla=60_000))
@@ -27,7 +27,7 @@ async def test_policies_in_force_are_the_logs_newest(office: Office) -> None:
         await office.desk.policy("nothing")
 
 
-async def test_a_dry_run_says_what_would_have_been(office: Office) -> None:
+async def test_a_dry_run_says_what_would_have_been(office: ReviewDesk) -> None:
     """A stricter policy would have held what is CLEAR; the run changes nothing and looks back as told."""
     items = [await office.answer(node) for node in (0, 1)]
     await office.witness()
@@ -42,7 +42,7 @@ async def test_a_dry_run_says_what_would_have_been(office: Office) -> None:
     assert (await office.desk.dry_run(write_policy(strict), office.net.now + 1)).judged == 0
 
 
-async def test_a_dry_run_of_a_looser_policy_releases(office: Office) -> None:
+async def test_a_dry_run_of_a_looser_policy_releases(office: ReviewDesk) -> None:
     """What the policy in force holds for a missing review a looser one would have let go."""
     office.enact(reviewed_policy("witnessed", 2))
     item = await office.answer()
@@ -51,7 +51,7 @@ async def test_a_dry_run_of_a_looser_policy_releases(office: Office) -> None:
     assert (run.newly_cleared, run.cleared_examples) == (1, (item,))
 
 
-async def test_a_proposal_is_listed_until_the_authority_signs_it(office: Office) -> None:
+async def test_a_proposal_is_listed_until_the_authority_signs_it(office: ReviewDesk) -> None:
     """A proposal gates nothing; once the log has it, it is in force and no proposal any more."""
     newer = policy(version=2, requires=tuple(Requirement(q, "witnessed") for q in NEEDED))
     item = await office.answer()
@@ -78,7 +78,7 @@ async def test_a_proposal_is_listed_until_the_authority_signs_it(office: Office)
         await office.desk.propose(office.reviewer(), act.ProposeRequest(write_policy(newer)))
 
 
-async def test_figures_count_what_happened(office: Office) -> None:
+async def test_figures_count_what_happened(office: ReviewDesk) -> None:
     """Time to clear is from birth, by nearest rank; what cleared without a person; what a policy let go."""
     for wait in (100, 300, 200):
         item = await office.answer()
@@ -102,7 +102,7 @@ async def test_figures_count_what_happened(office: Office) -> None:
     assert figures.hold_reasons == ()
 
 
-async def test_the_sla_shows_as_overdue(office: Office) -> None:
+async def test_the_sla_shows_as_overdue(office: ReviewDesk) -> None:
     """An item that a policy promised to decide in time is overdue after it, stays HOLD, and can be found."""
     office.enact(reviewed_policy("witnessed", 2, sla=1_000))
     item = await office.answer()
@@ -116,7 +116,7 @@ async def test_the_sla_shows_as_overdue(office: Office) -> None:
     assert [row.id for row in queue.rows] == [item]
 
 
-async def test_a_missed_promise_stays_missed(office: Office) -> None:
+async def test_a_missed_promise_stays_missed(office: ReviewDesk) -> None:
     """What was decided late was decided late: cleared or promised anew, the miss shows and is found."""
     office.enact(reviewed_policy("witnessed", 2, sla=1_000))
     late, punctual = await office.answer(), ""

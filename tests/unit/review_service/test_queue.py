@@ -17,8 +17,8 @@ from hallmark.services.review.rows import NEVER, Change, EventRow, Record, value
 from hallmark.services.review.schema import ITEMS
 from hallmark.services.review.store import DeskStore
 from hallmark.store import Database
-from hallmark.testing.offices import Office
-from hallmark.testing.plans import plans
+from hallmark.testing.query_plans import plans
+from hallmark.testing.review_desk import ReviewDesk
 
 MANY = 10_000
 RARE = "item:appeal_open"
@@ -207,7 +207,7 @@ def test_a_filter_has_one_form() -> None:
     assert parse("?order=age") == Filter(())
 
 
-async def test_the_queues_page(office: Office) -> None:
+async def test_the_queues_page(office: ReviewDesk) -> None:
     """Rows carry their seven marks, reasons have words, saved views are one's own and everybody's."""
     for node in (0, 1):
         await office.answer(node)

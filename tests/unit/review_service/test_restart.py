@@ -11,14 +11,14 @@ from sqlalchemy.engine import Connection
 
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.errors import Conflict, Unavailable
-from hallmark.services.review.book import load
 from hallmark.services.review.intake import READ
+from hallmark.services.review.item_changes import load
 from hallmark.services.review.rows import Change
 from hallmark.services.review.schema import EVENTS, ITEMS
-from hallmark.testing.offices import Office, reviewed_policy
+from hallmark.testing.review_desk import ReviewDesk, reviewed_policy
 
 
-async def counts(office: Office) -> tuple[int, int]:
+async def counts(office: ReviewDesk) -> tuple[int, int]:
     """How many items and events there are."""
     store = office.desk.office.store
     tables = (ITEMS, EVENTS)
@@ -26,14 +26,14 @@ async def counts(office: Office) -> tuple[int, int]:
     return int(found[0][0][0]), int(found[1][0][0])
 
 
-async def test_a_restart_makes_nothing_again(office: Office) -> None:
+async def test_a_restart_makes_nothing_again(office: ReviewDesk) -> None:
     """After a restart the same items stand with the same events, and new receipts go on."""
     for node in (0, 1):
         await office.answer(node)
     await office.witness()
     before = await counts(office)
     await office.stop()
-    again = Office(office.net, database=office.database)
+    again = ReviewDesk(office.net, database=office.database)
     await again.start()
     assert await counts(again) == before
     item = await again.answer()
@@ -42,32 +42,32 @@ async def test_a_restart_makes_nothing_again(office: Office) -> None:
     await again.stop()
 
 
-async def test_what_happened_while_the_desk_was_away_is_caught_up(office: Office) -> None:
+async def test_what_happened_while_the_desk_was_away_is_caught_up(office: ReviewDesk) -> None:
     """A revocation and new receipts that the log took meanwhile count as soon as the desk is back."""
     item = await office.answer()
     await office.witness()
     await office.stop()
     new = await office.answer(1)
     office.net.add(office.net.compromise(office.net.nodes[0], 0))
-    again = Office(office.net, database=office.database)
+    again = ReviewDesk(office.net, database=office.database)
     await again.start()
     assert (await again.state(item), await again.state(new)) == ("HOLD", "CLEAR")
     await again.stop()
 
 
 async def test_births_and_how_far_was_read_are_one_transaction(
-    office: Office, monkeypatch: pytest.MonkeyPatch
+    office: ReviewDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A desk that dies while it writes has neither items nor the note of their leaves; the next has both."""
     read = office.desk.office.store.meta(READ)
     item = await office.answer()
     with monkeypatch.context() as patch:
-        patch.setattr("hallmark.services.review.writing.put_meta", full)
+        patch.setattr("hallmark.services.review.item_writer.put_meta", full)
         with pytest.raises(Unavailable):
             await office.witness()
     assert (await office.state(item), office.desk.office.store.meta(READ)) == ("", read)
     await office.stop()
-    again = Office(office.net, database=office.database)
+    again = ReviewDesk(office.net, database=office.database)
     await again.start()
     assert (await again.state(item), again.desk.office.store.meta(READ)) == (
         "CLEAR",
@@ -80,7 +80,7 @@ async def test_births_and_how_far_was_read_are_one_transaction(
 
 
 async def test_receipts_of_one_checkpoint_are_one_transaction(
-    office: Office, monkeypatch: pytest.MonkeyPatch
+    office: ReviewDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sixteen receipts of a checkpoint are judged once each and written, noted and all, in one go."""
     for node in (0, 1):
@@ -112,7 +112,7 @@ def full(*_: object) -> None:
 
 async def test_dying_between_a_review_in_the_log_and_its_note(monkeypatch: pytest.MonkeyPatch) -> None:
     """A review that was read twice is noted once."""
-    office = Office(policies=(reviewed_policy(),))
+    office = ReviewDesk(policies=(reviewed_policy(),))
     await office.start()
     item = await office.answer()
     await office.witness()
@@ -120,18 +120,18 @@ async def test_dying_between_a_review_in_the_log_and_its_note(monkeypatch: pytes
     await office.desk.office.submitting.round()
 
     with monkeypatch.context() as patch:
-        patch.setattr("hallmark.services.review.writing.put_meta", full)
+        patch.setattr("hallmark.services.review.item_writer.put_meta", full)
         with pytest.raises(Unavailable):
             await office.witness()
     await office.stop()
-    again = Office(office.net, database=office.database)
+    again = ReviewDesk(office.net, database=office.database)
     await again.start()
     loaded = await again.desk.office.items.load(unhex(item))
     assert loaded.item.reviews == 1
     await again.stop()
 
 
-async def test_event_and_row_are_one_transaction(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_event_and_row_are_one_transaction(office: ReviewDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the row cannot be written the event is not there either; the act can be made again."""
     item = await office.answer()
     await office.witness()
@@ -154,7 +154,7 @@ async def test_event_and_row_are_one_transaction(office: Office, monkeypatch: py
     assert await office.state(item) == "HOLD"
 
 
-async def test_the_row_is_what_the_events_fold_to(office: Office) -> None:
+async def test_the_row_is_what_the_events_fold_to(office: ReviewDesk) -> None:
     """Every row can be made again from its events alone, and their chain ends at its head."""
     for node in (0, 1):
         await office.answer(node)
@@ -170,7 +170,7 @@ async def test_the_row_is_what_the_events_fold_to(office: Office) -> None:
         assert record.reason == (item.lacks[0] if item.state == "HOLD" else "")
 
 
-async def test_pages_behind_the_log_say_so(office: Office) -> None:
+async def test_pages_behind_the_log_say_so(office: ReviewDesk) -> None:
     """A process that does not read what a quorum covers is behind after seconds, until it has read."""
     await office.answer()
     await office.witness()
@@ -191,14 +191,14 @@ async def test_pages_behind_the_log_say_so(office: Office) -> None:
     assert office.desk.health.reason != "behind_log"
 
 
-async def test_nothing_is_judged_before_the_desk_has_caught_up(office: Office) -> None:
+async def test_nothing_is_judged_before_the_desk_has_caught_up(office: ReviewDesk) -> None:
     """A process that has folded less than an earlier one read lets nothing go and is not ready."""
     item = await office.answer()
     await office.witness()
     office.net.add(office.net.compromise(office.net.nodes[0], 0))
     await office.witness()
     await office.stop()
-    again = Office(office.net, database=office.database)
+    again = ReviewDesk(office.net, database=office.database)
     assert again.desk.health.state == "starting"
     again.watching.log.witnessed = again.net.tree.size - 1
     await again.watching.follow()
@@ -212,9 +212,9 @@ async def test_nothing_is_judged_before_the_desk_has_caught_up(office: Office) -
     await again.stop()
 
 
-async def test_a_database_belongs_to_one_network(office: Office) -> None:
+async def test_a_database_belongs_to_one_network(office: ReviewDesk) -> None:
     """The desk refuses to mix two networks in one database."""
     await office.stop()
     office.desk.office.store.put_meta("network", 1)
     with pytest.raises(Conflict, match="store_other_network"):
-        Office(office.net, database=office.database)
+        ReviewDesk(office.net, database=office.database)

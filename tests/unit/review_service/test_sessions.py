@@ -15,12 +15,12 @@ from hallmark.crypto.secp256k1 import Key, sign_statement
 from hallmark.services.review.session_store import _SESSIONS
 from hallmark.services.review.sessions import CSRF_HEADER, SignInRequest
 from hallmark.testing.network import CHAIN_ID, key
-from hallmark.testing.offices import Office
+from hallmark.testing.review_desk import ReviewDesk
 
 PERSON = key("person")
 
 
-def proof(office: Office, signer: Key = PERSON, **changes: Any) -> SignInRequest:
+def proof(office: ReviewDesk, signer: Key = PERSON, **changes: Any) -> SignInRequest:
     """A proof for a fresh challenge; `changes` replace fields before it is signed."""
     challenge = office.desk.sessions.challenge()
     statement = SignIn(
@@ -34,14 +34,14 @@ def proof(office: Office, signer: Key = PERSON, **changes: Any) -> SignInRequest
     return SignInRequest(statement.to_json(), hex0x(sign_statement(statement, CHAIN_ID, signer)))
 
 
-async def refused(office: Office, request: SignInRequest) -> str:
+async def refused(office: ReviewDesk, request: SignInRequest) -> str:
     """The sentence of a refused sign-in."""
     with pytest.raises(Unauthorized, match="sign_in_refused") as caught:
         await office.desk.sessions.sign_in(request)
     return caught.value.message
 
 
-async def test_a_key_signs_in(office: Office) -> None:
+async def test_a_key_signs_in(office: ReviewDesk) -> None:
     """A proof opens a session that says whose key it was, and no token stands on disk."""
     session = await office.desk.sessions.sign_in(proof(office))
     found = await office.desk.sessions.person(session.token)
@@ -52,14 +52,14 @@ async def test_a_key_signs_in(office: Office) -> None:
     assert await office.desk.sessions.person("guess") is None
 
 
-async def test_a_proof_counts_once(office: Office) -> None:
+async def test_a_proof_counts_once(office: ReviewDesk) -> None:
     """Replaying a proof is refused, also when two come at the same time."""
     request = proof(office)
     await office.desk.sessions.sign_in(request)
     assert "used already" in await refused(office, request)
 
 
-async def test_a_proof_is_for_now_here_and_its_own_key(office: Office) -> None:
+async def test_a_proof_is_for_now_here_and_its_own_key(office: ReviewDesk) -> None:
     """Another key, network, site, an old or a made-up challenge, a wrong clock: each is refused."""
     assert "not by that key" in await refused(office, proof(office, key("other")))
     assert "another network" in await refused(office, proof(office, network=bytes(32)))
@@ -73,7 +73,7 @@ async def test_a_proof_is_for_now_here_and_its_own_key(office: Office) -> None:
         await office.desk.sessions.sign_in(SignInRequest({}, "0x" + "00" * 65))
 
 
-async def test_a_token_from_before_is_ended_at_sign_in(office: Office) -> None:
+async def test_a_token_from_before_is_ended_at_sign_in(office: ReviewDesk) -> None:
     """Nobody can plant a session: the one that the browser brought is ended, and the new one is another."""
     sessions = office.desk.sessions
     planted = await sessions.sign_in(proof(office))
@@ -84,7 +84,7 @@ async def test_a_token_from_before_is_ended_at_sign_in(office: Office) -> None:
     assert await sessions.person(mine.token) is not None
 
 
-async def test_sessions_end(office: Office) -> None:
+async def test_sessions_end(office: ReviewDesk) -> None:
     """A session ends when it is not used for an hour, twelve hours after sign-in at last, and at sign-out."""
     sessions = office.desk.sessions
     first = await sessions.sign_in(proof(office))
@@ -101,7 +101,7 @@ async def test_sessions_end(office: Office) -> None:
     assert await sessions.person(third.token) is None
 
 
-async def test_a_cookie_needs_the_csrf_token_to_change_something(office: Office) -> None:
+async def test_a_cookie_needs_the_csrf_token_to_change_something(office: ReviewDesk) -> None:
     """By cookie, changes need the session's own token in header or form; by Bearer they do not."""
     sessions = office.desk.sessions
     session = await sessions.sign_in(proof(office))
@@ -122,15 +122,15 @@ async def test_a_cookie_needs_the_csrf_token_to_change_something(office: Office)
 
 async def test_cookies_are_bound_to_https_where_the_site_is() -> None:
     """On an https origin the cookie is Secure, of the host alone, not readable by scripts."""
-    office = Office(public_url="https://review.example")
+    office = ReviewDesk(public_url="https://review.example")
     value = office.desk.sessions.set_cookie("token")
     assert value.startswith("__Host-hallmark-session=token; Path=/;")
     assert {"HttpOnly", "SameSite=Strict", "Secure"} <= set(value.split("; "))
-    assert "Secure" not in Office().desk.sessions.set_cookie("token")
+    assert "Secure" not in ReviewDesk().desk.sessions.set_cookie("token")
     assert "Max-Age=0" in office.desk.sessions.set_cookie("")
 
 
-async def test_who_is_a_reviewer_is_asked_of_the_log_each_time(office: Office) -> None:
+async def test_who_is_a_reviewer_is_asked_of_the_log_each_time(office: ReviewDesk) -> None:
     """A reviewer whose key retires is none any more in a session that is still open."""
     reviewer = office.net.reviewers[0]
     challenge = office.desk.sessions.challenge()

@@ -16,9 +16,9 @@ from hallmark.core.errors import Conflict, InvalidInput, NotFound, Unauthorized
 from hallmark.http.asgi import Receive, Scope, Send, read_body, respond
 from hallmark.http.serve import Listen, Service, bind, serving
 from hallmark.services.review import actions as act
-from hallmark.services.review.posting import Posting
+from hallmark.services.review.http_post import HTTPPost
 from hallmark.services.review.settings import Webhooks
-from hallmark.testing.offices import Office, reviewed_policy
+from hallmark.testing.review_desk import ReviewDesk, reviewed_policy
 
 
 class Receiver:
@@ -52,18 +52,18 @@ async def receiver() -> AsyncIterator[tuple[Receiver, str]]:
         yield made, f"{url}/hook?x=1"
 
 
-async def hook(office: Office, url: str, *events: str) -> act.WebhookRow:
+async def hook(office: ReviewDesk, url: str, *events: str) -> act.WebhookRow:
     """A receiver that the operator added."""
     return await office.desk.add_webhook(office.operator, act.WebhookRequest(url, events))
 
 
-async def deliver(office: Office, row: act.WebhookRow) -> int | None:
+async def deliver(office: ReviewDesk, row: act.WebhookRow) -> int | None:
     """Send what is due."""
     return await office.desk.office.webhooks.round(row.id)
 
 
 async def test_state_changes_are_told_signed_and_in_order(
-    office: Office, receiver: tuple[Receiver, str]
+    office: ReviewDesk, receiver: tuple[Receiver, str]
 ) -> None:
     """HOLD, then CLEAR, each with the seven marks of its time, under a signature that the secret makes."""
     got, url = receiver
@@ -89,7 +89,7 @@ async def test_state_changes_are_told_signed_and_in_order(
 async def test_acts_are_told(receiver: tuple[Receiver, str]) -> None:
     """Reviews, appeals, releases, rejections, proposals each have their event; nothing internal is told."""
     got, url = receiver
-    office = Office(policies=(reviewed_policy(),))
+    office = ReviewDesk(policies=(reviewed_policy(),))
     await office.start()
     item, other = await office.answer(0), await office.answer(1)
     await office.witness()
@@ -126,7 +126,7 @@ async def test_acts_are_told(receiver: tuple[Receiver, str]) -> None:
 
 
 async def test_of_one_item_the_later_waits_for_the_earlier(
-    office: Office, receiver: tuple[Receiver, str]
+    office: ReviewDesk, receiver: tuple[Receiver, str]
 ) -> None:
     """While a delivery is being retried nothing later of that item is sent; other items go on."""
     got, url = receiver
@@ -154,7 +154,7 @@ async def test_dead_letters_are_listed_and_redelivered(
 ) -> None:
     """After the last try a delivery is a dead letter with its status; a person may have it tried again."""
     got, url = receiver
-    office = Office(webhooks=Webhooks(attempts=2, allow_loopback_webhooks=True))
+    office = ReviewDesk(webhooks=Webhooks(attempts=2, allow_loopback_webhooks=True))
     await office.start()
     row = await hook(office, url, "item.held")
     item = await office.answer()
@@ -181,14 +181,14 @@ async def test_what_waits_survives_a_restart_and_is_bounded(receiver: tuple[Rece
     """Deliveries lie on disk; a new process sends them; beyond the backlog the oldest are given up."""
     got, url = receiver
     limits = Webhooks(backlog=3, allow_loopback_webhooks=True)
-    office = Office(webhooks=limits)
+    office = ReviewDesk(webhooks=limits)
     await office.start()
     row = await hook(office, url)
     for _ in range(5):
         await office.answer()
     await office.poll()
     await office.stop()
-    again = Office(office.net, database=office.database, webhooks=limits)
+    again = ReviewDesk(office.net, database=office.database, webhooks=limits)
     await again.start()
     await deliver(again, row)
     assert len(got.got) == 3
@@ -198,7 +198,7 @@ async def test_what_waits_survives_a_restart_and_is_bounded(receiver: tuple[Rece
 
 
 async def test_a_gone_receiver_is_given_up_and_an_unreachable_one_costs_the_others_nothing(
-    office: Office, receiver: tuple[Receiver, str]
+    office: ReviewDesk, receiver: tuple[Receiver, str]
 ) -> None:
     """410 ends a delivery at once; a receiver that nobody listens at leaves the other's deliveries alone."""
     got, url = receiver
@@ -215,7 +215,7 @@ async def test_a_gone_receiver_is_given_up_and_an_unreachable_one_costs_the_othe
     assert counts == {away.id: (1, 0), row.id: (0, 1)}
 
 
-async def test_secrets_are_shown_once_and_not_on_disk(office: Office) -> None:
+async def test_secrets_are_shown_once_and_not_on_disk(office: ReviewDesk) -> None:
     """A receiver's secret is in the answer that makes it alone, and derived, so that the disk has none."""
     row = await hook(office, "http://127.0.0.1:1/")
     assert row.secret.startswith("whsec_")
@@ -254,23 +254,23 @@ async def test_secrets_are_shown_once_and_not_on_disk(office: Office) -> None:
 async def test_webhooks_do_not_go_inside(url: str) -> None:
     """Loopback, private, link-local and multicast addresses, clear text outside, and odd URLs are refused."""
     with pytest.raises(InvalidInput, match="bad_webhook_url"):
-        await Posting(Webhooks()).check(url)
+        await HTTPPost(Webhooks()).check(url)
 
 
 async def test_settings_open_loopback_and_private_apart() -> None:
     """Each is opened by its own name; link-local addresses stay shut."""
-    await Posting(Webhooks(allow_loopback_webhooks=True)).check("http://127.0.0.1/")
-    await Posting(Webhooks(allow_private_webhooks=True)).check("http://10.0.0.1/")
-    await Posting(Webhooks()).check("https://1.1.1.1/")
+    await HTTPPost(Webhooks(allow_loopback_webhooks=True)).check("http://127.0.0.1/")
+    await HTTPPost(Webhooks(allow_private_webhooks=True)).check("http://10.0.0.1/")
+    await HTTPPost(Webhooks()).check("https://1.1.1.1/")
     for limits in (Webhooks(allow_private_webhooks=True), Webhooks(allow_loopback_webhooks=True)):
         with pytest.raises(InvalidInput, match="bad_webhook_url"):
-            await Posting(limits).check("http://169.254.169.254/")
+            await HTTPPost(limits).check("http://169.254.169.254/")
     for url in ("http://127.0.0.1/", "http://[::ffff:127.0.0.1]/", "http://[::1]/"):
         with pytest.raises(InvalidInput, match="bad_webhook_url"):
-            await Posting(Webhooks(allow_private_webhooks=True)).check(url)
+            await HTTPPost(Webhooks(allow_private_webhooks=True)).check(url)
 
 
-async def test_receivers_are_bounded_and_events_are_known(office: Office) -> None:
+async def test_receivers_are_bounded_and_events_are_known(office: ReviewDesk) -> None:
     """There are so many receivers and no more, and none waits for an event that there is not."""
     with pytest.raises(InvalidInput, match="unknown_event"):
         await hook(office, "http://127.0.0.1:1/", "item.approved")
@@ -281,7 +281,7 @@ async def test_receivers_are_bounded_and_events_are_known(office: Office) -> Non
         await hook(office, "http://127.0.0.1:1/")
 
 
-async def test_only_wanted_events_are_kept(office: Office, receiver: tuple[Receiver, str]) -> None:
+async def test_only_wanted_events_are_kept(office: ReviewDesk, receiver: tuple[Receiver, str]) -> None:
     """A receiver that asked for CLEAR alone hears of nothing else."""
     got, url = receiver
     row = await hook(office, url, "item.cleared")

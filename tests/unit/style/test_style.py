@@ -143,3 +143,27 @@ def test_nothing_third_party_or_personal_is_committed() -> None:
             and os.path.getsize(path) < 2_000_000
         ):
             assert not banned.search(path.read_text(errors="replace")), name
+
+
+def test_the_map_names_every_package_and_only_what_there_is() -> None:
+    """docs/map.md has a line for each package, and every module that it names exists."""
+    text = (ROOT / "docs" / "map.md").read_text()
+    source = ROOT / "src" / "hallmark"
+    packages = {
+        str(p.parent.relative_to(source)).replace("/", ".")
+        for p in source.rglob("__init__.py")
+        if p.parent != source and "static" not in p.parts
+    }
+    listed = set(re.findall(r"^\| (?:`|\*\*)([\w.]+)(?:`|\*\*) \|", text, re.M)) - {"domain", "base"}
+    assert listed == packages
+    named = set()
+    for braces, plain in re.findall(r"`([\w.]+\.\{[\w,]+\})`|`([a-z]+(?:\.[a-z_]+)+)`", text):
+        head, _, tail = (braces or plain).partition("{")
+        named |= {head + one for one in tail.rstrip("}").split(",")} if tail else {plain}
+    missing = {
+        n
+        for n in named
+        if not (source / n.replace(".", "/")).is_dir()
+        and not (source / (n.replace(".", "/") + ".py")).is_file()
+    }
+    assert not missing

@@ -188,7 +188,7 @@ def test_a_receipt_that_cannot_be_placed_accuses_nobody(monkeypatch: pytest.Monk
             raise TypeError("a bug")
 
     with monkeypatch.context() as patched:
-        patched.setattr(fold, "ReceiptCase", Broken)
+        patched.setattr(fold, "JudgedReceipt", Broken)
         assert [check.reason for check in replica.feed(first, net.leaves[first])] == [JUDGING_FAILED]
     assert replica.feed(second, net.leaves[second])
     assert (replica.bugs, replica.size) == (1, net.tree.size)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import hallmark.verification as package
 from hallmark.core.statements import code
-from hallmark.verification import admission, checks, disputes
+from hallmark.verification import dispute_checks, entry_checks, receipt_checks
 from hallmark.verification.outcome import NO_SUBJECT
 from hallmark.verification.reasons import REASONS
 
-JUDGES = (checks, admission, disputes)
+JUDGES = (receipt_checks, entry_checks, dispute_checks)
 ELSEWHERE = {"beacon_in_future", "beacon_unknown", "artifact_content"}
 
 

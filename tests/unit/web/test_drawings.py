@@ -24,7 +24,7 @@ from hallmark.apps.web.drawings import (
 from hallmark.apps.web.drawings.lineage import BREAK, breaks
 from hallmark.apps.web.drawings.svg import WIDTH, fitted, number, width_of
 from hallmark.services.explorer.network_views import Bin, Slots
-from hallmark.services.explorer.shown import Fact, Hop, Left, LineageStep, Moment, RouteView
+from hallmark.services.explorer.shared_views import Fact, Hop, Left, LineageStep, Moment, RouteView
 from hallmark.telemetry.parts import ObservedPart
 
 SVG = "http://www.w3.org/2000/svg"

@@ -14,7 +14,7 @@ from hallmark.apps.web.app import create_app
 from hallmark.core.errors import Unavailable
 from hallmark.services.explorer.network_views import NetworkPage
 from hallmark.services.explorer.views import Found, ReceiptPage, Results
-from hallmark.services.sdk.filed import attached_dossier
+from hallmark.services.sdk.pdf import attached_dossier
 from hallmark.testing.scene_explorer import SIZE, SceneExplorer
 from hallmark.testing.scene_parts import LABEL, artifact, item_id, node_key
 from hallmark.testing.surfaces import ORIGIN, Scene, surfaces

@@ -19,11 +19,11 @@ from hallmark.core.documents import UpstreamRecord
 from hallmark.http.client import Pool
 from hallmark.ledger.policy import Policy
 from hallmark.services.explorer.explorer import Explorer
-from hallmark.services.sdk.filed import attached_dossier
+from hallmark.services.sdk.pdf import attached_dossier
 from hallmark.testing.dossiers import proof_verifier
+from hallmark.testing.followed_log import GATEWAY, FollowedLogFixture
 from hallmark.testing.stub_evidence import verify_stub_evidence
 from hallmark.testing.surfaces import ORIGIN, Scene, surfaces
-from hallmark.testing.watching import GATEWAY, Watching
 from hallmark.verification.dossier import Dossier
 from hallmark.verification.offline import verify_dossier
 
@@ -34,7 +34,7 @@ class Log:
     """A network with a moved label, a provider's answer, a revoked image, an objection, and a tail."""
 
     def __init__(self) -> None:
-        self.watching = watching = Watching(by="this explorer")
+        self.watching = watching = FollowedLogFixture(by="this explorer")
         net = watching.net
         self.explorer = Explorer(
             watching.watch,

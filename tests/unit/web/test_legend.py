@@ -11,9 +11,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from hallmark.apps.web.app import create_app
+from hallmark.apps.web.formatting import grouped
 from hallmark.apps.web.legend import legend
 from hallmark.apps.web.marks import spec
-from hallmark.apps.web.texts import grouped
 from hallmark.core.marks import Question, State
 from hallmark.testing import scene_parts as parts
 from hallmark.testing.scene import Scene

@@ -20,7 +20,7 @@ from hallmark.services.review import actions
 from hallmark.services.review import actions as act
 from hallmark.testing.html import Element, elements, inline
 from hallmark.testing.network import CHAIN_ID, Party
-from hallmark.testing.offices import Office, reviewed_policy
+from hallmark.testing.review_desk import ReviewDesk, reviewed_policy
 from hallmark.testing.scene import Scene
 from hallmark.testing.scene_explorer import SceneExplorer
 from hallmark.testing.surfaces import proof_of
@@ -40,15 +40,15 @@ console.log(hex0x(reviewEntry(fields, comments, BigInt(data["data-chain"]), read
 
 
 @pytest.fixture
-async def office() -> AsyncIterator[Office]:
+async def office() -> AsyncIterator[ReviewDesk]:
     """A desk whose policy asks for one reviewer."""
-    made = Office(policies=(reviewed_policy(),))
+    made = ReviewDesk(policies=(reviewed_policy(),))
     await made.start()
     yield made
     await made.stop()
 
 
-def client_of(office: Office, assets: Path) -> httpx.AsyncClient:
+def client_of(office: ReviewDesk, assets: Path) -> httpx.AsyncClient:
     """The pages over a desk, in this event loop."""
     parts = Surfaces(
         office.desk,
@@ -68,7 +68,7 @@ def client_of(office: Office, assets: Path) -> httpx.AsyncClient:
     )
 
 
-async def sign_in(office: Office, client: httpx.AsyncClient, party: Party) -> None:
+async def sign_in(office: ReviewDesk, client: httpx.AsyncClient, party: Party) -> None:
     """As the link of the command line does."""
     proof = msgspec.json.encode(proof_of(office.desk.sessions, party.key.secret))
     form = {"proof": base64.urlsafe_b64encode(proof).rstrip(b"=").decode()}
@@ -100,7 +100,7 @@ def signed_by_browser(key: bytes, data: dict[str, str], at: int) -> str:
 
 
 async def test_a_review_from_the_page_is_one_mark_and_the_evaluator_clears(
-    office: Office, tmp_path: Path
+    office: ReviewDesk, tmp_path: Path
 ) -> None:
     """Born HOLD, witnessed and still HOLD, reviewed from the page, CLEAR only when all is there."""
     async with client_of(office, tmp_path) as client:
@@ -139,7 +139,7 @@ async def test_a_review_from_the_page_is_one_mark_and_the_evaluator_clears(
             assert "still has the digest" in (await client.get(address)).text
 
 
-async def test_every_page_stands_over_the_real_desk(office: Office, tmp_path: Path) -> None:
+async def test_every_page_stands_over_the_real_desk(office: ReviewDesk, tmp_path: Path) -> None:
     """No page fails on what the desk really gives, before and after; the item's twin is the API's item."""
     async with client_of(office, tmp_path) as client:
         item = await office.answer()
@@ -173,7 +173,7 @@ async def test_every_page_stands_over_the_real_desk(office: Office, tmp_path: Pa
         assert run.status_code == 200, run.text
 
 
-async def test_acts_from_pages_reach_the_desk(office: Office, tmp_path: Path) -> None:
+async def test_acts_from_pages_reach_the_desk(office: ReviewDesk, tmp_path: Path) -> None:
     """Taking, declaring, releasing and rejecting by form change what the desk shows, and clear nothing."""
     async with client_of(office, tmp_path) as client:
         item = await office.answer()
@@ -199,7 +199,7 @@ async def test_acts_from_pages_reach_the_desk(office: Office, tmp_path: Path) ->
 
 
 async def test_a_receipt_leads_to_its_item_and_says_so_while_there_is_none(
-    office: Office, tmp_path: Path
+    office: ReviewDesk, tmp_path: Path
 ) -> None:
     """An address that an answer can link to at once: no item yet, then the item; never another page."""
     async with client_of(office, tmp_path) as client:
@@ -215,7 +215,7 @@ async def test_a_receipt_leads_to_its_item_and_says_so_while_there_is_none(
         assert (malformed.status_code, "unknown_item" in malformed.text) == (404, True)
 
 
-async def test_a_refused_act_loses_nothing_that_was_typed(office: Office, tmp_path: Path) -> None:
+async def test_a_refused_act_loses_nothing_that_was_typed(office: ReviewDesk, tmp_path: Path) -> None:
     """409: the form again with every text in its place, why it was refused, and what happened meanwhile."""
     item = await office.answer()
     await office.witness()
@@ -241,7 +241,7 @@ async def test_a_refused_act_loses_nothing_that_was_typed(office: Office, tmp_pa
         assert found["remark-comment"].text.strip() == ""
 
 
-async def test_a_refused_act_whose_form_is_gone_shows_the_texts(office: Office, tmp_path: Path) -> None:
+async def test_a_refused_act_whose_form_is_gone_shows_the_texts(office: ReviewDesk, tmp_path: Path) -> None:
     """A release of an item that was rejected meanwhile: no such form any more, and the words are there."""
     item = await office.answer()
     await office.witness()
@@ -258,7 +258,7 @@ async def test_a_refused_act_whose_form_is_gone_shows_the_texts(office: Office, 
         assert "REJECTED (unfit)" in told
 
 
-async def test_a_form_that_is_refused_altogether_shows_the_texts(office: Office, tmp_path: Path) -> None:
+async def test_a_form_that_is_refused_altogether_shows_the_texts(office: ReviewDesk, tmp_path: Path) -> None:
     """The error page of any form holds what was typed, also when the session has ended."""
     item = await office.answer()
     await office.witness()

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from hallmark.apps.web import times
 from hallmark.apps.web.app import create_app
-from hallmark.apps.web.texts import copyable
+from hallmark.apps.web.formatting import copyable
 from hallmark.testing.scene import NOW
 from hallmark.testing.surfaces import ORIGIN, Scene, surfaces
 

@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from hallmark.apps.web.app import create_app
-from hallmark.apps.web.signing_in import proof_of
+from hallmark.apps.web.sign_in import proof_of
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.entries import decode
 from hallmark.core.hashing import ZERO32

@@ -21,8 +21,8 @@ from hallmark.apps.web.pdf import latin, receipt_pdf
 from hallmark.core.errors import HallmarkError, InvalidInput, TooLarge
 from hallmark.core.marks import Question, State
 from hallmark.services.explorer.views import ReceiptPage
-from hallmark.services.sdk import filed
-from hallmark.services.sdk.filed import attached_dossier
+from hallmark.services.sdk import pdf
+from hallmark.services.sdk.pdf import attached_dossier
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import LittleNetwork
 from hallmark.testing.scene import Scene
@@ -217,12 +217,12 @@ def test_other_files_are_refused_with_a_reason(pdf: bytes, reason: str) -> None:
 
 def test_what_comes_out_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a large file nor a small one that inflates to a large one is taken."""
-    monkeypatch.setattr(filed, "MAX_ATTACHED", 10_000)
+    monkeypatch.setattr(pdf, "MAX_ATTACHED", 10_000)
     bomb = other_pdf(("r.hallmark.json", b"0" * 50_000_000), compress=True)
     assert len(bomb) < 100_000
     with pytest.raises(TooLarge):
         attached_dossier(bomb)
-    monkeypatch.setattr(filed, "MAX_PDF", 100)
+    monkeypatch.setattr(pdf, "MAX_PDF", 100)
     with pytest.raises(TooLarge):
         attached_dossier(other_pdf(("r.hallmark.json", b"{}")))
 

@@ -1,6 +1,6 @@
 /**
  * What a person signs at the desk: `Review`, which becomes a log entry, and `SignIn`, which opens a session and is no
- * entry (core/statements.py). Bytes in, bytes out; the same as hallmark.services.sdk.desk makes.
+ * entry (core/statements.py). Bytes in, bytes out; the same as hallmark.services.sdk.review_client makes.
  */
 import { secp256k1 } from "@noble/curves/secp256k1.js";
 import { keccak_256 } from "@noble/hashes/sha3.js";

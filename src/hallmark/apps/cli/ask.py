@@ -11,11 +11,11 @@ import click
 import msgspec
 from rich.table import Table
 
-from hallmark.apps.cli.asking import as_json, follow, print_decision, report_held
+from hallmark.apps.cli.answer_output import as_json, follow, print_decision, report_held
 from hallmark.apps.cli.output import console, emit
 from hallmark.core.errors import InvalidInput
 from hallmark.services.sdk.answers import AnswerHeld, Cleared, Draft
-from hallmark.services.sdk.plain import Client, PlainReceipt
+from hallmark.services.sdk.sync_client import Client, PlainReceipt
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 from rich.text import Text
 
-from hallmark.apps.cli.asking import follow, sentence
+from hallmark.apps.cli.answer_output import follow, sentence
 from hallmark.apps.cli.output import console, emit
 from hallmark.compose.models import models_root
-from hallmark.services.sdk.plain import Client, PlainReceipt
+from hallmark.services.sdk.sync_client import Client, PlainReceipt
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.verification.dossier import Dossier
 

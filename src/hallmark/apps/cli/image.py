@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from hallmark.apps.cli.output import console, emit
-from hallmark.services.node.contents import ENGINES
+from hallmark.services.node.image_contents import ENGINES
 from hallmark.services.node.machine import detect
 from hallmark.services.node.measure import build_image, inspect
 

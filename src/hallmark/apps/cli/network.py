@@ -27,7 +27,7 @@ from hallmark.compose.upstream_keys import set_key
 from hallmark.core.errors import InvalidInput, Unavailable
 from hallmark.http.health import lasted
 from hallmark.services.chain.toolchain import repository_root
-from hallmark.verification import words
+from hallmark.verification import wording
 
 READY_S = 120.0
 # What no answer waits for: anchoring and the pages.
@@ -86,7 +86,7 @@ def up(
     process = _start(home, port, offers, keys)
     weaker = preflight.shortcomings()
     if weaker:
-        out.print(Text(f"{words.weaker(weaker)}\n", "yellow"))
+        out.print(Text(f"{wording.weaker(weaker)}\n", "yellow"))
     try:
         waiting = _Waiting(home, process)
         if not no_ask:

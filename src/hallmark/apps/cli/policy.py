@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from hallmark.apps.cli.desk import connect, show
 from hallmark.apps.cli.output import console
+from hallmark.apps.cli.review_output import connect, show
 from hallmark.compose import authority
 from hallmark.compose.home import Home
 from hallmark.core.errors import InvalidInput

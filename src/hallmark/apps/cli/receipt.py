@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 import click
 from rich.text import Text
 
+from hallmark.apps.cli.answer_output import as_json, finish, print_decision
 from hallmark.apps.cli.ask import client_of, connection
-from hallmark.apps.cli.asking import as_json, finish, print_decision
 from hallmark.apps.cli.output import console, emit
 from hallmark.core.errors import InvalidInput, NotFound, Unavailable
-from hallmark.services.sdk.plain import Client, PlainReceipt
 from hallmark.services.sdk.saved import Opened, Saved, open_answer, read_file
+from hallmark.services.sdk.sync_client import Client, PlainReceipt
 
 F = TypeVar("F", bound=Callable[..., Any])
 WAIT_MS = 10_000

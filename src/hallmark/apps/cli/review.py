@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import click
 from rich.text import Text
 
-from hallmark.apps.cli.desk import (
+from hallmark.apps.cli.output import console
+from hallmark.apps.cli.review_output import (
     connect,
     print_figures,
     print_item,
@@ -19,12 +20,11 @@ from hallmark.apps.cli.desk import (
     print_seen,
     show,
 )
-from hallmark.apps.cli.opening import Opened, opened, printable, text_of
-from hallmark.apps.cli.output import console
+from hallmark.apps.cli.saved_receipt import Opened, opened, printable, text_of
 from hallmark.core.errors import InvalidInput
 from hallmark.services.review import actions
 from hallmark.services.review.views import SavedView
-from hallmark.services.sdk.desk import JUDGEMENTS, DeskClient
+from hallmark.services.sdk.review_client import JUDGEMENTS, ReviewClient
 
 T = TypeVar("T")
 HOUR = 3_600_000
@@ -45,7 +45,7 @@ def _at_desk(function: F) -> F:
     return click.pass_obj(function)
 
 
-def _with(home: Path, options: dict[str, Any], work: Callable[[DeskClient], Awaitable[T]]) -> T:
+def _with(home: Path, options: dict[str, Any], work: Callable[[ReviewClient], Awaitable[T]]) -> T:
     async def run() -> T:
         async with connect(home, options["url"], options["name"], options["key_file"]) as desk:
             return await work(desk)

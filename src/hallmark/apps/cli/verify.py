@@ -11,7 +11,7 @@ from typing import Any
 import click
 import msgspec
 
-from hallmark.apps.cli.asking import decision_json, finish, print_decision
+from hallmark.apps.cli.answer_output import decision_json, finish, print_decision
 from hallmark.apps.cli.output import console, emit
 from hallmark.apps.cli.receipt import beside, print_opened, read_beside, read_bytes
 from hallmark.services.sdk.saved import Opened, Saved, open_answer, read_file
@@ -80,7 +80,7 @@ def verify(home: Path, /, file: Path, trust: Path | None, *, policy: str, **opti
 
 def _attached(pdf: bytes) -> bytes:
     # Imported here: reading PDFs costs a third of a second, and most files are none.
-    from hallmark.services.sdk.filed import attached_dossier
+    from hallmark.services.sdk.pdf import attached_dossier
 
     return attached_dossier(pdf)
 

@@ -12,7 +12,7 @@ from hallmark.attestation import verify
 from hallmark.core.document import unhex
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.serve import run, serve
-from hallmark.services.review.desk import World
+from hallmark.services.review.service import World
 from hallmark.services.review.settings import Settings
 from hallmark.settings import from_arguments
 from hallmark.store import Database

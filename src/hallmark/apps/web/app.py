@@ -9,10 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from hallmark.apps.web import home, legend, network, policies, signing_in, verify
+from hallmark.apps.web import home, legend, network, policies, sign_in, verify
 from hallmark.apps.web.assets import Assets
+from hallmark.apps.web.error_pages import as_page, http_exception, tell
 from hallmark.apps.web.explore import routes as explore
-from hallmark.apps.web.failing import as_page, http_exception, tell
 from hallmark.apps.web.headers import FixedHeaders
 from hallmark.apps.web.render import Pages
 from hallmark.apps.web.review import routes as review
@@ -35,7 +35,7 @@ def create_app(surfaces: Surfaces) -> Starlette:
             *legend.routes(),
             *review.routes(surfaces),
             *policies.routes(surfaces),
-            *signing_in.routes(surfaces),
+            *sign_in.routes(surfaces),
             *explore.routes(surfaces),
             *network.routes(surfaces),
             *verify.routes(surfaces),

@@ -8,6 +8,7 @@ from typing import Any
 
 from hallmark.apps.web.app import create_app
 from hallmark.apps.web.surfaces import Surfaces
+from hallmark.attestation.evidence_cache import EvidenceCache
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.evidence import VerifyEvidence
 from hallmark.crypto.secp256k1 import Key
@@ -18,13 +19,12 @@ from hallmark.ledger.policy import Policy
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.explorer.explorer import Explorer
 from hallmark.services.following.anchors import Anchors
-from hallmark.services.following.evidence import RememberedEvidence
 from hallmark.services.following.fold_store import FoldIndex, FoldKeeper
+from hallmark.services.following.followed_log import FollowedLog
 from hallmark.services.following.follower import Follower
 from hallmark.services.following.log_client import LogClient
-from hallmark.services.following.watch import Watch
 from hallmark.services.review import api
-from hallmark.services.review.desk import Desk, World
+from hallmark.services.review.service import ReviewService, World
 from hallmark.services.review.settings import Settings
 from hallmark.store import Database
 from hallmark.store.raw import RawDatabase
@@ -50,10 +50,10 @@ class WebProcess:
         self._pool = Pool()
         self._rpc = RPC(settings.rpc_url) if settings.rpc_url else None
         log, policy = LogClient(self._pool, settings.log_url), Policy.parse(trust.tlog_policy)
-        replica = Replica(trust.genesis(), RememberedEvidence(verify_evidence))
+        replica = Replica(trust.genesis(), EvidenceCache(verify_evidence))
         keeper = FoldKeeper(replica, FoldIndex(folded))
         follower = Follower(log, policy, replica, keeper)
-        self.watch = Watch(
+        self.watch = FollowedLog(
             follower,
             log,
             database,
@@ -73,7 +73,7 @@ class WebProcess:
             urls={"log": settings.log_url, "anchoring": settings.anchor_url},
             health=lambda: self.service.health(),
         )
-        self.desk = Desk(
+        self.desk = ReviewService(
             settings, trust, database, watch=self.watch, log=log, key=key, world=world, metrics=metrics
         )
         app = create_app(self._surfaces(settings, trust, world))

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hallmark.apps.web import texts, times
+from hallmark.apps.web import formatting, times
 from hallmark.apps.web.drawings import DRAWINGS
 from hallmark.apps.web.marks import Drawer, said, spec
 from hallmark.apps.web.surfaces import Surfaces
@@ -48,25 +48,25 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
-        "short": texts.short,
+        "short": formatting.short,
         "when": times.when,
         "ago": times.ago,
         "lasting": times.lasting,
         "gap": times.gap,
         "span": times.span,
-        "copyable": texts.copyable,
-        "link_to": texts.link_to,
+        "copyable": formatting.copyable,
+        "link_to": formatting.link_to,
         "full": times.full,
-        "party": texts.party,
-        "grouped": texts.grouped,
-        "plain": texts.plain,
+        "party": formatting.party,
+        "grouped": formatting.grouped,
+        "plain": formatting.plain,
     }
     made.globals |= {
         "questions": tuple(question.value for question in Question),
         **DRAWINGS,
         "marks_spec": spec(),
         "said": said,
-        "copyable": texts.copyable,
+        "copyable": formatting.copyable,
         "when": times.when,
         "legend_key": LEGEND_KEY,
         "legend_link": LEGEND_LINK,

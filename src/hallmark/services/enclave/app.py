@@ -24,20 +24,20 @@ from hallmark.core.documents import EnclaveConfiguration, KeyBundle
 from hallmark.core.errors import NotFound, Unavailable
 from hallmark.core.naming import no_such_model
 from hallmark.engines import describe_format, load
+from hallmark.engines.openai_request import Chat, Completion, Envelope, decode, require_text
 from hallmark.engines.protocol import Engine, Task
+from hallmark.engines.request_errors import BadParameter
+from hallmark.engines.request_parameters import refuse_unknown
 from hallmark.engines.stepper import Stepper
 from hallmark.engines.upstream import Target, Upstream
 from hallmark.http.asgi import Disconnected, Receive, Scope, Send, header, read_body, respond_json
 from hallmark.http.errors import UnknownEncoding, not_allowed, respond_error
 from hallmark.services.enclave import infer, relayed, textual
-from hallmark.services.enclave.calls import Call, told_of
-from hallmark.services.enclave.errors import BadParameter
+from hallmark.services.enclave.answers import Call, told_of
 from hallmark.services.enclave.limits import BODY_BYTES, silence_s, told
-from hallmark.services.enclave.openai_request import Chat, Completion, Envelope, decode, require_text
-from hallmark.services.enclave.parameters import refuse_unknown
 from hallmark.services.enclave.routes import client_nonce
 from hallmark.services.enclave.runtime import Model, Runtime
-from hallmark.services.enclave.stopping import Stops
+from hallmark.services.enclave.stop_requests import Stops
 
 MAX_THREADS: Final = 8
 SMALL: Final = 1024

@@ -17,9 +17,9 @@ import msgspec
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Parameters
 from hallmark.engines.protocol import Engine, Task
-from hallmark.services.enclave.calls import Call, Ending, answer_whole
+from hallmark.services.enclave.answers import Call, Ending, answer_whole
+from hallmark.services.enclave.receipt_maker import Opening, Outcome, open_request
 from hallmark.services.enclave.runtime import Model
-from hallmark.services.enclave.sealing import Opening, Outcome, open_request
 
 
 class Inference(msgspec.Struct, frozen=True):

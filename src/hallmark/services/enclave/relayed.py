@@ -11,14 +11,14 @@ import msgspec
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Parameters, UpstreamRecord
 from hallmark.core.errors import HallmarkError, Unauthorized
+from hallmark.engines.openai_request import Envelope, decode
+from hallmark.engines.openai_response import Shape
 from hallmark.engines.protocol import MILLION, Task
 from hallmark.engines.upstream import Asserted, Reply, Target, Upstream
 from hallmark.http.asgi import header
-from hallmark.services.enclave.calls import Call, Ending, answer_stream, answer_whole
+from hallmark.services.enclave.answers import Call, Ending, answer_stream, answer_whole
 from hallmark.services.enclave.inputs import input_records
-from hallmark.services.enclave.openai_request import Envelope, decode
-from hallmark.services.enclave.openai_response import Shape
-from hallmark.services.enclave.sealing import Opening, Outcome, open_request
+from hallmark.services.enclave.receipt_maker import Opening, Outcome, open_request
 from hallmark.services.enclave.streaming import Emitter
 
 AUTHORIZATION = b"hallmark-upstream-authorization"

@@ -8,6 +8,14 @@ import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Parameters
+from hallmark.engines.openai_request import (
+    Chat,
+    Completion,
+    chat_request,
+    completion_request,
+    sampling,
+)
+from hallmark.engines.openai_response import Shape, Usage
 from hallmark.engines.protocol import (
     ChatRequest,
     CompletionRequest,
@@ -16,18 +24,10 @@ from hallmark.engines.protocol import (
     Sampling,
     Task,
 )
-from hallmark.services.enclave.calls import Call, Ending, answer_stream, answer_whole
+from hallmark.services.enclave.answers import Call, Ending, answer_stream, answer_whole
 from hallmark.services.enclave.inputs import input_records
-from hallmark.services.enclave.openai_request import (
-    Chat,
-    Completion,
-    chat_request,
-    completion_request,
-    sampling,
-)
-from hallmark.services.enclave.openai_response import Shape, Usage
+from hallmark.services.enclave.receipt_maker import Opening, Outcome, open_request
 from hallmark.services.enclave.runtime import Model
-from hallmark.services.enclave.sealing import Opening, Outcome, open_request
 from hallmark.services.enclave.streaming import Emitter
 
 

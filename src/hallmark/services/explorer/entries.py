@@ -28,9 +28,9 @@ from hallmark.core.statements import (
     text_of,
 )
 from hallmark.services.explorer import links
-from hallmark.services.explorer.shown import Fact
+from hallmark.services.explorer.shared_views import Fact
+from hallmark.verification.judged_statement import CLEARING
 from hallmark.verification.reasons import sentence_of
-from hallmark.verification.statements import CLEARING
 
 SHOWN_RUNS: Final = 20
 

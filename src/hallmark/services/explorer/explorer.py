@@ -1,6 +1,6 @@
 """The explorer: what pages ask of it, each question answered by the file that knows.
 
-It reads what a `Watch` follows, keeps an index of it, and asks nobody else but the gateway for capacity.
+It reads a `FollowedLog`, keeps an index of it, and asks nobody else but the gateway for capacity.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from hallmark.services.explorer import (
 )
 from hallmark.services.explorer.entries import words_of
 from hallmark.services.explorer.filters import END, ID, KEY, Where, matches, position_of, where_of
-from hallmark.services.explorer.hearing import Hearing
+from hallmark.services.explorer.health_probe import HealthProbe
 from hallmark.services.explorer.index import Index
+from hallmark.services.explorer.leaf_reader import read, subjects
 from hallmark.services.explorer.network import Network
 from hallmark.services.explorer.network_views import NetworkPage
-from hallmark.services.explorer.reading import read, subjects
+from hallmark.services.explorer.receipt_context import ReceiptContext, of_logged, of_pending
 from hallmark.services.explorer.search import Search
-from hallmark.services.explorer.shown import Fact
-from hallmark.services.explorer.told import Told, of_logged, of_pending
+from hallmark.services.explorer.shared_views import Fact
 from hallmark.services.explorer.trust_gap import NEWEST, Measured
 from hallmark.services.explorer.views import (
     CheckpointPage,
@@ -54,7 +54,7 @@ from hallmark.services.explorer.views import (
     Receipts,
     Results,
 )
-from hallmark.services.following.watch import Watch
+from hallmark.services.following.followed_log import FollowedLog
 from hallmark.store import Database
 from hallmark.verification.reasons import sentence_of
 
@@ -70,7 +70,7 @@ class Explorer:
 
     def __init__(
         self,
-        watch: Watch,
+        watch: FollowedLog,
         database: Database,
         *,
         policy: Policy,
@@ -93,7 +93,7 @@ class Explorer:
             policy,
             pool=pool,
             gateway_url=gateway_url,
-            hearing=Hearing(pool, asked, watch.clock),
+            hearing=HealthProbe(pool, asked, watch.clock),
             health=health,
         )
         watch.follower.taps += (self._take, self._rests.take)
@@ -135,7 +135,7 @@ class Explorer:
         """See `ExplorerView`."""
         return await proofs.dossier(self._watch, self._rests, self.told(receipt))
 
-    def told(self, receipt: str) -> Told:
+    def told(self, receipt: str) -> ReceiptContext:
         """The receipt of an id (0x-hex), logged or in the log's tail. Raises NotFound `unknown_receipt`."""
         if not ID.fullmatch(receipt):
             raise NotFound("unknown_receipt", "A receipt's id is 0x and 64 lower-case hexadecimal digits.")
@@ -269,7 +269,7 @@ class Explorer:
     def _folded(self, position: int) -> bool:
         return 0 <= position < self._watch.replica.size
 
-    def _tail(self, wanted: Where, below: int) -> list[Told]:
+    def _tail(self, wanted: Where, below: int) -> list[ReceiptContext]:
         found = [of_pending(p) for p in reversed(self._watch.tail.receipts) if p.position < below]
         return [told for told in found if matches(self._watch, told, wanted)]
 
@@ -283,7 +283,7 @@ class Explorer:
         found += [of_logged(self._watch.judge.logged(at)) for at in positions if self._folded(at)]
         return await self._rows(found)
 
-    async def _rows(self, found: list[Told]) -> tuple[ReceiptRow, ...]:
+    async def _rows(self, found: list[ReceiptContext]) -> tuple[ReceiptRow, ...]:
         rows, now = [], self._clock()
         for told in found:
             rows.append(receipts.row(self._watch, told, now))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from hallmark.core.beacon import EMPTY_ROOT
 from hallmark.core.document import hex0x
 from hallmark.core.hashing import ZERO32
-from hallmark.services.explorer import links, words
-from hallmark.services.explorer.shown import Fact
-from hallmark.services.explorer.told import (
-    Told,
+from hallmark.services.explorer import links, wording
+from hallmark.services.explorer.receipt_context import (
+    ReceiptContext,
     asserted_by,
     attested,
     called,
@@ -16,11 +15,12 @@ from hallmark.services.explorer.told import (
     label,
     manifest,
 )
-from hallmark.services.following.watch import Watch
-from hallmark.verification.words import SIMULATED
+from hallmark.services.explorer.shared_views import Fact
+from hallmark.services.following.followed_log import FollowedLog
+from hallmark.verification.wording import SIMULATED
 
 
-def facts(watch: Watch, told: Told) -> tuple[Fact, ...]:
+def facts(watch: FollowedLog, told: ReceiptContext) -> tuple[Fact, ...]:
     """Every line, in the order in which a reader asks: which, where, who, what, how much, under what."""
     return (
         Fact("Receipt", hex0x(told.id), links.receipt(told.id), hex0x(told.id)),
@@ -34,13 +34,13 @@ def facts(watch: Watch, told: Told) -> tuple[Fact, ...]:
     )
 
 
-def _place(told: Told) -> Fact:
+def _place(told: ReceiptContext) -> Fact:
     if told.index < 0:
         return Fact("Log position", f"no quorum covers it yet; the log says {told.said}")
     return Fact("Log position", str(told.index), links.entry(told.index))
 
 
-def _node(watch: Watch, told: Told) -> list[Fact]:
+def _node(watch: FollowedLog, told: ReceiptContext) -> list[Fact]:
     receipt = told.receipt
     key, member = hex0x(receipt.node), watch.replica.registry.members.get(receipt.node)
     lines = [Fact("Node", called(watch, member) or key, links.node(receipt.node), key)]
@@ -51,7 +51,7 @@ def _node(watch: Watch, told: Told) -> list[Fact]:
     return lines
 
 
-def _model(watch: Watch, told: Told) -> list[Fact]:
+def _model(watch: FollowedLog, told: ReceiptContext) -> list[Fact]:
     if told.asserted:
         asked, by = label(watch, told), asserted_by(watch, told)
         value = f"{asked}, asserted by {by}" if asked else f"asserted by {by}"
@@ -70,14 +70,14 @@ def _model(watch: Watch, told: Told) -> list[Fact]:
     return lines
 
 
-def _mode(watch: Watch, told: Told) -> str:
+def _mode(watch: FollowedLog, told: ReceiptContext) -> str:
     """The mode in words. Simulated hardware is named on the very line that speaks of an enclave."""
-    known, mode = attested(watch, told), words.mode_told(told.receipt.mode)
+    known, mode = attested(watch, told), wording.mode_told(told.receipt.mode)
     simulated = known is not None and known.evidence is not None and known.evidence.assurance == "simulated"
     return f"{mode}; its hardware is simulated" if simulated else mode
 
 
-def _code(watch: Watch, told: Told) -> list[Fact]:
+def _code(watch: FollowedLog, told: ReceiptContext) -> list[Fact]:
     known = attested(watch, told)
     if known is None:
         return [Fact("Image", "the node registered no such key bundle")]
@@ -99,13 +99,13 @@ def _code(watch: Watch, told: Told) -> list[Fact]:
     return lines
 
 
-def _was_seen(watch: Watch, size: int) -> bool:
+def _was_seen(watch: FollowedLog, size: int) -> bool:
     return any(seen.size == size for seen in watch.heads.page(size + 1, 1))
 
 
-def _work(watch: Watch, told: Told) -> list[Fact]:
+def _work(watch: FollowedLog, told: ReceiptContext) -> list[Fact]:
     receipt = told.receipt
-    took = words.lasted(receipt.finished - receipt.started)
+    took = wording.lasted(receipt.finished - receipt.started)
     return [
         Fact("Tokens", f"{receipt.tokens_in:,} in, {receipt.tokens_out:,} out, as the node counted"),
         Fact("Answered", f"in {took}, by the node's clock"),
@@ -114,14 +114,14 @@ def _work(watch: Watch, told: Told) -> list[Fact]:
         _digest("Inputs from outside", receipt.inputs, none="none is named", empty=EMPTY_ROOT),
         Fact(
             "Made after",
-            f"the log had {words.count(receipt.beacon_size, 'entry')}",
+            f"the log had {wording.count(receipt.beacon_size, 'entry')}",
             links.checkpoint(receipt.beacon_size) if _was_seen(watch, receipt.beacon_size) else "",
             hex0x(receipt.beacon_root),
         ),
     ]
 
 
-def _commitments(told: Told) -> list[Fact]:
+def _commitments(told: ReceiptContext) -> list[Fact]:
     receipt = told.receipt
     lines = [
         _digest("Request", receipt.request),

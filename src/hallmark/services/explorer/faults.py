@@ -13,14 +13,14 @@ from hallmark.core.receipt import Receipt
 from hallmark.core.statements import Fault, Verdict, text_of
 from hallmark.services.explorer.entries import FAULTS, objected_by, objection_words
 from hallmark.services.explorer.views import FaultRow
-from hallmark.services.following.watch import Watch
+from hallmark.services.following.followed_log import FollowedLog
 from hallmark.verification.objections import REFUTED_VERDICT, counting, tolerated
 
 SHOWN: Final = 20
 """Of the entries that one verdict objects to, so many are named."""
 
 
-def rows(watch: Watch, positions: Iterable[int]) -> tuple[FaultRow, ...]:
+def rows(watch: FollowedLog, positions: Iterable[int]) -> tuple[FaultRow, ...]:
     """The entries at these positions that admission accepted; one that does not hold accuses nobody."""
     found = []
     for index in positions:
@@ -32,7 +32,7 @@ def rows(watch: Watch, positions: Iterable[int]) -> tuple[FaultRow, ...]:
     return tuple(found)
 
 
-def _row(watch: Watch, index: int, admitted: int, entry: Entry) -> FaultRow | None:
+def _row(watch: FollowedLog, index: int, admitted: int, entry: Entry) -> FaultRow | None:
     match entry.statement:
         case Fault() as fault:
             return _fault(watch, index, admitted, fault)
@@ -41,7 +41,7 @@ def _row(watch: Watch, index: int, admitted: int, entry: Entry) -> FaultRow | No
     return None
 
 
-def _fault(watch: Watch, index: int, admitted: int, fault: Fault) -> FaultRow:
+def _fault(watch: FollowedLog, index: int, admitted: int, fault: Fault) -> FaultRow:
     kind = text_of(fault.kind)
     subjects = tuple(dict.fromkeys((fault.first, fault.second)))
     member = watch.replica.registry.members.get(fault.culprit)
@@ -52,7 +52,9 @@ def _fault(watch: Watch, index: int, admitted: int, fault: Fault) -> FaultRow:
     return FaultRow(index, admitted, kind, hex0x(fault.culprit), hex0x(fault.author), subjects, state, told)
 
 
-def _verdict(watch: Watch, index: int, admitted: int, verdict: Verdict, runs: tuple[Run, ...]) -> FaultRow:
+def _verdict(
+    watch: FollowedLog, index: int, admitted: int, verdict: Verdict, runs: tuple[Run, ...]
+) -> FaultRow:
     subjects = tuple(islice((at for run in runs for at in range(run.first, run.end)), SHOWN))
     states = {_state(watch, index, verdict.author, subject) for subject in subjects}
     state = states.pop() if len(states) == 1 else "mixed"
@@ -60,7 +62,7 @@ def _verdict(watch: Watch, index: int, admitted: int, verdict: Verdict, runs: tu
     return FaultRow(index, admitted, "verdict", about, hex0x(verdict.author), subjects, state, told)
 
 
-def _state(watch: Watch, index: int, author: bytes, subject: int) -> str:
+def _state(watch: FollowedLog, index: int, author: bytes, subject: int) -> str:
     """What became of the objection of `author` in entry `index` to the entry `subject`."""
     registry = watch.replica.registry
     objection = registry.objections[subject]
@@ -72,7 +74,7 @@ def _state(watch: Watch, index: int, author: bytes, subject: int) -> str:
     return standing.value if standing is not None else "does not count"
 
 
-def _about(watch: Watch, index: int) -> str:
+def _about(watch: FollowedLog, index: int) -> str:
     """Whose entry is objected to: a receipt's node, else whoever the statement names first."""
     _, entry = watch.leaves.entry(index)
     statement = entry.statement

@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl
 
 from hallmark.core.document import unhex
 from hallmark.core.errors import InvalidInput
-from hallmark.services.explorer.told import Told, label
-from hallmark.services.following.watch import Watch
+from hallmark.services.explorer.receipt_context import ReceiptContext, label
+from hallmark.services.following.followed_log import FollowedLog
 
 Where: TypeAlias = Mapping[str, bytes]
 """Columns of the receipts' table and what they must stand for."""
@@ -46,7 +46,7 @@ def position_of(cursor: str) -> int:
     return int(cursor)
 
 
-def matches(watch: Watch, told: Told, where: Where) -> bool:
+def matches(watch: FollowedLog, told: ReceiptContext, where: Where) -> bool:
     """Whether a receipt that is not in the index matches a filter."""
     own = {"node": told.receipt.node, "artifact": told.receipt.artifact, "label": label(watch, told).encode()}
     return all(own[column] == value for column, value in where.items())

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from hallmark.core.beacon import EMPTY_ROOT
 from hallmark.core.document import hex0x
 from hallmark.core.documents import InputRecord
-from hallmark.services.explorer.shown import InputView
-from hallmark.services.explorer.told import Told
+from hallmark.services.explorer.receipt_context import ReceiptContext
+from hallmark.services.explorer.shared_views import InputView
 from hallmark.verification.tree import root_of
 
 NONE = "The receipt names no attachment, tool result, outside data or memory row."
@@ -17,7 +17,7 @@ OTHER = "The records shown are not those that the receipt names (root {root}), s
 SHOWN = "Shown by their owner; they are those that the receipt names, and they are not re-validated."
 
 
-def inputs(told: Told, records: Sequence[bytes] = ()) -> tuple[tuple[InputView, ...], str]:
+def inputs(told: ReceiptContext, records: Sequence[bytes] = ()) -> tuple[tuple[InputView, ...], str]:
     """The inputs as far as they are known, and a sentence on the rest. `records` are the exact `InputRecord`
     documents, where their owner shows them; they count when they hash to the receipt's root.
     """

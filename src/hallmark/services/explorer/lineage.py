@@ -5,12 +5,12 @@ from __future__ import annotations
 from hallmark.core.document import hex0x
 from hallmark.core.errors import NotFound
 from hallmark.core.registry import Label
-from hallmark.services.explorer.shown import LineageStep
-from hallmark.services.explorer.told import Told, manifest
-from hallmark.services.following.watch import Watch
+from hallmark.services.explorer.receipt_context import ReceiptContext, manifest
+from hallmark.services.explorer.shared_views import LineageStep
+from hallmark.services.following.followed_log import FollowedLog
 
 
-def lineage(watch: Watch, told: Told) -> tuple[LineageStep, ...]:
+def lineage(watch: FollowedLog, told: ReceiptContext) -> tuple[LineageStep, ...]:
     """The versions of the label under which the answer came, oldest first; empty for a provider's answer."""
     known = None if told.asserted else manifest(watch, told)
     label = watch.replica.registry.labels.get(known.label) if known else None
@@ -20,7 +20,9 @@ def lineage(watch: Watch, told: Told) -> tuple[LineageStep, ...]:
     return steps(watch, label, named=told.receipt.manifest, position=position)
 
 
-def steps(watch: Watch, label: Label, *, named: bytes = b"", position: int = -1) -> tuple[LineageStep, ...]:
+def steps(
+    watch: FollowedLog, label: Label, *, named: bytes = b"", position: int = -1
+) -> tuple[LineageStep, ...]:
     """Every version of a label. `named` is the manifest's digest that a receipt at `position` names."""
     then = label.at(position) if position >= 0 else None
     today = label.at(watch.replica.size)
@@ -46,7 +48,7 @@ def moved(steps: tuple[LineageStep, ...]) -> bool:
     return bool(here) and any(step.now and step.artifact not in here for step in steps)
 
 
-def _admitted(watch: Watch, index: int) -> int:
+def _admitted(watch: FollowedLog, index: int) -> int:
     try:
         return watch.leaves.entry(index)[0]
     except NotFound:

@@ -9,9 +9,10 @@ from hallmark.core.document import hex0x
 from hallmark.core.errors import NotFound
 from hallmark.core.registry import Label, Member
 from hallmark.core.statements import Role
-from hallmark.services.explorer import links, words
+from hallmark.routing.capacity import present
+from hallmark.services.explorer import links, wording
 from hallmark.services.explorer.lineage import steps
-from hallmark.services.explorer.shown import Fact
+from hallmark.services.explorer.shared_views import Fact
 from hallmark.services.explorer.views import (
     MeasurementRow,
     Measurements,
@@ -20,14 +21,13 @@ from hallmark.services.explorer.views import (
     Models,
     ReceiptRow,
 )
-from hallmark.services.following.watch import Watch
-from hallmark.services.gateway.capacity import present
+from hallmark.services.following.followed_log import FollowedLog
 
 Counts = Mapping[tuple[str, bool], int]
 ASSERTED = "Nodes pass this label on to a provider. What answers there, the provider alone asserts."
 
 
-def asserted_labels(watch: Watch) -> dict[str, list[Member]]:
+def asserted_labels(watch: FollowedLog) -> dict[str, list[Member]]:
     """Labels that nodes pass on to a provider, each with the nodes that do."""
     found: dict[str, list[Member]] = {}
     for member in watch.replica.registry.members.values():
@@ -36,7 +36,7 @@ def asserted_labels(watch: Watch) -> dict[str, list[Member]]:
     return found
 
 
-def listed(watch: Watch, counts: Counts) -> Models:
+def listed(watch: FollowedLog, counts: Counts) -> Models:
     """Every label, published ones first; one that is published and passed on stands twice."""
     published = [_published(watch, label, counts) for label in watch.replica.registry.labels.values()]
     asserted = [_asserted(label, counts) for label in sorted(asserted_labels(watch))]
@@ -44,7 +44,7 @@ def listed(watch: Watch, counts: Counts) -> Models:
     return Models(len(rows), "", watch.replica.size, rows)
 
 
-def page(watch: Watch, name: str, counts: Counts, receipts: tuple[ReceiptRow, ...]) -> ModelPage:
+def page(watch: FollowedLog, name: str, counts: Counts, receipts: tuple[ReceiptRow, ...]) -> ModelPage:
     """One label. Raises NotFound `unknown_model`."""
     label = watch.replica.registry.labels.get(name)
     passing = asserted_labels(watch).get(name, [])
@@ -63,12 +63,12 @@ def page(watch: Watch, name: str, counts: Counts, receipts: tuple[ReceiptRow, ..
         Fact(
             "Points to", row.artifact or "nothing yet", links.artifact(row.artifact) if row.artifact else ""
         ),
-        Fact("Versions", words.count(row.versions, "version")),
+        Fact("Versions", wording.count(row.versions, "version")),
     )
     return ModelPage(row, label.card.description, (*facts, *through), steps(watch, label), receipts)
 
 
-def measurements(watch: Watch) -> Measurements:
+def measurements(watch: FollowedLog) -> Measurements:
     """Every measurement that the authority ever accepted, newest first."""
     registry = watch.replica.registry
     newest = {key for key, _ in present(registry)}
@@ -96,7 +96,7 @@ def measurements(watch: Watch) -> Measurements:
     return Measurements(len(rows), "", watch.replica.size, tuple(rows))
 
 
-def _published(watch: Watch, label: Label, counts: Counts) -> ModelRow:
+def _published(watch: FollowedLog, label: Label, counts: Counts) -> ModelRow:
     now = label.at(watch.replica.size)
     manifest = now[1] if now else None
     return ModelRow(

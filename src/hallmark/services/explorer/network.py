@@ -21,14 +21,14 @@ from hallmark.http.health import Health
 from hallmark.ledger.checkpoint import verify_log_signature
 from hallmark.ledger.note import Note
 from hallmark.ledger.policy import Policy, cosignatures
-from hallmark.services.explorer import links, words
+from hallmark.services.explorer import links, wording
 from hallmark.services.explorer.filters import KEY
-from hallmark.services.explorer.hearing import HERE, Hearing, party
+from hallmark.services.explorer.health_probe import HERE, HealthProbe, party
 from hallmark.services.explorer.network_views import Failed, FullNodeSeen, NetworkPage, Observed, Party, Slots
-from hallmark.services.explorer.shown import Fact
-from hallmark.services.explorer.told import called
+from hallmark.services.explorer.receipt_context import called
+from hallmark.services.explorer.shared_views import Fact
 from hallmark.services.explorer.trust_gap import Measured, Saw
-from hallmark.services.following.watch import Watch
+from hallmark.services.following.followed_log import FollowedLog
 
 TIMEOUTS: Final = Timeouts(connect=1.0, head=3.0, idle=3.0)
 WELL: Final = frozenset(("ready", "answers"))
@@ -75,13 +75,13 @@ class Network:
 
     def __init__(
         self,
-        watch: Watch,
+        watch: FollowedLog,
         measured: Measured,
         policy: Policy,
         *,
         pool: Pool,
         gateway_url: str,
-        hearing: Hearing,
+        hearing: HealthProbe,
         health: Callable[[], Health],
     ) -> None:
         self._watch, self._measured = watch, measured
@@ -102,7 +102,7 @@ class Network:
             now=now,
             slots=known.slots,
             failed=tuple(
-                Failed(f.model, f.reason, words.failure(f.reason), f.count, f.last) for f in known.failures
+                Failed(f.model, f.reason, wording.failure(f.reason), f.count, f.last) for f in known.failures
             ),
             trust_gap_p50=measured.percentile(50),
             trust_gap_p99=measured.percentile(99),
@@ -192,16 +192,16 @@ class Network:
             parts.append("The gateway does not answer, so capacity and failures are not known.")
         else:
             capacity = told.capacity
-            slots = words.count(capacity.registered, "slot")
+            slots = wording.count(capacity.registered, "slot")
             parts.append(
                 f"{capacity.idle:,} of {slots} that nodes say they have can take a request now; "
                 "a node's slots are shared by all of its models, so rows of models may overlap."
             )
         tail = self._watch.tail
         if tail.backlog:
-            waited = words.lasted(max(now - tail.since, 0))
+            waited = wording.lasted(max(now - tail.since, 0))
             verb = "waits" if tail.backlog == 1 else "wait"
-            parts.append(f"{words.count(tail.backlog, 'entry')} {verb} for a quorum, for {waited} now.")
+            parts.append(f"{wording.count(tail.backlog, 'entry')} {verb} for a quorum, for {waited} now.")
         if self._measured.count == 0:
             parts.append("No trust gap was measured since this process started.")
         return " ".join(parts)

@@ -5,7 +5,7 @@ Times are unix ms, addresses 0x-hex.
 
 from __future__ import annotations
 
-from hallmark.services.explorer.shown import Fact, Shown
+from hallmark.services.explorer.shared_views import Fact, Shown
 from hallmark.telemetry.parts import ObservedPart
 
 

@@ -9,12 +9,12 @@ from hallmark.core.entries import Kind
 from hallmark.core.errors import NotFound
 from hallmark.core.registry import Member
 from hallmark.core.statements import Role
-from hallmark.services.explorer import links, words
+from hallmark.services.explorer import links, wording
 from hallmark.services.explorer.entries import words_of
-from hallmark.services.explorer.shown import Fact, Moment
-from hallmark.services.explorer.told import called
+from hallmark.services.explorer.receipt_context import called
+from hallmark.services.explorer.shared_views import Fact, Moment
 from hallmark.services.explorer.views import NodeRow, Nodes
-from hallmark.services.following.watch import Watch
+from hallmark.services.following.followed_log import FollowedLog
 
 MOMENTS: Mapping[Kind, str] = {
     Kind.COMPROMISE: "revoked",
@@ -25,7 +25,7 @@ MOMENTS: Mapping[Kind, str] = {
 }
 
 
-def member_of(watch: Watch, key: bytes) -> Member:
+def member_of(watch: FollowedLog, key: bytes) -> Member:
     """The party of this key. Raises NotFound `unknown_node`."""
     found = watch.replica.registry.members.get(key)
     if found is None:
@@ -33,14 +33,14 @@ def member_of(watch: Watch, key: bytes) -> Member:
     return found
 
 
-def listed(watch: Watch, receipts: Mapping[bytes, int]) -> Nodes:
+def listed(watch: FollowedLog, receipts: Mapping[bytes, int]) -> Nodes:
     """Every party, in the order in which they joined; `receipts` counts those of each node."""
     members = sorted(watch.replica.registry.members.values(), key=lambda m: m.valid.since)
     rows = tuple(row(watch, member, receipts.get(member.key, 0)) for member in members)
     return Nodes(len(rows), "", watch.replica.size, rows)
 
 
-def row(watch: Watch, member: Member, receipts: int) -> NodeRow:
+def row(watch: FollowedLog, member: Member, receipts: int) -> NodeRow:
     """A party as a line."""
     verdict, bundle = member.evidence_verdict, member.bundle
     return NodeRow(
@@ -64,7 +64,7 @@ def standing(member: Member) -> str:
     if member.compromised_since is not None:
         return f"not to be believed from log position {member.compromised_since} on"
     if member.faults:
-        return f"caught in {words.count(len(member.faults), 'fault')}"
+        return f"caught in {wording.count(len(member.faults), 'fault')}"
     if member.valid.until is not None:
         return f"retired at log position {member.valid.until} ({member.valid.reason})"
     return "registered"
@@ -93,7 +93,7 @@ def _bundle(member: Member) -> list[Fact]:
     digest = hex0x(member.document)
     lines = [
         Fact("Endpoint", bundle.endpoint, "", bundle.endpoint),
-        Fact("Mode", words.mode_told(bundle.mode)),
+        Fact("Mode", wording.mode_told(bundle.mode)),
         Fact("Engine", bundle.engine),
         Fact("Slots", f"{bundle.capacity}, shared by all of its models"),
         Fact("Key bundle", digest, "", digest),
@@ -107,7 +107,7 @@ def _bundle(member: Member) -> list[Fact]:
     return lines
 
 
-def history(watch: Watch, positions: Sequence[int]) -> tuple[Moment, ...]:
+def history(watch: FollowedLog, positions: Sequence[int]) -> tuple[Moment, ...]:
     """Entries about a party, oldest first; `gap` counts from its first registration."""
     found = []
     for index in sorted(set(positions)):

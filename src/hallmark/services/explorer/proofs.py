@@ -21,11 +21,11 @@ from hallmark.core.statements import Registration, Version
 from hallmark.ledger.merkle import inclusion_proof
 from hallmark.ledger.note import Note
 from hallmark.ledger.proof import Proof
-from hallmark.services.explorer.told import Told
+from hallmark.services.explorer.receipt_context import ReceiptContext
 from hallmark.services.following.dossiers import FEW, Dossiers
+from hallmark.services.following.followed_log import FollowedLog
+from hallmark.services.following.pending_receipts import KIND_AT
 from hallmark.services.following.records import Logged
-from hallmark.services.following.tail import KIND_AT
-from hallmark.services.following.watch import Watch
 from hallmark.verification.snapshot import packed_row, unpacked_row
 
 RESTED_ON: Final = frozenset((Kind.REGISTRATION, Kind.VERSION))
@@ -47,7 +47,7 @@ class Saved(msgspec.Struct, frozen=True):
 class OwnProofs:
     """Proofs of entries below checkpoints that were verified here; a `Source` of dossiers."""
 
-    def __init__(self, watch: Watch, least: Callable[[int], int] = lambda index: index) -> None:
+    def __init__(self, watch: FollowedLog, least: Callable[[int], int] = lambda index: index) -> None:
         self._watch, self._least = watch, least
 
     async def proof(self, index: int, _wait_ms: int = 0, /) -> str:
@@ -80,7 +80,7 @@ class Rests:
     `following.fold_store.Beside`).
     """
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: FollowedLog) -> None:
         self._watch = watch
         self._held = _Row({}, {})
         self._changed = False
@@ -147,7 +147,7 @@ class RestsBefore:
         return self._rests.version(manifest)
 
 
-async def dossier(watch: Watch, rests: Rests, told: Told) -> bytes:
+async def dossier(watch: FollowedLog, rests: Rests, told: ReceiptContext) -> bytes:
     """The exact bytes of a receipt's public dossier."""
     configuration = watch.configurations.of(told.receipt)
     entry = told.entry.encode()

@@ -6,15 +6,15 @@ from hallmark.core.document import hex0x
 from hallmark.core.evidence import Assurance
 from hallmark.core.marks import Question, State
 from hallmark.core.shown import ShownMark, shown
-from hallmark.services.explorer import story, words
-from hallmark.services.explorer.told import Told, asserted_by, called, label
+from hallmark.services.explorer import receipt_story, wording
+from hallmark.services.explorer.receipt_context import ReceiptContext, asserted_by, called, label
 from hallmark.services.explorer.views import ReceiptPage, ReceiptRow
-from hallmark.services.following.watch import Watch
+from hallmark.services.following.followed_log import FollowedLog
 from hallmark.verification.reasons import sentence_of
-from hallmark.verification.words import short
+from hallmark.verification.wording import short
 
 
-def row(watch: Watch, told: Told, now: int) -> ReceiptRow:
+def row(watch: FollowedLog, told: ReceiptContext, now: int) -> ReceiptRow:
     """A receipt as a line, with its marks at `now`."""
     receipt = told.receipt
     marks = watch.judge.marks(told.index, now) if told.index >= 0 else watch.judge.claimed(told.entry, now)
@@ -27,7 +27,7 @@ def row(watch: Watch, told: Told, now: int) -> ReceiptRow:
         model=label(watch, told),
         artifact="" if told.asserted else hex0x(receipt.artifact),
         asserted_by=asserted_by(watch, told),
-        mode=words.mode(receipt.mode),
+        mode=wording.mode(receipt.mode),
         tokens_in=receipt.tokens_in,
         tokens_out=receipt.tokens_out,
         gap_ms=gap(watch, told),
@@ -36,7 +36,7 @@ def row(watch: Watch, told: Told, now: int) -> ReceiptRow:
     )
 
 
-def gap(watch: Watch, told: Told) -> int:
+def gap(watch: FollowedLog, told: ReceiptContext) -> int:
     """From the answer's last byte, by the node's clock, to when a checkpoint that covers it was verified;
     -1: none was yet, or it was read while catching up. A node's clock that is ahead gives 0.
     """
@@ -44,21 +44,21 @@ def gap(watch: Watch, told: Told) -> int:
     return max(seen.at - told.receipt.finished, 0) if seen is not None and seen.live else -1
 
 
-def page(watch: Watch, told: Told, now: int) -> ReceiptPage:
+def page(watch: FollowedLog, told: ReceiptContext, now: int) -> ReceiptPage:
     """A receipt as a page."""
     line = row(watch, told, now)
-    inputs, note = story.inputs(told)
+    inputs, note = receipt_story.inputs(told)
     failures = watch.replica.failures(told.index) if told.index >= 0 else ()
     return ReceiptPage(
         now=now,
         row=line,
         sentence=sentence(watch, told, line),
-        facts=story.facts(watch, told),
-        timeline=story.timeline(watch, told),
-        route=story.route(watch, told),
+        facts=receipt_story.facts(watch, told),
+        timeline=receipt_story.timeline(watch, told),
+        route=receipt_story.route(watch, told),
         inputs=inputs,
         inputs_note=note,
-        lineage=story.lineage(watch, told),
+        lineage=receipt_story.lineage(watch, told),
         failures=tuple(sentence_of(reason) for reason in failures),
         dossier=f"/explore/receipts/{line.id}.hallmark.json",
     )
@@ -70,7 +70,7 @@ def _said(mark: ShownMark) -> str:
     return f"{mark.question}{simulated} {mark.state}"
 
 
-def sentence(watch: Watch, told: Told, line: ReceiptRow) -> str:
+def sentence(watch: FollowedLog, told: ReceiptContext, line: ReceiptRow) -> str:
     """What the page is, and the one thing that a reader must not miss about it."""
     node = f"node {line.called or short(line.node)}"
     if line.asserted_by:
@@ -84,6 +84,6 @@ def sentence(watch: Watch, told: Told, line: ReceiptRow) -> str:
         return f"{what} Against it: {', '.join(_said(mark) for mark in against)}."
     if told.index < 0:
         return f"{what} No quorum of full nodes covers it yet; what follows the node alone says."
-    if story.moved(story.lineage(watch, told)):
+    if receipt_story.moved(receipt_story.lineage(watch, told)):
         what += " Its label points to another artifact now."
     return f"{what} {proved.shows}"

@@ -9,10 +9,9 @@ from hallmark.core.documents import RouteRecord
 from hallmark.core.evidence import Assurance
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Mode
-from hallmark.services.explorer import words
-from hallmark.services.explorer.shown import Hop, Left, RouteView
-from hallmark.services.explorer.told import (
-    Told,
+from hallmark.services.explorer import wording
+from hallmark.services.explorer.receipt_context import (
+    ReceiptContext,
     asserted_by,
     called,
     candidates,
@@ -21,8 +20,9 @@ from hallmark.services.explorer.told import (
     passage_of,
     route_record,
 )
-from hallmark.services.following.watch import Watch
-from hallmark.verification.receipts import DIRECT, Passage
+from hallmark.services.explorer.shared_views import Hop, Left, RouteView
+from hallmark.services.following.followed_log import FollowedLog
+from hallmark.verification.judged_receipt import DIRECT, ParsedTicket
 
 EXPOSED: Final = {
     Assurance.HARDWARE: "",
@@ -33,7 +33,7 @@ EXPOSED: Final = {
 UNKNOWN = RouteView(False, "", (), (), ())
 
 
-def route(watch: Watch, told: Told) -> RouteView:
+def route(watch: FollowedLog, told: ReceiptContext) -> RouteView:
     """Hops in order, who was offered, who was left out or failed before. Unknown without the record that the
     receipt commits to.
     """
@@ -43,11 +43,11 @@ def route(watch: Watch, told: Told) -> RouteView:
     passage = passage_of(watch, told, record)
     offered = candidates(told, passage)
     tried = [
-        Left(a.node, a.outcome, words.routing(a.outcome), True)
+        Left(a.node, a.outcome, wording.routing(a.outcome), True)
         for a in record.attempts
         if a.outcome != "answered"
     ]
-    left = [Left(e.node, e.reason, words.routing(e.reason)) for e in offered.excluded] if offered else []
+    left = [Left(e.node, e.reason, wording.routing(e.reason)) for e in offered.excluded] if offered else []
     return RouteView(
         True,
         record.path,
@@ -58,12 +58,14 @@ def route(watch: Watch, told: Told) -> RouteView:
     )
 
 
-def saw_prompt(watch: Watch, told: Told) -> tuple[Hop, ...]:
+def saw_prompt(watch: FollowedLog, told: ReceiptContext) -> tuple[Hop, ...]:
     """Who handled the prompt in clear, the client apart."""
     return tuple(hop for hop in route(watch, told).hops if hop.saw and hop.role != "client")
 
 
-def _hops(watch: Watch, told: Told, record: RouteRecord, passage: Passage | None) -> tuple[Hop, ...]:
+def _hops(
+    watch: FollowedLog, told: ReceiptContext, record: RouteRecord, passage: ParsedTicket | None
+) -> tuple[Hop, ...]:
     saw, members = set(record.saw_prompt), watch.replica.registry.members
     hops = [Hop("client", "", "whoever asked", True)]
     if passage is not None or "gateway" in saw:

@@ -11,11 +11,11 @@ from hallmark.core.entries import Kind
 from hallmark.services.explorer import links
 from hallmark.services.explorer.entries import words_of
 from hallmark.services.explorer.index import LEAF, RECEIPT, Index
+from hallmark.services.explorer.leaf_reader import known_by
 from hallmark.services.explorer.models import asserted_labels
-from hallmark.services.explorer.reading import known_by
-from hallmark.services.explorer.told import called, of_logged
+from hallmark.services.explorer.receipt_context import called, of_logged
 from hallmark.services.explorer.views import Found, Results
-from hallmark.services.following.watch import Watch
+from hallmark.services.following.followed_log import FollowedLog
 
 LEAST: Final = 6
 MOST: Final = 50
@@ -26,7 +26,7 @@ NUMBER: Final = re.compile(r"[0-9]{1,15}")
 class Search:
     """Looks in the registry, the checkpoints, the tail and the index; at most 50 results, each once."""
 
-    def __init__(self, watch: Watch, index: Index) -> None:
+    def __init__(self, watch: FollowedLog, index: Index) -> None:
         self._watch, self._index = watch, index
 
     async def find(self, query: str) -> Results:

@@ -11,12 +11,18 @@ from hallmark.core.document import hex0x
 from hallmark.core.registry import Ended
 from hallmark.core.statements import Judgement, text_of
 from hallmark.services.explorer import links
-from hallmark.services.explorer.shown import Moment
-from hallmark.services.explorer.told import Told, attested, name_of, passage_of, route_record
-from hallmark.services.following.watch import Watch
+from hallmark.services.explorer.receipt_context import (
+    ReceiptContext,
+    attested,
+    name_of,
+    passage_of,
+    route_record,
+)
+from hallmark.services.explorer.shared_views import Moment
+from hallmark.services.following.followed_log import FollowedLog
 from hallmark.verification.objections import EQUIVOCATION, counting
 from hallmark.verification.reasons import sentence_of
-from hallmark.verification.words import quorum, short
+from hallmark.verification.wording import quorum, short
 
 SAID = {
     Judgement.FIT: "judged the answer fit",
@@ -25,7 +31,7 @@ SAID = {
 }
 
 
-def timeline(watch: Watch, told: Told) -> tuple[Moment, ...]:
+def timeline(watch: FollowedLog, told: ReceiptContext) -> tuple[Moment, ...]:
     """Asked, answered, logged, witnessed, anchored, objected, revoked, reviewed; what is known, in order."""
     found = [*_answer(watch, told)]
     if told.index >= 0:
@@ -34,7 +40,7 @@ def timeline(watch: Watch, told: Told) -> tuple[Moment, ...]:
     return tuple(sorted(found, key=lambda moment: moment.at))
 
 
-def _answer(watch: Watch, told: Told) -> list[Moment]:
+def _answer(watch: FollowedLog, told: ReceiptContext) -> list[Moment]:
     receipt, moments = told.receipt, []
     passage = passage_of(watch, told, route_record(told))
     if passage is not None:
@@ -51,7 +57,7 @@ def _answer(watch: Watch, told: Told) -> list[Moment]:
     ]
 
 
-def _proof(watch: Watch, told: Told, *, clean: bool) -> list[Moment]:
+def _proof(watch: FollowedLog, told: ReceiptContext, *, clean: bool) -> list[Moment]:
     """When a quorum and the chain were seen to hold it; only what nothing speaks against is called so."""
     seen = watch.heads.first(told.index)
     if seen is None:
@@ -68,7 +74,7 @@ def _proof(watch: Watch, told: Told, *, clean: bool) -> list[Moment]:
     return moments
 
 
-def _own(watch: Watch, told: Told) -> list[Moment]:
+def _own(watch: FollowedLog, told: ReceiptContext) -> list[Moment]:
     seen = watch.heads.first(told.index)
     at = seen.at if seen is not None else told.admitted
     return [
@@ -77,7 +83,7 @@ def _own(watch: Watch, told: Told) -> list[Moment]:
     ]
 
 
-def _objections(watch: Watch, told: Told) -> list[Moment]:
+def _objections(watch: FollowedLog, told: ReceiptContext) -> list[Moment]:
     registry = watch.replica.registry
     moments = []
     objection = registry.objections.get(told.index)
@@ -96,7 +102,7 @@ def _objections(watch: Watch, told: Told) -> list[Moment]:
     return moments
 
 
-def _revocations(watch: Watch, told: Told) -> list[Moment]:
+def _revocations(watch: FollowedLog, told: ReceiptContext) -> list[Moment]:
     known, key = attested(watch, told), told.receipt.node
     keys = watch.beginnings.compromises(key, told.index)
     images = watch.beginnings.revocations(known.measurement, told.index) if known else ()
@@ -106,12 +112,12 @@ def _revocations(watch: Watch, told: Told) -> list[Moment]:
     ]
 
 
-def _taken(told: Told, taken: Ended, what: str) -> Moment:
+def _taken(told: ReceiptContext, taken: Ended, what: str) -> Moment:
     text = f"{what} ({taken.reason}, from log position {taken.since})."
     return _moment(told, taken.admitted, "revoked", text, by="the log", link=links.entry(taken.position))
 
 
-def _reviews(watch: Watch, told: Told) -> list[Moment]:
+def _reviews(watch: FollowedLog, told: ReceiptContext) -> list[Moment]:
     moments = []
     for position, review in watch.replica.registry.reviews.get(told.id, ()):
         name = name_of(watch.replica.registry.members.get(review.reviewer)) or short(review.reviewer)
@@ -122,5 +128,5 @@ def _reviews(watch: Watch, told: Told) -> list[Moment]:
     return moments
 
 
-def _moment(told: Told, at: int, kind: str, text: str, *, by: str = "", link: str = "") -> Moment:
+def _moment(told: ReceiptContext, at: int, kind: str, text: str, *, by: str = "", link: str = "") -> Moment:
     return Moment(at, at - told.receipt.finished, kind, text, by, link)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from hallmark.core.shown import ShownMark
 from hallmark.services.explorer.network_views import NetworkPage
-from hallmark.services.explorer.shown import Fact, InputView, LineageStep, Moment, RouteView, Shown
+from hallmark.services.explorer.shared_views import Fact, InputView, LineageStep, Moment, RouteView, Shown
 
 
 class Listed(Shown, frozen=True):

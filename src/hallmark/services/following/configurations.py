@@ -20,7 +20,7 @@ from hallmark.core.documents import EnclaveConfiguration
 from hallmark.core.errors import HallmarkError
 from hallmark.core.receipt import Receipt
 from hallmark.http.client import Pool, Timeouts
-from hallmark.services.following.kept import CONFIGURATIONS, Writer, prepare
+from hallmark.services.following.write_behind import CONFIGURATIONS, WriteBehind, prepare
 from hallmark.store import Database
 from hallmark.verification.fold import Replica
 
@@ -45,7 +45,7 @@ class Configurations:
 
     def __init__(self, database: Database, replica: Replica, pool: Pool, gateway_url: str) -> None:
         prepare(database)
-        self._writer = Writer(database, CONFIGURATIONS)
+        self._writer = WriteBehind(database, CONFIGURATIONS)
         self._replica, self._pool, self._url = replica, pool, gateway_url.rstrip("/")
         query = sa.select(CONFIGURATIONS.c.digest, CONFIGURATIONS.c.document)
         rows = database.read(lambda c: list(c.execute(query)))

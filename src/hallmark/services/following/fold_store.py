@@ -1,6 +1,6 @@
 """The folded log on disk: an `Index` over a raw database, and when it is written.
 
-fold_core, fold_<table>   key (integer, or bytes) | value       see `hallmark.verification.state`
+fold_core, fold_<table>   key (integer, or bytes) | value       see `hallmark.verification.fold_state`
 
 A fold is not written with every leaf: only when `EVERY` leaves were folded since it was last written, in the
 transaction that makes the last of them durable, or in one of its own. A restart takes the rows of the last
@@ -18,8 +18,8 @@ import msgspec
 from hallmark.store.raw import RawDatabase, Transaction
 from hallmark.telemetry.logs import get_logger
 from hallmark.verification.fold import Replica
+from hallmark.verification.fold_state import CORE
 from hallmark.verification.snapshot import Confirms
-from hallmark.verification.state import CORE
 from hallmark.verification.tables import Changes, Key, Rows, StateUnavailable
 
 EVERY: Final = 256
@@ -127,7 +127,7 @@ class Beside(Protocol):
 
 class FoldKeeper:
     """Writes a replica, and what stands beside it by name, into an index in the transactions of its owner,
-    every so many leaves. It is a `hallmark.services.fullnode.memory.Companion`.
+    every so many leaves. It is a `hallmark.services.fullnode.checkpoint_store.Companion`.
     """
 
     def __init__(self, replica: Replica, index: FoldIndex, *, every: int = EVERY) -> None:

@@ -19,7 +19,7 @@ from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.services.following.fold_store import FoldIndex, FoldKeeper
 from hallmark.services.fullnode.app import create_app
 from hallmark.services.fullnode.artifacts import HeldArtifacts
-from hallmark.services.fullnode.memory import Memory
+from hallmark.services.fullnode.checkpoint_store import CheckpointStore
 from hallmark.services.fullnode.node import FullNode
 from hallmark.services.fullnode.settings import Settings
 from hallmark.store.raw import RawDatabase
@@ -80,7 +80,7 @@ def build(settings: Settings, database: RawDatabase, pool: Pool, artifacts: Held
         settings,
         replica,
         store=store,
-        memory=Memory(database, store),
+        memory=CheckpointStore(database, store),
         keeper=FoldKeeper(replica, FoldIndex(database)),
         signer=Key(_secret(settings.key_file)),
         witness_key=SigningKey(settings.witness_name, COSIGNATURE, _secret(settings.seed_file)),

@@ -41,15 +41,15 @@ from hallmark.ledger.tiles import LEVEL_BITS, WIDTH
 from hallmark.ledger.witness import RootDiffers, Witness
 from hallmark.services.following.fold_store import FoldKeeper
 from hallmark.services.following.log_client import LogClient
-from hallmark.services.fullnode.duties import Duties
-from hallmark.services.fullnode.looking import LogWatch
-from hallmark.services.fullnode.memory import Memory, Misbehaviour
+from hallmark.services.fullnode.checkpoint_store import CheckpointStore, Misbehaviour
+from hallmark.services.fullnode.leaf_source import LeafSource
+from hallmark.services.fullnode.log_probe import LogWatch
+from hallmark.services.fullnode.log_relation import LogRelation
+from hallmark.services.fullnode.objector import Objector
 from hallmark.services.fullnode.settings import Settings
-from hallmark.services.fullnode.source import Source
-from hallmark.services.fullnode.standing import Standing
 from hallmark.telemetry.logs import get_logger
-from hallmark.verification.case import SKEW_MS
 from hallmark.verification.fold import LogMisbehaviour, Replica
+from hallmark.verification.judged_entry import SKEW_MS
 from hallmark.verification.outcome import JUDGING_FAILED, Outcome
 
 RECENT = 100
@@ -92,7 +92,7 @@ class FullNode:
         replica: Replica,
         *,
         store: LogStore,
-        memory: Memory,
+        memory: CheckpointStore,
         keeper: FoldKeeper,
         signer: Signer,
         witness_key: SigningKey,
@@ -108,13 +108,13 @@ class FullNode:
         self._now = now
         self._log_key = VerifierKey.parse(settings.log_vkey)
         self._witness = Witness(witness_key, [self._log_key], memory, self._check)
-        self._source = Source(pool, (settings.log_url, settings.copy_from), settings.limits.source_s)
-        self.duties = Duties(replica, signer, pool, settings.log_url, now)
+        self._source = LeafSource(pool, (settings.log_url, settings.copy_from), settings.limits.source_s)
+        self.duties = Objector(replica, signer, pool, settings.log_url, now)
         self._advancing = asyncio.Lock()
         self._owing = asyncio.Event()
         self._accused: Misbehaviour | None = None
         self._starting = True
-        self.standing = Standing(settings.limits.quiet_ms)
+        self.standing = LogRelation(settings.limits.quiet_ms)
         self.log_watch = LogWatch(
             LogClient(pool, settings.log_url), self.standing, now, settings.limits.look_s
         )

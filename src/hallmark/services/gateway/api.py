@@ -18,15 +18,15 @@ from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.http.asgi import ASGIApp, Receive, Scope, Send, query_int, read_body, respond, respond_json
 from hallmark.http.encoding import Compressing, accepts_gzip
 from hallmark.http.errors import not_allowed
-from hallmark.services.gateway.desk import MAX_WAIT_MS, Desk
 from hallmark.services.gateway.outbox import Outbox
 from hallmark.services.gateway.overview import Overview
-from hallmark.services.gateway.pages import is_page
+from hallmark.services.gateway.page_proxy import is_page
 from hallmark.services.gateway.paths import ANSWERS, normal
-from hallmark.services.gateway.planner import Planner, wanted
-from hallmark.services.gateway.relay import Relay
-from hallmark.services.gateway.stopping import STOP_PATH
-from hallmark.services.gateway.store import Kept
+from hallmark.services.gateway.proxy import Proxy
+from hallmark.services.gateway.receipt_status import MAX_WAIT_MS, ReceiptStatus
+from hallmark.services.gateway.receipt_store import Kept
+from hallmark.services.gateway.route_planner import RoutePlanner, wanted
+from hallmark.services.gateway.stop_requests import STOP_PATH
 from hallmark.services.gateway.traffic import HOURS
 from hallmark.verification.trust import Trust
 
@@ -54,12 +54,12 @@ class API:
 
     def __init__(
         self,
-        relay: Relay,
-        desk: Desk,
+        relay: Proxy,
+        desk: ReceiptStatus,
         outbox: Outbox,
         *,
         overview: Overview,
-        planner: Planner,
+        planner: RoutePlanner,
         pages: ASGIApp,
         trust: Trust,
         clock: Callable[[], int],

@@ -16,29 +16,29 @@ from hallmark.http.client import Pool, Timeouts
 from hallmark.http.limits import Limits as HTTPLimits
 from hallmark.http.serve import Service
 from hallmark.ledger.policy import Policy
+from hallmark.routing.capacity import present
 from hallmark.routing.load import LoadTable
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.following.anchors import Anchors
 from hallmark.services.following.fold_store import FoldIndex, FoldKeeper
 from hallmark.services.following.follower import Follower
 from hallmark.services.following.log_client import LogClient
+from hallmark.services.following.pending_receipts import KIND_AT
 from hallmark.services.following.proofs import FollowedProofs
-from hallmark.services.following.tail import KIND_AT
+from hallmark.services.gateway.answer_marks import Marker
 from hallmark.services.gateway.api import API
-from hallmark.services.gateway.capacity import present
-from hallmark.services.gateway.desk import Desk
 from hallmark.services.gateway.failures import Failures
-from hallmark.services.gateway.heads import Heads
 from hallmark.services.gateway.health import Bounds, judge
-from hallmark.services.gateway.looking import Looking
-from hallmark.services.gateway.marks import Marker
+from hallmark.services.gateway.node_probe import NodeProbe
 from hallmark.services.gateway.outbox import Outbox, where
 from hallmark.services.gateway.overview import Overview
-from hallmark.services.gateway.pages import Pages
-from hallmark.services.gateway.planner import Planner
-from hallmark.services.gateway.relay import Limits, Relay
+from hallmark.services.gateway.page_proxy import PageProxy
+from hallmark.services.gateway.proxy import Limits, Proxy
+from hallmark.services.gateway.receipt_status import ReceiptStatus
+from hallmark.services.gateway.receipt_store import ReceiptStore
+from hallmark.services.gateway.response_headers import ResponseHeaders
+from hallmark.services.gateway.route_planner import RoutePlanner
 from hallmark.services.gateway.settings import Settings
-from hallmark.services.gateway.store import ReceiptStore
 from hallmark.services.gateway.traffic import Traffic
 from hallmark.store.raw import RawDatabase
 from hallmark.telemetry.metrics import Metrics
@@ -79,7 +79,7 @@ class Gateway:
         log = LogClient(self._pool, settings.log_url)
         self.follower = _follower(log, trust, world, database)
         self.outbox = self._outbox(settings, database, log, clock=world.clock)
-        planner = Planner(
+        planner = RoutePlanner(
             self.follower, self.loads, signer, clock=world.clock, random=world.random, draw=world.draw
         )
         traffic = Traffic(database, world.clock, lambda: overview.standing())
@@ -104,7 +104,7 @@ class Gateway:
             self.outbox,
             overview=overview,
             planner=planner,
-            pages=Pages(self._pool, settings.web_url),
+            pages=PageProxy(self._pool, settings.web_url),
             trust=trust,
             clock=world.clock,
             prefix=settings.prefix,
@@ -115,7 +115,7 @@ class Gateway:
             health=lambda: judge(overview.facts(database.problem), world.clock(), _bounds(settings)),
             registry=self.metrics.registry,
             limits=HTTPLimits(body=settings.body),
-            around=lambda app: Heads(app, world.random, settings.cors_origins),
+            around=lambda app: ResponseHeaders(app, world.random, settings.cors_origins),
         )
 
     def _outbox(
@@ -133,9 +133,9 @@ class Gateway:
         self.follower.taps.append(outbox.noticed)
         return outbox
 
-    def _looks(self, settings: Settings, world: World) -> Looking:
+    def _looks(self, settings: Settings, world: World) -> NodeProbe:
         registry = self.follower.replica.registry
-        looking = Looking(
+        looking = NodeProbe(
             self._pool,
             self.loads,
             lambda: present(registry),
@@ -150,7 +150,7 @@ class Gateway:
 
     def _desk(
         self, settings: Settings, trust: Trust, log: LogClient, *, signer: Signer, world: World
-    ) -> tuple[Desk, Marker]:
+    ) -> tuple[ReceiptStatus, Marker]:
         self.proofs = FollowedProofs(self.follower, log)
         by = f"gateway {hex0x(signer.address)[:10]}"
         marker = Marker(trust, self.follower, world.verify_evidence, by=by, clock=world.clock)
@@ -161,7 +161,7 @@ class Gateway:
             rpc=self._rpc,
             confirmations=settings.confirmations,
         )
-        desk = Desk(
+        desk = ReceiptStatus(
             self.follower,
             self.proofs,
             self.outbox,
@@ -172,8 +172,10 @@ class Gateway:
         )
         return desk, marker
 
-    def _relay(self, settings: Settings, planner: Planner, desk: Desk, *, world: World) -> Relay:
-        return Relay(
+    def _relay(
+        self, settings: Settings, planner: RoutePlanner, desk: ReceiptStatus, *, world: World
+    ) -> Proxy:
+        return Proxy(
             self._pool,
             planner,
             self.loads,

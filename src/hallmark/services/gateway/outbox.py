@@ -21,7 +21,7 @@ from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Receipt
 from hallmark.http.retry import seconds_of
 from hallmark.services.following.log_client import LogClient, Place, Refused
-from hallmark.services.gateway.store import Kept, ReceiptStore
+from hallmark.services.gateway.receipt_store import Kept, ReceiptStore
 from hallmark.telemetry.logs import get_logger
 from hallmark.telemetry.metrics import Metrics
 from hallmark.verification.fold import Replica

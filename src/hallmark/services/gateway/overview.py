@@ -11,13 +11,13 @@ from hallmark.core.document import hex0x
 from hallmark.core.registry import Member, Registry
 from hallmark.core.statements import Role
 from hallmark.http.health import Health
+from hallmark.routing.capacity import MODES, Capacity, ModelSlots, capacity, present
 from hallmark.routing.eligibility import Wanted
 from hallmark.routing.load import LoadTable
 from hallmark.services.following.follower import Follower
-from hallmark.services.gateway.capacity import MODES, Capacity, ModelSlots, capacity, present
 from hallmark.services.gateway.failures import Failures
 from hallmark.services.gateway.health import Facts, NodeSeen
-from hallmark.services.gateway.planner import Planner
+from hallmark.services.gateway.route_planner import RoutePlanner
 from hallmark.services.gateway.traffic import HOURS, Standing, Traffic
 
 SHARED: Final = "A node's slots are shared by its models: rows overlap, the total counts each slot once."
@@ -29,7 +29,7 @@ class Overview:
     def __init__(
         self,
         follower: Follower,
-        planner: Planner,
+        planner: RoutePlanner,
         loads: LoadTable,
         *,
         failures: Failures,

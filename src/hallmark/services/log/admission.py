@@ -31,11 +31,11 @@ from hallmark.core.errors import (
 )
 from hallmark.core.receipt import Receipt
 from hallmark.crypto.secp256k1 import recover
-from hallmark.services.log import work
-from hallmark.services.log.known import Known, Note
+from hallmark.ledger import proof_of_work
+from hallmark.services.log.membership import Membership, Note
 from hallmark.services.log.quotas import Buckets, source_of, whole_seconds
 from hallmark.services.log.settings import Quota, Quotas
-from hallmark.services.log.standing import Authority, Lane, Standing, confirm, presume, settled
+from hallmark.services.log.submitters import Authority, Lane, Submitter, confirm, presume, settled
 
 SMALL: Final = 2_048
 SIZES: Final[dict[int, int]] = {
@@ -79,7 +79,7 @@ class Submission(msgspec.Struct, frozen=True):
     entry_id: bytes
     node: bytes = b""
     sequence: int = 0
-    standing: Standing = Standing(Lane.RECEIPTS)
+    standing: Submitter = Submitter(Lane.RECEIPTS)
     note: Note = Note()
     source: bytes = b""
 
@@ -90,7 +90,7 @@ class Claim(msgspec.Struct, frozen=True):
     data: bytes
     entry_id: bytes
     entry: Entry
-    standing: Standing
+    standing: Submitter
     source: bytes
 
 
@@ -100,7 +100,7 @@ class Admission:
     def __init__(
         self,
         network: bytes,
-        known: Known,
+        known: Membership,
         *,
         authority: Authority,
         quotas: Quotas,
@@ -143,8 +143,8 @@ class Admission:
         standing = presume(entry, self._known)
         name = entry_id(data)
         bits = self.quotas.work_bits
-        if standing.lane is Lane.STRANGERS and not work.holds(name, nonce, bits):
-            raise work.missing(bits)
+        if standing.lane is Lane.STRANGERS and not proof_of_work.holds(name, nonce, bits):
+            raise proof_of_work.missing(bits)
         receipt = entry.statement
         if not isinstance(receipt, Receipt) or receipt.sequence > self._highest(receipt.node):
             self._look(standing, source)  # of the others `charge` will say what they use
@@ -171,7 +171,7 @@ class Admission:
         if submission.note.statement and self._known.is_coming(submission.note.statement):
             raise statement_logged()
         if self.repeats(submission):
-            standing = Standing(Lane.STRANGERS, "repeats", submission.node)
+            standing = Submitter(Lane.STRANGERS, "repeats", submission.node)
             submission = msgspec.structs.replace(submission, standing=standing)
         self._look(submission.standing, submission.source)
         now = self._clock()
@@ -180,14 +180,14 @@ class Admission:
         self._known.expect(submission.note)
         return submission
 
-    def _look(self, standing: Standing, source: bytes) -> None:
+    def _look(self, standing: Submitter, source: bytes) -> None:
         now = self._clock()
         wait = max((bucket.wait(key, now) for bucket, key in self._used(standing, source)), default=0.0)
         if wait:
             seconds = whole_seconds(wait)
             raise RateLimited("quota_used", "More of this kind was sent than the quota allows.", seconds)
 
-    def _used(self, standing: Standing, source: bytes) -> list[tuple[Buckets, bytes]]:
+    def _used(self, standing: Submitter, source: bytes) -> list[tuple[Buckets, bytes]]:
         if not standing.quota:
             return []
         one = self._buckets[standing.quota], standing.key or source

@@ -12,15 +12,15 @@ import msgspec
 
 from hallmark.core.errors import HallmarkError, InvalidInput, NotFound, Unavailable
 from hallmark.http.asgi import Receive, Scope, Send, query_int, read_body, respond, respond_json
+from hallmark.ledger import proof_of_work
 from hallmark.ledger.proof import Proof
 from hallmark.ledger.store import LogStore
 from hallmark.ledger.tiles import WIDTH, TileName, encode_bundle
-from hallmark.services.log import work
-from hallmark.services.log.entrance import Entrance
 from hallmark.services.log.followers import Cursor, Followers, Source, check_start
 from hallmark.services.log.publisher import Head, Publisher
 from hallmark.services.log.quotas import source_of
 from hallmark.services.log.sequencer import Placed, Sequencer
+from hallmark.services.log.submissions import Submissions
 
 MAX_MANY = 8 * 1024 * 1024
 MAX_LEAVES = 4_096
@@ -54,7 +54,7 @@ class Leader(msgspec.Struct, frozen=True):
     """The parts of a log that holds the lease."""
 
     store: LogStore
-    entrance: Entrance
+    entrance: Submissions
     sequencer: Sequencer
     publisher: Publisher
     source: Source
@@ -95,7 +95,7 @@ class LogApp:
             if scope["method"] == method:
                 query = parse_qs(scope["query_string"].decode("latin-1"))
                 host, _ = scope.get("client") or ("", 0)
-                nonce = work.read_header(dict(scope["headers"]).get(work.HEADER))
+                nonce = proof_of_work.read_header(dict(scope["headers"]).get(proof_of_work.HEADER))
                 await handler(Request(match[1], query, receive, source_of(host), nonce), send)
                 return
             found = True

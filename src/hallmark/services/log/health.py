@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hallmark.http.health import Health, lasted, unless
-from hallmark.services.log.links import Standing
+from hallmark.services.log.witness_client import WitnessStatus
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -20,7 +20,7 @@ class Facts(msgspec.Struct, frozen=True):
     size: int
     cosigned: int
     waited_ms: int
-    witnesses: Sequence[Standing]
+    witnesses: Sequence[WitnessStatus]
     problem: str = ""
 
 
@@ -46,7 +46,7 @@ def judge(facts: Facts | None, now: int, limit_ms: int) -> Health:
     return unless(facts.problem, Health("ready"))
 
 
-def _missing(witnesses: Sequence[Standing]) -> str:
+def _missing(witnesses: Sequence[WitnessStatus]) -> str:
     """Who does not cosign, and why."""
     named = [f"{one.name} {one.problem}" for one in witnesses if one.problem]
     return f"{', '.join(named)}." if named else ""

@@ -59,7 +59,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Publisher:
-    """See the module docstring. The links (`services.log.links`) do the sending."""
+    """See the module docstring. The links (`services.log.witness_client`) do the sending."""
 
     def __init__(
         self,

@@ -25,9 +25,9 @@ from hallmark.core.errors import Conflict, HallmarkError, Unavailable
 from hallmark.ledger.merkle import leaf_hash
 from hallmark.ledger.store import LogStore
 from hallmark.services.log.admission import Submission
-from hallmark.services.log.known import Known
+from hallmark.services.log.membership import Membership
 from hallmark.services.log.settings import Limits
-from hallmark.services.log.standing import Lane
+from hallmark.services.log.submitters import Lane
 from hallmark.store.raw import RawDatabase, Step, Transaction
 
 RECENT_ENTRIES = 65_536
@@ -70,7 +70,7 @@ class Sequencer:
         self,
         store: LogStore,
         database: RawDatabase,
-        known: Known,
+        known: Membership,
         *,
         now: Callable[[], int],
         grown: Callable[[Batch], None],

@@ -19,18 +19,18 @@ from hallmark.ledger.policy import Policy
 from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.services.log.admission import Admission
 from hallmark.services.log.app import MAX_MANY, Leader, LogApp
-from hallmark.services.log.asking import Requests
-from hallmark.services.log.entrance import Entrance
 from hallmark.services.log.followers import Followers, Source
 from hallmark.services.log.health import Facts, judge
-from hallmark.services.log.known import Known
 from hallmark.services.log.lease import Lease, LeaseKeeper, fence
-from hallmark.services.log.links import Link
+from hallmark.services.log.membership import Membership
 from hallmark.services.log.publisher import Publisher, Round, check_policy
 from hallmark.services.log.quotas import source_of
 from hallmark.services.log.sequencer import Batch, Sequencer
 from hallmark.services.log.settings import Settings
-from hallmark.services.log.standing import Authority
+from hallmark.services.log.submissions import Submissions
+from hallmark.services.log.submitters import Authority
+from hallmark.services.log.witness_client import WitnessClient
+from hallmark.services.log.witness_requests import WitnessRequests
 from hallmark.store.raw import RawDatabase
 from hallmark.telemetry.logs import get_logger
 from hallmark.telemetry.metrics import Metrics
@@ -59,7 +59,7 @@ class LogService:
         self._database = RawDatabase(settings.database)
         self._keeper = LeaseKeeper(self._database, settings.holder, settings.lease_ms)
         self._log = get_logger()
-        self._links: list[Link] = []
+        self._links: list[WitnessClient] = []
         self._newer = asyncio.Event()
         """There is a newer cosigned checkpoint than the store remembers."""
         shared = (source_of(host) for host in settings.quotas.shared_addresses)
@@ -104,9 +104,9 @@ class LogService:
         pool = Pool()
         try:
             leader = await self._prepare(lease)
-            requests = Requests(leader.store)
+            requests = WitnessRequests(leader.store)
             self._links = [
-                Link(leader.publisher, pool, party, self._refused, requests=requests)
+                WitnessClient(leader.publisher, pool, party, self._refused, requests=requests)
                 for party in self._policy.witnesses
             ]
             self.app.leader = leader
@@ -153,7 +153,7 @@ class LogService:
             self._commits.observe(batch.seconds)
 
         settings, clock = self._settings, asyncio.get_running_loop().time
-        known = Known(
+        known = Membership(
             self._database,
             self._owners,
             cosigned=lambda: publisher.cosigned_size,
@@ -172,7 +172,7 @@ class LogService:
             highest=sequencer.highest,
         )
         await publisher.start()
-        entrance = Entrance(admission, known, sequencer)
+        entrance = Submissions(admission, known, sequencer)
         return Leader(store, entrance, sequencer, publisher, Source(store, publisher))
 
     async def _renew(self, lease: Lease) -> None:

@@ -15,12 +15,12 @@ from hallmark.core.entries import Kind, entry_id
 from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
 from hallmark.http.client import Pool
 from hallmark.http.retry import LONGEST_S, retry_after_of, seconds_of
+from hallmark.ledger import proof_of_work
 from hallmark.ledger.checkpoint import Checkpoint
 from hallmark.ledger.follow import Cosigned
 from hallmark.ledger.note import Note
 from hallmark.services.enclave.runtime import Beacon
 from hallmark.services.following import log_client as following
-from hallmark.services.log import work
 from hallmark.services.log.admission import join_many
 from hallmark.services.node.outbox import Outbox
 from hallmark.telemetry.logs import get_logger
@@ -133,10 +133,14 @@ class LogClient:
 
     async def _worked(self, entry: bytes, said: Placed | LogProblem) -> Placed | LogProblem:
         """The same, but after the proof of work that the log asks of those for whom nobody vouches."""
-        if isinstance(said, Placed) or not 0 < said.work_bits <= work.MAX_BITS or not _registers(entry):
+        if (
+            isinstance(said, Placed)
+            or not 0 < said.work_bits <= proof_of_work.MAX_BITS
+            or not _registers(entry)
+        ):
             return said
-        nonce = await asyncio.to_thread(work.make, entry_id(entry), said.work_bits)
-        headers = (work.header_of(nonce),)
+        nonce = await asyncio.to_thread(proof_of_work.make, entry_id(entry), said.work_bits)
+        headers = (proof_of_work.header_of(nonce),)
         async with self._pool.request("POST", f"{self._url}/add", headers, entry) as response:
             data = await response.read(1 << 16)
         try:

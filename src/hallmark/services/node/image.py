@@ -26,7 +26,7 @@ from typing import Final
 import msgspec
 
 from hallmark.core.errors import InvalidInput, Unavailable
-from hallmark.services.node import contents, seccomp
+from hallmark.services.node import image_contents, seccomp
 from hallmark.services.node.elf import loadable
 
 MAGIC: Final = b"HALLMARK"
@@ -60,7 +60,7 @@ def build(
     cache: Path,
     *,
     overlay: Mapping[str, Path] | None = None,
-    engines: Collection[str] = tuple(contents.ENGINES),
+    engines: Collection[str] = tuple(image_contents.ENGINES),
 ) -> Path:
     """Build the image of this installation into `cache`, or find it there; returns its path.
 
@@ -68,7 +68,7 @@ def build(
     `overlay` replaces or adds files (path inside the image to source); tests use it to put probes inside.
     Raises Unavailable `image_tool_missing`, `image_source_missing`, `image_build_failed`.
     """
-    files = contents.collect(Path(__file__).resolve().parents[2], engines) | dict(overlay or {})
+    files = image_contents.collect(Path(__file__).resolve().parents[2], engines) | dict(overlay or {})
     cache.mkdir(parents=True, exist_ok=True)
     target = cache / f"enclave-{_content_key(files)}.img"
     if target.exists():

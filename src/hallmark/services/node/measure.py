@@ -26,7 +26,7 @@ import msgspec
 from hallmark.core.errors import InvalidInput, Unavailable, VerificationFailed
 from hallmark.services.node import image
 from hallmark.services.node.confinement import Confinement
-from hallmark.services.node.contents import ENGINES
+from hallmark.services.node.image_contents import ENGINES
 from hallmark.services.node.machine import detect
 
 SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL

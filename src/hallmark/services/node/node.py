@@ -18,13 +18,13 @@ from hallmark.crypto.secp256k1 import Signer, recover_statement, sign_statement
 from hallmark.http.health import Health
 from hallmark.services.enclave import control
 from hallmark.services.node.beacons import Beacons
+from hallmark.services.node.enclave_start import EnclaveInputs, Running, Starter
 from hallmark.services.node.forwarder import Forwarder, LogClient
 from hallmark.services.node.health import Facts
+from hallmark.services.node.key_sealing import KeySealing
 from hallmark.services.node.outbox import Outbox
 from hallmark.services.node.pipe import Pipes
-from hallmark.services.node.sealing import Sealing
 from hallmark.services.node.settings import Settings
-from hallmark.services.node.starting import Cargo, Running, Starter
 from hallmark.telemetry.logs import get_logger
 
 FIRST_BACKOFF_S: Final = 0.5
@@ -39,7 +39,7 @@ class Node:
     def __init__(
         self,
         settings: Settings,
-        cargo: Cargo,
+        cargo: EnclaveInputs,
         starter: Starter,
         *,
         owner: Signer,
@@ -57,7 +57,7 @@ class Node:
         self._stopping = asyncio.Event()
         self._attested: asyncio.Queue[control.Attested] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.sealing = Sealing(settings.sealer, tuple(settings.upstreams))
+        self.sealing = KeySealing(settings.sealer, tuple(settings.upstreams))
         self.pipes = Pipes(self._hand, settings.connections)
         self._registered = False
         self.running: Running | None = None

@@ -24,7 +24,7 @@ from hallmark.core.evidence import Evidence, Expectation, VerifyEvidence
 from hallmark.core.statements import Registration
 from hallmark.core.upstreams import key_info, require_key
 from hallmark.crypto.hpke import AEAD_CHACHA20, KDF_SHA256, KEM_X25519, seal
-from hallmark.services.node.sealing import LIMIT, Asked, Sealed, read_asked
+from hallmark.services.node.key_sealing import LIMIT, Sealed, SealRequest, read_asked
 from hallmark.settings import from_arguments
 from hallmark.verification.trust import Trust, read_trust
 
@@ -45,7 +45,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upstreams: dict[str, KeyFile] = {}
 
 
-def hpke_key(asked: Asked, trust: Trust, now: int, judge: VerifyEvidence = verify) -> bytes:
+def hpke_key(asked: SealRequest, trust: Trust, now: int, judge: VerifyEvidence = verify) -> bytes:
     """The HPKE key (32 bytes) of an enclave, after its evidence was checked at `now` (unix ms).
 
     Raises VerificationFailed `upstream_key_unattested` with the evidence's own reason as its hint.
@@ -79,7 +79,7 @@ def unattested(why: str) -> VerificationFailed:
     )
 
 
-def seal_all(asked: Asked, settings: Settings, trust: Trust, now: int) -> Sealed:
+def seal_all(asked: SealRequest, settings: Settings, trust: Trust, now: int) -> Sealed:
     """Every key that there is, sealed to this enclave. Raises as `hpke_key` and `read_key` do."""
     held = {label: read_key(Path(about.file)) for label, about in settings.upstreams.items()}
     if not any(held.values()):

@@ -19,12 +19,12 @@ from hallmark.http.serve import bind, serve
 from hallmark.services.node import cgroups, image, machine, measure
 from hallmark.services.node.app import NodeService
 from hallmark.services.node.confinement import Confinement
+from hallmark.services.node.enclave_start import EnclaveInputs, Starter
 from hallmark.services.node.forwarder import Forwarder, LogClient
 from hallmark.services.node.launch import Launcher
 from hallmark.services.node.node import Node
 from hallmark.services.node.outbox import Outbox
 from hallmark.services.node.settings import TEE, VANILLA, Settings
-from hallmark.services.node.starting import Cargo, Starter
 from hallmark.store.raw import RawDatabase
 
 
@@ -60,7 +60,7 @@ def check(settings: Settings) -> None:
         raise InvalidInput("bad_settings", "A tee node needs `development_root` and `image_cache`.")
 
 
-def load_cargo(settings: Settings, owner: Signer, confinement: Confinement | None) -> Cargo:
+def load_cargo(settings: Settings, owner: Signer, confinement: Confinement | None) -> EnclaveInputs:
     """Read manifests and artifacts, and write down the enclave's configuration.
 
     Raises InvalidInput `bad_settings` for an unreadable file, `bad_document` for a bad manifest.
@@ -88,7 +88,7 @@ def load_cargo(settings: Settings, owner: Signer, confinement: Confinement | Non
         limits=settings.limits,
         insecure=tuple(sorted({*settings.insecure, *weaker})),
     )
-    return Cargo(configuration.encode(), tuple(manifests), artifacts)
+    return EnclaveInputs(configuration.encode(), tuple(manifests), artifacts)
 
 
 @asynccontextmanager

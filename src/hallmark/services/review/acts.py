@@ -13,15 +13,15 @@ from hallmark.core.document import unhex
 from hallmark.core.errors import Conflict, HallmarkError, InvalidInput
 from hallmark.review import events as ev
 from hallmark.services.review import actions as act
-from hallmark.services.review.book import Entry, Seen
-from hallmark.services.review.office import AtOffice, item_id
+from hallmark.services.review.context import DeskPart, item_id
+from hallmark.services.review.item_changes import ItemChange, SeenScreen
 from hallmark.services.review.schema import ITEMS
 from hallmark.services.review.views import ItemRow, Person
 
-Work = Callable[[Entry], object]
+Work = Callable[[ItemChange], object]
 
 
-class Acts(AtOffice):
+class Acts(DeskPart):
     """Acts on items. Every one returns the item's line afterwards."""
 
     async def declare(
@@ -34,7 +34,7 @@ class Acts(AtOffice):
             raise InvalidInput("nothing_changed", "This changes nothing.")
         value = -1 if request.value is None else request.value
 
-        def work(entry: Entry) -> None:
+        def work(entry: ItemChange) -> None:
             # A stranger could otherwise hold any item for ever by naming a class that no policy covers.
             if person is not None and person.address not in entry.item.parties:
                 office.people.require_any(person)
@@ -137,7 +137,7 @@ class Acts(AtOffice):
         event = ev.Commented(self._office.clock(), person.address, request.comment, request.internal)
         return lambda entry: entry.then(event)
 
-    def _rejecting(self, person: Person, request: act.RejectRequest, seen: Seen) -> Work:
+    def _rejecting(self, person: Person, request: act.RejectRequest, seen: SeenScreen) -> Work:
         event = ev.Rejected(
             self._office.clock(),
             person.address,
@@ -156,7 +156,7 @@ class Acts(AtOffice):
 def _still(held: set[frozenset[str]], work: Work) -> Work:
     """`work`, if the item is still held for those reasons and no others."""
 
-    def checked(entry: Entry) -> None:
+    def checked(entry: ItemChange) -> None:
         if frozenset(entry.before.record.held_for) not in held:
             raise Conflict("reason_changed", "The item is not held for those reasons any more.")
         work(entry)

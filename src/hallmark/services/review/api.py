@@ -21,10 +21,10 @@ from starlette.routing import BaseRoute, Route
 from hallmark.core.errors import HallmarkError, InvalidInput, TooLarge
 from hallmark.http.asgi import query_int
 from hallmark.http.errors import render
-from hallmark.services.explorer.shown import Shown
+from hallmark.services.explorer.shared_views import Shown
 from hallmark.services.review import actions as act
-from hallmark.services.review.desk import Desk
 from hallmark.services.review.queue import MAX_LIMIT
+from hallmark.services.review.service import ReviewService
 from hallmark.services.review.sessions import SignInRequest, bearer_of
 from hallmark.services.review.views import Person
 
@@ -71,7 +71,7 @@ class Done(Shown, frozen=True):
 class API:
     """See the module docstring. `routes` are to be mounted at the root."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: ReviewService) -> None:
         self._desk, self._sessions = desk, desk.sessions
 
     def routes(self) -> list[BaseRoute]:
@@ -233,7 +233,7 @@ class API:
         return await self._sessions.require(request.headers, changes=False)
 
 
-def routes(desk: Desk) -> list[BaseRoute]:
+def routes(desk: ReviewService) -> list[BaseRoute]:
     """The API's routes."""
     return API(desk).routes()
 

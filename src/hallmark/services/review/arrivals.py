@@ -11,8 +11,8 @@ from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Receipt
 from hallmark.core.statements import Role
 from hallmark.review.events import Born, Placed
-from hallmark.services.explorer.story import Told, asserted_by, label
-from hallmark.services.following.watch import Watch
+from hallmark.services.explorer.receipt_story import ReceiptContext, asserted_by, label
+from hallmark.services.following.followed_log import FollowedLog
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -47,7 +47,7 @@ class Arrival(msgspec.Struct, frozen=True):
         return Placed(at, self.position, _hex(self.owner), _hex(self.gateway))
 
 
-def arrival(watch: Watch, told: Told) -> Arrival:
+def arrival(watch: FollowedLog, told: ReceiptContext) -> Arrival:
     """What there is to note of a receipt of the folded log or of its tail."""
     member = watch.replica.registry.members.get(told.receipt.node)
     owner = member.owner if member is not None and member.role is Role.NODE else b""
@@ -56,7 +56,7 @@ def arrival(watch: Watch, told: Told) -> Arrival:
     return Arrival(told.id, told.index, told.receipt, owner, _gateway(watch, told), model[:200])
 
 
-def _gateway(watch: Watch, told: Told) -> bytes:
+def _gateway(watch: FollowedLog, told: ReceiptContext) -> bytes:
     """The gateway that signed the route ticket, empty without one."""
     attachments, memory = told.entry.attachments, watch.replica.memory
     if len(attachments) != 3 or not attachments[2]:

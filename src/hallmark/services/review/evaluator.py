@@ -25,12 +25,12 @@ from hallmark.review import events as ev
 from hallmark.review.gate import Judged, judge
 from hallmark.review.items import Item, ItemState
 from hallmark.review.screens import Screen
-from hallmark.services.review.book import Entry, Loaded, Seen, load
 from hallmark.services.review.facts import facts_of_receipt, shown_facts
-from hallmark.services.review.inforce import InForce
+from hallmark.services.review.item_changes import ItemChange, LoadedItem, SeenScreen, load
+from hallmark.services.review.policies_in_force import PoliciesInForce
+from hallmark.services.review.receipt_source import ReceiptSource
 from hallmark.services.review.rows import Change, EventRow, Record
 from hallmark.services.review.schema import ITEMS
-from hallmark.services.review.source import Source
 from hallmark.services.review.store import DeskStore
 from hallmark.telemetry.logs import get_logger
 from hallmark.telemetry.metrics import Metrics
@@ -51,8 +51,8 @@ class Evaluator:
     def __init__(
         self,
         store: DeskStore,
-        source: Source,
-        policies: InForce,
+        source: ReceiptSource,
+        policies: PoliciesInForce,
         *,
         network: bytes,
         clock: Callable[[], int],
@@ -80,7 +80,7 @@ class Evaluator:
         facts = [(fact.name, fact.value) for fact in lines] or facts_of_receipt(item, look.told.receipt)
         return judge(item, self._policies.policies(), look.marks, now, facts=facts)
 
-    def settle(self, entry: Entry, now: int, last: Screen | None = None) -> Change:
+    def settle(self, entry: ItemChange, now: int, last: Screen | None = None) -> Change:
         """Judge the item behind what an act appended, and make the whole one change. `last` is the
         screen of the
         evaluator's decision before, where there is one.
@@ -90,7 +90,7 @@ class Evaluator:
         if judged is None:
             wake = now + (AWAY_MS << min(tries, 8))
             return entry.change(now, (), NOT_SHOWN, wake=wake, tries=tries + 1)
-        seen = Seen(judged.screen, judged.screen.marks)
+        seen = SeenScreen(judged.screen, judged.screen.marks)
         for event in judged.events:
             entry.then(event, seen if isinstance(event, ev.Evaluated | ev.Finalised) else None)
             if isinstance(event, ev.Evaluated):
@@ -148,13 +148,13 @@ class Evaluator:
     async def _look_at(self, records: Sequence[Record], now: int) -> int:
         histories = await self._store.events([record.id for record in records])
         loads = [_loaded(record, histories[record.id]) for record in records]
-        screens = await self._last_screens([found for found in loads if isinstance(found, Loaded)])
+        screens = await self._last_screens([found for found in loads if isinstance(found, LoadedItem)])
         changes = []
         for number, (record, found) in enumerate(zip(records, loads, strict=True)):
             try:
                 if isinstance(found, HallmarkError):
                     raise found
-                changes.append(self.settle(Entry(found, self._network), now, screens.get(record.number)))
+                changes.append(self.settle(ItemChange(found, self._network), now, screens.get(record.number)))
             except HallmarkError as error:
                 # A history that does not hold decides nothing, and what it let go is not let go any more.
                 get_logger().error("item_not_judged", item=record.id, reason=error.reason)
@@ -166,7 +166,7 @@ class Evaluator:
         await self._store.commit_all(changes)
         return len(records)
 
-    async def _last_screens(self, loads: Sequence[Loaded]) -> dict[int, Screen]:
+    async def _last_screens(self, loads: Sequence[LoadedItem]) -> dict[int, Screen]:
         """Screens of the evaluator's newest decisions on items that it holds, by the item's number: what a
         CLEAR is compared with.
         """
@@ -183,7 +183,7 @@ class Evaluator:
         return None if found is None else int(found)
 
 
-def _loaded(record: Record, rows: Sequence[EventRow]) -> Loaded | HallmarkError:
+def _loaded(record: Record, rows: Sequence[EventRow]) -> LoadedItem | HallmarkError:
     """The item; or why its history does not hold."""
     try:
         return load(record, rows)
@@ -194,7 +194,7 @@ def _loaded(record: Record, rows: Sequence[EventRow]) -> Loaded | HallmarkError:
 CLEAR_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 300, 3_600, 86_400)
 
 
-def _figures(before: Loaded, judged: Judged, last: Screen | None) -> dict[str, int]:
+def _figures(before: LoadedItem, judged: Judged, last: Screen | None) -> dict[str, int]:
     """False clear: what was let go is held because a mark failed, was revoked or disputed. False hold:
     what was
     held is let go though not one mark says anything else than it did.

@@ -6,9 +6,9 @@ from hallmark.core.document import hex0x
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Mode, Receipt
 from hallmark.review.items import Item
-from hallmark.services.explorer.shown import Fact
-from hallmark.services.explorer.story import Told, facts
-from hallmark.services.following.watch import Watch
+from hallmark.services.explorer.receipt_story import ReceiptContext, facts
+from hallmark.services.explorer.shared_views import Fact
+from hallmark.services.following.followed_log import FollowedLog
 from hallmark.services.review.notices import moment
 
 
@@ -30,7 +30,7 @@ def facts_of_receipt(item: Item, receipt: Receipt) -> tuple[tuple[str, str], ...
     return (*((name, value) for name, value in lines if value), *declared)
 
 
-def shown_facts(watch: Watch, told: Told, item: Item) -> tuple[Fact, ...]:
+def shown_facts(watch: FollowedLog, told: ReceiptContext, item: Item) -> tuple[Fact, ...]:
     """Every line of the receipt, as the explorer tells it, and what was declared of the item."""
     return (*facts(watch, told), *_declared(item))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hallmark.review.words import about
+from hallmark.review.wording import about
 from hallmark.services.review.counts import nearest_rank
 from hallmark.services.review.queue import Queue
 from hallmark.services.review.views import Count, Figures

@@ -21,14 +21,14 @@ from hallmark.core.errors import HallmarkError
 from hallmark.core.statements import Review
 from hallmark.ledger.note import Note
 from hallmark.ledger.policy import VerifiedCheckpoint
-from hallmark.services.explorer.story import of_logged, of_pending
-from hallmark.services.following.watch import Watch
-from hallmark.services.review.affected import WATCHED, Bundles, Clause, affected
+from hallmark.services.explorer.receipt_story import of_logged, of_pending
+from hallmark.services.following.followed_log import FollowedLog
+from hallmark.services.review.affected_items import WATCHED, Bundles, Clause, affected
 from hallmark.services.review.arrivals import Arrival, arrival
-from hallmark.services.review.inforce import InForce
+from hallmark.services.review.item_writer import Noted
+from hallmark.services.review.policies_in_force import PoliciesInForce
 from hallmark.services.review.store import DeskStore
 from hallmark.services.review.triggers import Triggers
-from hallmark.services.review.writing import Noted
 from hallmark.telemetry.logs import get_logger
 
 KIND_AT: Final = 9
@@ -51,7 +51,13 @@ class Intake:
     """For how long a receipt waits in the tail before it becomes an item."""
 
     def __init__(
-        self, watch: Watch, store: DeskStore, policies: InForce, *, arrived: Arrived, judged: Judged
+        self,
+        watch: FollowedLog,
+        store: DeskStore,
+        policies: PoliciesInForce,
+        *,
+        arrived: Arrived,
+        judged: Judged,
     ) -> None:
         self._watch, self._store = watch, store
         self._arrived, self._judged = arrived, judged

@@ -16,7 +16,7 @@ from hallmark.services.review.settings import Settings
 from hallmark.services.review.views import Person
 from hallmark.verification.fold import Replica
 from hallmark.verification.trust import Trust
-from hallmark.verification.words import short
+from hallmark.verification.wording import short
 
 TOKEN_TAG = b"hallmark/api-token/v1\0"
 

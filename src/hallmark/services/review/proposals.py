@@ -19,15 +19,15 @@ from hallmark.review.decisions import marks_from_json
 from hallmark.review.dryrun import PastItem, dry_run
 from hallmark.review.files import read_policy, write_policy
 from hallmark.review.items import ItemState
-from hallmark.review.words import about, policy_sentence, requirement_sentence
+from hallmark.review.wording import about, policy_sentence, requirement_sentence
 from hallmark.services.review import notices
 from hallmark.services.review.actions import ProposeRequest
-from hallmark.services.review.book import load
-from hallmark.services.review.inforce import PROPOSAL, Stands
-from hallmark.services.review.office import AtOffice, Office
+from hallmark.services.review.context import DeskContext, DeskPart
+from hallmark.services.review.item_changes import load
+from hallmark.services.review.item_writer import deliveries
+from hallmark.services.review.policies_in_force import PROPOSAL, Stands
 from hallmark.services.review.schema import DELIVERIES, ITEMS, PROPOSALS
 from hallmark.services.review.views import Count, DryRun, Person, PolicyPage, PolicyRow, RequirementRow
-from hallmark.services.review.writing import deliveries
 
 MOST_PAST: Final = 20_000
 BATCH: Final = 100
@@ -35,10 +35,10 @@ MOST_WAITING: Final = 4
 MOST_PROPOSALS: Final = 200
 
 
-class Proposals(AtOffice):
+class Proposals(DeskPart):
     """See the module docstring."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: DeskContext) -> None:
         super().__init__(office)
         self._trying = asyncio.Semaphore(1)
         self._waiting = 0

@@ -17,15 +17,15 @@ from hallmark.core.statements import Judgement, Review
 from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.review.items import Item
 from hallmark.services.review.actions import ReviewRequest, comment_digest
-from hallmark.services.review.book import Entry
-from hallmark.services.review.office import AtOffice, item_id
+from hallmark.services.review.context import DeskPart, item_id
+from hallmark.services.review.item_changes import ItemChange
 from hallmark.services.review.rows import CommentRow, SubmissionRow
 from hallmark.services.review.views import ItemRow, Person
 
 SKEW_MS: Final = 10 * 60_000
 
 
-class Reviewing(AtOffice):
+class Reviewing(DeskPart):
     """See the module docstring."""
 
     async def review(self, person: Person, item: str, request: ReviewRequest) -> ItemRow:
@@ -52,7 +52,7 @@ class Reviewing(AtOffice):
         data = entry.encode()
         row = SubmissionRow(entry_id(data), receipt, review.reviewer, data, office.clock())
 
-        def submit(change: Entry) -> None:
+        def submit(change: ItemChange) -> None:
             change.submission, change.comment = row, comment
 
         if await office.store.submission(row.id) is None:

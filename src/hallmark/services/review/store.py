@@ -23,6 +23,7 @@ from sqlalchemy.exc import IntegrityError
 
 from hallmark.review.screens import Screen
 from hallmark.services.review import counts
+from hallmark.services.review.item_writer import ItemWriter, Noted, Written, put_meta, rouse
 from hallmark.services.review.rows import Change, CommentRow, DecisionRow, EventRow, Record, SubmissionRow
 from hallmark.services.review.schema import (
     COMMENTS,
@@ -34,7 +35,6 @@ from hallmark.services.review.schema import (
     SCREENS,
     SUBMISSIONS,
 )
-from hallmark.services.review.writing import Noted, Writing, Written, put_meta, rouse
 from hallmark.store import Database, migrate
 from hallmark.store.grouped import Grouped
 
@@ -48,7 +48,7 @@ class DeskStore:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.writing = Writing(database)
+        self.writing = ItemWriter(database)
         migrate(database, "review", MIGRATIONS)
         self.told: list[Callable[[], None]] = []
         """Called after a commit that left something to deliver."""

@@ -20,12 +20,12 @@ from typing import Final
 from hallmark.core.hashing import sha256
 from hallmark.review.gate import policy_digest
 from hallmark.review.policies import WARN
-from hallmark.services.following.watch import Watch
-from hallmark.services.review.affected import UNDECIDED, Clause, anchored, configured, weighs_anchors
-from hallmark.services.review.inforce import InForce
+from hallmark.services.following.followed_log import FollowedLog
+from hallmark.services.review.affected_items import UNDECIDED, Clause, anchored, configured, weighs_anchors
+from hallmark.services.review.item_writer import Noted
+from hallmark.services.review.policies_in_force import PoliciesInForce
 from hallmark.services.review.schema import ITEMS
 from hallmark.services.review.store import DeskStore
-from hallmark.services.review.writing import Noted
 
 ANCHORED: Final = "anchored"
 POLICIES: Final = "policies"
@@ -36,7 +36,7 @@ class Triggers:
     """See the module docstring. `wake` is called when there is something to pass on."""
 
     def __init__(
-        self, watch: Watch, store: DeskStore, policies: InForce, *, wake: Callable[[], None]
+        self, watch: FollowedLog, store: DeskStore, policies: PoliciesInForce, *, wake: Callable[[], None]
     ) -> None:
         self._watch, self._policies, self._wake = watch, policies, wake
         self._anchored_before = max(store.meta(ANCHORED), 0)

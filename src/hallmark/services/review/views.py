@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from hallmark.core.shown import ShownMark
-from hallmark.services.explorer.shown import Fact, InputView, LineageStep, Moment, RouteView, Shown
+from hallmark.services.explorer.shared_views import Fact, InputView, LineageStep, Moment, RouteView, Shown
 
 
 class Lack(Shown, frozen=True):

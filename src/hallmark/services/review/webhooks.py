@@ -24,9 +24,9 @@ import msgspec
 from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, NotFound
 from hallmark.services.review.actions import Letter, WebhookRequest, WebhookRow
 from hallmark.services.review.deliveries import MAIL, Delivery, DeliveryStore, Hook
+from hallmark.services.review.http_post import HTTPPost
 from hallmark.services.review.mail import Mailer
 from hallmark.services.review.notices import EVENTS, read, words
-from hallmark.services.review.posting import Posting
 from hallmark.services.review.settings import Settings
 from hallmark.telemetry.logs import get_logger
 from hallmark.telemetry.metrics import Metrics
@@ -52,7 +52,7 @@ class Webhooks:
         self,
         settings: Settings,
         store: DeliveryStore,
-        posting: Posting,
+        posting: HTTPPost,
         *,
         secret: bytes,
         clock: Callable[[], int],

@@ -2,7 +2,7 @@
 
 from hallmark.services.sdk.answers import AnswerHeld, Cleared, Draft
 from hallmark.services.sdk.client import AsyncClient
-from hallmark.services.sdk.plain import Client
+from hallmark.services.sdk.sync_client import Client
 from hallmark.services.sdk.verifying import Verifier
 
 __all__ = ["AnswerHeld", "AsyncClient", "Cleared", "Client", "Draft", "Verifier"]

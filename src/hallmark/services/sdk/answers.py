@@ -9,7 +9,7 @@ import msgspec
 
 from hallmark.core.errors import Held
 from hallmark.core.policy import Decision, Outcome
-from hallmark.verification import words
+from hallmark.verification import wording
 
 R = TypeVar("R")
 """The receipt's handle: `AsyncReceipt` or `PlainReceipt`."""
@@ -32,7 +32,7 @@ class AnswerHeld(Held):
         super().__init__(
             "policy_not_met",
             f"The answer is held: it does not meet {policy}. {why}.",
-            words.weaker(decision.out_of_reach)
+            wording.weaker(decision.out_of_reach)
             if decision is not None and decision.out_of_reach
             else "Wait longer, or look at the receipt with `hallmark receipt`.",
         )

@@ -18,8 +18,8 @@ from hallmark.core.answer import split_hallmark, split_hallmark_stream
 from hallmark.core.document import unhex
 from hallmark.core.errors import InvalidInput
 from hallmark.core.receipt import Receipt, request_digest, response_digest
-from hallmark.services.sdk.forms import answers, chunks, requests
 from hallmark.services.sdk.receipts import dossier_of
+from hallmark.services.sdk.wire_forms import answers, chunks, requests
 from hallmark.verification.dossier import Dossier, RequestCopy, ResponseCopy, Salts
 
 HTTP_HEAD: Final = re.compile(rb"HTTP/[0-9.]+ [0-9]{3}[^\n]*\r?\n(?:[^\r\n]+\r?\n)*\r?\n")

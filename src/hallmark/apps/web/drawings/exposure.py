@@ -9,7 +9,7 @@ from typing import Final
 from markupsafe import Markup
 
 from hallmark.apps.web.drawings.svg import element, percent, shortened, text, wide_drawing
-from hallmark.services.explorer.shown import Fact
+from hallmark.services.explorer.shared_views import Fact
 
 ROW, TOP, BAND = 56.0, 4.0, 8.0
 NARROW: Final = 300.0

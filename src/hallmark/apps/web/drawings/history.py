@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from hallmark.apps.web.drawings.svg import element, percent, text, wide_drawing
-from hallmark.apps.web.texts import grouped
+from hallmark.apps.web.formatting import grouped
 from hallmark.apps.web.times import span
 from hallmark.telemetry.parts import ObservedPart
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from hallmark.apps.web.drawings.svg import WIDTH, drawing, element, middle, text
 from hallmark.apps.web.times import full
-from hallmark.services.explorer.shown import LineageStep
+from hallmark.services.explorer.shared_views import LineageStep
 
 MOST: Final = 24
 LEFT, BREADTH, LABEL = 18.0, 26.0, 60.0

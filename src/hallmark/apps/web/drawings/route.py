@@ -11,7 +11,7 @@ from typing import Final
 from markupsafe import Markup
 
 from hallmark.apps.web.drawings.svg import WIDTH, drawing, element, middle, text
-from hallmark.services.explorer.shown import Hop, Left, RouteView
+from hallmark.services.explorer.shared_views import Hop, Left, RouteView
 
 MOST: Final = 12
 PATH, LABEL, TOP, STEP, SIDE = 24.0, 50.0, 18.0, 50.0, 34.0

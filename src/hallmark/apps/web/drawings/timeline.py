@@ -10,7 +10,7 @@ from markupsafe import Markup
 from hallmark.apps.web.drawings.axis import Axis
 from hallmark.apps.web.drawings.svg import WIDTH, drawing, element, shortened, text
 from hallmark.apps.web.times import gap, span
-from hallmark.services.explorer.shown import Moment
+from hallmark.services.explorer.shared_views import Moment
 
 MOST: Final = 40
 ROW, TOP, SPINE, LABEL = 38.0, 26.0, 76.0, 112.0

@@ -11,9 +11,9 @@ from starlette.routing import BaseRoute, Route
 from hallmark.apps.web.explore import asked
 from hallmark.apps.web.explore.files import Files
 from hallmark.apps.web.explore.pages import ExploreHome, exact_documents, export_state
+from hallmark.apps.web.formatting import LOCAL
 from hallmark.apps.web.render import answer, wants_json
 from hallmark.apps.web.surfaces import Surfaces
-from hallmark.apps.web.texts import LOCAL
 from hallmark.core.errors import HallmarkError
 from hallmark.services.explorer.views import Results
 
