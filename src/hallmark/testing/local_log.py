@@ -59,7 +59,9 @@ class LocalLog:
         if self.down:
             raise Unavailable("log_standby", "Down.")
         if path == "/follow" and self.tells:
-            cursor = Cursor(int(query["from"][0]), tail=int(query.get("tail", ["0"])[0]) - 1)
+            asked = {name: int(values[0]) for name, values in query.items()}
+            tail, rest = asked.get("tail", 0) - 1, asked.get("every", 0) / 1000
+            cursor = Cursor(asked.get("from", 0), tail=tail, leaves=not asked.get("notes"), every_s=rest)
             await self.followers.serve(self._source, cursor, b"", receive, send)
         elif path == "/add":
             self.adds += 1
