@@ -121,7 +121,7 @@ def test_a_model_fails_while_no_answer_comes_between() -> None:
     assert len(traffic.streaks()) == 1
     traffic.answered("big")
     assert traffic.streaks() == ()
-    for reason in ("held", "at_capacity", "held"):
+    for reason in ("held", "at_capacity", "held", *["gateway_starting"] * 4):
         traffic.failed("big", reason)
     assert traffic.streaks() == ()
     traffic.failed("big", "timed_out")

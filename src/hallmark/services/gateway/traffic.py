@@ -27,8 +27,10 @@ MODELS: Final = 64
 OTHER: Final = "(other)"
 STREAK: Final = 3
 STREAK_MS: Final = 300_000
-NO_FAULT: Final = frozenset(("held", "at_capacity", "node_busy"))
-"""Withheld on purpose, or more asked than there is: neither shows that answers fail."""
+NO_FAULT: Final = frozenset(("held", "at_capacity", "node_busy", "gateway_starting"))
+"""Withheld on purpose, more asked than there is, or asked before this gateway had caught up: none shows that
+answers fail.
+"""
 
 
 def create(transaction: Transaction) -> None:
