@@ -33,8 +33,9 @@ from hallmark.http.asgi import Receive, Scope, Send, read_body, respond_json
 from hallmark.http.client import Pool, Timeouts
 from hallmark.http.serve import Listen, Service, bind, serving
 from hallmark.testing.dossiers import Notary
-from hallmark.testing.local_network import LocalLog
+from hallmark.testing.local_log import LocalLog
 from hallmark.testing.network import LittleNetwork, key
+from hallmark.testing.ports import free_port
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 LABEL = "fixed"
@@ -207,14 +208,14 @@ async def network(processes: Processes) -> AsyncIterator[tuple[str, Log]]:
     notary = Notary(net)
     folder = processes.folder
     loop = asyncio.get_running_loop()
-    upstream = await loop.create_server(FixedServer, sock=bind(Listen(port=0)))
+    upstream = await loop.create_server(FixedServer, sock=bind(Listen(free_port())))
     port = upstream.sockets[0].getsockname()[1]
     log = Log(net, notary)
     (folder / "trust.toml").write_text(notary.trust().to_toml())
     (folder / "gateway.key").write_text(_secret("gateway"))
     (folder / "owner.key").write_text(_secret("node owner"))
-    gateway, node, health = (_free() for _ in range(3))
-    async with serving(Service(log), bind(Listen(port=0)), grace_s=1) as log_url:
+    gateway, node, health = (free_port() for _ in range(3))
+    async with serving(Service(log), bind(Listen(free_port())), grace_s=1) as log_url:
         processes.start(
             "node",
             {
@@ -257,12 +258,6 @@ def _secret(name: str) -> str:
     secret = sha256(b"hallmark/testing/key\0", name.encode())
     assert key(name).address
     return secret.hex()
-
-
-def _free() -> int:
-    with bind(Listen(port=0)) as sock:
-        port: int = sock.getsockname()[1]
-    return port
 
 
 async def _ready(url: str) -> None:

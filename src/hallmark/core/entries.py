@@ -28,6 +28,8 @@ from hallmark.core.typed import TypedStruct
 ENTRY_VERSION = 1
 MAX_ENTRY = 65_527
 SIGNATURE_SIZE = 65
+KIND_AT: Final = 9
+"""Where the kind stands in a leaf: u64be admitted || u8 version || u8 kind || ..."""
 LENGTH: Final = struct.Struct(">I")
 
 

@@ -13,22 +13,18 @@ from typing import Final
 
 import msgspec
 
-from hallmark.core.document import hex0x
-from hallmark.core.entries import Kind, decode, split_leaf
+from hallmark.core.entries import KIND_AT, decode, split_leaf
 from hallmark.core.errors import NotFound, Unavailable
 from hallmark.core.hashing import ZERO32
 from hallmark.core.statements import Registration, Version
-from hallmark.ledger.merkle import inclusion_proof
 from hallmark.ledger.note import Note
-from hallmark.ledger.proof import Proof
 from hallmark.services.explorer.receipt_context import ReceiptContext
 from hallmark.services.following.dossiers import FEW, Dossiers
+from hallmark.services.following.fold_store import BesideRow
 from hallmark.services.following.followed_log import FollowedLog
-from hallmark.services.following.pending_receipts import KIND_AT
-from hallmark.services.following.records import Logged
-from hallmark.verification.snapshot import packed_row, unpacked_row
+from hallmark.services.following.proofs import inclusion_path, proof_text
+from hallmark.services.following.records import KINDS, Logged
 
-RESTED_ON: Final = frozenset((Kind.REGISTRATION, Kind.VERSION))
 MANY: Final = 1_024
 """Leaves behind a receipt that come along when one of them speaks against it."""
 
@@ -55,9 +51,8 @@ class OwnProofs:
         seen = self._watch.heads.first(self._least(index))
         if seen is None:
             raise Unavailable("not_witnessed_yet", "No checkpoint that covers this was seen here yet.")
-        path = inclusion_proof(index, seen.size, self._watch.replica.judgements.tree.node)
         note = Note.parse(await self._watch.heads.note(seen.size))
-        return Proof(index, path, note).encode().decode()
+        return proof_text(self._watch.replica, index, seen.size, note)
 
     async def leaves(self, start: int, end: int) -> list[bytes]:
         """Leaves [start, end)."""
@@ -65,9 +60,7 @@ class OwnProofs:
 
     async def path(self, index: int, size: int) -> tuple[str, ...]:
         """The inclusion path at `size`. Raises NotFound `unknown_entry`."""
-        if not index < size <= self._watch.replica.size:
-            raise NotFound("unknown_entry", "The log was not read that far.")
-        return tuple(map(hex0x, inclusion_proof(index, size, self._watch.replica.judgements.tree.node)))
+        return inclusion_path(self._watch.replica, index, size)
 
 
 class _Row(msgspec.Struct, frozen=True, array_like=True):
@@ -75,33 +68,18 @@ class _Row(msgspec.Struct, frozen=True, array_like=True):
     versions: dict[bytes, int]
 
 
-class Rests:
+class Rests(BesideRow[_Row]):
     """Registrations and versions by what a receipt needs; filled by a tap, all of them kept (it is a
     `following.fold_store.Beside`).
     """
 
     def __init__(self, watch: FollowedLog) -> None:
+        super().__init__(_Row, lambda: _Row({}, {}))
         self._watch = watch
-        self._held = _Row({}, {})
-        self._changed = False
-
-    def row(self) -> bytes | None:
-        """See `Beside`."""
-        return packed_row(self._held) if self._changed else None
-
-    def kept(self) -> None:
-        """See `Beside`."""
-        self._changed = False
-
-    def load(self, row: bytes) -> bool:
-        """See `Beside`."""
-        found = unpacked_row(row, _Row)
-        self._held = _Row({}, {}) if found is None else found
-        return found is not None
 
     def take(self, index: int, leaf: bytes) -> None:
         """Note an entry that holds."""
-        if leaf[KIND_AT] not in RESTED_ON or self._watch.replica.failures(index):
+        if leaf[KIND_AT] not in KINDS or self._watch.replica.failures(index):
             return
         self._changed = True
         match decode(split_leaf(leaf)[1]).statement:

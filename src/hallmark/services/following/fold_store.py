@@ -10,8 +10,8 @@ its owner has, and a restart reads two rows and fewer than `EVERY` leaves and th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -19,9 +19,10 @@ from hallmark.store.raw import RawDatabase, Transaction
 from hallmark.telemetry.logs import get_logger
 from hallmark.verification.fold import Replica
 from hallmark.verification.fold_state import CORE
-from hallmark.verification.snapshot import Confirms
+from hallmark.verification.snapshot import Confirms, packed_row, unpacked_row
 from hallmark.verification.tables import Changes, Key, Rows, StateUnavailable
 
+T = TypeVar("T", bound=msgspec.Struct)
 EVERY: Final = 256
 BY_POSITION: Final = (
     "links",
@@ -123,6 +124,29 @@ class Beside(Protocol):
         empty.
         """
         ...
+
+
+class BesideRow(Generic[T]):
+    """A `Beside` of one struct, `empty` at first. Whoever changes `_held` sets `_changed`."""
+
+    def __init__(self, kind: type[T], empty: Callable[[], T]) -> None:
+        self._kind, self._empty = kind, empty
+        self._held = empty()
+        self._changed = False
+
+    def row(self) -> bytes | None:
+        """See `Beside`."""
+        return packed_row(self._held) if self._changed else None
+
+    def kept(self) -> None:
+        """See `Beside`."""
+        self._changed = False
+
+    def load(self, row: bytes) -> bool:
+        """See `Beside`."""
+        found = unpacked_row(row, self._kind)
+        self._held = self._empty() if found is None else found
+        return found is not None
 
 
 class FoldKeeper:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from hallmark.core.entries import Kind
+from hallmark.core.entries import KIND_AT, Kind
 from hallmark.http.client import Pool
 from hallmark.services.following.anchors import Anchors
 from hallmark.services.following.chain import Chain
@@ -17,7 +17,7 @@ from hallmark.services.following.follower import Follower
 from hallmark.services.following.leaf_store import LeafStore
 from hallmark.services.following.log_client import LogClient
 from hallmark.services.following.mark_deriver import MarkDeriver
-from hallmark.services.following.pending_receipts import KIND_AT, PendingReceipts
+from hallmark.services.following.pending_receipts import PendingReceipts
 from hallmark.store import Database
 from hallmark.verification.revocation_times import RevocationTimes
 

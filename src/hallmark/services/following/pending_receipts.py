@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from hallmark.core.entries import Entry, Kind, decode, split_leaf
+from hallmark.core.entries import KIND_AT, Entry, Kind, decode, split_leaf
 from hallmark.core.errors import HallmarkError
 from hallmark.core.receipt import Receipt
 from hallmark.crypto.secp256k1 import recover_statement
@@ -27,7 +27,6 @@ from hallmark.verification.fold import Replica
 NEWEST: Final = 2_000
 POLL_S: Final = 0.25
 SLICE: Final = 16
-KIND_AT: Final = 9
 
 
 class PendingReceipt(msgspec.Struct, frozen=True):

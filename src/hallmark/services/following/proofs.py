@@ -14,11 +14,26 @@ from typing import Final
 from hallmark.core.document import hex0x
 from hallmark.core.errors import NotFound, Unavailable
 from hallmark.ledger.merkle import inclusion_proof
+from hallmark.ledger.note import Note
 from hallmark.ledger.proof import Proof
 from hallmark.services.following.follower import Follower
 from hallmark.services.following.log_client import LogClient
+from hallmark.verification.fold import Replica
 
 RECENT_BYTES: Final = 1 << 20
+
+
+def proof_text(replica: Replica, index: int, size: int, note: Note) -> str:
+    """The tlog-proof of an entry under the note of the checkpoint of this size, over the folded leaves."""
+    path = inclusion_proof(index, size, replica.judgements.tree.node)
+    return Proof(index, path, note).encode().decode()
+
+
+def inclusion_path(replica: Replica, index: int, size: int) -> tuple[str, ...]:
+    """The inclusion path of an entry at `size`, 0x-hex nodes. Raises NotFound `unknown_entry`."""
+    if not index < size <= replica.size:
+        raise NotFound("unknown_entry", "The log was not read that far.")
+    return tuple(map(hex0x, inclusion_proof(index, size, replica.judgements.tree.node)))
 
 
 class FollowedProofs:
@@ -38,8 +53,7 @@ class FollowedProofs:
         head, note = self._follower.head, self._follower.note
         if head is None or note is None or head.checkpoint.size <= index:
             raise Unavailable("not_witnessed_yet", "No cosigned checkpoint that covers this was read yet.")
-        path = inclusion_proof(index, head.checkpoint.size, self._follower.replica.judgements.tree.node)
-        return Proof(index, path, note).encode().decode()
+        return proof_text(self._follower.replica, index, head.checkpoint.size, note)
 
     async def leaves(self, start: int, end: int) -> list[bytes]:
         """Leaves [start, end). Raises what the log answers with when they are not kept here any more."""
@@ -50,9 +64,7 @@ class FollowedProofs:
 
     async def path(self, index: int, size: int) -> tuple[str, ...]:
         """The inclusion path of an entry at `size`, 0x-hex nodes. Raises NotFound `unknown_entry`."""
-        if not index < size <= self._follower.replica.size:
-            raise NotFound("unknown_entry", "The log was not read that far.")
-        return tuple(map(hex0x, inclusion_proof(index, size, self._follower.replica.judgements.tree.node)))
+        return inclusion_path(self._follower.replica, index, size)
 
     def _take(self, index: int, leaf: bytes) -> None:
         self._recent.append(leaf)

@@ -9,12 +9,10 @@ from typing import Final
 
 import msgspec
 
-from hallmark.core.entries import Kind, decode, split_leaf
+from hallmark.core.entries import KIND_AT, Kind, decode, split_leaf
 from hallmark.core.statements import Registration, Version
-from hallmark.verification.snapshot import packed_row, unpacked_row
+from hallmark.services.following.fold_store import BesideRow
 
-KIND_AT: Final = 9
-"""A leaf is u64be admitted || u8 version || u8 kind || ..."""
 KINDS: Final = frozenset((Kind.REGISTRATION, Kind.VERSION))
 # A node refreshes its evidence hourly; receipts outlive a registration by little.
 KEPT_REGISTRATIONS: Final = 8
@@ -33,12 +31,11 @@ class _Row(msgspec.Struct, frozen=True, array_like=True):
     versions: dict[bytes, Logged]
 
 
-class Records:
+class Records(BesideRow[_Row]):
     """See the module docstring. Only entries that hold are given to `take`."""
 
     def __init__(self) -> None:
-        self._held = _Row({}, {})
-        self._changed = False
+        super().__init__(_Row, lambda: _Row({}, {}))
 
     def take(self, index: int, leaf: bytes) -> None:
         """Keep a leaf if it is one of these."""
@@ -66,17 +63,3 @@ class Records:
     def version(self, manifest: bytes) -> Logged | None:
         """The entry that logged the manifest of this digest."""
         return self._held.versions.get(manifest)
-
-    def row(self) -> bytes | None:
-        """See `Beside`."""
-        return packed_row(self._held) if self._changed else None
-
-    def kept(self) -> None:
-        """See `Beside`."""
-        self._changed = False
-
-    def load(self, row: bytes) -> bool:
-        """See `Beside`."""
-        found = unpacked_row(row, _Row)
-        self._held = _Row({}, {}) if found is None else found
-        return found is not None

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from hallmark.core.document import hex0x
-from hallmark.core.entries import Kind
+from hallmark.core.entries import KIND_AT, Kind
 from hallmark.core.evidence import VerifyEvidence
 from hallmark.crypto.secp256k1 import Signer
 from hallmark.http.client import Pool, Timeouts
@@ -23,7 +23,6 @@ from hallmark.services.following.anchors import Anchors
 from hallmark.services.following.fold_store import FoldIndex, FoldKeeper
 from hallmark.services.following.follower import Follower
 from hallmark.services.following.log_client import LogClient
-from hallmark.services.following.pending_receipts import KIND_AT
 from hallmark.services.following.proofs import FollowedProofs
 from hallmark.services.gateway.answer_marks import Marker
 from hallmark.services.gateway.api import API

@@ -16,7 +16,7 @@ from array import array
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from hallmark.core.entries import Kind
+from hallmark.core.entries import KIND_AT, Kind
 from hallmark.core.errors import HallmarkError
 from hallmark.core.statements import Review
 from hallmark.ledger.note import Note
@@ -31,7 +31,6 @@ from hallmark.services.review.store import DeskStore
 from hallmark.services.review.triggers import Triggers
 from hallmark.telemetry.logs import get_logger
 
-KIND_AT: Final = 9
 BATCH: Final = 512
 SLICE: Final = 16
 READ: Final = "read"
