@@ -404,7 +404,9 @@ def test_plain_text_is_held_to_the_same_table() -> None:
         assert rule in {one.rule for one in violations(known, of_text("mail", bad))}, bad
 
 
-@pytest.mark.parametrize("score", ["3 of 7", "7 of 7 marks", "3 out of seven hold", "3 of 7, 12 s ago", "3 of 7."])
+@pytest.mark.parametrize(
+    "score", ["3 of 7", "7 of 7 marks", "3 out of seven hold", "3 of 7, 12 s ago", "3 of 7."]
+)
 def test_a_count_of_something_else_is_no_score(score: str) -> None:
     """Seven prompts, full nodes or slots may be counted; a number that stands for marks may not."""
     known = {"-": of_scene(LOW)}

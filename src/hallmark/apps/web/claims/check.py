@@ -29,7 +29,7 @@ PAIR = re.compile(
     rf"({'|'.join(sorted(STATE_WORDS, key=len, reverse=True))})\b"
 )
 ASKED = re.compile(r"\W+(is |are )?(required|asked|needed)")
-# "3 of 7" of nothing named, or of marks; what names what it counts ("3 of 7 prompts seen in clear") is no score.
+# "3 of 7" of nothing named, or of marks; what names what it counts ("3 of 7 prompts") is no score.
 COUNT = re.compile(
     r"\b(?:\d+|one|two|three|four|five|six|seven|all) (?:of|/|out of) (?:the )?(?:7|seven)\b"
     r"(?! (?:entries|full nodes|items|leaves|nodes|past items|prompts|slots|witnesses)\b)"
