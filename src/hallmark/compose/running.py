@@ -36,6 +36,8 @@ class Runnable(msgspec.Struct, frozen=True):
 class Status(msgspec.Struct, frozen=True):
     """One service as it says itself, with what its own words lack: `down` when its process is gone, `silent`
     when that runs and does not answer. `since` is unix ms, 0: not known; `next` is what to do, in words.
+    Of the process before this one: `exit`, its exit code or minus the number of the signal, and when it
+    `ended` (unix ms, 0: there was none).
     """
 
     state: str
@@ -43,6 +45,8 @@ class Status(msgspec.Struct, frozen=True):
     reason: str = ""
     pid: int = 0
     restarts: int = 0
+    exit: int | None = None
+    ended: int = 0
     since: int = 0
     told: str = ""
     next: str = ""
@@ -219,7 +223,14 @@ async def _ask(pool: Pool, service: Running) -> Status:
             said = unheard("starting", error.reason)
             if error.reason == "timed_out":
                 said = unheard("silent", "no_answer")
-    return Status(url=service.url, pid=service.pid, restarts=service.restarts, **msgspec.structs.asdict(said))
+    return Status(
+        url=service.url,
+        pid=service.pid,
+        restarts=service.restarts,
+        exit=service.exit,
+        ended=int(service.ended * 1000),
+        **msgspec.structs.asdict(said),
+    )
 
 
 def unheard(state: str, reason: str) -> _Said:

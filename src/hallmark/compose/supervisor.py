@@ -2,8 +2,8 @@
 
 Every service is a process of its own with its own log file. A Python module is forked from a process that
 holds what all of them import (`fork_server.py`), anything else is executed. A child dies with its supervisor
-(PR_SET_PDEATHSIG), so a killed supervisor leaves nothing behind. What runs is written to run/services.json
-after every change.
+(PR_SET_PDEATHSIG), so a killed supervisor leaves nothing behind. What runs, and how what ran before it ended,
+is written to run/services.json after every change; every end is a line of run/supervisor.log.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class Service(msgspec.Struct, frozen=True):
 
 
 class Running(msgspec.Struct):
-    """What is known of one service now."""
+    """What is known of one service now. `exit` and `ended` (unix seconds) are of the process before this one:
+    its exit code, or minus the number of the signal.
+    """
 
     url: str
     health: str
@@ -56,6 +58,7 @@ class Running(msgspec.Struct):
     restarts: int = 0
     since: float = 0.0
     exit: int | None = None
+    ended: float = 0.0
 
 
 class Supervisor:
@@ -126,13 +129,14 @@ class Supervisor:
             started = time.monotonic()
             with contextlib.suppress(Unavailable):
                 process = await self._spawn(service)
-                state.pid, state.since, state.exit = process.pid, time.time(), None
+                state.pid, state.since = process.pid, time.time()
                 self._record()
                 await self._ended_or_stopping(process)
                 if self._stopping.is_set():
                     await self._stop(process)
                     return
-                state.exit = process.returncode
+                state.exit, state.ended = process.returncode, time.time()
+                _tell_end(service.name, state)
             state.pid = 0
             state.restarts += 1
             self._record()
@@ -189,6 +193,14 @@ class Supervisor:
         # A full disk must not end what runs; what is written next time is whole again.
         with contextlib.suppress(HallmarkError):
             self._home.write(msgspec.json.encode(shown), "run", "services.json")
+
+
+def _tell_end(name: str, state: Running) -> None:
+    """One line about a service that ended by itself."""
+    end = {"event": "service_ended", "service": name, "exit": state.exit, "pid": state.pid}
+    line = {**end, "seconds": round(state.ended - state.since, 3), "at": int(state.ended * 1000)}
+    with contextlib.suppress(OSError):
+        print(msgspec.json.encode(line).decode(), file=sys.stderr, flush=True)
 
 
 class Snapshot(msgspec.Struct, frozen=True):

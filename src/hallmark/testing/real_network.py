@@ -27,6 +27,16 @@ class Network:
         found: dict[str, Any] = msgspec.json.decode(self.run("status", "--json").stdout)
         return found
 
+    def ended(self) -> str:
+        """Which services were started again: how the process before ended, the end of its log and of the
+        supervisor's. Empty when every service is the process that was started first.
+        """
+        again = {name: service for name, service in self.status().items() if service["restarts"]}
+        if not again:
+            return ""
+        logs = [_end(self.home / "services" / name / "log.jsonl", 25) for name in again]
+        return "\n".join([str(again), *logs, _end(self.home / "run" / "supervisor.log", 25)])
+
     @property
     def gateway(self) -> str:
         """The gateway's address."""
@@ -57,7 +67,14 @@ def hallmark(
 
 def logs(home: Path) -> str:
     """The end of every service's log, for a failed start."""
-    parts = []
-    for path in sorted(home.glob("services/*/log.jsonl")):
-        parts.append(f"== {path.parent.name}\n" + "\n".join(path.read_text().splitlines()[-5:]))
-    return "\n".join(parts)
+    return "\n".join(_end(path, 5) for path in sorted(home.glob("services/*/log.jsonl")))
+
+
+def _end(path: Path, lines: int) -> str:
+    """The last lines of a log, under the name of whose it is."""
+    name = path.stem if path.parent.name == "run" else path.parent.name
+    try:
+        text = path.read_text(errors="replace")
+    except OSError as error:
+        text = f"({error.strerror})"
+    return f"== {name}\n" + "\n".join(text.splitlines()[-lines:])

@@ -100,8 +100,12 @@ def _alive(pid: int) -> bool:
         return False
 
 
-async def test_a_dead_service_is_started_again_and_stopped_at_the_end(tmp_path: Path) -> None:
-    """SIGKILL on a child leads to a new process; stopping ends it and clears the record."""
+async def test_a_dead_service_is_started_again_and_stopped_at_the_end(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """SIGKILL on a child leads to a new process, beside which the record says how the first one ended, as
+    does a line of the supervisor's log; stopping ends it and clears the record.
+    """
     home = Home(tmp_path)
     held = home.lock()
     argv = (sys.executable, "-c", "import time; time.sleep(60)")
@@ -119,7 +123,11 @@ async def test_a_dead_service_is_started_again_and_stopped_at_the_end(tmp_path: 
     second = pid()
     found = snapshot(home)
     assert found is not None
-    assert found.services["sleeper"].restarts == 1
+    sleeper = found.services["sleeper"]
+    assert (sleeper.restarts, sleeper.exit) == (1, -signal.SIGKILL)
+    assert sleeper.ended <= sleeper.since
+    said = msgspec.json.decode(capfd.readouterr().err)
+    assert (said["service"], said["exit"], said["pid"]) == ("sleeper", -signal.SIGKILL, first)
     os.kill(os.getpid(), signal.SIGTERM)
     await running
     assert not _alive(second)
