@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 from proc_tree import Tree
 
@@ -20,6 +23,8 @@ HERE = Path(__file__).resolve().parents[1]
 START_S = 300.0
 SETTLED_SHARE = 0.15
 SETTLED_S = 3.0
+FIXED = "fixed"
+"""How networks and benches call the model of the fixed upstream."""
 
 
 class Running:
@@ -43,6 +48,12 @@ class Running:
                 f"{self.name}: {' '.join(arguments)} failed.\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
             )
         return done.stdout
+
+    def python(self) -> str:
+        """Which Python its environment has: a build of Python alone can make a third of a difference."""
+        program = "import platform, sys; print(platform.python_version(), sys.base_prefix)"
+        argv = [str(self.checkout / ".venv" / "bin" / "python"), "-c", program]
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
 
     def up(self, port: int, *arguments: str) -> float:
         """Start it; seconds until every service was ready."""
@@ -95,3 +106,40 @@ def settle(tree: Tree, *, at_least_s: float = 1.0, at_most_s: float = 60.0) -> N
         before = now
         if time.monotonic() - quiet > SETTLED_S and time.monotonic() - began > at_least_s:
             return
+
+
+@contextlib.contextmanager
+def started(argv: list[str], ready_url: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A program, from when `ready_url` answers until the end of the block."""
+    process = subprocess.Popen(
+        argv, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        _wait(ready_url, process)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], at_most_s: float = 120.0) -> None:
+    until = time.monotonic() + at_most_s
+    while process.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(OSError), urlopen(url, timeout=5) as response:
+            if response.status == 200:
+                return
+        time.sleep(0.2)
+    raise SystemExit(f"{process.args} did not answer at {url}.")
+
+
+@contextlib.contextmanager
+def fixed_upstream(port: int) -> Iterator[str]:
+    """The fixed upstream (`fixed_upstream.py`), in a process that belongs to no network; its URL with /v1."""
+    program = [sys.executable, str(Path(__file__).with_name("fixed_upstream.py")), str(port)]
+    with started(program, f"http://127.0.0.1:{port}/"):
+        yield f"http://127.0.0.1:{port}/v1"
+
+
+def offer_of(upstream: str) -> tuple[str, str]:
+    """What `Running.up` is given so that a network serves the model of the fixed upstream."""
+    return "--upstream", f"{FIXED}={upstream}#{FIXED}"

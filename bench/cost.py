@@ -3,6 +3,7 @@
     python bench/cost.py                            this build's network, in a home of its own
     python bench/cost.py --against OTHER_CHECKOUT   this build and another one, loads in turn in one run
     python bench/cost.py --home DIR                 a network that runs already
+    python bench/cost.py --upstream fixed ...       the networks' own cost, without that of a model
 
 Every process of a network is counted: the supervisor's whole tree, found by parents in /proc, so pages,
 anchoring and the development chain are in it (`--processes` lists them). After each load the bench waits
@@ -10,23 +11,28 @@ until the network is quiet again, so what an answer causes later (proofs, judgin
 `ms` is all that was used; `net` is that less what the same network used at rest in the same time. A checkout
 needs an environment of its own (`./hallmark setup`). Both networks run while loads are measured, one of them
 at rest; memory and the cost of rest are measured of each while the other does not run.
+
+The question goes to the language model that ships, whose own work, the same in every build, is in the
+enclave's row. With `--upstream fixed` it goes to the model of a fixed upstream (`fixed_upstream.py`, 20
+tokens), which is no part of any network and not counted: what is left is what was built.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
-import platform
 import statistics
 import time
 from pathlib import Path
 
-from builds import HERE, Running, homes, settle
+from builds import FIXED, HERE, Running, fixed_upstream, homes, offer_of, settle
 from load_client import Client, Load, Timing, run_load
 from proc_tree import Tree, by_kind
 
+MODEL = "pydoc"
 QUESTION = "What does os.mkfifo do?"
 LOADS = {
     "paced": Load("paced", 100, pause_s=0.05),
@@ -122,7 +128,7 @@ def measure(builds: list[Running], asked: argparse.Namespace, rest: dict[str, di
     for turn in range(asked.rounds):
         for load in loads:
             for build in builds if turn % 2 == 0 else builds[::-1]:
-                client = Client(build.base_url, "pydoc", QUESTION)
+                client = Client(build.base_url, asked.upstream or MODEL, QUESTION)
                 found[build.name][load.name].append(under(build.tree(), client, load))
     return {b: {n: per_answer(r, rest[b]) for n, r in by.items()} for b, by in found.items()}
 
@@ -134,15 +140,17 @@ def compare(asked: argparse.Namespace) -> dict[str, object]:
         rest["this"] = at_rest(builds[0].tree(), asked.rest)
         return report(builds, asked, rest)
     names = {"old": Path(asked.against)} if asked.against else {}
-    with homes({**names, "new" if names else "this": HERE}) as builds:
+    with contextlib.ExitStack() as stack:
+        builds = stack.enter_context(homes({**names, "new" if names else "this": HERE}))
+        offer = offer_of(stack.enter_context(fixed_upstream(asked.port + 299))) if asked.upstream else ()
         rest = {}
         for number, build in enumerate(builds):
-            build.up(asked.port + 200 * number)
+            build.up(asked.port + 200 * number, *offer)
             rest[build.name] = at_rest(build.tree(), asked.rest)
             if build is not builds[-1]:
                 build.down()
         for build in builds[:-1]:
-            build.up(asked.port)
+            build.up(asked.port, *offer)
         return report(builds, asked, rest)
 
 
@@ -151,9 +159,10 @@ def report(builds: list[Running], asked: argparse.Namespace, rest: dict[str, dic
     listed = {build.name: build.tree().listing() for build in builds}
     loads = measure(builds, asked, rest)
     found: dict[str, object] = {
-        "python": platform.python_version(),
+        "python": {build.name: build.python() for build in builds},
         "cores": os.cpu_count(),
         "load_average": os.getloadavg()[0],
+        "model": asked.upstream or MODEL,
         "rest": rest,
         "loads": loads,
         "processes": listed,
@@ -176,6 +185,8 @@ def ratios(old: dict, new: dict) -> dict[str, object]:
 
 def show(found: dict) -> None:
     """The tables."""
+    for build, python in found["python"].items():
+        print(f"{build} runs in Python {python}")
     for build, rest in found["rest"].items():
         core, wakes, memory = (rest[key] for key in ("core_share", "wakes_per_s", "memory_mb"))
         print(f"{build} at rest, {rest['seconds']} s{'':12}core %   wakes/s   PSS MB")
@@ -217,6 +228,7 @@ def main() -> None:
     parser.add_argument(
         "--loads", default="", help=f"of {','.join(LOADS)}; default {IN_TURN}, with --home: paced"
     )
+    parser.add_argument("--upstream", choices=[FIXED], help="ask a fixed upstream, not the model that ships")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--answers", type=int, default=0, help="answers per load and round")
     parser.add_argument("--rest", type=float, default=20.0, help="seconds over which rest is measured")
@@ -224,6 +236,8 @@ def main() -> None:
     parser.add_argument("--processes", action="store_true", help="list every process that is counted")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
+    if asked.home and asked.upstream:
+        parser.error("--upstream is for networks that this bench starts itself.")
     asked.loads = asked.loads or ("paced" if asked.home else IN_TURN)
     found = compare(asked)
     show(found)

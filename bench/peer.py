@@ -19,12 +19,10 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
-from builds import HERE, Running, homes, settle
+from builds import FIXED, HERE, Running, fixed_upstream, homes, offer_of, settle, started
 from cost import LOADS, QUESTION, answers_of, at_rest, per_answer, under
 from load_client import Client, Load
 from proc_tree import Tree
@@ -32,7 +30,6 @@ from proc_tree import Tree
 VERSION = "1.108.7"
 IN_TURN = "1,rate,16,whole,whole16"
 DATA_PATH = ("gateway", "host", "enclave")
-MODEL = "fixed"
 CONFIG = """\
 model_list:
   - model_name: {model}
@@ -61,34 +58,10 @@ def installed() -> Path:
 
 
 @contextlib.contextmanager
-def started(argv: list[str], ready_url: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A program, from when `ready_url` answers until the end of the block."""
-    process = subprocess.Popen(
-        argv, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        _wait(ready_url, process)
-        yield process
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], at_most_s: float = 120.0) -> None:
-    until = time.monotonic() + at_most_s
-    while process.poll() is None and time.monotonic() < until:
-        with contextlib.suppress(OSError), urlopen(url, timeout=5) as response:
-            if response.status == 200:
-                return
-        time.sleep(0.2)
-    raise SystemExit(f"{process.args} did not answer at {url}.")
-
-
-@contextlib.contextmanager
 def litellm(folder: Path, port: int, upstream: str, scratch: Path) -> Iterator[Tree]:
     """LiteLLM in front of `upstream`; its tree of processes."""
     config = scratch / "litellm.yaml"
-    config.write_text(CONFIG.format(model=MODEL, url=upstream))
+    config.write_text(CONFIG.format(model=FIXED, url=upstream))
     argv = [str(folder / "bin" / "litellm"), "--config", str(config), "--host", "127.0.0.1"]
     argv += ["--port", str(port), "--num_workers", "1", "--telemetry", "False"]
     health = f"http://127.0.0.1:{port}/health/liveliness"
@@ -106,7 +79,7 @@ def measure(places: Places, loads: list[Load], rounds: int) -> dict[str, dict[st
         for load in loads:
             for name in list(places) if turn % 2 == 0 else list(places)[::-1]:
                 url, tree = places[name]
-                client = Client(url, MODEL, QUESTION)
+                client = Client(url, FIXED, QUESTION)
                 one = under(tree, client, load) if tree else asyncio.run(answers_of(client, load))
                 found[name][load.name].append(one)
     return found
@@ -168,16 +141,14 @@ def show(table: dict[str, dict], rest: dict[str, dict]) -> None:
 
 def run(asked: argparse.Namespace) -> dict[str, object]:
     """Start all three, measure, compare."""
-    upstream = f"http://127.0.0.1:{asked.port}/v1"
-    fixed = [sys.executable, str(Path(__file__).with_name("fixed_upstream.py")), str(asked.port)]
     loads = [LOADS[name] for name in asked.loads.split(",")]
     if asked.answers:
         loads = [load._replace(answers=asked.answers) for load in loads]
     with contextlib.ExitStack() as stack:
-        stack.enter_context(started(fixed, f"http://127.0.0.1:{asked.port}/"))
+        upstream = stack.enter_context(fixed_upstream(asked.port))
         build: Running = stack.enter_context(homes({"this": HERE}))[0]
         peer = stack.enter_context(litellm(installed(), asked.port + 1, upstream, build.home.parent))
-        build.up(asked.port + 10, "--upstream", f"{MODEL}={upstream}#{MODEL}")
+        build.up(asked.port + 10, *offer_of(upstream))
         places: Places = {
             "upstream": (upstream, None),
             "litellm": (f"http://127.0.0.1:{asked.port + 1}/v1", peer),
