@@ -18,6 +18,7 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.vectors.certificates import certificate_vectors, key_vectors
+from tests.vectors.signatures import signature_vectors
 
 from hallmark.core import documents
 from hallmark.core.document import Document, digest_of
@@ -211,6 +212,7 @@ def files() -> Iterator[tuple[Path, bytes]]:
         "network.json": network_vector(),
         "certificates.json": certificate_vectors(),
         "keys.json": key_vectors(),
+        "signatures.json": signature_vectors(),
     }
     for name, value in made.items():
         yield HERE / name, msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"

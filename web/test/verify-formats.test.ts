@@ -9,7 +9,7 @@ import { integerOf, oidOf, open, timeOf } from "../src/verify/der.ts";
 import * as documents from "../src/verify/documents.ts";
 import { decodeEntry, KINDS } from "../src/verify/entries.ts";
 import { HallmarkError } from "../src/verify/errors.ts";
-import { isEd25519Key } from "../src/verify/keys.ts";
+import { holdsEd25519, isEd25519Key } from "../src/verify/keys.ts";
 import { canonical, parseJSON } from "../src/verify/json.ts";
 import { parseKey, parseNote, timeOf as noteTime, verifyLine } from "../src/verify/note.ts";
 import { Base64, Hex32, HexBytes, uint63 } from "../src/verify/schema.ts";
@@ -147,6 +147,12 @@ test("an Ed25519 key is the canonical encoding of a point that is not of small o
     const vkey = `key+${id}+${base64(Uint8Array.of(4, ...bytes(key)))}`;
     if (sound) assert.equal(parseKey(vkey).name, "key");
     else refuses(() => parseKey(vkey), "bad_vkey");
+  }
+});
+
+test("Ed25519 signatures with odd points and numbers hold here when they hold in Python", () => {
+  for (const { why, key, message, signature, holds } of vectors("signatures")) {
+    assert.equal(holdsEd25519(bytes(key), bytes(message), bytes(signature)), holds, why);
   }
 });
 

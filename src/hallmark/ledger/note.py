@@ -18,12 +18,10 @@ import re
 from typing import Self
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from hallmark.core.errors import InvalidInput, TooLarge, VerificationFailed
 from hallmark.core.hashing import sha256
-from hallmark.crypto.ed25519 import is_public_key
+from hallmark.crypto.ed25519 import PrivateKey, is_public_key, verify
 from hallmark.ledger.text import b64, unb64
 
 ED25519 = 0x01
@@ -123,8 +121,8 @@ class SigningKey:
 
     def __init__(self, name: str, kind: int, seed: bytes) -> None:
         check_name(name)
-        self._key = Ed25519PrivateKey.from_private_bytes(seed)
-        self.verifier = VerifierKey(name, kind, self._key.public_key().public_bytes_raw())
+        self._key = PrivateKey(seed)
+        self.verifier = VerifierKey(name, kind, self._key.public)
 
     @property
     def vkey(self) -> str:
@@ -171,8 +169,8 @@ def verify_signature(key: VerifierKey, text: bytes, signature: NoteSignature) ->
             raise VerificationFailed("note_signature", f"The cosignature by {key.name} has no usable time.")
         message = _cosigned(text, seconds)
     try:
-        _public(key.public_key).verify(raw, message)
-    except (InvalidSignature, ValueError) as error:
+        verify(key.public_key, message, raw)
+    except VerificationFailed as error:
         raise VerificationFailed("note_signature", f"A signature by {key.name} does not verify.") from error
 
 
@@ -208,8 +206,3 @@ def _decode(data: bytes) -> str:
 @functools.lru_cache(maxsize=1024)
 def _key_id(name: str, kind: int, public_key: bytes) -> bytes:
     return sha256(name.encode(), b"\n", bytes((kind,)), public_key)[:4]
-
-
-@functools.lru_cache(maxsize=1024)
-def _public(key: bytes) -> Ed25519PublicKey:
-    return Ed25519PublicKey.from_public_bytes(key)
