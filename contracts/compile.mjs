@@ -1,6 +1,6 @@
 // Compiles the contracts of this folder with the solc that package-lock.json pins.
 //
-//   node contracts/compile.mjs OUTPUT_FOLDER
+//   node contracts/compile.mjs OUTPUT_FOLDER [SOURCE_FOLDER]
 //
 // Writes one JSON file a contract: name, abi, bytecode (creation), deployedBytecode, compiler, evmVersion. Settings are fixed
 // because the contract's address depends on its bytecode: optimizer on, via IR, EVM version named, no metadata hash.
@@ -15,7 +15,7 @@ const require = createRequire(import.meta.url);
 const solc = require("solc");
 const output = process.argv[2];
 if (!output) {
-  console.error("usage: node contracts/compile.mjs OUTPUT_FOLDER");
+  console.error("usage: node contracts/compile.mjs OUTPUT_FOLDER [SOURCE_FOLDER]");
   process.exit(2);
 }
 
@@ -26,27 +26,38 @@ const settings = {
   metadata: { bytecodeHash: "none", appendCBOR: false },
   outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
 };
-const names = readdirSync(here).filter((name) => name.endsWith(".sol")).sort();
-const sources = Object.fromEntries(names.map((name) => [name, { content: readFileSync(join(here, name), "utf8") }]));
+const from = process.argv[3] ?? here;
 const modules = join(here, "..", "node_modules");
 const read = (path) => {
-  try {
-    return { contents: readFileSync(join(modules, path), "utf8") };
-  } catch {
-    return { error: `${path} is not installed` };
+  for (const folder of [from, here, modules]) {
+    try {
+      return { contents: readFileSync(join(folder, path), "utf8") };
+    } catch {
+      continue;
+    }
   }
+  return { error: `${path} is not installed` };
 };
 
-const result = JSON.parse(
-  solc.compile(JSON.stringify({ language: "Solidity", sources, settings }), { import: read }),
-);
-const problems = (result.errors ?? []).filter((problem) => problem.severity !== "info");
-for (const problem of problems) console.error(problem.formattedMessage);
-if (problems.length > 0) process.exit(1);
+// One file at a time: what stands beside a contract never changes its bytecode, and so its address.
+function compile(file) {
+  const sources = { [file]: { content: readFileSync(join(from, file), "utf8") } };
+  const result = JSON.parse(
+    solc.compile(JSON.stringify({ language: "Solidity", sources, settings }), { import: read }),
+  );
+  // Warnings inside the pinned library are its own (it warns of transient storage, which its guard clears again).
+  const theirs = (problem) =>
+    problem.severity === "warning" && problem.sourceLocation?.file.startsWith("@openzeppelin/");
+  const problems = (result.errors ?? []).filter((problem) => problem.severity !== "info" && !theirs(problem));
+  for (const problem of problems) console.error(problem.formattedMessage);
+  if (problems.length > 0) process.exit(1);
+  return Object.entries(result.contracts[file]);
+}
 
 mkdirSync(output, { recursive: true });
-for (const file of names) {
-  for (const [name, contract] of Object.entries(result.contracts[file])) {
+for (const file of readdirSync(from).filter((name) => name.endsWith(".sol")).sort()) {
+  for (const [name, contract] of compile(file)) {
+    if (contract.evm.bytecode.object === "") continue; // interfaces and abstract contracts
     const built = {
       name,
       compiler: solc.version(),

@@ -1,0 +1,122 @@
+"""The vault's asset as Python sees it: any ERC-20, EIP-3009 where the token has it, and the faucet of
+DevToken.sol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from hallmark.core.document import hex0x
+from hallmark.core.eip3009 import Authorization, TokenDomain
+from hallmark.core.errors import VerificationFailed
+from hallmark.services.chain.contract import Artifact, abi_encode, selector
+from hallmark.services.chain.rpc import RPC, Reverted
+from hallmark.services.chain.vault import create2_address
+
+DEV_MONEY_NAME: Final = "Hallmark Development Money"
+DEV_MONEY_VERSION: Final = "1"
+FAUCET_LIMIT: Final = 10**12
+"""The most atomic units that one call of the faucet gives."""
+
+
+def dev_token_code(artifact: Artifact) -> bytes:
+    """Creation code of the development token; it takes no arguments."""
+    return bytes.fromhex(artifact.bytecode.removeprefix("0x"))
+
+
+def dev_token_address(artifact: Artifact) -> bytes:
+    """Where the development token is; it deploys on the development chain only."""
+    return create2_address(dev_token_code(artifact))
+
+
+def approve_call(spender: bytes, amount: int) -> bytes:
+    """Let `spender` take up to `amount` of the sender's tokens."""
+    return _call("approve", ["address", "uint256"], [hex0x(spender), amount])
+
+
+def transfer_call(to: bytes, amount: int) -> bytes:
+    """Send tokens."""
+    return _call("transfer", ["address", "uint256"], [hex0x(to), amount])
+
+
+def faucet_call(to: bytes, amount: int) -> bytes:
+    """Make development money."""
+    return _call("faucet", ["address", "uint256"], [hex0x(to), amount])
+
+
+def authorized_transfer_call(authorization: Authorization, signature: bytes) -> bytes:
+    """Submit a holder's signed transfer (EIP-3009)."""
+    kinds = ["address", "address", "uint256", "uint256", "uint256", "bytes32", "uint8", "bytes32", "bytes32"]
+    a = authorization
+    values = [hex0x(a.holder), hex0x(a.to), a.value, a.valid_after, a.valid_before, a.nonce]
+    return _call("transferWithAuthorization", kinds, [*values, *_parts(signature)])
+
+
+def authorized_deposit_call(authorization: Authorization, signature: bytes) -> bytes:
+    """Call data for the vault: a payer's signed ReceiveWithAuthorization, whose `to` is the vault, becomes
+    a deposit.
+    """
+    kinds = ["address", "uint256", "uint256", "uint256", "bytes32", "uint8", "bytes32", "bytes32"]
+    a = authorization
+    values = [hex0x(a.holder), a.value, a.valid_after, a.valid_before, a.nonce]
+    return _call("depositWithAuthorization", kinds, [*values, *_parts(signature)])
+
+
+def _parts(signature: bytes) -> tuple[int, bytes, bytes]:
+    return signature[64], signature[:32], signature[32:64]
+
+
+def _call(name: str, kinds: Sequence[str], values: Sequence[Any]) -> bytes:
+    return selector(f"{name}({','.join(kinds)})") + abi_encode(kinds, values)
+
+
+class TokenContract:
+    """Read-only calls on one token. Raises what `RPC` raises, and VerificationFailed `not_a_token`."""
+
+    def __init__(self, rpc: RPC, address: bytes) -> None:
+        self._rpc = rpc
+        self.address = address
+
+    async def balance(self, holder: bytes) -> int:
+        """What a holder has, in atomic units."""
+        return int(await self._read("balanceOf", ["address"], [hex0x(holder)], "uint256"))
+
+    async def allowance(self, holder: bytes, spender: bytes) -> int:
+        """What `spender` may take of the holder's."""
+        values = [hex0x(holder), hex0x(spender)]
+        return int(await self._read("allowance", ["address", "address"], values, "uint256"))
+
+    async def decimals(self) -> int:
+        """How many decimal places one token has."""
+        return int(await self._read("decimals", [], [], "uint8"))
+
+    async def domain(self, chain_id: int) -> TokenDomain:
+        """The EIP-712 domain by the token's own name and version."""
+        name = str(await self._read("name", [], [], "string"))
+        version = str(await self._read("version", [], [], "string"))
+        return TokenDomain(name, version, chain_id, self.address)
+
+    async def takes_authorizations(self) -> bool:
+        """True when the token answers to EIP-3009's `authorizationState`, so that a deposit needs no gas of
+        the payer.
+        """
+        try:
+            await self._read(
+                "authorizationState", ["address", "bytes32"], [hex0x(bytes(20)), bytes(32)], "bool"
+            )
+        except (Reverted, VerificationFailed):
+            return False
+        return True
+
+    async def _read(self, name: str, kinds: Sequence[str], values: Sequence[Any], returns: str) -> Any:
+        from eth_abi.abi import decode
+
+        returned = await self._rpc.read(self.address, _call(name, kinds, values))
+        try:
+            return decode([returns], returned)[0]
+        except Exception as error:
+            # Offsets and lengths are the endpoint's: the library raises whatever they lead it to.
+            raise VerificationFailed(
+                "not_a_token", "There is no such token at this address.", "Compare the trust file."
+            ) from error
