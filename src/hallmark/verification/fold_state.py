@@ -11,6 +11,7 @@ Nothing that was kept is believed unseen: version and network must be this progr
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final
 
 from hallmark.core.document import unhex
@@ -24,7 +25,6 @@ from hallmark.verification.outcome import Bug
 from hallmark.verification.snapshot import (
     HEAD,
     STATED,
-    VERSION,
     Confirms,
     Head,
     Stated,
@@ -32,6 +32,7 @@ from hallmark.verification.snapshot import (
     packed_row,
     unpacked_row,
 )
+from hallmark.verification.state_version import version
 from hallmark.verification.tables import Changes, Codec, Index, Journal, Rows, Table
 from hallmark.verification.tree import Tree
 
@@ -47,8 +48,17 @@ def _link(data: bytes) -> Link:
 
 
 LINKS: Final = Codec[Link](
-    lambda link: link.position.to_bytes(INDEX, "big") + link.digest + link.entry, _link
+    lambda link: link.position.to_bytes(INDEX, "big") + link.digest + link.entry,
+    _link,
+    "u48 position | digest 32 | entry 32",
 )
+
+
+@functools.cache
+def state_version() -> bytes:
+    """The version of what is kept of a fold by this program: of its rows and of its rules; 32 bytes."""
+    tables = ((table.name, table.codec.kind) for table in FoldState().tables)
+    return version(((HEAD.decode(), Head), (STATED.decode(), Stated), *tables))
 
 
 class FoldState:
@@ -96,7 +106,7 @@ class FoldState:
         rows = index.many(CORE, (HEAD, STATED))
         head = unpacked_row(rows.get(HEAD, b""), Head)
         stated = unpacked_row(rows.get(STATED, b""), Stated)
-        if head is None or stated is None or not head.is_of(network):
+        if head is None or stated is None or not head.is_of(network, state_version()):
             return False
         tree = Tree()
         tree.restore(head.size, head.edge)
@@ -148,7 +158,7 @@ class FoldState:
     def _head(self, network: bytes) -> Head:
         registry, judgements = self.registry, self.judgements
         return Head(
-            version=VERSION,
+            version=state_version(),
             network=network,
             size=registry.size,
             last_admitted=registry.last_admitted,

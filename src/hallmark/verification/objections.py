@@ -123,7 +123,9 @@ def _place(data: bytes) -> ReceiptPlace:
 
 
 PLACES: Final = Codec[ReceiptPlace](
-    lambda place: place.index.to_bytes(INDEX, "big") + b"".join(place.parties), _place
+    lambda place: place.index.to_bytes(INDEX, "big") + b"".join(place.parties),
+    _place,
+    "u48 position | parties, 20 bytes each",
 )
 
 

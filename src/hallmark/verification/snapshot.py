@@ -1,11 +1,12 @@
 """Rows of a fold's state that are written whole: what they hold, and how they become bytes.
 
-A row is the SHA-256 of its body, and the body in MessagePack. A row that is not whole, or not of this
-version, is none.
+A row is the SHA-256 of its body, and the body in MessagePack. A row that is not whole is none; neither is one
+of another version of the state (`state_version`).
 """
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Callable
 from typing import Final, TypeAlias, TypeVar
@@ -18,10 +19,6 @@ from hallmark.core.registry import Approved, Label, Member
 from hallmark.verification.attested import Attested
 from hallmark.verification.tables import Codec, Journal, Table
 
-VERSION: Final = 1
-"""Of the rules and of the rows. To be raised whenever a check or a transition finds something else than
-before for the same log, and whenever a row changes: what was kept under another version is not gone on
-from."""
 HEAD: Final = b"head"
 STATED: Final = b"stated"
 PAGE: Final = 256
@@ -38,7 +35,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     `Tree` for what the fields are.
     """
 
-    version: int
+    version: bytes
     network: bytes
     size: int
     last_admitted: int
@@ -53,11 +50,11 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     unnamed: set[int]
     bugs: int
 
-    def is_of(self, network: bytes) -> bool:
-        """Whether this program may go on from it in a network (32 bytes). Not where a bug of a program had
-        its part: it may be mended by now, or have been a moment's.
+    def is_of(self, network: bytes, version: bytes) -> bool:
+        """Whether a program whose state has this version may go on from it in a network (32 bytes each). Not
+        where a bug of a program had its part: it may be mended by now, or have been a moment's.
         """
-        return self.version == VERSION and self.network == network and not self.bugs
+        return self.version == version and self.network == network and not self.bugs
 
 
 class Stated(msgspec.Struct, frozen=True, array_like=True):
@@ -101,7 +98,11 @@ class Times:
 
     def __init__(self, journal: Journal) -> None:
         self.pages: Table[int, array[int]] = Table(
-            "times", Codec(array.tobytes, _page), journal, cached=PAGES_KEPT
+            "times",
+            Codec(array.tobytes, _page, f"256 times, u64 {sys.byteorder}-endian"),
+            journal,
+            dense=True,
+            cached=PAGES_KEPT,
         )
         self.last = array("Q")
         self._size = 0

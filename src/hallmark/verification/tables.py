@@ -8,10 +8,15 @@ in memory, and what was read lately in a bounded cache; the rest is looked up.
 A commit has three steps, so that whoever keeps leaves writes both in one transaction: `prepare` gives rows,
 somebody writes them, `committed` lets go of what is durable now. What was not written is in what `prepare`
 gives the next time. A `Journal` takes back what was put since it was begun.
+
+A row ends with the CRC-32 of its table, its key and its value (4 bytes, big-endian): one that the disk
+changed, or that stands in another's place, is not believed. It is no seal: who can write into the index can
+write that too.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
 
@@ -24,6 +29,8 @@ Rows: TypeAlias = dict[Key, bytes]
 KeyT = TypeVar("KeyT", int, bytes)
 T = TypeVar("T")
 CACHED: Final = 4_096
+CHECK: Final = 4
+"""Bytes of a row's check."""
 _NOTHING: Final = object()
 
 
@@ -60,9 +67,23 @@ class Index(Protocol):
         """Nothing is written any more, and whoever opens this index next must begin anew."""
         ...
 
+    def damaged(self) -> None:
+        """The same, because a row is not as it was written: whoever uses this index has to be told."""
+        ...
+
 
 class StateUnavailable(Unavailable):
     """A row cannot be looked up. That is no entry's fault and no bug: whoever folds stays where it was."""
+
+
+def state_damaged(table: str = "") -> StateUnavailable:
+    """A row of a table is not as it was written."""
+    row = f"A row of {table} that was kept of the folded log" if table else "What was kept of the folded log"
+    return StateUnavailable(
+        "state_damaged",
+        f"{row} is not as it was written.",
+        "The service starts again by itself and folds the log anew.",
+    )
 
 
 class MemoryIndex:
@@ -96,18 +117,25 @@ class MemoryIndex:
         """See `Index`."""
         self.tables["core"] = {}
 
+    def damaged(self) -> None:
+        """See `Index`."""
+        self.distrust()
+
 
 class Codec(msgspec.Struct, Generic[T], frozen=True):
-    """How values of a table become bytes and come back."""
+    """How values of a table become bytes and come back. `kind` is the type that msgspec encodes, or the
+    layout in words.
+    """
 
     encode: Callable[[T], bytes]
     decode: Callable[[bytes], T]
+    kind: Any
 
     @classmethod
     def of(cls, kind: Any) -> Codec[T]:
         """MessagePack of a type that msgspec knows."""
         encoder = msgspec.msgpack.Encoder()
-        return cls(encoder.encode, msgspec.msgpack.Decoder(kind).decode)
+        return cls(encoder.encode, msgspec.msgpack.Decoder(kind).decode, kind)
 
 
 class Journal:
@@ -139,7 +167,8 @@ class Table(MutableMapping[KeyT, T]):
     out is not changed in place.
 
     `by_place`: a row's key is the position of the entry that wrote it, so that keys from the committed size
-    on need not be looked up. `cached` rows that were read or committed lately are held in memory.
+    on need not be looked up. `dense`: what `[]` asks for was put, so that a row that is not there is lost.
+    `cached` rows that were read or committed lately are held in memory.
     """
 
     def __init__(
@@ -149,10 +178,12 @@ class Table(MutableMapping[KeyT, T]):
         journal: Journal,
         *,
         by_place: bool = False,
+        dense: bool = False,
         cached: int = CACHED,
     ) -> None:
-        self.name, self._codec, self._journal, self._by_place = name, codec, journal, by_place
-        self._cached = cached
+        self.name, self.codec, self._journal = name, codec, journal
+        self._by_place, self._dense, self._cached = by_place, dense, cached
+        self._seed = zlib.crc32(name.encode())
         self._index: Index | None = None
         self._fresh: dict[KeyT, T] = {}
         self._writing: dict[KeyT, T] = {}
@@ -173,6 +204,8 @@ class Table(MutableMapping[KeyT, T]):
     def __getitem__(self, key: KeyT) -> T:
         found = self.get(key)
         if found is None:
+            if self._dense and self._index is not None:
+                raise self._damaged()
             raise KeyError(key)
         return cast(T, found)
 
@@ -214,8 +247,8 @@ class Table(MutableMapping[KeyT, T]):
         """Rows put since the last commit."""
         self._writing = {**self._writing, **self._fresh}
         self._fresh = {}
-        encode = self._codec.encode
-        return {key: encode(value) for key, value in self._writing.items()}
+        encode, sealed = self.codec.encode, self._sealed
+        return {key: sealed(key, encode(value)) for key, value in self._writing.items()}
 
     def committed(self, size: int) -> None:
         """What `prepare` gave is durable at `size`."""
@@ -247,15 +280,25 @@ class Table(MutableMapping[KeyT, T]):
             data = self._index.get(self.name, key)
         except HallmarkError as error:
             raise StateUnavailable(error.reason, error.message, error.hint) from error
+        if data is None:
+            return None
+        value = data[:-CHECK]
+        if self._sealed(key, value) != data:
+            raise self._damaged()
         try:
-            return None if data is None else self._codec.decode(data)
+            return self.codec.decode(value)
         except (msgspec.MsgspecError, ValueError) as error:
-            self._index.distrust()
-            raise StateUnavailable(
-                "state_damaged",
-                f"A row of {self.name} that was kept of the folded log cannot be read.",
-                "Start the service again: it folds the log anew.",
-            ) from error
+            raise self._damaged() from error
+
+    def _sealed(self, key: KeyT, value: bytes) -> bytes:
+        """The row of a value, with its check."""
+        name = key if isinstance(key, bytes) else key.to_bytes(8, "big")
+        return value + zlib.crc32(value, zlib.crc32(name, self._seed)).to_bytes(CHECK, "big")
+
+    def _damaged(self) -> StateUnavailable:
+        assert self._index is not None
+        self._index.damaged()
+        return state_damaged(self.name)
 
     def _trim(self) -> None:
         """The oldest go first."""

@@ -65,7 +65,7 @@ class Tile:
         return bytes(self.levels[0])
 
 
-TILES: Final = Codec[Tile](Tile.hashes, Tile)
+TILES: Final = Codec[Tile](Tile.hashes, Tile, "256 hashes of 32 bytes")
 
 
 class Tree:
@@ -76,7 +76,9 @@ class Tree:
     def __init__(self, journal: Journal | None = None) -> None:
         self.size = 0
         """Number of leaves."""
-        self.tiles: Table[int, Tile] = Table("tiles", TILES, journal or Journal(), cached=TILES_KEPT)
+        self.tiles: Table[int, Tile] = Table(
+            "tiles", TILES, journal or Journal(), dense=True, cached=TILES_KEPT
+        )
         self._edge: list[Tile] = [Tile()]
         self._roots: dict[int, bytes] = {}
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from hallmark.core.hashing import sha256
 from hallmark.services.following.fold_store import BY_NAME, BY_POSITION, FoldIndex, FoldKeeper
 from hallmark.store.raw import RawDatabase, Transaction
 from hallmark.testing.network import LittleNetwork
@@ -78,6 +80,28 @@ def test_a_fold_is_written_every_so_often_and_with_its_leaves(index: FoldIndex) 
     again = Replica(net.genesis, verify_stub_evidence)
     assert again.resume(FoldIndex(index.database), net.has)
     assert again.root() == keeper.replica.root()
+
+
+async def test_a_damaged_row_ends_the_service(index: FoldIndex) -> None:
+    """Wherever it was read: the process is told, and the next one begins anew."""
+    net = LittleNetwork()
+    keeper = FoldKeeper(Replica(net.genesis, verify_stub_evidence), index, every=1)
+    keeper.resume(lambda size, root: False)
+    for at, leaf in enumerate(net.leaves):
+        keeper.replica.feed(at, leaf)
+    await keeper.keep()
+    index.database.write(lambda t: t.execute("UPDATE fold_seen SET value = x'00'"))
+    again = FoldKeeper(Replica(net.genesis, verify_stub_evidence), FoldIndex(index.database))
+    assert again.resume(net.has)
+    running = asyncio.ensure_future(again.run())
+    await asyncio.sleep(0)
+    with pytest.raises(StateUnavailable):
+        await asyncio.to_thread(again.replica.registry.seen.get, sha256(net.leaves[0][8:]))
+    with pytest.raises(StateUnavailable) as caught:
+        await running
+    assert caught.value.reason == "state_damaged"
+    anew = FoldKeeper(Replica(net.genesis, verify_stub_evidence), FoldIndex(index.database))
+    assert not anew.resume(net.has)
 
 
 def test_nothing_is_written_into_an_index_that_is_distrusted(index: FoldIndex) -> None:

@@ -15,6 +15,7 @@ from hallmark.core.hashing import sha256
 from hallmark.testing.network import LittleNetwork
 from hallmark.testing.stub_evidence import verify_stub_evidence
 from hallmark.verification.fold import Replica
+from hallmark.verification.fold_state import FoldState
 from hallmark.verification.outcome import Check
 from hallmark.verification.snapshot import HEAD, STATED, Head, packed_row, unpacked_row
 from hallmark.verification.tables import Changes, Index, Key, MemoryIndex, StateUnavailable
@@ -149,7 +150,7 @@ def test_what_cannot_be_trusted_is_begun_anew() -> None:
     assert head is not None
     spoiled = [
         {**core, HEAD: packed_row(msgspec.structs.replace(head, network=bytes(32)))},
-        {**core, HEAD: packed_row(msgspec.structs.replace(head, version=0))},
+        {**core, HEAD: packed_row(msgspec.structs.replace(head, version=bytes(32)))},
         {**core, HEAD: packed_row(msgspec.structs.replace(head, edge=(bytes(32) * 5,)))},
         {**core, HEAD: core[HEAD][:-1]},
         {**core, STATED: core[STATED][:9] + b"?" + core[STATED][10:]},
@@ -213,6 +214,47 @@ def test_a_damaged_row_is_told_and_begun_anew() -> None:
         again.failures(int(at))
     assert caught.value.reason == "state_damaged"
     assert _resumed(net, index).size == 0
+
+
+def _spoiled(row: bytes, at: int) -> bytes:
+    return row[:at] + bytes([row[at] ^ 1]) + row[at + 1 :]
+
+
+def test_no_row_is_believed_that_is_not_as_it_was_written() -> None:
+    """Of any table: a bit that changed anywhere in it, a row that is cut, one that stands in another's place;
+    of a dense table one that is gone.
+    """
+    net, index = _network(), MemoryIndex()
+    replica = _resumed(net, index)
+    for at, leaf in enumerate(net.leaves):
+        replica.feed(at, leaf)
+    for _ in range(600):
+        replica.feed(net.add(net.receipt_entry(net.nodes[1])), net.leaves[-1])
+    _keep(replica, index)
+    whole = {name: dict(rows) for name, rows in index.tables.items()}
+    looked = 0
+    for table in FoldState().tables:
+        rows = whole[table.name]
+        first, last = min(rows), max(rows)  # type: ignore[type-var]  # of one kind
+        spoiled: list[bytes | None] = [_spoiled(rows[last], at) for at in range(0, len(rows[last]), 7)]
+        spoiled += [_spoiled(rows[last], -1), rows[last][:-1], b""]
+        spoiled += [rows[first]] if first != last else []
+        spoiled += [None] if table.name in ("tiles", "times") else []
+        for row in spoiled:
+            index.tables = {name: dict(kept) for name, kept in whole.items()}
+            if row is None:
+                del index.tables[table.name][last]
+            else:
+                index.tables[table.name][last] = row
+            state = FoldState()
+            assert state.restore(index, net.genesis.network, lambda size, root: True)
+            (again,) = [t for t in state.tables if t.name == table.name]
+            with pytest.raises(StateUnavailable) as caught:
+                again[last]
+            assert caught.value.reason == "state_damaged"
+            assert _resumed(net, index).size == 0
+            looked += 1
+    assert looked > 100
 
 
 def test_tiles_are_looked_up_when_they_are_old() -> None:

@@ -10,6 +10,7 @@ its owner has, and a restart reads two rows and fewer than `EVERY` leaves and th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -20,7 +21,7 @@ from hallmark.telemetry.logs import get_logger
 from hallmark.verification.fold import Replica
 from hallmark.verification.fold_state import CORE
 from hallmark.verification.snapshot import Confirms, packed_row, unpacked_row
-from hallmark.verification.tables import Changes, Key, Rows, StateUnavailable
+from hallmark.verification.tables import Changes, Key, Rows, state_damaged
 
 T = TypeVar("T", bound=msgspec.Struct)
 EVERY: Final = 256
@@ -60,7 +61,9 @@ class FoldIndex:
     def __init__(self, database: RawDatabase) -> None:
         database.migrate("fold", (_create,))
         self.database = database
-        self._distrusted = False
+        self.told: list[Callable[[], object]] = []
+        """Called when a row was found damaged."""
+        self._distrusted = self.is_damaged = False
 
     def get(self, table: str, key: Key) -> bytes | None:
         """See `Index`. Raises Unavailable as the database does."""
@@ -91,11 +94,7 @@ class FoldIndex:
     def put(self, transaction: Transaction, changes: Changes) -> None:
         """Write changes inside a transaction. Raises StateUnavailable once a row was found damaged."""
         if self._distrusted:
-            raise StateUnavailable(
-                "state_damaged",
-                "What was kept of the folded log cannot be read.",
-                "Start the service again: it folds the log anew.",
-            )
+            raise state_damaged()
         if changes.anew:
             for name in NAMES:
                 transaction.execute(f"DELETE FROM fold_{name}")  # noqa: S608
@@ -106,6 +105,14 @@ class FoldIndex:
         """See `Index`."""
         self._distrusted = True
         self.database.write(lambda t: t.execute(f"DELETE FROM fold_{CORE}"))  # noqa: S608
+
+    def damaged(self) -> None:
+        """See `Index`. In whatever thread the row was read."""
+        get_logger().error("state_damaged")
+        self.is_damaged = True
+        for tell in self.told:
+            tell()
+        self.distrust()
 
 
 class Beside(Protocol):
@@ -174,6 +181,16 @@ class FoldKeeper:
     def distrust(self) -> None:
         """What is kept is in doubt: whoever takes it up next begins anew."""
         self._index.distrust()
+
+    async def run(self) -> None:
+        """Until a row of what is kept is found damaged: then it raises StateUnavailable `state_damaged`, so
+        that the service ends, is started again and folds anew.
+        """
+        found, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._index.told.append(lambda: loop.call_soon_threadsafe(found.set))
+        if not self._index.is_damaged:
+            await found.wait()
+        raise state_damaged()
 
     def write(self, transaction: Transaction, size: int) -> None:
         """Write what was folded, if it is enough and if `size` leaves are all of it."""

@@ -73,6 +73,7 @@ class FollowedLog:
         """Follow, for ever."""
         parts = (self.follower, self.leaves, self.heads, self.configurations, self.chain, self.tail)
         async with asyncio.TaskGroup() as group:
+            group.create_task(self.follower.kept())
             for part in parts:
                 group.create_task(part.run())
 

@@ -191,6 +191,11 @@ class Follower:
                 get_logger().warning("log_not_followed", reason=error.reason)
                 await asyncio.sleep(PAUSE_S)
 
+    async def kept(self) -> None:
+        """Beside `run`: ends as `FoldKeeper.run` does; at once without a keeper."""
+        if self.keeper is not None:
+            await self.keeper.run()
+
     def _doubt(self) -> None:
         """Where nothing confirmed what was kept, it may be that which is wrong: the next start folds anew."""
         if self.keeper is not None and not self._confirmed:

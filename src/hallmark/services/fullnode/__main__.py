@@ -66,7 +66,7 @@ async def _serve(settings: Settings, database: RawDatabase) -> None:
         await serve(
             app,
             settings.listen,
-            tasks=(start(), node.pay_duties(), node.log_watch.run()),
+            tasks=(start(), node.pay_duties(), node.log_watch.run(), node.keeper.run()),
         )
     finally:
         await pool.aclose()

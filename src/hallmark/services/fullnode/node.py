@@ -103,7 +103,7 @@ class FullNode:
         self.replica = replica
         self.store = store
         self._memory = memory
-        self._keeper = memory.companion = keeper
+        self.keeper = memory.companion = keeper
         self._signer = signer
         self._now = now
         self._log_key = VerifierKey.parse(settings.log_vkey)
@@ -155,12 +155,12 @@ class FullNode:
         """
         self._accused = await self._memory.accusation()
         try:
-            self._keeper.resume(self._has)
+            self.keeper.resume(self._has)
             while self.replica.size < self.store.size:
                 end = min(self.replica.size + RELOAD, self.store.size)
                 for leaf in await self.store.leaves(self.replica.size, end):
                     self._feed(leaf)
-                await self._keeper.keep()
+                await self.keeper.keep()
         except LogMisbehaviour as error:
             await self._accuse(error.reason, error.index, b"")
         if self._settings.copy_from and self._accused is None:

@@ -191,7 +191,12 @@ class Gateway:
     @property
     def tasks(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What must run while the service is served."""
-        return (self.follower.run(), self.outbox.run(), *(run() for run in self._beside))
+        return (
+            self.follower.run(),
+            self.follower.kept(),
+            self.outbox.run(),
+            *(run() for run in self._beside),
+        )
 
     async def aclose(self) -> None:
         """Close connections."""
