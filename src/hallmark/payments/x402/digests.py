@@ -37,7 +37,8 @@ PERMIT2_DOMAIN_TYPE: Final = b"EIP712Domain(string name,uint256 chainId,address 
 
 class Permit(msgspec.Struct, frozen=True):
     """`spender` (one of the proxies) may move `amount` of `token` to `to` before `deadline` (unix seconds),
-    once for this nonce. `facilitator` is empty in `exact`; in `upto` it alone may settle, for less if it wants.
+    once for this nonce. `facilitator` is empty in `exact`; in `upto` it alone may settle, for less if it
+    wants.
     """
 
     token: bytes

@@ -44,8 +44,8 @@ class Authorization(msgspec.Struct, frozen=True):
     """A payment whose signatures hold for what was offered. `digest` (32 bytes) is what the payer signed.
 
     `amount` is the price in `exact` and the most in the others; `expires` is in unix seconds, 0 for a
-    voucher, which does not. `kind` says how it is submitted. A voucher has `channel`, and `deposit` in it where
-    there is one.
+    voucher, which does not. `kind` says how it is submitted. A voucher has `channel`, and a
+    deposit in it where there is one.
     """
 
     scheme: str

@@ -1,0 +1,147 @@
+"""The vault rail: what a payer's client sends with one request, and what the enclave makes of it.
+
+    Hallmark-Payment: base64 of
+
+        ceiling     SpendingCeiling, packed   84
+        signature   of the payer              65
+        spend       Spend, packed            140
+        signature   of the session key        65
+
+The ceiling is signed once, by a wallet; each request is signed by the session key that it names, which can
+do nothing else. A spend names one request, so that a copy of it pays for nothing else, and is used once.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import ClassVar, Final
+
+import msgspec
+
+from hallmark.core.errors import InvalidInput, VerificationFailed
+from hallmark.core.hashing import sha256
+from hallmark.core.typed import Address, Bytes32, TypedStruct, Uint64, Uint128
+from hallmark.core.vault import SpendingCeiling, vault_digest
+from hallmark.crypto.secp256k1 import Signer, recover
+from hallmark.payments.accounts import PaymentRequired
+
+HEADER: Final = "hallmark-payment"
+SIGNATURE: Final = 65
+REQUEST_TAG: Final = b"hallmark/spend/v1\0"
+
+
+class Spend(TypedStruct, frozen=True):
+    """At most `maximum` may be charged to `payer` for the one `request`, begun before `expires` (unix ms).
+
+    `request` is `request_name` of its path and body. Signed by the ceiling's session key.
+    """
+
+    NAME: ClassVar[str] = "Spend"
+
+    payer: Address
+    payee: Address
+    request: Bytes32
+    maximum: Uint128
+    nonce: Bytes32
+    expires: Uint64
+
+
+class Vault(msgspec.Struct, frozen=True):
+    """One vault contract: its chain and its 20-byte address."""
+
+    chain_id: int
+    address: bytes
+
+
+class Spending(msgspec.Struct, frozen=True):
+    """A spend whose signatures hold. Only `verify_spending` makes one. `digest` (32 bytes) is used once."""
+
+    ceiling: SpendingCeiling
+    spend: Spend
+    digest: bytes
+
+
+def request_name(path: str, body: bytes) -> bytes:
+    """What a spend names a request by: SHA-256(tag || u16be path length || path || body); 32 bytes."""
+    name = path.encode()
+    return sha256(REQUEST_TAG, len(name).to_bytes(2, "big"), name, body)
+
+
+def sign_spending(
+    ceiling: SpendingCeiling, signature: bytes, spend: Spend, session: Signer, vault: Vault
+) -> str:
+    """The header's value. `signature` is the payer's under the ceiling."""
+    signed = session.sign(vault_digest(spend, vault.chain_id, vault.address))
+    return base64.b64encode(ceiling.pack() + signature + spend.pack() + signed).decode()
+
+
+def verify_spending(value: bytes, vault: Vault, payee: bytes, request: bytes, now: int) -> Spending:
+    """Read a header and judge it for one request at `now` (unix ms).
+
+    1. The ceiling is signed by its payer, for this vault.
+    2. The spend is signed by the ceiling's session key, or by the payer where it names none.
+    3. Both are of one payer, and for this payee; the spend is for this request.
+    4. Neither has expired.
+
+    What only the chain can say (that this is the newest ceiling, what is left under it) comes after. Raises
+    InvalidInput `bad_payment_header`; PaymentRequired `payment_signature`, `payment_mismatch`,
+    `payment_expired`.
+    """
+    ceiling, by_payer, spend, by_session = _parts(value)
+    _signed_by(ceiling, by_payer, ceiling.payer, vault)
+    _signed_by(spend, by_session, ceiling.session if any(ceiling.session) else ceiling.payer, vault)
+    _require(spend.payer == ceiling.payer, "payer")
+    _require(spend.payee == ceiling.payee == payee, "payee")
+    _require(spend.request == request, "request")
+    if now >= spend.expires or now >= 1000 * ceiling.valid_until:
+        raise PaymentRequired("payment_expired", "The payment or its ceiling has expired.", "Sign a new one.")
+    return Spending(ceiling, spend, vault_digest(spend, vault.chain_id, vault.address))
+
+
+def _parts(value: bytes) -> tuple[SpendingCeiling, bytes, Spend, bytes]:
+    first, second = SpendingCeiling.packed_size(), Spend.packed_size()
+    sizes = (first, SIGNATURE, second, SIGNATURE)
+    try:
+        data = base64.b64decode(value[: 2 * sum(sizes)], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise _unreadable() from error
+    if len(data) != sum(sizes):
+        raise _unreadable()
+    spent = first + SIGNATURE
+    return (
+        SpendingCeiling.unpack(data[:first]),
+        data[first:spent],
+        Spend.unpack(data[spent : spent + second]),
+        data[spent + second :],
+    )
+
+
+def _signed_by(statement: TypedStruct, signature: bytes, by: bytes, vault: Vault) -> None:
+    try:
+        found = recover(vault_digest(statement, vault.chain_id, vault.address), signature)
+    except VerificationFailed:
+        found = b""
+    if found != by:
+        raise PaymentRequired(
+            "payment_signature",
+            "The payment is not signed by its payer.",
+            "Sign for this vault and chain, with the payer's key and the session key of its ceiling.",
+        )
+
+
+def _require(holds: bool, field: str) -> None:
+    if not holds:
+        raise PaymentRequired(
+            "payment_mismatch",
+            f"The payment's {field} is not this request's.",
+            "Sign a new payment for exactly the request that is sent.",
+        )
+
+
+def _unreadable() -> InvalidInput:
+    return InvalidInput(
+        "bad_payment_header",
+        "The payment header cannot be read.",
+        "Hallmark-Payment is base64 of a signed ceiling and a signed spend, 354 bytes.",
+    )
