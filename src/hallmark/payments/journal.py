@@ -5,12 +5,13 @@ The host stores frames in order. Each frame is
     length      u32be    4   of what follows
     position    u64be    8   of the frame's event, from 1
     nonce              12
-    sealed           n+16   AES-256-GCM over the event as JSON (amounts do not fit the integers of MessagePack)
+    sealed           n+16   AES-256-GCM over the event as JSON (MessagePack has no integers over 64 bits)
 
 with the associated data tag || journal id (32) || position || SHA-256 of the frame before (zero for the
-first). So a frame that is changed, left out, moved, doubled or taken from another journal does not open. Frames
-left out at the end can't be seen from the journal: the position of the last event that a receipt names, which
-the log holds, says how far it must reach (`read_journal`'s `at_least`). A half-written last frame is no frame.
+first). So a frame that is changed, left out, moved, doubled or taken from another journal does not open.
+Frames left out at the end can't be seen from the journal: the position of the last event that a receipt
+names, which the log holds, says how far it must reach (`read_journal`'s `at_least`). A half-written last
+frame is no frame.
 """
 
 from __future__ import annotations

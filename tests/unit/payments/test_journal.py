@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hallmark.core.errors import InvalidInput, VerificationFailed
+from hallmark.core.money import MAX_AMOUNT
 from hallmark.payments.accounts import Accounts, Event
 from hallmark.payments.journal import HEAD, Journal, read_journal
 
@@ -33,6 +34,13 @@ def test_a_journal_reads_back_and_goes_on() -> None:
     journal = Journal(KEY, NAME, position=read.position, before=read.before)
     later = journal.frame(events[3], b"n" * 12)
     assert list(read_journal(b"".join(frames[:3]) + later, KEY, NAME).events) == events[:4]
+
+
+def test_the_largest_amounts_are_kept_exactly() -> None:
+    """An account of a token with eighteen decimals holds more than 64 bits."""
+    event = Accounts().grant(1, b"\3" * 20, MAX_AMOUNT, MAX_AMOUNT)
+    frame = Journal(KEY, NAME).frame(event, b"n" * 12)
+    assert read_journal(frame, KEY, NAME).events == (event,)
 
 
 def test_a_half_written_frame_is_no_frame() -> None:
@@ -97,7 +105,7 @@ def test_another_key_reads_nothing() -> None:
     """Not even how many events there are is believed."""
     frames, _ = written(2)
     with pytest.raises(VerificationFailed) as refused:
-        read_journal(b"".join(frames), b"\9" * 32, NAME)
+        read_journal(b"".join(frames), b"\x09" * 32, NAME)
     assert refused.value.reason == "journal_forged"
 
 

@@ -56,23 +56,16 @@ def test_a_spend_is_taken_for_its_request() -> None:
 def test_it_pays_for_nothing_else() -> None:
     """Another body, path, payee, payer, vault or chain; and not when it has expired."""
     change = msgspec.structs.replace
-    assert (
-        refused(header(), request=request_name("/v1/completions", b'{"model":"pydoc" }'))
-        == "payment_mismatch"
-    )
-    assert (
-        refused(header(), request=request_name("/v1/completion", b's{"model":"pydoc"}')) == "payment_mismatch"
-    )
+    for path, body in (("/v1/completions", b'{"model":"pydoc" }'), ("/v1/completion", b's{"model":"pydoc"}')):
+        assert refused(header(), request=request_name(path, body)) == "payment_mismatch"
     assert refused(header(spend=change(SPEND, payee=b"\7" * 20))) == "payment_mismatch"
     assert refused(header(change(CEILING, payee=b"\7" * 20))) == "payment_mismatch"
     assert refused(header(spend=change(SPEND, payer=OTHER.address))) == "payment_mismatch"
     assert refused(header(vault=Vault(1, VAULT.address))) == "payment_signature"
     assert refused(header(vault=Vault(31_337, b"\6" * 20))) == "payment_signature"
     assert refused(header(), now=SPEND.expires) == "payment_expired"
-    assert (
-        refused(header(spend=change(SPEND, expires=1 << 63)), now=1000 * CEILING.valid_until)
-        == "payment_expired"
-    )
+    endless = header(spend=change(SPEND, expires=1 << 63))
+    assert refused(endless, now=1000 * CEILING.valid_until) == "payment_expired"
 
 
 def test_only_the_payer_and_its_session_sign() -> None:
