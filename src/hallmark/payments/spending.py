@@ -4,7 +4,7 @@
 
         ceiling     SpendingCeiling, packed   84
         signature   of the payer              65
-        spend       Spend, packed            140
+        spend       Spend, packed            128
         signature   of the session key        65
 
 The ceiling is signed once, by a wallet; each request is signed by the session key that it names, which can
@@ -143,5 +143,5 @@ def _unreadable() -> InvalidInput:
     return InvalidInput(
         "bad_payment_header",
         "The payment header cannot be read.",
-        "Hallmark-Payment is base64 of a signed ceiling and a signed spend, 354 bytes.",
+        "Hallmark-Payment is base64 of a signed ceiling and a signed spend, 342 bytes.",
     )
