@@ -1,4 +1,6 @@
-"""batch-settlement's channels: one request at a time, in step with its client, never over what is deposited."""
+"""batch-settlement's channels: one request at a time, in step with its client, never over what is
+deposited.
+"""
 
 from __future__ import annotations
 

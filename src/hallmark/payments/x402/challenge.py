@@ -1,4 +1,6 @@
-"""What a 402 says: every way to pay for one request, made from the node's offer and the most that it can cost."""
+"""What a 402 says: every way to pay for one request, made from the node's offer and the most that it can
+cost.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ DEPOSIT_TIMES: Final = 10
 
 
 class Settling(msgspec.Struct, frozen=True):
-    """Who settles: `settler` (20 bytes) alone may settle `upto` and close channels, and a channel's payer waits
-    `withdraw_delay` seconds for its money without it. `permit2` says that the chain has Permit2's contracts.
+    """Who settles: `settler` (20 bytes) alone may settle `upto` and close channels, and a channel's payer
+    waits `withdraw_delay` seconds for its money without it. `permit2` says that the chain has Permit2's contracts.
     """
 
     settler: bytes
@@ -27,7 +29,8 @@ class Settling(msgspec.Struct, frozen=True):
 
 
 def requirements(offer: Offer, most: int, settling: Settling) -> tuple[Requirements, ...]:
-    """Every way to pay `most` atomic units, in the order of `rails.RAILS`; `exact` by EIP-3009 and by Permit2.
+    """Every way to pay `most` atomic units, in the order of `rails.RAILS`; `exact` by EIP-3009 and by
+    Permit2.
 
     Raises InvalidInput `offer_without_asset`, `price_below_unit` (nothing is served for a price of nothing).
     """

@@ -1,10 +1,10 @@
 """batch-settlement's channels as a view of the accounts: each channel is one account, drawn like any other.
 
-What x402 adds is kept here. A voucher is for exactly what was charged before and the most of this request, so a
-channel serves one request at a time; a client that wants more at once opens more channels, by their salts. A
-client that is wrong about what was charged before (its last answer was streamed, and a stream's cost is known at
-its end only, or its disk was lost) gets a corrective 402 with the channel's state and its own last signature, and
-asks again.
+What x402 adds is kept here. A voucher is for exactly what was charged before and the most of this request,
+so a channel serves one request at a time; a client that wants more at once opens more channels, by their
+salts. A client that is wrong about what was charged before (its last answer was streamed, and a stream's
+cost is known at its end only, or its disk was lost) gets a corrective 402 with the channel's state and its
+own last signature, and asks again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ MISMATCH = "invalid_batch_settlement_evm_cumulative_amount_mismatch"
 
 
 class OnChain(msgspec.Struct, frozen=True):
-    """A channel as the chain has it. `withdraw_at` is when its payer may take what is left (unix s), 0: never."""
+    """A channel as the chain has it. `withdraw_at` is when its payer may take what is left (unix s), 0:
+    never.
+    """
 
     balance: int
     total_claimed: int
@@ -66,7 +68,9 @@ class Channels:
         return self._accounts.account(state.number).spent if state else 0
 
     def observe(self, number: int, channel: bytes, config: digests.Channel, chain: OnChain) -> Event | None:
-        """The chain says this of a channel; one that is new becomes account `number`, and that is returned."""
+        """The chain says this of a channel; one that is new becomes account `number`, and the event is
+        returned.
+        """
         known = self._channels.get(channel)
         if known is not None:
             self._channels[channel] = msgspec.structs.replace(known, chain=chain)
