@@ -20,7 +20,8 @@ DEPOSIT_TIMES: Final = 10
 
 class Settling(msgspec.Struct, frozen=True):
     """Who settles: `settler` (20 bytes) alone may settle `upto` and close channels, and a channel's payer
-    waits `withdraw_delay` seconds for its money without it. `permit2` says that the chain has Permit2's contracts.
+    waits `withdraw_delay` seconds for its money without it. `permit2` says that the chain has Permit2's
+    contracts.
     """
 
     settler: bytes
