@@ -20,10 +20,11 @@ import msgspec
 
 from hallmark.core.errors import InvalidInput
 from hallmark.core.hashing import keccak256
+from hallmark.core.money import MAX_AMOUNT
 from hallmark.core.typed import Address, Bytes32, TypedStruct, Uint8, Uint32, Uint64, Uint128
 
 ROW_SIZE: Final = 16
-MAX_AMOUNT: Final = 2**96 - 1
+
 DOMAIN_TYPE: Final = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 VAULT_NAME: Final = "Hallmark Vault"
 VAULT_VERSION: Final = "1"
