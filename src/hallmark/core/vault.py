@@ -20,7 +20,6 @@ import msgspec
 
 from hallmark.core.errors import InvalidInput
 from hallmark.core.hashing import keccak256
-from hallmark.core.money import MAX_AMOUNT
 from hallmark.core.typed import Address, Bytes32, TypedStruct, Uint8, Uint32, Uint64, Uint128
 
 ROW_SIZE: Final = 16

@@ -14,8 +14,9 @@ from eth_account.messages import encode_typed_data
 from hallmark.core.eip3009 import RECEIVE, TRANSFER, Authorization, TokenDomain, authorization_digest
 from hallmark.core.errors import InvalidInput
 from hallmark.core.hashing import keccak256
+from hallmark.core.money import MAX_AMOUNT
 from hallmark.core.typed import TypedStruct
-from hallmark.core.vault import MAX_AMOUNT, STATEMENTS, Row, pack_rows, unpack_rows, vault_digest
+from hallmark.core.vault import STATEMENTS, Row, pack_rows, unpack_rows, vault_digest
 from hallmark.crypto.secp256k1 import Key, recover
 
 FOLDER = Path(__file__).parents[2] / "vectors"
