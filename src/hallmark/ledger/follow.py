@@ -13,6 +13,7 @@ Nothing of it is believed: whoever reads it verifies the quorum of a note, and t
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -90,6 +91,28 @@ class Frames:
             at += length
         del self._rest[:at]
         return frames
+
+
+def newest_of(frames: Sequence[Frame]) -> list[Frame]:
+    """The frames without checkpoints that are out of date: where a later one follows with leaves that begin
+    where the earlier one's end, it covers these too, and its quorum is enough for all.
+    """
+    kept: list[Frame] = []
+    named, end = -1, -1
+    for number, frame in enumerate(frames):
+        match frame:
+            case Cosigned():
+                after = frames[number + 1] if number + 1 < len(frames) else None
+                if named >= 0 and isinstance(after, Covered) and after.start == end:
+                    kept[named] = frame
+                    continue
+                named, end = len(kept), -1
+            case Covered(start, leaves) if named >= 0 and end in (-1, start):
+                end = start + len(leaves)
+            case _:
+                named = -1
+        kept.append(frame)
+    return kept
 
 
 def _decode(kind: int, body: bytes) -> Frame:

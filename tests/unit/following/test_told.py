@@ -21,18 +21,20 @@ class Script:
 
     def __init__(self, *frames: Frame) -> None:
         self.frames = frames
+        self.together = False
         self.asked: list[tuple[int, bool]] = []
 
-    async def follow(self, start: int, *, tail: bool = False) -> AsyncGenerator[Frame, None]:
-        """The frames, then the end."""
+    async def follow(self, start: int, *, tail: bool = False) -> AsyncGenerator[list[Frame], None]:
+        """The frames, one by one or all together, then the end."""
         self.asked.append((start, tail))
-        for frame in self.frames:
-            yield frame
+        for frames in [list(self.frames)] if self.together else [[frame] for frame in self.frames]:
+            yield frames
 
 
-async def told(watching: FollowedLogFixture, *frames: Frame) -> Script:
+async def told(watching: FollowedLogFixture, *frames: Frame, together: bool = False) -> Script:
     """Let the follower listen to one stream. Raises what it makes of it."""
     script = Script(*frames)
+    script.together = together
     watching.follower._log = cast(LogClient, script)
     with pytest.raises(Unavailable) as caught:
         await watching.follower._listen()
@@ -156,3 +158,49 @@ async def test_who_does_not_tell_is_asked(watching: FollowedLogFixture) -> None:
     task.cancel()
     with pytest.raises((asyncio.CancelledError, HallmarkError)):
         await task
+
+
+async def test_of_checkpoints_that_come_together_the_newest_is_verified(watching: FollowedLogFixture) -> None:
+    """A follower that may rest believes the newest quorum for all leaves; a lie in it moves nothing."""
+    await watching.witness()
+    net, follower, size = watching.net, watching.follower, watching.net.tree.size
+    frames: list[Frame] = []
+    for _ in range(3):
+        net.add(net.receipt_entry(net.nodes[0]))
+        frames += [note(watching, signers=["full node 0"]), Covered(net.tree.size - 1, net.leaves[-1:])]
+    follower._rest_s, sizes = 0.001, []
+    follower.heads.append(lambda verified, _: sizes.append(verified.checkpoint.size))
+    with pytest.raises(VerificationFailed, match="not the quorum"):
+        await told(watching, *frames, together=True)
+    assert follower.replica.size == size
+    await told(watching, *frames[:4], note(watching), frames[5], together=True)
+    assert (follower.replica.size, sizes) == (size + 3, [size + 3])
+    assert follower.replica.root() == net.tree.root()
+
+
+async def test_a_follower_rests_until_somebody_waits(watching: FollowedLogFixture) -> None:
+    """What comes after the first checkpoint stays unread until it is waited for."""
+    await watching.witness()
+    net, follower, size = watching.net, watching.follower, watching.net.tree.size
+    frames: list[list[Frame]] = []
+    for _ in range(2):
+        net.add(net.receipt_entry(net.nodes[0]))
+        frames.append([note(watching), Covered(net.tree.size - 1, net.leaves[-1:])])
+
+    async def follow(_start: int, *, tail: bool = False) -> AsyncGenerator[list[Frame], None]:
+        del tail
+        for both in frames:
+            yield both
+        await asyncio.Event().wait()
+
+    follower._rest_s = 3600.0
+    follower._log = cast(Any, type("Slow", (), {"follow": staticmethod(follow)}))
+    arrived = asyncio.Event()
+    follower.heads.append(lambda _verified, _note: arrived.set())
+    running = asyncio.create_task(follower.run())
+    await asyncio.wait_for(arrived.wait(), 5)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert follower.replica.size == size + 1
+    assert await follower.reached(size + 2, 5)
+    running.cancel()

@@ -6,20 +6,24 @@
 
 The log tells what comes (`ledger.follow`) in one response that stays open. A mirror that cannot do that is
 asked: a checkpoint, the leaves below it, and what comes next.
+
+Where answers come quickly, so do checkpoints. A follower that may rest (`rest_s`) folds the first at once
+and leaves what comes within so many seconds where it is. Of that the newest checkpoint's quorum is verified,
+which covers the others' leaves. Nobody waits for it: whoever needs what the log has now wakes it (`hurried`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 import msgspec
 
 from hallmark.core.errors import HallmarkError, NotFound, Unavailable, VerificationFailed
 from hallmark.http.health import Health
-from hallmark.ledger.follow import Cosigned, Covered, Uncovered
+from hallmark.ledger.follow import Cosigned, Covered, Frame, Uncovered, newest_of
 from hallmark.ledger.merkle import CompactRange, leaf_hash
 from hallmark.ledger.note import Note
 from hallmark.ledger.policy import Policy, VerifiedCheckpoint, verify_quorum
@@ -75,7 +79,13 @@ class Follower:
     """
 
     def __init__(
-        self, log: LogClient, policy: Policy, replica: Replica, keeper: FoldKeeper | None = None
+        self,
+        log: LogClient,
+        policy: Policy,
+        replica: Replica,
+        keeper: FoldKeeper | None = None,
+        *,
+        rest_s: float = 0.0,
     ) -> None:
         self.replica = replica
         self.keeper = keeper
@@ -106,6 +116,7 @@ class Follower:
         self._untapped: list[tuple[Callable[[int, bytes], None], int, bytes]] = []
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._records, self._newest = Records(), Newest()
+        self._rest_s, self._hasty, self._woken = rest_s, 0, asyncio.Event()
         self._reachable = True
         self._resumed = False
         self._confirmed = True
@@ -164,11 +175,31 @@ class Follower:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((size, waiter))
         try:
-            async with asyncio.timeout(timeout_s):
-                await waiter
+            with self.hurried():
+                async with asyncio.timeout(timeout_s):
+                    await waiter
         except TimeoutError:
             return False
         return True
+
+    @contextlib.contextmanager
+    def hurried(self) -> Iterator[None]:
+        """No rest in this block, and what has come meanwhile is folded."""
+        self._hasty += 1
+        self._woken.set()
+        try:
+            yield
+        finally:
+            self._hasty -= 1
+
+    async def _rest(self) -> None:
+        """Let checkpoints come together, while nobody waits for one."""
+        self._woken.clear()
+        if self._hasty or not self._rest_s:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._rest_s):
+                await self._woken.wait()
 
     async def run(self) -> None:
         """Follow for ever, or until the log breaks its own rules: from then on `distrust` says why, and
@@ -205,19 +236,25 @@ class Follower:
         """Take what the log tells until it ends. Raises NotFound where it does not tell."""
         self._target, self._held = None, []
         began = asyncio.get_running_loop().time()
-        async with contextlib.aclosing(self._log.follow(self.replica.size, tail=bool(self.tails))) as frames:
-            async for frame in frames:
-                match frame:
-                    case Cosigned(text):
-                        await self._aim(Note.parse(text))
-                    case Covered(start, leaves):
-                        await self._cover(start, leaves)
-                    case Uncovered():
-                        for take in self.tails:
-                            await take(frame)
-                self._reachable = True
+        async with contextlib.aclosing(self._log.follow(self.replica.size, tail=bool(self.tails))) as told:
+            async for frames in told:
+                for frame in newest_of(frames) if self._rest_s else frames:
+                    await self._hear(frame)
+                    self._reachable = True
+                if self._target is None and any(isinstance(frame, Cosigned) for frame in frames):
+                    await self._rest()
         if asyncio.get_running_loop().time() - began < PAUSE_S:
             raise Unavailable("log_stream_ended", "The log stopped telling at once.")
+
+    async def _hear(self, frame: Frame) -> None:
+        match frame:
+            case Cosigned(text):
+                await self._aim(Note.parse(text))
+            case Covered(start, leaves):
+                await self._cover(start, leaves)
+            case Uncovered():
+                for take in self.tails:
+                    await take(frame)
 
     async def _aim(self, note: Note) -> None:
         """A checkpoint: the leaves below it come next."""

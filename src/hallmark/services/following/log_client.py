@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator
 from typing import Final
 
@@ -104,26 +105,28 @@ class LogClient:
                 return
             await response.read(65_536)
 
-    def follow(self, start: int, *, tail: bool = False) -> AsyncGenerator[Frame, None]:
+    def follow(self, start: int, *, tail: bool = False) -> AsyncGenerator[list[Frame], None]:
         """What the log tells from leaf `start` on (`ledger.follow`), until it ends or `aclose`; with `tail`
-        what no quorum covers too. Raises NotFound `no_such_path` from who does not tell, Unavailable,
-        InvalidInput `bad_frame`.
+        what no quorum covers too. What has come when it is asked for comes together. Raises NotFound
+        `no_such_path` from who does not tell, Unavailable, InvalidInput `bad_frame`.
         """
         return self._stream(f"from={start}" + ("&tail=1" if tail else ""))
 
-    def checkpoints(self, every_ms: int) -> AsyncGenerator[Frame, None]:
+    async def checkpoints(self, every_ms: int) -> AsyncGenerator[Frame, None]:
         """As `follow`, checkpoints alone, at most one in `every_ms`: the first at once, then the newest."""
-        return self._stream(f"notes=1&every={every_ms}")
+        async with contextlib.aclosing(self._stream(f"notes=1&every={every_ms}")) as told:
+            async for frames in told:
+                for frame in frames:
+                    yield frame
 
-    async def _stream(self, query: str) -> AsyncGenerator[Frame, None]:
+    async def _stream(self, query: str) -> AsyncGenerator[list[Frame], None]:
         url = f"{self._url}/follow?{query}"
         async with self._pool.request("GET", url, timeouts=FOLLOWING) as response:
             if response.status != 200:
                 raise await _error(response)
             frames = Frames()
             async for chunk in response:
-                for frame in frames.feed(chunk):
-                    yield frame
+                yield frames.feed(chunk)
 
     async def leaves(self, start: int, end: int) -> list[bytes]:
         """Leaves [start, end). Raises Unavailable `bad_bundle` and as requests do.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -44,6 +44,9 @@ from hallmark.telemetry.metrics import Metrics
 from hallmark.verification.fold import Replica
 from hallmark.verification.trust import Trust
 
+REST_S: Final = 0.25
+"""Checkpoints that come within so many seconds are verified together, unless somebody asks for a receipt."""
+
 
 def _bounds(settings: Settings) -> Bounds:
     return Bounds(settings.skew_ms, int(settings.answer_s * 1000), int(settings.idle_s * 1000))
@@ -63,7 +66,7 @@ class World(msgspec.Struct, frozen=True):
 def _follower(log: LogClient, trust: Trust, world: World, database: RawDatabase) -> Follower:
     replica = Replica(trust.genesis(), world.verify_evidence)
     keeper = FoldKeeper(replica, FoldIndex(database))
-    return Follower(log, Policy.parse(trust.tlog_policy), replica, keeper)
+    return Follower(log, Policy.parse(trust.tlog_policy), replica, keeper, rest_s=REST_S)
 
 
 class Gateway:

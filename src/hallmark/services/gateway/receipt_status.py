@@ -128,12 +128,13 @@ class ReceiptStatus:
         Raises NotFound `no_such_receipt`.
         """
         deadline = asyncio.get_running_loop().time() + timeout_ms / 1000
-        track = await self._outbox.track(receipt)
-        if track is None:
-            raise NotFound("no_such_receipt", "This gateway knows no receipt with this id.", COMES)
-        wanted = STAGES.index(stage) if stage else 0
-        if wanted:
-            await self._wait(track, deadline)
+        with self._follower.hurried():
+            track = await self._outbox.track(receipt)
+            if track is None:
+                raise NotFound("no_such_receipt", "This gateway knows no receipt with this id.", COMES)
+            wanted = STAGES.index(stage) if stage else 0
+            if wanted:
+                await self._wait(track, deadline)
         proof = await self._proof(track, deadline if wanted > 1 else 0)
         record, anchor = await self._anchored(track, deadline if wanted > 2 else 0)
         marks, against = self._marker.follow(track.kept, proof, anchor)
@@ -151,7 +152,8 @@ class ReceiptStatus:
 
         Raises NotFound `no_such_receipt`, Conflict `several_receipts`.
         """
-        found = await self._outbox.find(name, timeout_ms / 1000)
+        with self._follower.hurried():
+            found = await self._outbox.find(name, timeout_ms / 1000)
         if not found:
             raise NotFound(
                 "no_such_receipt",
@@ -199,8 +201,9 @@ class ReceiptStatus:
 
     async def _wait(self, track: Track, deadline: float) -> None:
         try:
-            async with asyncio.timeout_at(max(deadline, asyncio.get_running_loop().time())):
-                await track.placed.wait()
+            with self._follower.hurried():
+                async with asyncio.timeout_at(max(deadline, asyncio.get_running_loop().time())):
+                    await track.placed.wait()
         except TimeoutError:
             return
 
