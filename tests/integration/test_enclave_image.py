@@ -6,13 +6,16 @@ import fcntl
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import hallmark
 from hallmark.core.errors import HallmarkError
-from hallmark.services.node import image, image_contents, machine, measure
+from hallmark.services.node import image, image_contents, machine, measure, shared_image
+from hallmark.services.node.confinement import SEALED
+from hallmark.services.node.loop_device import keep_mounted
 
 pytestmark = pytest.mark.integration
 
@@ -131,3 +134,46 @@ def test_registers_by_hand(built: tuple[Path, Path]) -> None:
     )
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split()[0] == measure.inspect(built[0], machine.detect()).pcr0
+
+
+@pytest.mark.skipif(machine.detect().root != SEALED, reason="needs root and loop devices")
+def test_hosts_share_one_sealed_image(built: tuple[Path, Path], tmp_path: Path) -> None:
+    """A host takes memory and device from another that runs, measures it itself, and outlives the giver."""
+    place = tmp_path / "enclave-shared.img"
+    place.write_bytes(built[0].read_bytes())
+    program = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from hallmark.services.node.shared_image import obtain\n"
+        "async def main():\n"
+        "    obtain(Path(sys.argv[1])).serve()\n"
+        "    print('there', flush=True)\n"
+        "    await asyncio.to_thread(sys.stdin.read)\n"
+        "asyncio.run(main())\n"
+    )
+    giver = subprocess.Popen(
+        [sys.executable, "-c", program, str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert giver.stdout is not None
+    assert giver.stdout.readline() == b"there\n"
+    taken = shared_image.obtain(place)
+    try:
+        held = Path(f"/proc/{giver.pid}/fd").iterdir()
+        assert os.fstat(taken.sealed.fd).st_ino in {os.stat(one).st_ino for one in held}
+        assert taken.sealed.digest == measure.hashed(os.dup(taken.sealed.fd)).digest
+        loop = taken.sealed.attach()
+        giver.kill()
+        giver.wait()
+        mounted = keep_mounted(loop.path)
+        assert mounted is not None
+        assert os.listdir(f"/proc/self/fd/{mounted}")
+        os.close(mounted)
+    finally:
+        taken.close()
+        taken.sealed.close()
+    again = shared_image.obtain(place)
+    assert again.sealed.attach() is not None
+    assert not list(tmp_path.glob(f"*.{giver.pid}.sock"))
+    again.close()
+    again.sealed.close()
+    assert not list(tmp_path.glob("*.sock"))

@@ -13,7 +13,8 @@ def describe_engines(configuration: Any, models: Any) -> str:
 
 
 def create_app(runtime: Any) -> Any:
-    """The application."""
+    """The application. Artifacts are readable until this returns."""
+    models = {label: hashlib.sha256(model.artifact).hexdigest() for label, model in runtime.models.items()}
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         body = b""
@@ -22,7 +23,7 @@ def create_app(runtime: Any) -> Any:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        answer = json.dumps(await _answer(runtime, scope["path"], body)).encode()
+        answer = json.dumps(await _answer(runtime, models, scope["path"], body)).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
@@ -30,7 +31,7 @@ def create_app(runtime: Any) -> Any:
     return app
 
 
-async def _answer(runtime: Any, path: str, body: bytes) -> Any:
+async def _answer(runtime: Any, models: dict[str, str], path: str, body: bytes) -> Any:
     if path == "/echo":
         return {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
     if path == "/receipt":
@@ -42,7 +43,7 @@ async def _answer(runtime: Any, path: str, body: bytes) -> Any:
         "address": runtime.address.hex(),
         "bundle": runtime.bundle.decode(),
         "evidence": runtime.evidence.hex(),
-        "models": {label: hashlib.sha256(m.artifact).hexdigest() for label, m in runtime.models.items()},
+        "models": models,
         "beacon": [beacon.size, beacon.root.hex()],
         "random": [runtime.random(32).hex(), runtime.random(32).hex()],
     }

@@ -29,6 +29,7 @@ from hallmark.core.document import digest_of, unhex
 from hallmark.core.documents import EnclaveConfiguration, Manifest
 from hallmark.core.errors import HallmarkError, InvalidInput, Unavailable, VerificationFailed
 from hallmark.core.hashing import sha256
+from hallmark.http.memory import give_back
 from hallmark.services.enclave import confine, control, identity
 from hallmark.services.enclave.runtime import Beacon, Model
 from hallmark.services.enclave.shell import MixedRandom, Shell
@@ -161,7 +162,12 @@ def _prepare(transport: Transport, *, confined: bool, landlock: int) -> tuple[Sh
         beacon=Beacon(start.beacon_size, start.beacon_root),
     )
     context = identity.server_context(tls, "/tmp" if confined else None)  # noqa: S108 - a tmpfs of our own
-    return shell, _server(application.create_app(shell), context, configuration.limits)
+    server = _server(application.create_app(shell), context, configuration.limits)
+    # What loading needed goes before anything is served: artifacts, garbage, free pages of the heap.
+    for artifact in artifacts.values():
+        artifact.release()
+    give_back()
+    return shell, server
 
 
 def _server(app: ASGIApp, context: ssl.SSLContext, limits: Mapping[str, int]) -> Server:

@@ -41,7 +41,8 @@ class Model(msgspec.Struct, frozen=True):
     """A model whose artifact was hashed inside and equals its manifest.
 
     `manifest_bytes` are the manifest's exact bytes and `manifest_digest` its digest (32 bytes). `artifact`
-    is the tar of the model's files: a read-only view of memory that nobody outside can change.
+    is the tar of the model's files: a read-only view of memory that nobody outside can change, released
+    once `create_app` has returned.
     """
 
     label: str

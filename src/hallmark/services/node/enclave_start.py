@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -24,16 +26,21 @@ from hallmark.services.node.measure import SEALS
 
 EVIDENCE_KIND: Final = "nitro-dev"
 START_TIMEOUT_S: Final = 120.0
+CHUNK: Final = 1 << 20
 
 OnMessage = Callable[[control.FromEnclave], None]
 
 
 class EnclaveInputs(msgspec.Struct, frozen=True):
-    """What an enclave is started with: exact document bytes, and each artifact's bytes by label."""
+    """What an enclave is started with: exact document bytes, and each artifact by label.
+
+    An artifact is its bytes or its file, which is read anew at each start, so that a host keeps no copy; the
+    enclave compares what it gets with the manifest either way.
+    """
 
     configuration: bytes
     manifests: tuple[bytes, ...]
-    artifacts: Mapping[str, bytes]
+    artifacts: Mapping[str, bytes | Path]
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -70,14 +77,16 @@ class Starter:
         on_ended: Callable[[], None],
     ) -> Running:
         """One enclave, serving. Raises Unavailable with the enclave's own reason, `enclave_start_timeout`,
-        `enclave_died`.
+        `enclave_died`, `artifact_unreadable`.
         """
         spawned, module = self._spawn()
         begun = _Beginning(on_message, on_ended)
         link = EnclaveLink(spawned, module, on_message=begun.message, on_ended=begun.ended)
         begun.complaint = link.complaint
-        sealed = {label: seal_bytes(label, data) for label, data in sorted(cargo.artifacts.items())}
+        sealed: dict[str, int] = {}
         try:
+            for label, artifact in sorted(cargo.artifacts.items()):
+                sealed[label] = seal_artifact(label, artifact)
             link.send(self._message(cargo, tuple(sealed), epoch, beacon), list(sealed.values()))
             async with asyncio.timeout(self._timeout_s):
                 address, facts, attested = await begun.ready
@@ -158,12 +167,21 @@ class _Beginning:
         return self.complaint()[-1500:]
 
 
-def seal_bytes(label: str, data: bytes) -> int:
-    """A sealed memfd with `data`; the caller closes it."""
+def seal_artifact(label: str, artifact: bytes | Path) -> int:
+    """A sealed memfd with an artifact's bytes, or with what its file holds now; the caller closes it.
+
+    Raises Unavailable `artifact_unreadable`.
+    """
     fd = os.memfd_create(f"artifact-{label}"[:200], os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    done = 0
-    view = memoryview(data)
-    while done < len(data):
-        done += os.write(fd, view[done:])
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
+    try:
+        with os.fdopen(fd, "wb", closefd=False) as memory:
+            if isinstance(artifact, bytes):
+                memory.write(artifact)
+            else:
+                with artifact.open("rb") as file:
+                    shutil.copyfileobj(file, memory, CHUNK)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
+    except OSError as error:
+        os.close(fd)
+        raise Unavailable("artifact_unreadable", f"The artifact of {label} cannot be read.") from error
     return fd

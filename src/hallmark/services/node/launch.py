@@ -27,8 +27,9 @@ from hallmark.services.node.confinement import (
     SEALED,
     Confinement,
 )
+from hallmark.services.node.loop_device import keep_mounted
 from hallmark.services.node.machine import tool
-from hallmark.services.node.measure import SealedImage, attach_loop, extract, keep_mounted
+from hallmark.services.node.measure import SealedImage, extract
 
 MOUNT_POINTS: Final = ("/mnt", "/media", "/srv", "/opt")
 HIGH_FD: Final = 16
@@ -101,9 +102,9 @@ class Launcher:
         self._held: list[int] = []
         self._device = ""
         if confinement.root == SEALED:
-            loop, self._device = attach_loop(sealed)
+            self._device = sealed.attach().path
             mounted = keep_mounted(self._device)
-            self._held = [loop] if mounted is None else [mounted, loop]
+            self._held = [] if mounted is None else [mounted]
             self._root = next(place for place in MOUNT_POINTS if Path(place).is_dir())
         else:
             self._root = str(extract(sealed, cache))

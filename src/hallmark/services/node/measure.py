@@ -1,4 +1,4 @@
-"""Measures an image: seals a copy in memory, hashes that copy, mounts that copy.
+"""Measures an image: seals a copy in memory, hashes that copy; that copy is what is mounted.
 
 PCR0-2 as AWS Nitro computes them: PCRn = SHA-384(48 zero bytes || SHA-384(content)), where the content is
 
@@ -9,13 +9,11 @@ PCR0-2 as AWS Nitro computes them: PCRn = SHA-384(48 zero bytes || SHA-384(conte
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import hashlib
 import mmap
 import os
 import shutil
-import struct
 import subprocess
 from collections.abc import Collection
 from pathlib import Path
@@ -24,20 +22,13 @@ from typing import Final
 import msgspec
 
 from hallmark.core.errors import InvalidInput, Unavailable, VerificationFailed
-from hallmark.services.node import image
+from hallmark.services.node import image, loop_device
 from hallmark.services.node.confinement import Confinement
 from hallmark.services.node.image_contents import ENGINES
+from hallmark.services.node.loop_device import Loop
 from hallmark.services.node.machine import detect
 
 SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-LOOP_CTL_GET_FREE: Final = 0x4C82
-LOOP_CONFIGURE: Final = 0x4C0A
-LO_FLAGS_READ_ONLY: Final = 1
-LO_FLAGS_AUTOCLEAR: Final = 4
-_ATTEMPTS: Final = 16
-SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT = 430, 431, 432  # the same on all architectures
-FSOPEN_CLOEXEC = FSMOUNT_CLOEXEC = MOUNT_ATTR_RDONLY = 1
-FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 0, 1, 6
 
 
 class Measurements(msgspec.Struct, frozen=True):
@@ -62,17 +53,30 @@ class ImageInfo(msgspec.Struct, frozen=True):
 
 
 class SealedImage:
-    """An image in a sealed memfd. Close it when no enclave will be started from it any more."""
+    """An image in a sealed memfd. Close it when no enclave will be started from it any more.
+
+    `loop` is a loop device that holds exactly this memory, None until there is one.
+    """
 
     def __init__(self, fd: int, layout: image.Layout, manifest: bytes, digest: bytes) -> None:
         self.fd = fd
+        self.loop: Loop | None = None
         self.layout = layout
         self.manifest = manifest
         self.digest = digest
 
     def close(self) -> None:
-        """Release the memory (mounted copies keep theirs)."""
+        """Release memory and device (what is mounted keeps both)."""
+        if self.loop is not None:
+            os.close(self.loop.fd)
+            self.loop = None
         os.close(self.fd)
+
+    def attach(self) -> Loop:
+        """The loop device, set up when there is none. Raises Unavailable `loop_unavailable`."""
+        if self.loop is None:
+            self.loop = loop_device.attach(self.fd, self.layout.squashfs)
+        return self.loop
 
     def measure(self, confinement: Confinement) -> Measurements:
         """PCR0-2 of this image under `confinement`."""
@@ -100,9 +104,22 @@ def seal(path: Path) -> SealedImage:
             fd = _sealed_copy(source.fileno())
     except OSError as error:
         raise Unavailable("image_unreadable", f"The image cannot be read: {error.strerror}.") from error
+    try:
+        return hashed(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def hashed(fd: int) -> SealedImage:
+    """Hash an image in memory that nobody can change any more; the descriptor is the result's then.
+
+    Raises InvalidInput `bad_image` for memory that is not sealed or holds no image.
+    """
+    if fcntl.fcntl(fd, fcntl.F_GET_SEALS) & SEALS != SEALS:
+        raise InvalidInput("bad_image", "The image is in memory that can still be changed.")
     size = os.fstat(fd).st_size
     if size <= image.TRAILER.size:
-        os.close(fd)
         raise InvalidInput("bad_image", "The file is too short for an enclave image.")
     with mmap.mmap(fd, size, prot=mmap.PROT_READ) as view:
         digest = hashlib.sha384(view).digest()
@@ -126,58 +143,6 @@ def inspect(path: Path, confinement: Confinement) -> ImageInfo:
         sealed.close()
     registers = (found.image.hex(), found.pcr0.hex(), found.pcr1.hex(), found.pcr2.hex())
     return ImageInfo(str(path), path.stat().st_size, *registers, confinement)
-
-
-def attach_loop(sealed: SealedImage) -> tuple[int, str]:
-    """Attach the sealed copy, read-only, to a free loop device: (open descriptor, device path).
-
-    The device lives until the descriptor is closed and nothing is mounted from it. Raises Unavailable
-    `loop_unavailable`.
-    """
-    info = struct.pack("<5Q4I64s64s32s2Q", 0, 0, 0, 0, sealed.layout.squashfs, 0, 0, 0,
-                       LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR, b"hallmark", b"", b"", 0, 0)  # fmt: skip
-    request = struct.pack("<II", sealed.fd, 0) + info + bytes(64)
-    problem = "busy"
-    for _ in range(_ATTEMPTS):
-        try:
-            with open("/dev/loop-control", "rb") as control:
-                number = fcntl.ioctl(control, LOOP_CTL_GET_FREE)
-            device = f"/dev/loop{number}"
-            fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            problem = error.strerror or "unknown"
-            continue
-        try:
-            fcntl.ioctl(fd, LOOP_CONFIGURE, request)
-        except OSError as error:  # another process took the device meanwhile
-            problem = error.strerror or "unknown"
-            os.close(fd)
-            continue
-        return fd, device
-    raise Unavailable("loop_unavailable", f"No loop device can be set up: {problem}.")
-
-
-def keep_mounted(device: str) -> int | None:
-    """Mount the device nowhere, and hold that: enclaves that mount it afterwards share its page cache.
-
-    The descriptor is the mount; closing it ends it. None where the kernel cannot (before Linux 5.2).
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    context = libc.syscall(SYS_FSOPEN, b"squashfs", FSOPEN_CLOEXEC)
-    if context < 0:
-        return None
-    try:
-        steps = (
-            (SYS_FSCONFIG, context, FSCONFIG_SET_STRING, b"source", device.encode(), 0),
-            (SYS_FSCONFIG, context, FSCONFIG_SET_FLAG, b"ro", None, 0),
-            (SYS_FSCONFIG, context, FSCONFIG_CMD_CREATE, None, None, 0),
-        )
-        if any(libc.syscall(*step) < 0 for step in steps):
-            return None
-        mounted = int(libc.syscall(SYS_FSMOUNT, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY))
-        return mounted if mounted >= 0 else None
-    finally:
-        os.close(context)
 
 
 def extract(sealed: SealedImage, cache: Path) -> Path:

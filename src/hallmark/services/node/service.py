@@ -18,13 +18,14 @@ from hallmark.http.client import Pool
 from hallmark.http.serve import bind, serve
 from hallmark.services.node import cgroups, image, machine, measure
 from hallmark.services.node.app import NodeService
-from hallmark.services.node.confinement import Confinement
+from hallmark.services.node.confinement import SEALED, Confinement
 from hallmark.services.node.enclave_start import EnclaveInputs, Starter
 from hallmark.services.node.forwarder import Forwarder, LogClient
 from hallmark.services.node.launch import Launcher
 from hallmark.services.node.node import Node
 from hallmark.services.node.outbox import Outbox
 from hallmark.services.node.settings import TEE, VANILLA, Settings
+from hallmark.services.node.shared_image import SharedImage, obtain
 from hallmark.store.raw import RawDatabase
 
 
@@ -61,19 +62,21 @@ def check(settings: Settings) -> None:
 
 
 def load_cargo(settings: Settings, owner: Signer, confinement: Confinement | None) -> EnclaveInputs:
-    """Read manifests and artifacts, and write down the enclave's configuration.
+    """Read manifests, name the artifacts' files, and write down the enclave's configuration.
 
     Raises InvalidInput `bad_settings` for an unreadable file, `bad_document` for a bad manifest.
     """
-    manifests, artifacts, models = [], {}, {}
+    manifests, models = [], {}
+    artifacts: dict[str, bytes | Path] = {}
     for model in settings.models:
         try:
-            data, artifact = Path(model.manifest).read_bytes(), Path(model.artifact).read_bytes()
+            data = Path(model.manifest).read_bytes()
+            with open(model.artifact, "rb"):
+                artifacts[model.label] = Path(model.artifact)
         except OSError as error:
             raise InvalidInput("bad_settings", f"A model's file cannot be read: {error.filename}.") from error
         models[model.label] = hex0x(Manifest.decode(data).digest())
         manifests.append(data)
-        artifacts[model.label] = artifact
     weaker = machine.insecure_facts(confinement) if confinement is not None else (VANILLA,)
     configuration = EnclaveConfiguration(
         network=hex0x(network_id(settings.origin)),
@@ -98,18 +101,27 @@ async def _starter(settings: Settings) -> AsyncIterator[tuple[Starter, Confineme
         yield Starter(None, None, timeout), None
         return
     root = DevelopmentRoot.from_pem(Path(settings.development_root).read_bytes())
-    launcher = await asyncio.to_thread(_launcher, settings)
+    launcher, shared = await asyncio.to_thread(_launcher, settings)
     try:
+        if shared is not None:
+            shared.serve()
         yield Starter(launcher, root, timeout), launcher.confinement
     finally:
+        if shared is not None:
+            shared.close()
         launcher.close()
 
 
-def _launcher(settings: Settings) -> Launcher:
+def _launcher(settings: Settings) -> tuple[Launcher, SharedImage | None]:
+    """Where an image is mounted, its memory is shared with this user's other hosts that use the file."""
     cgroups.sweep()
     cache = Path(settings.image_cache or Path(settings.image).parent)
     path = Path(settings.image) if settings.image else image.build(cache)
-    return Launcher(measure.seal(path), machine.detect(), cache)
+    used = machine.detect()
+    if used.root != SEALED:
+        return Launcher(measure.seal(path), used, cache), None
+    shared = obtain(path)
+    return Launcher(shared.sealed, used, cache), shared
 
 
 async def _watch(living: asyncio.Task[None]) -> None:

@@ -1,0 +1,29 @@
+"""A full node says of an artifact what a process that ends has computed of its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from hallmark.hub.walrus import blob_id
+from hallmark.services.fullnode.artifacts import HeldArtifacts, identify
+
+
+def test_what_is_held_is_compared(tmp_path: Path) -> None:
+    """Blob ID and size of a held artifact are known after reading; nothing is said of any other."""
+    (tmp_path / "one.tar").write_bytes(b"one")
+    (tmp_path / "other.txt").write_bytes(b"other")
+    held = HeldArtifacts([str(tmp_path), str(tmp_path / "absent.tar")], str(tmp_path / "cache.json"))
+    digest = hashlib.sha256(b"one").digest()
+    assert held.check(blob_id(b"one"), digest, 3) is None
+    held.read()
+    assert held.check(blob_id(b"one"), digest, 3) == ""
+    assert held.check(blob_id(b"two"), digest, 3) == "artifact_content"
+    assert held.check(blob_id(b"one"), digest, 4) == "artifact_content"
+    assert held.check(blob_id(b"other"), hashlib.sha256(b"other").digest(), 5) is None
+    assert (tmp_path / "cache.json").exists()
+
+
+def test_what_cannot_be_read_is_counted(tmp_path: Path) -> None:
+    """A file that is missing is not held, and somebody is told."""
+    assert identify([str(tmp_path / "absent.tar")], "").unreadable == 1
