@@ -15,6 +15,9 @@ from hallmark.testing.real_network import Network, hallmark, logs
 
 pytestmark = pytest.mark.integration
 
+BASE = 31_600
+"""Above where networks look for ports: between making the plan and starting, another one would take them."""
+
 
 def test_a_network_with_its_log_in_postgresql(tmp_path: Path) -> None:
     """An answer clears; the entries are in PostgreSQL and in no file; they are there after a restart."""
@@ -22,7 +25,7 @@ def test_a_network_with_its_log_in_postgresql(tmp_path: Path) -> None:
         pytest.skip("no PostgreSQL server binaries")
     home = tmp_path / "home"
     with postgres.server() as url:
-        made, claimed = claim_plan(Home(home))
+        made, claimed = claim_plan(Home(home), BASE)
         claimed.close()
         plan = msgspec.structs.replace(made, log_database=url)
         Home(home).write(msgspec.json.encode(plan), "network.json")

@@ -21,6 +21,35 @@ seconds at the earliest.
 
 from __future__ import annotations
 
+import re
+
+FRAMES = 6
+CAUSES = 4
+
+
+def class_of(error: BaseException) -> str:
+    """The class of an exception as a code: `TimeoutError` is `timeout_error`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(error).__name__).lower()[:64]
+
+
+def places_of(error: BaseException, *, frames: int = FRAMES, causes: int = CAUSES) -> str:
+    """Where an exception was raised: file and line of the innermost frames, outermost first; after each `+`
+    class and places of what it came from, or of the first of a group. No message: it may quote content.
+    """
+    parts: list[str] = []
+    one: BaseException | None = error
+    while one is not None and len(parts) <= causes:
+        trace, found = one.__traceback__, list[str]()
+        while trace is not None:
+            found.append(f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}")
+            trace = trace.tb_next
+        parts.append("/".join(([class_of(one)] if parts else []) + found[-frames:]))
+        if isinstance(one, BaseExceptionGroup):
+            one = one.exceptions[0]
+        else:
+            one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+    return "+".join(parts)
+
 
 class HallmarkError(Exception):
     """Root of every error that Hallmark raises on purpose."""

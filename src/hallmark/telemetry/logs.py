@@ -2,7 +2,7 @@
 number, never gets out: it is dropped and counted in `dropped`.
 
 The event itself must be a code in snake_case, so that nobody can interpolate text into it. Exceptions are
-logged as class name, reason code and the places in our code, without their message.
+logged as class name, reason code and the places in the code, with those of their causes, without any message.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import logging
 import re
 import sys
 import time
-import traceback
 from collections.abc import Callable, MutableMapping
-from types import TracebackType
 from typing import Any, Final, TextIO, cast
 
 import msgspec
 import structlog
 
-from hallmark.core.errors import HallmarkError
+from hallmark.core.errors import HallmarkError, class_of, places_of
 
 CODE: Final = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 # Hex, base32/base64url names, host:port, dotted names: no white space, so no sentence fits in.
 IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_.:/@+\[\]-]{0,160}")
+PLACES: Final = re.compile(r"[A-Za-z0-9_.:/+<>-]{0,1000}")
 
 CODES: Final = frozenset(
     """
@@ -46,6 +45,8 @@ NUMBERS: Final = frozenset(
     """.split()  # noqa: SIM905 - a word list reads better
 )
 ALLOWED: Final = CODES | IDS | NUMBERS
+
+SERVER: Final = "uvicorn.error"
 
 Event = MutableMapping[str, Any]
 
@@ -76,7 +77,8 @@ def _shown(name: str, value: object) -> str | int | float | None:
         return None
     if name in CODES:
         return str(value) if CODE.fullmatch(value) else None
-    return str(value) if name in IDS and IDENTIFIER.fullmatch(value) else None
+    pattern = PLACES if name == "where" else IDENTIFIER
+    return str(value) if name in IDS and pattern.fullmatch(value) else None
 
 
 def _exception(_logger: object, _method: str, event: Event) -> Event:
@@ -86,20 +88,11 @@ def _exception(_logger: object, _method: str, event: Event) -> Event:
     if info is True:
         error = sys.exc_info()[1]
     if error is not None:
-        event["error"] = _snake(type(error).__name__)
-        event["where"] = _places(error.__traceback__)
+        event["error"] = class_of(error)
+        event["where"] = places_of(error)[:1000]
         if isinstance(error, HallmarkError):
             event["reason"] = error.reason
     return event
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()[:64]
-
-
-def _places(trace: TracebackType | None) -> str:
-    frames = traceback.extract_tb(trace)[-3:]
-    return "/".join(f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno}" for f in frames)[:160]
 
 
 def _stamp(service: str) -> Callable[[object, str, Event], Event]:
@@ -117,12 +110,16 @@ def _render(_logger: object, _method: str, event: Event) -> str:
 
 
 class _Foreign(logging.Handler):
-    """Takes what libraries log, without their message: logger name, level and the exception's class."""
+    """Takes what libraries log, without their message: logger name, level, the exception's class and places.
+
+    What a server says of an exception that came out of our application is a bug of ours, `internal_error`.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         method = "error" if record.levelno >= logging.ERROR else "warning"
-        log = structlog.get_logger()
-        getattr(log, method)("library", logger=record.name, exc_info=record.exc_info or None)
+        log, info = structlog.get_logger(), record.exc_info or None
+        name = "internal_error" if info and record.name == SERVER else "library"
+        getattr(log, method)(name, logger=record.name, exc_info=info)
 
 
 class _Lenient:

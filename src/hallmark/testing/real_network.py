@@ -24,7 +24,9 @@ class Network:
 
     def status(self) -> dict[str, Any]:
         """Every service, as `status --json` says."""
-        found: dict[str, Any] = msgspec.json.decode(self.run("status", "--json").stdout)
+        done = self.run("status", "--json")
+        assert done.stdout, f"status ended with {done.returncode}: {done.stderr}"
+        found: dict[str, Any] = msgspec.json.decode(done.stdout)
         return found
 
     def ended(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -238,7 +239,9 @@ async def test_an_engine_that_fails_at_once(runtime: MemoryRuntime, stream: bool
     response = await post(app_of(runtime, Script(ValueError("secret detail"))), HELLO | {"stream": stream})
     assert (response.status_code, response.json()["error"]["code"]) == (500, "internal_error")
     assert "secret detail" not in response.text
-    assert runtime.logged == [("internal_error", {"kind": "ValueError"})]
+    (event, told), *rest = runtime.logged
+    assert (event, told["kind"], rest) == ("internal_error", "value_error", [])
+    assert re.search(r"/test_streams\.py:\d+$", str(told["where"]))
     assert runtime.signed == []
 
 

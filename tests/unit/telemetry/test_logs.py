@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import logging
+import re
 
 import pytest
 from hypothesis import given
@@ -58,7 +59,40 @@ def test_a_planted_string_never_appears(stream: io.StringIO) -> None:
     first, second, third = (json.loads(line) for line in text.splitlines())
     assert first["dropped"] == 6
     assert (second["reason"], second["error"]) == ("some_reason", "hallmark_error")
-    assert (third["event"], third["logger"], third["error"]) == ("library", "uvicorn.error", "value_error")
+    assert (third["event"], third["logger"], third["error"]) == (
+        "internal_error",
+        "uvicorn.error",
+        "value_error",
+    )
+
+
+def _raise(error: Exception, cause: Exception | None = None) -> None:
+    raise error from cause
+
+
+def test_a_bug_is_logged_with_its_places_and_causes(stream: io.StringIO) -> None:
+    """Of an exception from a group, with a cause, class and places of each get out; their words do not."""
+    try:
+        try:
+            _raise(OSError(CANARY))
+        except OSError as error:
+            _raise(ExceptionGroup(CANARY, [RuntimeError(CANARY)]), error)
+    except ExceptionGroup:
+        get_logger().exception("request_failed")
+    try:
+        try:
+            _raise(KeyError(CANARY))
+        except KeyError as error:
+            _raise(TimeoutError(CANARY), error)
+    except TimeoutError:
+        get_logger().exception("request_failed")
+    assert "canary" not in stream.getvalue()
+    group, chain = (json.loads(line) for line in stream.getvalue().splitlines())
+    own = r"test_logs\.py:\d+"
+    assert group["error"] == "exception_group"
+    assert re.fullmatch(rf"{own}/{own}\+runtime_error", group["where"])
+    assert chain["error"] == "timeout_error"
+    assert re.fullmatch(rf"{own}/{own}\+key_error/{own}/{own}", chain["where"])
 
 
 @given(st.dictionaries(st.text(), st.text() | st.binary() | st.none() | st.lists(st.text())))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import Final
 
 import structlog
@@ -34,9 +33,8 @@ log = structlog.get_logger()
 
 def tell(scope: Scope, error: Exception) -> None:
     """Note a bug: where and what kind, never the message, which may hold content."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{place.name}:{place.lineno}"
-    log.error("page_failed", path=scope["path"], kind=type(error).__name__, where=where)
+    del scope  # an address may hold content as well
+    log.error("page_failed", exc_info=error)
 
 
 async def as_page(error: HallmarkError | None, scope: Scope, receive: Receive, send: Send) -> None:

@@ -152,7 +152,7 @@ class AnchorService:
             self._problem(error)
         except Exception as error:
             # A bug of ours ends no service: it is said, counted, and tried again.
-            get_logger().error("internal_error", kind=type(error).__name__)
+            get_logger().error("internal_error", exc_info=error)
             self.bugs += 1
             self._problem(Unavailable("internal_error", "A bug: see the log."))
         self._unsure, self._settled = True, None

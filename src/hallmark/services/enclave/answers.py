@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from hallmark.core.answer import hallmark_event, join_hallmark
-from hallmark.core.errors import HallmarkError
+from hallmark.core.errors import HallmarkError, class_of, places_of
 from hallmark.core.hashing import sha256
 from hallmark.engines.openai_response import DONE
 from hallmark.http.asgi import Receive, Scope, Send, respond
 from hallmark.services.enclave.receipt_maker import Opening, Outcome, Sealed, seal
-from hallmark.services.enclave.runtime import Runtime
+from hallmark.services.enclave.runtime import TEXT_LIMIT, Runtime
 from hallmark.services.enclave.stop_requests import Stoppable, Stops, stopped_early
 from hallmark.services.enclave.streaming import KEEP_ALIVE_S, Emitter, Gone, while_present
 
@@ -125,8 +125,8 @@ async def _seal_partial(call: Call, opening: Opening, emitter: Emitter, ending: 
 
 
 def told_of(runtime: Runtime, error: BaseException) -> HallmarkError:
-    """What the client is told. A bug is logged by the name of its class alone: its text may hold content."""
+    """What the client is told. A bug is logged by its class and place alone: its text may hold content."""
     if isinstance(error, HallmarkError):
         return error
-    runtime.log("internal_error", kind=type(error).__name__)
+    runtime.log("internal_error", kind=class_of(error), where=places_of(error, causes=1)[-TEXT_LIMIT:])
     return HallmarkError("internal_error", "Something went wrong here that should not have.")

@@ -26,6 +26,8 @@ from hallmark.core.documents import EnclaveConfiguration, Manifest
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Receipt
 
+TEXT_LIMIT = 80
+"""Characters of a text in `Runtime.log`."""
 EMPTY_INPUTS = EMPTY_ROOT
 """Root over no input records: SHA-256 of nothing, 32 bytes."""
 

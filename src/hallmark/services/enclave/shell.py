@@ -7,7 +7,6 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from typing import Final
 
 from hallmark.attestation.attester import Attester
 from hallmark.core.beacon import evidence_nonce
@@ -18,10 +17,8 @@ from hallmark.services.enclave import control
 from hallmark.services.enclave.identity import Identity, register
 from hallmark.services.enclave.provider_keys import ProviderKeys
 from hallmark.services.enclave.receipts import ReceiptChain
-from hallmark.services.enclave.runtime import Beacon, Model, ReceiptDraft, SignedReceipt
+from hallmark.services.enclave.runtime import TEXT_LIMIT, Beacon, Model, ReceiptDraft, SignedReceipt
 from hallmark.services.enclave.transport import Transport
-
-TEXT_LIMIT: Final = 80
 
 
 class MixedRandom:
@@ -153,4 +150,4 @@ class Shell:
             case control.Attest(size, root) if len(root) == 32:
                 self.attest(Beacon(size, root))
             case _:
-                self.log("message_ignored", kind=type(message).__name__)
+                self.log("message_ignored", kind=type(message).__name__.lower())
