@@ -234,7 +234,8 @@ async def _connect(origin: Origin, timeouts: Timeouts) -> Connection:
     try:
         async with asyncio.timeout(timeouts.connect):
             _, connection = await loop.create_connection(Connection, origin.host, origin.port, ssl=context)
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, RuntimeError) as error:
+        # A RuntimeError is uvloop's word for a peer that goes away between two steps of a handshake.
         raise Unavailable("connect_failed", "The peer cannot be reached.") from error
     try:
         if origin.pin is not None:

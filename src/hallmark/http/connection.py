@@ -164,7 +164,10 @@ class Connection(asyncio.Protocol):
         if self._closed or self._transport is None or self._transport.is_closing():
             raise lost("The connection was closed before the request was sent.")
         self.written = True
-        self._transport.write(data)
+        try:
+            self._transport.write(data)
+        except RuntimeError as error:  # uvloop's word for a connection that has just gone
+            raise lost() from error
         if not self._writable.is_set():
             await self._writable.wait()
 
@@ -306,5 +309,5 @@ class Response:
         """The body decoded from JSON as `kind`. Raises InvalidInput `bad_json`, Unavailable."""
         try:
             return msgspec.json.decode(await self.read(limit), type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidInput("bad_json", f"The peer's answer is not a {kind.__name__}.") from error

@@ -106,6 +106,16 @@ async def as_json(error: HallmarkError | None, _scope: Scope, _receive: Receive,
         await respond_error(send, error)
 
 
+def _reasoned(group: ExceptionGroup) -> Exception:
+    """What stands for a group: the first of its errors when all have a reason, else the group: a bug."""
+    if group.split(HallmarkError)[1] is not None:
+        return group
+    first: Exception = group
+    while isinstance(first, ExceptionGroup):
+        first = first.exceptions[0]
+    return first
+
+
 class Errors:
     """ASGI middleware: answers a HallmarkError, hides the cause of any other exception, drops the connection
     when the response had begun. `answer` writes the answer. A bug is raised on, unless `tell` is given, which
@@ -128,7 +138,10 @@ class Errors:
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            try:
+                await self._app(scope, receive, watched)
+            except ExceptionGroup as group:
+                raise _reasoned(group) from group
         except Disconnected:
             return
         except HallmarkError as error:

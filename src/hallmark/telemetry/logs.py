@@ -112,13 +112,15 @@ def _render(_logger: object, _method: str, event: Event) -> str:
 class _Foreign(logging.Handler):
     """Takes what libraries log, without their message: logger name, level, the exception's class and places.
 
-    What a server says of an exception that came out of our application is a bug of ours, `internal_error`.
+    What a server says of an exception that came out of our application, and is none of ours, is a bug:
+    `internal_error`.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
         method = "error" if record.levelno >= logging.ERROR else "warning"
         log, info = structlog.get_logger(), record.exc_info or None
-        name = "internal_error" if info and record.name == SERVER else "library"
+        bug = info is not None and record.name == SERVER and not isinstance(info[1], HallmarkError)
+        name = "internal_error" if bug else "library"
         getattr(log, method)(name, logger=record.name, exc_info=info)
 
 

@@ -30,6 +30,8 @@ from hallmark.verification.dossier import (
 # How names begin that are drawn here or computed: no answer may call itself so.
 OURS: Final = ("req-", "0x")
 NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,200}")
+UNREADABLE: Final = (HallmarkError, msgspec.DecodeError, UnicodeError, RecursionError)
+"""What taking apart bytes that somebody else wrote may end in."""
 DOCUMENTS: Final = frozenset(Documents.__struct_fields__)
 
 
@@ -80,7 +82,7 @@ class ParsedAnswer(msgspec.Struct, frozen=True):
         """
         try:
             found = msgspec.json.decode(self.frame or self.content, type=_Named).id
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return ""
         return found if NAME.fullmatch(found) and not found.startswith(OURS) else ""
 
@@ -121,7 +123,7 @@ def open_answer(body: bytes) -> ParsedAnswer:
     try:
         content, raw = split_hallmark(body)
         return _sealed(content, b"", raw)
-    except (HallmarkError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise unsigned() from error
 
 
@@ -131,7 +133,7 @@ def open_stream(body: bytes) -> ParsedAnswer:
         stream = read_stream(body)
         sealed = _sealed(stream.content, stream.frame, stream.hallmark)
         return msgspec.structs.replace(sealed, tail=stream.tail)
-    except (HallmarkError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise unsigned() from error
 
 

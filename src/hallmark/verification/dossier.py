@@ -146,7 +146,7 @@ class Dossier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             dossier = msgspec.json.decode(data, type=cls)
             dossier.opened()
             _strict(dossier, data)
-        except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, binascii.Error) as error:
             raise InvalidInput("bad_dossier", "This is not a saved receipt.", str(error)) from error
         except HallmarkError as error:
             raise InvalidInput("bad_dossier", "This is not a saved receipt.", error.message) from error

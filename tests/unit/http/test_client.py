@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from hallmark.core.errors import HallmarkError, InvalidInput, TooLarge, Unavailable, VerificationFailed
 from hallmark.http.client import Pool, Timeouts
 from hallmark.http.serve import Listen, bind
-from hallmark.http.tls import spki_digest
+from hallmark.http.tls import check_pin, spki_digest
 from hallmark.testing.ports import free_port
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -260,6 +260,54 @@ async def test_a_pinned_key_is_required_before_any_byte(tmp_path: Path) -> None:
         assert caught.value.reason == "pin_mismatch"
         assert await reason_of(get(Pool(), url)) == "connect_failed"
     assert [part for part in seen if part] == [b"GET "]
+
+
+class _Peer:
+    """A TLS peer that shows this certificate."""
+
+    def __init__(self, shown: bytes) -> None:
+        self._shown = shown
+
+    def getpeercert(self, *, binary_form: bool) -> bytes:
+        assert binary_form
+        return self._shown
+
+
+@pytest.mark.parametrize("shown", [None, b"", b"\x30\x03\x02\x01\x00"])
+def test_a_certificate_that_cannot_be_read(shown: bytes | None) -> None:
+    """A peer without a certificate, or with one that is none, is not the pinned one."""
+    with pytest.raises(VerificationFailed) as caught:
+        check_pin(None if shown is None else _Peer(shown), bytes(32))  # type: ignore[arg-type]
+    assert caught.value.reason == "pin_mismatch"
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("state"), ConnectionResetError(), ssl.SSLError(), TimeoutError()]
+)
+async def test_a_connection_that_breaks_while_it_is_made(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the loop raises for a peer that goes away in a handshake, nobody was reached."""
+
+    async def broken(*_arguments: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", broken, raising=False)
+    assert await reason_of(get(Pool(), "https://127.0.0.1:1/", pin=bytes(32))) == "connect_failed"
+
+
+async def test_json_that_is_nested_too_deeply() -> None:
+    """It is no answer, and nobody's bug."""
+    deep = b"[" * 100_000
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(deep) + deep)
+
+    pool = Pool()
+    async with raw_server(handler) as port, pool.request("GET", f"http://127.0.0.1:{port}/") as response:
+        assert await reason_of(response.json(object)) == "bad_json"
+    await pool.aclose()
 
 
 async def test_pins_do_not_share_connections(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class HealthProbe:
         try:
             async with self._pool.request("GET", f"{url.rstrip('/')}/healthz", timeouts=TIMEOUTS) as response:
                 said = msgspec.json.decode(await response.read(65_536), type=_Said)
-        except (HallmarkError, msgspec.DecodeError, UnicodeDecodeError):
+        except (HallmarkError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             since = self._silent.setdefault(name, self._clock())
             silent = Health("silent", "no_answer", since)
             return party(name, role, silent, heard=self._heard.get(name, 0))

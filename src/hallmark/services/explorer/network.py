@@ -132,7 +132,7 @@ class Network:
                 if response.status != 200:
                     return None
                 return msgspec.json.decode(await response.read(1 << 24), type=GatewayNetwork)
-        except (HallmarkError, msgspec.DecodeError, UnicodeDecodeError):
+        except (HallmarkError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     async def _look_again(self) -> None:

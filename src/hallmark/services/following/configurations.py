@@ -127,7 +127,7 @@ class Configurations:
                 return b""
             try:
                 answer = msgspec.json.decode(await response.read(1 << 20), type=_Answer)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return b""
         return (answer.documents.configuration or "").encode()
 

@@ -195,7 +195,7 @@ async def _error(response: Response) -> HallmarkError:
     """The log's own refusal as an error of the tree."""
     try:
         detail = msgspec.json.decode(await response.read(65_536), type=_Failure).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         detail = _Detail()
     reason = detail.code or "log_refused"
     if response.status in PERMANENT or reason == "statement_logged":

@@ -17,7 +17,7 @@ from hallmark.ledger.proof import ProofVerifier, VerifiedProof
 from hallmark.services.chain.check import ConfirmedAnchor
 from hallmark.services.following.follower import Follower
 from hallmark.services.gateway.receipt_store import Kept
-from hallmark.verification.answer_parser import ParsedAnswer
+from hallmark.verification.answer_parser import UNREADABLE, ParsedAnswer
 from hallmark.verification.findings import RESTS_ON_RECEIPT, findings
 from hallmark.verification.live import Inclusion, live_findings
 from hallmark.verification.reviews import Counted, conclude
@@ -54,7 +54,7 @@ class Marker:
         try:
             dossier = sealed.dossier(path, request)
             found = findings(dossier, self.trust, self._clock(), self._verify_evidence)
-        except (UnicodeDecodeError, msgspec.ValidationError):
+        except UNREADABLE:
             return [self._broken(sealed, question, "receipt_unreadable") for question in RESTS_ON_RECEIPT]
         return [msgspec.structs.replace(f, by=self._by) if f.by == "this verifier" else f for f in found]
 

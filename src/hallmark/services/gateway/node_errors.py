@@ -47,7 +47,7 @@ def read_failure(data: bytes) -> NodeError:
     """
     try:
         said = msgspec.json.decode(data.removeprefix(DATA), type=_Body).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = _Said()
     known = said.code.isidentifier() and said.code.isascii()
     code = said.code[:64] if known else "node_failed"

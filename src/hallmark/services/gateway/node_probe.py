@@ -95,7 +95,7 @@ class NodeProbe:
 def _note(load: NodeLoad, data: bytes, here: int) -> None:
     try:
         said = msgspec.json.decode(data, type=_Clock)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         load.skew = None
         return
     load.skew = said.now - here

@@ -124,7 +124,7 @@ class LogClient:
                 raise error
         try:
             results = msgspec.json.decode(data, type=_Results).results
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unavailable("log_unavailable", "The log's answer cannot be read.") from error
         if len(results) != len(entries):
             raise Unavailable("log_unavailable", "The log's answer is incomplete.")
@@ -145,7 +145,7 @@ class LogClient:
             data = await response.read(1 << 16)
         try:
             result = msgspec.json.decode(data, type=_Result)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return said
         return result.error or (Placed(result.index, result.admitted) if result.index >= 0 else said)
 

@@ -176,7 +176,10 @@ class Pipes:
 
     def begin(self, client: End) -> bool:
         """Make the client's other end and give its peer to the enclave; False when there is no enclave."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError:  # no more open files: this client, like one without a place, is let go
+            return False
         ours.setblocking(False)
         try:
             self._hand(theirs)
@@ -200,7 +203,7 @@ class Pipes:
         near = End(self.meter)
         try:
             await asyncio.get_running_loop().create_unix_connection(lambda: near, sock=ours)
-        except OSError:
+        except (OSError, RuntimeError):
             ours.close()
             if end.transport is not None:
                 end.transport.close()
