@@ -169,6 +169,20 @@ def test_groups_get_their_limits_and_are_swept(tmp_path: Path) -> None:
     assert not stale.exists()
 
 
+def test_a_group_that_vanishes_while_groups_are_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another host removes its group between being listed and being looked at: the rest is swept, and this
+    host starts.
+    """
+    gone, stale = (tmp_path / f"{cgroups.PREFIX}999999999-{n}" for n in (1, 2))
+    stale.mkdir()
+    os.utime(stale, (1, 1))
+    monkeypatch.setattr(Path, "glob", lambda _place, _pattern: iter((gone, stale)))
+    cgroups.sweep(tmp_path)
+    assert not stale.exists()
+
+
 @pytest.mark.parametrize("tail", [b"", b"x" * 24, image.TRAILER.pack(image.MAGIC, 5, 5), bytes(24)])
 def test_a_file_that_is_no_image_is_refused(tmp_path: Path, tail: bytes) -> None:
     """Neither nonsense nor a wrong trailer passes for an image."""

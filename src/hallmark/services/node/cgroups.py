@@ -60,10 +60,12 @@ def sweep(top: Path = CGROUPS) -> None:
         if place.is_dir():
             for group in place.glob(f"{PREFIX}*"):
                 owner = group.name[len(PREFIX) :].split("-", 1)[0]
-                # An owner in another PID name space cannot be seen; its young groups may still be empty.
-                old = time.time() - group.stat().st_mtime > YOUNG_S
-                if old and not Path(f"/proc/{owner}").exists():
-                    remove((group,))
+                # Whoever made it may remove it at this moment: another host's enclave has just ended.
+                with contextlib.suppress(OSError):
+                    # An owner in another PID name space cannot be seen; its young groups may still be empty.
+                    old = time.time() - group.stat().st_mtime > YOUNG_S
+                    if old and not Path(f"/proc/{owner}").exists():
+                        remove((group,))
 
 
 def _create2(group: Path, limits: Limits) -> Path:
