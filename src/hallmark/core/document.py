@@ -62,7 +62,7 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Read exact bytes. Raises InvalidInput `bad_document` unless they are well-formed and canonical."""
         try:
             document = msgspec.json.decode(data, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidInput("bad_document", f"This is not a {cls.__name__} document.") from error
         if document.encode() != data:
             raise InvalidInput("bad_document", f"This {cls.__name__} document is not in canonical form.")

@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 2
-CODE: Final = "d8a29b8a5c8eae6d0181c542d14a3f21021107eae044fde434b36b1295f73b69"
+CODE: Final = "6706424f5f3e3b29dfb0728054d7ddd8e223231e0f0c66e20883869d41fab06d"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:
