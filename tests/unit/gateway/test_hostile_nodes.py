@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +21,15 @@ JSON = b"application/json"
 SSE = b"text/event-stream"
 OBJECT = b'"hallmark":{"id":"0x","receipt":{},"signature":"0x","salts":{},"documents":'
 UNSIGNED, CUT, NO_NODE = (422, "answer_unsigned"), (200, "answer_unsigned"), (503, "no_node")
+
+
+@pytest.fixture(autouse=True)
+def _limited() -> Iterator[None]:
+    """Recursion as deep as in a service: oracles of other tests raise the limit for the whole process."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000)
+    yield
+    sys.setrecursionlimit(limit)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -296,6 +297,16 @@ async def test_a_connection_that_breaks_while_it_is_made(
     assert await reason_of(get(Pool(), "https://127.0.0.1:1/", pin=bytes(32))) == "connect_failed"
 
 
+@pytest.fixture
+def _shallow() -> Iterator[None]:
+    """Recursion as deep as in a service: oracles of other tests raise the limit for the whole process."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000)
+    yield
+    sys.setrecursionlimit(limit)
+
+
+@pytest.mark.usefixtures("_shallow")
 async def test_json_that_is_nested_too_deeply() -> None:
     """It is no answer, and nobody's bug."""
     deep = b"[" * 100_000
