@@ -8,6 +8,8 @@ document is what the source says, and a test fails when it is not.
 from __future__ import annotations
 
 import ast
+import functools
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +43,20 @@ Verdicts of full nodes and failed marks carry these.
 """
 
 
+@functools.cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """Every node of a file's syntax tree, the module itself first. Each file is parsed once."""
+    # Garbage is looked for every few hundred new objects, and a tree is nothing but new objects.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return tuple(ast.walk(ast.parse(path.read_text(), str(path))))
+    finally:
+        if collecting:
+            gc.enable()
+
+
+@functools.cache
 def error_classes() -> dict[str, int]:
     """Every class of the error tree with its HTTP status, subclasses in the product included."""
     found = {
@@ -51,7 +67,7 @@ def error_classes() -> dict[str, int]:
     bases = [
         (node.name, base.id, _status(node))
         for path in SOURCE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes_of(path)
         if isinstance(node, ast.ClassDef)
         for base in node.bases
         if isinstance(base, ast.Name)
@@ -71,6 +87,7 @@ def _status(node: ast.ClassDef) -> int:
     return 0
 
 
+@functools.cache
 def raised() -> dict[str, tuple[int, str, set[str]]]:
     """Reason code to status, sentence and the packages that raise it."""
     classes, found = error_classes(), dict[str, tuple[int, str, set[str]]]()
@@ -101,7 +118,7 @@ def document() -> str:
 
 
 def _calls(path: Path, classes: set[str]) -> Iterator[ast.Call]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if not isinstance(node, ast.Call) or not node.args:
             continue
         name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")

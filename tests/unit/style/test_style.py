@@ -21,11 +21,6 @@ FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "misc.py"}
 
 
 @cache
-def tree(path: Path) -> ast.Module:
-    """The syntax tree of a file."""
-    return ast.parse(path.read_text(), str(path))
-
-
 def code_lines(path: Path) -> int:
     """Lines that are neither blank nor only a comment."""
     return sum(
@@ -35,7 +30,9 @@ def code_lines(path: Path) -> int:
 
 def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Every function of a file, methods included."""
-    return [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [
+        node for node in reasons.nodes_of(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -76,7 +73,9 @@ def test_no_environment_is_read_at_import() -> None:
     """No module of the product reads the environment when it is imported."""
     guilty = []
     for path in SOURCES:
-        for node in tree(path).body:
+        module = reasons.nodes_of(path)[0]
+        assert isinstance(module, ast.Module)
+        for node in module.body:
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 guilty += [
                     str(path)
@@ -101,7 +100,7 @@ def test_pure_packages_read_no_clock_disk_or_network() -> None:
         "httpx",
     }
     for path in (ROOT / "src" / "hallmark" / "core").rglob("*.py"):
-        for node in ast.walk(tree(path)):
+        for node in reasons.nodes_of(path):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {name.split(".")[0] for name in names} & forbidden, path
