@@ -11,7 +11,8 @@ from hallmark.core.document import hex0x
 from hallmark.core.eip3009 import TRANSFER, Authorization, authorization_digest
 from hallmark.core.errors import Unavailable, VerificationFailed
 from hallmark.core.hashing import sha256
-from hallmark.core.vault import MAX_AMOUNT, DepositPause, Row, SpendingCeiling, WithdrawalRequest
+from hallmark.core.money import MAX_AMOUNT
+from hallmark.core.vault import DepositPause, Row, SpendingCeiling, WithdrawalRequest
 from hallmark.services.chain.contract import read_contract, selector
 from hallmark.services.chain.deployment import deploy_dev_token, deploy_vault
 from hallmark.services.chain.rpc import Reverted
