@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from msgspec.structs import replace
 
-from hallmark.core.hashing import keccak256
+from hallmark.core.hashing import keccak256, sha256
 from hallmark.core.vault import EnclaveRegistration, EnclaveRevocation, Lease, Row, Settlement, pack_rows
 from hallmark.crypto.secp256k1 import HALF_ORDER
 from hallmark.services.chain.vault import (
@@ -19,6 +19,16 @@ from hallmark.services.chain.vault import (
     release_call,
     revoke_call,
     settle_call,
+)
+from hallmark.services.chain.vault_events import (
+    AccountOpened,
+    Collected,
+    Leased,
+    LeaseRefused,
+    LeaseReturned,
+    RowTooLate,
+    Settled,
+    vault_events,
 )
 from hallmark.testing.anvil import CHAIN_ID, running_anvil
 from hallmark.testing.vaults import (
@@ -290,3 +300,24 @@ async def test_a_lease_has_a_term_and_does_not_shrink(chain: VaultOnChain) -> No
     assert await chain.refusal(lease_call(other, rows, signature)) == "BadSignature"
     await chain.send(lease_call(lease, rows, signature))
     assert await chain.refusal(lease_call(lease, rows, signature)) == "StaleSequence"
+
+
+async def test_events_tell_what_happened(chain: VaultOnChain) -> None:
+    """Leases, refusals, charges, late rows and payments are read back from the chain, in order."""
+    first = await chain.rpc.head() + 1
+    until = await leased(chain, Row(1, 50), Row(2, 101))
+    await chain.send(chain.settle(ONE, [Row(1, 10), Row(3, 5)], closing=True))
+    await chain.send(collect_call(PAYEE))
+    found = await vault_events(chain.rpc, chain.address, first, await chain.rpc.head())
+    assert [emitted.event for emitted in found] == [
+        LeaseRefused(ONE.address, 2, 101),
+        Leased(ONE.address, 1, until, (Row(1, 50), Row(2, 101))),
+        LeaseReturned(ONE.address, 1, 40),
+        RowTooLate(ONE.address, 3, 5),
+        Settled(ONE.address, PAYEE, 2, 10, sha256((2).to_bytes(8, "big")), (Row(1, 10), Row(3, 5))),
+        Collected(PAYEE, 10),
+    ]
+    opened = await vault_events(chain.rpc, chain.address, 0, first, only=(AccountOpened,))
+    assert [emitted.event for emitted in opened] == [
+        AccountOpened(number + 1, named_key(f"payer {number}").address) for number in range(3)
+    ]
