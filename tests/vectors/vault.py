@@ -54,6 +54,27 @@ def word(value: int | str) -> bytes:
     return value.to_bytes(32, "big") if isinstance(value, int) else bytes.fromhex(value[2:]).rjust(32, b"\0")
 
 
+def packed(kind: str, value: int | str) -> bytes:
+    """One field of the packed form: as long as its type, nothing padded."""
+    full = word(value)
+    return (
+        full[32 - int(kind[4:]) // 8 :] if kind.startswith("uint") else full[12 if kind == "address" else 0 :]
+    )
+
+
+def statement(name: str, fields: str, separator: bytes) -> dict[str, Any]:
+    """A typed message with its packed form, and packed bytes that are refused."""
+    found = vector(name, fields, separator)
+    kinds = [field.split()[0] for field in fields.split(",")]
+    form = b"".join(map(packed, kinds, found["message"].values()))
+    invalid = {"empty": b"", "one byte short": form[:-1], "one byte long": form + b"\0"}
+    found["packed"] = form.hex()
+    found["invalid"] = [
+        {"why": why, "packed": bad.hex(), "reason": "statement_length"} for why, bad in invalid.items()
+    ]
+    return found
+
+
 def domain(name: str, version: str, contract: bytes) -> bytes:
     """An EIP-712 domain separator."""
     parts = (DOMAIN.encode(), name.encode(), version.encode())
@@ -76,20 +97,20 @@ def vector(name: str, fields: str, separator: bytes) -> dict[str, Any]:
 def vectors() -> dict[str, Any]:
     """The whole file."""
     vault, token = domain("Hallmark Vault", "1", VAULT), domain("Hallmark Development Money", "1", TOKEN)
-    packed = b"".join(account.to_bytes(4, "big") + amount.to_bytes(12, "big") for account, amount in ROWS)
+    rows = b"".join(account.to_bytes(4, "big") + amount.to_bytes(12, "big") for account, amount in ROWS)
     kinds = ("TransferWithAuthorization", "ReceiveWithAuthorization")
     return {
         "chain_id": CHAIN_ID,
         "vault": {"contract": "0x" + VAULT.hex(), "domain": vault.hex()},
         "token": {"contract": "0x" + TOKEN.hex(), "domain": token.hex()},
-        "statements": {name: vector(name, fields, vault) for name, fields in TYPES.items()},
+        "statements": {name: statement(name, fields, vault) for name, fields in TYPES.items()},
         "authorizations": {kind: vector(kind, EIP3009, token) for kind in kinds},
         "rows": {
-            "valid": {"rows": ROWS, "packed": packed.hex(), "digest": hashed(packed).hex()},
+            "valid": {"rows": ROWS, "packed": rows.hex(), "digest": hashed(rows).hex()},
             "invalid": [
                 {"why": "empty", "packed": ""},
-                {"why": "one byte short", "packed": packed[:-1].hex()},
-                {"why": "one byte long", "packed": (packed + b"\0").hex()},
+                {"why": "one byte short", "packed": rows[:-1].hex()},
+                {"why": "one byte long", "packed": (rows + b"\0").hex()},
             ],
         },
     }

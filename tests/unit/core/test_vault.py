@@ -73,6 +73,19 @@ def test_digests_agree_by_three_ways(cls: type[TypedStruct]) -> None:
     assert statement.struct_hash().hex() == vector["struct_hash"]
     assert vault_digest(statement, CHAIN_ID, VAULT).hex() == vector["digest"]
     assert wallet_digest(vector, "Hallmark Vault", VAULT) == vector["digest"]
+    assert statement.pack().hex() == vector["packed"]
+    assert cls.unpack(bytes.fromhex(vector["packed"])) == statement
+
+
+@pytest.mark.parametrize("cls", STATEMENTS, ids=lambda c: c.__name__)
+def test_packed_bytes_of_another_length_are_refused(cls: type[TypedStruct]) -> None:
+    """Nothing, a byte less and a byte more are no statement."""
+    invalid = VECTORS["statements"][cls.NAME]["invalid"]
+    assert len(invalid) == 3
+    for vector in invalid:
+        with pytest.raises(InvalidInput) as error:
+            cls.unpack(bytes.fromhex(vector["packed"]))
+        assert error.value.reason == vector["reason"]
 
 
 @pytest.mark.parametrize(
