@@ -31,15 +31,25 @@ class _Sponge(threading.local):
     """
 
     def __init__(self) -> None:
-        self.library: Any = getattr(keccak, "_raw_keccak_lib")  # noqa: B009 - no part of its typed interface
-        self.api: Any = _raw_api
-        self._kept = self.api.VoidPointer()
-        size, rounds = self.api.c_size_t(CAPACITY), self.api.c_ubyte(ROUNDS)
-        if self.library.keccak_init(self._kept.address_of(), size, rounds):
+        library: Any = getattr(keccak, "_raw_keccak_lib")  # noqa: B009 - no part of its typed interface
+        api: Any = _raw_api
+        self._kept = api.VoidPointer()
+        size, rounds = api.c_size_t(CAPACITY), api.c_ubyte(ROUNDS)
+        if library.keccak_init(self._kept.address_of(), size, rounds):
             raise MemoryError
-        self.state = self._kept.get()
-        self.out = self.api.create_string_buffer(32)
-        self.size, self.padding = self.api.c_size_t(32), self.api.c_ubyte(PADDING)
+        out = api.create_string_buffer(32)
+        found = memoryview(api.ffi.buffer(out) if api.backend == "cffi" else out)
+        self.steps: tuple[Any, ...] = (
+            library.keccak_reset,
+            library.keccak_absorb,
+            library.keccak_digest,
+            self._kept.get(),
+            out,
+            found,
+            api.c_size_t,
+            api.c_size_t(32),
+            api.c_ubyte(PADDING),
+        )
 
 
 _sponge = _Sponge()
@@ -47,10 +57,10 @@ _sponge = _Sponge()
 
 def keccak256(data: bytes) -> bytes:
     """Keccak-256 as Ethereum uses it (not SHA3-256); 32 bytes."""
-    sponge, data = _sponge, bytes(data)
-    library, state, out = sponge.library, sponge.state, sponge.out
-    library.keccak_reset(state)
-    library.keccak_absorb(state, data, sponge.api.c_size_t(len(data)))
-    library.keccak_digest(state, out, sponge.size, sponge.padding)
-    found: bytes = sponge.api.get_raw_buffer(out)
-    return found
+    reset, absorb, digest, state, out, found, length, size, padding = _sponge.steps
+    data = bytes(data)
+    reset(state)
+    absorb(state, data, length(len(data)))
+    digest(state, out, size, padding)
+    hashed: bytes = found.tobytes()
+    return hashed

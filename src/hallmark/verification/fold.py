@@ -41,9 +41,9 @@ from hallmark.verification.objections import (
 )
 from hallmark.verification.outcome import (
     JUDGING_FAILED,
+    SKIP,
     Bug,
     Check,
-    Outcome,
     bug_of,
     failures,
     judge,
@@ -212,9 +212,7 @@ class Replica:
         if found:
             self.judgements.failed[index] = found
             self.judgements.open.add(index)
-        unsure = tuple(
-            UNDECIDABLE[c.name] for c in checks if c.outcome is Outcome.SKIP and c.name in UNDECIDABLE
-        )
+        unsure = tuple([UNDECIDABLE[c.name] for c in checks if c.outcome is SKIP and c.name in UNDECIDABLE])
         if unsure:
             self.judgements.undecided[index] = unsure
         self.judgements.tree.append(leaf_hash(leaf))

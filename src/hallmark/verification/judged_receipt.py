@@ -6,7 +6,6 @@ kept in a bounded table (the gateway's standing is looked up afresh each time).
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import cast
 
@@ -22,6 +21,7 @@ from hallmark.core.registry import Chain, Link, Member
 from hallmark.core.statements import Role, Ticket
 from hallmark.verification.attested import Attested
 from hallmark.verification.judged_entry import SKEW_MS, Context, JudgedEntry, signers_of
+from hallmark.verification.lazy import lazy
 from hallmark.verification.packed import struct_hash
 
 DIRECT = "0x" + "00" * 32
@@ -86,12 +86,12 @@ class JudgedReceipt(JudgedEntry):
         self.name = b""
         """The entry's id; 32 bytes."""
 
-    @functools.cached_property
+    @lazy
     def taken(self) -> Link | None:
         """What stands in this key's chain at this sequence."""
         return self.registry.link(self.chain, self.receipt.sequence)
 
-    @functools.cached_property
+    @lazy
     def before(self) -> Link | None:
         """What stands in this key's chain one sequence earlier."""
         return self.registry.link(self.chain, self.receipt.sequence - 1)
@@ -99,22 +99,22 @@ class JudgedReceipt(JudgedEntry):
     # What reads a stranger's documents is computed inside the check that first asks, not at the beginning:
     # should reading them fail, that check fails, and the receipt still takes its place in its key's chain.
 
-    @functools.cached_property
+    @lazy
     def route_committed(self) -> bool:
         """True when the attached route record is the one that the receipt commits to."""
         return digest_of(RouteRecord, self.attachment(0)) == self.receipt.route
 
-    @functools.cached_property
+    @lazy
     def route(self) -> RouteRecord | None:
         """The route record; None when it is another, or cannot be read."""
         return _route(self.attachment(0)) if self.route_committed else None
 
-    @functools.cached_property
+    @lazy
     def direct(self) -> bool:
         """True when the request came without a ticket."""
         return self.route is not None and self.route.ticket == DIRECT
 
-    @functools.cached_property
+    @lazy
     def passage(self) -> ParsedTicket | None:
         """What ticket and candidates say; None without a ticket that can be read."""
         if self.route is None or self.direct:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Final, cast
 
 from hallmark.core.document import Document
@@ -21,6 +20,7 @@ from hallmark.core.evidence import Verdict as EvidenceVerdict
 from hallmark.core.objected import Run, decode_runs
 from hallmark.core.statements import Fault, Registration, Role, Verdict, Version, text_of
 from hallmark.verification.judged_entry import JudgedEntry
+from hallmark.verification.lazy import lazy
 
 CLEARING: Final = "clearing:"
 ROLES: Final[dict[int, type[Document]]] = {
@@ -102,7 +102,7 @@ class JudgedStatement(JudgedEntry):
         """The statement as a fault."""
         return cast(Fault, self.entry.statement)
 
-    @functools.cached_property
+    @lazy
     def runs(self) -> tuple[Run, ...]:
         """What a verdict objects to; empty when its list cannot be read."""
         try:
@@ -110,7 +110,7 @@ class JudgedStatement(JudgedEntry):
         except HallmarkError:
             return ()
 
-    @functools.cached_property
+    @lazy
     def document_type(self) -> type[Document] | None:
         """What the entry attaches; None when its role or policy kind is unknown."""
         if self.entry.kind is Kind.REGISTRATION:
@@ -122,7 +122,7 @@ class JudgedStatement(JudgedEntry):
             return AttestationPolicy if kind == "attestation" else None
         return DOCUMENTS.get(self.entry.kind)
 
-    @functools.cached_property
+    @lazy
     def document(self) -> Document | None:
         """The attached document; None when it cannot be read."""
         if self.document_type is None:

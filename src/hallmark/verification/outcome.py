@@ -34,6 +34,11 @@ class Outcome(enum.StrEnum):
     SKIP = "skip"
 
 
+# Read for each check of each entry: an enumeration's members are dear to look up.
+FAIL: Final = Outcome.FAIL
+SKIP: Final = Outcome.SKIP
+
+
 class Check(msgspec.Struct, frozen=True):
     """One check of one entry: its name, how it ended, and the reason code when it failed."""
 
@@ -102,4 +107,4 @@ def judge(rules: tuple[Rule[CaseT], ...], case: CaseT, stopped: Callable[[Bug], 
 
 def failures(checks: tuple[Check, ...]) -> tuple[str, ...]:
     """Reason codes of the checks that failed, in order."""
-    return tuple([check.reason for check in checks if check.outcome is Outcome.FAIL])
+    return tuple([check.reason for check in checks if check.outcome is FAIL])

@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 2
-CODE: Final = "6706424f5f3e3b29dfb0728054d7ddd8e223231e0f0c66e20883869d41fab06d"
+CODE: Final = "b5fc0df441abae9a5252925ebdf6de3304625d9484e136ebcf6bafb5a0bb71ca"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -50,7 +50,7 @@ from hallmark.services.fullnode.settings import Settings
 from hallmark.telemetry.logs import get_logger
 from hallmark.verification.fold import LogMisbehaviour, Replica
 from hallmark.verification.judged_entry import SKEW_MS
-from hallmark.verification.outcome import JUDGING_FAILED, Outcome
+from hallmark.verification.outcome import JUDGING_FAILED, failures
 
 RECENT = 100
 RELOAD = 128
@@ -346,7 +346,7 @@ class FullNode:
         index = self.replica.size
         checks = self.replica.feed(index, leaf)
         self.judged += 1
-        failed = tuple([c.reason for c in checks if c.outcome is Outcome.FAIL])
+        failed = failures(checks)
         if not failed:
             return
         if JUDGING_FAILED in failed:
