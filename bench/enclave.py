@@ -1,11 +1,13 @@
 """How long an enclave takes from nothing to serving, and what each part costs. Prints a table and JSON.
 
-    .venv/bin/python bench/enclave.py [--runs 20] [--product] [--json FILE]
+    .venv/bin/python bench/enclave.py [--runs 20] [--product [--engines onnx,genai]] [--json FILE]
 
 `warm` is what a node does when it replaces an enclave: the sealed, measured image is in memory. `cold` adds
 copying, hashing and attaching the image, as at a host's start with the file in the page cache. `warm_cpu` is
 the processor time of the enclave's process alone, `resident_mb` its peak memory. No model is loaded: the
-application is the tests' small one, or with `--product` the product's own.
+application is the tests' small one, or with `--product` the product's own, in the image with the named
+engines ("none": one that only passes on). `sandbox` is the same chain of programs around an interpreter that
+does nothing, `imported` around one that imports what an enclave imports: what a warm start is made of.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ import json
 import mmap
 import os
 import platform
+import select
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
 
 from hallmark.core.beacon import evidence_nonce
@@ -35,6 +39,16 @@ from hallmark.testing import enclaves
 
 ECHO = Path(__file__).parents[1] / "tests/integration/probes/echo_app.py"
 BEACON = Beacon(1, bytes(32))
+NOTHING = "pass"
+IMPORTS = """
+import gc, sys
+gc.disable()
+sys.path.append("/app/lib")
+import hallmark.services.enclave.boot, hallmark.services.enclave.app
+hallmark.services.enclave.boot._server(None, None, {})
+import os
+os._exit(0)
+"""
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -58,6 +72,22 @@ def measured(path: Path, runs: int) -> dict[str, list[float]]:
     return found
 
 
+def part(launcher: Launcher, program: str) -> float:
+    """Milliseconds until the sandbox has run `program` instead of the enclave's and has ended."""
+    real = launcher.confinement
+    launcher.confinement = msgspec.structs.replace(real, arguments=(*real.arguments[:-1], "-c", program))
+    start = time.perf_counter()
+    spawned = launcher.launch()
+    select.select([spawned.pidfd], [], [])
+    spent = (time.perf_counter() - start) * 1000
+    complaint = spawned.complaint()
+    spawned.reap()
+    launcher.confinement = real
+    if complaint:
+        raise SystemExit(complaint)
+    return spent
+
+
 async def one_start(starter: Starter) -> tuple[Running, float]:
     start = time.perf_counter()
     running = await starter.start(
@@ -68,7 +98,15 @@ async def one_start(starter: Starter) -> tuple[Running, float]:
 
 async def starts(path: Path, runs: int) -> dict[str, list[float]]:
     """Milliseconds from launch to `Ready`, and to the first answered request."""
-    names = ("cold_ready", "warm_ready", "warm_first_answer", "warm_cpu", "resident_mb")
+    names = (
+        "cold_ready",
+        "sandbox",
+        "imported",
+        "warm_ready",
+        "warm_first_answer",
+        "warm_cpu",
+        "resident_mb",
+    )
     found: dict[str, list[float]] = {name: [] for name in names}
     root = enclaves.root()
     for _ in range(max(3, runs // 4)):
@@ -80,6 +118,8 @@ async def starts(path: Path, runs: int) -> dict[str, list[float]]:
         launcher.close()
     launcher = Launcher(measure.seal(path), machine.detect(), enclaves.cache())
     for _ in range(runs):
+        found["sandbox"].append(part(launcher, NOTHING))
+        found["imported"].append(part(launcher, IMPORTS))
         begin = time.perf_counter()
         running, ready = await one_start(Starter(launcher, root))
         found["warm_ready"].append(ready)
@@ -125,9 +165,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--product", action="store_true")
+    parser.add_argument("--engines", default="onnx,genai")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    path = image.build(enclaves.cache()) if options.product else enclaves.image_with(ECHO)
+    engines = () if options.engines == "none" else options.engines.split(",")
+    product = image.build(enclaves.cache(), engines=engines) if options.product else None
+    path = product or enclaves.image_with(ECHO)
     found = measured(path, options.runs) | uvloop.run(starts(path, options.runs))
     load = os.getloadavg()[0]
     size = path.stat().st_size / 1e6

@@ -74,3 +74,21 @@ async def test_a_tensor_model_answers_inside(enclave: Running) -> None:
     bundle = KeyBundle.decode(enclave.attested.bundle)
     assert set(bundle.artifacts) == {hex0x(sha256(label.encode())) for label in FORMATS}
     assert "onnxruntime-genai" in bundle.engine
+
+
+async def test_an_enclave_without_engines_starts() -> None:
+    """The image that only passes on holds no engine's library, and needs none to start and answer."""
+    path = image.build(enclaves.cache(), engines=())
+    assert path.stat().st_size < 25_000_000
+    launcher = Launcher(measure.seal(path), machine.detect(), enclaves.cache())
+    running = await Starter(launcher, enclaves.root(), 120).start(
+        enclaves.cargo(), epoch=1, beacon=Beacon(0, bytes(32)), on_message=print, on_ended=lambda: None
+    )
+    assert json.loads(await enclaves.ask(running, "/v1/models"))["data"] == []
+    await running.link.close()
+    launcher.close()
+
+
+def test_the_largest_image_keeps_its_budget() -> None:
+    """The image with every engine is under 60 MB."""
+    assert image.build(enclaves.cache()).stat().st_size < 60_000_000

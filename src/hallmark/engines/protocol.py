@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncGenerator, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from hallmark.core.errors import InvalidInput
 
 MILLION = 1_000_000
 
-Array = npt.NDArray[np.generic]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Array: TypeAlias = "npt.NDArray[np.generic]"
+"""A tensor's values. An enclave without an engine has no numpy, and none that starts waits for it in vain."""
 
 
 class Task(enum.StrEnum):

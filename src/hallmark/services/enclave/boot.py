@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import importlib.util
 import os
 import ssl
@@ -163,11 +164,20 @@ def _prepare(transport: Transport, *, confined: bool, landlock: int) -> tuple[Sh
     )
     context = identity.server_context(tls, "/tmp" if confined else None)  # noqa: S108 - a tmpfs of our own
     server = _server(application.create_app(shell), context, configuration.limits)
-    # What loading needed goes before anything is served: artifacts, garbage, free pages of the heap.
+    _settle(artifacts)
+    return shell, server
+
+
+def _settle(artifacts: Mapping[str, memoryview]) -> None:
+    """What loading needed goes before anything is served: artifacts, garbage, free pages of the heap. What is
+    left stays for good, so the collector, which was off while modules were imported, need not look at it.
+    """
     for artifact in artifacts.values():
         artifact.release()
-    give_back()
-    return shell, server
+    if artifacts:
+        give_back()
+    gc.freeze()
+    gc.enable()
 
 
 def _server(app: ASGIApp, context: ssl.SSLContext, limits: Mapping[str, int]) -> Server:

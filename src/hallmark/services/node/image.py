@@ -1,7 +1,8 @@
 """Builds the enclave's image: the same inputs give the same bytes.
 
     squashfs            padded to 4096 bytes: the files of `contents.collect`, byte-compiled, libraries cut
-                        to what is loaded of them (`elf.py`), times 0, owner 0
+                        to what is loaded of them (`elf.py`), times 0, owner 0; of Python files the byte code
+                        alone, but for hallmark's own, whose text stays readable beside it
     manifest            one line a file: SHA-256 hex, octal mode, size, path; sorted by path; LF
     trailer, 24 bytes   "HALLMARK" || u64be length of squashfs || u64be length of manifest
 
@@ -32,10 +33,13 @@ from hallmark.services.node.elf import loadable
 MAGIC: Final = b"HALLMARK"
 TRAILER: Final = struct.Struct(">8sQQ")
 COMPRESSION: Final = ("-comp", "zstd", "-Xcompression-level", "9", "-b", "256K")
-FORMAT: Final = "5"
+FORMAT: Final = "6"
+READABLE: Final = "app/lib/hallmark/"
 
 _FIRST_PROGRAM = """\
+import gc
 import sys
+gc.disable()  # until everything is loaded, see boot.py
 sys.path.append("/app/lib")
 from hallmark.services.enclave.boot import main
 main()
@@ -167,7 +171,9 @@ def _compile(stage: Path, sources: list[str]) -> None:
     work = []
     for inside in sorted(sources):
         place = stage / inside
-        work.append((str(place), str(place.parent / "__pycache__" / f"{place.stem}.{tag}.pyc"), f"/{inside}"))
+        cached = place.parent / "__pycache__" / f"{place.stem}.{tag}.pyc"
+        code = cached if inside.startswith(READABLE) else place.with_suffix(".pyc")
+        work.append((str(place), str(code), f"/{inside}"))
     base = getattr(sys, "_base_executable", sys.executable)
     running = []
     for part in (work[::2], work[1::2]):
@@ -182,6 +188,9 @@ def _compile(stage: Path, sources: list[str]) -> None:
         _, complaint = process.communicate(job)
         if process.returncode:
             raise Unavailable("image_build_failed", f"Compiling failed: {complaint.decode()[-300:]}")
+    for inside in sources:
+        if not inside.startswith(READABLE):
+            (stage / inside).unlink()
 
 
 def _checked(command: list[str], name: str) -> None:
