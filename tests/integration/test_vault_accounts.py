@@ -13,6 +13,7 @@ from hallmark.core.errors import Unavailable, VerificationFailed
 from hallmark.core.hashing import sha256
 from hallmark.core.money import MAX_AMOUNT
 from hallmark.core.vault import DepositPause, Row, SpendingCeiling, WithdrawalRequest
+from hallmark.crypto.secp256k1 import HALF_ORDER
 from hallmark.services.chain.contract import read_contract, selector
 from hallmark.services.chain.deployment import deploy_dev_token, deploy_vault
 from hallmark.services.chain.rpc import Reverted
@@ -42,6 +43,7 @@ from hallmark.services.chain.vault import (
     vault_error,
     withdrawal_call,
 )
+from hallmark.services.chain.vault_events import lessees, vault_events
 from hallmark.testing.anvil import CHAIN_ID, fund, running_anvil, toolchain
 from hallmark.testing.vaults import (
     AUTHORITY,
@@ -216,6 +218,8 @@ async def test_the_operator_may_be_gone(chain: VaultOnChain) -> None:
     await fund(chain.rpc, alice.key)
     await chain.send(withdrawal_call(EVERYTHING), key=alice.key)
     await chain.pass_time(SHORT.withdrawal + 1)
+    events = await vault_events(chain.rpc, chain.address, 0, await chain.rpc.head())
+    assert lessees(events, 1) == (ENCLAVE.address,)
     both = multicall((release_call(ENCLAVE.address, 1), finalize_call(alice.key.address)))
     await chain.send(both, key=alice.key)
     assert await chain.token.balance(alice.key.address) == 75
@@ -339,4 +343,7 @@ async def test_a_ceiling_names_its_session_key_under_the_signature(chain: VaultO
         replace(ceiling, valid_until=9),
     ):
         assert await chain.refusal(ceiling_call(changed, signature)) == "BadSignature"
+    high = (2 * HALF_ORDER + 1 - int.from_bytes(signature[32:64], "big")).to_bytes(32, "big")
+    twin = signature[:32] + high + bytes([55 - signature[64]])
+    assert await chain.refusal(ceiling_call(ceiling, twin)) == "BadSignature"
     assert await chain.refusal(ceiling_call(ceiling, signature)) == ""

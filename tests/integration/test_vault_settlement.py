@@ -302,6 +302,18 @@ async def test_a_lease_has_a_term_and_does_not_shrink(chain: VaultOnChain) -> No
     assert await chain.refusal(lease_call(lease, rows, signature)) == "StaleSequence"
 
 
+async def test_gas_of_a_settlement(chain: VaultOnChain) -> None:
+    """Each account more costs less than 6,500 gas, so that 100 cost less than 10,000 each."""
+    payers = await new_payers(chain, PAYEE, 10**9, 12, name="gas")
+    rows = [Row(payer.account, 10**8) for payer in payers]
+    await chain.send(chain.lease(ONE, await chain.now() + 200, rows))
+    two = await chain.send(chain.settle(ONE, [Row(row.account, 1_234_567) for row in rows[:2]]))
+    twelve = await chain.send(chain.settle(ONE, [Row(row.account, 2_345_678) for row in rows]))
+    each = (twelve - two) / 10
+    assert each < 6_500
+    assert two + 98 * each < 100 * 10_000
+
+
 async def test_events_tell_what_happened(chain: VaultOnChain) -> None:
     """Leases, refusals, charges, late rows and payments are read back from the chain, in order."""
     first = await chain.rpc.head() + 1

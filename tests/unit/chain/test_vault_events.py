@@ -17,9 +17,13 @@ from hallmark.services.chain.rpc import RPC
 from hallmark.services.chain.vault_events import (
     EVENTS,
     Deposited,
+    Emitted,
+    Leased,
+    LeaseReturned,
     Settled,
     VaultEvent,
     decode_event,
+    lessees,
     parameters,
     topic,
     vault_events,
@@ -135,3 +139,20 @@ async def test_answers_that_are_no_logs_have_a_reason(answer: object) -> None:
     with pytest.raises(Unavailable) as error:
         await vault_events(Endpoint(answer), VAULT, 8, 9)
     assert error.value.reason == "chain_unreachable"
+
+
+def test_who_may_hold_a_lease_on_an_account() -> None:
+    """Whoever asked and did not give back, in the order of asking; another account's leases are not meant."""
+    b, c = b"\x0c" * 20, b"\x0d" * 20
+    events = (
+        Leased(A, 1, 9, (Row(1, 5), Row(2, 5))),
+        Leased(b, 1, 9, (Row(1, 5),)),
+        Leased(c, 1, 9, (Row(2, 5),)),
+        LeaseReturned(A, 1, 5),
+        LeaseReturned(b, 2, 5),
+        Leased(A, 2, 9, (Row(1, 5),)),
+    )
+    emitted = [Emitted(event, 1, index, bytes(32)) for index, event in enumerate(events)]
+    assert lessees(emitted, 1) == (b, A)
+    assert lessees(emitted, 2) == (A, c)
+    assert lessees(emitted, 3) == ()

@@ -262,6 +262,23 @@ async def vault_events(
     return tuple(sorted((e for e in read if e is not None), key=lambda e: (e.block, e.index)))
 
 
+def lessees(events: Sequence[Emitted], account: int) -> tuple[bytes, ...]:
+    """Addresses of the enclaves that may hold an open lease on `account` after these events, oldest first.
+
+    Whether a lease is open says `VaultContract.lease`; a payer who leaves has each of them released. All
+    events since the account was opened must be given: `Account.open_leases` is the number of those that are
+    open.
+    """
+    holders: dict[bytes, None] = {}
+    for emitted in events:
+        event = emitted.event
+        if isinstance(event, Leased) and any(row.account == account for row in event.rows):
+            holders[event.enclave] = None
+        elif isinstance(event, LeaseReturned) and event.account == account:
+            holders.pop(event.enclave, None)
+    return tuple(holders)
+
+
 def _emitted(log: Any, vault: bytes, blocks: range) -> Emitted | None:
     if not isinstance(log, dict) or not isinstance(log.get("topics"), list):
         raise Unavailable("chain_unreachable", "The chain endpoint answered with something that is no log.")
