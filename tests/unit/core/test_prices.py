@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hallmark.core.amounts import parse_amount, show_amount
 from hallmark.core.document import hex0x
 from hallmark.core.errors import InvalidInput
 from hallmark.core.money import MAX_AMOUNT, Asset, FreeUse, Offer, Price
-from hallmark.payments.amounts import parse_amount, show_amount
-from hallmark.payments.prices import Use, check_offer, cost, is_free, price_of
+from hallmark.core.prices import Use, check_offer, cost, is_free, price_of
 
 DOLLAR = Asset(31_337, hex0x(b"\x11" * 20), 6, "DEV", "Development Dollar", "1", development=True)
 OFFER = Offer(
