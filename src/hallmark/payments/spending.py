@@ -6,9 +6,12 @@
         signature   of the payer              65
         spend       Spend, packed            128
         signature   of the session key        65
+        salt        of the request's name     32
 
 The ceiling is signed once, by a wallet; each request is signed by the session key that it names, which can
 do nothing else. A spend names one request, so that a copy of it pays for nothing else, and is used once.
+Spends stand in the log beside their receipts: the salt, which does not, keeps the request's name from
+telling what was asked.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from hallmark.payments.accounts import PaymentRequired
 
 HEADER: Final = "hallmark-payment"
 SIGNATURE: Final = 65
+SALT: Final = 32
 REQUEST_TAG: Final = b"hallmark/spend/v1\0"
 
 
@@ -62,21 +66,28 @@ class Spending(msgspec.Struct, frozen=True):
     digest: bytes
 
 
-def request_name(path: str, body: bytes) -> bytes:
-    """What a spend names a request by: SHA-256(tag || u16be path length || path || body); 32 bytes."""
+def request_name(salt: bytes, path: str, body: bytes) -> bytes:
+    """What a spend names a request by: SHA-256(tag || salt || u16be path length || path || body); 32 bytes.
+
+    `salt` is 32 random bytes.
+    """
     name = path.encode()
-    return sha256(REQUEST_TAG, len(name).to_bytes(2, "big"), name, body)
+    return sha256(REQUEST_TAG, salt, len(name).to_bytes(2, "big"), name, body)
 
 
 def sign_spending(
-    ceiling: SpendingCeiling, signature: bytes, spend: Spend, session: Signer, vault: Vault
+    ceiling: SpendingCeiling, signature: bytes, spend: Spend, salt: bytes, session: Signer, vault: Vault
 ) -> str:
-    """The header's value. `signature` is the payer's under the ceiling."""
+    """The header's value. `signature` is the payer's under the ceiling, `salt` that of the spend's
+    request.
+    """
     signed = session.sign(vault_digest(spend, vault.chain_id, vault.address))
-    return base64.b64encode(ceiling.pack() + signature + spend.pack() + signed).decode()
+    return base64.b64encode(ceiling.pack() + signature + spend.pack() + signed + salt).decode()
 
 
-def verify_spending(value: bytes, vault: Vault, payee: bytes, request: bytes, now: int) -> Spending:
+def verify_spending(
+    value: bytes, vault: Vault, payee: bytes, path: str, body: bytes, *, now: int
+) -> Spending:
     """Read a header and judge it for one request at `now` (unix ms).
 
     1. The ceiling is signed by its payer, for this vault.
@@ -88,20 +99,20 @@ def verify_spending(value: bytes, vault: Vault, payee: bytes, request: bytes, no
     InvalidInput `bad_payment_header`; PaymentRequired `payment_signature`, `payment_mismatch`,
     `payment_expired`.
     """
-    ceiling, by_payer, spend, by_session = _parts(value)
+    ceiling, by_payer, spend, by_session, salt = _parts(value)
     _signed_by(ceiling, by_payer, ceiling.payer, vault)
     _signed_by(spend, by_session, ceiling.session if any(ceiling.session) else ceiling.payer, vault)
     _require(spend.payer == ceiling.payer, "payer")
     _require(spend.payee == ceiling.payee == payee, "payee")
-    _require(spend.request == request, "request")
+    _require(spend.request == request_name(salt, path, body), "request")
     if now >= spend.expires or now >= 1000 * ceiling.valid_until:
         raise PaymentRequired("payment_expired", "The payment or its ceiling has expired.", "Sign a new one.")
     return Spending(ceiling, spend, vault_digest(spend, vault.chain_id, vault.address))
 
 
-def _parts(value: bytes) -> tuple[SpendingCeiling, bytes, Spend, bytes]:
+def _parts(value: bytes) -> tuple[SpendingCeiling, bytes, Spend, bytes, bytes]:
     first, second = SpendingCeiling.packed_size(), Spend.packed_size()
-    sizes = (first, SIGNATURE, second, SIGNATURE)
+    sizes = (first, SIGNATURE, second, SIGNATURE, SALT)
     try:
         data = base64.b64decode(value[: 2 * sum(sizes)], validate=True)
     except (binascii.Error, ValueError) as error:
@@ -113,7 +124,8 @@ def _parts(value: bytes) -> tuple[SpendingCeiling, bytes, Spend, bytes]:
         SpendingCeiling.unpack(data[:first]),
         data[first:spent],
         Spend.unpack(data[spent : spent + second]),
-        data[spent + second :],
+        data[spent + second : -SALT],
+        data[-SALT:],
     )
 
 
@@ -143,5 +155,5 @@ def _unreadable() -> InvalidInput:
     return InvalidInput(
         "bad_payment_header",
         "The payment header cannot be read.",
-        "Hallmark-Payment is base64 of a signed ceiling and a signed spend, 342 bytes.",
+        "Hallmark-Payment is base64 of a signed ceiling and a signed spend, 374 bytes.",
     )
