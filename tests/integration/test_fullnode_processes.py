@@ -70,7 +70,7 @@ def test_a_bad_receipt_is_witnessed_only_with_its_verdicts(net: RealNetwork) -> 
     at = net.add(net.receipt_entry(net.nodes[1], charged=1))
     _witnessed(net, "the verdicts are witnessed")
     replica = net.replica()
-    assert replica.failures(at) == ("payment_not_supported",)
+    assert replica.failures(at) == ("payment_record_absent",)
     standing = replica.standing(at)
     assert standing.state is State.FAILED
     assert net.witnessed() > standing.since

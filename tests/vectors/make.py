@@ -24,18 +24,22 @@ from hallmark.core import documents
 from hallmark.core.document import Document, digest_of
 from hallmark.core.entries import STATEMENTS, Entry, Kind
 from hallmark.core.marks import State
+from hallmark.core.money import Offer, Payment
 from hallmark.core.receipt import Receipt
 from hallmark.core.statements import AnchoredCheckpoint, SignIn, Ticket
 from hallmark.core.typed import TypedStruct
 from hallmark.testing.dossiers import Notary, clearing_policy
 from hallmark.testing.network import CHAIN_ID, LittleNetwork
+from hallmark.testing.payments import offer, payment, price_offer, spend_bytes
 from hallmark.verification.schema import DOSSIER_FILE, RECEIPT_FILE, dossier_schema, receipt_schema, text
 
 HERE = Path(__file__).parent
 SCHEMAS = HERE.parents[1] / "docs" / "schema"
 TYPED: tuple[type[TypedStruct], ...] = (*STATEMENTS.values(), Ticket, AnchoredCheckpoint, SignIn)
-DOCUMENTS: tuple[type[Document], ...] = tuple(
-    cls for cls in vars(documents).values() if isinstance(cls, type) and issubclass(cls, Document) and cls.TAG
+DOCUMENTS: tuple[type[Document], ...] = (
+    *(c for c in vars(documents).values() if isinstance(c, type) and issubclass(c, Document) and c.TAG),
+    Offer,
+    Payment,
 )
 
 
@@ -106,6 +110,8 @@ def sample_documents(net: LittleNetwork) -> dict[type[Document], Document]:
         answer.parameters,
         answer.route,
         answer.candidates,
+        offer(net),
+        payment(answer.receipt, offer(net), spend_bytes(net, bytes(20), 9)),
         documents.UpstreamRecord("example", "https://example.test", "big", "big-9", "r1"),
         documents.InputRecord("tool", zero32, "client", 1),
         clearing_policy("witnessed", State.WITNESSED, "hardware"),
@@ -152,6 +158,7 @@ def sample_entries(net: LittleNetwork) -> dict[Kind, Entry]:
         Kind.FAULT: net.fault(net.full_nodes[0], node.address, "equivocation", 0, 1),
         Kind.REVIEW: net.review(net.reviewers[0], subject),
         Kind.POLICY: net.policy_entry("attestation", net.attestation),
+        Kind.OFFER: price_offer(net, offer(net)),
     }
     assert set(made) == set(Kind)
     return made
@@ -161,7 +168,7 @@ def judged_vectors() -> list[dict[str, Any]]:
     """Whole logs whose last entry is a receipt, and what a full node finds about it."""
     lies: dict[str, Callable[[LittleNetwork], Entry]] = {
         "": lambda net: net.receipt_entry(net.nodes[0]),
-        "payment_not_supported": lambda net: net.receipt_entry(net.nodes[0], charged=1),
+        "payment_record_absent": lambda net: net.receipt_entry(net.nodes[0], charged=1),
         "chain_broken": lambda net: net.receipt_entry(net.nodes[0], previous=b"\x07" * 32),
         "beacon_in_future": lambda net: net.receipt_entry(net.nodes[0], beacon_size=10_000),
         "foreign_bundle": lambda net: net.receipt_entry(net.nodes[0], bundle=b"\x07" * 32),

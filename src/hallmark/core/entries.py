@@ -34,7 +34,7 @@ LENGTH: Final = struct.Struct(">I")
 
 
 class Kind(enum.IntEnum):
-    """What an entry says. Numbers are for ever; 13 and 14 are kept for price offers and quality outcomes."""
+    """What an entry says. Numbers are for ever; 14 is kept for quality outcomes."""
 
     REGISTRATION = 1
     RETIREMENT = 2
@@ -48,6 +48,7 @@ class Kind(enum.IntEnum):
     FAULT = 10
     REVIEW = 11
     POLICY = 12
+    OFFER = 13
 
 
 STATEMENTS: Final[dict[Kind, type[TypedStruct]]] = {
@@ -63,6 +64,7 @@ STATEMENTS: Final[dict[Kind, type[TypedStruct]]] = {
     Kind.FAULT: s.Fault,
     Kind.REVIEW: s.Review,
     Kind.POLICY: s.PolicyStatement,
+    Kind.OFFER: s.PriceOffer,
 }
 CLASSES: Final[dict[int, type[TypedStruct]]] = {kind.value: cls for kind, cls in STATEMENTS.items()}
 KINDS: Final[dict[type[TypedStruct], Kind]] = {cls: kind for kind, cls in STATEMENTS.items()}

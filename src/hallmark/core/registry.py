@@ -26,6 +26,7 @@ from hallmark.core.documents import (
     Profile,
 )
 from hallmark.core.evidence import Verdict as EvidenceVerdict
+from hallmark.core.money import Offer
 from hallmark.core.statements import Review, Role
 
 SEQUENCE_BITS: Final = 40
@@ -142,6 +143,8 @@ class Registry(msgspec.Struct):
     approved: dict[bytes, Approved] = {}
     attestation: list[tuple[int, bytes, AttestationPolicy]] = []
     clearing: dict[str, list[tuple[int, bytes, ClearingPolicy]]] = {}
+    offers: dict[bytes, tuple[int, Offer]] = {}
+    """Price offers by the digest of their document, with their positions."""
     chains: MutableMapping[bytes, Chain] = {}
     chain_count: int = 0
     links: MutableMapping[int, Link] = {}
@@ -149,6 +152,8 @@ class Registry(msgspec.Struct):
     reviews: MutableMapping[bytes, tuple[tuple[int, Review], ...]] = {}
     seen: MutableMapping[bytes, int] = {}
     """Entries by id to position, as far as no `Link` names them."""
+    spent: MutableMapping[bytes, int] = {}
+    """Payers' authorizations that a receipt used, by their digests, to that receipt's position."""
 
     def member(self, key: bytes, role: Role, position: int) -> Member | None:
         """The member with `key` in `role` that counts at `position`."""

@@ -215,6 +215,19 @@ class PolicyStatement(TypedStruct, frozen=True):
     at: Uint64
 
 
+class PriceOffer(TypedStruct, frozen=True):
+    """A node's owner says what answers of its nodes cost (`document` = digest of an `Offer`, core.money).
+    Signed by `owner`.
+    """
+
+    NAME: ClassVar[str] = "PriceOffer"
+
+    network: Bytes32
+    owner: Address
+    document: Bytes32
+    at: Uint64
+
+
 class AnchoredCheckpoint(TypedStruct, frozen=True):
     """What full nodes sign for the chain: this log had this root at this size. `origin` is SHA-256 of
     the origin text.

@@ -2,11 +2,8 @@
 
     Hallmark-Payment: base64 of
 
-        ceiling     SpendingCeiling, packed   84
-        signature   of the payer              65
-        spend       Spend, packed            128
-        signature   of the session key        65
-        salt        of the request's name     32
+        SpendingAuthorization                342   see core.spending
+        salt                                  32   of the request's name
 
 The ceiling is signed once, by a wallet; each request is signed by the session key that it names, which can
 do nothing else. A spend names one request, so that a copy of it pays for nothing else, and is used once.
@@ -18,37 +15,22 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import ClassVar, Final
+from typing import Final
 
 import msgspec
 
 from hallmark.core.errors import InvalidInput, VerificationFailed
 from hallmark.core.hashing import sha256
-from hallmark.core.typed import Address, Bytes32, TypedStruct, Uint64, Uint128
+from hallmark.core.spending import Spend, SpendingAuthorization
+from hallmark.core.typed import TypedStruct
 from hallmark.core.vault import SpendingCeiling, vault_digest
 from hallmark.crypto.secp256k1 import Signer, recover
 from hallmark.payments.accounts import PaymentRequired
 
 HEADER: Final = "hallmark-payment"
-SIGNATURE: Final = 65
+MAX_HEADER: Final = 1024
 SALT: Final = 32
 REQUEST_TAG: Final = b"hallmark/spend/v1\0"
-
-
-class Spend(TypedStruct, frozen=True):
-    """At most `maximum` may be charged to `payer` for the one `request`, begun before `expires` (unix ms).
-
-    `request` is `request_name` of its path and body. Signed by the ceiling's session key.
-    """
-
-    NAME: ClassVar[str] = "Spend"
-
-    payer: Address
-    payee: Address
-    request: Bytes32
-    maximum: Uint128
-    nonce: Bytes32
-    expires: Uint64
 
 
 class Vault(msgspec.Struct, frozen=True):
@@ -61,8 +43,7 @@ class Vault(msgspec.Struct, frozen=True):
 class Spending(msgspec.Struct, frozen=True):
     """A spend whose signatures hold. Only `verify_spending` makes one. `digest` (32 bytes) is used once."""
 
-    ceiling: SpendingCeiling
-    spend: Spend
+    authorization: SpendingAuthorization
     digest: bytes
 
 
@@ -76,13 +57,12 @@ def request_name(salt: bytes, path: str, body: bytes) -> bytes:
 
 
 def sign_spending(
-    ceiling: SpendingCeiling, signature: bytes, spend: Spend, salt: bytes, session: Signer, vault: Vault
+    ceiling: SpendingCeiling, signature: bytes, spend: Spend, salt: bytes, *, session: Signer, vault: Vault
 ) -> str:
-    """The header's value. `signature` is the payer's under the ceiling, `salt` that of the spend's
-    request.
-    """
+    """The header's value. `signature` is the payer's under the ceiling, `salt` that of the request's name."""
     signed = session.sign(vault_digest(spend, vault.chain_id, vault.address))
-    return base64.b64encode(ceiling.pack() + signature + spend.pack() + signed + salt).decode()
+    authorization = SpendingAuthorization(ceiling, signature, spend, signed)
+    return base64.b64encode(authorization.encode() + salt).decode()
 
 
 def verify_spending(
@@ -99,34 +79,24 @@ def verify_spending(
     InvalidInput `bad_payment_header`; PaymentRequired `payment_signature`, `payment_mismatch`,
     `payment_expired`.
     """
-    ceiling, by_payer, spend, by_session, salt = _parts(value)
-    _signed_by(ceiling, by_payer, ceiling.payer, vault)
-    _signed_by(spend, by_session, ceiling.session if any(ceiling.session) else ceiling.payer, vault)
+    authorization, salt = _read(value)
+    ceiling, spend = authorization.ceiling, authorization.spend
+    _signed_by(ceiling, authorization.by_payer, ceiling.payer, vault)
+    _signed_by(spend, authorization.by_session, authorization.session, vault)
     _require(spend.payer == ceiling.payer, "payer")
     _require(spend.payee == ceiling.payee == payee, "payee")
     _require(spend.request == request_name(salt, path, body), "request")
     if now >= spend.expires or now >= 1000 * ceiling.valid_until:
         raise PaymentRequired("payment_expired", "The payment or its ceiling has expired.", "Sign a new one.")
-    return Spending(ceiling, spend, vault_digest(spend, vault.chain_id, vault.address))
+    return Spending(authorization, vault_digest(spend, vault.chain_id, vault.address))
 
 
-def _parts(value: bytes) -> tuple[SpendingCeiling, bytes, Spend, bytes, bytes]:
-    first, second = SpendingCeiling.packed_size(), Spend.packed_size()
-    sizes = (first, SIGNATURE, second, SIGNATURE, SALT)
+def _read(value: bytes) -> tuple[SpendingAuthorization, bytes]:
     try:
-        data = base64.b64decode(value[: 2 * sum(sizes)], validate=True)
-    except (binascii.Error, ValueError) as error:
+        data = base64.b64decode(value[:MAX_HEADER], validate=True)
+        return SpendingAuthorization.decode(data[:-SALT]), data[-SALT:]
+    except (binascii.Error, ValueError, InvalidInput) as error:
         raise _unreadable() from error
-    if len(data) != sum(sizes):
-        raise _unreadable()
-    spent = first + SIGNATURE
-    return (
-        SpendingCeiling.unpack(data[:first]),
-        data[first:spent],
-        Spend.unpack(data[spent : spent + second]),
-        data[spent + second : -SALT],
-        data[-SALT:],
-    )
 
 
 def _signed_by(statement: TypedStruct, signature: bytes, by: bytes, vault: Vault) -> None:

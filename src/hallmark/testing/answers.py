@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,6 +12,7 @@ from hallmark.core.document import Document, hex0x
 from hallmark.core.documents import Candidate, Candidates, Exclusion, Manifest, Parameters, RouteRecord
 from hallmark.core.entries import Entry
 from hallmark.core.hashing import ZERO32, sha256
+from hallmark.core.money import Payment
 from hallmark.core.receipt import RECEIPT_VERSION, Mode, Receipt, request_digest, response_digest
 from hallmark.core.statements import Ticket
 from hallmark.crypto.secp256k1 import sign_statement
@@ -129,6 +131,7 @@ class Answers:
         inputs: tuple[Document, ...] = (),
         inputs_root: bytes = EMPTY_ROOT,
         upstream_record: Document | None = None,
+        paid: Callable[[Receipt], tuple[Payment, bytes]] | None = None,
         **changes: Any,
     ) -> Answer:
         """An answer by `node` that now extends its chain (unless `advance` is false)."""
@@ -152,9 +155,14 @@ class Answers:
             inputs=inputs_root,
         )
         receipt = msgspec.structs.replace(receipt, **changes)
-        entry = net.entry(
-            receipt, (node.key,), route.encode(), candidates.encode() if candidates else b"", packed
-        )
+        attached: tuple[bytes, ...] = (route.encode(), candidates.encode() if candidates else b"", packed)
+        if paid:
+            record, authorization = paid(receipt)
+            receipt = msgspec.structs.replace(
+                receipt, payment=record.digest(), charged=changes.get("charged", int(record.charged))
+            )
+            attached = (*attached, record.encode(), authorization)
+        entry = net.entry(receipt, (node.key,), *attached)
         if advance:
             node.sequence, node.previous = receipt.sequence + 1, receipt.digest()
         return Answer(

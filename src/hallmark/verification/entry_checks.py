@@ -25,6 +25,8 @@ from hallmark.core.errors import HallmarkError
 from hallmark.core.evidence import Evidence, Expectation
 from hallmark.core.evidence import Verdict as EvidenceVerdict
 from hallmark.core.hashing import ZERO32, sha256
+from hallmark.core.money import Offer
+from hallmark.core.prices import check_offer
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Registration, Role, text_of
 from hallmark.verification import dispute_checks, reviews
@@ -209,6 +211,22 @@ def check_content(case: JudgedStatement) -> str:
     return NO_SUBJECT if found is None else found
 
 
+def check_offer_terms(case: JudgedStatement) -> str:
+    """The owner whom the offer names signed it, it belongs to this network, and it can be meant."""
+    offer = case.document
+    if not isinstance(offer, Offer):
+        return NO_SUBJECT
+    if case.signer(0) != case.owner or len(case.signers) != 1:
+        return "bad_signature"
+    if (offer.network, offer.owner) != (hex0x(case.network), hex0x(case.owner)):
+        return "offer_names_other"
+    try:
+        check_offer(offer)
+    except HallmarkError:
+        return "offer_unsound"
+    return OK
+
+
 def check_policy_version(case: JudgedStatement) -> str:
     """A policy replaces an older one of its kind, never a newer one, and is named as its kind says."""
     document, kind = case.document, text_of(case.policy_kind)
@@ -271,6 +289,7 @@ RULES: Final[dict[Kind, tuple[Rule[JudgedStatement], ...]]] = {
     Kind.REVOCATION: (*AUTHORITY, ("measurement", check_approved), ("since", check_since)),
     Kind.PUBLICATION: (*FORM, DOCUMENT, ("label", check_card)),
     Kind.VERSION: (*FORM, DOCUMENT, ("label", check_version), ("content", check_content)),
+    Kind.OFFER: (*FORM, DOCUMENT, ("offer", check_offer_terms)),
     Kind.POLICY: (*AUTHORITY, DOCUMENT, ("version", check_policy_version)),
     Kind.VERDICT: (*ALWAYS, *dispute_checks.VERDICT_RULES),
     Kind.FAULT: (*ALWAYS, *dispute_checks.FAULT_RULES),

@@ -76,12 +76,14 @@ class FoldState:
             "reviews", Codec.of(tuple[tuple[int, Review], ...]), journal
         )
         self.seen: Table[bytes, int] = Table("seen", Codec.of(int), journal)
+        self.spent: Table[bytes, int] = Table("spent", Codec.of(int), journal)
         self.registry = Registry(
             chains=self.chains,
             links=self.links,
             objections=self.objections,
             reviews=self.reviews,
             seen=self.seen,
+            spent=self.spent,
         )
         self.judgements = Judgements(journal)
         self.memory = ReceiptCaches()
@@ -97,8 +99,8 @@ class FoldState:
     @property
     def tables(self) -> tuple[Table[Any, Any], ...]:
         """All that grow with the log."""
-        own = (self.chains, self.links, self.objections, self.reviews, self.seen, self.times.pages)
-        return (*own, *self.judgements.tables)
+        own = (self.chains, self.links, self.objections, self.reviews, self.seen, self.spent)
+        return (*own, self.times.pages, *self.judgements.tables)
 
     def restore(self, index: Index, network: bytes, confirms: Confirms) -> bool:
         """See `Replica.resume`. Raises as the index does."""
@@ -183,13 +185,14 @@ class FoldState:
             approved=registry.approved,
             attestation=registry.attestation,
             clearing=registry.clearing,
+            offers=registry.offers,
             attested=[(key, digest, known) for (key, digest), known in memory.attested.items()],
             artifacts=memory.artifacts,
         )
 
     def _take_up(self, head: Head, stated: Stated) -> None:
         registry, judgements, memory = self.registry, self.judgements, self.memory
-        for name in ("members", "labels", "manifests", "approved", "attestation", "clearing"):
+        for name in ("members", "labels", "manifests", "approved", "attestation", "clearing", "offers"):
             setattr(registry, name, getattr(stated, name))
         for name in ("size", "last_admitted", "chain_count"):
             setattr(registry, name, getattr(head, name))

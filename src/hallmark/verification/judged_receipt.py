@@ -15,7 +15,8 @@ from hallmark.core.document import digest_of, hex0x, unhex
 from hallmark.core.documents import Candidates, Manifest, RouteRecord
 from hallmark.core.entries import SIGNATURE_SIZE, Entry
 from hallmark.core.errors import HallmarkError
-from hallmark.core.hashing import sha256
+from hallmark.core.hashing import ZERO32, sha256
+from hallmark.core.money import Payment
 from hallmark.core.receipt import Receipt
 from hallmark.core.registry import Chain, Link, Member
 from hallmark.core.statements import Role, Ticket
@@ -108,6 +109,21 @@ class JudgedReceipt(JudgedEntry):
     def route(self) -> RouteRecord | None:
         """The route record; None when it is another, or cannot be read."""
         return _route(self.attachment(0)) if self.route_committed else None
+
+    @lazy
+    def payment_committed(self) -> bool:
+        """True when the attached payment record is the one that the receipt commits to."""
+        return digest_of(Payment, self.attachment(3)) == self.receipt.payment
+
+    @lazy
+    def payment(self) -> Payment | None:
+        """The payment record; None when there is none, it is another, or it cannot be read."""
+        if self.receipt.payment == ZERO32 or not self.payment_committed:
+            return None
+        try:
+            return Payment.decode(self.attachment(3))
+        except HallmarkError:
+            return None
 
     @lazy
     def direct(self) -> bool:

@@ -17,6 +17,7 @@ from hallmark.core.documents import (
 from hallmark.core.entries import Kind
 from hallmark.core.errors import HallmarkError
 from hallmark.core.evidence import Verdict as EvidenceVerdict
+from hallmark.core.money import Offer
 from hallmark.core.objected import Run, decode_runs
 from hallmark.core.statements import Fault, Registration, Role, Verdict, Version, text_of
 from hallmark.verification.judged_entry import JudgedEntry
@@ -33,6 +34,7 @@ DOCUMENTS: Final[dict[Kind, type[Document]]] = {
     Kind.APPROVAL: Measurement,
     Kind.PUBLICATION: ModelCard,
     Kind.VERSION: Manifest,
+    Kind.OFFER: Offer,
 }
 
 
@@ -64,7 +66,7 @@ class JudgedStatement(JudgedEntry):
 
     @property
     def owner(self) -> bytes:
-        """The owner that a publication or version names; 20 bytes."""
+        """The owner that a publication, version or price offer names; 20 bytes."""
         return cast(bytes, self._field("owner"))
 
     @property

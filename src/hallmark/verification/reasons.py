@@ -91,7 +91,34 @@ _ROUTE: Final = {
     "candidate_bundle": "The ticket names another bundle of this node.",
 }
 _INPUTS: Final = {"inputs_mismatch": "The input records are not those that the receipt commits to."}
-_PAID: Final = {"payment_not_supported": "A payment is named, and this network has no payments yet."}
+_PAID: Final = {
+    "payment_record_absent": "Something is charged, and no payment record says for what.",
+    "payment_record_other": "The payment record is not the one that the receipt commits to.",
+    "payment_unreadable": "The payment record cannot be read.",
+    "payment_other_receipt": "The payment record speaks of another receipt's request, tokens or amount.",
+    "offer_unknown": "The offer that the payment names was not logged.",
+    "offer_rejected": "Full nodes reject the offer that the payment names.",
+    "offer_of_another": "The offer is not by the node's owner.",
+    "offer_not_in_force": "The offer did not hold when the answer was started.",
+    "offer_names_other": "The offer names another network or owner than its statement.",
+    "offer_unsound": "The offer cannot be meant: its time, prices or asset do not fit together.",
+    "payee_other": "The payee is not the one that offer, key bundle and payer name.",
+    "payer_other": "The payer is not the one who signed.",
+    "asset_other": "The payment is in another asset than the offer.",
+    "price_other": "The price is not in the offer.",
+    "price_of_another_model": "The price is another model's.",
+    "not_free": "The offer does not serve a use of this size for nothing.",
+    "free_but_charged": "The payment says that nobody pays, and names a payer or an amount.",
+    "charged_wrongly": "What was charged does not follow from price and use.",
+    "charged_over_reserved": "More was charged than was reserved.",
+    "reserved_over_signed": "More was reserved than the payer signed for.",
+    "rail_not_supported": "How it was paid is not understood here.",
+    "rail_not_offered": "It was paid in a way that the offer does not name.",
+    "authorization_other": "The payer's authorization is not the one that the payment names.",
+    "authorization_unsigned": "The payer's authorization is not signed by the payer.",
+    "authorization_expired": "The payer's authorization had expired when the answer was started.",
+    "authorization_reused": "An earlier receipt used the payer's authorization.",
+}
 _REVIEWED: Final = {
     "reviewer_not_registered": "The reviewer is not registered as one.",
     "review_subject": "The review is not of this receipt at its place in the log.",

@@ -14,11 +14,14 @@ from hallmark.core.receipt import RECEIPT_VERSION, Mode
 from hallmark.core.statements import Role
 from hallmark.verification.judged_receipt import JudgedReceipt
 from hallmark.verification.outcome import NO_SUBJECT, OK, Rule
+from hallmark.verification.payment_checks import check_payment
 
 SUBMITTER_REASONS: Final = frozenset(
     {
         "attachments_malformed",
+        "authorization_other",
         "candidates_mismatch",
+        "payment_record_other",
         "route_mismatch",
         "signature_count",
         "ticket_mismatch",
@@ -31,7 +34,7 @@ them, so the same receipt is judged afresh when it comes again with sound attach
 
 def check_form(case: JudgedReceipt) -> str:
     """The receipt has a version that is known, belongs to this network, carries one signature and three
-    attachments.
+    attachments, or five where there is a payment record.
     """
     receipt = case.receipt
     if receipt.version != RECEIPT_VERSION:
@@ -40,7 +43,8 @@ def check_form(case: JudgedReceipt) -> str:
         return "wrong_network"
     if len(case.entry.signatures) != 1:
         return "signature_count"
-    return OK if len(case.entry.attachments) == 3 else "attachments_malformed"
+    attached = 3 if receipt.payment == ZERO32 else 5
+    return OK if len(case.entry.attachments) == attached else "attachments_malformed"
 
 
 def check_signature(case: JudgedReceipt) -> str:
@@ -192,11 +196,6 @@ def check_times(case: JudgedReceipt) -> str:
     if case.receipt.started > case.receipt.finished:
         return "times_reversed"
     return "finished_in_future" if case.in_future(case.receipt.finished) else OK
-
-
-def check_payment(case: JudgedReceipt) -> str:
-    """Nothing is charged: this network has no payment records yet, so none can be referred to."""
-    return OK if case.receipt.payment == ZERO32 and case.receipt.charged == 0 else "payment_not_supported"
 
 
 RECEIPT_RULES: Final[tuple[Rule[JudgedReceipt], ...]] = (

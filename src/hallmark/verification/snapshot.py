@@ -15,6 +15,7 @@ import msgspec
 
 from hallmark.core.documents import AttestationPolicy, ClearingPolicy, Manifest
 from hallmark.core.hashing import ZERO32, sha256
+from hallmark.core.money import Offer
 from hallmark.core.registry import Approved, Label, Member
 from hallmark.verification.attested import Attested
 from hallmark.verification.tables import Codec, Journal, Table
@@ -66,6 +67,7 @@ class Stated(msgspec.Struct, frozen=True, array_like=True):
     approved: dict[bytes, Approved]
     attestation: list[tuple[int, bytes, AttestationPolicy]]
     clearing: dict[str, list[tuple[int, bytes, ClearingPolicy]]]
+    offers: dict[bytes, tuple[int, Offer]]
     attested: list[tuple[bytes, bytes, Attested]]
     artifacts: dict[bytes, bytes]
 

@@ -20,8 +20,8 @@ import msgspec
 
 from hallmark.core.hashing import sha256
 
-RULES: Final = 2
-CODE: Final = "b5fc0df441abae9a5252925ebdf6de3304625d9484e136ebcf6bafb5a0bb71ca"
+RULES: Final = 3
+CODE: Final = "76517de7af53cd687ab1ce335b4dc9b1affed1c218b93256c852e1b758d12122"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

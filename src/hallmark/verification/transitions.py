@@ -22,6 +22,7 @@ from hallmark.core.documents import (
     Profile,
 )
 from hallmark.core.entries import Kind
+from hallmark.core.money import Offer
 from hallmark.core.registry import (
     SEQUENCE_BITS,
     Approved,
@@ -130,6 +131,11 @@ def decree(case: JudgedStatement, _: ReceiptCaches) -> None:
         versions.append((case.index, case.committed, document))
 
 
+def quote(case: JudgedStatement, _: ReceiptCaches) -> None:
+    """Answers may be charged for under these terms from here on. The same terms again change nothing."""
+    case.registry.offers.setdefault(case.committed, (case.index, cast(Offer, case.document)))
+
+
 def object_to(case: JudgedStatement, _: ReceiptCaches) -> None:
     """A full node objects to entries; its first verdict on an entry is the one that is kept."""
     registry, judgements = case.registry, case.context.judgements
@@ -199,6 +205,7 @@ def extend_chain(case: JudgedReceipt, accepted: bool) -> None:
         return
     if taken is not None and not accepted:
         return
+    spent = unhex(case.payment.authorization) if case.payment else b""
     known = registry.chains.get(receipt.node)
     chain = known or Chain(registry.chain_count)
     link = Link(case.index, case.digest, case.name if taken is None else taken.entry)
@@ -209,6 +216,8 @@ def extend_chain(case: JudgedReceipt, accepted: bool) -> None:
         registry.chains[receipt.node] = chain
     if known is None:
         registry.chain_count += 1
+    if accepted and any(spent):
+        registry.spent[spent] = case.index
 
 
 def _contradict(case: JudgedReceipt, taken: Link) -> None:
@@ -242,6 +251,7 @@ TRANSITIONS: Final[dict[Kind, Callable[[JudgedStatement, ReceiptCaches], None]]]
     Kind.REVOCATION: revoke,
     Kind.PUBLICATION: publish,
     Kind.VERSION: release,
+    Kind.OFFER: quote,
     Kind.VERDICT: object_to,
     Kind.FAULT: blame,
     Kind.REVIEW: judge_answer,

@@ -20,6 +20,7 @@ from hallmark.services.explorer import index as module
 from hallmark.services.explorer.entries import words_of
 from hallmark.services.explorer.figures import nearest_rank
 from hallmark.testing.dossiers import clearing_policy
+from hallmark.testing.payments import offer, price_offer
 from hallmark.verification.tree import leaf_hash, root_of
 
 
@@ -31,6 +32,7 @@ def every_kind(net: Any) -> dict[Kind, int]:
     net.add(net.policy_entry("clearing:witnessed", clearing_policy("witnessed", State.WITNESSED, "hardware")))
     net.add(net.review(net.reviewers[0], receipt))
     net.add(net.fault(net.full_nodes[1], net.full_nodes[0].address, "refuted_verdict", verdict, verdict))
+    net.add(price_offer(net, offer(net)))
     net.add(net.retirement(net.gateway))
     net.add(net.revocation(net.measurement, net.tree.size))
     net.add(net.compromise(net.nodes[1], net.tree.size))
@@ -51,7 +53,7 @@ async def test_every_kind_of_entry_has_words_and_a_page(exploring: Any) -> None:
         assert unhex(page.bytes) == net.leaves[index]
         assert unhex(page.leaf_hash) == leaf_hash(net.leaves[index])
         assert page.failures == ()
-        assert page.link.startswith(("/explore/", "/policies/")) or kind is Kind.POLICY
+        assert page.link.startswith(("/explore/", "/policies/")) or kind in (Kind.POLICY, Kind.OFFER)
         assert words_of(decode(split_leaf(net.leaves[index])[1])).facts
     for index in (-1, net.tree.size):
         with pytest.raises(NotFound, match="unknown_entry"):

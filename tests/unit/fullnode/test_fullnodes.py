@@ -321,7 +321,7 @@ async def test_a_restart_goes_on_from_what_was_kept(tmp_path: Path) -> None:
     fleet.add("fn0.test", node)
     at = _receipt(fleet, charged=1)
     for author in net.full_nodes[1:3]:
-        net.add(net.verdict(author, at, "payment_not_supported"))
+        net.add(net.verdict(author, at, "payment_record_absent"))
     assert await fleet.log.ask("fn0.test") == 200
     registry, checkpoint = _plain(node.replica.registry), node.checkpoint()
     kept = node.replica.kept_size

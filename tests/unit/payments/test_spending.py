@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hallmark.core.errors import InvalidInput
+from hallmark.core.spending import Spend
 from hallmark.core.vault import SpendingCeiling, vault_digest
 from hallmark.crypto.secp256k1 import Key
 from hallmark.payments.accounts import PaymentRequired
-from hallmark.payments.spending import Spend, Vault, request_name, sign_spending, verify_spending
+from hallmark.payments.spending import Vault, request_name, sign_spending, verify_spending
 
 PAYER, SESSION, OTHER = Key(b"\1" * 32), Key(b"\2" * 32), Key(b"\3" * 32)
 PAYEE = b"\4" * 20
@@ -35,7 +36,7 @@ def header(
 ) -> bytes:
     """The value that a client sends."""
     signature = payer.sign(vault_digest(ceiling, vault.chain_id, vault.address))
-    return sign_spending(ceiling, signature, spend, SALT, session, vault).encode()
+    return sign_spending(ceiling, signature, spend, SALT, session=session, vault=vault).encode()
 
 
 def refused(value: bytes, *, path: str = PATH, body: bytes = BODY, now: int = NOW) -> str:
@@ -49,9 +50,12 @@ def refused(value: bytes, *, path: str = PATH, body: bytes = BODY, now: int = NO
 def test_a_spend_is_taken_for_its_request() -> None:
     """Signed by the session key that the payer named, or by the payer where it named none."""
     found = verify_spending(header(), VAULT, PAYEE, PATH, BODY, now=NOW)
-    assert (found.spend, found.ceiling) == (SPEND, CEILING)
+    assert (found.authorization.spend, found.authorization.ceiling) == (SPEND, CEILING)
     own = msgspec.structs.replace(CEILING, session=bytes(20))
-    assert verify_spending(header(own, session=PAYER), VAULT, PAYEE, PATH, BODY, now=NOW).spend == SPEND
+    assert (
+        verify_spending(header(own, session=PAYER), VAULT, PAYEE, PATH, BODY, now=NOW).authorization.spend
+        == SPEND
+    )
 
 
 def test_it_pays_for_nothing_else() -> None:

@@ -23,10 +23,10 @@ def test_one_verdict_disputes_and_two_fail() -> None:
     """With four full nodes (f = 1) one verdict makes an entry disputed and a second one failed."""
     net = LittleNetwork()
     at = _bad_receipt(net)
-    net.add(net.verdict(net.full_nodes[0], at, "payment_not_supported"))
+    net.add(net.verdict(net.full_nodes[0], at, "payment_record_absent"))
     replica = net.replica()
     assert replica.standing(at).state is State.DISPUTED
-    index = net.add(net.verdict(net.full_nodes[1], at, "payment_not_supported"))
+    index = net.add(net.verdict(net.full_nodes[1], at, "payment_record_absent"))
     replica.feed(index, net.leaves[index])
     assert replica.standing(at).state is State.FAILED
     assert len(replica.standing(at).by) == 2
@@ -36,9 +36,9 @@ def test_one_author_counts_once() -> None:
     """A full node that objects twice is one full node."""
     net = LittleNetwork()
     at = _bad_receipt(net)
-    net.add(net.verdict(net.full_nodes[0], at, "payment_not_supported"))
+    net.add(net.verdict(net.full_nodes[0], at, "payment_record_absent"))
     net.tick(1)
-    net.add(net.verdict(net.full_nodes[0], at, "payment_not_supported"))
+    net.add(net.verdict(net.full_nodes[0], at, "payment_record_absent"))
     assert net.replica().standing(at).state is State.DISPUTED
 
 
@@ -78,7 +78,7 @@ def test_a_true_verdict_cannot_be_refuted() -> None:
     """Calling a true verdict false is itself found: the fault entry does not hold."""
     net = LittleNetwork()
     at = _bad_receipt(net)
-    truth = net.add(net.verdict(net.full_nodes[0], at, "payment_not_supported"))
+    truth = net.add(net.verdict(net.full_nodes[0], at, "payment_record_absent"))
     index = net.add(net.fault(net.full_nodes[1], net.full_nodes[0].address, "refuted_verdict", truth, truth))
     replica = net.replica()
     assert replica.failures(index) == ("fault_unfounded",)
@@ -113,7 +113,7 @@ def test_nothing_is_due_when_enough_have_objected() -> None:
     assert replica.objections_due(net.full_nodes[3].address, replica.size) == (at,)
     assert replica.objections_due(net.full_nodes[3].address, at) == ()
     for author in net.full_nodes[:2]:
-        net.add(net.verdict(author, at, "payment_not_supported"))
+        net.add(net.verdict(author, at, "payment_record_absent"))
     replica = net.replica()
     assert replica.objections_due(net.full_nodes[3].address, replica.size) == ()
 

@@ -12,6 +12,7 @@ import pytest
 from hallmark.core.document import hex0x
 from hallmark.core.entries import Entry, leaf
 from hallmark.testing.network import LittleNetwork
+from hallmark.testing.payments import offer, paid_receipt, price_offer
 from hallmark.testing.stub_evidence import verify_stub_evidence
 from hallmark.verification import fold, transitions
 from hallmark.verification.fold import LogMisbehaviour, Replica
@@ -25,7 +26,7 @@ def _busy_network() -> LittleNetwork:
         net.add(net.receipt_entry(net.nodes[1], direct=True))
         net.tick(10)
     bad = net.add(net.receipt_entry(net.nodes[0], charged=1))
-    net.add(net.verdict(net.full_nodes[0], bad, "payment_not_supported"))
+    net.add(net.verdict(net.full_nodes[0], bad, "payment_record_absent"))
     return net
 
 
@@ -115,7 +116,7 @@ def _every_kind() -> tuple[LittleNetwork, int]:
     good = net.add(net.receipt_entry(net.nodes[0]))
     bad = net.add(net.receipt_entry(net.nodes[0], charged=1))
     net.add(net.review(net.reviewers[0], good))
-    net.add(net.verdict(net.full_nodes[0], bad, "payment_not_supported"))
+    net.add(net.verdict(net.full_nodes[0], bad, "payment_record_absent"))
     lie = net.add(net.verdict(net.full_nodes[1], good, "bad_signature"))
     for author in (net.full_nodes[0], net.full_nodes[2]):
         net.add(net.fault(author, net.full_nodes[1].address, "refuted_verdict", lie, lie))
@@ -125,6 +126,9 @@ def _every_kind() -> tuple[LittleNetwork, int]:
     other = msgspec.structs.replace(net.measurement, version="2")
     net.add(net.approval(other))
     net.add(net.revocation(other, net.tree.size))
+    terms = offer(net)
+    net.add(price_offer(net, terms))
+    net.add(paid_receipt(net, terms))
     net.add(net.policy_entry("attestation", msgspec.structs.replace(net.attestation, version=2)))
     net.add(net.publication(msgspec.structs.replace(net.card, label="letters")))
     net.add(net.retirement(net.nodes[1]))

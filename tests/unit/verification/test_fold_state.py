@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hallmark.core.document import hex0x
 from hallmark.core.hashing import sha256
 from hallmark.testing.network import LittleNetwork
+from hallmark.testing.payments import offer, paid_receipt, price_offer
 from hallmark.testing.stub_evidence import verify_stub_evidence
 from hallmark.verification.fold import Replica
 from hallmark.verification.fold_state import FoldState
@@ -30,9 +31,12 @@ def _network() -> LittleNetwork:
     node, other = net.nodes[0], net.nodes[1]
     good = net.add(net.receipt_entry(node))
     bad = net.add(net.receipt_entry(node, charged=1))
+    net.add(price_offer(net, offer(net)))
+    for number in range(2):
+        net.add(paid_receipt(net, offer(net), nonce=bytes([number]) * 32))
     net.add(net.review(net.reviewers[0], good))
     for author in net.full_nodes[:2]:
-        net.add(net.verdict(author, bad, "payment_not_supported"))
+        net.add(net.verdict(author, bad, "payment_record_absent"))
     lie = net.add(net.verdict(net.full_nodes[1], good, "bad_signature"))
     for author in (net.full_nodes[0], net.full_nodes[2]):
         net.add(net.fault(author, net.full_nodes[1].address, "refuted_verdict", lie, lie))

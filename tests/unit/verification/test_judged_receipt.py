@@ -190,8 +190,8 @@ LIES: dict[str, tuple[str, Lie]] = {
     "attachments": ("attachments_malformed", beside(lambda e: (*e.attachments, b"more"))),
     "times": ("times_reversed", changed(started=1 << 50, finished=0)),
     "finished later": ("finished_in_future", changed(finished=1 << 50)),
-    "payment": ("payment_not_supported", changed(payment=OTHER)),
-    "charge": ("payment_not_supported", changed(charged=1)),
+    "payment": ("attachments_malformed", changed(payment=OTHER)),
+    "charge": ("payment_record_absent", changed(charged=1)),
 }
 
 

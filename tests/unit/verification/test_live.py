@@ -86,7 +86,7 @@ def test_own_checks_fail_the_mark_that_they_speak_against() -> None:
     marks = Viewer(charged=1).marks()
     assert (marks[Question.PAID].state, marks[Question.PAID].reason) == (
         State.FAILED,
-        "payment_not_supported",
+        "payment_record_absent",
     )
 
 

@@ -24,6 +24,7 @@ export const KINDS: ReadonlyMap<number, readonly [name: string, layout: typed.La
   [10, ["fault", typed.Fault]],
   [11, ["review", typed.Review]],
   [12, ["policy", typed.PolicyStatement]],
+  [13, ["offer", typed.PriceOffer]],
 ]);
 
 /** A decoded entry. Nothing in it is verified yet. */

@@ -54,6 +54,7 @@ export const Compromise = layout("Compromise", `bytes32 network,address key,uint
 export const Approval = layout("Approval", `bytes32 network,bytes32 document,${AT}`);
 export const Revocation = layout("Revocation", `bytes32 network,bytes32 document,uint64 since,bytes32 reason,${AT}`);
 export const Publication = layout("Publication", `bytes32 network,address owner,bytes32 document,${AT}`);
+export const PriceOffer = layout("PriceOffer", `bytes32 network,address owner,bytes32 document,${AT}`);
 export const Version = layout(
   "Version",
   `bytes32 network,address owner,bytes32 document,bytes32 artifact,bytes32 sha256,${AT}`,

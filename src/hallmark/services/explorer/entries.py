@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from hallmark.core.document import hex0x
+from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import Manifest, Measurement, ModelCard
 from hallmark.core.entries import Entry, Kind
 from hallmark.core.errors import HallmarkError
+from hallmark.core.money import Offer
 from hallmark.core.objected import Run, decode_runs
 from hallmark.core.receipt import Receipt
 from hallmark.core.statements import (
@@ -17,6 +18,7 @@ from hallmark.core.statements import (
     Fault,
     Judgement,
     PolicyStatement,
+    PriceOffer,
     Publication,
     Registration,
     Retirement,
@@ -33,6 +35,7 @@ from hallmark.verification.judged_statement import CLEARING
 from hallmark.verification.reasons import sentence_of
 
 SHOWN_RUNS: Final = 20
+FREE_OFFER: Final = "Answers of this owner's nodes cost nothing."
 
 
 class Words(NamedTuple):
@@ -119,6 +122,17 @@ def _version(s: Version, entry: Entry) -> Words:
     link = links.model(manifest.label)
     told = f"Label {manifest.label} points to version {manifest.version} from here on."
     return Words(told, (Fact("Label", manifest.label, link), *facts), link)
+
+
+def _offer(s: PriceOffer, entry: Entry) -> Words:
+    offer = _document(entry, Offer)
+    facts = (_bytes("Owner", s.owner), _bytes("Offer", s.document))
+    if offer is None:
+        return Words("A node's owner says what answers cost.", facts, "")
+    labels = ", ".join(price.label for price in offer.prices)
+    told = f"Answers of this owner's nodes have a price: {labels}." if labels else FREE_OFFER
+    payee = _bytes("Paid to", unhex(offer.payee))
+    return Words(told, (Fact("Models", labels or "all"), payee, *facts), "")
 
 
 def _receipt(s: Receipt, _entry: Entry) -> Words:
@@ -211,6 +225,7 @@ _TABLE: Final[dict[Kind, Callable[[Any, Entry], Words]]] = {
     Kind.FAULT: _fault,
     Kind.REVIEW: _review,
     Kind.POLICY: _policy,
+    Kind.OFFER: _offer,
 }
 
 

@@ -12,6 +12,7 @@ from hallmark.core.statements import (
     Compromise,
     Fault,
     PolicyStatement,
+    PriceOffer,
     Publication,
     Registration,
     Retirement,
@@ -78,7 +79,7 @@ def subjects(entry: Entry) -> tuple[bytes, ...]:
             return (key,)
         case Approval(document=document) | Revocation(document=document) | PolicyStatement(document=document):
             return (document,)
-        case Publication(owner=owner, document=document):
+        case Publication(owner=owner, document=document) | PriceOffer(owner=owner, document=document):
             return (owner, document)
         case Version(owner=owner, document=document, artifact=artifact):
             return (owner, document, artifact)

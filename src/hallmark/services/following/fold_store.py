@@ -35,7 +35,7 @@ BY_POSITION: Final = (
     "tiles",
     "times",
 )
-BY_NAME: Final = (CORE, "chains", "reviews", "seen", "firsts", "receipts")
+BY_NAME: Final = (CORE, "chains", "reviews", "seen", "spent", "firsts", "receipts")
 NAMES: Final = (*BY_POSITION, *BY_NAME)
 PAGE: Final = 1_000
 GET: Final = {name: f"SELECT value FROM fold_{name} WHERE key = ?" for name in NAMES}  # noqa: S608

@@ -51,6 +51,7 @@ SIZES: Final[dict[int, int]] = {
     Kind.FAULT: SMALL,
     Kind.REVIEW: SMALL,
     Kind.POLICY: 32_768,
+    Kind.OFFER: 16_384,
 }
 """The largest entry of each kind, in bytes."""
 MAX_SIGNATURES: Final = 16
@@ -63,6 +64,7 @@ ONE: Final = frozenset(
         Kind.PUBLICATION,
         Kind.VERSION,
         Kind.RETIREMENT,
+        Kind.OFFER,
     )
 )
 """Kinds with one signature."""

@@ -84,6 +84,8 @@ def presume(entry: Entry, known: Membership) -> Submitter:
             return _registration(statement, known)
         case Kind.PUBLICATION:
             return _member(statement.owner) if known.vouched(statement.owner) else STRANGER
+        case Kind.OFFER:
+            return _member(statement.owner) if known.vouched(statement.owner) else _unknown()
         case Kind.VERSION:
             return _version(statement, known)
         case Kind.RETIREMENT | Kind.COMPROMISE:
@@ -267,6 +269,7 @@ _CONFIRM: Final[dict[Kind, Callable[[Entry, Signers, Membership, Authority], Not
     Kind.POLICY: _confirm_authority,
     Kind.PUBLICATION: _confirm_owner,
     Kind.VERSION: _confirm_owner,
+    Kind.OFFER: _confirm_owner,
     Kind.VERDICT: _confirm_verdict,
     Kind.FAULT: _confirm_said,
     Kind.REVIEW: _confirm_said,

@@ -1,0 +1,102 @@
+"""Price offers and paid receipts of a little network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hallmark.core.document import hex0x, unhex
+from hallmark.core.entries import Entry
+from hallmark.core.hashing import ZERO32, sha256
+from hallmark.core.money import Asset, FreeUse, Offer, Payment, Price
+from hallmark.core.prices import Use, cost
+from hallmark.core.receipt import Receipt
+from hallmark.core.spending import Spend, SpendingAuthorization
+from hallmark.core.statements import PriceOffer
+from hallmark.core.vault import SpendingCeiling, vault_digest
+from hallmark.crypto.secp256k1 import Key
+from hallmark.testing.network import LittleNetwork, key
+
+ASSET = Asset(31_337, hex0x(b"\x11" * 20), 6, "DEV", "Hallmark Development Money", "1", development=True)
+VAULT = b"\x12" * 20
+PAYER, SESSION = key("payer"), key("session")
+
+
+def offer(net: LittleNetwork, **changes: Any) -> Offer:
+    """What the owner of the first node asks for answers of the network's model; changed."""
+    node = net.nodes[0]
+    assert node.bundle is not None
+    made = Offer(
+        network=hex0x(net.genesis.network),
+        owner=hex0x(node.owner.address),
+        payee=node.bundle.payment,
+        asset=ASSET,
+        vault=hex0x(VAULT),
+        prices=(Price(net.card.label, 150_000, 600_000),),
+        free=FreeUse(),
+        since=net.now - 1_000,
+        until=net.now + 3_600_000,
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def price_offer(net: LittleNetwork, terms: Offer, owner: Key | None = None) -> Entry:
+    """The log entry of an offer, by the owner of the first node or by another key."""
+    signer = owner or net.nodes[0].owner
+    statement = PriceOffer(net.genesis.network, signer.address, terms.digest(), net.now)
+    return net.entry(statement, (signer,), terms.encode())
+
+
+def spend_bytes(net: LittleNetwork, payee: bytes, maximum: int, /, **changes: Any) -> bytes:
+    """A ceiling and a spend under it, signed; what a paid receipt's entry carries. Changes are the
+    spend's.
+    """
+    chain = net.genesis.chain_id
+    ceiling = SpendingCeiling(PAYER.address, payee, SESSION.address, 10**9, 1, net.now // 1000 + 3_600)
+    spend = Spend(PAYER.address, payee, sha256(b"request"), maximum, sha256(b"nonce"), net.now + 60_000)
+    spend = msgspec.structs.replace(spend, **changes)
+    by_payer, by_session = (
+        signer.sign(vault_digest(said, chain, VAULT)) for signer, said in ((PAYER, ceiling), (SESSION, spend))
+    )
+    return SpendingAuthorization(ceiling, by_payer, spend, by_session).encode()
+
+
+def paid_receipt(net: LittleNetwork, terms: Offer, **spend: Any) -> Entry:
+    """The log entry of an answer by the first node that is honestly paid for from the vault."""
+
+    def pay(receipt: Receipt) -> tuple[Payment, bytes]:
+        authorization = spend_bytes(net, unhex(terms.payee), 1_000, **spend)
+        return payment(receipt, terms, authorization), authorization
+
+    return net.answers.make(net.nodes[0], paid=pay).entry
+
+
+def payment(receipt: Receipt, terms: Offer, spent: bytes, /, **changes: Any) -> Payment:
+    """The honest record for a receipt under an offer; changed."""
+    price = terms.prices[0] if terms.prices else None
+    named = ZERO32
+    if spent:
+        spend = SpendingAuthorization.decode(spent).spend
+        named = vault_digest(spend, ASSET.chain_id, VAULT)
+    due = cost(price, Use(receipt.tokens_in, receipt.tokens_out)) if price else 0
+    made = Payment(
+        network=terms.network,
+        offer=hex0x(terms.digest()),
+        rail="vault",
+        payer=hex0x(PAYER.address),
+        payee=terms.payee,
+        account=1,
+        asset=terms.asset,
+        price=price,
+        request=hex0x(receipt.request),
+        authorization=hex0x(named),
+        tokens_in=receipt.tokens_in,
+        tokens_out=receipt.tokens_out,
+        images=0,
+        milliseconds=0,
+        reserved=str(due + 40),
+        charged=str(due),
+        position=7,
+    )
+    return msgspec.structs.replace(made, **changes)
