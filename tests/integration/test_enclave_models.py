@@ -84,7 +84,9 @@ async def test_an_enclave_without_engines_starts() -> None:
     running = await Starter(launcher, enclaves.root(), 120).start(
         enclaves.cargo(), epoch=1, beacon=Beacon(0, bytes(32)), on_message=print, on_ended=lambda: None
     )
-    assert json.loads(await enclaves.ask(running, "/v1/models"))["data"] == []
+    question = {"model": "none", "messages": [{"role": "user", "content": "Hello?"}]}
+    answer = json.loads(await enclaves.ask(running, "/v1/chat/completions", json.dumps(question).encode()))
+    assert answer["error"]["code"] == "model_not_found"
     await running.link.close()
     launcher.close()
 
