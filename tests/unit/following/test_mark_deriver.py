@@ -13,8 +13,8 @@ from hallmark.core.errors import NotFound
 from hallmark.core.marks import Question, State
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Judgement
-from hallmark.services.chain import check
 from hallmark.services.following.chain import ReadAnchor
+from hallmark.testing.anchors import anchored
 from hallmark.testing.followed_log import FollowedLogFixture
 from hallmark.testing.network import LittleNetwork
 
@@ -218,7 +218,7 @@ async def test_proved_is_anchored_only_by_what_the_chain_gave_and_is_recomputed_
             """The record, and what the chain itself says."""
             size = net.tree.size
             assert position < size
-            return None, check.ConfirmedAnchor(1, bytes(20), size, self.root, 7, 4_000, 3, check._SEAL)
+            return anchored(size, self.root)
 
     chain = Chain()
     watching = FollowedLogFixture(net, anchors=chain)
@@ -260,10 +260,7 @@ async def test_nothing_looks_for_anchors_while_all_is_anchored(monkeypatch: pyte
             """All of the log."""
             self.asked += 1
             assert position < net.tree.size
-            confirmed = check.ConfirmedAnchor(
-                1, bytes(20), net.tree.size, net.tree.root(), 7, 4_000, 3, check._SEAL
-            )
-            return None, confirmed
+            return anchored(net.tree.size, net.tree.root())
 
     monkeypatch.setattr("hallmark.services.following.chain.POLL_S", 0)
     chain = Chain()
@@ -272,11 +269,11 @@ async def test_nothing_looks_for_anchors_while_all_is_anchored(monkeypatch: pyte
     running = asyncio.create_task(watching.watch.chain.run())
     loop: Any = asyncio.get_running_loop()
     await turns()
-    assert (chain.asked, len(watching.watch.chain), loop._scheduled) == (1, 1, [])
+    assert (chain.asked, watching.watch.chain.size, loop._scheduled) == (1, net.tree.size, [])
     net.add(net.receipt_entry(net.nodes[0]))
     await watching.witness()
     await turns()
-    assert (chain.asked, len(watching.watch.chain)) == (2, 2)
+    assert (chain.asked, watching.watch.chain.size) == (2, net.tree.size)
     running.cancel()
     watching.database.close()
 

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hallmark.core.document import unhex
-from hallmark.core.documents import Requirement
+from hallmark.core.documents import AnchorRecord, Requirement
 from hallmark.core.errors import HallmarkError
-from hallmark.services.chain import check
 from hallmark.services.review.actions import AppealRequest, DeclareRequest
 from hallmark.services.review.schema import ITEMS
+from hallmark.testing.anchors import anchored
 from hallmark.testing.review_desk import ReviewDesk, policy, reviewed_policy
 
 ANCHORED = Requirement("proved", "anchored")
@@ -48,19 +48,23 @@ class FakeChain:
 
     def __init__(self, office: ReviewDesk) -> None:
         self.net, self.says = office.net, "nothing"
-        self.held: list[check.ConfirmedAnchor] = []
+        self.held: list[Any] = []
 
     async def covering(self, position: int) -> tuple[Any, Any]:
         """The record, and what the chain holds beyond a position."""
-        known = next((anchor for anchor in self.held if anchor.size > position), None)
+        known = next((pair for pair in self.held if pair[1].size > position), None)
         if known is not None or self.says == "nothing":
-            return None, known
+            return known or (None, None)
         size = self.net.tree.size
         root = self.net.tree.root() if self.says == "the same" else bytes(32)
-        found = check.ConfirmedAnchor(1, bytes(20), size, root, 7, self.net.now, 3, check._SEAL)
+        found = anchored(size, root, self.net.now)
         if self.says == "the same":
             self.held.append(found)
-        return None, found
+        return found
+
+    async def confirm(self, record: AnchorRecord) -> Any:
+        """What was anchored stays."""
+        return next(anchor for held, anchor in self.held if held == record)
 
 
 class History:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import AnchorRecord
 from hallmark.core.errors import Unavailable, VerificationFailed
+from hallmark.core.hashing import sha256
 from hallmark.services.chain.contract import AnchorContract, Stored
 from hallmark.services.chain.rpc import RPC
 
+SHA256: Final = 32
 _SEAL = object()
 
 
 class ConfirmedAnchor(msgspec.Struct, frozen=True):
-    """A checkpoint that the contract held at the time of asking. Only `check_anchor` makes one.
+    """A checkpoint that the contract held at the time of asking. Only `check_anchor` makes one, and
+    `read_again` of what it made.
 
     `confirmations` counts the block that took the checkpoint and those on top of it; `time` is that
     block's, in unix ms.
@@ -32,6 +37,36 @@ class ConfirmedAnchor(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if self.seal is not _SEAL:
             raise TypeError("ConfirmedAnchor is made by check_anchor alone.")
+
+
+class _Kept(msgspec.Struct, frozen=True, array_like=True):
+    chain_id: int
+    contract: bytes
+    size: int
+    root: bytes
+    block: int
+    time: int
+    confirmations: int
+
+
+def kept_anchor(anchor: ConfirmedAnchor) -> bytes:
+    """An anchor for `read_again`: the SHA-256 of the body, and the body in MessagePack."""
+    fields = [getattr(anchor, name) for name in _Kept.__struct_fields__]
+    body = msgspec.msgpack.encode(fields)
+    return sha256(body) + body
+
+
+def read_again(row: bytes) -> ConfirmedAnchor | None:
+    """An anchor that this owner's process kept after the contract had held it; None when it is not whole.
+    What the contract holds stays there while the chain does, which is for the caller to ask of a later one.
+    """
+    if sha256(row[SHA256:]) != row[:SHA256]:
+        return None
+    try:
+        found = msgspec.msgpack.decode(row[SHA256:], type=_Kept)
+    except msgspec.MsgspecError:
+        return None
+    return ConfirmedAnchor(**msgspec.structs.asdict(found), seal=_SEAL)
 
 
 async def check_anchor(

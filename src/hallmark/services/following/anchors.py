@@ -32,19 +32,24 @@ class Anchors:
         does not say so). Raises Unavailable `not_anchored` when there is no record.
         """
         record = await self._record(position)
-        if self._rpc is None or self._contract is None:
-            return record, None
         try:
-            confirmed = await check_anchor(
-                self._rpc,
-                unhex(self._contract.contract),
-                record,
-                chain_id=self._contract.chain_id,
-                confirmations=self._confirmations,
-            )
+            return record, await self.confirm(record)
         except HallmarkError:
             return record, None
-        return record, confirmed
+
+    async def confirm(self, record: AnchorRecord) -> ConfirmedAnchor:
+        """What the chain itself says about a record. Raises as `check_anchor` does, and Unavailable
+        `not_anchored` without a chain.
+        """
+        if self._rpc is None or self._contract is None:
+            raise Unavailable("not_anchored", "This network is not anchored.")
+        return await check_anchor(
+            self._rpc,
+            unhex(self._contract.contract),
+            record,
+            chain_id=self._contract.chain_id,
+            confirmations=self._confirmations,
+        )
 
     async def _record(self, position: int) -> AnchorRecord:
         if not self._url:

@@ -48,7 +48,7 @@ class FollowedLog:
         self.leaves = LeafStore(database)
         self.heads = Checkpoints(database, replica, of=follower.size_of_quorum, clock=clock)
         self.configurations = Configurations(database, replica, pool, gateway_url)
-        self.chain = Chain(anchors, replica)
+        self.chain = Chain(anchors, replica, database)
         self.tail = PendingReceipts(log, replica, clock)
         self.beginnings = RevocationTimes(replica)
         self.judge = MarkDeriver(
@@ -74,6 +74,7 @@ class FollowedLog:
         parts = (self.follower, self.leaves, self.heads, self.configurations, self.chain, self.tail)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.follower.kept())
+            group.create_task(self.chain.keep())
             for part in parts:
                 group.create_task(part.run())
 

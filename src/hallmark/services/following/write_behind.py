@@ -3,6 +3,7 @@
 following_leaves          position | leaf, packed (`store.packed`)
 following_heads           size | root 32 bytes | at, unix ms | live 0/1 | signers (one a line) | note, packed
 following_configurations  digest 32 bytes | document
+following_anchors         size | anchor (`chain.check.kept_anchor`) | record, the anchoring service's document
 
 All of it can be read from the log and the gateway again; it is kept so that "since when" does not move and a
 page does not wait for another machine.
@@ -46,15 +47,26 @@ CONFIGURATIONS: Final = sa.Table(
     sa.Column("digest", sa.LargeBinary(32), primary_key=True),
     sa.Column("document", sa.LargeBinary, nullable=False),
 )
+ANCHORS: Final = sa.Table(
+    "following_anchors",
+    METADATA,
+    sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("anchor", sa.LargeBinary, nullable=False),
+    sa.Column("record", sa.LargeBinary, nullable=False),
+)
 BATCH: Final = 1_000
 RETRY_S: Final = 1.0
 
 
 def _create(connection: Connection) -> None:
-    METADATA.create_all(connection)
+    METADATA.create_all(connection, [LEAVES, HEADS, CONFIGURATIONS])
 
 
-MIGRATIONS: tuple[Migration, ...] = (_create,)
+def _anchors(connection: Connection) -> None:
+    METADATA.create_all(connection, [ANCHORS])
+
+
+MIGRATIONS: tuple[Migration, ...] = (_create, _anchors)
 
 
 def prepare(database: Database) -> None:
