@@ -62,6 +62,7 @@ BYTECODE = {
     "Vault": "0b20eabf6b28c79c2cc95d5c8adcaa75c2c543265f608a8a023a6e6c0e94013b",
     "DevToken": "a9cc368c7d95056e34fb1894780d9e8c79df262016a350b2e95c9cff5a871b5f",
 }
+NO_QUORUM = ("UnknownSigner", "SignersNotAscending")
 ENCLAVE, PAYEE, ALICE = named_key("enclave"), named_key("payee").address, named_key("alice")
 
 
@@ -251,6 +252,29 @@ async def test_a_withdrawal_takes_nothing_that_a_run_reserved(chain: VaultOnChai
     assert await chain.vault.account(1) == Account(0, 0, 0, 0)
 
 
+async def test_windows_end_to_the_second(chain: VaultOnChain) -> None:
+    """In the last second of its window a lease is charged and not released; a second later the reverse."""
+    await chain.register(ENCLAVE, PAYEE)
+    await new_payers(chain, PAYEE, 100, 1)
+    until = await chain.now() + SHORT.lease - 5
+    await chain.send(chain.lease(ENCLAVE, until, [Row(1, 40)]))
+    for late, charged in ((0, 30), (1, 0)):
+        before = await chain.rpc.call("evm_snapshot")
+        at = until + SHORT.settlement + late
+        await chain.rpc.call("evm_setNextBlockTimestamp", at)
+        await chain.send(chain.settle(ENCLAVE, [Row(1, 30)]))
+        assert await chain.now() == at
+        assert await chain.vault.earned(PAYEE) == charged
+        assert await chain.refusal(release_call(ENCLAVE.address, 1)) == ("" if late else "LeaseNotEnded")
+        await chain.rpc.call("evm_revert", before)
+    await fund(chain.rpc, named_key("payer 0"))
+    await chain.send(withdrawal_call(10), key=named_key("payer 0"))
+    ready = (await chain.vault.account(1)).ready_at
+    await chain.rpc.call("evm_setNextBlockTimestamp", ready)
+    await chain.send(finalize_call(named_key("payer 0").address))
+    assert await chain.now() == ready
+
+
 async def test_a_covered_request_leaves_the_rest_at_work(chain: VaultOnChain) -> None:
     """While what is free covers the request, leases take from the rest, and never from the request."""
     await chain.register(ENCLAVE, PAYEE)
@@ -285,6 +309,8 @@ async def test_only_deposits_stop(chain: VaultOnChain) -> None:
     assert await chain.refusal(pause_call(True, chain.quorum(statement))) != ""
     await chain.pause(False)
     await chain.send(await chain.authorized_deposit(ALICE, 10))
+    assert await chain.refusal(pause_call(True, chain.quorum(statement))) in NO_QUORUM
+    assert await chain.vault.deposits_paused() == (False, 2)
 
 
 async def test_the_token_is_development_money(chain: VaultOnChain) -> None:
