@@ -31,12 +31,24 @@ from sqlalchemy import event
 
 from hallmark.ledger.policy import Policy
 from hallmark.services.explorer.explorer import Explorer
-from hallmark.store import Database, sqlite_url
+from hallmark.store import Database, database, sqlite_url
 from hallmark.testing.followed_log import GATEWAY
 from hallmark.testing.review_desk import ReviewDesk, policy, reviewed_policy
 
 STEP_MS = 100
 POLICIES = {"reviewed": (reviewed_policy(),), "witnessed": (policy(),), "none": ()}
+
+
+class Beneath:
+    """A transaction beneath SQLAlchemy that counts its statements."""
+
+    def __init__(self, transaction: Any, found: Counter[str]) -> None:
+        self._transaction, self._found = transaction, found
+
+    def __getattr__(self, name: str) -> Any:
+        """Each call is a statement, as one for many rows counts elsewhere."""
+        self._found["statements"] += 1
+        return getattr(self._transaction, name)
 
 
 class Counts:
@@ -47,6 +59,9 @@ class Counts:
         for engine in {office.database._write_engine, office.database._read_engine}:
             event.listen(engine, "before_cursor_execute", self._statement)
         event.listen(office.database._write_engine, "commit", lambda _: self.found.update(["transactions"]))
+        beneath = getattr(database, "inside_sqlite", None)
+        if beneath is not None:  # builds before it asked SQLAlchemy for everything
+            database.inside_sqlite = lambda connection: Beneath(beneath(connection), self.found)  # type: ignore[attr-defined]
         judged, judge = self.found, office.desk.office.evaluator.judge
 
         def counted(*args: Any, **kwargs: Any) -> Any:
@@ -63,12 +78,12 @@ async def measured(
     directory: Path, *, receipts: int, batch: int, policies: str, profile: Path | None
 ) -> dict[str, Any]:
     """Feed receipts and measure; figures are per receipt."""
-    database = Database(sqlite_url(directory / "pages.db"))
-    office = ReviewDesk(database=database, policies=POLICIES[policies])
+    store = Database(sqlite_url(directory / "pages.db"))
+    office = ReviewDesk(database=store, policies=POLICIES[policies])
     net, watching = office.net, office.watching
     explorer = Explorer(
         watching.watch,
-        database,
+        store,
         policy=Policy.parse(watching.notary.policy_text),
         pool=watching.pool,  # type: ignore[arg-type]  # in memory, as far as it is used
         gateway_url=f"http://{GATEWAY}",
@@ -100,8 +115,8 @@ async def measured(
         profiler.dump_stats(profile)
     await office.stop()
     found = {name: round(count / receipts, 2) for name, count in counts.found.items()}
-    pages = by_table(database)
-    database.close()
+    pages = by_table(store)
+    store.close()
     return {
         "batch": batch,
         "policy": policies,
@@ -142,10 +157,10 @@ def sizes(directory: Path) -> int:
     return sum(path.stat().st_size for path in directory.iterdir())
 
 
-def by_table(database: Database) -> list[tuple[str, int]]:
+def by_table(store: Database) -> list[tuple[str, int]]:
     """Bytes by table and index, the largest first."""
     query = sa.text("SELECT name, SUM(pgsize) FROM dbstat GROUP BY name ORDER BY 2 DESC")
-    return [(str(name), int(size)) for name, size in database.read(lambda c: list(c.execute(query)))]
+    return [(str(name), int(size)) for name, size in store.read(lambda c: list(c.execute(query)))]
 
 
 def main(options: Any) -> None:

@@ -49,9 +49,9 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def encode(self) -> bytes:
         """The exact bytes. Raises InvalidInput `float_in_document` when a float is inside."""
-        _refuse_floats(msgspec.to_builtins(self))
-
-        return msgspec.json.encode(self, order="deterministic")
+        data = msgspec.json.encode(self, order="deterministic")
+        _refuse_floats(self, data)
+        return data
 
     def digest(self) -> bytes:
         """SHA-256 over the tag, a zero byte and the exact bytes; 32 bytes."""
@@ -79,11 +79,35 @@ def report_data(cls: type[Document], data: bytes) -> bytes:
     return hashlib.sha512(cls.TAG.encode() + b"\0" + data).digest()
 
 
-def _refuse_floats(value: object) -> None:
+class _Float(Exception):
+    """There is one."""
+
+
+def _found(_: str) -> None:
+    raise _Float
+
+
+_NO_FLOATS = msgspec.json.Decoder(float_hook=_found)
+
+
+def _refuse_floats(document: Document, data: bytes) -> None:
+    """Reading the bytes again finds every float, in a tenth of the time that a walk through the values takes;
+    but for those that JSON has no number for, which are written as null.
+    """
+    try:
+        _NO_FLOATS.decode(data)
+    except (_Float, msgspec.ValidationError) as error:
+        raise InvalidInput(
+            "float_in_document", "A signed document holds no floating-point numbers."
+        ) from error
+    if b"null" in data:
+        _walk(msgspec.to_builtins(document))
+
+
+def _walk(value: object) -> None:
     if isinstance(value, float):
         raise InvalidInput("float_in_document", "A signed document holds no floating-point numbers.")
     children = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     for child in children:
-        # Most of a document is text; not descending into it halves the time that encoding takes.
         if type(child) is not str:
-            _refuse_floats(child)
+            _walk(child)

@@ -7,17 +7,17 @@
 All writes go through one thread, one transaction at a time; reads run beside them. A transaction is a plain
 function of a connection: it is committed when it returns and rolled back when it raises. What the database
 cannot do becomes Unavailable `store_full` or `store_unavailable`; broken constraints stay
-`sqlalchemy.exc.IntegrityError`, because only the caller knows what they mean.
+`sqlalchemy.exc.IntegrityError`, because only the caller knows what they mean. What may wait for a
+transaction goes along with the next one of anybody (`store.deferred`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -26,8 +26,11 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from hallmark.core.errors import InvalidInput, Unavailable
-from hallmark.store.drivers import private
+from hallmark.store.drivers import Transaction, inside_postgres, inside_sqlite, private
 from hallmark.store.errors import unavailable
+
+if TYPE_CHECKING:
+    from hallmark.store.deferred import Deferred
 
 T = TypeVar("T")
 BUSY_TIMEOUT_MS = 10_000
@@ -44,6 +47,12 @@ class Cursor(Protocol):
         ...
 
 
+def beneath(connection: Connection) -> Transaction:
+    """The same transaction without SQLAlchemy in between, for what is written often."""
+    driver: Any = connection.connection.driver_connection
+    return inside_sqlite(driver) if connection.dialect.name == "sqlite" else inside_postgres(driver)
+
+
 class Database:
     """See the module docstring. `pragmas` are further SQLite settings, by name."""
 
@@ -51,6 +60,8 @@ class Database:
         self._pragmas = dict(pragmas or {})
         self.problem = ""
         """Why the last write failed, `store_full` or `store_unavailable`; empty when it did not."""
+        self.deferred: list[Deferred[Any]] = []
+        """What goes along with the next transaction."""
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._reader = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
         try:
@@ -91,15 +102,37 @@ class Database:
             return self.write(work)
         return self._transact(self._read_engine, work)
 
-    async def async_write(self, work: Callable[[Connection], T]) -> T:
-        """`write` without blocking the event loop. Once begun it is not cancelled."""
-        future = self._writer.submit(self._commit, work)
-        return await asyncio.shield(asyncio.wrap_future(future))
+    async def async_write(
+        self, work: Callable[[Connection], T], *, ended: Callable[[bool], None] = lambda _: None
+    ) -> T:
+        """`write` without blocking the event loop, and what is deferred with it; `work` may be run a second
+        time. Once begun it is not cancelled; `ended` is told whether it was committed.
+        """
+        others = [taken for each in self.deferred if (taken := each.take()) is not None]
+
+        def end(done: bool, together: bool) -> None:
+            ended(done)
+            for taken in others:
+                taken.ended(together)
+
+        def settled(found: asyncio.Future[tuple[T, bool]]) -> None:
+            failed = found.cancelled() or found.exception() is not None
+            end(not failed, not failed and found.result()[1])
+
+        try:
+            begun = self._writer.submit(self._commit_with, work, [taken.work for taken in others])
+        except BaseException:  # it was closed
+            end(False, False)
+            raise
+        future = asyncio.wrap_future(begun)
+        future.add_done_callback(settled)
+        return (await asyncio.shield(future))[0]
 
     async def async_read(self, work: Callable[[Connection], T]) -> T:
         """`read` without blocking the event loop."""
         if self._shared:
-            return await self.async_write(work)
+            future: Future[T] = self._writer.submit(self._commit, work)
+            return await asyncio.shield(asyncio.wrap_future(future))
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._reader, self._transact, self._read_engine, work)
 
@@ -109,6 +142,25 @@ class Database:
         self._reader.shutdown()
         self._write_engine.dispose()
         self._read_engine.dispose()
+
+    def _commit_with(
+        self, work: Callable[[Connection], T], others: Sequence[Callable[[Connection], object]]
+    ) -> tuple[T, bool]:
+        """What `work` gives, and whether the others were committed with it."""
+
+        def together(connection: Connection) -> T:
+            for other in others:
+                other(connection)
+            return work(connection)
+
+        if others:
+            try:
+                return self._commit(together), True
+            except Unavailable:
+                raise
+            except Exception:  # whose it was shows when `work` is alone
+                return self._commit(work), False
+        return self._commit(work), True
 
     def _commit(self, work: Callable[[Connection], T]) -> T:
         try:
@@ -120,12 +172,15 @@ class Database:
         return done
 
     def _transact(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+        driver: Any = engine.dialect.loaded_dbapi
         try:
             with engine.begin() as connection:
                 return work(connection)
         except IntegrityError:
             raise
-        except (SQLAlchemyError, sqlite3.Error) as error:
+        except driver.IntegrityError as error:
+            raise IntegrityError(None, None, error) from error
+        except (SQLAlchemyError, driver.Error) as error:
             raise unavailable(error) from error
 
     def _sqlite(self, url: sa.URL) -> tuple[Engine, Engine]:

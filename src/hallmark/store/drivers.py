@@ -152,6 +152,16 @@ class _SQLiteTransaction:
         """Nothing to do, for the same reason."""
 
 
+def inside_sqlite(connection: sqlite3.Connection) -> Transaction:
+    """What may be done in a transaction that somebody began on this connection."""
+    return _SQLiteTransaction(connection)
+
+
+def inside_postgres(connection: psycopg.Connection[Row]) -> Transaction:
+    """The same on a connection to PostgreSQL."""
+    return _PostgresTransaction(connection.cursor())
+
+
 class PostgresDriver:
     """A PostgreSQL server, or one that speaks its protocol. `conninfo` is a libpq URL.
 

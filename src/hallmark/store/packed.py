@@ -63,6 +63,7 @@ class Packed:
         self._lock = threading.Lock()
         self._samples: deque[bytes] = deque(maxlen=SAMPLES)
         self._name, self._number, self._since = b"", 0, 0
+        self._begun: tuple[bytes, zlib._Compress] | None = None
         self._written_in: object = None
         self._sure = True
         columns = (DICTIONARIES.c.id, DICTIONARIES.c.number, DICTIONARIES.c.dictionary)
@@ -79,9 +80,7 @@ class Packed:
             return PLAIN + data
         if not self._sure:
             self._keep(connection)
-        packer = zlib.compressobj(
-            6, zlib.DEFLATED, WINDOW, 8, zlib.Z_DEFAULT_STRATEGY, self._find(self._name)
-        )
+        packer = self._packer()
         packed = DEFLATED + self._name + packer.compress(data) + packer.flush()
         return packed if len(packed) <= len(data) else PLAIN + data
 
@@ -102,6 +101,16 @@ class Packed:
         if not inflate.eof or inflate.unused_data:
             raise VerificationFailed("store_changed", CHANGED)
         return found
+
+    def _packer(self) -> zlib._Compress:
+        """One that has taken in the newest dictionary, which takes longer than packing a small blob does."""
+        if self._begun is None or self._begun[0] != self._name:
+            dictionary = self._find(self._name)
+            begun = zlib.compressobj(
+                LEVEL, zlib.DEFLATED, WINDOW, MEMORY, zlib.Z_DEFAULT_STRATEGY, dictionary
+            )
+            self._begun = (self._name, begun)
+        return self._begun[1].copy()
 
     def _learn(self, data: bytes) -> None:
         """Take a blob into account; now and then make a dictionary of the newest ones."""

@@ -174,6 +174,4 @@ class FollowedLogFixture:
         """Bring what waits to the disk, as `run` would."""
         watch = self.watch
         for part in (watch.leaves, watch.heads, watch.configurations):
-            writer = part._writer
-            while writer._waiting:
-                await writer._some()
+            await part._writer.flush()

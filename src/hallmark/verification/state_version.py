@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 3
-CODE: Final = "76517de7af53cd687ab1ce335b4dc9b1affed1c218b93256c852e1b758d12122"
+CODE: Final = "51e1718fed95c17987cb352b828e291645085135433c163df934daf764dfd376"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

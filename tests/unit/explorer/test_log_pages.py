@@ -16,9 +16,9 @@ from hallmark.core.marks import State
 from hallmark.core.receipt import Receipt
 from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.ledger.tiles import decode_bundle
-from hallmark.services.explorer import index as module
 from hallmark.services.explorer.entries import words_of
 from hallmark.services.explorer.figures import nearest_rank
+from hallmark.store import deferred
 from hallmark.testing.dossiers import clearing_policy
 from hallmark.testing.payments import offer, price_offer
 from hallmark.verification.tree import leaf_hash, root_of
@@ -353,23 +353,24 @@ async def test_an_index_of_another_log_is_made_anew(exploring: Any) -> None:
 
 async def test_a_full_disk_is_tried_again(exploring: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the store refuses, what waits stays in line; once it takes again, nothing is missing."""
-    monkeypatch.setattr(module, "RETRY_S", 0.001)
+    monkeypatch.setattr(deferred, "RETRY_S", 0.001)
+    monkeypatch.setattr(deferred, "LINGER_S", 0)
     net, index = exploring.net, exploring.explorer._index
-    written = exploring.database.async_write
-    refused = asyncio.Event()
+    loop, refused = asyncio.get_running_loop(), asyncio.Event()
+    written = exploring.database._commit
 
-    async def full(work: Any) -> Any:
-        refused.set()
+    def full(work: Any) -> Any:
+        loop.call_soon_threadsafe(refused.set)
         raise Unavailable("store_full", "The store has no space left.")
 
-    monkeypatch.setattr(exploring.database, "async_write", full)
+    monkeypatch.setattr(exploring.database, "_commit", full)
     running = asyncio.ensure_future(exploring.explorer.run())
     net.add(net.receipt_entry(net.nodes[0]))
     exploring.log.witnessed = net.tree.size
     await exploring.follow()
     await refused.wait()
     assert len(index._waiting) == net.tree.size
-    monkeypatch.setattr(exploring.database, "async_write", written)
+    monkeypatch.setattr(exploring.database, "_commit", written)
     await exploring.explorer.flush()
     assert len((await exploring.explorer.receipts("", "", 10)).rows) == 1
     running.cancel()

@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.engine import Connection
 
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.errors import Conflict, Unavailable
+from hallmark.services.following.write_behind import HEADS, LEAVES
 from hallmark.services.review.intake import READ
 from hallmark.services.review.item_changes import load
 from hallmark.services.review.rows import Change
@@ -77,6 +79,56 @@ async def test_births_and_how_far_was_read_are_one_transaction(
     await again.settle()
     assert await counts(again) == before
     await again.stop()
+
+
+async def test_what_is_there_already_takes_its_place_before_it_counts_as_read(
+    office: ReviewDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An item that an earlier process made of the tail: the next one learns it when it writes, and notes that
+    it read the leaf only with the place. Dying in between leaves what the one after that mends.
+    """
+    item = await office.answer()
+    await office.poll()
+    await office.stop()
+    again = ReviewDesk(office.net, database=office.database)
+    read = again.desk.office.store.meta(READ)
+    new = await again.answer(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(again.desk.office.items, "_place", full)
+        with pytest.raises(Unavailable):
+            await again.start()
+    record = await again.desk.office.store.record(unhex(item))
+    assert record is not None
+    assert (record.position, again.desk.office.store.meta(READ)) == (-1, read)
+    await again.stop()
+    last = ReviewDesk(office.net, database=office.database)
+    await last.start()
+    await last.witness()
+    assert (await last.item(item)).row.index == office.net.tree.size - 2
+    assert (await last.state(item), await last.state(new)) == ("CLEAR", "CLEAR")
+    assert last.desk.office.store.meta(READ) == office.net.tree.size - 1
+    await last.stop()
+
+
+async def test_leaves_index_and_items_of_a_checkpoint_are_one_transaction(office: ReviewDesk) -> None:
+    """What follows from a checkpoint is on disk in one commit, and another is not needed."""
+    commits: list[object] = []
+    await office.watching.flush()
+    for node in (0, 1):
+        await office.answer(node)
+    event.listen(office.database._write_engine, "commit", commits.append)
+    await office.watching.follow()
+    assert not commits
+    office.watching.log.witnessed = office.net.tree.size
+    await office.watching.follow()
+    await office.desk.intake.step()
+    count = sa.select(sa.func.count())
+    found = office.database.read(
+        lambda c: [c.scalar(count.select_from(table)) for table in (LEAVES, HEADS, ITEMS)]
+    )
+    assert (len(commits), found[0], found[2]) == (2, office.net.tree.size, 2)
+    waits = office.watching.watch
+    assert (waits.leaves._writer._waiting, waits.heads._writer._waiting) == ({}, {})
 
 
 async def test_receipts_of_one_checkpoint_are_one_transaction(

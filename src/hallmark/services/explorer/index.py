@@ -7,9 +7,6 @@ of the log and goes on from there; what was indexed before is not indexed twice.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -23,11 +20,11 @@ from hallmark.core.errors import HallmarkError
 from hallmark.services.explorer.figures import Counted, Tally
 from hallmark.services.explorer.schema import COUNTS, ENTRIES, MIGRATIONS, NAMES, RECEIPTS, STATE
 from hallmark.store import Database, Terms, migrate, number_of
-from hallmark.store.upserts import put
+from hallmark.store.deferred import Deferred
+from hallmark.store.upserts import insert, put
 from hallmark.telemetry.logs import get_logger
 
 BATCH: Final = 1_000
-RETRY_S: Final = 1.0
 RECEIPT, LEAF, SUBJECT = 0, 1, 2
 PREFIX: Final = 6
 """Bytes of a name that are kept: enough to tell 10^8 receipts apart, and 12 of its digits."""
@@ -48,21 +45,28 @@ class Row(msgspec.Struct, frozen=True):
     counted: tuple[Counted, ...]
 
 
-class Index:
+class Batch(msgspec.Struct, frozen=True):
+    """Rows that are written together; what they add to counts, and what those are then."""
+
+    rows: list[Row]
+    added: Counter[Counted]
+    totals: Mapping[Counted, int]
+
+
+class Index(Deferred[Batch]):
     """See the module docstring. `size` is how many entries were given to it, by this process or before, and
     `tally` what was counted of them.
     """
 
     def __init__(self, database: Database) -> None:
+        super().__init__(database)
         migrate(database, "explorer", MIGRATIONS)
-        self._database, self._terms = database, Terms(database)
+        self._terms = Terms(database)
         self._kept: Counter[Counted] = Counter(database.read(_counts))
         self._state = database.read(_state)
         self.size = self._state.get("size", 0)
         self.tally = Tally(self._kept)
         self._waiting: list[Row] = []
-        self._wake = asyncio.Event()
-        self._writing = asyncio.Lock()
 
     def put(self, row: Row) -> None:
         """Index an entry soon. One that was indexed before is passed over, unless it is of another log."""
@@ -78,34 +82,7 @@ class Index:
             self._waiting.append(row)
             self.tally.add(row.counted)
             self.size = row.position + 1
-            self._wake.set()
-
-    async def run(self) -> None:
-        """Write what is put, for ever; what waits when cancelled is written first."""
-        try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                try:
-                    await self.flush()
-                except HallmarkError as error:
-                    get_logger().warning("index_not_kept", reason=error.reason)
-                    await asyncio.sleep(RETRY_S)
-                    self._wake.set()
-        finally:
-            with contextlib.suppress(HallmarkError):
-                await asyncio.shield(self.flush())
-
-    async def flush(self) -> None:
-        """Write everything that waits. Raises Unavailable as the store does."""
-        async with self._writing:
-            while self._waiting:
-                batch = self._waiting[:BATCH]
-                added = Counter(counted for row in batch for counted in row.counted)
-                totals = {counted: self._kept[counted] + more for counted, more in added.items()}
-                await self._database.async_write(functools.partial(self._insert, rows=batch, totals=totals))
-                self._kept.update(added)
-                del self._waiting[: len(batch)]
+            self._put()
 
     async def receipts(self, where: Mapping[str, bytes], below: int, limit: int) -> list[int]:
         """Positions of receipts under `below` that match, newest first; `where` maps columns to values."""
@@ -119,6 +96,7 @@ class Index:
             return self.tally.of(column, value)
         some = sa.select(RECEIPTS.c.position).where(*_matching(where)).limit(MOST_COUNTED).subquery()
         query = sa.select(sa.func.count()).select_from(some)
+        await self._tried()
         return await self._database.async_read(lambda c: int(c.scalar(query) or 0))
 
     async def of_kinds(self, kinds: Iterable[Kind], below: int, limit: int) -> list[int]:
@@ -144,21 +122,38 @@ class Index:
         return await self._positions(sa.select(NAMES.c.position).where(where).limit(limit))
 
     async def _positions(self, query: sa.Select[Any]) -> list[int]:
+        # What waits is written first, so that a page does not lack what its figures count.
+        await self._tried()
         return [int(p) for p in await self._database.async_read(lambda c: list(c.scalars(query)))]
 
-    def _insert(self, connection: Connection, rows: list[Row], totals: Mapping[Counted, int]) -> None:
-        others = [{"position": r.position, "kind": int(r.kind)} for r in rows if r.receipt is None]
+    def _batch(self) -> Batch | None:
+        rows = self._waiting[:BATCH]
+        if not rows:
+            return None
+        added = Counter(counted for row in rows for counted in row.counted)
+        return Batch(rows, added, {counted: self._kept[counted] + more for counted, more in added.items()})
+
+    def _written(self, batch: Batch) -> None:
+        if self._waiting and self._waiting[0] is batch.rows[0]:  # else it was of another log
+            self._kept.update(batch.added)
+            del self._waiting[: len(batch.rows)]
+
+    def _not_written(self, error: HallmarkError) -> None:
+        get_logger().warning("index_not_kept", reason=error.reason)
+
+    def _write(self, connection: Connection, batch: Batch) -> None:
+        rows = batch.rows
+        others = [(row.position, int(row.kind)) for row in rows if row.receipt is None]
         receipts = [
-            {"position": r.position, **{n: self._terms.number(connection, r.receipt[n]) for n in COLUMNS}}
-            for r in rows
-            if r.receipt is not None
+            (row.position, *(self._terms.number(connection, row.receipt[name]) for name in COLUMNS))
+            for row in rows
+            if row.receipt is not None
         ]
-        names = {(space, prefix_of(name), r.position) for r in rows for space, name in r.names}
-        listed = [{"space": s, "prefix": p, "position": at} for s, p, at in sorted(names)]
-        for table, found in ((ENTRIES, others), (RECEIPTS, receipts), (NAMES, listed)):
-            if found:
-                connection.execute(table.insert(), found)
-        kept = [{"what": what, "key": key, "count": count} for (what, key), count in totals.items()]
+        names = {(space, prefix_of(name), row.position) for row in rows for space, name in row.names}
+        insert(connection, ENTRIES, ("position", "kind"), others)
+        insert(connection, RECEIPTS, ("position", *COLUMNS), receipts)
+        insert(connection, NAMES, ("space", "prefix", "position"), sorted(names))
+        kept = [{"what": what, "key": key, "count": count} for (what, key), count in batch.totals.items()]
         put(connection, COUNTS, kept)
         state = self._state | {"size": rows[-1].position + 1}
         put(connection, STATE, [{"name": name, "value": value} for name, value in state.items()])

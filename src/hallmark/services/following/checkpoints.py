@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any, Final
@@ -14,7 +15,7 @@ from typing import Any, Final
 import msgspec
 import sqlalchemy as sa
 
-from hallmark.core.errors import NotFound
+from hallmark.core.errors import HallmarkError, NotFound
 from hallmark.ledger.note import Note
 from hallmark.ledger.policy import VerifiedCheckpoint
 from hallmark.services.following.write_behind import HEADS, WriteBehind, prepare
@@ -135,6 +136,8 @@ class Checkpoints:
     async def by_root(self, digits: str, limit: int) -> list[int]:
         """Sizes of checkpoints whose root begins with these hexadecimal digits."""
         low, high = (bytes.fromhex(digits.ljust(2 * ROOT, fill)) for fill in "0f")
+        with contextlib.suppress(HallmarkError):
+            await self.flush()
         query = sa.select(HEADS.c.size).where(HEADS.c.root >= low, HEADS.c.root <= high).limit(limit)
         return [int(size) for size in await self._database.async_read(lambda c: list(c.scalars(query)))]
 

@@ -1,4 +1,4 @@
-"""What a follower keeps on disk, and how it gets there: in groups, behind the event loop.
+"""What a follower keeps on disk, and how it gets there: with the next transaction of anybody.
 
 following_leaves          position | leaf, packed (`store.packed`)
 following_heads           size | root 32 bytes | at, unix ms | live 0/1 | signers (one a line) | note, packed
@@ -11,8 +11,8 @@ page does not wait for another machine.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -20,6 +20,7 @@ from sqlalchemy.engine import Connection
 
 from hallmark.core.errors import HallmarkError
 from hallmark.store import Database, Migration, Packed, migrate
+from hallmark.store.deferred import Deferred
 from hallmark.store.upserts import put
 from hallmark.telemetry.logs import get_logger
 
@@ -55,7 +56,6 @@ ANCHORS: Final = sa.Table(
     sa.Column("record", sa.LargeBinary, nullable=False),
 )
 BATCH: Final = 1_000
-RETRY_S: Final = 1.0
 
 
 def _create(connection: Connection) -> None:
@@ -74,22 +74,22 @@ def prepare(database: Database) -> None:
     migrate(database, "following", MIGRATIONS)
 
 
-class WriteBehind:
+class WriteBehind(Deferred[dict[Any, Mapping[str, Any]]]):
     """Rows of one table on their way to the disk. A row put twice is written once, the newer one. The column
     `packs` is packed on the way; `unpack` gives back what was put.
     """
 
     def __init__(self, database: Database, table: sa.Table, packs: str = "") -> None:
+        super().__init__(database)
         (self._key,) = table.primary_key.columns
-        self._database, self._table, self._packs = database, table, packs
+        self._table, self._packs = table, packs
         self._packed = Packed(database, table.name) if packs else None
         self._waiting: dict[Any, Mapping[str, Any]] = {}
-        self._wake = asyncio.Event()
 
     def put(self, row: Mapping[str, Any]) -> None:
         """Write a row soon; never blocks."""
         self._waiting[row[self._key.name]] = row
-        self._wake.set()
+        self._put()
 
     def waiting(self, key: object) -> Mapping[str, Any] | None:
         """A row that is not on disk yet."""
@@ -104,48 +104,21 @@ class WriteBehind:
         self._waiting.clear()
         self._database.write(lambda c: c.execute(self._table.delete()))
 
-    async def flush(self) -> None:
-        """Write what waits, now. Raises Unavailable as the store does."""
-        while self._waiting:
-            await self._some()
+    def _batch(self) -> dict[Any, Mapping[str, Any]] | None:
+        return dict(islice(self._waiting.items(), BATCH)) if self._waiting else None
 
-    async def run(self) -> None:
-        """Write for ever; what waits when cancelled is written first. A full disk is tried again."""
-        try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                while self._waiting:
-                    await self._try()
-        finally:
-            await asyncio.shield(self._last())
+    def _write(self, connection: Connection, batch: dict[Any, Mapping[str, Any]]) -> None:
+        put(connection, self._table, [self._row(connection, row) for row in batch.values()])
 
-    async def _try(self) -> None:
-        try:
-            await self._some()
-        except HallmarkError as error:
-            get_logger().warning("following_not_kept", table=self._table.name, reason=error.reason)
-            await asyncio.sleep(RETRY_S)
-
-    async def _last(self) -> None:
-        try:
-            while self._waiting:
-                await self._some()
-        except HallmarkError as error:
-            get_logger().warning("following_not_kept", table=self._table.name, reason=error.reason)
-
-    async def _some(self) -> None:
-        keys = list(self._waiting)[:BATCH]
-        rows = [self._waiting[key] for key in keys]
-        await self._database.async_write(lambda c: self._replace(c, rows))
-        for key, row in zip(keys, rows, strict=True):
+    def _written(self, batch: dict[Any, Mapping[str, Any]]) -> None:
+        for key, row in batch.items():
             if self._waiting.get(key) is row:
                 del self._waiting[key]
 
-    def _replace(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        put(connection, self._table, [self._row(connection, row) for row in rows])
+    def _not_written(self, error: HallmarkError) -> None:
+        get_logger().warning("following_not_kept", table=self._table.name, reason=error.reason)
 
-    def _row(self, connection: Connection, row: Mapping[str, Any]) -> dict[str, Any]:
+    def _row(self, connection: Connection, row: Mapping[str, Any]) -> Mapping[str, Any]:
         if self._packed is None:
-            return dict(row)
+            return row
         return {**row, self._packs: self._packed.pack(connection, row[self._packs])}

@@ -137,7 +137,8 @@ class Evaluator:
             return 0
         now = self._clock()
         due = sa.select(ITEMS).where(ITEMS.c.wake <= now).order_by(ITEMS.c.wake).limit(BATCH)
-        return await self._look_at(await self._store.records_bare(due), now)
+        found = await self._store.records_bare(due)
+        return await self._look_at(found, now) if found else 0
 
     async def look_at(self, item: bytes) -> None:
         """Look at one item now."""

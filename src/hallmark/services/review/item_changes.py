@@ -6,6 +6,7 @@ what the evaluator plans (`wake`) and what figures count.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -32,7 +33,6 @@ from hallmark.services.review.rows import (
     SubmissionRow,
     value_text,
 )
-from hallmark.services.review.views import ItemRow
 
 NOT_JUDGED: Final = "item:not_judged_yet"
 EVALUATOR: Final = "evaluator"
@@ -152,7 +152,7 @@ class ItemChange:
             ),
             self.comment,
             self.submission,
-            self._notices(row.shown(now), sentence, now),
+            self._notices(row, sentence, now),
         )
 
     def _row(self) -> Record:
@@ -181,19 +181,27 @@ class ItemChange:
             overturned=before.overturned + counted.overturned,
         )
 
-    def _notices(self, row: ItemRow, sentence: str, now: int) -> tuple[Notice, ...]:
-        told = []
-        for name, event in happened(self.before, self.item, [event for event, _ in self.added]):
-            data = notices.Data(
-                self._network,
-                sentence,
-                row,
-                by=getattr(event, "by", ""),
-                reason=getattr(event, "reason", "") or (row.reason if name == "item.held" else ""),
-                until=getattr(event, "until", 0),
-            )
-            told.append(Notice(name, notices.told(name, now, data), now))
-        return tuple(told)
+    def _notices(self, record: Record, sentence: str, now: int) -> tuple[Notice, ...]:
+        happened_now = happened(self.before, self.item, [event for event, _ in self.added])
+        tell = functools.partial(_told, self._network, record, sentence, now)
+        return tuple(
+            Notice(name, functools.partial(tell, name=name, event=event), now) for name, event in happened_now
+        )
+
+
+def _told(
+    network: str, record: Record, sentence: str, now: int, *, name: str, event: ev.AnyEvent | None
+) -> bytes:
+    row = record.shown(now)
+    data = notices.Data(
+        network,
+        sentence,
+        row,
+        by=getattr(event, "by", ""),
+        reason=getattr(event, "reason", "") or (row.reason if name == "item.held" else ""),
+        until=getattr(event, "until", 0),
+    )
+    return notices.told(name, now, data)
 
 
 class Counted(msgspec.Struct):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import msgspec
 import sqlalchemy as sa
 
 from hallmark.core.document import hex0x
@@ -39,6 +40,8 @@ class ItemRepository:
     ) -> None:
         self._store, self._evaluator = store, evaluator
         self._network, self._clock = network, clock
+        self._unplaced: set[bytes] = set()
+        """Items that were made of receipts of the log's tail, which will come again."""
 
     async def load(self, item: bytes) -> LoadedItem:
         """An item as it is. Raises NotFound `unknown_item`."""
@@ -66,21 +69,39 @@ class ItemRepository:
         """Make items of receipts; one that is there already learns its place. `noted` is written with the
         births.
         """
-        query = sa.select(ITEMS).where(ITEMS.c.id.in_([arrival.id for arrival in arrivals]))
-        known = {record.id: record for record in await self._store.records(query)} if arrivals else {}
-        for arrival in arrivals:
-            if arrival.id in known and 0 <= arrival.position != known[arrival.id].position:
+        found = {arrival.id: arrival for arrival in arrivals}
+        known = not self._unplaced.isdisjoint(found)
+        for _ in range(TRIES):
+            if known:
+                await self._take_places(found)
+            if await self._born(found, noted):
+                return
+            # Some are there, which only the writing of them tells: another process was sooner.
+            known = True
+        raise Unavailable("item_busy", "Too much happens to these items at once.", "Try again in a moment.")
+
+    async def _take_places(self, found: dict[bytes, Arrival]) -> None:
+        """Give those that are there already their places; they are taken out of `found`."""
+        query = sa.select(ITEMS).where(ITEMS.c.id.in_(list(found)))
+        for record in await self._store.records(query):
+            arrival = found.pop(record.id)
+            if 0 <= arrival.position != record.position:
                 await self._place(arrival)
-        now = self._clock()
-        new = {arrival.id: arrival for arrival in arrivals if arrival.id not in known}
-        changes = []
-        for number, arrival in enumerate(new.values()):
+            self._unplaced.discard(record.id)
+
+    async def _born(self, found: Mapping[bytes, Arrival], noted: Noted) -> bool:
+        """Make items, and note what is noted with that; False, and nothing is noted, where one is there."""
+        now, changes = self._clock(), []
+        for number, arrival in enumerate(found.values()):
             event = arrival.born(now)
             loaded = fresh(event, position=arrival.position, finished=arrival.receipt.finished, now=now)
             changes.append(self._evaluator.settle(ItemChange(loaded, self._network), now))
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
-        await self._store.commit_all(changes, noted)
+        noted = msgspec.structs.replace(noted, needs=frozenset(found))
+        done = await self._store.commit_all(changes, noted)
+        self._unplaced.update(item for item, arrival in found.items() if arrival.position < 0)
+        return all(done)
 
     async def reviewed(self, position: int, review: Review) -> None:
         """Note a review that the log holds. A sampled item is answered by it, when its author had

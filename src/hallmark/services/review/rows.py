@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from hallmark.core.document import hex0x
@@ -148,10 +150,12 @@ class SubmissionRow(msgspec.Struct, frozen=True):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """What receivers are told: the event's name, the body, and when."""
+    """What receivers are told: the event's name, what makes the body, and when. Where nobody is to be told no
+    body is made.
+    """
 
     event: str
-    body: bytes
+    body: Callable[[], bytes]
     at: int
 
 

@@ -54,17 +54,22 @@ def _text(name: str, size: int = 80, **kinds: Any) -> sa.Column[str]:
     return sa.Column(name, sa.String(size), nullable=False, **kinds)
 
 
+def value_bytes(value: str) -> bytes:
+    """A value (`rows.value_text`) as the column holds it: how many bytes there are, then the number,
+    big-endian.
+    """
+    number = int(value)
+    size = (number.bit_length() + 7) // 8
+    return bytes([size]) + number.to_bytes(size, "big")
+
+
 class _Value(sa.types.TypeDecorator[str]):
-    """A value (`rows.value_text`) as bytes: how many there are, then the number, big-endian."""
+    """See `value_bytes`."""
 
     impl, cache_ok = sa.LargeBinary, True
 
     def process_bind_param(self, value: str | None, _: sa.Dialect) -> bytes | None:
-        if value is None:
-            return None
-        number = int(value)
-        size = (number.bit_length() + 7) // 8
-        return bytes([size]) + number.to_bytes(size, "big")
+        return None if value is None else value_bytes(value)
 
     def process_result_value(self, value: bytes | None, _: sa.Dialect) -> str | None:
         return (

@@ -248,7 +248,9 @@ class DeskStore:
                     if change.comment is not None:
                         raise
                     done.append(False)
-            await self.write(lambda c: self.writing.apply(c, (), (noted,)))
+            lost = {change.record.id for change, did in zip(changes, done, strict=True) if not did}
+            if not noted.needs & lost:
+                await self.write(lambda c: self.writing.apply(c, (), (noted,)))
         except Exception as error:
             _settle(future, error)
         else:
