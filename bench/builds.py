@@ -133,9 +133,10 @@ def _wait(url: str, process: subprocess.Popen[bytes], at_most_s: float = 120.0) 
 
 
 @contextlib.contextmanager
-def fixed_upstream(port: int) -> Iterator[str]:
+def fixed_upstream(port: int, gap_ms: float = 2.0) -> Iterator[str]:
     """The fixed upstream (`fixed_upstream.py`), in a process that belongs to no network; its URL with /v1."""
     program = [sys.executable, str(Path(__file__).with_name("fixed_upstream.py")), str(port)]
+    program += ["--gap-ms", str(gap_ms)]
     with started(program, f"http://127.0.0.1:{port}/"):
         yield f"http://127.0.0.1:{port}/v1"
 

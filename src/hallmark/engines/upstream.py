@@ -41,6 +41,7 @@ MAX_ANSWER: Final = 32 * 1024 * 1024
 CONNECT_S: Final = 10.0
 SILENCE_S: Final = 540.0
 MAX_COMMENT: Final = 200
+AT_ONCE_S: Final = 0.002
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -254,33 +255,55 @@ class Reply:
         self.asserted.take(self._object(raw))
         return raw
 
-    async def events(self) -> AsyncGenerator[Chunk, None]:
-        """The chunks of a stream, comments among them; ends at `[DONE]`.
+    async def events(self, busy_s: Callable[[], float] = lambda: 0.0) -> AsyncGenerator[list[Chunk], None]:
+        """The chunks of a stream, comments among them, as many at once as there are; ends at `[DONE]`.
+
+        `busy_s` says for how many seconds whoever takes them can do nothing with more. A server that spoke
+        before those were over, or as soon as it was listened to again, is not listened to meanwhile,
+        until its answer is finished.
 
         Raises UpstreamFailed `upstream_failed` on an error event, a malformed chunk, or an end that comes too
         early.
         """
         if not self._streams:
             raise self._target.failed("answered a stream request with something else")
-        splitter = Splitter()
+        splitter, done, loop = Splitter(), False, asyncio.get_running_loop()
         async for data in self._response:
-            for event in splitter.feed(data):
-                payload = data_of(event)
-                if payload is None:
-                    if event.startswith(b":"):
-                        yield Chunk(_comment(event), comment=True)
-                    continue
-                if payload == b"[DONE]":
-                    return
-                value = self._object(payload)
-                if MEMBER in payload:
-                    raise self._target.failed("gave an answer that is not what its protocol says")
-                self.asserted.take(value)
-                if b"\n" in payload or b"\r" in payload:
-                    payload = msgspec.json.encode(value)
-                yield _chunk(payload, value)
+            chunks: list[Chunk] = []
+            fast = busy_s() > 0 or loop.time() <= self._response.rested + AT_ONCE_S
+            try:
+                done = self._read(splitter.feed(data), chunks)
+            except HallmarkError:
+                if chunks:
+                    yield chunks
+                raise
+            if chunks:
+                yield chunks
+            if done:
+                return
+            if fast and not self.asserted.finished and (wait := busy_s()) > 0:
+                self._response.rest(wait)
         if not self.asserted.finished:
             raise self._target.failed("ended its stream before its answer did")
+
+    def _read(self, events: list[bytes], chunks: list[Chunk]) -> bool:
+        """Add each event's chunk to `chunks`; whether `[DONE]` was among them."""
+        for event in events:
+            payload = data_of(event)
+            if payload is None:
+                if event.startswith(b":"):
+                    chunks.append(Chunk(_comment(event), comment=True))
+                continue
+            if payload == b"[DONE]":
+                return True
+            value = self._object(payload)
+            if MEMBER in payload:
+                raise self._target.failed("gave an answer that is not what its protocol says")
+            self.asserted.take(value)
+            if b"\n" in payload or b"\r" in payload:
+                payload = msgspec.json.encode(value)
+            chunks.append(_chunk(payload, value))
+        return False
 
     def _object(self, raw: bytes) -> dict[str, object]:
         try:

@@ -38,6 +38,8 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._rest: asyncio.TimerHandle | None = None
+        self.rested = float("-inf")
         self._due = 0.0
         self._begin()
         self._open = False
@@ -189,10 +191,28 @@ class Connection(asyncio.Protocol):
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._buffered = 0
+        self._read_on()
+        return data
+
+    def rest(self, seconds: float) -> None:
+        """Read nothing for so long, unless the answer is complete: what comes meanwhile is read in one piece,
+        and wakes nobody before. `rested` is the loop's time when that ended.
+        """
+        if self._paused or self.complete or self._closed or self._transport is None:
+            return
+        self._paused = True
+        self._transport.pause_reading()
+        self._rest = asyncio.get_running_loop().call_later(seconds, self._read_on)
+
+    def _read_on(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+            self.rested = asyncio.get_running_loop().time()
         if self._paused and self._transport is not None:
             self._paused = False
-            self._transport.resume_reading()
-        return data
+            if not self._closed:
+                self._transport.resume_reading()
 
     def finish(self) -> bool:
         """Close the exchange; True when the connection can carry another one."""
@@ -205,6 +225,7 @@ class Connection(asyncio.Protocol):
         )
         self._open = False
         self._chunks.clear()
+        self._read_on()
         self._expect_nothing()
         if not reusable:
             self.abort()
@@ -225,6 +246,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         self._closed = True
+        self._read_on()
 
     async def _wait(self) -> None:
         if self._error is not None:
@@ -284,6 +306,15 @@ class Response:
     def header(self, name: bytes) -> bytes | None:
         """The first header called `name` (lower case), or None."""
         return next((value for key, value in self.headers if key == name), None)
+
+    def rest(self, seconds: float) -> None:
+        """See `Connection.rest`."""
+        self._connection.rest(seconds)
+
+    @property
+    def rested(self) -> float:
+        """When the last rest ended, by the loop's clock."""
+        return self._connection.rested
 
     def __aiter__(self) -> Response:
         return self

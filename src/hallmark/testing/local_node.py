@@ -36,6 +36,7 @@ class LocalRuntime:
         assert party.configuration is not None
         assert party.evidence is not None
         self.configuration = party.configuration
+        self.configuration_document = party.configuration.encode()
         self.address = party.address
         self.bundle = party.bundle.encode()
         self.evidence = party.evidence.encode()

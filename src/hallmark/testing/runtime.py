@@ -71,6 +71,7 @@ class MemoryRuntime:
             upstreams=dict(upstreams or {}),
             limits=dict(limits or {}),
         )
+        self.configuration_document = self.configuration.encode()
         self.bundle = self._bundle()
 
     def _bundle(self) -> bytes:

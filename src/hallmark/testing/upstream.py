@@ -19,6 +19,9 @@ class SentRequest(msgspec.Struct, frozen=True):
     body: bytes
 
 
+LAST = b"connection: close\r\n\r\n"
+"""The end of a head: this server takes one request on each connection, and says so."""
+
 Answer = Callable[[SentRequest, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -65,8 +68,8 @@ def json_answer(body: bytes, status: str = "200 OK") -> Answer:
     """Answers with a JSON body."""
 
     async def answer(_request: SentRequest, writer: asyncio.StreamWriter) -> None:
-        head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
+        head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        writer.write(head.encode() + LAST + body)
 
     return answer
 
@@ -76,7 +79,7 @@ def stream_answer(*pieces: bytes) -> Answer:
 
     async def answer(_request: SentRequest, writer: asyncio.StreamWriter) -> None:
         head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
-        writer.write(head.encode() + b"transfer-encoding: chunked\r\n\r\n")
+        writer.write(head.encode() + b"transfer-encoding: chunked\r\n" + LAST)
         for piece in pieces:
             writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
             await writer.drain()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+from typing import Final
 
 import msgspec
 
@@ -100,12 +101,14 @@ async def seal(runtime: Runtime, opening: Opening, outcome: Outcome) -> Sealed:
 
     Raises Unavailable `receipt_not_stored`: the answer must then not be completed.
     """
-    model, upstream = outcome.model, outcome.upstream
+    model = outcome.model
+    parameters = outcome.parameters.encode()
+    upstream = outcome.upstream.encode() if outcome.upstream else b""
     signed = await runtime.sign_receipt(
         ReceiptDraft(
             request=opening.request,
             response=outcome.response,
-            parameters=outcome.parameters.digest(),
+            parameters=digest_of(Parameters, parameters),
             route=digest_of(RouteRecord, opening.route.record),
             beacon=opening.beacon,
             started=opening.started,
@@ -115,54 +118,61 @@ async def seal(runtime: Runtime, opening: Opening, outcome: Outcome) -> Sealed:
             attachments=opening.route.attachments,
             artifact=unhex(model.manifest.artifact) if model else ZERO32,
             manifest=model.manifest_digest if model else ZERO32,
-            upstream=upstream.digest() if upstream else ZERO32,
+            upstream=digest_of(UpstreamRecord, upstream) if upstream else ZERO32,
             inputs=inputs_root(outcome.inputs),
             client_nonce=opening.client_nonce,
         )
     )
-    receipt_id = hex0x(signed.id)
-    return Sealed(receipt_id, _hallmark(runtime, opening, outcome, {"id": receipt_id} | _signed(signed)))
+    made = {"parameters": parameters.decode(), "upstream": upstream.decode() or None}
+    return Sealed(hex0x(signed.id), _hallmark(runtime, opening, outcome, made, signed))
 
 
-def _signed(signed: SignedReceipt) -> dict[str, object]:
-    return {"receipt": signed.receipt.to_json(), "signature": hex0x(signed.signature)}
-
-
-def _hallmark(runtime: Runtime, opening: Opening, outcome: Outcome, signed: dict[str, object]) -> bytes:
+def _hallmark(
+    runtime: Runtime,
+    opening: Opening,
+    outcome: Outcome,
+    made: dict[str, str | None],
+    signed: SignedReceipt,
+) -> bytes:
     route = opening.route
     documents = {
         "bundle": runtime.bundle.decode(),
-        "configuration": runtime.configuration.encode().decode(),
-        "parameters": outcome.parameters.encode().decode(),
+        "configuration": runtime.configuration_document.decode(),
+        "parameters": made["parameters"],
         "route": route.record.decode(),
         "candidates": route.candidates.decode() if route.candidates else None,
         "manifest": outcome.model.manifest_bytes.decode() if outcome.model else None,
-        "upstream": outcome.upstream.encode().decode() if outcome.upstream else None,
+        "upstream": made["upstream"],
         "inputs": [record.decode() for record in outcome.inputs],
     }
     return msgspec.json.encode(
         {
-            **signed,
+            "id": hex0x(signed.id),
+            "receipt": signed.receipt.to_json(),
+            "signature": hex0x(signed.signature),
             "network": runtime.configuration.network,
             "chain_id": runtime.configuration.chain_id,
             "salts": {"request": hex0x(opening.request_salt), "response": hex0x(opening.response_salt)},
             "documents": documents,
             "ticket": hex0x(route.ticket) if route.ticket else None,
             "evidence": _base64(runtime.evidence),
-            "marks": _claims(outcome),
+            "marks": CLAIMS[bool(outcome.inputs)],
             "insecure": runtime.configuration.insecure,
         }
     )
 
 
-def _claims(outcome: Outcome) -> dict[str, str]:
-    """The marks as this node alone can strike them: it claims, and nothing more."""
+def _claims(*, inputs: bool) -> dict[str, str]:
     claimed = {Question.RAN, Question.MODEL, Question.ROUTE}
-    claimed |= {Question.INPUTS} if outcome.inputs else set()
+    claimed |= {Question.INPUTS} if inputs else set()
     return {
         question.value: (State.CLAIMED if question in claimed else State.ABSENT).value
         for question in Question
     }
+
+
+CLAIMS: Final = {inputs: _claims(inputs=inputs) for inputs in (False, True)}
+"""The marks as this node alone can strike them: it claims, and nothing more. By whether there are inputs."""
 
 
 @functools.lru_cache(maxsize=4)

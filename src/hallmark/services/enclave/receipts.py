@@ -54,9 +54,11 @@ class ReceiptChain:
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[number] = stored
         self._send(Signed(number, signed.entry))
-        done, _ = await asyncio.wait((stored,), timeout=timeout_s)
-        if not done:
-            raise Unavailable("receipt_not_stored", "The receipt is signed but not stored yet.")
+        late = asyncio.get_running_loop().call_later(timeout_s, _late, stored)
+        try:
+            await stored
+        finally:
+            late.cancel()
         return signed
 
     def stored(self, sequence: int) -> None:
@@ -100,3 +102,8 @@ class ReceiptChain:
         self._previous = hashed
         self._sequence += 1
         return SignedReceipt(receipt, hashed, signature, entry)
+
+
+def _late(stored: asyncio.Future[None]) -> None:
+    if not stored.done():
+        stored.set_exception(Unavailable("receipt_not_stored", "The receipt is signed but not stored yet."))

@@ -14,7 +14,7 @@ from hallmark.core.errors import HallmarkError, Unauthorized
 from hallmark.engines.openai_request import Envelope, decode
 from hallmark.engines.openai_response import Shape
 from hallmark.engines.protocol import MILLION, Task
-from hallmark.engines.upstream import Asserted, Reply, Target, Upstream
+from hallmark.engines.upstream import Asserted, Chunk, Reply, Target, Upstream
 from hallmark.http.asgi import header
 from hallmark.services.enclave.answers import Call, Ending, answer_stream, answer_whole
 from hallmark.services.enclave.inputs import input_records
@@ -53,17 +53,25 @@ class _Relay(msgspec.Struct):
         wants_usage = bool(self.envelope.stream_options and self.envelope.stream_options.include_usage)
         async with self._open(stream=True) as reply:
             self.reply = reply
-            async for chunk in reply.events():
-                if chunk.comment:
-                    await emitter.emit(b": " + chunk.data + b"\n\n")
-                    continue
-                if chunk.only_usage and not wants_usage:
-                    continue
-                event, waiting = b"data: " + chunk.data + b"\n\n", self.last
-                self.last = event if chunk.counts else b""
-                data = waiting if chunk.counts else waiting + event
-                if data:
+            async for chunks in reply.events(emitter.busy_s):
+                if data := self._passed(chunks, wants_usage=wants_usage):
                     await emitter.emit(data)
+
+    def _passed(self, chunks: list[Chunk], *, wants_usage: bool) -> bytes:
+        """These chunks as they go on; the last one that counts tokens waits for the next, or for the end."""
+        parts = []
+        for chunk in chunks:
+            if chunk.comment:
+                parts.append(b": %b\n\n" % chunk.data)
+                continue
+            if chunk.only_usage and not wants_usage:
+                continue
+            parts.append(self.last)
+            event = b"data: %b\n\n" % chunk.data
+            self.last = event if chunk.counts else b""
+            if not chunk.counts:
+                parts.append(event)
+        return b"".join(parts)
 
     def ending(self) -> Ending:
         """How the receipt follows from what passed."""

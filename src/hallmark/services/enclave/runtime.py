@@ -103,6 +103,11 @@ class Runtime(Protocol):
         ...
 
     @property
+    def configuration_document(self) -> bytes:
+        """Its exact bytes."""
+        ...
+
+    @property
     def models(self) -> Mapping[str, Model]:
         """Loaded models by label."""
         ...

@@ -54,6 +54,7 @@ class Shell:
     ) -> None:
         self._transport = transport
         self._configuration = configuration
+        self.configuration_document = configuration.encode()
         self._models = models
         self._identity = identity
         self._attester = attester

@@ -29,6 +29,7 @@ class Stoppable:
         self._task: asyncio.Task[None] | None = None
         self._sending = False
         self._stopping = False
+        self._cancelled = False
 
     async def send(self, message: Message) -> None:
         """Send, and stop then if that was asked for meanwhile."""
@@ -37,29 +38,39 @@ class Stoppable:
             await self._send(message)
         finally:
             self._sending = False
-        if self._stopping and self._task is not None and not self._task.done():
+        if self._stopping and self._task is not None:
             if asyncio.current_task() is self._task:
                 raise Stopped
-            self._task.cancel()
+            self._cancel()
 
     def stop(self) -> None:
         """Stop now, or after the send that is under way."""
         self._stopping = True
-        if self._task is not None and not self._sending:
+        if not self._sending:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        if self._task is not None and not self._cancelled:
+            self._cancelled = True
             self._task.cancel()
 
     async def run(self, work: Coroutine[Any, Any, None]) -> bool:
         """Do `work` to its end or until it is stopped; whether it was stopped."""
-        self._task = asyncio.ensure_future(work)
+        self._task = here = asyncio.current_task()
+        assert here is not None, "coroutines run in tasks"
+        cancels = here.cancelling()
         try:
-            await self._task
+            await work
         except Stopped:
             return True
         except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if not self._stopping or (current is not None and current.cancelling()):
+            if not self._cancelled or here.cancelling() > cancels + 1:  # somebody else cancels this
                 raise
             return True
+        finally:
+            self._task = None
+            if self._cancelled:
+                here.uncancel()
         return False
 
 

@@ -17,8 +17,12 @@ from hallmark.services.enclave.limits import KEEP_ALIVE_MS
 KEEP_ALIVE_S: Final = KEEP_ALIVE_MS / 1000
 """A stream that is silent for longer gets a comment, so that nobody on the way takes it for dead."""
 COMMENT: Final = b": waiting\n\n"
-GAP_S: Final = 0.005
+GAP_S: Final = 0.01
 """A stream is written to at most every so many seconds."""
+LATE_S: Final = 0.001
+"""What was gathered leaves with what comes next when GAP_S are over, and so much later if nothing comes."""
+SMALL_S: Final = 0.0001
+"""Less than this is no time: clocks are sums of floats."""
 MOST_GATHERED: Final = 16_384
 
 T = TypeVar("T")
@@ -66,14 +70,19 @@ class Emitter:
         """Send covered bytes, now or in a moment; the first call opens the response."""
         if self._beat is not None:
             await asyncio.shield(self._beat)
-        wait = self._last + GAP_S - self._loop.time() if self.started else 0.0
-        if (wait > 0 or self._gathered) and self._size + len(data) <= MOST_GATHERED:
+        wait = self.busy_s()
+        if wait > 0 and self._size + len(data) <= MOST_GATHERED:
             self._gathered.append(data)
             self._size += len(data)
             if self._left is None:
-                self._left = self._loop.call_later(wait, self._leave)
+                self._left = self._loop.call_later(wait + LATE_S, self._leave)
             return
         await self._flush(data)
+
+    def busy_s(self) -> float:
+        """For how many seconds what is emitted would only be gathered."""
+        wait = self._last + GAP_S - self._loop.time() if self.started else 0.0
+        return wait if wait > SMALL_S else 0.0
 
     def _leave(self) -> None:
         """The gap is over: what was gathered leaves."""
@@ -157,20 +166,29 @@ class Emitter:
 
 async def while_present(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled when the client disconnects. Raises Gone."""
-    task = asyncio.ensure_future(work)
+    here = asyncio.current_task()
+    assert here is not None, "coroutines run in tasks"
+    cancels, over, gone = here.cancelling(), False, False
+
+    def left(watch: asyncio.Task[None]) -> None:
+        nonlocal gone
+        if not over and not watch.cancelled():
+            gone = True
+            here.cancel()
+
     watch = asyncio.ensure_future(_disconnected(receive))
+    watch.add_done_callback(left)
     try:
-        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        task.cancel()
-        await asyncio.wait({task})
-        if task.cancelled():
-            raise Gone
-        return task.result()
+        return await work
+    except asyncio.CancelledError:
+        if gone and here.cancelling() == cancels + 1:  # nobody else cancels this
+            raise Gone from None
+        raise
     finally:
+        over = True
         watch.cancel()
-        task.cancel()
+        if gone:
+            here.uncancel()
 
 
 async def _disconnected(receive: Receive) -> None:
