@@ -207,7 +207,7 @@ async def _serve(
     transport.attach(shell.on_message, server.accept, gone.set)
     transport.send(control.Ready(shell.address, {"landlock": landlock, "confined": int(confined)}))
     _silence()
-    _settle()
+    _collect_seldom()
     await gone.wait()
     os._exit(0)  # keys do not outlive the host's interest: no draining, no farewell
 
@@ -220,7 +220,7 @@ def _preload() -> None:
         "a".encode(codec)
 
 
-def _settle() -> None:
+def _collect_seldom() -> None:
     """What the start made stays for good: looking through it for garbage again and again took 7 % of answers.
 
     What answers leave behind is nearly all freed without looking, so it is looked for more seldom than usual.
