@@ -32,7 +32,7 @@ test("every statement that a dossier can hold is hashed and signed as published"
     assert.equal(hex(typed.signingDigest(statement, BigInt(valid.chain_id))), valid.signing_digest);
     for (const { packed, reason } of invalid) refuses(() => typed.unpack(layout, bytes(packed)), reason);
   }
-  assert.equal(layouts.length, 13);
+  assert.equal(layouts.length, 14);
 });
 
 test("every document that a dossier can hold has its published digest, and no second spelling", () => {
