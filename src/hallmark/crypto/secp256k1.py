@@ -99,6 +99,14 @@ def recover(digest: bytes, signature: bytes) -> bytes:
     return keccak256(ffi.buffer(at.point)[1:])[12:]
 
 
+def is_signed_by(digest: bytes, signature: bytes, by: bytes) -> bool:
+    """Whether the key behind the address `by` (20 bytes) signed `digest`, in a form that `recover` takes."""
+    try:
+        return recover(digest, signature) == by
+    except VerificationFailed:
+        return False
+
+
 def sign_statement(statement: TypedStruct, chain_id: int, signer: Signer) -> bytes:
     """Sign a typed struct; 65 bytes."""
     return signer.sign(statement.signing_digest(chain_id))

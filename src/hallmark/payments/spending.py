@@ -19,12 +19,12 @@ from typing import Final
 
 import msgspec
 
-from hallmark.core.errors import InvalidInput, VerificationFailed
+from hallmark.core.errors import InvalidInput
 from hallmark.core.hashing import sha256
 from hallmark.core.spending import Spend, SpendingAuthorization
 from hallmark.core.typed import TypedStruct
 from hallmark.core.vault import SpendingCeiling, vault_digest
-from hallmark.crypto.secp256k1 import Signer, recover
+from hallmark.crypto.secp256k1 import Signer, is_signed_by
 from hallmark.payments.accounts import PaymentRequired
 
 HEADER: Final = "hallmark-payment"
@@ -100,11 +100,7 @@ def _read(value: bytes) -> tuple[SpendingAuthorization, bytes]:
 
 
 def _signed_by(statement: TypedStruct, signature: bytes, by: bytes, vault: Vault) -> None:
-    try:
-        found = recover(vault_digest(statement, vault.chain_id, vault.address), signature)
-    except VerificationFailed:
-        found = b""
-    if found != by:
+    if not is_signed_by(vault_digest(statement, vault.chain_id, vault.address), signature, by):
         raise PaymentRequired(
             "payment_signature",
             "The payment is not signed by its payer.",

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from typing import Final
 
 from hallmark.core.document import hex0x, unhex
-from hallmark.core.errors import HallmarkError, VerificationFailed
+from hallmark.core.errors import HallmarkError
 from hallmark.core.hashing import ZERO32
 from hallmark.core.money import Payment
 from hallmark.core.prices import Use, cost, is_free
 from hallmark.core.spending import SpendingAuthorization
 from hallmark.core.typed import TypedStruct
 from hallmark.core.vault import vault_digest
-from hallmark.crypto.secp256k1 import recover
+from hallmark.crypto.secp256k1 import is_signed_by
 from hallmark.verification.judged_receipt import JudgedReceipt
 from hallmark.verification.outcome import NO_SUBJECT, OK
 
@@ -141,10 +141,7 @@ class _Vault:
 
     def signed(self, statement: TypedStruct, signature: bytes, by: bytes) -> bool:
         """Whether it is signed by this key, in the low-s form (EIP-2)."""
-        try:
-            return recover(self.digest(statement), signature) == by
-        except VerificationFailed:
-            return False
+        return is_signed_by(self.digest(statement), signature, by)
 
 
 _RAILS: Final[dict[str, Callable[[JudgedReceipt, Payment], str]]] = {"free": _free, "vault": _vault}

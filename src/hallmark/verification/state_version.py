@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 3
-CODE: Final = "51e1718fed95c17987cb352b828e291645085135433c163df934daf764dfd376"
+CODE: Final = "033f0af036472371e6660aceadd0a2c1d9088bfda1b1e8420ffead624f6ef958"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

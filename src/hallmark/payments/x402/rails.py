@@ -18,10 +18,10 @@ import msgspec
 from hallmark.core.document import unhex
 from hallmark.core.eip3009 import RECEIVE, TRANSFER, TokenDomain, authorization_digest
 from hallmark.core.eip3009 import Authorization as Transfer
-from hallmark.core.errors import InvalidInput, VerificationFailed
+from hallmark.core.errors import InvalidInput
 from hallmark.core.hashing import keccak256
 from hallmark.core.money import MAX_AMOUNT
-from hallmark.crypto.secp256k1 import recover
+from hallmark.crypto.secp256k1 import is_signed_by
 from hallmark.payments.accounts import PaymentRequired
 from hallmark.payments.x402 import digests
 from hallmark.payments.x402.messages import (
@@ -334,11 +334,8 @@ def _in_time(after: int, before: int, now: int) -> None:
 def _signed(text: str, digest: bytes, by: bytes) -> bytes:
     """The signature, if it is `by`'s. One by a contract wallet (ERC-1271) needs the chain, and is refused."""
     signature = unhex(text.lower())
-    try:
-        if len(signature) == 65 and recover(digest, signature) == by:
-            return signature
-    except VerificationFailed:
-        pass
+    if is_signed_by(digest, signature, by):
+        return signature
     raise PaymentRequired(
         "payment_signature",
         "The payment is not signed by its payer.",
