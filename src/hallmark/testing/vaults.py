@@ -25,7 +25,7 @@ from hallmark.core.vault import (
 )
 from hallmark.crypto.secp256k1 import Key
 from hallmark.services.chain.contract import Artifact, read_contract
-from hallmark.services.chain.deployment import deploy_code, deploy_dev_token, deploy_vault
+from hallmark.services.chain.deployment import deploy_dev_token, deploy_vault
 from hallmark.services.chain.rpc import RPC, Reverted, quantity
 from hallmark.services.chain.token import (
     TokenContract,
@@ -34,6 +34,7 @@ from hallmark.services.chain.token import (
     faucet_call,
 )
 from hallmark.services.chain.toolchain import exclusive, find_node, repository_root
+from hallmark.services.chain.transactions import deploy_code
 from hallmark.services.chain.vault import (
     Delays,
     VaultContract,

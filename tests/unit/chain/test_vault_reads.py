@@ -10,11 +10,11 @@ import pytest
 from hallmark.core.document import hex0x
 from hallmark.core.errors import Unavailable, VerificationFailed
 from hallmark.crypto.secp256k1 import Key
-from hallmark.services.chain.contract import FACTORY
-from hallmark.services.chain.deployment import deploy_code
+from hallmark.services.chain.contract import FACTORY, create2_address
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.chain.token import TokenContract
-from hallmark.services.chain.vault import Account, VaultContract, create2_address
+from hallmark.services.chain.transactions import deploy_code
+from hallmark.services.chain.vault import Account, VaultContract
 
 A = b"\x0a" * 20
 KEY = Key(b"\x07" * 32)

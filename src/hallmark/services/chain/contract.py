@@ -105,9 +105,14 @@ def creation_code(artifact: Artifact, parameters: Parameters) -> bytes:
     return bytes.fromhex(artifact.bytecode.removeprefix("0x")) + arguments
 
 
+def create2_address(code: bytes) -> bytes:
+    """Where the deployment proxy puts creation code with salt zero, on every chain (EIP-1014)."""
+    return keccak256(b"\xff" + FACTORY + SALT + keccak256(code))[12:]
+
+
 def anchor_address(artifact: Artifact, parameters: Parameters) -> bytes:
-    """Where this Anchor is on every chain: keccak256(0xff || factory || salt || keccak256(code))[12:]."""
-    return keccak256(b"\xff" + FACTORY + SALT + keccak256(creation_code(artifact, parameters)))[12:]
+    """Where this Anchor is on every chain."""
+    return create2_address(creation_code(artifact, parameters))
 
 
 def submit_call(size: int, root: bytes, signatures: tuple[bytes, ...]) -> bytes:

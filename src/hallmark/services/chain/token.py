@@ -10,9 +10,8 @@ from typing import Any, Final
 from hallmark.core.document import hex0x
 from hallmark.core.eip3009 import Authorization, TokenDomain
 from hallmark.core.errors import VerificationFailed
-from hallmark.services.chain.contract import Artifact, abi_encode, selector
+from hallmark.services.chain.contract import Artifact, abi_encode, create2_address, selector
 from hallmark.services.chain.rpc import RPC, Reverted
-from hallmark.services.chain.vault import create2_address
 
 DEV_MONEY_NAME: Final = "Hallmark Development Money"
 DEV_MONEY_VERSION: Final = "1"

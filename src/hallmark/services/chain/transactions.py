@@ -16,7 +16,7 @@ from hallmark.services.chain.contract import (
     SALT,
     Artifact,
     Parameters,
-    anchor_address,
+    create2_address,
     creation_code,
 )
 from hallmark.services.chain.rpc import RPC, Reverted, RPCRefused, quantity
@@ -24,6 +24,8 @@ from hallmark.services.chain.rpc import RPC, Reverted, RPCRefused, quantity
 TIP: Final = 1_000_000_000
 FEE_CAP: Final = 10**14
 DEPLOYMENT_GAS: Final = 3_000_000
+MOST_GAS: Final = 5_000_000
+LOOKS_A_SECOND: Final = 5
 
 
 class Fees(msgspec.Struct, frozen=True):
@@ -124,7 +126,27 @@ async def deploy_anchor(
     Does nothing when it is there. Raises Unavailable `no_create2_factory`, `deployment_failed`,
     `chain_unreachable`.
     """
-    address = anchor_address(artifact, parameters)
+    code = creation_code(artifact, parameters)
+    return await deploy_code(
+        rpc, key, code, gas=DEPLOYMENT_GAS, what="The Anchor contract", timeout_s=timeout_s
+    )
+
+
+async def deploy_code(
+    rpc: RPC,
+    key: Key,
+    code: bytes,
+    *,
+    gas: int = MOST_GAS,
+    what: str = "The contract",
+    timeout_s: float = 60.0,
+) -> Deployment:
+    """Make sure that creation code was run by the deployment proxy. Does nothing when it was. An error calls
+    the contract `what`.
+
+    Raises Unavailable `no_create2_factory`, `deployment_failed`, `chain_unreachable`.
+    """
+    address = create2_address(code)
     if await rpc.code(address):
         return Deployment(address)
     if not await rpc.code(FACTORY):
@@ -133,23 +155,20 @@ async def deploy_anchor(
             f"This chain has no deterministic deployment proxy at {hex0x(FACTORY)}.",
             "See docs/chain.md, Another chain.",
         )
-    call = Call(FACTORY, SALT + creation_code(artifact, parameters), DEPLOYMENT_GAS)
     signed = sign_transaction(
-        call,
+        Call(FACTORY, SALT + code, gas),
         key,
         chain_id=await rpc.chain_id(),
         nonce=await rpc.nonce(key.address),
         fees=await suggest_fees(rpc),
     )
     accepted = await send_raw(rpc, signed.raw)
-    for _ in range(max(1, int(timeout_s * 5))):
+    for _ in range(max(1, int(timeout_s * LOOKS_A_SECOND))):
         if await rpc.code(address):
             return Deployment(address, signed.hash)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(1 / LOOKS_A_SECOND)
     raise Unavailable(
         "deployment_failed",
-        "The Anchor contract did not appear on the chain."
-        if accepted
-        else "The chain refused the deployment.",
+        f"{what} did not appear on the chain." if accepted else "The chain refused the deployment.",
         f"Does {hex0x(key.address)} have funds?",
     )

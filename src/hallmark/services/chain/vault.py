@@ -15,7 +15,6 @@ import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.errors import VerificationFailed
-from hallmark.core.hashing import keccak256
 from hallmark.core.vault import (
     EnclaveRegistration,
     EnclaveRevocation,
@@ -24,7 +23,7 @@ from hallmark.core.vault import (
     SpendingCeiling,
     WithdrawalRequest,
 )
-from hallmark.services.chain.contract import FACTORY, SALT, Artifact, abi_encode, selector
+from hallmark.services.chain.contract import Artifact, abi_encode, create2_address, selector
 from hallmark.services.chain.rpc import RPC, Reverted
 
 HOUR: Final = 3600
@@ -108,11 +107,6 @@ def vault_code(artifact: Artifact, parameters: VaultParameters) -> bytes:
         ],
     )
     return bytes.fromhex(artifact.bytecode.removeprefix("0x")) + arguments
-
-
-def create2_address(code: bytes) -> bytes:
-    """Where the deployment proxy puts creation code with salt zero, on every chain (EIP-1014)."""
-    return keccak256(b"\xff" + FACTORY + SALT + keccak256(code))[12:]
 
 
 def vault_address(artifact: Artifact, parameters: VaultParameters) -> bytes:
