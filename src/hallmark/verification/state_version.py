@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 3
-CODE: Final = "033f0af036472371e6660aceadd0a2c1d9088bfda1b1e8420ffead624f6ef958"
+CODE: Final = "799fa3737219790a46b9e780b25d9513d3b53bfe28d3e9d5c577df9151cfb75c"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -197,7 +197,7 @@ class Table(MutableMapping[KeyT, T]):
     def get(self, key: KeyT, default: Any = None) -> Any:
         """The value at `key`, else the default."""
         found = self._fresh.get(key)
-        if found is None and self._index is not None:
+        if found is None and (self._index is not None or self._writing):
             found = self._looked_up(key)
         return default if found is None else found
 
@@ -262,7 +262,7 @@ class Table(MutableMapping[KeyT, T]):
 
     def _looked_up(self, key: KeyT) -> T | None:
         found = self._writing.get(key)
-        if found is not None:
+        if found is not None or self._index is None:
             return found
         if self._by_place and int(cast(Any, key)) >= self._size:
             return None

@@ -82,6 +82,17 @@ def test_a_fold_is_written_every_so_often_and_with_its_leaves(index: FoldIndex) 
     assert again.root() == keeper.replica.root()
 
 
+def test_a_store_of_an_older_version_gets_the_tables_that_it_lacks(index: FoldIndex) -> None:
+    """What is kept stays; every table can be written."""
+    index.write(Changes(1, {"seen": {b"a": b"1"}}))
+    for name in ("spent", "links"):
+        index.database.write(lambda t, name=name: t.execute(f"DROP TABLE fold_{name}"))  # type: ignore[misc]
+    again = FoldIndex(index.database)
+    again.write(Changes(2, {name: {7: b"x"} for name in BY_POSITION}))
+    again.write(Changes(2, {name: {b"k": b"x"} for name in BY_NAME}))
+    assert again.get("seen", b"a") == b"1"
+
+
 async def test_a_damaged_row_ends_the_service(index: FoldIndex) -> None:
     """Wherever it was read: the process is told, and the next one begins anew."""
     net = LittleNetwork()

@@ -204,6 +204,18 @@ def test_a_row_that_cannot_be_looked_up_is_no_entrys_fault() -> None:
     assert broken > 10
 
 
+def test_what_could_not_be_written_is_still_known() -> None:
+    """From the first write of a new fold on: the log is not blamed for a store that is full."""
+    net, index = _network(), MemoryIndex()
+    held, plain = _resumed(net, index), Replica(net.genesis, verify_stub_evidence)
+    for at, leaf in enumerate(net.leaves):
+        held.changes()
+        assert plain.feed(at, leaf) == held.feed(at, leaf)
+    assert held.root() == plain.root()
+    _keep(held, index)
+    assert _resumed(net, index).root() == plain.root()
+
+
 def test_a_damaged_row_is_told_and_begun_anew() -> None:
     """Not judged by: whoever takes the fold up the next time folds the log again."""
     net, index = _network(), MemoryIndex()

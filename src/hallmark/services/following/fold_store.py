@@ -47,19 +47,19 @@ PUT: Final = {
 
 
 def _create(transaction: Transaction) -> None:
+    """The tables that are not there: of a new store all, of an older one the new ones."""
+    create = "CREATE TABLE IF NOT EXISTS fold_"
     for name in BY_POSITION:
-        transaction.execute(f"CREATE TABLE fold_{name} (key INTEGER PRIMARY KEY, value BLOB NOT NULL)")
+        transaction.execute(f"{create}{name} (key INTEGER PRIMARY KEY, value BLOB NOT NULL)")
     for name in BY_NAME:
-        transaction.execute(
-            f"CREATE TABLE fold_{name} (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
-        )
+        transaction.execute(f"{create}{name} (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
 
 
 class FoldIndex:
     """See `hallmark.verification.tables.Index`; in tables of its own beside its owner's."""
 
     def __init__(self, database: RawDatabase) -> None:
-        database.migrate("fold", (_create,))
+        database.write(_create)
         self.database = database
         self.told: list[Callable[[], object]] = []
         """Called when a row was found damaged."""
