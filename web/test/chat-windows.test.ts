@@ -97,6 +97,35 @@ test("two windows that ask at once both keep their answers with their salts", as
   assert.ok("a-two" in (first.get("c1")?.messages ?? {}));
 });
 
+test("what this window goes on to keep, from what it knew before it read the other's branch, deletes nothing of it", async () => {
+  const [records, first, second] = await opened();
+  await second.save(asking(begun(), "q0", "two"), { "a-two": dossier("2") });
+  const mine = asking(begun(), "q0", "one");
+  await Promise.all([first.save(mine), first.save(change(mine, "a-one", { text: "more" }))]);
+  await Promise.all([first.refresh("c1", () => mine), first.save(change(mine, "a-one", { text: "all" }))]);
+  const shown = await first.refresh("c1", () => mine);
+  assert.ok(shown && "a-two" in shown.messages);
+  const third = new Library(await Vault.of(records));
+  await third.load();
+  assert.deepEqual(Object.keys(third.get("c1")?.messages ?? {}).sort(), ["a-one", "a-two", "q-one", "q-two", "q0"]);
+  assert.equal(third.get("c1")?.messages["a-one"]?.text, "all");
+});
+
+test("what another window deleted does not come back by what this one keeps later, nor is a new name taken back", async () => {
+  const [, first, second] = await opened();
+  const mine = asking(begun(), "q0", "one");
+  await first.save(mine);
+  await second.refresh("c1", () => undefined);
+  await second.prune(second.get("c1") ?? begun(), "q-one");
+  await first.refresh("c1", () => undefined);
+  await first.save(mine);
+  assert.deepEqual(Object.keys(first.get("c1")?.messages ?? {}), ["q0"]);
+  await second.save({ ...begun(), title: "T", named: true });
+  await Promise.all([first.save(begun()), first.save({ ...begun(), policy: "none" })]);
+  const { title, policy } = first.get("c1") ?? begun();
+  assert.deepEqual([title, policy], ["T", "none"]);
+});
+
 test("what the log shows to everybody never takes the place of a dossier with salts", async () => {
   const [, first, second] = await opened();
   await first.save(asking(begun(), "q0", "one"), { "a-one": dossier("1") });

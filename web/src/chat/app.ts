@@ -374,10 +374,12 @@ export class App {
     if (!this.library.vault.isOpen) return;
     const before = this.current;
     await this.windows.look((answer) => void this.answeredElsewhere(answer));
-    const now = await this.library.refresh(id, () => (this.current.id === id ? this.current : undefined));
+    let mine: Conversation | undefined;
+    const now = await this.library.refresh(id, () => (mine = this.current.id === id ? this.current : undefined));
     if (now === undefined) await this.wasDeleted(id);
     else if (this.current.id === id) {
-      this.current = now;
+      // The page may have gone on since it was asked what it shows.
+      this.current = mine === undefined || mine === this.current ? now : merged(mine, now, this.current);
       this.draw();
       await this.reopenAnswers();
       if (pathOf(now).length > pathOf(before).length) this.toEnd();

@@ -20,6 +20,8 @@ export class Library {
   readonly vault: Vault;
   private readonly all = new Map<string, Conversation>();
   private readonly base = new Map<string, Conversation>();
+  /** By conversation the messages that were in the vault at some time. */
+  private readonly seen = new Map<string, Set<string>>();
   private readonly told: (id: string) => void;
   private turn: Promise<unknown> = Promise.resolve();
 
@@ -34,12 +36,13 @@ export class Library {
     let unreadable = 0;
     this.all.clear();
     this.base.clear();
+    this.seen.clear();
     for (const name of await this.vault.names(CONVERSATION)) {
       try {
         const conversation = read(await this.vault.get(name));
         if (conversation === undefined) continue;
         this.all.set(conversation.id, conversation);
-        this.base.set(conversation.id, conversation);
+        this.standsIn(conversation);
       } catch {
         unreadable += 1;
       }
@@ -81,18 +84,23 @@ export class Library {
    */
   save(conversation: Conversation, dossiers: Readonly<Record<string, string>> = {}): Promise<Conversation> {
     this.all.set(conversation.id, conversation);
-    return this.inTurn(() => this.keep(conversation, dossiers));
+    const base = this.base.get(conversation.id);
+    return this.inTurn(() => this.keep(conversation, dossiers, base));
   }
 
-  private async keep(conversation: Conversation, dossiers: Readonly<Record<string, string>>): Promise<Conversation> {
+  /** `base` is what this window knew when it made `conversation`: others may have written since, and this window have read it. */
+  private async keep(
+    conversation: Conversation,
+    dossiers: Readonly<Record<string, string>>,
+    base: Conversation | undefined,
+  ): Promise<Conversation> {
     const { id } = conversation;
     const names = Object.keys(dossiers).map((message) => DOSSIER + message);
     let kept = conversation;
     await this.vault.change([CONVERSATION + id, ...names], (found) => {
-      const base = this.base.get(id);
       const theirs = read(found.get(CONVERSATION + id));
-      if (theirs === undefined && base !== undefined) throw this.gone(id);
-      kept = theirs === undefined ? conversation : merged(base, theirs, conversation);
+      if (theirs === undefined && this.base.has(id)) throw this.gone(id);
+      kept = theirs === undefined ? conversation : merged(base, theirs, conversation, this.deletedIn(conversation));
       const writes = new Map<string, string | undefined>([[CONVERSATION + id, JSON.stringify(kept)]]);
       for (const [message, text] of Object.entries(dossiers)) {
         if (message in kept.messages) writes.set(DOSSIER + message, grownText(found.get(DOSSIER + message), text));
@@ -111,8 +119,8 @@ export class Library {
         if (this.base.has(id)) this.gone(id);
         return this.all.get(id);
       }
-      const now = own === undefined ? theirs : merged(this.base.get(id), theirs, own);
-      this.base.set(id, theirs);
+      const now = own === undefined ? theirs : merged(this.base.get(id), theirs, own, this.deletedIn(own));
+      this.standsIn(theirs);
       this.all.set(id, now);
       return now;
     });
@@ -139,7 +147,7 @@ export class Library {
       let left = conversation;
       await this.vault.change([CONVERSATION + id], (found) => {
         const theirs = read(found.get(CONVERSATION + id));
-        const whole = theirs === undefined ? conversation : merged(this.base.get(id), theirs, conversation);
+        const whole = theirs === undefined ? conversation : merged(this.base.get(id), theirs, conversation, this.deletedIn(conversation));
         const pruned = remove(whole, message);
         left = pruned.conversation;
         const gone = pruned.removed.map((one): [string, undefined] => [DOSSIER + one, undefined]);
@@ -195,6 +203,7 @@ export class Library {
       const ids = Object.keys(conversation.messages).filter((id) => bundle.dossiers[id] !== undefined);
       const dossiers = Object.fromEntries(ids.map((id) => [id, bundle.dossiers[id] ?? ""]));
       this.base.delete(conversation.id);
+      this.seen.delete(conversation.id);
       await this.save(conversation, dossiers);
     }
     return bundle.conversations.length;
@@ -203,10 +212,26 @@ export class Library {
   /** `kept` is in the vault, and came from `saved`; this window may have gone on since. */
   private settle(saved: Conversation, kept: Conversation): Conversation {
     const now = this.all.get(kept.id);
-    this.base.set(kept.id, kept);
+    this.standsIn(kept);
     this.all.set(kept.id, now === undefined || now === saved ? kept : merged(saved, kept, now));
     this.told(kept.id);
     return kept;
+  }
+
+  /** The vault holds this now. */
+  private standsIn(conversation: Conversation): void {
+    const { id, messages } = conversation;
+    this.base.set(id, conversation);
+    this.seen.set(id, new Set([...(this.seen.get(id) ?? []), ...Object.keys(messages)]));
+  }
+
+  /**
+   * Whether a message that either the vault or `mine` lacks was deleted. This window deletes in the vault at once (`prune`), so
+   * what `mine` alone lacks it does not know yet, however much this window has read since `mine` was made; and what the
+   * vault alone lacks was deleted there if it ever held it.
+   */
+  private deletedIn(mine: Conversation): (message: string) => boolean {
+    return (message) => message in mine.messages && this.seen.get(mine.id)?.has(message) === true;
   }
 
   /** One after the other: what a window knows and what it writes never cross. */
@@ -219,6 +244,7 @@ export class Library {
   private gone(id: string): Deleted {
     this.all.delete(id);
     this.base.delete(id);
+    this.seen.delete(id);
     return new Deleted("This conversation was deleted in another window.");
   }
 }

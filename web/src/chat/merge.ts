@@ -4,11 +4,20 @@ import type { Conversation, Message } from "./tree.ts";
 /**
  * The conversation that holds what both sides did since `base`, which both knew. What either added stands beside the other's as
  * a branch; what either deleted is deleted with everything that followed from it. Which branch is shown is this side's affair.
+ * `known` says of a message that one side lacks whether both knew it once, so that it was deleted there.
  */
-export function merged(base: Conversation | undefined, theirs: Conversation, mine: Conversation): Conversation {
+export function merged(
+  base: Conversation | undefined,
+  theirs: Conversation,
+  mine: Conversation,
+  known = (id: string): boolean => base !== undefined && id in base.messages,
+): Conversation {
   const messages: Record<string, Message> = {};
   const walk = (ids: readonly string[], parent: string): string[] => {
-    const kept = ids.filter((id) => (id in theirs.messages && id in mine.messages) || isNew(base, theirs, mine, id));
+    const kept = ids.filter((id) => {
+      const sides = Number(id in theirs.messages) + Number(id in mine.messages);
+      return sides === 2 || (sides === 1 && !known(id));
+    });
     for (const id of kept) {
       const [their, own] = [theirs.messages[id], mine.messages[id]];
       const message = joinedMessage(their, own);
@@ -41,11 +50,6 @@ export function merged(base: Conversation | undefined, theirs: Conversation, min
     ),
     messages,
   };
-}
-
-/** A message that one side has: it is new there if `base` lacks it, and deleted on the other side if `base` has it. */
-function isNew(base: Conversation | undefined, theirs: Conversation, mine: Conversation, id: string): boolean {
-  return (id in theirs.messages || id in mine.messages) && !(base !== undefined && id in base.messages);
 }
 
 function joinedMessage(theirs: Message | undefined, mine: Message | undefined): Message | undefined {
