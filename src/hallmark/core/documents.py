@@ -27,6 +27,8 @@ class KeyBundle(Document, frozen=True):
     `configuration` is the digest of the enclave's `EnclaveConfiguration` document; `artifacts` are
     Walrus blob IDs that it may load.
     `image` is SHA-384 of the measured image. `engine` names engine, version, flags, processor class.
+    `settlement` is the address of the key that signs leases and settlements of the vault; not there where a
+    node draws on no accounts.
     """
 
     TAG = "hallmark/key-bundle/v1"
@@ -46,6 +48,7 @@ class KeyBundle(Document, frozen=True):
     capacity: int
     engine: str
     upstreams: tuple[str, ...] = ()
+    settlement: Hex20 | msgspec.UnsetType = msgspec.UNSET
 
 
 class Profile(Document, frozen=True):

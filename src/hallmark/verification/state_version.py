@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 3
-CODE: Final = "799fa3737219790a46b9e780b25d9513d3b53bfe28d3e9d5c577df9151cfb75c"
+CODE: Final = "0a2121f11968f0694fbb2243bf36dc5387da4689c2fc86257293f85ff33aa5fb"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -6,7 +6,7 @@ import { sha512 } from "@noble/hashes/sha2.js";
 import { concat, readUTF8, same, sha256, utf8 } from "./bytes.ts";
 import { HallmarkError, translated } from "./errors.ts";
 import { parseJSON } from "./json.ts";
-import { boolean, Hex20, Hex32, Hex48, HexBytes, integer, list, struct, table, text, withDefault } from "./schema.ts";
+import { boolean, Hex20, Hex32, Hex48, HexBytes, integer, list, optional, struct, table, text, withDefault } from "./schema.ts";
 import type { Of, Type } from "./schema.ts";
 
 /** A kind of document: its tag and the type of its content. */
@@ -29,7 +29,7 @@ const HPKEKey = struct({ id: integer, kem: integer, kdf: integer, aead: integer,
 export const KeyBundle = document("key-bundle", struct({
   network: Hex32, owner: Hex20, endpoint: string, payment: Hex20, epoch: integer, signing_key: Hex20,
   hpke: list(HPKEKey), tls_spki: Hex32, image: Hex48, configuration: Hex32, artifacts: list(Hex32), mode: integer,
-  capacity: integer, engine: string, upstreams: withDefault(texts, NO_TEXTS),
+  capacity: integer, engine: string, upstreams: withDefault(texts, NO_TEXTS), settlement: optional(Hex20),
 }));
 export type KeyBundle = Of<typeof KeyBundle.type>;
 

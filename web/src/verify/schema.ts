@@ -117,6 +117,15 @@ export function withDefault<T>(type: Type<T>, value: T): Type<T> {
   return { read: type.read, write: type.write, fallback: { value } };
 }
 
+/** The same type for a member that may not be there, and then is not written. */
+export function optional<T>(type: Type<T>): Type<T | undefined> {
+  return {
+    read: type.read,
+    write: (value) => (value === undefined ? "" : type.write(value)),
+    fallback: { value: undefined },
+  };
+}
+
 /** An object with these members, in this order when written; unless `open`, it has no others. */
 export function struct<F extends Fields>(fields: F, open = false): Type<Values<F>> {
   const types = fields as unknown as Readonly<Record<string, Type<unknown>>>;
@@ -138,7 +147,10 @@ export function struct<F extends Fields>(fields: F, open = false): Type<Values<F
     },
     write(values) {
       const given = values as Readonly<Record<string, unknown>>;
-      const members = Object.entries(types).map(([name, type]) => `${quoted(name)}:${type.write(given[name])}`);
+      const members = Object.entries(types).flatMap(([name, type]) => {
+        const written = type.write(given[name]);
+        return written === "" ? [] : [`${quoted(name)}:${written}`];
+      });
       return `{${members.join(",")}}`;
     },
   };

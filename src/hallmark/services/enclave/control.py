@@ -13,6 +13,8 @@ from hallmark.core.errors import InvalidInput
 
 MAX_MESSAGE = 192 * 1024
 """Bytes of one message; an entry has at most 65,527."""
+JOURNAL = "/journal"
+"""The label of the descriptor that `Start` carries the kept journal of accounts in; no model's label."""
 
 
 class Start(msgspec.Struct, frozen=True, tag="start"):
@@ -83,6 +85,99 @@ class UpstreamKeyTaken(msgspec.Struct, frozen=True, tag="upstream_key_taken"):
     reason: str = ""
 
 
+class Terms(msgspec.Struct, frozen=True, tag="terms"):
+    """The exact log entry of the owner's newest PriceOffer, offer attached; answered by `TermsTaken`."""
+
+    entry: bytes
+
+
+class FramesKept(msgspec.Struct, frozen=True, tag="frames_kept"):
+    """Every frame of the journal up to this position is written; one that asked for it is on disk."""
+
+    position: int
+
+
+class AccountState(msgspec.Struct, frozen=True, tag="account_state"):
+    """Answer to `AccountWanted` and to `LeaseSigned` with the same id: what the chain holds now, or a reason.
+
+    `account` is the payer's number in the vault (0: none), `free` what a lease can still take from it, `most`
+    what the ceiling that the chain knows lets this payee have in all, less what others' keys of this payee
+    hold or charged, `allowance` and `spent` (atomic units, cumulative) and `until` (unix s) of this key's
+    lease.
+    """
+
+    id: int
+    reason: str = ""
+    account: int = 0
+    free: int = 0
+    most: int = 0
+    allowance: int = 0
+    spent: int = 0
+    until: int = 0
+
+
+class Settle(msgspec.Struct, frozen=True, tag="settle"):
+    """Sign for what is charged beyond `settled` (by account, what the chain holds of this key); answered by
+    `SettlementSigned`. `closing` gives back what is left of the leases.
+    """
+
+    id: int
+    settled: dict[int, int]
+    closing: bool = False
+
+
+class TermsTaken(msgspec.Struct, frozen=True, tag="terms_taken"):
+    """The digest of the offer that holds now (32 bytes), or the reason why it was refused."""
+
+    offer: bytes
+    reason: str = ""
+
+
+class Frame(msgspec.Struct, frozen=True, tag="frame"):
+    """The next frame of the journal of accounts (`payments.journal`); answered by `FramesKept`, `durable`
+    ones once they are on disk. Position 1 begins the journal anew: what was kept before goes, in one step.
+    """
+
+    position: int
+    frame: bytes
+    durable: bool
+
+
+class AccountWanted(msgspec.Struct, frozen=True, tag="account_wanted"):
+    """What does the chain hold for the payer of this packed SpendingCeiling, who signed it? It is put on the
+    chain with the next lease when it is newer than what is there.
+    """
+
+    id: int
+    ceiling: bytes
+    signature: bytes
+
+
+class LeaseSigned(msgspec.Struct, frozen=True, tag="lease_signed"):
+    """A signed lease to send to the vault (`core.vault.Lease`), with the ceiling of the `AccountWanted` of
+    this id; answered by `AccountState` once it is in a block.
+    """
+
+    id: int
+    sequence: int
+    until: int
+    rows: bytes
+    signature: bytes
+
+
+class SettlementSigned(msgspec.Struct, frozen=True, tag="settlement_signed"):
+    """A signed settlement to send to the vault (`core.vault.Settlement`); no rows: there is nothing to
+    settle.
+    """
+
+    id: int
+    sequence: int
+    rows: bytes
+    receipts_root: bytes
+    closing: bool
+    signature: bytes
+
+
 class Attested(msgspec.Struct, frozen=True, tag="attested"):
     """The key bundle's exact bytes, evidence for it, the packed Registration and the key's signature."""
 
@@ -131,8 +226,34 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     message: str
 
 
-ToEnclave = Start | Connection | BeaconUpdate | Attest | Stored | Dialed | UpstreamKey
-FromEnclave = Attested | Ready | Signed | Dial | Log | Alive | Failed | UpstreamKeyTaken
+ToEnclave = (
+    Start
+    | Connection
+    | BeaconUpdate
+    | Attest
+    | Stored
+    | Dialed
+    | UpstreamKey
+    | Terms
+    | FramesKept
+    | AccountState
+    | Settle
+)
+FromEnclave = (
+    Attested
+    | Ready
+    | Signed
+    | Dial
+    | Log
+    | Alive
+    | Failed
+    | UpstreamKeyTaken
+    | TermsTaken
+    | Frame
+    | AccountWanted
+    | LeaseSigned
+    | SettlementSigned
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _to_enclave: msgspec.msgpack.Decoder[ToEnclave] = msgspec.msgpack.Decoder(ToEnclave)

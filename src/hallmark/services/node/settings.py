@@ -19,6 +19,24 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     artifact: str
 
 
+class Payments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a node is paid. `offer` is the file with the exact log entry of the owner's newest PriceOffer.
+
+    `rpc_url` is the chain of the offer's asset and vault; empty: nobody can pay there, and only what the
+    offer calls free is served. `key_file` pays for gas and defaults to the owner's. Every `settle_seconds`
+    what was charged is settled, and collected once it is `collect_from` (atomic units) or more; a
+    transaction counts when `confirmations` blocks stand behind it. A lease is for `lease_seconds`.
+    """
+
+    offer: str
+    rpc_url: str = ""
+    key_file: str = ""
+    settle_seconds: int = 3_600
+    lease_seconds: int = 21_600
+    collect_from: int = 1
+    confirmations: int = 2
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One node. Paths are absolute; times are milliseconds.
 
@@ -29,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the emulated security module signs under. `mode` is "tee", or "vanilla": no sandbox, no evidence, and
     every receipt says so; nothing ever falls back to it. `limits` go into the measured configuration.
     `sealer` is the program that seals the upstreams' API keys (services/node/sealing.py); empty: they have
-    none.
+    none. Without `payments` nothing is offered, and receipts carry no payment record.
     """
 
     listen: Listen
@@ -56,4 +74,5 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refresh_ms: int = 3_600_000
     start_ms: int = 120_000
     drain_ms: int = 5_000
+    payments: Payments | None = None
     dial_ms: int = 5_000
