@@ -52,11 +52,14 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FreeUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request costs nothing when it can use no more than this; `everything` has no bounds."""
+    """A request costs nothing when it can use no more than this, or is to one of `models` (labels);
+    `everything` has no bounds.
+    """
 
     tokens_in: Uint63 = 0
     tokens_out: Uint63 = 0
     everything: bool = False
+    models: tuple[str, ...] = ()
 
 
 class Offer(Document, frozen=True):

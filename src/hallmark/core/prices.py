@@ -35,13 +35,13 @@ def cost(price: Price, use: Use) -> int:
     return units
 
 
-def is_free(offer: Offer, most: Use) -> bool:
-    """Whether a request that can use this much costs nothing by the offer's own terms.
+def is_free(offer: Offer, most: Use, label: str) -> bool:
+    """Whether a request to the model `label` that can use this much costs nothing by the offer's own terms.
 
     Images, and work that is charged by the second or call, are never part of a small free use.
     """
     free = offer.free
-    if free.everything:
+    if free.everything or label in free.models:
         return True
     if (free.tokens_in, free.tokens_out) == (0, 0) or most.images:
         return False

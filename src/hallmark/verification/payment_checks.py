@@ -78,7 +78,8 @@ def _amount(case: JudgedReceipt, record: Payment) -> str:
         nobody = (record.payer, record.account, record.price, record.reserved, record.charged)
         if nobody != (None, 0, None, "0", "0") or record.authorization != hex0x(ZERO32):
             return "free_but_charged"
-        return OK if is_free(offer, use) else "not_free"
+        label = case.manifest.label if case.manifest is not None else ""
+        return OK if is_free(offer, use, label) else "not_free"
     price = record.price
     if price is None or price not in offer.prices:
         return "price_other"

@@ -20,8 +20,8 @@ import msgspec
 
 from hallmark.core.hashing import sha256
 
-RULES: Final = 3
-CODE: Final = "0a2121f11968f0694fbb2243bf36dc5387da4689c2fc86257293f85ff33aa5fb"
+RULES: Final = 4
+CODE: Final = "9c28b04724b3d3a3fc202bb625d54eac971bd14f7508ec60f3f139b406f4ce4d"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

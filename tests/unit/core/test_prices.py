@@ -110,9 +110,12 @@ def test_a_cost_has_an_end() -> None:
 )
 def test_small_requests_are_free_by_the_offer(most: Use, free: bool) -> None:
     """What decides is the most that a request can use; a call that counts no tokens is never small."""
-    assert is_free(OFFER, most) is free
-    assert not is_free(msgspec.structs.replace(OFFER, free=FreeUse()), most)
-    assert is_free(msgspec.structs.replace(OFFER, free=FreeUse(everything=True)), most)
+    assert is_free(OFFER, most, "m") is free
+    assert not is_free(msgspec.structs.replace(OFFER, free=FreeUse()), most, "m")
+    assert is_free(msgspec.structs.replace(OFFER, free=FreeUse(everything=True)), most, "m")
+    free_model = msgspec.structs.replace(OFFER, free=FreeUse(models=("m",)))
+    assert is_free(free_model, most, "m")
+    assert not is_free(free_model, most, "other")
 
 
 def test_a_model_without_a_price_is_not_served_for_nothing() -> None:

@@ -178,6 +178,9 @@ def test_an_answer_is_free_by_an_offer_only() -> None:
     assert found(net, free(net, terms, reserved="5")) == ("free_but_charged",)
     net, terms = priced(free=FreeUse(everything=True), prices=(), asset=None, vault=None)
     assert found(net, free(net, terms), tokens_out=10**6) == ()
+    for models, reasons in (((net.card.label,), ()), (("other", ""), ("not_free",))):
+        net, terms = priced(free=FreeUse(models=models))
+        assert found(net, free(net, terms), tokens_out=10**6) == reasons
     net, terms = priced()
     assert found(net, free(net, terms)) == ("not_free",)
 
