@@ -2,7 +2,7 @@
 
     ceiling     SpendingCeiling, packed   84
     signature   of the payer              65
-    spend       Spend, packed            128
+    spend       Spend, packed            148
     signature   of the session key        65
 
 EIP-712, in the vault's own domain (`core.vault`).
@@ -24,14 +24,17 @@ SIGNATURE: Final = 65
 class Spend(TypedStruct, frozen=True):
     """At most `maximum` may be charged to `payer` for the one `request`, begun before `expires` (unix ms).
 
-    `request` is what `payments.spending.request_name` calls it. Signed by the ceiling's session key, or by
-    the payer where it names none. Used once.
+    `enclave` is the settlement key (`KeyBundle.settlement`) of the one enclave that it is for: no two can
+    serve the same spend, whatever they know of each other. `request` is what
+    `payments.spending.request_name` calls it. Signed by the ceiling's session key, or by the payer where
+    it names none. Used once.
     """
 
     NAME: ClassVar[str] = "Spend"
 
     payer: Address
     payee: Address
+    enclave: Address
     request: Bytes32
     maximum: Uint128
     nonce: Bytes32

@@ -2,7 +2,7 @@
 
     Hallmark-Payment: base64 of
 
-        SpendingAuthorization                342   see core.spending
+        SpendingAuthorization                362   see core.spending
         salt                                  32   of the request's name
 
 The ceiling is signed once, by a wallet; each request is signed by the session key that it names, which can
@@ -66,13 +66,13 @@ def sign_spending(
 
 
 def verify_spending(
-    value: bytes, vault: Vault, payee: bytes, path: str, body: bytes, *, now: int
+    value: bytes, vault: Vault, payee: bytes, enclave: bytes, *, path: str, body: bytes, now: int
 ) -> Spending:
     """Read a header and judge it for one request at `now` (unix ms).
 
     1. The ceiling is signed by its payer, for this vault.
     2. The spend is signed by the ceiling's session key, or by the payer where it names none.
-    3. Both are of one payer, and for this payee; the spend is for this request.
+    3. Both are of one payer, and for this payee; the spend is for this enclave and this request.
     4. Neither has expired.
 
     What only the chain can say (that this is the newest ceiling, what is left under it) comes after. Raises
@@ -85,6 +85,7 @@ def verify_spending(
     _signed_by(spend, authorization.by_session, authorization.session, vault)
     _require(spend.payer == ceiling.payer, "payer")
     _require(spend.payee == ceiling.payee == payee, "payee")
+    _require(spend.enclave == enclave, "enclave")
     _require(spend.request == request_name(salt, path, body), "request")
     if now >= spend.expires or now >= 1000 * ceiling.valid_until:
         raise PaymentRequired("payment_expired", "The payment or its ceiling has expired.", "Sign a new one.")
@@ -121,5 +122,5 @@ def _unreadable() -> InvalidInput:
     return InvalidInput(
         "bad_payment_header",
         "The payment header cannot be read.",
-        "Hallmark-Payment is base64 of a signed ceiling and a signed spend, 374 bytes.",
+        "Hallmark-Payment is base64 of a signed ceiling and a signed spend, 394 bytes.",
     )

@@ -69,6 +69,10 @@ def key(name: str) -> Key:
     return Key(sha256(b"hallmark/testing/key\0", name.encode()))
 
 
+SETTLEMENT = key("settlement").address
+"""What the bundles of a little network's nodes name as their settlement key; 20 bytes."""
+
+
 class Party:
     """A registered party: its key, its owner's key, and for a node its bundle and configuration."""
 
@@ -241,6 +245,7 @@ class LittleNetwork:
             8,
             "onnx 1 test",
             upstreams,
+            hex0x(SETTLEMENT),
         )
 
     def evidence(self, bundle: bytes, size: int, root: bytes) -> Evidence:

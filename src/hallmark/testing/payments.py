@@ -16,7 +16,7 @@ from hallmark.core.spending import Spend, SpendingAuthorization
 from hallmark.core.statements import PriceOffer
 from hallmark.core.vault import SpendingCeiling, vault_digest
 from hallmark.crypto.secp256k1 import Key
-from hallmark.testing.network import LittleNetwork, key
+from hallmark.testing.network import SETTLEMENT, LittleNetwork, key
 
 ASSET = Asset(31_337, hex0x(b"\x11" * 20), 6, "DEV", "Hallmark Development Money", "1", development=True)
 VAULT = b"\x12" * 20
@@ -54,7 +54,8 @@ def spend_bytes(net: LittleNetwork, payee: bytes, maximum: int, /, **changes: An
     """
     chain = net.genesis.chain_id
     ceiling = SpendingCeiling(PAYER.address, payee, SESSION.address, 10**9, 1, net.now // 1000 + 3_600)
-    spend = Spend(PAYER.address, payee, sha256(b"request"), maximum, sha256(b"nonce"), net.now + 60_000)
+    request, nonce, expires = sha256(b"request"), sha256(b"nonce"), net.now + 60_000
+    spend = Spend(PAYER.address, payee, SETTLEMENT, request, maximum, nonce, expires)
     spend = msgspec.structs.replace(spend, **changes)
     by_payer, by_session = (
         signer.sign(vault_digest(said, chain, VAULT)) for signer, said in ((PAYER, ceiling), (SESSION, spend))

@@ -29,8 +29,9 @@ def check_payment(case: JudgedReceipt) -> str:
     1. Without a payment record nothing is charged.
     2. The record is the receipt's: network, request, tokens, amount.
     3. It names an offer of the node's owner that was in force when the answer began, and its payee is paid.
-    4. The price is the offer's for this model, and what is charged follows from it and the use.
-    5. The payer signed for as much, to this payee, and for no receipt before this one.
+    4. The price is the offer's for this model, and what is charged follows from it and the use, or is all
+       that was reserved, where that is less.
+    5. The payer signed for as much, to this payee and this enclave, and for no receipt before this one.
     """
     receipt = case.receipt
     if receipt.payment == ZERO32:
@@ -89,9 +90,10 @@ def _amount(case: JudgedReceipt, record: Payment) -> str:
         due = cost(price, use)
     except HallmarkError:
         return "charged_wrongly"
-    if int(record.charged) != due:
-        return "charged_wrongly"
-    return OK if due <= int(record.reserved) else "charged_over_reserved"
+    charged, reserved = int(record.charged), int(record.reserved)
+    if charged > reserved:
+        return "charged_over_reserved"
+    return OK if charged == min(due, reserved) else "charged_wrongly"
 
 
 def _authorization(case: JudgedReceipt, record: Payment) -> str:
@@ -123,6 +125,8 @@ def _vault(case: JudgedReceipt, record: Payment) -> str:
         return "payer_other"
     if not spend.payee == ceiling.payee == unhex(record.payee):
         return "payee_other"
+    if case.attested is None or spend.enclave != unhex(case.attested.bundle.settlement or "0x"):
+        return "enclave_other"
     if case.receipt.started >= min(spend.expires, 1000 * ceiling.valid_until):
         return "authorization_expired"
     if int(record.reserved) > min(spend.maximum, ceiling.max_claimable):

@@ -20,8 +20,8 @@ import msgspec
 
 from hallmark.core.hashing import sha256
 
-RULES: Final = 4
-CODE: Final = "9c28b04724b3d3a3fc202bb625d54eac971bd14f7508ec60f3f139b406f4ce4d"
+RULES: Final = 5
+CODE: Final = "ccd8b4e180fa6ae9d34cb9d8fcb87a6bd8b9d41ce5cb73017272cbcd96f22fc3"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -17,13 +17,13 @@ from hallmark.payments.accounts import PaymentRequired
 from hallmark.payments.spending import Vault, request_name, sign_spending, verify_spending
 
 PAYER, SESSION, OTHER = Key(b"\1" * 32), Key(b"\2" * 32), Key(b"\3" * 32)
-PAYEE = b"\4" * 20
+PAYEE, ENCLAVE = b"\4" * 20, b"\x0a" * 20
 VAULT = Vault(31_337, b"\5" * 20)
 NOW = 1_790_000_000_000
 PATH, BODY, SALT = "/v1/completions", b'{"model":"pydoc"}', b"\x07" * 32
 REQUEST = request_name(SALT, PATH, BODY)
 CEILING = SpendingCeiling(PAYER.address, PAYEE, SESSION.address, 5_000_000, 1, NOW // 1000 + 3_600)
-SPEND = Spend(PAYER.address, PAYEE, REQUEST, 700, b"\6" * 32, NOW + 60_000)
+SPEND = Spend(PAYER.address, PAYEE, ENCLAVE, REQUEST, 700, b"\6" * 32, NOW + 60_000)
 
 
 def header(
@@ -42,18 +42,20 @@ def header(
 def refused(value: bytes, *, path: str = PATH, body: bytes = BODY, now: int = NOW) -> str:
     """Why a header is not taken."""
     with pytest.raises((PaymentRequired, InvalidInput)) as caught:
-        verify_spending(value, VAULT, PAYEE, path, body, now=now)
+        verify_spending(value, VAULT, PAYEE, ENCLAVE, path=path, body=body, now=now)
     assert caught.value.status in (400, 402)
     return caught.value.reason
 
 
 def test_a_spend_is_taken_for_its_request() -> None:
     """Signed by the session key that the payer named, or by the payer where it named none."""
-    found = verify_spending(header(), VAULT, PAYEE, PATH, BODY, now=NOW)
+    found = verify_spending(header(), VAULT, PAYEE, ENCLAVE, path=PATH, body=BODY, now=NOW)
     assert (found.authorization.spend, found.authorization.ceiling) == (SPEND, CEILING)
     own = msgspec.structs.replace(CEILING, session=bytes(20))
     assert (
-        verify_spending(header(own, session=PAYER), VAULT, PAYEE, PATH, BODY, now=NOW).authorization.spend
+        verify_spending(
+            header(own, session=PAYER), VAULT, PAYEE, ENCLAVE, path=PATH, body=BODY, now=NOW
+        ).authorization.spend
         == SPEND
     )
 
@@ -64,6 +66,7 @@ def test_it_pays_for_nothing_else() -> None:
     for path, body in (("/v1/completions", b'{"model":"pydoc" }'), ("/v1/completion", b's{"model":"pydoc"}')):
         assert refused(header(), path=path, body=body) == "payment_mismatch"
     assert refused(header(spend=change(SPEND, payee=b"\7" * 20))) == "payment_mismatch"
+    assert refused(header(spend=change(SPEND, enclave=b"\7" * 20))) == "payment_mismatch"
     assert refused(header(change(CEILING, payee=b"\7" * 20))) == "payment_mismatch"
     assert refused(header(spend=change(SPEND, payer=OTHER.address))) == "payment_mismatch"
     assert refused(header(vault=Vault(1, VAULT.address))) == "payment_signature"
@@ -89,7 +92,7 @@ def test_any_bytes_end_in_a_reason(data: bytes) -> None:
         assert refused(value) in ("bad_payment_header", "payment_signature")
 
 
-@given(st.integers(0, 373), st.integers(0, 7))
+@given(st.integers(0, 393), st.integers(0, 7))
 def test_no_bit_can_be_changed(at: int, bit: int) -> None:
     """Each of the header's bytes is signed or a signature."""
     data = bytearray(base64.b64decode(header()))

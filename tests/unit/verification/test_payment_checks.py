@@ -59,6 +59,12 @@ def test_a_paid_receipt_holds() -> None:
     assert found(net, honest(net, terms, spend={"nonce": b"\2" * 32})) == ()
 
 
+def test_nobody_pays_more_than_was_reserved() -> None:
+    """A use that came out larger than the most that it could be costs what was reserved."""
+    net, terms = priced()
+    assert found(net, honest(net, terms, reserved="1", charged="1")) == ()
+
+
 def test_a_spend_is_used_once() -> None:
     """A second receipt under the same spend is objected to, also by a full node that was started in
     between.
@@ -90,6 +96,7 @@ def test_a_refused_receipt_uses_no_spend_up() -> None:
         ({"charged": "2"}, "charged_wrongly"),
         ({"images": 1_000_000, "charged": "0"}, "charged_wrongly"),
         ({"reserved": "1"}, "charged_over_reserved"),
+        ({"reserved": "1", "charged": "0"}, "charged_wrongly"),
         ({"reserved": "1001"}, "reserved_over_signed"),
         ({"rail": "exact"}, "rail_not_supported"),
         ({"payer": hex0x(b"\7" * 20)}, "payer_other"),
@@ -109,6 +116,7 @@ def test_each_member_of_the_record_counts(changes: dict[str, Any], reason: str) 
     [
         ({"payee": b"\7" * 20}, "payee_other"),
         ({"payer": b"\7" * 20}, "payer_other"),
+        ({"enclave": b"\7" * 20}, "enclave_other"),
         ({"maximum": 1}, "reserved_over_signed"),
         ({"expires": 1}, "authorization_expired"),
     ],
@@ -121,7 +129,7 @@ def test_the_spend_must_allow_it(spend: dict[str, Any], reason: str) -> None:
 
 def test_nobody_signs_for_the_payer() -> None:
     """Each of the two signatures is the right key's over these bytes, and in a form that contracts take."""
-    for at, new in ((84, 1), (84 + 65 + 128, 1), (0, 9), (84 + 65, 9)):
+    for at, new in ((84, 1), (84 + 65 + 148, 1), (0, 9), (84 + 65, 9)):
         net, terms = priced()
         honest_pay = honest(net, terms)
 

@@ -105,6 +105,7 @@ const TABLES: Readonly<Partial<Record<Question, Readonly<Record<string, string>>
     rail_not_offered: "It was paid in a way that the offer does not name.",
     authorization_other: "The payer's authorization is not the one that the payment names.",
     authorization_unsigned: "The payer's authorization is not signed by the payer.",
+    enclave_other: "The payer's authorization is for another enclave's settlement key.",
     authorization_expired: "The payer's authorization had expired when the answer was started.",
     authorization_reused: "An earlier receipt used the payer's authorization.",
   },
