@@ -153,7 +153,9 @@ class Registry(msgspec.Struct):
     seen: MutableMapping[bytes, int] = {}
     """Entries by id to position, as far as no `Link` names them."""
     spent: MutableMapping[bytes, int] = {}
-    """Payers' authorizations that a receipt used, by their digests, to that receipt's position."""
+    """Payers' authorizations that a receipt used, and places of enclaves' journals at which one ended, by
+    their digests, to that receipt's position.
+    """
 
     def member(self, key: bytes, role: Role, position: int) -> Member | None:
         """The member with `key` in `role` that counts at `position`."""

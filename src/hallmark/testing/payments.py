@@ -98,6 +98,6 @@ def payment(receipt: Receipt, terms: Offer, spent: bytes, /, **changes: Any) -> 
         milliseconds=0,
         reserved=str(due + 40),
         charged=str(due),
-        position=7,
+        position=receipt.sequence + 1,
     )
     return msgspec.structs.replace(made, **changes)

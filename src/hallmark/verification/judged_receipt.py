@@ -27,6 +27,7 @@ from hallmark.verification.packed import struct_hash
 
 DIRECT = "0x" + "00" * 32
 TICKETS_KEPT = 16_384
+PLACE_TAG = b"hallmark/journal-place/v1\0"
 NO_CHAIN = Chain(-1)
 
 
@@ -124,6 +125,18 @@ class JudgedReceipt(JudgedEntry):
             return Payment.decode(self.attachment(3))
         except HallmarkError:
             return None
+
+    @lazy
+    def journal_place(self) -> bytes:
+        """What names the place in a settlement key's journal at which a paid answer ended; 32 bytes, empty
+        where nobody pays or the attested bundle names no such key.
+        """
+        if self.payment is None or self.payment.rail == "free" or self.attested is None:
+            return b""
+        settlement = self.attested.bundle.settlement
+        if settlement is msgspec.UNSET:
+            return b""
+        return sha256(PLACE_TAG, unhex(settlement), self.payment.position.to_bytes(8, "big"))
 
     @lazy
     def direct(self) -> bool:

@@ -32,6 +32,7 @@ def check_payment(case: JudgedReceipt) -> str:
     4. The price is the offer's for this model, and what is charged follows from it and the use, or is all
        that was reserved, where that is less.
     5. The payer signed for as much, to this payee and this enclave, and for no receipt before this one.
+    6. It ended at a place of the enclave's journal at which no receipt before this one ended.
     """
     receipt = case.receipt
     if receipt.payment == ZERO32:
@@ -41,7 +42,7 @@ def check_payment(case: JudgedReceipt) -> str:
     record = case.payment
     if record is None:
         return "payment_unreadable"
-    for check in (_record, _offer, _amount, _authorization):
+    for check in (_record, _offer, _amount, _key, _authorization, _journal):
         if (found := check(case, record)) != OK:
             return found
     return OK
@@ -96,6 +97,10 @@ def _amount(case: JudgedReceipt, record: Payment) -> str:
     return OK if charged == min(due, reserved) else "charged_wrongly"
 
 
+def _key(case: JudgedReceipt, record: Payment) -> str:
+    return OK if record.rail == "free" or case.journal_place else "settlement_key_absent"
+
+
 def _authorization(case: JudgedReceipt, record: Payment) -> str:
     judge = _RAILS.get(record.rail)
     return judge(case, record) if judge else "rail_not_supported"
@@ -132,6 +137,13 @@ def _vault(case: JudgedReceipt, record: Payment) -> str:
     if int(record.reserved) > min(spend.maximum, ceiling.max_claimable):
         return "reserved_over_signed"
     return "authorization_reused" if domain.digest(spend) in case.registry.spent else OK
+
+
+def _journal(case: JudgedReceipt, _record: Payment) -> str:
+    """A host that puts its enclave's journal of accounts back to an older state makes it write a place of it
+    twice: one settlement key's events are counted once and for all.
+    """
+    return "journal_position_reused" if case.journal_place in case.registry.spent else OK
 
 
 class _Vault:

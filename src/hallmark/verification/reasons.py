@@ -119,6 +119,8 @@ _PAID: Final = {
     "enclave_other": "The payer's authorization is for another enclave's settlement key.",
     "authorization_expired": "The payer's authorization had expired when the answer was started.",
     "authorization_reused": "An earlier receipt used the payer's authorization.",
+    "settlement_key_absent": "The key bundle names no key that draws on accounts.",
+    "journal_position_reused": "An earlier receipt ended at this place of the enclave's journal of accounts.",
 }
 _REVIEWED: Final = {
     "reviewer_not_registered": "The reviewer is not registered as one.",

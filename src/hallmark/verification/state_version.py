@@ -20,8 +20,8 @@ import msgspec
 
 from hallmark.core.hashing import sha256
 
-RULES: Final = 5
-CODE: Final = "ccd8b4e180fa6ae9d34cb9d8fcb87a6bd8b9d41ce5cb73017272cbcd96f22fc3"
+RULES: Final = 6
+CODE: Final = "3c0e85d6f1ce7280d8401f142104105eed405751f899a6031012cb4906030251"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

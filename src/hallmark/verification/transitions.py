@@ -205,7 +205,8 @@ def extend_chain(case: JudgedReceipt, accepted: bool) -> None:
         return
     if taken is not None and not accepted:
         return
-    spent = unhex(case.payment.authorization) if case.payment else b""
+    authorization = unhex(case.payment.authorization) if case.payment else b""
+    spent = (authorization, case.journal_place) if accepted else ()
     known = registry.chains.get(receipt.node)
     chain = known or Chain(registry.chain_count)
     link = Link(case.index, case.digest, case.name if taken is None else taken.entry)
@@ -216,8 +217,9 @@ def extend_chain(case: JudgedReceipt, accepted: bool) -> None:
         registry.chains[receipt.node] = chain
     if known is None:
         registry.chain_count += 1
-    if accepted and any(spent):
-        registry.spent[spent] = case.index
+    for used in spent:
+        if any(used):
+            registry.spent[used] = case.index
 
 
 def _contradict(case: JudgedReceipt, taken: Link) -> None:

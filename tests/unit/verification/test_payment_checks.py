@@ -74,6 +74,41 @@ def test_a_spend_is_used_once() -> None:
     assert found(net, honest(net, terms)) == ("authorization_reused",)
 
 
+def test_a_place_of_the_journal_is_used_once() -> None:
+    """A host that put its enclave's journal back makes two answers end at one place of it: the second is
+    objected to, also by a full node that was started in between. Another key's places are its own.
+    """
+    net, terms = priced()
+    assert found(net, honest(net, terms, position=5)) == ()
+    again = honest(net, terms, position=5, spend={"nonce": b"\2" * 32})
+    assert found(net, again) == ("journal_position_reused",)
+    further = honest(net, terms, position=6, spend={"nonce": b"\2" * 32})
+    assert found(net, further) == ()
+    other, settlement = net.nodes[1], key("another enclave").address
+    assert other.bundle is not None
+    other.bundle = msgspec.structs.replace(other.bundle, settlement=hex0x(settlement))
+    net.register(other)
+    theirs = offer(net, owner=hex0x(other.owner.address))
+    net.add(price_offer(net, theirs, other.owner))
+    paid = honest(net, theirs, position=5, spend={"nonce": b"\3" * 32, "enclave": settlement})
+    assert judged(net, net.answers.make(other, paid=paid).entry) == ()
+
+
+def test_only_a_key_that_the_bundle_names_draws_on_accounts() -> None:
+    """A node whose evidence binds no settlement key cannot be paid from an account; it can serve for
+    nothing.
+    """
+    net = LittleNetwork()
+    node = net.nodes[0]
+    assert node.bundle is not None
+    node.bundle = msgspec.structs.replace(node.bundle, settlement=msgspec.UNSET)
+    net.register(node)
+    terms = offer(net, free=FreeUse(models=(net.card.label,)))
+    net.add(price_offer(net, terms))
+    assert found(net, honest(net, terms)) == ("settlement_key_absent",)
+    assert found(net, free(net, terms)) == ()
+
+
 def test_a_refused_receipt_uses_no_spend_up() -> None:
     """What is objected to leaves the payer's authorization as it was."""
     net, terms = priced()

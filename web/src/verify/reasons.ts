@@ -108,6 +108,8 @@ const TABLES: Readonly<Partial<Record<Question, Readonly<Record<string, string>>
     enclave_other: "The payer's authorization is for another enclave's settlement key.",
     authorization_expired: "The payer's authorization had expired when the answer was started.",
     authorization_reused: "An earlier receipt used the payer's authorization.",
+    settlement_key_absent: "The key bundle names no key that draws on accounts.",
+    journal_position_reused: "An earlier receipt ended at this place of the enclave's journal of accounts.",
   },
   proved: {
     attachments_malformed: "The entry has too many or too few attachments.",
