@@ -21,7 +21,7 @@ from hallmark.core.documents import (
     KeyBundle,
     Measurement,
 )
-from hallmark.core.errors import NotFound, Unavailable
+from hallmark.core.errors import HallmarkError, NotFound, Unavailable
 from hallmark.core.evidence import Assurance
 from hallmark.core.evidence import Verdict as EvidenceVerdict
 from hallmark.core.naming import no_such_model
@@ -36,7 +36,7 @@ MARGIN: Final = 60_000
 # What a node or its own host says when it has no free place.
 BUSY: Final = frozenset(("at_capacity", "node_busy"))
 # What keeps a node away for a moment only. Whatever a node that was asked answered is of this kind, too.
-PASSING: Final = frozenset(("at_capacity", "not_reachable"))
+PASSING: Final = frozenset(("at_capacity", "not_reachable", "payment_elsewhere"))
 ASSURANCE: Final = (Assurance.NONE, Assurance.SIMULATED, Assurance.HARDWARE)
 
 
@@ -48,6 +48,13 @@ class NoNode(Unavailable):
         super().__init__("no_node", message, "See GET /v1/hallmark/network for every node and its reason.")
         self.busy = busy
         self.retry = passing
+
+
+class NoNodeForPayee(HallmarkError):
+    """No node that the payment could pay can serve this, and waiting does not change it (402)."""
+
+    status = 402
+    retry = False
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -79,24 +86,35 @@ class Eligibility(msgspec.Struct, frozen=True):
     known: bool
     there: tuple[str, ...] = ()
     """The models that there are, when the wanted one is none of them."""
+    payee: str = ""
+    """Whom the request pays: only nodes of this payee are left (see `routing.payees`)."""
 
     def require(self) -> None:
-        """Raises NotFound `model_not_found`, Unavailable `no_node` naming counts per reason."""
+        """Raises NotFound `model_not_found`, Unavailable `no_node` naming counts per reason, NoNodeForPayee
+        `no_node_for_payee`.
+        """
         if not self.known:
             raise NotFound("model_not_found", *no_such_model(self.wanted.model, self.there))
         if not self.eligible:
             raise self.refusal()
 
-    def refusal(self, tried: Iterable[str] = ()) -> NoNode:
+    def refusal(self, tried: Iterable[str] = ()) -> NoNode | NoNodeForPayee:
         """The error when nobody can serve; `tried` are the outcomes of nodes that were asked."""
         counts = Counter([exclusion.reason for exclusion in self.excluded])
         outcomes = tuple(tried)
         counts.update(outcomes)
         told = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()))
+        passing = bool(outcomes) or not PASSING.isdisjoint(counts)
+        if self.payee and not passing:
+            return NoNodeForPayee(
+                "no_node_for_payee",
+                f"No node that {self.payee} is paid for can serve {self.wanted.model}: {told}.",
+                "Nothing was charged. GET /v1/hallmark/offers says whom to pay for which model.",
+            )
         return NoNode(
             f"No node can serve {self.wanted.model}: {told or 'no node is registered'}.",
             busy=not BUSY.isdisjoint(counts),
-            passing=bool(outcomes) or not PASSING.isdisjoint(counts),
+            passing=passing,
         )
 
 

@@ -126,6 +126,7 @@ class LocalNetwork:
         party.bundle = msgspec.structs.replace(
             bundle,
             endpoint=endpoint,
+            payment=hex0x(party.owner.address),
             tls_spki=hex0x(pin),
             configuration=hex0x(party.configuration.digest()),
         )

@@ -103,7 +103,8 @@ class LocalNode(Service):
     ok; busy (503); limited (429, an upstream's); unreachable (503, an upstream's); fail_midway (an upstream
     fails after two events); refuse (400); die (connection lost before an answer); die_midway; hang; forge
     (the answer is changed on the way); unsigned (no receipt); slow_midway (never ends after two events); says
-    (what `says` holds: status, content type, body). `skew` is its clock less the network's, ms.
+    (what `says` holds: status, content type, body; `told` are headers beside). `skew` is its clock less the
+    network's, ms.
     """
 
     def __init__(self, net: LittleNetwork, party: Party) -> None:
@@ -113,6 +114,7 @@ class LocalNode(Service):
         self.stops = Stops()
         self.skew = 0
         self.says = (200, b"application/json", b"{}")
+        self.told: tuple[tuple[bytes, bytes], ...] = ()
         self.allows = {"request_ms": 400, "keep_alive_ms": 15_000}
         self.bodies: list[bytes] = []
         self.headers: list[dict[bytes, bytes]] = []
@@ -151,7 +153,7 @@ class LocalNode(Service):
                 raise Unavailable("upstream_unreachable", "Away.")
             case "says":
                 status, kind, said = self.says
-                await respond(send, status, said, content_type=kind)
+                await respond(send, status, said, self.told, content_type=kind)
                 return
             case "die":
                 transport.abort()

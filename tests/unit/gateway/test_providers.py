@@ -19,8 +19,8 @@ def provided(local: LocalNetwork, monkeypatch: pytest.MonkeyPatch) -> LocalNetwo
     """A network whose nodes have `digits` from a provider."""
     plan = RoutePlanner.plan
 
-    def changed(self: RoutePlanner, wanted: Any) -> RoutePlan:
-        made = plan(self, wanted)
+    def changed(self: RoutePlanner, wanted: Any, paying: Any = None) -> RoutePlan:
+        made = plan(self, wanted, paying)
         order = tuple(
             msgspec.structs.replace(node, bundle=msgspec.structs.replace(node.bundle, upstreams=("digits",)))
             for node in made.order

@@ -15,7 +15,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from hallmark.core.errors import InvalidInput, TooLarge
+from hallmark.core.errors import InvalidInput
 from hallmark.core.members import check_members
 
 VERSION: Final = 2
@@ -112,11 +112,11 @@ def encode_header(message: PaymentRequired | SettleResponse) -> str:
 def decode_payment(value: bytes) -> PaymentPayload:
     """Read a PAYMENT-SIGNATURE header.
 
-    Raises TooLarge `payment_header_too_large`; InvalidInput `bad_payment_header` (no base64, JSON or
-    members), `x402_version` (another version of the protocol).
+    Raises InvalidInput `payment_header_too_large`, `bad_payment_header` (no base64, JSON or members),
+    `x402_version` (another version of the protocol).
     """
     if len(value) > MAX_HEADER:
-        raise TooLarge(
+        raise InvalidInput(
             "payment_header_too_large", f"A payment header has at most {MAX_HEADER} bytes, not {len(value)}."
         )
     try:

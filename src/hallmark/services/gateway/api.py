@@ -18,6 +18,7 @@ from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.http.asgi import ASGIApp, Receive, Scope, Send, query_int, read_body, respond, respond_json
 from hallmark.http.encoding import Compressing, accepts_gzip
 from hallmark.http.errors import not_allowed
+from hallmark.services.gateway.offers import Offers
 from hallmark.services.gateway.outbox import Outbox
 from hallmark.services.gateway.overview import Overview
 from hallmark.services.gateway.page_proxy import is_page
@@ -31,6 +32,8 @@ from hallmark.services.gateway.traffic import HOURS
 from hallmark.verification.trust import Trust
 
 RECEIPT: Final = re.compile(r"/v1/hallmark/receipts/([A-Za-z0-9._:-]{1,200})")
+OFFERS: Final = "/v1/hallmark/offers"
+OFFERS_OF: Final = re.compile(r"/v1/hallmark/offers/(0x[0-9a-f]{40})")
 RECEIPT_ID: Final = re.compile(r"0x[0-9a-f]{64}")
 SMALL: Final = 256 * 1024
 NO_STORE: Final = ((b"cache-control", b"no-store"),)
@@ -59,6 +62,7 @@ class API:
         outbox: Outbox,
         *,
         overview: Overview,
+        offers: Offers,
         planner: RoutePlanner,
         pages: ASGIApp,
         trust: Trust,
@@ -68,7 +72,7 @@ class API:
         """`prefix`: the path below which a proxy shows the gateway; paths come with or without it."""
         self._prefix = prefix.rstrip("/")
         self._relay, self._desk, self._outbox = relay, desk, outbox
-        self._overview, self._planner, self._pages = overview, planner, pages
+        self._overview, self._planner, self._pages, self._offers = overview, planner, pages, offers
         self._genesis, self._clock = trust.genesis(), clock
         self._trust = {
             "/v1/hallmark/trust": (TRUST_NOTE + trust.to_toml().encode(), b"application/toml"),
@@ -77,6 +81,7 @@ class API:
         self._gets: dict[str, Handler] = {
             "/v1/models": self._models,
             "/v1/hallmark/network": self._network,
+            OFFERS: self._offers_now,
             **dict.fromkeys(self._trust, self._trust_file),
         }
         self._posts: dict[str, Handler] = dict.fromkeys(ANSWERS, relay.serve)
@@ -101,6 +106,8 @@ class API:
             handler = self._model
         elif RECEIPT.fullmatch(path):
             handler = self._receipt
+        elif OFFERS_OF.fullmatch(path):
+            handler = self._offers_now
         else:
             raise NotFound("unknown_path", "There is nothing at this path.", "See docs/gateway.md.")
         if method not in allowed:
@@ -120,6 +127,18 @@ class API:
         if hours not in HOURS:
             raise InvalidInput("bad_query", f"A range is one of {', '.join(map(str, HOURS))} hours.")
         await respond_json(send, self._overview.network(hours), headers=NO_STORE)
+
+    async def _offers_now(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Every offer in force, or that of the node that the path names."""
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        proofs = query.get("proofs", [""])[0] == "true"
+        node = OFFERS_OF.fullmatch(scope["path"])
+        value = (
+            await self._offers.of_node(unhex(node[1]), proofs=proofs)
+            if node
+            else await self._offers.listed(proofs=proofs)
+        )
+        await respond_json(send, value, headers=NO_STORE)
 
     async def _trust_file(self, scope: Scope, _receive: Receive, send: Send) -> None:
         data, content_type = self._trust[scope["path"]]

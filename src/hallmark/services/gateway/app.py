@@ -29,6 +29,7 @@ from hallmark.services.gateway.api import API
 from hallmark.services.gateway.failures import Failures
 from hallmark.services.gateway.health import Bounds, judge
 from hallmark.services.gateway.node_probe import NodeProbe
+from hallmark.services.gateway.offers import Offers
 from hallmark.services.gateway.outbox import Outbox, where
 from hallmark.services.gateway.overview import Overview
 from hallmark.services.gateway.page_proxy import PageProxy
@@ -100,11 +101,13 @@ class Gateway:
         )
         self.looking = self._looks(settings, world)
         self._beside = (self.looking.run, traffic.run)
+        offers = Offers(self.follower, self.proofs, self.loads, world.clock)
         api = API(
             self._relay(settings, planner, desk, world=world),
             desk,
             self.outbox,
             overview=overview,
+            offers=offers,
             planner=planner,
             pages=PageProxy(self._pool, settings.web_url),
             trust=trust,

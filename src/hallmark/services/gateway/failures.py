@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from hallmark.core.errors import HallmarkError, Held, InvalidInput, NotFound
-from hallmark.routing.eligibility import NoNode
+from hallmark.routing.eligibility import NoNode, NoNodeForPayee
 from hallmark.services.gateway.traffic import Traffic
 
 HOUR: Final = 3_600_000
@@ -43,7 +43,7 @@ class Failures:
         """Count a request that ended in `error`, unless the request itself was at fault."""
         if isinstance(error, NoNode):
             self.add(model, "at_capacity" if error.busy else error.reason)
-        elif isinstance(error, Held) or not isinstance(error, InvalidInput | NotFound):
+        elif isinstance(error, Held) or not isinstance(error, InvalidInput | NotFound | NoNodeForPayee):
             self.add(model, error.reason)
 
     def ended(self, model: str, status: int) -> None:

@@ -2,7 +2,8 @@
 
 1. The body goes out as it came in, over TLS that ends in the enclave whose key the plan names.
 2. Another node is tried only while nothing of an answer has come: a client never gets parts of two. Where a
-   provider answers, only while no byte of the body can have reached it: nobody pays twice for one request.
+   provider answers, or the request is paid for, only while nothing of it can have been done: nobody pays
+   twice for one request.
 3. What comes back is taken apart, checked against its receipt and shown with the marks that follow. An answer
    without a receipt is an error; one whose receipt does not hold says so in its marks and in the log.
 4. The receipt goes to the disk and to the log at once; the last bytes wait until one of them has it.
@@ -40,6 +41,7 @@ from hallmark.services.gateway.node_errors import (
     read_failure,
 )
 from hallmark.services.gateway.outbox import Outbox, Track
+from hallmark.services.gateway.payments import SENT, TOLD, lost_with_payment, read_paying
 from hallmark.services.gateway.receipt_status import ReceiptStatus
 from hallmark.services.gateway.receipt_store import Kept
 from hallmark.services.gateway.response import (
@@ -58,8 +60,9 @@ from hallmark.telemetry.logs import get_logger
 from hallmark.telemetry.metrics import Metrics
 from hallmark.verification.answer_parser import ParsedAnswer, open_answer, open_stream, unsigned
 
-PASSED_ON: Final = frozenset((b"content-type", b"accept", b"hallmark-nonce", b"hallmark-inputs"))
+PASSED_ON: Final = SENT | {b"content-type", b"accept", b"hallmark-nonce", b"hallmark-inputs"}
 SKEWED: Final = "clock_skew"
+NO_LEASE: Final = "lease_unavailable"
 UNTIMELY: Final = frozenset(("ticket_expired", "ticket_early"))
 STREAM: Final = b"text/event-stream"
 # Statuses with which a node says that it did not begin: another one may.
@@ -67,12 +70,13 @@ ANOTHER: Final = frozenset((429, 500, 502, 503, 504))
 
 
 class NextNode(Exception):
-    """A node gave nothing of an answer, so another one may be tried."""
+    """A node gave nothing of an answer, so another one may be tried; `begun`: it may have been at work."""
 
-    def __init__(self, reason: str, *, unreachable: bool) -> None:
+    def __init__(self, reason: str, *, unreachable: bool, begun: bool | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.unreachable = unreachable
+        self.begun = reason not in UNSENT if begun is None else begun
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -123,7 +127,8 @@ class Proxy:
         if policy:
             self._desk.require_policy(policy)
         headers = [(key, value) for key, value in scope["headers"] if key in PASSED_ON]
-        request = ClientRequest(scope["path"], body, headers, policy, request_id(scope), bool(named.stream))
+        name, paying = request_id(scope), read_paying(headers)
+        request = ClientRequest(scope["path"], body, headers, policy, name, bool(named.stream), paying)
         wanted = read_wanted(scope, named.model)
         out = ResponseWriter(send)
         try:
@@ -133,7 +138,7 @@ class Proxy:
             raise
         if out.lost:
             self._failures.add(self._named(wanted), out.lost)
-        else:
+        elif not out.unpaid:
             self._failures.ended(self._named(wanted), out.status)
 
     def _named(self, wanted: Wanted) -> str:
@@ -145,7 +150,7 @@ class Proxy:
         deadline = asyncio.get_running_loop().time() + self._limits.queue_s
         while True:
             try:
-                await self._try(request, self._planner.plan(wanted), out)
+                await self._try(request, self._planner.plan(wanted, request.paying), out)
                 return
             except NoNode as error:
                 if out.started or not error.busy or not await self._line.wait(deadline):
@@ -153,12 +158,16 @@ class Proxy:
 
     async def _try(self, request: ClientRequest, plan: RoutePlan, out: ResponseWriter) -> None:
         attempts: list[Attempt] = []
+        payers, paying = self._planner.payers, request.paying
         for node in plan.order:
-            paid = plan.found.wanted.model in node.bundle.upstreams
+            if paying is not None and not payers.take(paying, node.node):
+                continue
+            provider = plan.found.wanted.model in node.bundle.upstreams
+            once = provider or paying is not None
             try:
                 try:
                     with self._loads.lease(node.node), self.stopping.under(request.headers, node):
-                        await self._attempt(request, node, plan.headers(attempts), out, paid=paid)
+                        await self._attempt(request, node, plan.headers(attempts), out, once=once)
                 finally:
                     self._line.released()
                     if out.salts and not self._outbox.knows(request.name):
@@ -166,9 +175,11 @@ class Proxy:
                         self._outbox.stopped(committed_request(request, out.salts), request.name)
                 return
             except NextNode as failure:
-                if paid and failure.reason not in UNSENT:
+                if once and failure.begun:
                     self._failed(node, failure.reason)
-                    raise lost_at_provider() from failure
+                    raise (lost_at_provider() if provider else lost_with_payment()) from failure
+                if paying is not None:
+                    payers.release(paying)
                 self._loads.failed(node.node, self._clock(), unreachable=failure.unreachable)
                 self._outcomes.add(failure.reason)
                 get_logger().warning("node_passed_over", node=node.node, reason=failure.reason)
@@ -195,9 +206,9 @@ class Proxy:
         route: list[tuple[bytes, bytes]],
         out: ResponseWriter,
         *,
-        paid: bool,
+        once: bool,
     ) -> None:
-        """Ask one node. `paid`: a provider answers there."""
+        """Ask one node. `once`: what is done there costs somebody money, done twice it costs it twice."""
         began = time.perf_counter()
         exchange = self._pool.request(
             "POST",
@@ -214,7 +225,7 @@ class Proxy:
         try:
             took = time.perf_counter() - began
             if response.status != 200:
-                await self._refused(response, out, paid=paid)
+                await self._refused(response, out, once=once)
                 return
             if (response.header(b"content-type") or b"").startswith(STREAM):
                 await self._stream(request, node, response, out)
@@ -226,25 +237,29 @@ class Proxy:
         finally:
             await exchange.__aexit__(None, None, None)
 
-    async def _refused(self, response: Response, out: ResponseWriter, *, paid: bool) -> None:
+    async def _refused(self, response: Response, out: ResponseWriter, *, once: bool) -> None:
         """Pass the enclave's own refusal on, or try another node when it did not begin.
 
-        Where a provider answers: when it says that no byte of the body has left.
+        Where money is spent, only when the node says that nothing was done. A request that is not paid for as
+        the node wants it (402, and what is wrong with a payment) is never tried elsewhere.
         """
         try:
             body = await response.read(65_536)
         except HallmarkError as error:
             raise NextNode(error.reason, unreachable=True) from error
-        again = False
+        reason = read_failure(body).reason
+        unpaid = response.status == 402 and not reason.startswith("upstream_")
         if response.status in ANOTHER:
-            reason = _reason(body)
-            again = not paid or reason in UNSENT or reason in UNTIMELY
-        if response.status in ANOTHER and again:
-            # The ticket was made a moment ago, so it is not the ticket that is old.
-            raise NextNode(SKEWED if reason in UNTIMELY else reason, unreachable=False)
-        self._outcomes.add("refused")
+            begun = not (reason in UNSENT or reason in UNTIMELY or reason == NO_LEASE)
+            if not once or not begun:
+                # The ticket was made a moment ago, so it is not the ticket that is old.
+                told = SKEWED if reason in UNTIMELY else reason
+                raise NextNode(told, unreachable=False, begun=begun)
+        self._outcomes.add("unpaid" if unpaid else "refused")
+        out.unpaid = unpaid
         length = str(len(body)).encode()
-        kept = [(key, value) for key, value in response.headers if key in RETRY_HEADERS]
+        kept = [(key, value) for key, value in response.headers if key in RETRY_HEADERS or key in TOLD]
+        kept += [(b"cache-control", b"no-store")] if unpaid else []
         head = [(b"content-type", b"application/json"), (b"content-length", length), *kept]
         await out.start(response.status, head)
         await out.body(body, more=False)
@@ -384,7 +399,3 @@ def _lost(error: HallmarkError) -> HallmarkError:
         "The node stopped before its answer was complete; no other node was asked.",
         "Ask again. If the node had finished, its receipt is in the log, and no answer belongs to it.",
     )
-
-
-def _reason(body: bytes) -> str:
-    return read_failure(body).reason

@@ -9,6 +9,8 @@ import msgspec
 from hallmark.core.receipt import request_digest
 from hallmark.http.asgi import Message, Send
 from hallmark.http.connection import Response
+from hallmark.routing.payees import Paying
+from hallmark.services.gateway.payments import TOLD
 
 STREAM_HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -19,7 +21,7 @@ STREAM_HEADERS: Final = [
 
 class ClientRequest(msgspec.Struct, frozen=True):
     """A request as it is passed on: path, exact body, headers for the enclave, the policy that must be met
-    (empty: none), and the name that it has here.
+    (empty: none), the name that it has here, and who pays whom for it.
     """
 
     path: str
@@ -28,6 +30,7 @@ class ClientRequest(msgspec.Struct, frozen=True):
     policy: str
     name: str
     stream: bool = False
+    paying: Paying | None = None
 
 
 class ResponseWriter:
@@ -38,6 +41,8 @@ class ResponseWriter:
         self.started = False
         self.status = 0
         self.lost = ""
+        self.unpaid = False
+        """The node wants to be paid first: the asker's affair."""
         self.salts = b""
         """Those of the answer whose head the client has, as its node told them."""
 
@@ -57,7 +62,13 @@ def receipt_headers(request: ClientRequest, response: Response) -> list[tuple[by
     """Where the answer's receipt will be found, known before the answer is; and the salts, its owner's."""
     salts = response.header(b"hallmark-salts")
     at = b"/v1/hallmark/receipts/" + request.name.encode()
-    return [(b"hallmark-receipt-at", at), *([(b"hallmark-salts", salts)] if salts else [])]
+    told = payment_headers(response) if request.paying is not None else []
+    return [(b"hallmark-receipt-at", at), *([(b"hallmark-salts", salts)] if salts else []), *told]
+
+
+def payment_headers(response: Response) -> list[tuple[bytes, bytes]]:
+    """What a node says of the payment, to be passed on."""
+    return [pair for pair in response.headers if pair[0] in TOLD]
 
 
 def committed_request(request: ClientRequest, salts: bytes) -> bytes:

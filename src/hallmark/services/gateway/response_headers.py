@@ -16,7 +16,8 @@ from hallmark.services.gateway.page_proxy import is_page
 
 REQUEST_ID: Final = "hallmark.request_id"
 EXPOSED: Final = (
-    b"x-request-id, hallmark-receipt, hallmark-receipt-at, hallmark-salts, retry-after, x-should-retry"
+    b"x-request-id, hallmark-receipt, hallmark-receipt-at, hallmark-salts, retry-after, x-should-retry, "
+    b"payment-required, payment-response, hallmark-charged"
 )
 ANY: Final = "*"
 AGE: Final = b"600"

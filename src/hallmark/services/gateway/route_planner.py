@@ -26,6 +26,7 @@ from hallmark.routing.eligibility import (
     eligibility,
 )
 from hallmark.routing.load import LoadTable
+from hallmark.routing.payees import PayersNodes, Paying
 from hallmark.routing.ticket import Place, SignedTicket, Tickets
 from hallmark.services.following.follower import Follower
 
@@ -76,14 +77,16 @@ class RoutePlanner:
         self._clock = clock
         self._random = random
         self._draw = draw
+        self.payers = PayersNodes()
 
     def judge(self, wanted: Wanted) -> Eligibility:
         """Every node, eligible or excluded with its reason, now."""
         return eligibility(self._follower.replica.registry, wanted, self._loads.loads, now=self._clock())
 
-    def plan(self, wanted: Wanted) -> RoutePlan:
-        """A plan with at least one node. Raises NotFound `model_not_found`, Unavailable `no_node`,
-        `gateway_starting`, `log_distrusted`.
+    def plan(self, wanted: Wanted, paying: Paying | None = None) -> RoutePlan:
+        """A plan with at least one node, which a payment pays where there is one. Raises NotFound
+        `model_not_found`, Unavailable `no_node`, `gateway_starting`, `log_distrusted`, NoNodeForPayee
+        `no_node_for_payee`.
         """
         head = self._follower.head
         if self._follower.distrust:
@@ -97,8 +100,12 @@ class RoutePlanner:
                 "gateway_starting", "The gateway has not caught up with the log yet.", "Try again shortly."
             )
         found = self.judge(wanted)
+        if paying is not None:
+            found = self.payers.may_serve(found, self._follower.replica.registry, paying)
         found.require()
         order = choose(found.eligible, self._loads.loads, self._draw)
+        if paying is not None:
+            order = self.payers.lead(order, found.eligible, paying)
         genesis = self._follower.replica.genesis
         signed = self._tickets.of(
             candidates_document(found, order, order[0].bundle.mode),
