@@ -1,8 +1,9 @@
 """A request that is paid for may only go to a node that the payment pays; and to the same one again.
 
-1. Only nodes whose key bundle names the payee serve it: no other could charge for it.
-2. An authorization stays with the node that got it first, so that a copy of it is not served by another
-   node of the same owner, which cannot know that it was used.
+1. Only nodes whose key bundle names the payee serve it, and of these only the one whose settlement key the
+   payment names, where it names one: no other could charge for it.
+2. An authorization that names none stays with the node that got it first, so that a copy of it is not served
+   by another node of the same owner, which cannot know that it was used.
 3. Of the nodes that may, the one that served this payer last leads: it has the lease on the account.
 
 Both memories are bounded. Who forgets serves a copy at another node at worst: full nodes then refuse the
@@ -18,7 +19,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from hallmark.core.document import hex0x
-from hallmark.core.documents import Exclusion
+from hallmark.core.documents import Exclusion, KeyBundle
 from hallmark.core.registry import Registry
 from hallmark.routing.choice import MAX_CANDIDATES
 from hallmark.routing.eligibility import Eligibility, Eligible
@@ -28,13 +29,19 @@ K = TypeVar("K")
 
 
 class Paying(msgspec.Struct, frozen=True):
-    """Who pays whom (addresses as 0x-hex; the payer's may be empty), and the 32-byte name of what the payer
-    signed: the same for every copy.
+    """Who pays whom (addresses as 0x-hex; the payer's may be empty), the 32-byte name of what the payer
+    signed, which is the same for every copy, and the settlement key of the one enclave that it is for (empty:
+    any of the payee's).
     """
 
     payer: str
     payee: str
     authorization: bytes
+    enclave: str = ""
+
+    def pays(self, bundle: KeyBundle) -> bool:
+        """Whether the node with this key bundle can charge for it."""
+        return bundle.payment == self.payee and self.enclave in ("", bundle.settlement)
 
 
 class PayersNodes:
@@ -63,7 +70,7 @@ class PayersNodes:
         paid = {
             key
             for key, member in registry.members.items()
-            if member.bundle is not None and member.bundle.payment == paying.payee
+            if member.bundle is not None and paying.pays(member.bundle)
         }
         held = self._held.get(paying.authorization)
         excluded = [

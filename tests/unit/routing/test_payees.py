@@ -55,6 +55,18 @@ def test_only_nodes_that_the_payment_pays_may_serve() -> None:
     assert [(e.node, e.reason) for e in found.excluded] == [(hex0x(scene.keys[3]), "other_payee")]
 
 
+def test_a_payment_for_one_enclave_goes_to_no_other() -> None:
+    """Of the payee's nodes the one whose settlement key the payment names, and none when it is gone."""
+    scene = Scene()
+    member = scene.registry.members[scene.keys[1]]
+    assert member.bundle is not None
+    member.bundle = msgspec.structs.replace(member.bundle, settlement=OTHER)
+    assert scene.served(msgspec.structs.replace(paying(), enclave=OTHER)) == {scene.keys[1]}
+    gone = msgspec.structs.replace(paying(), enclave="0x" + "dd" * 20)
+    with pytest.raises(NoNodeForPayee):
+        scene.found(gone).require()
+
+
 def test_nobody_to_pay_is_told_apart_from_nobody_free() -> None:
     """A payee without a node for the model is 402 and final; one whose nodes are busy is 503 and passes."""
     scene = Scene()

@@ -101,6 +101,7 @@ class Offers:
             "node": hex0x(member.key),
             "endpoint": bundle.endpoint,
             "settlement": bundle.settlement if isinstance(bundle.settlement, str) else None,
+            "capacity": bundle.capacity,
             "models": list(_models(registry, bundle)),
             "answers": bool(load.heard) and load.reachable(self._clock()),
         }

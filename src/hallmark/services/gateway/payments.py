@@ -101,7 +101,7 @@ def lost_with_payment() -> Unavailable:
 def _vault(data: bytes) -> Paying:
     authorization = SpendingAuthorization.decode(data[:-SALT])
     spend = authorization.spend
-    return Paying(hex0x(spend.payer), hex0x(spend.payee), sha256(spend.pack()))
+    return Paying(hex0x(spend.payer), hex0x(spend.payee), sha256(spend.pack()), hex0x(spend.enclave))
 
 
 def _x402(data: bytes) -> Paying:
