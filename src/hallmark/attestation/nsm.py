@@ -88,6 +88,14 @@ class Client:
         """Fresh random bytes (256 from the emulated module)."""
         return self._field("GetRandom", None, "random")
 
+    def sealing_secret(self) -> bytes:
+        """32 bytes that every start of the same image under the same platform gets, and nothing else.
+
+        The emulated module alone answers this; a Nitro module refuses, because there a key service releases
+        such a secret against evidence.
+        """
+        return self._field("DevelopmentSealingSecret", None, "secret")
+
     def describe(self) -> Mapping[str, object]:
         """Version, module id, number of registers, which are locked, digest."""
         answer = self._ask("DescribeNSM", None)

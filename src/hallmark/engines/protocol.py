@@ -119,6 +119,11 @@ class Engine(Protocol):
         """What it can be asked for."""
         ...
 
+    @property
+    def context(self) -> int:
+        """How many tokens a prompt and its answer have at most; 0 where no tokens are counted."""
+        ...
+
     def describe(self) -> Description:
         """What its bits depend on."""
         ...
@@ -153,6 +158,8 @@ class Engine(Protocol):
 
 class Unoffered:
     """The calls of `Engine` for engines that do not offer them: each raises `unsupported_task`."""
+
+    context = 0
 
     async def generate(
         self,

@@ -72,16 +72,34 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
 
 
 class Kept(msgspec.Struct, frozen=True, tag="kept"):
-    """An authorization was used for a request that is over: what a journal that begins anew carries on."""
+    """An authorization was used for a request that is over: what a journal that begins anew carries on.
+    `unsettled`: no settlement was signed since.
+    """
 
     authorization: bytes
     request: bytes
     charged: int
     expires: int
+    unsettled: bool = False
 
 
-Event = Granted | Reserved | Drawn | Ended | Kept
-EventT = TypeVar("EventT", Granted, Reserved, Drawn, Ended, Kept)
+class Continued(msgspec.Struct, frozen=True, tag="continued"):
+    """The journal begins anew here; so many events stood in those before it."""
+
+    events: int
+
+
+class Settled(msgspec.Struct, frozen=True, tag="settled"):
+    """A lease or settlement was signed with this number; a settlement is for every request that ended before
+    (`requests`).
+    """
+
+    sequence: int
+    requests: bool
+
+
+Event = Granted | Reserved | Drawn | Ended | Kept | Continued | Settled
+EventT = TypeVar("EventT", Granted, Reserved, Drawn, Ended, Kept, Continued, Settled)
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -133,6 +151,11 @@ class Accounts:
         self._accounts: dict[int, Account] = {}
         self._open: dict[bytes, Open] = {}
         self._used: dict[bytes, Use] = {}
+        self._ended: list[Ended] = []
+        self.before = 0
+        """How many events stood in the journals before this one."""
+        self.sequence = 0
+        """The number of the newest lease or settlement that was signed."""
         for event in events:
             self.apply(event)
 
@@ -154,6 +177,20 @@ class Accounts:
     def open_requests(self) -> int:
         """How many requests are being answered."""
         return len(self._open)
+
+    @property
+    def unsettled(self) -> tuple[Ended, ...]:
+        """The requests that ended since the newest settlement, in order."""
+        return tuple(self._ended)
+
+    def signed(self, sequence: int, *, settles: bool) -> Settled:
+        """A lease, or a settlement of all that has ended, is signed with the next number.
+
+        Raises Conflict `stale_sequence`.
+        """
+        if sequence <= self.sequence:
+            raise Conflict("stale_sequence", "Leases and settlements are numbered upwards.")
+        return self._made(Settled(sequence, settles))
 
     def grant(self, number: int, payer: bytes, limit: int, spent: int = 0) -> Granted:
         """Set what may be spent in all. It may fall below what is spent and reserved: what was promised stays
@@ -227,15 +264,24 @@ class Accounts:
         return self._used.get(authorization)
 
     def forget(self, now: int) -> int:
-        """Drop authorizations of ended requests that expired before `now` (unix ms); how many."""
-        gone = [key for key, use in self._used.items() if use.expires < now and use.charged is not None]
+        """Drop authorizations of ended and settled requests that expired before `now` (unix ms); how many."""
+        ended = {one.request for one in self._ended}
+        gone = [
+            key
+            for key, use in self._used.items()
+            if use.expires < now and use.charged is not None and use.request not in ended
+        ]
         for key in gone:
             del self._used[key]
         return len(gone)
 
-    def events(self) -> list[Event]:
-        """The fewest events that make this state: a journal can begin anew with them."""
-        found: list[Event] = []
+    def events(self, before: int) -> list[Event]:
+        """The fewest events that make this state: a journal can begin anew with them, after `before` events
+        in those until now.
+        """
+        found: list[Event] = [Continued(before)]
+        if self.sequence:
+            found.append(Settled(self.sequence, requests=True))
         for number, account in self._accounts.items():
             found.append(Granted(number, account.payer, account.limit, account.spent))
         for request, one in self._open.items():
@@ -243,9 +289,11 @@ class Accounts:
             found.append(Reserved(one.account, request, one.authorization, one.most, expires))
             if one.drawn:
                 found.append(Drawn(request, one.drawn))
+        ended = {one.request for one in self._ended}
         for authorization, use in self._used.items():
             if use.charged is not None:
-                found.append(Kept(authorization, use.request, use.charged, use.expires))
+                unsettled = use.request in ended
+                found.append(Kept(authorization, use.request, use.charged, use.expires, unsettled))
         return found
 
     def apply(self, event: Event) -> None:
@@ -277,11 +325,19 @@ class Accounts:
             self._open[event.request] = msgspec.structs.replace(self._open[event.request], drawn=event.total)
         elif isinstance(event, Ended):
             self._end(event)
+        elif isinstance(event, Continued):
+            self.before = event.events
+        elif isinstance(event, Settled):
+            self.sequence = event.sequence
+            self._ended = [] if event.requests else self._ended
         else:
             self._used[event.authorization] = Use(event.request, event.expires, event.charged)
+            if event.unsettled:
+                self._ended.append(Ended(event.request, event.charged))
 
     def _end(self, event: Ended) -> None:
         one = self._open.pop(event.request)
+        self._ended.append(event)
         account = self._accounts[one.account]
         self._accounts[one.account] = msgspec.structs.replace(
             account, spent=account.spent + event.charged, reserved=account.reserved - one.most

@@ -17,6 +17,8 @@ from hallmark.http.asgi import Receive, Scope, Send, read_body, respond, respond
 from hallmark.http.serve import Service
 from hallmark.http.sse import event_of
 from hallmark.services.enclave.answers import Call, Ending, answer_stream, answer_whole
+from hallmark.services.enclave.billing import Asked
+from hallmark.services.enclave.metering import Meter
 from hallmark.services.enclave.receipt_maker import Outcome, open_request
 from hallmark.services.enclave.routes import client_nonce
 from hallmark.services.enclave.runtime import Beacon, Model, ReceiptDraft, SignedReceipt
@@ -83,6 +85,13 @@ class LocalRuntime:
         self.signed.append(signed)
         self.submit(signed.entry)
         return signed
+
+    def require_room(self) -> None:
+        """There is always room."""
+
+    async def open_meter(self, _asked: Asked) -> Meter:
+        """Nothing is offered here."""
+        return Meter()
 
     async def dial(self, name: str) -> Any:
         """There are no upstreams."""

@@ -15,6 +15,8 @@ from hallmark.core.errors import NotFound, Unavailable
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import RECEIPT_VERSION, Mode, Receipt
 from hallmark.crypto.secp256k1 import Key, sign_statement
+from hallmark.services.enclave.billing import Asked, Billing
+from hallmark.services.enclave.metering import Meter
 from hallmark.services.enclave.runtime import Beacon, Model, ReceiptDraft, SignedReceipt
 
 CHAIN_ID = 31337
@@ -55,6 +57,7 @@ class MemoryRuntime:
         self.logged: list[tuple[str, dict[str, int | str]]] = []
         self.refuse: str = ""
         self.evidence = b"\x00no evidence here"
+        self.billing: Billing | None = None
         self._dialer = dialer
         self._clock = 1_800_000_000_000
         self._chance = 0
@@ -137,6 +140,15 @@ class MemoryRuntime:
         self.drafts.append(draft)
         self.signed.append(SignedReceipt(receipt, receipt.digest(), signature, entry))
         return self.signed[-1]
+
+    def require_room(self) -> None:
+        """Raises Unavailable `outbox_full` when that is what signing is refused with."""
+        if self.refuse == "outbox_full":
+            raise Unavailable("outbox_full", "The host does not store receipts any more.")
+
+    async def open_meter(self, asked: Asked) -> Meter:
+        """By the billing that the test gave; without one nothing is offered."""
+        return await self.billing.open(asked) if self.billing is not None else Meter()
 
     async def dial(self, name: str) -> socket.socket:
         """A socket from the dialer that the test gave. Raises NotFound `unknown_upstream`."""

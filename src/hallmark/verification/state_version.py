@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 6
-CODE: Final = "3c0e85d6f1ce7280d8401f142104105eed405751f899a6031012cb4906030251"
+CODE: Final = "31f4a70b3bc4815834f57abe51019a4acd4bbd2877dfdc01894de8c4edbc09ef"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -125,19 +125,21 @@ def test_a_journal_with_a_hole_is_refused() -> None:
 
 
 def test_used_authorizations_are_forgotten_when_they_have_expired() -> None:
-    """Not earlier, and never while the request runs."""
+    """Not earlier, never while the request runs, and not before a settlement was signed for it."""
     accounts = Accounts()
     accounts.grant(1, PAYER, 100)
     reserve(accounts, 1, 1)
     assert accounts.forget(LATER + 1) == 0
     accounts.end(name(1), 0)
+    assert accounts.forget(LATER + 1) == 0
+    accounts.signed(1, settles=True)
     assert (accounts.forget(LATER), accounts.forget(LATER + 1)) == (0, 1)
     assert accounts.use_of(name(1_001)) is None
 
 
 ACTS = st.lists(
     st.tuples(
-        st.sampled_from(["grant", "reserve", "draw", "end", "copy", "restart", "crash", "compact"]),
+        st.sampled_from(["grant", "reserve", "draw", "end", "copy", "settle", "restart", "crash", "compact"]),
         st.integers(1, 3),
         st.integers(0, 12),
         st.integers(0, 120),
@@ -156,7 +158,7 @@ def test_every_history_adds_up(acts: list[tuple[str, int, int, int]]) -> None:
     charged: dict[bytes, int] = {}
     most: dict[bytes, int] = {}
     drawn: dict[bytes, int] = {}
-    granted = {1: 0, 2: 0, 3: 0}
+    granted, unsettled = {1: 0, 2: 0, 3: 0}, 0
     for act, account, number, amount in acts:
         request = name(number)
         try:
@@ -177,10 +179,14 @@ def test_every_history_adds_up(acts: list[tuple[str, int, int, int]]) -> None:
                 journal.append(accounts.end(request, amount))
                 assert amount <= drawn[request]
                 charged[request] = charged.get(request, 0) + amount
+                unsettled += amount
+            elif act == "settle":
+                journal.append(accounts.signed(accounts.sequence + number, settles=amount > 60))
+                unsettled = 0 if amount > 60 and number else unsettled
         except HallmarkError:
             pass
         if act == "compact":
-            journal = accounts.events()
+            journal = accounts.events(len(journal) + accounts.before)
         elif act == "restart":
             accounts = Accounts(journal)
         elif act == "crash":
@@ -189,9 +195,11 @@ def test_every_history_adds_up(acts: list[tuple[str, int, int, int]]) -> None:
                 journal.append(event)
                 assert event.charged == drawn[event.request] <= most[event.request]
                 charged[event.request] = charged.get(event.request, 0) + event.charged
+                unsettled += event.charged
+        assert sum(one.charged for one in accounts.unsettled) == unsettled
         for known_account, state in accounts.accounts.items():
             assert 0 <= state.spent + state.reserved <= granted[known_account]
         assert sum(a.spent for a in accounts.accounts.values()) == sum(charged.values())
-    copy = Accounts(accounts.events())
+    copy = Accounts(accounts.events(0))
     assert copy.accounts == accounts.accounts
-    assert msgspec.msgpack.encode(copy.events()) == msgspec.msgpack.encode(accounts.events())
+    assert msgspec.msgpack.encode(copy.events(0)) == msgspec.msgpack.encode(accounts.events(0))

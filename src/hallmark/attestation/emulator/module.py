@@ -70,6 +70,7 @@ class SecurityModule:
         self._random = random
         self.module_id = module_id or f"dev-{random(8).hex()}-enc{random(8).hex()}"
         self._chain = Chain(root, self.module_id)
+        self._root = root
         self._operations: dict[str, Callable[[Mapping[str, object], int], bytes]] = {
             "DescribePCR": self._describe_pcr,
             "ExtendPCR": self._extend_pcr,
@@ -78,6 +79,7 @@ class SecurityModule:
             "DescribeNSM": self._describe,
             "Attestation": self._attest,
             "GetRandom": self._get_random,
+            "DevelopmentSealingSecret": self._sealing_secret,
         }
 
     def handle(self, request: bytes, now: int) -> bytes:
@@ -143,6 +145,10 @@ class SecurityModule:
 
     def _get_random(self, _arguments: Mapping[str, object], _now: int) -> bytes:
         return nsm.encode("GetRandom", {"random": self._random(RANDOM_SIZE)})
+
+    def _sealing_secret(self, _arguments: Mapping[str, object], _now: int) -> bytes:
+        """No operation of a real module: what a key service would release to this measurement."""
+        return nsm.encode("DevelopmentSealingSecret", {"secret": self._root.sealing_secret(self._pcrs[:3])})
 
     def _attest(self, arguments: Mapping[str, object], now: int) -> bytes:
         values = {name: _caller_data(arguments, name) for name in LIMITS}

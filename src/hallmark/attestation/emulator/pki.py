@@ -12,6 +12,8 @@ Certificates begin three seconds before they are made, also as Nitro's do.
 from __future__ import annotations
 
 import datetime
+import hmac
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Self
 
 import msgspec
@@ -24,6 +26,7 @@ from hallmark.core.hashing import sha256
 
 ROOT_NAME: Final = "DEVELOPMENT software-enclave root (NOT HARDWARE)"
 ORGANIZATION: Final = "Hallmark development"
+SEALING_TAG: Final = b"hallmark/development-sealing/v1\0"
 BACKDATE = 3_000
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -104,6 +107,11 @@ class DevelopmentRoot(msgspec.Struct, frozen=True):
     def certificate_pem(self) -> bytes:
         """The certificate alone, for trust files."""
         return self.issued.certificate.public_bytes(serialization.Encoding.PEM)
+
+    def sealing_secret(self, registers: Sequence[bytes]) -> bytes:
+        """32 bytes for the image with these registers: HMAC-SHA-256 under the root's private key."""
+        secret = self.issued.key.private_numbers().private_value.to_bytes(48, "big")
+        return hmac.digest(secret, SEALING_TAG + b"".join(registers), "sha256")
 
     def digest(self) -> bytes:
         """SHA-256 of the DER certificate: how policies name this root; 32 bytes."""

@@ -11,8 +11,10 @@ import msgspec
 from hallmark.core.answer import hallmark_event, join_hallmark
 from hallmark.core.errors import HallmarkError, class_of, places_of
 from hallmark.core.hashing import sha256
+from hallmark.core.prices import Use
 from hallmark.engines.openai_response import DONE
-from hallmark.http.asgi import Receive, Scope, Send, respond
+from hallmark.http.asgi import Receive, Scope, Send, header, respond
+from hallmark.services.enclave.billing import PAYMENT, Asked
 from hallmark.services.enclave.receipt_maker import Opening, Outcome, Sealed, seal
 from hallmark.services.enclave.runtime import TEXT_LIMIT, Runtime
 from hallmark.services.enclave.stop_requests import Stoppable, Stops, stopped_early
@@ -41,13 +43,26 @@ class Ending(msgspec.Struct, frozen=True):
     tail: Callable[[], bytes] = bytes
 
 
+async def metered(call: Call, opening: Opening, label: str, most: Use) -> Opening:
+    """The same opening with the meter that pays for it: `most` is all that the answer of the model `label`
+    can use. Raises as `Billing.open` does; nothing has been done then.
+    """
+    path, paid = str(call.scope["path"]), header(call.scope, PAYMENT) or b""
+    asked = Asked(path, call.body, paid, label, most, opening.started)
+    return msgspec.structs.replace(opening, meter=await call.runtime.open_meter(asked))
+
+
 async def answer_whole(call: Call, opening: Opening, work: Coroutine[Any, Any, tuple[bytes, Ending]]) -> None:
     """Make a JSON answer, seal it, send it with its receipt. Nothing leaves without one."""
     try:
         content, ending = await while_present(call.receive, work)
     except Gone:
+        opening.meter.cancel()
         call.runtime.log("client_gone")
         return
+    except BaseException:
+        opening.meter.cancel()
+        raise
     sealed = await seal(call.runtime, opening, ending.outcome(sha256(opening.response_start, content)))
     headers = [(b"hallmark-receipt", sealed.id.encode()), *opening.salts]
     await respond(call.send, 200, join_hallmark(content, sealed.hallmark), headers)
@@ -63,7 +78,8 @@ async def answer_stream(
     receipt over the bytes that left, but without [DONE].
     """
     stream = Stoppable(call.send)
-    emitter = Emitter(stream.send, opening.response_start, opening.salts)
+    meter = opening.meter
+    emitter = Emitter(stream.send, opening.response_start, opening.salts, meter.draw if meter.draws else None)
     try:
         with (call.stops or Stops()).watched(opening.client_nonce, stream):
             stopped = await while_present(call.receive, stream.run(_run(work, emitter)))
@@ -73,14 +89,17 @@ async def answer_stream(
         if emitter.started:
             call.runtime.log("client_disconnected")
             await _seal_partial(call, opening, emitter, ending)
+        meter.cancel()
         return
     except asyncio.CancelledError:  # the server ends this request: what left is still signed for
         emitter.drop()
         if emitter.started:
             await asyncio.shield(asyncio.ensure_future(_seal_partial(call, opening, emitter, ending)))
+        meter.cancel()
         raise
     except Exception as error:
         if not emitter.started:
+            meter.cancel()
             raise
         told = told_of(call.runtime, error)
         call.runtime.log("answer_failed", reason=told.reason)
@@ -90,7 +109,7 @@ async def answer_stream(
     try:
         tail = ending.tail()
         emitter.cover(tail)
-        sealed = await _seal(call, opening, emitter, ending)
+        sealed = await _seal(call, opening, emitter, ending, complete=not stopped)
         closing = hallmark_event(ending.frame(), sealed.hallmark) + tail + DONE
     except Exception as error:
         told = told_of(call.runtime, error)
@@ -111,14 +130,14 @@ async def _run(work: Callable[[Emitter], Awaitable[None]], emitter: Emitter) -> 
         await emitter.still()
 
 
-async def _seal(call: Call, opening: Opening, emitter: Emitter, ending: Ending) -> Sealed:
-    return await seal(call.runtime, opening, ending.outcome(emitter.digest))
+async def _seal(call: Call, opening: Opening, emitter: Emitter, ending: Ending, *, complete: bool) -> Sealed:
+    return await seal(call.runtime, opening, ending.outcome(emitter.digest), complete=complete)
 
 
 async def _seal_partial(call: Call, opening: Opening, emitter: Emitter, ending: Ending) -> None:
     """Store a receipt for what has left of an answer that will not be completed."""
     try:
-        sealed = await _seal(call, opening, emitter, ending)
+        sealed = await _seal(call, opening, emitter, ending, complete=False)
         call.runtime.log("partial_answer_signed", receipt=sealed.id)
     except Exception as error:
         call.runtime.log("answer_unsigned", reason=told_of(call.runtime, error).reason)

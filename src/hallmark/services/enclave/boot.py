@@ -30,8 +30,13 @@ from hallmark.core.document import digest_of, unhex
 from hallmark.core.documents import EnclaveConfiguration, Manifest
 from hallmark.core.errors import HallmarkError, InvalidInput, Unavailable, VerificationFailed
 from hallmark.core.hashing import sha256
+from hallmark.crypto.secp256k1 import Key
 from hallmark.http.memory import give_back
 from hallmark.services.enclave import confine, control, identity
+from hallmark.services.enclave.account_journal import AccountJournal
+from hallmark.services.enclave.billing import Billing
+from hallmark.services.enclave.leases import Leases
+from hallmark.services.enclave.limits import told
 from hallmark.services.enclave.runtime import Beacon, Model
 from hallmark.services.enclave.shell import MixedRandom, Shell
 from hallmark.services.enclave.transport import InheritedTransport, Transport
@@ -131,11 +136,12 @@ def _prepare(transport: Transport, *, confined: bool, landlock: int) -> tuple[Sh
         raise Unavailable("landlock_missing", "This kernel has no Landlock.")
     if confined:
         confine.limit_process(start.rlimit_memory, start.rlimit_tasks)
-    seed, attester = b"", None
+    kept = artifacts.get(control.JOURNAL, memoryview(b""))
+    seed, secret, attester = b"", b"", None
     if start.evidence:
         module = Client(transport.nsm)
         check_image(module, start.image)
-        seed = module.random()
+        seed, secret = module.random(), _sealing_secret(module)
         attester = NSMAttester(transport.nsm, start.evidence)
     random = MixedRandom(seed)
     models = load_models(configuration, start.manifests, artifacts)
@@ -145,6 +151,7 @@ def _prepare(transport: Transport, *, confined: bool, landlock: int) -> tuple[Sh
     key = identity.make_key(random)
     tls = identity.make_tls(random, _now())
     hpke = identity.make_hpke(random)
+    billing, settlement = _billing(transport, configuration, secret, bytes(kept), random)
     bundle = identity.make_bundle(
         configuration,
         key,
@@ -154,6 +161,7 @@ def _prepare(transport: Transport, *, confined: bool, landlock: int) -> tuple[Sh
         epoch=start.epoch,
         engine=engine,
         models=models,
+        settlement=settlement,
     )
     shell = Shell(
         transport,
@@ -163,11 +171,37 @@ def _prepare(transport: Transport, *, confined: bool, landlock: int) -> tuple[Sh
         attester=attester,
         random=random,
         beacon=Beacon(start.beacon_size, start.beacon_root),
+        billing=billing,
     )
     context = identity.server_context(tls, "/tmp" if confined else None)  # noqa: S108 - a tmpfs of our own
     server = _server(application.create_app(shell), context, configuration.limits)
     _settle(artifacts)
     return shell, server
+
+
+def _sealing_secret(module: Client) -> bytes:
+    """What outlives this process; empty where the platform seals nothing, and then no account is drawn on."""
+    try:
+        return module.sealing_secret()
+    except Unavailable:
+        return b""
+
+
+def _billing(
+    transport: Transport,
+    configuration: EnclaveConfiguration,
+    secret: bytes,
+    kept: bytes,
+    random: MixedRandom,
+) -> tuple[Billing, Key | None]:
+    """How requests are paid for, with the journal that the host kept, and the settlement key."""
+    if not secret:
+        return Billing(configuration), None
+    key = Key(identity.sealed_key(identity.SETTLEMENT_TAG, secret, configuration))
+    sealing = identity.sealed_key(identity.JOURNAL_TAG, secret, configuration)
+    journal, _ = AccountJournal.begin(kept, sealing, transport.send, random)
+    longest_s = -(-told(configuration.limits)["request_ms"] // 1000)
+    return Billing(configuration, journal, Leases(key, journal, transport.send, _now, longest_s)), key
 
 
 def _settle(artifacts: Mapping[str, memoryview]) -> None:

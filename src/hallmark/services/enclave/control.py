@@ -101,9 +101,9 @@ class AccountState(msgspec.Struct, frozen=True, tag="account_state"):
     """Answer to `AccountWanted` and to `LeaseSigned` with the same id: what the chain holds now, or a reason.
 
     `account` is the payer's number in the vault (0: none), `free` what a lease can still take from it, `most`
-    what the ceiling that the chain knows lets this payee have in all, less what others' keys of this payee
-    hold or charged, `allowance` and `spent` (atomic units, cumulative) and `until` (unix s) of this key's
-    lease.
+    the largest allowance that the ceiling lets this key have (the one that was sent, where it is newer than
+    the chain's), less what this payee's other keys hold or charged, `allowance` and `spent` (atomic units,
+    cumulative) and `until` (unix s) of this key's lease, `term` for how many seconds a new one should be.
     """
 
     id: int
@@ -114,6 +114,7 @@ class AccountState(msgspec.Struct, frozen=True, tag="account_state"):
     allowance: int = 0
     spent: int = 0
     until: int = 0
+    term: int = 0
 
 
 class Settle(msgspec.Struct, frozen=True, tag="settle"):

@@ -2,7 +2,9 @@
 
 A secp256k1 key signs receipts, a P-256 key ends TLS, an X25519 key opens what is sealed to this enclave
 (HPKE). All come from the kernel's randomness mixed with the
-security module's, live in this process alone and die with it. The KeyBundle names all; evidence binds the
+security module's, live in this process alone and die with it. Two outlive it, because what was charged must
+be settled after a crash: the settlement key and the key of the journal of accounts, derived from what the
+platform seals to this image. The KeyBundle names all; evidence binds the
 bundle; the Registration puts it into the log.
 """
 
@@ -30,6 +32,8 @@ from hallmark.services.enclave.runtime import Beacon, Model
 
 SIGNING_TAG: Final = b"hallmark/enclave-signing-key/v1\0"
 HPKE_TAG: Final = b"hallmark/enclave-hpke-key/v1\0"
+SETTLEMENT_TAG: Final = b"hallmark/enclave-settlement-key/v1\0"
+JOURNAL_TAG: Final = b"hallmark/enclave-journal-key/v1\0"
 TLS_TAG: Final = b"hallmark/enclave-tls-key/v1\0"
 P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 COMMON_NAME: Final = "hallmark enclave"
@@ -71,6 +75,14 @@ def make_key(random: Random) -> Key:
 def make_hpke(random: Random) -> HPKEPrivateKey:
     """A fresh HPKE key from 64 bytes of `random`."""
     return HPKEPrivateKey(sha256(HPKE_TAG, random(64)))
+
+
+def sealed_key(tag: bytes, secret: bytes, configuration: EnclaveConfiguration) -> bytes:
+    """32 bytes that this node's enclaves of one image share, and nobody else has: SHA-256 over the tag, the
+    platform's sealing secret (32 bytes), and what makes the node this one: network, owner, endpoint.
+    """
+    endpoint = configuration.endpoint.encode()
+    return sha256(tag, secret, unhex(configuration.network), unhex(configuration.owner), endpoint)
 
 
 def make_tls(random: Random, now: int) -> TLSIdentity:
@@ -128,6 +140,7 @@ def make_bundle(
     epoch: int,
     engine: str,
     models: Mapping[str, Model],
+    settlement: Key | None = None,
 ) -> bytes:
     """Exact bytes of the KeyBundle: keys, image (48 bytes), configuration, the artifacts that were loaded."""
     artifacts = sorted({model.manifest.artifact for model in models.values()})
@@ -147,6 +160,7 @@ def make_bundle(
         capacity=configuration.capacity,
         engine=engine,
         upstreams=tuple(sorted(configuration.upstreams)),
+        settlement=hex0x(settlement.address) if settlement else msgspec.UNSET,
     ).encode()
 
 

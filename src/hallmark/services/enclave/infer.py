@@ -16,8 +16,10 @@ import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Parameters
+from hallmark.core.prices import Use
 from hallmark.engines.protocol import Engine, Task
-from hallmark.services.enclave.answers import Call, Ending, answer_whole
+from hallmark.services.enclave.answers import Call, Ending, answer_whole, metered
+from hallmark.services.enclave.limits import told
 from hallmark.services.enclave.receipt_maker import Opening, Outcome, open_request
 from hallmark.services.enclave.runtime import Model
 
@@ -32,6 +34,8 @@ class Inference(msgspec.Struct, frozen=True):
 async def answer(call: Call, asked: Inference, model: Model, engine: Engine) -> None:
     """Run a tensor model and answer with its outputs."""
     opening = open_request(call.runtime, call.scope, call.body)
+    longest = told(call.runtime.configuration.limits)["request_ms"]
+    opening = await metered(call, opening, asked.model, Use(milliseconds=longest))
 
     def outcome(response: bytes) -> Outcome:
         parameters = Parameters(
@@ -40,7 +44,8 @@ async def answer(call: Call, asked: Inference, model: Model, engine: Engine) -> 
             seed=opening.seed,
             engine=engine.describe().text(),
         )
-        return Outcome(response=response, parameters=parameters, model=model)
+        took = max(0, call.runtime.now() - opening.started)
+        return Outcome(response=response, parameters=parameters, model=model, milliseconds=took)
 
     await answer_whole(call, opening, _run(asked, engine, opening, Ending(outcome, bytes)))
 

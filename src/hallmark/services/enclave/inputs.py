@@ -35,6 +35,11 @@ def input_records(messages: Sequence[ChatMessage], salt: bytes) -> tuple[bytes, 
     return records
 
 
+def images_in(messages: Sequence[ChatMessage]) -> int:
+    """How many images are attached to the messages."""
+    return sum(kind == "image" for message in messages for kind, _ in _outside(message))
+
+
 def inputs_root(records: Sequence[bytes]) -> bytes:
     """RFC 6962 root over the records' exact bytes; 32 bytes (SHA-256 of nothing when there are none)."""
     return root([leaf_hash(record) for record in records])

@@ -13,18 +13,23 @@ from hallmark.core.document import digest_of, hex0x, unhex
 from hallmark.core.documents import Parameters, RouteRecord, UpstreamRecord
 from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.marks import Question, State
+from hallmark.core.prices import Use
 from hallmark.core.receipt import request_digest, response_prefix
 from hallmark.http.asgi import Scope
 from hallmark.services.enclave.inputs import inputs_root
+from hallmark.services.enclave.metering import Meter
 from hallmark.services.enclave.routes import Route, client_nonce, read_route
 from hallmark.services.enclave.runtime import Beacon, Model, ReceiptDraft, Runtime, SignedReceipt
 
 SEED_NONCE_TAG = b"hallmark/node-nonce/client-seed/v1\0"
 ID_SIZE = 12
+UNMETERED: Final = Meter()
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
-    """What is fixed when a request arrives: its digest, salts, nonces, route, beacon and time (unix ms)."""
+    """What is fixed when a request arrives: its digest, salts, nonces, route, beacon and time (unix ms), and
+    the meter that it is paid by.
+    """
 
     answer_id: str
     request: bytes
@@ -35,6 +40,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     route: Route
     beacon: Beacon
     started: int
+    meter: Meter = UNMETERED
 
     @property
     def seed(self) -> int:
@@ -64,6 +70,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     model: Model | None = None
     upstream: UpstreamRecord | None = None
     inputs: tuple[bytes, ...] = ()
+    images: int = 0
+    milliseconds: int = 0
+
+    @property
+    def use(self) -> Use:
+        """What of it has a price."""
+        return Use(self.tokens_in, self.tokens_out, self.images, self.milliseconds)
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -96,12 +109,16 @@ def open_request(
     )
 
 
-async def seal(runtime: Runtime, opening: Opening, outcome: Outcome) -> Sealed:
-    """Sign the receipt, wait until it is stored, and write the owner's object.
+async def seal(runtime: Runtime, opening: Opening, outcome: Outcome, *, complete: bool = True) -> Sealed:
+    """Close the bill, sign the receipt, wait until both are stored, and write the owner's object. Of an
+    answer that is not complete only what was drawn for it is charged.
 
-    Raises Unavailable `receipt_not_stored`: the answer must then not be completed.
+    Raises Unavailable `receipt_not_stored`, `journal_not_kept`: the answer must then not be completed.
     """
-    model = outcome.model
+    model, meter = outcome.model, opening.meter
+    runtime.require_room()
+    whole = complete or not meter.draws
+    bill = meter.close(opening.request, outcome.use if whole else None)
     parameters = outcome.parameters.encode()
     upstream = outcome.upstream.encode() if outcome.upstream else b""
     signed = await runtime.sign_receipt(
@@ -113,9 +130,11 @@ async def seal(runtime: Runtime, opening: Opening, outcome: Outcome) -> Sealed:
             beacon=opening.beacon,
             started=opening.started,
             finished=max(runtime.now(), opening.started),
-            tokens_in=outcome.tokens_in,
-            tokens_out=outcome.tokens_out,
-            attachments=opening.route.attachments,
+            tokens_in=bill.use.tokens_in,
+            tokens_out=bill.use.tokens_out,
+            attachments=(*opening.route.attachments, *bill.attachments),
+            payment=bill.payment,
+            charged=bill.charged,
             artifact=unhex(model.manifest.artifact) if model else ZERO32,
             manifest=model.manifest_digest if model else ZERO32,
             upstream=digest_of(UpstreamRecord, upstream) if upstream else ZERO32,
@@ -123,7 +142,15 @@ async def seal(runtime: Runtime, opening: Opening, outcome: Outcome) -> Sealed:
             client_nonce=opening.client_nonce,
         )
     )
-    made = {"parameters": parameters.decode(), "upstream": upstream.decode() or None}
+    meter.receipt(signed.id)
+    await meter.kept()
+    made = {
+        "parameters": parameters.decode(),
+        "upstream": upstream.decode() or None,
+        "payment": bill.record.decode() or None,
+        "offer": bill.offer.decode() or None,
+        "authorization": _base64(bill.authorization) or None,
+    }
     return Sealed(hex0x(signed.id), _hallmark(runtime, opening, outcome, made, signed))
 
 
@@ -143,6 +170,8 @@ def _hallmark(
         "candidates": route.candidates.decode() if route.candidates else None,
         "manifest": outcome.model.manifest_bytes.decode() if outcome.model else None,
         "upstream": made["upstream"],
+        "payment": made["payment"],
+        "offer": made["offer"],
         "inputs": [record.decode() for record in outcome.inputs],
     }
     return msgspec.json.encode(
@@ -155,24 +184,30 @@ def _hallmark(
             "salts": {"request": hex0x(opening.request_salt), "response": hex0x(opening.response_salt)},
             "documents": documents,
             "ticket": hex0x(route.ticket) if route.ticket else None,
+            "payment_authorization": made["authorization"],
             "evidence": _base64(runtime.evidence),
-            "marks": CLAIMS[bool(outcome.inputs)],
+            "marks": CLAIMS[bool(outcome.inputs), made["payment"] is not None],
             "insecure": runtime.configuration.insecure,
         }
     )
 
 
-def _claims(*, inputs: bool) -> dict[str, str]:
+def _claims(*, inputs: bool, paid: bool) -> dict[str, str]:
     claimed = {Question.RAN, Question.MODEL, Question.ROUTE}
     claimed |= {Question.INPUTS} if inputs else set()
+    claimed |= {Question.PAID} if paid else set()
     return {
         question.value: (State.CLAIMED if question in claimed else State.ABSENT).value
         for question in Question
     }
 
 
-CLAIMS: Final = {inputs: _claims(inputs=inputs) for inputs in (False, True)}
-"""The marks as this node alone can strike them: it claims, and nothing more. By whether there are inputs."""
+CLAIMS: Final = {
+    (inputs, paid): _claims(inputs=inputs, paid=paid) for inputs in (False, True) for paid in (False, True)
+}
+"""The marks as this node alone can strike them: it claims, and nothing more. By whether there are inputs, and
+a payment record.
+"""
 
 
 @functools.lru_cache(maxsize=4)

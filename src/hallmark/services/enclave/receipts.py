@@ -39,16 +39,20 @@ class ReceiptChain:
         self._previous = ZERO32
         self._waiting: dict[int, asyncio.Future[None]] = {}
 
+    def require_room(self) -> None:
+        """Raises Unavailable `outbox_full` when the next receipt would not be signed."""
+        if len(self._waiting) >= MAX_WAITING:
+            raise Unavailable(
+                "outbox_full", "The host does not store receipts any more.", "Try another node."
+            )
+
     async def sign(self, draft: ReceiptDraft, timeout_s: float = STORE_TIMEOUT_S) -> SignedReceipt:
         """Sign, hand over, wait until stored; see `Runtime.sign_receipt`.
 
         Raises Unavailable `receipt_not_stored`, `outbox_full` (nothing was signed), TooLarge
         `entry_too_large` (nothing was signed).
         """
-        if len(self._waiting) >= MAX_WAITING:
-            raise Unavailable(
-                "outbox_full", "The host does not store receipts any more.", "Try another node."
-            )
+        self.require_room()
         signed = self._next(draft)
         number = signed.receipt.sequence
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -11,16 +11,22 @@ import msgspec
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Parameters, UpstreamRecord
 from hallmark.core.errors import HallmarkError, Unauthorized
+from hallmark.core.prices import Use
 from hallmark.engines.openai_request import Envelope, decode
 from hallmark.engines.openai_response import Shape
 from hallmark.engines.protocol import MILLION, Task
 from hallmark.engines.upstream import Asserted, Chunk, Reply, Target, Upstream
 from hallmark.http.asgi import header
-from hallmark.services.enclave.answers import Call, Ending, answer_stream, answer_whole
-from hallmark.services.enclave.inputs import input_records
+from hallmark.services.enclave.answers import Call, Ending, answer_stream, answer_whole, metered
+from hallmark.services.enclave.inputs import images_in, input_records
 from hallmark.services.enclave.receipt_maker import Opening, Outcome, open_request
 from hallmark.services.enclave.streaming import Emitter
 
+ANSWER_TOKENS: Final = 32_768
+"""What an answer of an upstream can have when nobody says."""
+MOST_TOKENS: Final = 1 << 24
+MOST_ANSWERS: Final = 128
+BYTES_A_TOKEN: Final = 4
 AUTHORIZATION = b"hallmark-upstream-authorization"
 
 
@@ -35,8 +41,10 @@ class _Relay(msgspec.Struct):
     inputs: tuple[bytes, ...]
     parameters: Parameters
     authorization: bytes
+    images: int = 0
     reply: Reply | None = None
     last: bytes = b""
+    chunks: int = 0
 
     async def whole(self) -> tuple[bytes, Ending]:
         """The server's JSON object, as it came."""
@@ -54,7 +62,9 @@ class _Relay(msgspec.Struct):
         async with self._open(stream=True) as reply:
             self.reply = reply
             async for chunks in reply.events(emitter.busy_s):
-                if data := self._passed(chunks, wants_usage=wants_usage):
+                data = self._passed(chunks, wants_usage=wants_usage)
+                self.opening.meter.used = self._used()
+                if data:
                     await emitter.emit(data)
 
     def _passed(self, chunks: list[Chunk], *, wants_usage: bool) -> bytes:
@@ -66,6 +76,7 @@ class _Relay(msgspec.Struct):
                 continue
             if chunk.only_usage and not wants_usage:
                 continue
+            self.chunks += 1
             parts.append(self.last)
             event = b"data: %b\n\n" % chunk.data
             self.last = event if chunk.counts else b""
@@ -87,6 +98,14 @@ class _Relay(msgspec.Struct):
     def _said(self) -> Asserted:
         return self.reply.asserted if self.reply is not None else Asserted()
 
+    def _used(self) -> Use:
+        """What has been used so far: what the server said, and before it did, a token for each chunk and for
+        every four bytes of the request.
+        """
+        said = self._said
+        tokens_in = said.tokens_in or -(-len(self.call.body) // BYTES_A_TOKEN)
+        return Use(tokens_in, max(said.tokens_out, self.chunks), self.images)
+
     def _frame(self) -> bytes:
         model = self._said.model or self.envelope.model
         answer_id = self._said.response_id or f"hallmark-{self.opening.answer_id}"
@@ -103,6 +122,7 @@ class _Relay(msgspec.Struct):
             tokens_out=said.tokens_out,
             upstream=self.reply.record() if self.reply is not None else nothing,
             inputs=self.inputs,
+            images=self.images,
         )
 
 
@@ -110,6 +130,9 @@ async def answer(call: Call, task: Task, envelope: Envelope, upstream: Upstream)
     """Pass a request to an upstream server and its answer to the client."""
     opening = open_request(call.runtime, call.scope, call.body, upstream=True)
     target = upstream.target
+    sent, images = decode(call.body, dict[str, Any]), images_in(envelope.messages)
+    most = Use(len(call.body), 0 if task is Task.EMBEDDING else _most_out(sent, call), images)
+    opening = await metered(call, opening, target.label, most)
     relay = _Relay(
         call=call,
         upstream=upstream,
@@ -117,7 +140,8 @@ async def answer(call: Call, task: Task, envelope: Envelope, upstream: Upstream)
         opening=opening,
         task=task,
         inputs=input_records(envelope.messages, opening.request_salt),
-        parameters=_parameters(decode(call.body, dict[str, Any]), task, upstream, opening),
+        parameters=_parameters(sent, task, upstream, opening),
+        images=images,
         authorization=header(call.scope, AUTHORIZATION) or call.runtime.upstream_authorization(target.label),
     )
     try:
@@ -162,6 +186,15 @@ def _parameters(sent: dict[str, Any], task: Task, upstream: Upstream, opening: O
         seed=0,
         engine=upstream.describe().text(),
     )
+
+
+def _most_out(sent: dict[str, Any], call: Call) -> int:
+    """Tokens that an answer can have: what was asked for, else the configuration's `answer_tokens`."""
+    limit = sent.get("max_completion_tokens") or sent.get("max_tokens")
+    known = limit if isinstance(limit, int) and 0 < limit < MOST_TOKENS else 0
+    each = known or call.runtime.configuration.limits.get("answer_tokens", ANSWER_TOKENS)
+    answers = sent.get("n")
+    return each * (answers if isinstance(answers, int) and 0 < answers <= MOST_ANSWERS else 1)
 
 
 def _millionths(value: object, otherwise: int) -> int:

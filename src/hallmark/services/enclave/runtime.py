@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -25,6 +25,10 @@ from hallmark.core.beacon import EMPTY_ROOT
 from hallmark.core.documents import EnclaveConfiguration, Manifest
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Receipt
+
+if TYPE_CHECKING:
+    from hallmark.services.enclave.billing import Asked
+    from hallmark.services.enclave.metering import Meter
 
 TEXT_LIMIT = 80
 """Characters of a text in `Runtime.log`."""
@@ -60,7 +64,8 @@ class ReceiptDraft(msgspec.Struct, frozen=True, kw_only=True):
 
     Digests are 32 bytes, times unix ms. `beacon` is the beacon as it was when the request arrived.
     `attachments` travel in the log entry: (route record bytes, candidates document, packed ticket ||
-    signature), the last two empty when direct.
+    signature), the last two empty when direct; behind them the payment record and what the payer signed,
+    where there is one.
     """
 
     request: bytes
@@ -72,7 +77,7 @@ class ReceiptDraft(msgspec.Struct, frozen=True, kw_only=True):
     finished: int
     tokens_in: int
     tokens_out: int
-    attachments: tuple[bytes, bytes, bytes]
+    attachments: tuple[bytes, ...]
     artifact: bytes = ZERO32
     manifest: bytes = ZERO32
     upstream: bytes = ZERO32
@@ -145,6 +150,14 @@ class Runtime(Protocol):
         Raises Unavailable `receipt_not_stored` after 2 s without the host's word; the receipt then still
         counts in the chain and the answer must end with that error instead of `[DONE]`.
         """
+        ...
+
+    def require_room(self) -> None:
+        """Before anything is charged: raises Unavailable `outbox_full` when no receipt would be signed."""
+        ...
+
+    async def open_meter(self, asked: Asked) -> Meter:
+        """How a request is paid for; see `Billing.open`."""
         ...
 
     async def dial(self, name: str) -> socket.socket:

@@ -14,7 +14,9 @@ from hallmark.core.document import report_data
 from hallmark.core.documents import EnclaveConfiguration, KeyBundle
 from hallmark.core.errors import NotFound
 from hallmark.services.enclave import control
+from hallmark.services.enclave.billing import Asked, Billing
 from hallmark.services.enclave.identity import Identity, register
+from hallmark.services.enclave.metering import Meter
 from hallmark.services.enclave.provider_keys import ProviderKeys
 from hallmark.services.enclave.receipts import ReceiptChain
 from hallmark.services.enclave.runtime import TEXT_LIMIT, Beacon, Model, ReceiptDraft, SignedReceipt
@@ -51,6 +53,7 @@ class Shell:
         attester: Attester | None,
         random: MixedRandom,
         beacon: Beacon,
+        billing: Billing,
     ) -> None:
         self._transport = transport
         self._configuration = configuration
@@ -60,6 +63,7 @@ class Shell:
         self._attester = attester
         self._random = random
         self._beacon = beacon
+        self._billing = billing
         self._evidence = b""
         self._receipts = ReceiptChain(identity, configuration, transport.send)
         self._keys = ProviderKeys(identity.hpke, identity.bundle_digest, configuration.upstreams)
@@ -104,6 +108,14 @@ class Shell:
     async def sign_receipt(self, draft: ReceiptDraft) -> SignedReceipt:
         """See `Runtime`."""
         return await self._receipts.sign(draft)
+
+    def require_room(self) -> None:
+        """See `Runtime`."""
+        self._receipts.require_room()
+
+    async def open_meter(self, asked: Asked) -> Meter:
+        """See `Runtime`."""
+        return await self._billing.open(asked)
 
     async def dial(self, name: str) -> socket.socket:
         """See `Runtime`."""
@@ -150,5 +162,8 @@ class Shell:
                 self._transport.send(taken)
             case control.Attest(size, root) if len(root) == 32:
                 self.attest(Beacon(size, root))
+            case control.Terms() | control.FramesKept() | control.AccountState() | control.Settle():
+                if (answer := self._billing.on_message(message)) is not None:
+                    self._transport.send(answer)
             case _:
                 self.log("message_ignored", kind=type(message).__name__.lower())

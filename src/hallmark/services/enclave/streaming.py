@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -46,9 +46,18 @@ class Emitter:
     pipe, gateway, client) is woken once for it. What is gathered is not covered yet.
     """
 
-    def __init__(self, send: Send, start: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """`start` is what the rolling digest starts from (`response_prefix`); `headers` go into the head."""
+    def __init__(
+        self,
+        send: Send,
+        start: bytes,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        draw: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`start` is what the rolling digest starts from (`response_prefix`); `headers` go into the head;
+        `draw` is awaited before bytes leave, and keeps them by raising.
+        """
         self._send = send
+        self._draw = draw
         self._headers = [*STREAM_HEADERS, *headers]
         self._state = hashlib.sha256(start)
         self._loop = asyncio.get_running_loop()
@@ -116,6 +125,8 @@ class Emitter:
             self._left = None
 
     async def _emit(self, data: bytes) -> None:
+        if self._draw is not None:
+            await self._draw()
         await self._open()
         self._last = self._loop.time()
         self._state.update(data)

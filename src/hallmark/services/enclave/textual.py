@@ -8,6 +8,7 @@ import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Parameters
+from hallmark.core.prices import Use
 from hallmark.engines.openai_request import (
     Chat,
     Completion,
@@ -24,7 +25,7 @@ from hallmark.engines.protocol import (
     Sampling,
     Task,
 )
-from hallmark.services.enclave.answers import Call, Ending, answer_stream, answer_whole
+from hallmark.services.enclave.answers import Call, Ending, answer_stream, answer_whole, metered
 from hallmark.services.enclave.inputs import input_records
 from hallmark.services.enclave.receipt_maker import Opening, Outcome, open_request
 from hallmark.services.enclave.runtime import Model
@@ -58,6 +59,7 @@ class _Run(msgspec.Struct):
         async with aclosing(self.engine.generate(self.request, self.sampling, self.opening.seed)) as deltas:
             async for delta in deltas:
                 self.last = delta
+                self.opening.meter.used = Use(delta.tokens_in, delta.tokens_out)
                 data = b"" if emitter.started else self.shape.first()
                 if delta.text:
                     data += self.shape.text(delta.text)
@@ -104,11 +106,15 @@ async def answer(call: Call, asked: Chat | Completion, model: Model, engine: Eng
     chat = isinstance(asked, Chat)
     request = chat_request(asked) if isinstance(asked, Chat) else completion_request(asked)
     opening = open_request(call.runtime, call.scope, call.body, seed=asked.seed)
+    chosen = sampling(asked)
+    # A token stands for a byte of the request at least, and for a token of the context.
+    most = Use(min(len(call.body), engine.context), min(chosen.max_tokens or engine.context, engine.context))
+    opening = await metered(call, opening, asked.model, most)
     answer_id = f"{'chatcmpl' if chat else 'cmpl'}-{opening.answer_id}"
     run = _Run(
         engine=engine,
         request=request,
-        sampling=sampling(asked),
+        sampling=chosen,
         shape=Shape(answer_id, opening.started // 1000, asked.model, chat=chat),
         opening=opening,
         model=model,

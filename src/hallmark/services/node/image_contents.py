@@ -58,6 +58,7 @@ PACKAGES = (
     "engines",
     "ledger/__init__.py",
     "ledger/merkle.py",
+    "payments",
     "services/__init__.py",
     "services/enclave",
 )

@@ -1,0 +1,213 @@
+"""Credit of payers, leased from the vault: what the enclave may draw on, and what it signs for the chain.
+
+The enclave has no network. It asks its host what the chain holds, signs a lease, and counts on it once the
+host says that it is in a block. A host that lies makes its own operator serve for nothing, or turns payers
+away; the contract compares every settlement with what the payer signed (ADR 35).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import msgspec
+
+from hallmark.core.errors import Unavailable
+from hallmark.core.hashing import ZERO32, keccak256, sha256
+from hallmark.core.spending import SpendingAuthorization
+from hallmark.core.vault import Lease, Row, Settlement, pack_rows, vault_digest
+from hallmark.crypto.secp256k1 import Key
+from hallmark.ledger.merkle import leaf_hash, root
+from hallmark.payments.accounts import PaymentRequired
+from hallmark.payments.spending import Vault
+from hallmark.services.enclave import control
+from hallmark.services.enclave.account_journal import AccountJournal
+
+HOST_TIMEOUT_S: Final = 60.0
+RESERVE_TIMES: Final = 4
+"""A lease is for at least so many requests like the one that needs it, or a quarter of what is free."""
+SHARE: Final = 4
+ROOM: Final = 64
+"""Requests that may wait for leases at once."""
+
+T = TypeVar("T")
+Send = Callable[[control.FromEnclave], None]
+
+
+class _Held(msgspec.Struct):
+    """What is known of one payer's account: its number, this key's lease, and what waits for credit."""
+
+    number: int = 0
+    allowance: int = 0
+    until: int = 0
+    term: int = 0
+    wanted: int = 0
+
+
+class Leases:
+    """See the module docstring. `key` is the settlement key; `longest_s` how long a request may run."""
+
+    def __init__(
+        self, key: Key, journal: AccountJournal, send: Send, clock: Callable[[], int], longest_s: int
+    ) -> None:
+        self.key = key
+        self._journal, self._send, self._clock, self._longest_s = journal, send, clock, longest_s
+        self._held: dict[bytes, _Held] = {}
+        self._locks: dict[bytes, asyncio.Lock] = {}
+        self._asked: dict[int, asyncio.Future[control.AccountState]] = {}
+        self._next = 0
+
+    async def room(self, authorization: SpendingAuthorization, vault: Vault, most: int) -> int:
+        """Make sure that `most` atomic units can be reserved for this payer; the account's number.
+
+        Raises PaymentRequired `insufficient_balance`, `account_unknown`; Unavailable `lease_unavailable`
+        with the host's reason as its hint.
+        """
+        payer = authorization.ceiling.payer
+        held = self._held.setdefault(payer, _Held())
+        if self._has(held, most):
+            return held.number
+        if sum(one.wanted > 0 for one in self._held.values()) >= ROOM:
+            raise Unavailable(
+                "lease_unavailable", "Too many payers wait for credit here.", "Try another node."
+            )
+        held.wanted += most
+        try:
+            async with self._locks.setdefault(payer, asyncio.Lock()):
+                if not self._has(held, most):
+                    await self._lease(held, authorization, vault, most)
+        finally:
+            held.wanted -= most
+        return held.number
+
+    def on_state(self, state: control.AccountState) -> None:
+        """The host's answer."""
+        waiting = self._asked.pop(state.id, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(state)
+
+    def settle(self, asked: control.Settle, vault: Vault | None) -> control.SettlementSigned:
+        """Sign for what every account was charged beyond what the chain has. The requests behind it are
+        committed to by the RFC 6962 root over SHA-256(request || u128be charged), sorted.
+        """
+        accounts = self._journal.accounts
+        rows = []
+        for held in self._held.values():
+            account = accounts.accounts.get(held.number)
+            if account is None:
+                continue
+            gives_back = asked.closing and not account.reserved and held.until
+            if account.spent > asked.settled.get(held.number, 0) or gives_back:
+                rows.append(Row(held.number, account.spent))
+                held.until = 0 if gives_back else held.until
+        for number, account in accounts.accounts.items():  # known from before this start
+            if account.spent > asked.settled.get(number, 0) and all(row.account != number for row in rows):
+                rows.append(Row(number, account.spent))
+        if not rows or vault is None:
+            return control.SettlementSigned(asked.id, 0, b"", ZERO32, asked.closing, b"")
+        packed = pack_rows(sorted(rows, key=lambda row: row.account))
+        receipts = receipts_root(accounts.unsettled)
+        sequence = self._number(settles=True)
+        statement = Settlement(self.key.address, sequence, keccak256(packed), receipts, int(asked.closing))
+        signature = self.key.sign(vault_digest(statement, vault.chain_id, vault.address))
+        return control.SettlementSigned(asked.id, sequence, packed, receipts, asked.closing, signature)
+
+    def _has(self, held: _Held, most: int) -> bool:
+        account = self._journal.accounts.accounts.get(held.number)
+        return account is not None and self._lasts(held.until, held.term) and account.free >= most
+
+    def _lasts(self, until: int, term: int) -> bool:
+        """Whether a request that begins now ends before the lease does, or soon enough after it to be settled
+        in its window.
+        """
+        return until - self._clock() // 1000 > min(self._longest_s, term // 2)
+
+    async def _lease(
+        self, held: _Held, authorization: SpendingAuthorization, vault: Vault, most: int
+    ) -> None:
+        ceiling = authorization.ceiling
+        wanted = functools.partial(
+            control.AccountWanted, ceiling=ceiling.pack(), signature=authorization.by_payer
+        )
+        number, state = await self._ask(wanted)
+        if not state.account:
+            raise PaymentRequired(
+                "account_unknown", "This payer has no account in the vault.", "Deposit first, then try again."
+            )
+        held.number = state.account
+        known = self._journal.accounts.accounts.get(state.account)
+        spent, reserved = (known.spent, known.reserved) if known else (state.spent, 0)
+        target = min(
+            spent + reserved + max(RESERVE_TIMES * held.wanted, state.free // SHARE),
+            state.allowance + state.free,
+            state.most,
+        )
+        target = max(target, state.allowance)
+        if target < spent + reserved + most:
+            raise PaymentRequired(
+                "insufficient_balance",
+                f"This request can cost {most} atomic units; {max(0, target - spent - reserved)} are free.",
+                "Deposit more, raise the ceiling, or ask for fewer tokens.",
+            )
+        if target > state.allowance or not self._lasts(state.until, state.term):
+            state = await self._signed(number, state, target, vault)
+        held.allowance, held.until, held.term = state.allowance, state.until, state.term
+        self._journal.write(
+            self._journal.accounts.grant(state.account, ceiling.payer, state.allowance, state.spent)
+        )
+        if not self._has(held, most):
+            raise _unavailable("lease_short")
+
+    async def _signed(
+        self, number: int, state: control.AccountState, target: int, vault: Vault
+    ) -> control.AccountState:
+        until = self._clock() // 1000 + state.term
+        rows = pack_rows([Row(state.account, target)])
+        sequence = self._number(settles=False)
+        statement = Lease(self.key.address, sequence, until, keccak256(rows))
+        signature = self.key.sign(vault_digest(statement, vault.chain_id, vault.address))
+        _, held = await self._ask(
+            lambda _: control.LeaseSigned(number, sequence, until, rows, signature), number
+        )
+        return held
+
+    def _number(self, *, settles: bool) -> int:
+        accounts = self._journal.accounts
+        sequence = max(accounts.sequence + 1, self._clock())
+        self._journal.write(accounts.signed(sequence, settles=settles))
+        return sequence
+
+    async def _ask(
+        self, message: Callable[[int], control.FromEnclave], number: int | None = None
+    ) -> tuple[int, control.AccountState]:
+        if number is None:
+            number, self._next = self._next, self._next + 1
+        asked: asyncio.Future[control.AccountState] = asyncio.get_running_loop().create_future()
+        self._asked[number] = asked
+        self._send(message(number))
+        try:
+            async with asyncio.timeout(HOST_TIMEOUT_S):
+                state = await asked
+        except TimeoutError:
+            raise _unavailable("host_silent") from None
+        finally:
+            self._asked.pop(number, None)
+        if state.reason:
+            raise _unavailable(state.reason)
+        return number, state
+
+
+def receipts_root(ended: tuple[object, ...]) -> bytes:
+    """RFC 6962 root over SHA-256(request || u128be charged) of ended requests, sorted; 32 bytes."""
+    leaves = sorted(sha256(one.request, one.charged.to_bytes(16, "big")) for one in ended)  # type: ignore[attr-defined]
+    return root([leaf_hash(one) for one in leaves])
+
+
+def _unavailable(why: str) -> Unavailable:
+    return Unavailable(
+        "lease_unavailable",
+        f"No credit of this account can be leased now ({why}).",
+        "Try again shortly, or pay another node.",
+    )

@@ -1,0 +1,197 @@
+"""What an answer costs while it is made: counted from what has been used, drawn before the bytes leave.
+
+A request has a meter from its beginning to its end. Whoever makes the answer sets `used`; whoever sends it
+calls `draw` before bytes leave; at the end `close` says what was charged, and gives the payment record that
+the receipt commits to. One that never closes was charged nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from hallmark.core.document import digest_of, hex0x
+from hallmark.core.errors import Conflict
+from hallmark.core.hashing import ZERO32
+from hallmark.core.money import Payment, Price
+from hallmark.core.prices import Use, cost
+from hallmark.services.enclave.account_journal import AccountJournal
+from hallmark.services.enclave.offers import OfferInForce
+
+NOTHING: Final = Use()
+
+
+class Bill(msgspec.Struct, frozen=True):
+    """What an answer was charged, for its receipt: the payment record's exact bytes (empty: nothing is
+    offered here), what the payer signed, the offer's exact bytes, and the use that was charged.
+    """
+
+    use: Use
+    charged: int = 0
+    record: bytes = b""
+    authorization: bytes = b""
+    offer: bytes = b""
+
+    @property
+    def payment(self) -> bytes:
+        """What the receipt commits to; 32 bytes."""
+        return digest_of(Payment, self.record) if self.record else ZERO32
+
+    @property
+    def attachments(self) -> tuple[bytes, ...]:
+        """What the log entry carries of it."""
+        return (self.record, self.authorization) if self.record else ()
+
+
+class Meter:
+    """A meter that charges nothing, because nothing is offered here."""
+
+    draws = False
+    """Whether bytes must wait for `draw`."""
+
+    def __init__(self) -> None:
+        self.used = NOTHING
+
+    async def draw(self) -> None:
+        """Draw what has been used so far. Call it before the bytes that it was used for leave.
+
+        Raises Conflict `over_reserved` (they must not leave), Unavailable `journal_not_kept`.
+        """
+
+    def close(self, request: bytes, use: Use | None = None) -> Bill:  # noqa: ARG002 - others record it
+        """The answer is complete and used so much; None: it broke off, and what was drawn counts.
+
+        `request` is the receipt's digest of it. The bill must be `kept` before the answer's last byte leaves.
+        """
+        return Bill(use or self.used)
+
+    async def kept(self) -> None:
+        """Until the host has what `close` wrote. Raises Unavailable `journal_not_kept`."""
+
+    def cancel(self) -> None:
+        """Nothing was delivered, so nothing is charged. After `close` it does nothing."""
+
+    def receipt(self, receipt: bytes) -> None:
+        """The receipt's 32-byte id."""
+
+
+class FreeMeter(Meter):
+    """A meter of a use that the offer does not charge for."""
+
+    def __init__(self, offer: OfferInForce, network: str) -> None:
+        super().__init__()
+        self._offer, self._network = offer, network
+
+    def close(self, request: bytes, use: Use | None = None) -> Bill:
+        """See `Meter`."""
+        used = use or self.used
+        terms = self._offer.offer
+        record = Payment(
+            network=self._network,
+            offer=hex0x(self._offer.digest),
+            rail="free",
+            payer=None,
+            payee=terms.payee,
+            account=0,
+            asset=terms.asset,
+            price=None,
+            request=hex0x(request),
+            authorization=hex0x(ZERO32),
+            tokens_in=used.tokens_in,
+            tokens_out=used.tokens_out,
+            images=used.images,
+            milliseconds=used.milliseconds,
+            reserved="0",
+            charged="0",
+            position=0,
+        )
+        return Bill(used, 0, record.encode(), b"", self._offer.document)
+
+
+class Paid(msgspec.Struct, frozen=True):
+    """What a request is paid from: the offer and its price for the model, the payer's account, and what the
+    payer signed (its bytes, and their 32-byte digest).
+    """
+
+    offer: OfferInForce
+    price: Price
+    payer: bytes
+    account: int
+    authorization: bytes
+    digest: bytes
+    most: int
+
+
+class AccountMeter(Meter):
+    """A meter that draws on a payer's account. `reserved` is where the reservation stands in the journal."""
+
+    draws = True
+
+    def __init__(self, journal: AccountJournal, paid: Paid, *, name: bytes, network: str, reserved: int):
+        super().__init__()
+        self._journal, self._paid, self._network = journal, paid, network
+        self._name, self._at = name, reserved
+        self._drawn, self._total = NOTHING, 0
+        self._over = False
+
+    async def draw(self) -> None:
+        """See `Meter`. One draw may be on its way while its bytes leave; the next waits for it."""
+        use = self.used
+        await self._journal.kept(self._at)
+        total = cost(self._paid.price, use)
+        if total > self._paid.most:
+            raise Conflict("over_reserved", "The answer would cost more than was reserved for it.")
+        self._draw(use, total)
+
+    def close(self, request: bytes, use: Use | None = None) -> Bill:
+        """See `Meter`."""
+        paid, journal = self._paid, self._journal
+        if use is None:
+            use = self._drawn
+        else:
+            self._draw(use, max(self._total, min(cost(paid.price, use), paid.most)))
+        charged = min(cost(paid.price, use), paid.most)
+        self._over = True
+        self._at = journal.write(journal.accounts.end(self._name, charged), durable=True)
+        terms = paid.offer.offer
+        record = Payment(
+            network=self._network,
+            offer=hex0x(paid.offer.digest),
+            rail="vault",
+            payer=hex0x(paid.payer),
+            payee=terms.payee,
+            account=paid.account,
+            asset=terms.asset,
+            price=paid.price,
+            request=hex0x(request),
+            authorization=hex0x(paid.digest),
+            tokens_in=use.tokens_in,
+            tokens_out=use.tokens_out,
+            images=use.images,
+            milliseconds=use.milliseconds,
+            reserved=str(paid.most),
+            charged=str(charged),
+            position=journal.position,
+        )
+        return Bill(use, charged, record.encode(), paid.authorization, paid.offer.document)
+
+    async def kept(self) -> None:
+        """See `Meter`."""
+        await self._journal.kept(self._at)
+
+    def cancel(self) -> None:
+        """See `Meter`."""
+        if not self._over:
+            self._over = True
+            self._journal.write(self._journal.accounts.end(self._name, 0), durable=True)
+
+    def receipt(self, receipt: bytes) -> None:
+        """See `Meter`."""
+        self._journal.note_receipt(self._name, receipt)
+
+    def _draw(self, use: Use, total: int) -> None:
+        self._drawn = use
+        if total > self._total:
+            self._total = total
+            self._at = self._journal.write(self._journal.accounts.draw(self._name, total))
