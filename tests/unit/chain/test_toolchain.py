@@ -10,7 +10,14 @@ import pytest
 
 from hallmark.core.errors import Unavailable
 from hallmark.services.chain import toolchain
-from hallmark.services.chain.toolchain import Node, anvil_binary, find_node, prepare, repository_root
+from hallmark.services.chain.toolchain import (
+    Node,
+    anvil_binary,
+    find_node,
+    prepare,
+    prepare_x402,
+    repository_root,
+)
 
 TOOL = """#!/bin/sh
 echo "$@" >> "$(dirname "$0")/../calls"
@@ -67,6 +74,20 @@ def test_changed_contract_is_compiled_again(checkout: Path) -> None:
     prepare(checkout)
     assert sum("compile.mjs" in call for call in calls(checkout)) == 2
     assert sum(call.startswith("ci") for call in calls(checkout)) == 1
+
+
+def test_contracts_of_x402_are_compiled_once_when_they_are_asked_for(checkout: Path) -> None:
+    """A start does not wait for them, and a second call runs nothing."""
+    (checkout / "contracts" / "x402").mkdir()
+    (checkout / "contracts" / "x402" / "DevPermit2.sol").write_text("contract DevPermit2 {}")
+    prepare(checkout)
+    before = calls(checkout)
+    assert not any("contracts/x402" in call for call in before)
+    folder = prepare_x402(checkout)
+    assert prepare_x402(checkout) == folder
+    assert calls(checkout)[len(before) :] == [
+        f"{checkout}/contracts/compile.mjs {folder} {checkout}/contracts/x402"
+    ]
 
 
 def test_changed_lock_installs_and_compiles_again(checkout: Path) -> None:

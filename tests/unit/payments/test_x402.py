@@ -120,6 +120,20 @@ def test_every_field_of_a_payment_counts(kind: str, path: tuple[str, ...]) -> No
     assert refused.value.status in (400, 402)
 
 
+def test_a_refund_pays_for_no_request() -> None:
+    """Who asks for a channel's money back is read where refunds are, and served nowhere."""
+
+    def change(message: dict[str, Any]) -> None:
+        message["payload"]["type"] = "refund"
+
+    with pytest.raises(InvalidInput) as refused:
+        judged("batch-settlement", change)
+    assert refused.value.reason == "bad_payment_header"
+    payment = decode_payment(header("batch-settlement", change))
+    found = authorize(payment, [offered("batch-settlement")], NOW, refunds=True)
+    assert (found.refund, found.amount) == (True, 0)
+
+
 @pytest.mark.parametrize(
     ("member", "value"),
     [

@@ -15,7 +15,7 @@ from hallmark.core.errors import Conflict
 from hallmark.core.hashing import sha256
 from hallmark.payments.accounts import Accounts, Event, PaymentRequired
 from hallmark.payments.x402 import digests
-from hallmark.payments.x402.rails import Authorization
+from hallmark.payments.x402.authorization import Authorization
 
 MISMATCH = "invalid_batch_settlement_evm_cumulative_amount_mismatch"
 """x402's own code, by which stock clients know that they are told a state to go on from."""

@@ -64,15 +64,20 @@ def prepare(root: Path) -> Toolchain:
         if _stale(installed, lock):
             _run("npm_failed", [*find_node().npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], root)
             installed.write_text(sha256(lock).hex())
-        sources = b"".join(
-            sha256(path.read_bytes()) for path in sorted((root / "contracts").iterdir()) if path.is_file()
-        )
         contracts = build / "contracts"
-        if _stale(contracts / ".stamp", sources + lock):
-            script = str(root / "contracts" / "compile.mjs")
-            _run("compile_failed", [str(find_node().node), script, str(contracts)], root)
-            (contracts / ".stamp").write_text(sha256(sources + lock).hex())
+        _compile(root, root / "contracts", contracts, lock)
     return Toolchain(anvil_binary(root), contracts)
+
+
+def prepare_x402(root: Path) -> Path:
+    """The folder of x402's compiled contracts, which only a development chain needs and a start need not wait
+    for: compiled unless that is done for exactly these sources. Raises what `prepare` raises.
+    """
+    prepare(root)
+    built = root / ".build" / "contracts-x402"
+    with exclusive(root / ".build" / "contracts-x402.lock"):
+        _compile(root, root / "contracts" / "x402", built, (root / "package-lock.json").read_bytes())
+    return built
 
 
 def find_node() -> Node:
@@ -117,6 +122,15 @@ def exclusive(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _compile(root: Path, sources: Path, built: Path, lock: bytes) -> None:
+    """Compile a folder of contracts unless `built` is of exactly these sources and packages."""
+    made_of = b"".join(sha256(path.read_bytes()) for path in sorted(sources.iterdir()) if path.is_file())
+    if _stale(built / ".stamp", made_of + lock):
+        script = str(root / "contracts" / "compile.mjs")
+        _run("compile_failed", [str(find_node().node), script, str(built), str(sources)], root)
+        (built / ".stamp").write_text(sha256(made_of + lock).hex())
 
 
 def _stale(stamp: Path, sources: bytes) -> bool:
