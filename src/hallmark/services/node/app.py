@@ -58,6 +58,7 @@ class NodeService(Service):
             "restarts": node.restarts,
             "upstream_keys": msgspec.to_builtins(node.sealing.states),
             **node.outbox_status(),
+            "payments": node.payments.status() if node.payments is not None else None,
         }
 
 

@@ -84,6 +84,10 @@ class EnclaveLink:
         """What the process last said on standard error before serving; only while the link is open."""
         return self._spawned.complaint()
 
+    def kill(self) -> None:
+        """End the enclave; `wait_ended` returns when it is gone."""
+        self._spawned.kill()
+
     async def close(self) -> None:
         """Kill the enclave and wait until it is gone."""
         self._spawned.kill()

@@ -75,18 +75,26 @@ class Starter:
         beacon: Beacon,
         on_message: OnMessage,
         on_ended: Callable[[], None],
+        on_link: Callable[[EnclaveLink], None] = lambda _link: None,
+        journal: Path | None = None,
     ) -> Running:
-        """One enclave, serving. Raises Unavailable with the enclave's own reason, `enclave_start_timeout`,
-        `enclave_died`, `artifact_unreadable`.
+        """One enclave, serving. `journal` is what was kept of its accounts; `on_link` gets the link before
+        anything came over it, for what must be answered before the enclave serves.
+
+        Raises Unavailable with the enclave's own reason, `enclave_start_timeout`, `enclave_died`,
+        `artifact_unreadable`.
         """
         spawned, module = self._spawn()
         begun = _Beginning(on_message, on_ended)
         link = EnclaveLink(spawned, module, on_message=begun.message, on_ended=begun.ended)
         begun.complaint = link.complaint
+        on_link(link)
         sealed: dict[str, int] = {}
         try:
             for label, artifact in sorted(cargo.artifacts.items()):
                 sealed[label] = seal_artifact(label, artifact)
+            if journal is not None:
+                sealed[control.JOURNAL] = seal_artifact(control.JOURNAL, journal)
             link.send(self._message(cargo, tuple(sealed), epoch, beacon), list(sealed.values()))
             async with asyncio.timeout(self._timeout_s):
                 address, facts, attested = await begun.ready

@@ -18,11 +18,13 @@ from hallmark.crypto.secp256k1 import Signer, recover_statement, sign_statement
 from hallmark.http.health import Health
 from hallmark.services.enclave import control
 from hallmark.services.node.beacons import Beacons
+from hallmark.services.node.enclave_link import EnclaveLink
 from hallmark.services.node.enclave_start import EnclaveInputs, Running, Starter
 from hallmark.services.node.forwarder import Forwarder, LogClient
 from hallmark.services.node.health import Facts
 from hallmark.services.node.key_sealing import KeySealing
 from hallmark.services.node.outbox import Outbox
+from hallmark.services.node.payments import NodePayments
 from hallmark.services.node.pipe import Pipes
 from hallmark.services.node.settings import Settings
 from hallmark.telemetry.logs import get_logger
@@ -46,6 +48,7 @@ class Node:
         outbox: Outbox,
         forwarder: Forwarder,
         log: LogClient,
+        payments: NodePayments | None = None,
     ) -> None:
         self._settings = settings
         self._cargo = cargo
@@ -54,12 +57,14 @@ class Node:
         self._outbox = outbox
         self._forwarder = forwarder
         self._log = log
+        self.payments = payments
         self._stopping = asyncio.Event()
         self._attested: asyncio.Queue[control.Attested] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self.sealing = KeySealing(settings.sealer, tuple(settings.upstreams))
         self.pipes = Pipes(self._hand, settings.connections)
         self._registered = False
+        self._link: EnclaveLink | None = None
         self.running: Running | None = None
         self.life = Health("starting", "enclave")
         self._heard = time.monotonic()
@@ -85,6 +90,10 @@ class Node:
             _ms_since(outbox.refused_at) if outbox.refused_at else -1,
             problem,
         )
+
+    def store_problem(self) -> str:
+        """Why the journal of accounts cannot be written, a reason code; empty when it can."""
+        return "" if self.payments is None else self.payments.journal.problem
 
     def outbox_status(self) -> dict[str, object]:
         """How the outbox stands: entries that wait, entries refused for good, the log's last reason."""
@@ -113,6 +122,8 @@ class Node:
                 task.cancel()
             await asyncio.gather(*everything, return_exceptions=True)
             await self._outbox.close()
+            if self.payments is not None:
+                await self.payments.close()
 
     async def _wind_down(self) -> None:
         """Let answers end and receipts reach the log, for a bounded time; then enclave and keys go."""
@@ -153,10 +164,19 @@ class Node:
         self._registered = False
         beacon = await self._log.beacon()
         epoch = await self._outbox.count("epoch")
+        journal = None if self.payments is None else await self.payments.begin(self._say, self._give_up)
         self.running = running = await self._starter.start(
-            self._cargo, epoch=epoch, beacon=beacon, on_message=self._on_message, on_ended=self._on_ended
+            self._cargo,
+            epoch=epoch,
+            beacon=beacon,
+            on_message=self._on_message,
+            on_ended=self._on_ended,
+            on_link=self._linked,
+            journal=journal,
         )
         get_logger().info("enclave_serving", node=running.address, bundle=running.bundle_digest, epoch=epoch)
+        if self.payments is not None:
+            self.payments.look()
         self.life = Health("starting", "registration")
         await self._register(running.attested)
         self._registered = True
@@ -166,7 +186,7 @@ class Node:
         followers = [
             asyncio.create_task(work)
             for work in (
-                Beacons(self._log, running.link.send, every_ms=self._settings.beacon_ms).run(),
+                Beacons(self._log, self._send_beacon, every_ms=self._settings.beacon_ms).run(),
                 self._refresh(running),
                 self._reregister(),
                 self.sealing.follow(running),
@@ -232,6 +252,28 @@ class Node:
                 get_logger().info(event, **ids)
             case control.Failed(reason, _):
                 get_logger().error("enclave_failed", reason=reason)
+        if self.payments is not None:
+            self.payments.take(message)
+
+    def _linked(self, link: EnclaveLink) -> None:
+        self._link = link
+
+    def _say(self, message: control.ToEnclave) -> None:
+        """To the enclave that runs or begins, if there is one."""
+        with contextlib.suppress(HallmarkError):
+            if self._link is not None:
+                self._link.send(message)
+
+    def _give_up(self) -> None:
+        """End an enclave that cannot go on; another one begins."""
+        if self._link is not None:
+            self._link.kill()
+
+    def _send_beacon(self, update: control.BeaconUpdate) -> None:
+        if self.running is not None:
+            self.running.link.send(update)
+        if self.payments is not None:
+            self.payments.look()
 
     def _on_ended(self) -> None:
         get_logger().warning("enclave_ended")

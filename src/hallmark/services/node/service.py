@@ -24,6 +24,7 @@ from hallmark.services.node.forwarder import Forwarder, LogClient
 from hallmark.services.node.launch import Launcher
 from hallmark.services.node.node import Node
 from hallmark.services.node.outbox import Outbox
+from hallmark.services.node.payments import NodePayments, journal_path
 from hallmark.services.node.settings import TEE, VANILLA, Settings
 from hallmark.services.node.shared_image import SharedImage, obtain
 from hallmark.store.raw import RawDatabase
@@ -39,10 +40,19 @@ async def run_node(settings: Settings, database: RawDatabase) -> None:
         pool = Pool(per_origin=8)
         log = LogClient(pool, settings.log_url, settings.origin)
         outbox = Outbox(database)
+        paid = settings.payments
+        payments = NodePayments(paid, journal_path(paid, settings.database)) if paid is not None else None
         node = Node(
-            settings, cargo, starter, owner=owner, outbox=outbox, forwarder=Forwarder(outbox, log), log=log
+            settings,
+            cargo,
+            starter,
+            owner=owner,
+            outbox=outbox,
+            forwarder=Forwarder(outbox, log),
+            log=log,
+            payments=payments,
         )
-        app = NodeService(node, settings, problem=lambda: database.problem)
+        app = NodeService(node, settings, problem=lambda: database.problem or node.store_problem())
         living = asyncio.create_task(node.run(listening))
         try:
             await serve(app, settings.health, tasks=(_watch(living),), stopping=node.stop)

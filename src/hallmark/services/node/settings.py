@@ -25,10 +25,12 @@ class Payments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `rpc_url` is the chain of the offer's asset and vault; empty: nobody can pay there, and only what the
     offer calls free is served. `key_file` pays for gas and defaults to the owner's. Every `settle_seconds`
     what was charged is settled, and collected once it is `collect_from` (atomic units) or more; a
-    transaction counts when `confirmations` blocks stand behind it. A lease is for `lease_seconds`.
+    transaction counts when `confirmations` blocks stand behind it. A lease is for `lease_seconds`. `journal`
+    is the file that keeps the enclave's accounts; it stands beside the database where that is a SQLite file.
     """
 
     offer: str
+    journal: str = ""
     rpc_url: str = ""
     key_file: str = ""
     settle_seconds: int = 3_600
