@@ -90,6 +90,11 @@ class TokenContract:
         """How many decimal places one token has."""
         return int(await self._read("decimals", [], [], "uint8"))
 
+    async def symbol(self) -> str:
+        """What people call it: at most 32 of its characters, and only those that can be printed."""
+        told = str(await self._read("symbol", [], [], "string"))
+        return "".join(filter(str.isprintable, told))[:32]
+
     async def domain(self, chain_id: int) -> TokenDomain:
         """The EIP-712 domain by the token's own name and version."""
         name = str(await self._read("name", [], [], "string"))

@@ -1,0 +1,374 @@
+"""A payer's account in the vault, over a chain's JSON-RPC: deposit, balance, withdrawal, history.
+
+The endpoint is believed for what it shows; what is signed here can do no more than it says, whatever the
+endpoint does with it. On a development chain a faucet's key pays the gas; elsewhere the wallet does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from hallmark.core.amounts import parse_amount, show_amount
+from hallmark.core.document import hex0x, unhex
+from hallmark.core.eip3009 import RECEIVE, Authorization, authorization_digest
+from hallmark.core.errors import Conflict, InvalidInput, NotFound, Unavailable
+from hallmark.core.money import Asset
+from hallmark.core.vault import WithdrawalRequest, vault_digest
+from hallmark.crypto.secp256k1 import Key
+from hallmark.services.chain.rpc import RPC, Reverted, RPCRefused, quantity
+from hallmark.services.chain.token import (
+    FAUCET_LIMIT,
+    TokenContract,
+    approve_call,
+    authorized_deposit_call,
+    faucet_call,
+)
+from hallmark.services.chain.transactions import Call, send_raw, sign_transaction, suggest_fees
+from hallmark.services.chain.vault import (
+    EVERYTHING,
+    Account,
+    VaultContract,
+    deposit_call,
+    finalize_call,
+    release_call,
+    signed_withdrawal_call,
+    vault_error,
+)
+from hallmark.services.chain.vault_events import (
+    CeilingSet,
+    Deposited,
+    Emitted,
+    Leased,
+    LeaseReturned,
+    Settled,
+    WithdrawalRequested,
+    Withdrawn,
+    lessees,
+    vault_events,
+)
+from hallmark.services.sdk.wallet import Wallet
+
+SIGNED_FOR_S: Final = 3_600
+"""How long a signed deposit or withdrawal request can be submitted."""
+TRIES: Final = 5
+MINED_S: Final = 60.0
+LOOK_S: Final = 0.05
+OURS: Final = (CeilingSet, Deposited, Leased, LeaseReturned, Settled, WithdrawalRequested, Withdrawn)
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """Where a network's money is: a chain's JSON-RPC and id, its token, the vault (addresses as 0x-hex).
+    `development` says that all of it is worth nothing. `since`: the vault is in no earlier block.
+    """
+
+    rpc_url: str
+    chain_id: int
+    token: str
+    vault: str
+    development: bool = False
+    since: int = 0
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """What a payer has, in atomic units of `asset`.
+
+    `wallet` is outside the vault. `deposited` is in it, and of that: `free` in no lease, `leased` held by
+    enclaves for answers (what they do not charge comes back), `withdrawing` asked back, payable from
+    `ready_at` (unix s, 0: not asked). `spent` is what payees were paid so far; charges that are not settled
+    yet are still in `leased`. `hidden` is how many leases are open that were not found here: their amounts
+    are missing in `leased`.
+    """
+
+    asset: Asset
+    wallet: int
+    free: int
+    leased: int
+    withdrawing: int
+    spent: int
+    ready_at: int
+    hidden: int = 0
+
+    @property
+    def deposited(self) -> int:
+        """What is in the vault now."""
+        return self.free + self.leased
+
+    def words(self) -> dict[str, str]:
+        """Each amount as people read it."""
+        names = ("wallet", "deposited", "free", "leased", "withdrawing", "spent")
+        return {name: show_amount(getattr(self, name), self.asset) for name in names}
+
+
+class Movement(msgspec.Struct, frozen=True):
+    """Something that happened to the account on the chain: block, its time (unix s, 0: not known), kind,
+    atomic units, whom it concerns (0x-hex or empty), transaction.
+    """
+
+    block: int
+    at: int
+    kind: str
+    amount: int
+    party: str
+    transaction: str
+
+
+class Withdrawal(msgspec.Struct, frozen=True):
+    """A request for money back: how much (EVERYTHING: all there is) and from when on it is paid (unix s)."""
+
+    amount: int
+    ready_at: int
+
+
+class ChainAccount:
+    """See the module docstring. `gas` pays for transactions: a faucet's key, or None for the wallet's."""
+
+    def __init__(self, chain: Chain, wallet: Wallet, gas: Key | None = None) -> None:
+        self.chain, self.wallet = chain, wallet
+        self._gas = gas or wallet.key
+        self.rpc = RPC(chain.rpc_url)
+        self.vault = VaultContract(self.rpc, unhex(chain.vault))
+        self.token = TokenContract(self.rpc, unhex(chain.token))
+        self._asset: Asset | None = None
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.rpc.aclose()
+
+    async def asset(self) -> Asset:
+        """The vault's token, after a look that chain, vault and token are those that were named.
+
+        Raises Conflict `other_chain`, `other_token`, and what reading raises.
+        """
+        if self._asset is None:
+            if await self.rpc.chain_id() != self.chain.chain_id:
+                raise Conflict(
+                    "other_chain",
+                    "The endpoint is of another chain than the one that was named.",
+                    "See `chain`.",
+                )
+            parameters = await self.vault.parameters()
+            if parameters.asset != self.token.address:
+                raise Conflict("other_token", "The vault holds another token than the one that was named.")
+            domain = await self.token.domain(self.chain.chain_id)
+            self._asset = Asset(
+                self.chain.chain_id,
+                self.chain.token,
+                await self.token.decimals(),
+                await self.token.symbol(),
+                domain.name,
+                domain.version,
+                self.chain.development,
+            )
+        return self._asset
+
+    async def network(self) -> bytes:
+        """The id of the network that the vault is of; 32 bytes."""
+        return (await self.vault.parameters()).network
+
+    async def fund(self, amount: str) -> int:
+        """Make development money for the wallet; atomic units. Raises InvalidInput `not_development`,
+        `amount_too_large`.
+        """
+        units = parse_amount(amount, (await self.asset()).decimals)
+        if not self.chain.development:
+            raise InvalidInput(
+                "not_development",
+                "Only a development chain has a faucet.",
+                "Send tokens to the wallet's address.",
+            )
+        if units > FAUCET_LIMIT:
+            raise InvalidInput("amount_too_large", f"The faucet gives {FAUCET_LIMIT} atomic units at once.")
+        await self._send(self.token.address, faucet_call(self.wallet.key.address, units))
+        return units
+
+    async def deposit(self, amount: str) -> bytes:
+        """Put tokens of the wallet into its account; the hash of the transaction.
+
+        Where the token takes EIP-3009 authorizations the wallet needs no gas of its own for it. Raises
+        Conflict `insufficient_funds`, `call_refused`.
+        """
+        units = parse_amount(amount, (await self.asset()).decimals)
+        payer, vault = self.wallet.key, self.vault.address
+        held = await self.token.balance(payer.address)
+        if not 0 < units <= held:
+            raise Conflict(
+                "insufficient_funds",
+                f"The wallet has {held} atomic units, and {units} were to be deposited.",
+                "On a development network: hallmark wallet fund" if self.chain.development else "",
+            )
+        if not await self.token.takes_authorizations():
+            await self._send(self.token.address, approve_call(vault, units), by=payer)
+            return await self._send(vault, deposit_call(payer.address, units), by=payer)
+        until = await self._now() + SIGNED_FOR_S
+        authorization = Authorization(payer.address, vault, units, 0, until, secrets.token_bytes(32))
+        digest = authorization_digest(RECEIVE, authorization, await self.token.domain(self.chain.chain_id))
+        return await self._send(vault, authorized_deposit_call(authorization, payer.sign(digest)))
+
+    async def balance(self, enclaves: Iterable[bytes] = (), payees: Iterable[bytes] = ()) -> Balance:
+        """What there is. `enclaves` and `payees` are looked at beside those that the vault told of."""
+        asset = await self.asset()
+        held = await self.token.balance(self.wallet.key.address)
+        number = await self.vault.account_of(self.wallet.key.address)
+        if not number:
+            return Balance(asset, held, 0, 0, 0, 0, 0)
+        account, told = await self.vault.account(number), await self._told()
+        known_payees = {*payees, *(e.event.payee for e in told if isinstance(e.event, CeilingSet))}
+        committed = sum([(await self.vault.ceiling(number, payee)).committed for payee in known_payees])
+        leases = [await self.vault.lease(key, number) for key in {*enclaves, *lessees(told, number)}]
+        open_ones = [lease for lease in leases if lease.until]
+        leased = sum(lease.allowance - lease.spent for lease in open_ones)
+        return Balance(
+            asset,
+            held,
+            account.free,
+            leased,
+            _asked(account, leased),
+            max(0, committed - leased),
+            account.ready_at,
+            account.open_leases - len(open_ones),
+        )
+
+    async def withdraw(self, amount: str | None) -> Withdrawal:
+        """Ask for an amount back; None: everything there is, "0": nothing any more. It is paid by `finish`
+        after the vault's delay. Raises NotFound `no_account`, Conflict `call_refused`.
+        """
+        units = EVERYTHING if amount is None else parse_amount(amount, (await self.asset()).decimals)
+        number, payer = await self._number(), self.wallet.key
+        nonce, deadline = await self.vault.nonce(payer.address), await self._now() + SIGNED_FOR_S
+        request = WithdrawalRequest(payer.address, units, nonce, deadline)
+        signature = payer.sign(vault_digest(request, self.chain.chain_id, self.vault.address))
+        await self._send(self.vault.address, signed_withdrawal_call(request, signature))
+        return Withdrawal(units, (await self.vault.account(number)).ready_at)
+
+    async def finish(self, enclaves: Iterable[bytes] = ()) -> int:
+        """Have what was asked back paid to the wallet, once its time has come; atomic units.
+
+        Leases that ended are given back first. Raises NotFound `no_account`, Conflict `not_ready`,
+        `call_refused`.
+        """
+        number, payer = await self._number(), self.wallet.key.address
+        account, now = await self.vault.account(number), await self._now()
+        if not account.ready_at or now < account.ready_at:
+            when = f"It is paid in {account.ready_at - now} s."
+            raise Conflict(
+                "not_ready",
+                when if account.ready_at else "Nothing was asked back.",
+                "The vault's delay protects what enclaves have leased until their leases have ended.",
+            )
+        for key in {*enclaves, *lessees(await self._told(), number)}:
+            with contextlib.suppress(Conflict):  # one that cannot end yet
+                await self._send(self.vault.address, release_call(key, number))
+        before = await self.token.balance(payer)
+        await self._send(self.vault.address, finalize_call(payer))
+        return await self.token.balance(payer) - before
+
+    async def history(self, most: int = 50) -> tuple[Movement, ...]:
+        """What happened to the account on the chain, newest first; older blocks may be gone at the
+        endpoint.
+        """
+        number = await self.vault.account_of(self.wallet.key.address)
+        told = [found for one in await self._told() if (found := _movement(one, number)) is not None]
+        newest, times = told[::-1][:most], dict[int, int]()
+        for movement in newest:
+            if movement.block not in times:
+                times[movement.block] = await self.rpc.block_time(movement.block) or 0
+        return tuple(msgspec.structs.replace(one, at=times[one.block]) for one in newest)
+
+    async def _told(self) -> tuple[Emitted, ...]:
+        return await vault_events(
+            self.rpc, self.vault.address, self.chain.since, await self.rpc.head(), only=OURS
+        )
+
+    async def _number(self) -> int:
+        number = await self.vault.account_of(self.wallet.key.address)
+        if not number:
+            raise NotFound("no_account", "This wallet has no account in the vault.", "Deposit first.")
+        return number
+
+    async def _now(self) -> int:
+        return await self.rpc.block_time(await self.rpc.head()) or 0
+
+    async def _send(self, to: bytes, data: bytes, *, by: Key | None = None) -> bytes:
+        """The hash of a mined transaction that did what it was for."""
+        key = by or self._gas
+        call = {"from": hex0x(key.address), "to": hex0x(to), "data": hex0x(data)}
+        try:
+            gas = quantity(await self.rpc.call("eth_estimateGas", call)) * 5 // 4
+        except Reverted as revert:
+            why = vault_error(revert) or revert.message
+            raise Conflict("call_refused", f"The chain refuses this: {why}.", "Nothing was sent.") from revert
+        except RPCRefused as refused:
+            raise Unavailable(
+                "no_gas", f"The chain takes no transaction of {hex0x(key.address)}.", refused.message
+            ) from refused
+        for _ in range(TRIES):
+            signed = sign_transaction(
+                Call(to, data, gas),
+                key,
+                chain_id=self.chain.chain_id,
+                nonce=await self.rpc.nonce(key.address),
+                fees=await suggest_fees(self.rpc),
+            )
+            if not await send_raw(self.rpc, signed.raw):  # somebody used this nonce, or there is no gas
+                await asyncio.sleep(LOOK_S)
+                continue
+            receipt = await self._mined(signed.hash)
+            if receipt is None:  # never sent again: it may still come
+                raise Unavailable("not_mined", "The transaction is not in a block yet.", hex0x(signed.hash))
+            if receipt.get("status") != "0x1":
+                raise Conflict("call_refused", "The chain ran this and took it back.", hex0x(signed.hash))
+            return signed.hash
+        raise Unavailable("no_gas", f"The chain takes no transaction of {hex0x(key.address)}.", "Has it gas?")
+
+    async def _mined(self, name: bytes) -> dict[str, Any] | None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(MINED_S):
+                while True:
+                    found = await self.rpc.call("eth_getTransactionReceipt", hex0x(name))
+                    if isinstance(found, dict):
+                        return found
+                    await asyncio.sleep(LOOK_S)
+        return None
+
+
+def _asked(account: Account, leased: int) -> int:
+    """What a request for everything comes to now."""
+    return min(account.withdrawing, account.free + leased)
+
+
+def _movement(emitted: Emitted, number: int) -> Movement | None:
+    """An event as a payer reads it; None for one of another account."""
+    event = emitted.event
+
+    def told(kind: str, amount: int, party: bytes = b"") -> Movement:
+        by = hex0x(party) if party else ""
+        return Movement(emitted.block, 0, kind, amount, by, hex0x(emitted.transaction))
+
+    match event:
+        case Deposited(account, sender, amount) if account == number:
+            return told("deposited", amount, sender)
+        case CeilingSet(account=account) if account == number:
+            return told("ceiling", event.max_claimable, event.payee)
+        case LeaseReturned(enclave, account, amount) if account == number:
+            return told("lease returned", amount, enclave)
+        case WithdrawalRequested(account, amount, _) if account == number:
+            return told("withdrawal asked", amount)
+        case Withdrawn(account, payer, amount) if account == number:
+            return told("withdrawn", amount, payer)
+        case Leased() | Settled():
+            rows = [row for row in event.rows if row.account == number]
+            if not rows:
+                return None
+            leased = isinstance(event, Leased)
+            return told(
+                "leased up to" if leased else "charged up to",
+                rows[0].amount,
+                event.enclave if isinstance(event, Leased) else event.payee,
+            )
+    return None
