@@ -12,7 +12,7 @@ from hallmark.core.document import digest_of, hex0x
 from hallmark.core.documents import EnclaveConfiguration, KeyBundle, Manifest
 from hallmark.core.entries import Entry
 from hallmark.core.errors import NotFound, Unavailable
-from hallmark.core.hashing import ZERO32
+from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.receipt import RECEIPT_VERSION, Mode, Receipt
 from hallmark.crypto.secp256k1 import Key, sign_statement
 from hallmark.services.enclave.billing import Asked, Billing
@@ -20,6 +20,7 @@ from hallmark.services.enclave.metering import Meter
 from hallmark.services.enclave.runtime import Beacon, Model, ReceiptDraft, SignedReceipt
 
 CHAIN_ID = 31337
+OWNER = Key(sha256(b"owner"))
 Dialer = Callable[[str], Awaitable[socket.socket]]
 
 
@@ -65,9 +66,9 @@ class MemoryRuntime:
         self.configuration = EnclaveConfiguration(
             network=hex0x(network_id("tests")),
             chain_id=CHAIN_ID,
-            owner=hex0x(bytes(20)),
+            owner=hex0x(OWNER.address),
             endpoint="https://node.invalid",
-            payment=hex0x(bytes(20)),
+            payment=hex0x(OWNER.address),
             mode=Mode.TEE,
             capacity=capacity,
             models={label: hex0x(model.manifest_digest) for label, model in models.items()},
@@ -76,6 +77,13 @@ class MemoryRuntime:
         )
         self.configuration_document = self.configuration.encode()
         self.bundle = self._bundle()
+
+    @classmethod
+    def over(cls, other: MemoryRuntime, *, capacity: int) -> MemoryRuntime:
+        """A runtime with the same models and the same billing, for more requests at once."""
+        made = cls(other.models, capacity=capacity)
+        made.billing, made._clock = other.billing, other._clock
+        return made
 
     def _bundle(self) -> bytes:
         return KeyBundle(

@@ -55,6 +55,7 @@ class AccountJournal:
         ended = accounts.end_open()
         journal = cls(accounts, Journal(key, name), send, random)
         events = accounts.events(before + len(ended))
+        accounts.apply(events[0])
         for event in events[:-1]:
             journal.write(event)
         journal.write(events[-1], durable=True)
