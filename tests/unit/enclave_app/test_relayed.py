@@ -13,7 +13,9 @@ import pytest
 
 from hallmark.core.documents import UpstreamRecord
 from hallmark.core.hashing import ZERO32
+from hallmark.core.money import Price
 from hallmark.services.enclave.limits import silence_s
+from hallmark.testing.billing import NUMBER, MemoryHost, offer_entry, pay
 from hallmark.testing.runtime import MemoryRuntime
 from hallmark.testing.upstream import Answer, FakeUpstream, SentRequest, json_answer, stream_answer
 
@@ -459,3 +461,68 @@ async def test_a_key_goes_to_its_upstream_and_a_wrong_one_is_named(
     assert f"hallmark upstream key set {label}" in response.text
     assert "sk-canary" not in response.text
     assert server.seen[-1].headers["authorization"] == "Bearer sk-canary"
+
+
+@pytest.fixture
+def priced(runtime: MemoryRuntime) -> MemoryHost:
+    """The upstream's answers cost one unit a token in, two a token out, 100 an image."""
+    host = MemoryHost()
+    runtime.billing = host.bill(runtime.configuration, runtime.now)
+    prices = (Price("qwen", 1_000_000, 2_000_000, 100),)
+    entry = offer_entry(runtime.configuration, runtime.now(), prices=prices)
+    runtime.billing.offers.take(entry)
+    return host
+
+
+async def _paid(client: httpx.AsyncClient, runtime: MemoryRuntime, asked: dict[str, Any]) -> httpx.Response:
+    body = json.dumps(asked).encode()
+    headers = pay(runtime.configuration, CHAT, body, runtime.now(), maximum=10**6)
+    return await client.post(CHAT, content=body, headers=headers)
+
+
+async def test_what_the_server_counts_is_charged(
+    client: httpx.AsyncClient, runtime: MemoryRuntime, server: FakeUpstream, priced: MemoryHost, check: Any
+) -> None:
+    """Streamed and whole, by the usage that the server says at the end; images by their number."""
+    server.answer = stream_answer(STREAM)
+    found = check(await _paid(client, runtime, HELLO | {"stream": True, "max_tokens": 50}))
+    assert (found.receipt.tokens_in, found.receipt.tokens_out, found.receipt.charged) == (3, 4, 11)
+    server.answer = json_answer(WHOLE)
+    part = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    seen = {"role": "user", "content": [part, {"type": "text", "text": "what is it?"}]}
+    found = check(await _paid(client, runtime, HELLO | {"messages": [seen], "max_tokens": 50}))
+    assert found.receipt.charged == 111
+
+
+async def test_an_answer_that_breaks_off_costs_what_left(
+    client: httpx.AsyncClient, runtime: MemoryRuntime, server: FakeUpstream, priced: MemoryHost
+) -> None:
+    """A token for each chunk, and a quarter of the request's bytes while the server has not counted; nothing
+    when nothing left.
+    """
+    asked = HELLO | {"stream": True, "max_tokens": 50}
+    server.answer = stream_answer(delta(role="assistant") + delta(content="a") + delta(content="b"))
+    await _paid(client, runtime, asked)
+    receipt = runtime.signed[-1].receipt
+    assert receipt.tokens_in == -(-len(json.dumps(asked)) // 4)
+    assert 0 < receipt.tokens_out <= 3
+    assert receipt.charged == receipt.tokens_in + 2 * receipt.tokens_out
+    server.answer = json_answer(b'{"error": {"message": "no"}}', "500 Oops")
+    before = len(runtime.signed)
+    answer = await _paid(client, runtime, asked | {"max_tokens": 51})
+    assert answer.status_code >= 500
+    assert len(runtime.signed) == before
+    assert priced.journal is not None
+    account = priced.journal.accounts.account(NUMBER)
+    assert (account.spent, account.reserved) == (receipt.charged, 0)
+
+
+async def test_a_server_that_counts_too_much_is_paid_what_was_reserved(
+    client: httpx.AsyncClient, runtime: MemoryRuntime, server: FakeUpstream, priced: MemoryHost
+) -> None:
+    """The payer signed for no more than the request could cost by its own words."""
+    server.answer = json_answer(WHOLE.replace(b'"completion_tokens": 4', b'"completion_tokens": 4000'))
+    asked = HELLO | {"max_tokens": 5}
+    answer = await _paid(client, runtime, asked)
+    assert answer.status_code == 200
+    assert runtime.signed[-1].receipt.charged == len(json.dumps(asked)) + 2 * 5
