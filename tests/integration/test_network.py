@@ -43,7 +43,7 @@ def saved(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_status_names_every_service_with_state_and_address(network: Network) -> None:
     """Two nodes, four full nodes, log, chain, anchoring and gateway are ready, each with a url."""
     status = network.status()
-    expected = {"chain", "log", "gateway", "anchor", "web", "node-1", "node-2"}
+    expected = {"chain", "log", "gateway", "anchor", "vault", "web", "node-1", "node-2"}
     expected |= {f"fullnode-{n}" for n in range(1, 5)}
     assert set(status) == expected
     assert {service["state"] for service in status.values()} == {"ready"}

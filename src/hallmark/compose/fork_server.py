@@ -39,6 +39,7 @@ PRELOADED: Final = (
     "hallmark.services.anchor",
     "hallmark.services.chain",
     "hallmark.apps.web",
+    "hallmark.compose.vault_keeper",
 )
 PRELOADED_LATE: Final = ("eth_account", "eth_abi.abi", "eth_utils.address")
 """What services import only when they need it, because it takes a second, which no start waits for."""

@@ -26,7 +26,8 @@ from hallmark.compose.trustfile import full_node_name, witness_key
 from hallmark.core.beacon import network_id
 from hallmark.core.documents import ClearingPolicy, Manifest, Measurement, ModelCard, Profile
 from hallmark.core.entries import Entry, Kind, decode
-from hallmark.core.statements import PolicyStatement, Registration, Role, text_of
+from hallmark.core.money import Offer
+from hallmark.core.statements import PolicyStatement, PriceOffer, Registration, Role, text_of
 from hallmark.crypto.secp256k1 import Key
 from hallmark.hub.manifest import Network, publish_label, publish_version
 
@@ -73,6 +74,13 @@ class Founding:
                 policy = ClearingPolicy.decode(entry.attachments[0])
                 found[policy.name] = policy
         return found
+
+    def offer(self, owner: bytes) -> tuple[Entry, Offer] | None:
+        """The owner's newest price offer, with its entry."""
+        for entry in reversed(self._of(Kind.OFFER)):
+            if isinstance(entry.statement, PriceOffer) and entry.statement.owner == owner:
+                return entry, Offer.decode(entry.attachments[0])
+        return None
 
     def _of(self, kind: Kind) -> list[Entry]:
         return [entry for entry in self.entries if entry.kind is kind]

@@ -21,7 +21,7 @@ _RAW = (serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serializati
 
 class Keys(msgspec.Struct, frozen=True):
     """Keys by role. secp256k1 keys sign statements; Ed25519 seeds (32 bytes) sign checkpoints and
-    cosignatures.
+    cosignatures. `vault` pays for what the vault's keeper sends, `faucet` for development money.
     """
 
     authority: tuple[Key, ...]
@@ -29,6 +29,8 @@ class Keys(msgspec.Struct, frozen=True):
     gateway: Key
     anchor: Key
     desk: Key
+    vault: Key
+    faucet: Key
     reviewers: tuple[Key, ...]
     owners: tuple[Key, ...]
     full_nodes: tuple[Key, ...]
@@ -45,6 +47,8 @@ def load_keys(home: Home, plan: Plan) -> Keys:
         gateway=_secp(home, "gateway"),
         anchor=_secp(home, "anchor"),
         desk=_secp(home, "desk"),
+        vault=_secp(home, "vault"),
+        faucet=_secp(home, "faucet"),
         reviewers=tuple(_secp(home, name) for name in plan.reviewers),
         owners=tuple(_secp(home, f"{node.name}-owner") for node in plan.nodes),
         full_nodes=tuple(_secp(home, f"fullnode-{n + 1}") for n in range(count)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Literal
 
 import msgspec
 
@@ -12,6 +13,11 @@ from hallmark.core.errors import InvalidInput
 FIRST_PORT = 21_500
 LAST_PORT = 31_500
 SPAN = 100
+
+Pricing = Literal["small-free", "paid", "free"]
+"""What answers cost where an owner has not said otherwise: nothing for small requests, something for every
+request, or nothing at all.
+"""
 
 
 class NodePlan(msgspec.Struct, frozen=True):
@@ -31,7 +37,9 @@ class NodePlan(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Everything that is kept between starts. `models` maps labels to folders outside this checkout."""
+    """Everything that is kept between starts. `models` maps labels to folders outside this checkout,
+    `pricing` is what was chosen last.
+    """
 
     name: str
     origin: str
@@ -48,13 +56,17 @@ class Plan(msgspec.Struct, frozen=True):
     log_database: str = ""
     reviewers: tuple[str, ...] = ("reviewer-1", "reviewer-2")
     models: dict[str, str] = {}
+    pricing: Pricing = "small-free"
 
 
 class Offers(msgspec.Struct, frozen=True):
-    """What a start adds for good: upstream servers by label, and model folders by label."""
+    """What a start adds for good: upstream servers by label, and model folders by label; and what answers
+    cost from now on (None: as before).
+    """
 
     upstreams: dict[str, str] = {}
     models: dict[str, str] = {}
+    pricing: Pricing | None = None
 
 
 def known_plan(home: Home) -> Plan | None:
@@ -96,6 +108,7 @@ def ports_of(plan: Plan) -> dict[int, str]:
         plan.web_port: "web",
         plan.chain_port: "chain",
         plan.chain_port + 1: "the health of chain",
+        vault_port(plan): "vault",
     }
     ports |= {port: f"fullnode-{number}" for number, port in enumerate(plan.full_nodes, start=1)}
     for node in plan.nodes:
@@ -103,8 +116,15 @@ def ports_of(plan: Plan) -> dict[int, str]:
     return ports
 
 
+def vault_port(plan: Plan) -> int:
+    """Where the keeper of the vault says how it is: next to the chain."""
+    return plan.chain_port + 2
+
+
 def with_offers(home: Home, plan: Plan, offers: Offers) -> Plan:
-    """The plan with every node offering these upstream servers and models as well, kept."""
+    """The plan with every node offering these upstream servers and models as well, and what answers cost;
+    kept.
+    """
     nodes = tuple(
         msgspec.structs.replace(
             node,
@@ -113,7 +133,12 @@ def with_offers(home: Home, plan: Plan, offers: Offers) -> Plan:
         )
         for node in plan.nodes
     )
-    changed = msgspec.structs.replace(plan, nodes=nodes, models={**plan.models, **offers.models})
+    changed = msgspec.structs.replace(
+        plan,
+        nodes=nodes,
+        models={**plan.models, **offers.models},
+        pricing=offers.pricing or plan.pricing,
+    )
     if changed != plan:
         keep_plan(home, changed)
     return changed

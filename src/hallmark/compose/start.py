@@ -16,19 +16,24 @@ from hallmark import __version__
 from hallmark.attestation.emulator import DevelopmentRoot
 from hallmark.compose.browser import build_browser
 from hallmark.compose.founding import Founding, found
+from hallmark.compose.genesis import Author
 from hallmark.compose.home import Home
-from hallmark.compose.keys import Keys, load_keys
+from hallmark.compose.keys import AUTHORITY_THRESHOLD, Keys, load_keys
 from hallmark.compose.plan import Offers, Plan, with_offers
+from hallmark.compose.pricing import WORDS, Money, say_offers, write_offers
 from hallmark.compose.supervisor import Service
 from hallmark.compose.trustfile import development_trust, quorum_of, tlog_policy, with_declarations
-from hallmark.compose.wiring import Parts, Wiring, write_manifests
+from hallmark.compose.vault_settings import vault_parameters
+from hallmark.compose.wiring import Contracts, Parts, Wiring, write_manifests
 from hallmark.core.beacon import network_id
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Measurement
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.http.client import Pool
 from hallmark.services.chain.contract import Parameters, anchor_address, read_contract
+from hallmark.services.chain.token import dev_token_address
 from hallmark.services.chain.toolchain import Toolchain, prepare, repository_root
+from hallmark.services.chain.vault import vault_address
 from hallmark.services.node.forwarder import FOR_GOOD, LogClient, LogProblem
 from hallmark.services.node.measure import ImageInfo, build_image
 
@@ -62,14 +67,21 @@ def prepare_network(
         assets = build_browser(repository_root())
     with _step(say, "enclave image"):
         image = build_image(home.dir("image"))
-    plan = with_offers(home, plan, offers or Offers())
+    offers = offers or Offers()
+    plan = with_offers(home, plan, offers)
     keys = load_keys(home, plan)
     root = _development_root(home)
     now = int(time.time() * 1000)
     with _step(say, "models"):
         founding, models = found(home, plan, keys, root=root, measurement=measurement_of(image), now=now)
-    contract = _kept_contract(home, tools)
-    address = anchor_contract(plan, keys, contract)
+    contracts = Contracts(*(_kept_contract(home, tools, name) for name in ("Anchor", "DevToken", "Vault")))
+    address = anchor_contract(plan, keys, contracts.anchor)
+    money = money_of(plan, keys, contracts)
+    author = Author(network_id(plan.origin), plan.chain_id, now)
+    new = say_offers(founding, author, plan, keys, models=models, money=money, chosen=offers.pricing)
+    if new:
+        say(f"price offers of {', '.join(new)}: {WORDS[plan.pricing]}")
+    write_offers(home, plan, keys, founding)
     trust = development_trust(plan, keys, root, founding.measurements(), address)
     trust = with_declarations(trust, founding.entries)
     home.write(trust.to_toml().encode(), "trust.toml")
@@ -77,16 +89,23 @@ def prepare_network(
     place = {
         "base_url": f"http://127.0.0.1:{plan.gateway_port}",
         "trust": str(home.file("trust.toml")),
+        "chain": {
+            "rpc_url": f"http://127.0.0.1:{plan.chain_port}",
+            "chain_id": plan.chain_id,
+            "token": hex0x(money.token),
+            "vault": hex0x(money.vault),
+            "development": True,
+        },
     }
     home.write(msgspec.json.encode(place), "client.json")
     parts = Parts(
         trust=trust,
         policy=tlog_policy(plan, keys),
         anvil=tools.anvil,
-        contract=contract,
+        contracts=contracts,
         image=Path(image.path),
         models=models,
-        anchor_account=keys.anchor.address,
+        funded=tuple(key.address for key in (keys.anchor, keys.vault, keys.faucet, *keys.owners)),
         owners=(keys.publisher.address, *(owner.address for owner in keys.owners)),
         assets=assets,
         names={hex0x(key.address): node.name for key, node in zip(keys.owners, plan.nodes, strict=True)},
@@ -114,6 +133,15 @@ def anchor_contract(plan: Plan, keys: Keys, compiled: Path) -> bytes:
     return anchor_address(read_contract(compiled), parameters)
 
 
+def money_of(plan: Plan, keys: Keys, contracts: Contracts) -> Money:
+    """Where development token and vault are: it follows from their code, the network and its authority."""
+    token = dev_token_address(read_contract(contracts.token))
+    parameters = vault_parameters(
+        network_id(plan.origin), tuple(key.address for key in keys.authority), AUTHORITY_THRESHOLD, token
+    )
+    return Money(token, vault_address(read_contract(contracts.vault), parameters))
+
+
 async def submit_founding(plan: Plan, founding: Founding, *, patience_s: float = SUBMIT_S) -> None:
     """Hand every founding entry to the log, in order; it admits each once, and each must get its place.
 
@@ -139,11 +167,11 @@ async def submit_founding(plan: Plan, founding: Founding, *, patience_s: float =
     raise Unavailable("founding_not_logged", "The log does not take the founding entries.", problem)
 
 
-def _kept_contract(home: Home, tools: Toolchain) -> Path:
-    """The compiled contract as it was at the first start: its address depends on every byte of it."""
-    path = home.file("contract", "Anchor.json")
+def _kept_contract(home: Home, tools: Toolchain, name: str) -> Path:
+    """A compiled contract as it was at the first start: its address depends on every byte of it."""
+    path = home.file("contract", f"{name}.json")
     if not path.exists():
-        home.write((tools.contracts / "Anchor.json").read_bytes(), "contract", "Anchor.json")
+        home.write((tools.contracts / path.name).read_bytes(), "contract", path.name)
     return path
 
 

@@ -10,11 +10,14 @@ from types import MappingProxyType
 import msgspec
 
 from hallmark.compose.home import Home
+from hallmark.compose.keys import AUTHORITY_KEYS
 from hallmark.compose.models import Shipped
-from hallmark.compose.plan import NodePlan, Plan
+from hallmark.compose.plan import NodePlan, Plan, vault_port
 from hallmark.compose.supervisor import Service
 from hallmark.compose.trustfile import full_node_name, quorum_of
 from hallmark.compose.upstream_keys import key_file
+from hallmark.compose.vault_settings import Settings as VaultSettings
+from hallmark.compose.vault_settings import Watched
 from hallmark.core.document import hex0x
 from hallmark.http.serve import Listen
 from hallmark.services.anchor.settings import Settings as AnchorSettings
@@ -32,18 +35,26 @@ from hallmark.store import sqlite_url
 from hallmark.verification.trust import Trust
 
 
+class Contracts(msgspec.Struct, frozen=True):
+    """The files of compiled contracts, as this network keeps them."""
+
+    anchor: Path
+    token: Path
+    vault: Path
+
+
 class Parts(msgspec.Struct, frozen=True):
-    """What the settings point at: the trust file's content, tools, image, models, accounts, and the owners
-    that the log's operator vouches for (20-byte addresses).
+    """What the settings point at: the trust file's content, tools, image, models, the accounts that need gas,
+    and the owners that the log's operator vouches for (20-byte addresses).
     """
 
     trust: Trust
     policy: str
     anvil: Path
-    contract: Path
+    contracts: Contracts
     image: Path
     models: Mapping[str, Shipped]
-    anchor_account: bytes
+    funded: tuple[bytes, ...]
     owners: tuple[bytes, ...]
     assets: Path
     names: Mapping[str, str] = MappingProxyType({})
@@ -64,9 +75,9 @@ class Wiring:
         return (self._chain(), self._log(), *(self._full_node(n) for n in range(1, count + 1)))
 
     def later(self) -> tuple[Service, ...]:
-        """What needs the founding entries: nodes, gateway, anchoring."""
+        """What needs the founding entries: nodes, gateway, anchoring, the vault's keeper."""
         nodes = (self._node(node) for node in self._plan.nodes)
-        return (*nodes, self._gateway(), self._anchor(), self._web())
+        return (*nodes, self._gateway(), self._anchor(), self._vault(), self._web())
 
     def _chain(self) -> Service:
         # The chain's health port stands next to its JSON-RPC port.
@@ -77,7 +88,7 @@ class Wiring:
             anvil=str(self._parts.anvil),
             state=str(self._home.file("services", "chain", "state.json")),
             chain_id=self._plan.chain_id,
-            funded=(hex0x(self._parts.anchor_account),),
+            funded=tuple(hex0x(address) for address in self._parts.funded),
         )
         return self._service("chain", "chain", settings, _url(self._plan.chain_port), _url(listen.port))
 
@@ -191,12 +202,27 @@ class Wiring:
             rpc_url=_url(self._plan.chain_port),
             chain_id=self._plan.chain_id,
             contract=trust.anchor.contract,
-            contract_file=str(self._parts.contract),
+            contract_file=str(self._parts.contracts.anchor),
             key_file=self._key("anchor.secp256k1"),
             seconds=self._plan.anchor_seconds,
             confirmations=self._plan.confirmations,
         )
         return self._service("anchor", "anchor", settings, _url(self._plan.anchor_port))
+
+    def _vault(self) -> Service:
+        owners = zip(self._plan.nodes, self._parts.owners[-len(self._plan.nodes) :], strict=True)
+        settings = VaultSettings(
+            listen=Listen(vault_port(self._plan)),
+            rpc_url=_url(self._plan.chain_port),
+            log_url=self._log_url,
+            trust_file=str(self._home.file("trust.toml")),
+            token_file=str(self._parts.contracts.token),
+            vault_file=str(self._parts.contracts.vault),
+            key_file=self._key("vault.secp256k1"),
+            authority_files=tuple(self._key(f"authority-{n + 1}.secp256k1") for n in range(AUTHORITY_KEYS)),
+            nodes=tuple(Watched(node.name, _url(node.health_port), hex0x(owner)) for node, owner in owners),
+        )
+        return self._service("vault", "hallmark.compose.vault_keeper", settings, _url(settings.listen.port))
 
     def _web(self) -> Service:
         settings = WebSettings(

@@ -68,6 +68,9 @@ STEPS: Final[Mapping[str, str]] = {
     "chain_unreachable": "Get the chain running.",
     "anchoring_behind": "See anchoring's log.jsonl: the newest checkpoints are not on the chain.",
     "chain_silent": "The chain makes no blocks: see whether its process was stopped.",
+    # vault
+    "vault_deploying": "Wait: development money and vault are put on the chain.",
+    "settlement_key_refused": "See the vault's log.jsonl: a node's key is not in the vault, and so not paid.",
     # web
     "desk_catching_up": "Wait: the desk reads the log.",
     "behind_log": "See whether this process has processor time: it has not read what a quorum covers.",

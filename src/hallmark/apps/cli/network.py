@@ -20,7 +20,7 @@ from hallmark.apps.cli.output import console, emit
 from hallmark.apps.cli.upstream import read_source
 from hallmark.compose import preflight, running
 from hallmark.compose.home import Home
-from hallmark.compose.plan import Offers
+from hallmark.compose.plan import Offers, Pricing
 from hallmark.compose.ports import PATIENCE_S, claim_plan
 from hallmark.compose.start import prepare_network
 from hallmark.compose.upstream_keys import set_key
@@ -30,8 +30,8 @@ from hallmark.services.chain.toolchain import repository_root
 from hallmark.verification import wording
 
 READY_S = 120.0
-# What no answer waits for: anchoring and the pages.
-LATER = frozenset(("anchor", "web"))
+# What no answer waits for: anchoring, the pages, and money.
+LATER = frozenset(("anchor", "web", "vault"))
 
 
 @click.command()
@@ -61,6 +61,14 @@ LATER = frozenset(("anchor", "web"))
     metavar="LABEL=FOLDER",
     help="Also serve the model in this folder; a label that is known gets a new version.",
 )
+@click.option("--paid", "pricing", flag_value="paid", help="From now on every request costs something.")
+@click.option("--free", "pricing", flag_value="free", help="From now on everything is free.")
+@click.option(
+    "--small-free",
+    "pricing",
+    flag_value="small-free",
+    help="From now on small requests and tensor models are free, as at the first start.",
+)
 @click.pass_obj
 def up(
     home_path: Path,
@@ -72,16 +80,18 @@ def up(
     upstreams: tuple[str, ...],
     models: tuple[str, ...],
     key_files: tuple[str, ...],
+    pricing: Pricing | None,
 ) -> None:
     """Start a network on this machine and ask it a question.
 
     Two inference nodes with their enclaves, four full nodes, a log, a development chain, a gateway. The
-    first start also makes what they need; state lives under --home and survives.
+    first start also makes what they need; state lives under --home and survives. Money is development
+    money, which is worth nothing.
     """
     out, began = console(), time.monotonic()
     home = Home(home_path)
     folders = {label: str(Path(folder).resolve()) for label, folder in map(_named, models)}
-    offers = Offers(dict(_pair(text) for text in upstreams), folders)
+    offers = Offers(dict(_pair(text) for text in upstreams), folders, pricing)
     keys = {label: read_source(Path(file)) for label, file in map(_named_key, key_files)}
     process = _start(home, port, offers, keys)
     weaker = preflight.shortcomings()
