@@ -42,7 +42,7 @@ def revoke_measurement(home: Home, digest: str, reason: str, since: int | None =
 
     Raises NotFound `measurement_not_approved` when the authority never approved it.
     """
-    office = _Office(home)
+    office = Office(home)
     known = {hex0x(m.digest()) for m in office.founding.measurements()}
     if digest not in known:
         raise NotFound(
@@ -58,7 +58,7 @@ def revoke_measurement(home: Home, digest: str, reason: str, since: int | None =
 
 def declare_compromise(home: Home, key: str, reason: str, since: int | None = None) -> Declared:
     """Nobody is to believe a key from log position `since` (default: now) on."""
-    office = _Office(home)
+    office = Office(home)
     at = office.position(since)
     statement = Compromise(office.author.network, _address(key), at, code(reason), office.author.at)
     office.declare(office.author.entry(statement, office.authority))
@@ -70,7 +70,7 @@ def retire_node(home: Home, key: str, name: str, reason: str) -> Declared:
 
     Raises NotFound `node_unknown` when the plan has no node of that name.
     """
-    office = _Office(home)
+    office = Office(home)
     owners = dict(zip((node.name for node in office.plan.nodes), office.keys.owners, strict=True))
     if name not in owners:
         raise NotFound("node_unknown", f"There is no node {name!r}.", f"There are: {', '.join(owners)}.")
@@ -84,7 +84,7 @@ def enact_policy(home: Home, policy: ClearingPolicy) -> Declared:
 
     Raises Conflict `policy_version` unless it is newer than the one in force under its name.
     """
-    office = _Office(home)
+    office = Office(home)
     known = office.founding.policies().get(policy.name)
     if known is not None and policy.version <= known.version:
         raise Conflict(
@@ -97,8 +97,11 @@ def enact_policy(home: Home, policy: ClearingPolicy) -> Declared:
     return Declared("policy in force", f"{policy.name} version {policy.version}", at, "")
 
 
-class _Office:
-    """The authority at its desk: plan, keys, what was said, and the pen."""
+class Office:
+    """The authority at its desk, and owners at theirs: plan, keys, what was said, and the pen.
+
+    Raises NotFound `no_network` where nothing was ever started.
+    """
 
     def __init__(self, home: Home) -> None:
         if not (home.path / "network.json").exists():

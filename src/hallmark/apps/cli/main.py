@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "review": ("review", "The review queue: items, decisions, reviews."),
     "policy": ("policy", "Clearing policies: read, try, propose, sign."),
     "declare": ("authority", "Revoke a measurement, declare a key compromised, retire a node."),
+    "offer": ("offer", "What answers cost: show and set the owners' offers."),
     "upstream": ("upstream", "API keys of upstream providers, sealed to the enclaves."),
     "gateway": ("services", "Run one gateway."),
     "node": ("services", "Run one inference node."),
