@@ -6,15 +6,21 @@ import re
 from typing import Final
 
 from hallmark.core.document import hex0x
-from hallmark.core.errors import Unavailable
 from hallmark.core.hashing import keccak256
 from hallmark.crypto.secp256k1 import Key
 from hallmark.services.anchor.chain import Rejected, Submission, View
 from hallmark.services.chain.contract import AnchorContract, Stored, error_name, submit_call
-from hallmark.services.chain.rpc import RPC, Reverted, RPCRefused, data, quantity
-from hallmark.services.chain.transactions import Call, Fees, Signed, send_raw, sign_transaction, suggest_fees
+from hallmark.services.chain.rpc import RPC, Reverted, RPCRefused, data
+from hallmark.services.chain.transactions import (
+    Fees,
+    Signed,
+    estimated,
+    is_known,
+    send_raw,
+    sign_transaction,
+    suggest_fees,
+)
 
-MOST_GAS: Final = 10**9
 HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 ANCHORED_TOPIC: Final = keccak256(b"Anchored(uint64,bytes32,uint64,address)")
 
@@ -62,22 +68,11 @@ class EVMAnchorChain:
     async def build(self, submission: Submission, nonce: int, fees: Fees) -> Signed:
         """A signed transaction with an estimated gas limit and a fifth on top."""
         calldata = submit_call(submission.size, submission.root, submission.signatures)
-        call = {"from": hex0x(self._key.address), "to": hex0x(self.contract.address), "data": hex0x(calldata)}
         try:
-            gas = quantity(await self.rpc.call("eth_estimateGas", call))
+            call = await estimated(self.rpc, self._key.address, self.contract.address, calldata)
         except Reverted as revert:
             raise Rejected(error_name(revert) or "reverted") from revert
-        except RPCRefused as error:
-            raise Unavailable("chain_unreachable", "The chain does not estimate the submission.") from error
-        if gas > MOST_GAS:
-            raise Unavailable("chain_unreachable", "The chain estimates more gas than any block has.")
-        return sign_transaction(
-            Call(self.contract.address, calldata, gas * 6 // 5),
-            self._key,
-            chain_id=self._chain_id,
-            nonce=nonce,
-            fees=fees,
-        )
+        return sign_transaction(call, self._key, chain_id=self._chain_id, nonce=nonce, fees=fees)
 
     async def send(self, raw: bytes) -> bool:
         """Hand a transaction over; False when the chain does not take it."""
@@ -85,4 +80,4 @@ class EVMAnchorChain:
 
     async def knows(self, transaction: bytes) -> bool:
         """True while a transaction is mined or waits to be."""
-        return await self.rpc.call("eth_getTransactionByHash", hex0x(transaction)) is not None
+        return await is_known(self.rpc, transaction)

@@ -24,7 +24,7 @@ from hallmark.core.statements import AnchoredCheckpoint
 from hallmark.services.anchor.chain import AnchorChain, Rejected, Submission, View
 from hallmark.services.anchor.outbox import ANCHORED, Anchoring, Outbox, State
 from hallmark.services.chain.contract import Stored
-from hallmark.services.chain.transactions import Fees, bumped
+from hallmark.services.chain.transactions import Fees, bumped, replacing
 
 Collect = Callable[[AnchoredCheckpoint], Awaitable[tuple[bytes, ...]]]
 FOLLOWED: Final = 16
@@ -201,8 +201,7 @@ def _no_lower(fees: Fees, row: Anchoring, nonce: int) -> Fees:
     """`fees`, or what replaces this row's transaction when one with the same nonce may still wait."""
     if not row.raw or row.nonce != nonce:
         return fees
-    before = bumped(Fees(row.fee_limit, row.fee_tip))
-    return Fees(max(fees.limit, before.limit), max(fees.tip, before.tip))
+    return replacing(fees, Fees(row.fee_limit, row.fee_tip))
 
 
 def _to(row: Anchoring, state: State, now: int, reason: str = "") -> Anchoring:

@@ -110,9 +110,10 @@ class RPC:
         """Number of mined transactions of `address`: its next nonce, transactions in waiting left out."""
         return quantity(await self.call("eth_getTransactionCount", hex0x(address), "latest"))
 
-    async def read(self, to: bytes, calldata: bytes) -> bytes:
-        """`eth_call` at the newest block; the returned bytes."""
-        return data(await self.call("eth_call", {"to": hex0x(to), "data": hex0x(calldata)}, "latest"))
+    async def read(self, to: bytes, calldata: bytes, *, block: int | None = None) -> bytes:
+        """`eth_call` at a block, else at the newest; the returned bytes."""
+        at = "latest" if block is None else hex(block)
+        return data(await self.call("eth_call", {"to": hex0x(to), "data": hex0x(calldata)}, at))
 
 
 def quantity(value: object, *, most: int = LARGEST) -> int:

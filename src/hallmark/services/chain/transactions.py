@@ -25,6 +25,7 @@ TIP: Final = 1_000_000_000
 FEE_CAP: Final = 10**14
 DEPLOYMENT_GAS: Final = 3_000_000
 MOST_GAS: Final = 5_000_000
+MOST_ESTIMATED: Final = 10**9
 LOOKS_A_SECOND: Final = 5
 TRIES: Final = 8
 """So often a transaction is signed anew when its nonce was another's of the same key."""
@@ -87,6 +88,12 @@ def sign_transaction(call: Call, key: Key, *, chain_id: int, nonce: int, fees: F
     return Signed(bytes(signed.raw_transaction), bytes(signed.hash))
 
 
+def replacing(fees: Fees, before: Fees) -> Fees:
+    """`fees`, and no lower than what replaces a transaction with the fees `before`."""
+    least = bumped(before)
+    return Fees(max(fees.limit, least.limit), max(fees.tip, least.tip))
+
+
 def bumped(fees: Fees) -> Fees:
     """Fees that replace a waiting transaction: 25 % more (nodes ask for 10 %) up to `FEE_CAP`, never less."""
     return Fees(_raised(fees.limit), _raised(fees.tip))
@@ -96,17 +103,47 @@ def _raised(fee: int) -> int:
     return max(fee, min(FEE_CAP, fee * 5 // 4 + 1))
 
 
-async def suggest_fees(rpc: RPC) -> Fees:
-    """Twice the newest block's base fee and a fixed tip: a fixed tip cannot feed back into the suggestion.
-
-    At most `FEE_CAP`, whatever the endpoint says: a transaction at the cap waits until fees fall. Raises
-    Unavailable `chain_unreachable`.
+async def base_fee(rpc: RPC) -> int:
+    """What a unit of gas cost in the newest block, in wei, tips aside. Raises Unavailable
+    `chain_unreachable`.
     """
     block = await rpc.call("eth_getBlockByNumber", "latest", False)
     if not isinstance(block, dict):
         raise Unavailable("chain_unreachable", "The chain endpoint shows no newest block.")
-    base = quantity(block.get("baseFeePerGas", "0x0"), most=2**256)
+    return quantity(block.get("baseFeePerGas", "0x0"), most=2**256)
+
+
+def fees_over(base: int) -> Fees:
+    """Twice a base fee and a fixed tip: a fixed tip cannot feed back into the suggestion.
+
+    At most `FEE_CAP`, whatever the endpoint says: a transaction at the cap waits until fees fall.
+    """
     return Fees(min(FEE_CAP, 2 * base + TIP), TIP)
+
+
+async def suggest_fees(rpc: RPC) -> Fees:
+    """Fees that get a transaction into one of the next blocks. Raises Unavailable `chain_unreachable`."""
+    return fees_over(await base_fee(rpc))
+
+
+async def estimated(rpc: RPC, sender: bytes, to: bytes, data: bytes) -> Call:
+    """A call of `sender`'s with what its gas is estimated to be and a fifth on top.
+
+    Raises Reverted when it would revert now, Unavailable `chain_unreachable`.
+    """
+    asked = {"from": hex0x(sender), "to": hex0x(to), "data": hex0x(data)}
+    try:
+        gas = quantity(await rpc.call("eth_estimateGas", asked))
+    except RPCRefused as error:
+        raise Unavailable("chain_unreachable", "The chain does not estimate the transaction.") from error
+    if gas > MOST_ESTIMATED:
+        raise Unavailable("chain_unreachable", "The chain estimates more gas than any block has.")
+    return Call(to, data, gas * 6 // 5)
+
+
+async def is_known(rpc: RPC, transaction: bytes) -> bool:
+    """True while a transaction is mined or waits to be. Raises Unavailable `chain_unreachable`."""
+    return await rpc.call("eth_getTransactionByHash", hex0x(transaction)) is not None
 
 
 async def send_raw(rpc: RPC, raw: bytes) -> bool:

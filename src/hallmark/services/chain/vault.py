@@ -248,13 +248,18 @@ def vault_error(revert: Reverted) -> str:
 
 
 class VaultContract:
-    """Read-only calls on one deployed vault. Raises what `RPC` raises, and VerificationFailed
-    `not_a_vault`.
+    """Read-only calls on one deployed vault, at the newest block or at one that is named. Raises what `RPC`
+    raises, and VerificationFailed `not_a_vault`.
     """
 
-    def __init__(self, rpc: RPC, address: bytes) -> None:
+    def __init__(self, rpc: RPC, address: bytes, *, block: int | None = None) -> None:
         self._rpc = rpc
         self.address = address
+        self.block = block
+
+    def at(self, block: int) -> VaultContract:
+        """The vault as it was at a block: reads that belong together, whatever node answers each."""
+        return VaultContract(self._rpc, self.address, block=block)
 
     async def deployed(self) -> bool:
         """True when there is code at the address."""
@@ -322,7 +327,7 @@ class VaultContract:
     ) -> tuple[Any, ...]:
         from eth_abi.abi import decode
 
-        returned = await self._rpc.read(self.address, _call(name, kinds, values))
+        returned = await self._rpc.read(self.address, _call(name, kinds, values), block=self.block)
         try:
             return decode(returns, returned)
         except Exception as error:
