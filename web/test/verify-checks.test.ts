@@ -102,17 +102,19 @@ test("ECDSA on P-384 takes both twins of a signature and nothing else", () => {
 
 const base = { by: "x", at: 5n } as const;
 
-test("the worst finding stands, else the highest, the earliest of equals; nobody waives by finding", () => {
+test("the worst finding stands, else the highest, the earliest of equals; nobody waives by finding, but money by an offer", () => {
   const found: Finding[] = [
     { ...base, question: "ran", state: "witnessed" }, { ...base, question: "ran", state: "disputed", at: 9n, reason: "r" },
     { ...base, question: "ran", state: "failed", at: 8n, reason: "{by} $& $1" }, { ...base, question: "ran", state: "failed", at: 8n, reason: "later" },
     { ...base, question: "model", state: "claimed", at: 1n }, { ...base, question: "model", state: "checked", at: 7n },
-    { ...base, question: "model", state: "checked", at: 6n, by: "early" }, { ...base, question: "paid", state: "not_required" },
+    { ...base, question: "model", state: "checked", at: 6n, by: "early" }, { ...base, question: "paid", state: "not_required", detail: { what: "free" } },
+    { ...base, question: "inputs", state: "not_required" },
   ];
   const marks = deriveMarks(found);
   assert.equal(marks.ran.shows, "Does not hold ({by} $& $1): ran.");
   assert.deepEqual([marks.model.state, marks.model.by], ["checked", "early"]);
-  assert.equal(marks.paid.state, "absent");
+  assert.equal(marks.paid.shows, "Not required, according to x: free.");
+  assert.equal(marks.inputs.state, "absent");
 });
 
 test("a disagreement comes first and is said; anchored beside witnessed is explained", () => {

@@ -21,23 +21,35 @@ const vectors = (name: string) => JSON.parse(readFileSync(new URL(`../../tests/v
 const refuses = (work: () => unknown, reason: string) =>
   assert.throws(work, (error) => error instanceof HallmarkError && error.reason === reason, reason);
 const bytes = (text: string) => unhex(`0x${text}`);
+const OF_THE_VAULT = ["SpendingCeiling", "Spend"];
 const layouts = Object.values(typed).filter((value): value is typed.Layout => typeof value === "object" && "typeHash" in value);
 
 test("every statement that a dossier can hold is hashed and signed as published", () => {
   const published = vectors("typed");
-  for (const layout of layouts) {
+  for (const layout of layouts.filter(({ name }) => !OF_THE_VAULT.includes(name))) {
     const { valid, invalid } = published[layout.name];
     const statement = typed.unpack(layout, bytes(valid.packed));
     assert.equal(hex(typed.structHash(statement)), valid.struct_hash);
     assert.equal(hex(typed.signingDigest(statement, BigInt(valid.chain_id))), valid.signing_digest);
     for (const { packed, reason } of invalid) refuses(() => typed.unpack(layout, bytes(packed)), reason);
   }
-  assert.equal(layouts.length, 14);
+  assert.equal(layouts.length, 14 + OF_THE_VAULT.length);
+});
+
+test("a ceiling is hashed and signed in the vault's own domain; spends are held to payments.json", () => {
+  const [read, file] = [parseJSON, new URL("../../tests/vectors/vault.json", import.meta.url)];
+  const members = (value: unknown): Map<string, never> => (value as { table(): Map<string, never> }).table();
+  const published = members(read(readFileSync(file, "utf8")));
+  const ceiling = members(members(published.get("statements")).get("SpendingCeiling"));
+  const statement = typed.statementFromJSON(typed.SpendingCeiling, members(ceiling.get("message")));
+  assert.equal(hex(typed.structHash(statement)), ceiling.get("struct_hash"));
+  const vault = unhex(members(published.get("vault")).get("contract") ?? "");
+  assert.equal(hex(typed.vaultDigest(statement, published.get("chain_id") ?? 0n, vault)), ceiling.get("digest"));
 });
 
 test("every document that a dossier can hold has its published digest, and no second spelling", () => {
   const published = vectors("documents");
-  const known = ["KeyBundle", "Measurement", "Manifest", "Parameters", "UpstreamRecord", "RouteRecord", "InputRecord", "Candidates", "EnclaveConfiguration", "ClearingPolicy", "AttestationPolicy"] as const;
+  const known = ["KeyBundle", "Measurement", "Manifest", "Parameters", "UpstreamRecord", "RouteRecord", "InputRecord", "Candidates", "EnclaveConfiguration", "ClearingPolicy", "AttestationPolicy", "Offer", "Payment"] as const;
   for (const name of known) {
     const type = documents[name] as documents.DocumentType<unknown>;
     const { tag, valid, invalid } = published[name];

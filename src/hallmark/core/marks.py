@@ -116,7 +116,7 @@ COUNTER: Mapping[Question, str] = {
     Question.MODEL: "Does not say that the label describes what the artifact can do.",
     Question.ROUTE: "Does not say that the path was private.",
     Question.INPUTS: "Does not say that anything that was kept was validated again.",
-    Question.PAID: "Does not say that anything was proved.",
+    Question.PAID: "Does not say that the answer is good or that anything was proved.",
     Question.PROVED: "Does not say that the answer is right.",
     Question.REVIEWED: "Does not come from any machine check above.",
 }
@@ -136,6 +136,7 @@ WORDS: Mapping[State, str] = {
     State.CHECKED: "Checked here: {what}.",
     State.WITNESSED: "{by} checked: {what}.",
     State.ANCHORED: "{by} checked, and the chain holds the checkpoint: {what}.",
+    State.NOT_REQUIRED: "Not required, according to {by}: {what}.",
     State.STALE: "No longer fresh ({reason}): {what}.",
     State.DISPUTED: "Disputed by {by} ({reason}): {what}.",
     State.REVOKED: "Revoked ({reason}): {what}.",
@@ -147,12 +148,13 @@ def derive_marks(findings: Iterable[Finding]) -> dict[Question, Mark]:
     """The seven marks that follow from `findings`, in their fixed order.
 
     Any negative finding outranks every positive one, the worst first; among positive ones the highest state
-    stands, the earliest of equals; what nobody spoke about is absent.
+    stands, the earliest of equals; what nobody spoke about is absent. That nobody has to pay is the one thing
+    that a finding can say to be not required: the offer that it names does.
     """
     by_question: dict[Question, list[Finding]] = {question: [] for question in Question}
     for finding in findings:
-        # Only a policy can waive a question, see `hallmark.core.policy.waive`; a finding cannot.
-        if finding.state is not State.NOT_REQUIRED:
+        # Only a policy can waive another question, see `hallmark.core.policy.waive`; a finding cannot.
+        if finding.state is not State.NOT_REQUIRED or finding.question is Question.PAID:
             by_question[finding.question].append(finding)
     return {question: _mark(question, tuple(found)) for question, found in by_question.items()}
 

@@ -42,6 +42,9 @@ class Answer(msgspec.Struct, frozen=True):
     manifest: Manifest | None
     inputs: tuple[Document, ...] = ()
     upstream: Document | None = None
+    payment: Payment | None = None
+    authorization: bytes = b""
+    offer: Document | None = None
 
     @property
     def signature(self) -> bytes:
@@ -155,6 +158,7 @@ class Answers:
             inputs=inputs_root,
         )
         receipt = msgspec.structs.replace(receipt, **changes)
+        record, authorization = None, b""
         attached: tuple[bytes, ...] = (route.encode(), candidates.encode() if candidates else b"", packed)
         if paid:
             record, authorization = paid(receipt)
@@ -167,5 +171,5 @@ class Answers:
             node.sequence, node.previous = receipt.sequence + 1, receipt.digest()
         return Answer(
             node, receipt, entry, REQUEST, RESPONSE, salts, parameters, route, candidates, packed, manifest,
-            inputs, upstream_record,
+            inputs, upstream_record, record, authorization,
         )  # fmt: skip

@@ -157,6 +157,8 @@ class Notary:
                 manifest=answer.manifest.encode().decode() if answer.manifest else None,
                 upstream=answer.upstream.encode().decode() if answer.upstream else None,
                 inputs=tuple(record.encode().decode() for record in answer.inputs),
+                payment=answer.payment.encode().decode() if answer.payment else None,
+                offer=answer.offer.encode().decode() if answer.offer else None,
             ),
             salts=Salts(hex0x(answer.salts[0]), hex0x(answer.salts[1])),
             request=RequestCopy(PATH, answer.request.decode()),
@@ -168,6 +170,7 @@ class Notary:
             version=self.part(self.network.version_index, signers) if logged and answer.manifest else None,
             reviews=tuple(self.part(at, signers) for at in reviews),
             insecure=party.configuration.insecure,
+            payment_authorization=base64.b64encode(answer.authorization).decode() or None,
         )
 
 

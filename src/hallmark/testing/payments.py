@@ -16,6 +16,7 @@ from hallmark.core.spending import Spend, SpendingAuthorization
 from hallmark.core.statements import PriceOffer
 from hallmark.core.vault import SpendingCeiling, vault_digest
 from hallmark.crypto.secp256k1 import Key
+from hallmark.testing.answers import Answer
 from hallmark.testing.network import SETTLEMENT, LittleNetwork, key
 
 ASSET = Asset(31_337, hex0x(b"\x11" * 20), 6, "DEV", "Hallmark Development Money", "1", development=True)
@@ -65,12 +66,30 @@ def spend_bytes(net: LittleNetwork, payee: bytes, maximum: int, /, **changes: An
 
 def paid_receipt(net: LittleNetwork, terms: Offer, **spend: Any) -> Entry:
     """The log entry of an answer by the first node that is honestly paid for from the vault."""
+    return paid_answer(net, terms, spend=spend).entry
+
+
+def paid_answer(
+    net: LittleNetwork, terms: Offer, *, spend: dict[str, Any] | None = None, **changes: Any
+) -> Answer:
+    """An answer by the first node that is honestly paid for from the vault; changes are the answer's."""
 
     def pay(receipt: Receipt) -> tuple[Payment, bytes]:
-        authorization = spend_bytes(net, unhex(terms.payee), 1_000, **spend)
+        authorization = spend_bytes(net, unhex(terms.payee), 1_000, **(spend or {}))
         return payment(receipt, terms, authorization), authorization
 
-    return net.answers.make(net.nodes[0], paid=pay).entry
+    made = net.answers.make(net.nodes[0], paid=pay, **changes)
+    return msgspec.structs.replace(made, offer=terms)
+
+
+def free_answer(net: LittleNetwork, terms: Offer, **changes: Any) -> Answer:
+    """An answer by the first node that nobody pays for, under an offer that says so."""
+    nobody: dict[str, Any] = {"rail": "free", "payer": None, "account": 0, "price": None}
+    nobody |= {"reserved": "0", "charged": "0", "position": 0}
+    made = net.answers.make(
+        net.nodes[0], paid=lambda receipt: (payment(receipt, terms, b"", **nobody), b""), **changes
+    )
+    return msgspec.structs.replace(made, offer=terms)
 
 
 def payment(receipt: Receipt, terms: Offer, spent: bytes, /, **changes: Any) -> Payment:

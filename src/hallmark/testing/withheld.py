@@ -19,6 +19,7 @@ from hallmark.core.marks import Question
 from hallmark.ledger.merkle import inclusion_proof
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import LittleNetwork
+from hallmark.testing.payments import offer, paid_answer, price_offer
 from hallmark.verification.dossier import Anchor, Dossier, LoggedPart, RequestCopy, ResponseCopy, Salts
 from hallmark.verification.tree import root_of
 from hallmark.verification.trust import AnchorContract, Trust
@@ -44,13 +45,17 @@ class Row(NamedTuple):
 
 
 class Withheld:
-    """Two answers with everything that a file can hold, one by an artifact and one by a provider."""
+    """Two answers with everything that a file can hold: one by an artifact, paid for, and one by a
+    provider.
+    """
 
     def __init__(self, net: LittleNetwork) -> None:
         self.net, self.notary = net, Notary(net)
         records = (InputRecord("tool", hex0x(b"\x01" * 32), "client"),)
         root = root_of(record.encode() for record in records)
-        self._answer = net.answer(net.nodes[0], inputs=records, inputs_root=root)
+        terms = offer(net)
+        net.add(price_offer(net, terms))
+        self._answer = paid_answer(net, terms, inputs=records, inputs_root=root)
         provided = net.answer(net.nodes[0], upstream_record=PROVIDER)
         self._other = net.answer(net.nodes[1])
         at = net.add(self._answer.entry)
@@ -69,6 +74,7 @@ class Withheld:
         """A row for each part of a file about an artifact's answer."""
         yield from self._of_ran()
         yield from self._of_model_and_route()
+        yield from self._of_paid()
         yield from self._of_the_log()
         yield from self._of_reviews()
 
@@ -104,6 +110,16 @@ class Withheld:
                   put(ticket=ticket[:-4] + "001b"), "ticket_unsigned")
         yield Row("inputs", Question.INPUTS, put_document(inputs=()), "claimed", "records are not shown",
                   put_document(inputs=("{}",)), "inputs_mismatch")
+
+    def _of_paid(self) -> Iterator[Row]:
+        paid, signed = Question.PAID, self.whole.payment_authorization or ""
+        yield Row("payment", paid, put_document(payment=None), "claimed", "payment record is not shown",
+                  put_document(payment="{}"), "payment_record_other")
+        yield Row("offer", paid, put_document(offer=None), "claimed", "the offer that it names is not shown",
+                  put_document(offer="{}"), "offer_mismatch")
+        yield Row("payment_authorization", paid, put(payment_authorization=None), "claimed",
+                  "the payer's authorization is not shown",
+                  put(payment_authorization=signed[:-4] + "AAA="), "authorization_unsigned")
 
     def _of_the_log(self) -> Iterator[Row]:
         proved, unknown = Question.PROVED, "No full node's check of this receipt is known here"

@@ -25,6 +25,7 @@ from hallmark.verification.dossier import (
     RequestCopy,
     ResponseCopy,
     Salts,
+    unbase64,
 )
 
 # How names begin that are drawn here or computed: no answer may call itself so.
@@ -50,6 +51,7 @@ class AnswerObject(msgspec.Struct, frozen=True):
     network: str = ""
     chain_id: int = 0
     ticket: str | None = None
+    payment_authorization: str | None = None
     evidence: str | None = None
     insecure: tuple[str, ...] = ()
 
@@ -104,6 +106,7 @@ class ParsedAnswer(msgspec.Struct, frozen=True):
             ticket=seal.ticket,
             evidence=seal.evidence or None,
             insecure=seal.insecure,
+            payment_authorization=seal.payment_authorization or None,
         )
 
     @property
@@ -153,11 +156,14 @@ def _sealed(content: bytes, frame: bytes, raw: bytes) -> ParsedAnswer:
     if hex0x(receipt_id) != seal.id:
         raise unsigned()
     documents = seal.documents
-    attachments = (
+    attachments: tuple[bytes, ...] = (
         _text(documents.get("route")),
         _text(documents.get("candidates")),
         unhex(seal.ticket) if seal.ticket else b"",
     )
+    if receipt.payment != ZERO32:
+        authorization = unbase64(seal.payment_authorization) if seal.payment_authorization else b""
+        attachments = (*attachments, _text(documents.get("payment")), authorization)
     entry = Entry(receipt, (unhex(seal.signature),), attachments).encode()
     return ParsedAnswer(content, frame, raw, seal, receipt, receipt_id, entry)
 

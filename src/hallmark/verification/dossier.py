@@ -60,6 +60,8 @@ class Documents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     manifest: str | None = None
     upstream: str | None = None
     inputs: tuple[str, ...] = ()
+    payment: str | None = None
+    offer: str | None = None
 
 
 class LoggedPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,7 +103,9 @@ class Anchor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Dossier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One saved receipt. See the module docstring; `receipt` is its EIP-712 JSON form."""
+    """One saved receipt. See the module docstring; `receipt` is its EIP-712 JSON form,
+    `payment_authorization` what the payer signed.
+    """
 
     format: str
     network: Hex32
@@ -121,6 +125,7 @@ class Dossier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reviews: tuple[LoggedPart, ...] = ()
     anchor: Anchor | None = None
     insecure: tuple[str, ...] = ()
+    payment_authorization: Base64 | None = None
 
     def opened(self) -> Receipt:
         """The receipt. Raises InvalidInput `statement_fields`, `not_canonical`."""
@@ -181,7 +186,8 @@ def _strict(dossier: Dossier, data: bytes) -> None:
         raise InvalidInput("not_canonical", "The response and its salt go together: keep both or neither.")
     parts = (dossier.entry, dossier.registration, dossier.version, *dossier.reviews)
     after = tuple(text for part in parts if part for text in part.after or ())
-    for text in (dossier.evidence, *(part.data for part in parts if part), *after):
+    own = (dossier.evidence, dossier.payment_authorization)
+    for text in (*own, *(part.data for part in parts if part), *after):
         if text is not None:
             unbase64(text)
 

@@ -179,11 +179,13 @@ class Examination:
             entry, documents = placed.entry, self.dossier.documents
             require(entry.statement == self.receipt, "entry_mismatch")
             require(entry.signatures == (unhex(self.dossier.signature),), "entry_mismatch")
-            shown = (
+            shown: tuple[str | bytes | None, ...] = (
                 documents.route or None,
                 documents.candidates,
                 self.dossier.ticket and self.ticket_bytes(),
             )
+            if self.receipt.payment != ZERO32:
+                shown = (*shown, documents.payment, self.authorization_bytes())
             require(len(entry.attachments) == len(shown), "entry_mismatch")
             for text, found in zip(shown, entry.attachments, strict=True):
                 beside = text.encode() if isinstance(text, str) else text
@@ -260,6 +262,11 @@ class Examination:
     def ticket_bytes(self) -> bytes:
         """The route ticket, packed || signature; empty when there is none."""
         return unhex(self.dossier.ticket) if self.dossier.ticket else b""
+
+    def authorization_bytes(self) -> bytes | None:
+        """What the payer signed; None when it is not shown."""
+        text = self.dossier.payment_authorization
+        return unbase64(text) if text else None
 
     def objections(self) -> Objections | None:
         """What the leaves between the receipt and its checkpoint's end hold against it; None if not shown."""

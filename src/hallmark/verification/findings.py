@@ -48,6 +48,7 @@ from hallmark.verification.mark_ladder import (
     upstream_record,
 )
 from hallmark.verification.outcome import JUDGING_FAILED, bug_of
+from hallmark.verification.payment_findings import paid
 from hallmark.verification.proving import anchored, consistent, proved, sound
 from hallmark.verification.reviews import reviewed
 from hallmark.verification.route_findings import route
@@ -202,14 +203,6 @@ def inputs(exam: Examination) -> Iterable[Finding]:
         raise failure("inputs_mismatch") from error
     detail = {"what": wording.inputs(records, exam.receipt.started)}
     return ladder(exam, Question.INPUTS, exam.receipt.inputs, detail, rests_on=registered(exam))
-
-
-def paid(exam: Examination) -> Iterable[Finding]:
-    """Nothing without a payment record; a named one is the node's word, because none can be checked yet."""
-    if exam.receipt.payment == ZERO32 and exam.receipt.charged == 0:
-        return []
-    detail = {"what": f"a payment of {exam.receipt.charged} atomic units is named and was not compared"}
-    return [claimed(exam, Question.PAID, exam.receipt.payment, detail)]
 
 
 EXAMINATIONS = (

@@ -20,13 +20,15 @@ from hallmark.core.errors import HallmarkError
 from hallmark.core.evidence import Assurance
 from hallmark.core.hashing import ZERO32
 from hallmark.core.marks import Finding, Question, State
+from hallmark.core.money import Payment
 from hallmark.core.receipt import Mode, Receipt
 from hallmark.core.registry import Approved
 from hallmark.core.statements import Role
-from hallmark.verification import wording
+from hallmark.verification import payment_wording, wording
 from hallmark.verification.attested import Attested
 from hallmark.verification.fold import Replica
 from hallmark.verification.judged_receipt import DIRECT, parse_ticket
+from hallmark.verification.payment_findings import waived
 from hallmark.verification.reasons import question_of, sentence_of
 from hallmark.verification.reviews import Counted, conclude
 
@@ -184,6 +186,7 @@ def _positive(view: View, inclusion: Inclusion | None) -> list[Finding]:
         found.append(
             _finding(view, Question.INPUTS, State.CLAIMED, view.receipt.inputs, detail, by="the node")
         )
+    found += _paid(view, inclusion)
     if inclusion is not None and inclusion.size > view.index:
         found.append(_witnessed(view, Question.PROVED, inclusion, _proved(view, inclusion)))
         if inclusion.anchored_size > view.index:
@@ -200,6 +203,33 @@ def _positive(view: View, inclusion: Inclusion | None) -> list[Finding]:
                 )
             )
     return found
+
+
+def _paid(view: View, inclusion: Inclusion | None) -> list[Finding]:
+    """What was charged, or that nobody has to pay; this replica's own checks speak against it elsewhere."""
+    record, digest = payment_of(view.entry), view.receipt.payment
+    if record is None:
+        return []
+    detail = payment_wording.detail(record)
+    rungs = [_finding(view, Question.PAID, State.CLAIMED, digest, detail, by="the node")]
+    if view.measured:
+        rungs.append(_finding(view, Question.PAID, State.CHECKED, digest, detail))
+        if inclusion is not None and inclusion.size > view.index:
+            rungs.append(_witnessed(view, Question.PAID, inclusion, detail))
+    return [waived(rungs[-1])] if record.rail == "free" else rungs
+
+
+def payment_of(entry: Entry) -> Payment | None:
+    """The payment record beside a receipt that commits to it; None without one that can be read."""
+    receipt = entry.statement
+    if not isinstance(receipt, Receipt) or receipt.payment == ZERO32 or len(entry.attachments) < 4:
+        return None
+    if digest_of(Payment, entry.attachments[3]) != receipt.payment:
+        return None
+    try:
+        return Payment.decode(entry.attachments[3])
+    except HallmarkError:
+        return None
 
 
 def _reviewed(view: View, inclusion: Inclusion | None) -> list[Finding]:
@@ -256,7 +286,7 @@ def _model(view: View) -> Mapping[str, str] | None:
 
 def _route(view: View) -> Mapping[str, str] | None:
     attachments = view.entry.attachments
-    if len(attachments) != 3 or digest_of(RouteRecord, attachments[0]) != view.receipt.route:
+    if len(attachments) < 3 or digest_of(RouteRecord, attachments[0]) != view.receipt.route:
         return None
     try:
         record = RouteRecord.decode(attachments[0])

@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 6
-CODE: Final = "31f4a70b3bc4815834f57abe51019a4acd4bbd2877dfdc01894de8c4edbc09ef"
+CODE: Final = "d4e025fac3dd701338cc4dfb8779b7a488f15a14a5f799b5a8a6bbdc1cca4bf1"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

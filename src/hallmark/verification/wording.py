@@ -37,6 +37,10 @@ NOT_SHOWN: Final = {
     "inputs": "outside inputs entered; their records are not shown here: they are its owner's to show",
     "registration": "the node's registration is not proven here; the log holds it",
     "version": "the label's version is not proven here; the log holds it",
+    "payment": "its payment record is not shown here; the log holds it beside the receipt",
+    "offer": "the offer that it names is not shown here; the log holds it",
+    "authorization": "the payer's authorization is not shown here; the log holds it beside the receipt",
+    "offer's signature": "that the node's owner signed this offer is not shown here; the log holds it",
 }
 """What to say of a document that a file leaves out, and who can show it. Left out is not contrary: it keeps a
 mark low, and does not make it fail."""

@@ -15,7 +15,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from tests.integration.browser_code import verifier_cases, verifier_evidence, verifier_mutations
+from tests.integration.browser_code import (
+    verifier_cases,
+    verifier_evidence,
+    verifier_mutations,
+    verifier_payments,
+)
 from tests.integration.browser_code.verifier_batch import Batch
 from tests.integration.browser_code.verifier_mutations import TWO_MEANINGS
 from tests.unit.attestation.conftest import Development, Recorded, development, recorded, vectors
@@ -60,6 +65,7 @@ def judged(
     verifier_cases.objections(batch)
     verifier_cases.reviews(batch)
     verifier_cases.withheld(batch)
+    verifier_payments.payments(batch)
     verifier_cases.remade(batch, case)
     verifier_cases.trusts(batch, case)
     verifier_cases.anchors(batch, case)

@@ -100,7 +100,8 @@ def test_no_mark_is_raised_by_leaving_a_part_out() -> None:
 INCOMPARABLE = {
     ("configuration", "bundle"), ("configuration", "bundle of a reviewed answer"),
     ("insecure", "bundle"), ("insecure", "bundle of a reviewed answer"), ("insecure", "configuration"),
-    ("after", "proof"),
+    ("after", "proof"), ("offer", "payment"), ("payment_authorization", "payment"),
+    ("payment_authorization", "offer"),
 }  # fmt: skip
 """(contrary part, part left out) where nothing shown commits to the contrary part: the mark stays at claimed,
 or below, and says what is missing."""

@@ -4,7 +4,18 @@ import { splitStream } from "./answer.ts";
 import { rawMembers, rawObject, textAt, valueAt, type RawMembers } from "./rawjson.ts";
 
 const FORMAT = '"hallmark.dossier/1"';
-const DOCUMENTS = ["bundle", "route", "parameters", "configuration", "candidates", "manifest", "upstream", "inputs"];
+const DOCUMENTS = [
+  "bundle",
+  "route",
+  "parameters",
+  "configuration",
+  "candidates",
+  "manifest",
+  "upstream",
+  "inputs",
+  "payment",
+  "offer",
+];
 const MEMBERS = [
   "format",
   "network",
@@ -24,6 +35,7 @@ const MEMBERS = [
   "anchor",
   "insecure",
   "reviews",
+  "payment_authorization",
 ];
 /** What only the answer's own stream brings. */
 const OWNED = ["salts", "request", "response", "insecure"];
@@ -57,7 +69,7 @@ export function openAnswer(path: string, request: string, body: Uint8Array<Array
   members.set("request", JSON.stringify({ path, body: request }));
   const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(content);
   members.set("response", JSON.stringify({ body: text }));
-  for (const name of ["ticket", "evidence", "insecure"]) {
+  for (const name of ["ticket", "evidence", "insecure", "payment_authorization"]) {
     const value = found.get(name);
     if (has(value)) members.set(name, value);
   }
@@ -85,7 +97,7 @@ export function grown(mine: RawMembers, theirs: RawMembers): RawMembers {
     const value = theirs.get(name);
     if (has(value)) more.set(name, value);
   }
-  for (const name of ["evidence", "ticket"]) {
+  for (const name of ["evidence", "ticket", "payment_authorization"]) {
     const value = theirs.get(name);
     if (!has(mine.get(name)) && has(value)) more.set(name, value);
   }

@@ -6,7 +6,9 @@ import { sha512 } from "@noble/hashes/sha2.js";
 import { concat, readUTF8, same, sha256, utf8 } from "./bytes.ts";
 import { HallmarkError, translated } from "./errors.ts";
 import { parseJSON } from "./json.ts";
-import { boolean, Hex20, Hex32, Hex48, HexBytes, integer, list, optional, struct, table, text, withDefault } from "./schema.ts";
+import {
+  boolean, Hex20, Hex32, Hex48, HexBytes, integer, list, nullable, optional, struct, table, text, uint63, withDefault,
+} from "./schema.ts";
 import type { Of, Type } from "./schema.ts";
 
 /** A kind of document: its tag and the type of its content. */
@@ -102,6 +104,42 @@ export const AttestationPolicy = document("attestation-policy", struct({
   snp_products: withDefault(texts, ["Genoa", "Turin"]), debug: withDefault(boolean, false),
 }));
 export type AttestationPolicy = Of<typeof AttestationPolicy.type>;
+
+const Asset = struct({
+  chain_id: uint63, address: Hex20, decimals: integer, symbol: string, name: string, version: string,
+  development: withDefault(boolean, false),
+});
+export type Asset = Of<typeof Asset>;
+const count = withDefault(uint63, 0n);
+const Price = struct({
+  label: string, million_tokens_in: count, million_tokens_out: count, image: count, second: count, call: count,
+});
+export type Price = Of<typeof Price>;
+/** Whether two prices say the same. */
+export function samePrice(one: Price, two: Price): boolean {
+  return Price.write(one) === Price.write(two);
+}
+/** Whether two assets, or their absence, are the same. */
+export function sameAsset(one: Asset | null, two: Asset | null): boolean {
+  return nullable(Asset).write(one) === nullable(Asset).write(two);
+}
+
+export const Offer = document("offer", struct({
+  network: Hex32, owner: Hex20, payee: Hex20, asset: nullable(Asset), vault: nullable(Hex20), prices: list(Price),
+  free: struct({ tokens_in: count, tokens_out: count, everything: withDefault(boolean, false), models: withDefault(texts, NO_TEXTS) }),
+  since: uint63, until: uint63,
+}));
+export type Offer = Of<typeof Offer.type>;
+
+const Amount = text(/^(0|[1-9][0-9]{0,28})$/);
+const Rail = text(/^(free|vault|exact|upto|batch-settlement)$/);
+
+export const Payment = document("payment", struct({
+  network: Hex32, offer: Hex32, rail: Rail, payer: nullable(Hex20), payee: Hex20, account: uint63,
+  asset: nullable(Asset), price: nullable(Price), request: Hex32, authorization: Hex32, tokens_in: uint63,
+  tokens_out: uint63, images: uint63, milliseconds: uint63, reserved: Amount, charged: Amount, position: uint63,
+}));
+export type Payment = Of<typeof Payment.type>;
 
 /** Reads exact bytes. Raises `bad_document` unless they are well-formed and canonical. */
 export function readDocument<T>(type: DocumentType<T>, data: Uint8Array): T {

@@ -24,7 +24,7 @@ const ResponseType = struct({ body: string });
 export const DocumentsType = struct({
   bundle: string, route: string, parameters: nullable(string), configuration: nullable(string),
   candidates: nullable(string), manifest: nullable(string), upstream: nullable(string),
-  inputs: withDefault(list(string), []),
+  inputs: withDefault(list(string), []), payment: nullable(string), offer: nullable(string),
 });
 const PartType = struct({
   index: uint63, admitted: uint63, bytes: Base64, proof: nullable(string), after: nullable(list(Base64)),
@@ -38,7 +38,7 @@ const DossierType = struct({
   documents: DocumentsType, salts: withDefault(SaltsType, NO_SALTS), request: nullable(RequestType),
   response: nullable(ResponseType), ticket: nullable(HexBytes), evidence: nullable(Base64), entry: nullable(PartType),
   registration: nullable(PartType), version: nullable(PartType), reviews: withDefault(list(PartType), []),
-  anchor: nullable(AnchorType), insecure: withDefault(list(string), []),
+  anchor: nullable(AnchorType), insecure: withDefault(list(string), []), payment_authorization: nullable(Base64),
 });
 
 /** The exact text of every document that the receipt or its bundle commits to. */
@@ -51,6 +51,7 @@ export type Dossier = Of<typeof DossierType>;
 export const MEMBERS = [
   "format", "network", "chain_id", "receipt", "signature", "id", "documents", "salts", "request", "response", "ticket",
   "evidence", "entry", "registration", "version", "reviews", "anchor", "insecure",
+  "payment_authorization",
 ] as const satisfies readonly (keyof Dossier)[];
 
 /** Reads a file's bytes. Raises `bad_dossier` when this cannot be a dossier; whether what it says holds is not looked at. */
@@ -83,7 +84,7 @@ function notCanonical(message: string): HallmarkError {
 }
 
 function checkForm(dossier: Dossier): void {
-  const { salts, request, response, entry, registration, version, reviews, evidence } = dossier;
+  const { salts, request, response, entry, registration, version, reviews } = dossier;
   if (dossier.format !== FORMAT) throw notCanonical(`The format is not ${FORMAT}.`);
   if ((salts.request === null) !== (request === null)) {
     throw notCanonical("The request and its salt go together: keep both or neither.");
@@ -93,7 +94,7 @@ function checkForm(dossier: Dossier): void {
   }
   const parts = [entry, registration, version, ...reviews].filter((part) => part !== null);
   for (const each of parts.flatMap((part) => [part.bytes, ...(part.after ?? [])])) unbase64(each);
-  if (evidence !== null) unbase64(evidence);
+  for (const each of [dossier.evidence, dossier.payment_authorization]) if (each !== null) unbase64(each);
 }
 
 /** Whether a JSON escape (an odd number of backslashes, then u) has upper-case hexadecimal digits. */

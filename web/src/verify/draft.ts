@@ -6,12 +6,15 @@ import { indented, Members, parseJSON, type JSONValue } from "./json.ts";
 import { anything, integer, list, nullable, record, struct, text, textOrInteger, withDefault } from "./schema.ts";
 
 const string = text();
-const NAMES = ["bundle", "route", "parameters", "configuration", "candidates", "manifest", "upstream", "inputs"];
+const NAMES = [
+  "bundle", "route", "parameters", "configuration", "candidates", "manifest", "upstream", "inputs", "payment", "offer",
+];
 const HallmarkType = struct(
   {
     id: string, network: string, chain_id: integer, receipt: record(textOrInteger), signature: string,
     salts: struct({ request: string, response: string }, true), documents: anything,
     ticket: nullable(string), evidence: nullable(string), insecure: withDefault(list(string), []),
+    payment_authorization: nullable(string),
   },
   true,
 );
@@ -31,6 +34,7 @@ export function draftDossier(hallmark: Uint8Array, path: string, request: Uint8A
       signature: found.signature, id: found.id, documents: documentsOf(found.documents), salts: found.salts,
       request: { path, body: asked }, response: { body: answered }, ticket: found.ticket, evidence: found.evidence,
       entry: null, registration: null, version: null, reviews: [], anchor: null, insecure: found.insecure,
+      payment_authorization: found.payment_authorization || null,
     };
   }, bad);
   return parseDossier(encodeDossier(dossier));
@@ -57,6 +61,7 @@ export function mergeDossier(mine: Dossier, theirs: Dossier): Dossier {
     documents: { ...theirs.documents, ...Object.fromEntries(own) } as Documents,
     evidence: mine.evidence || theirs.evidence,
     ticket: mine.ticket || theirs.ticket,
+    payment_authorization: mine.payment_authorization || theirs.payment_authorization,
     entry: theirs.entry ?? mine.entry,
     registration: theirs.registration ?? mine.registration,
     version: theirs.version ?? mine.version,

@@ -172,7 +172,10 @@ export class Examination {
     required(sameAll(entry.signatures, [unhex(signature)]), "entry_mismatch");
     const { route, candidates } = documents;
     const shown = [route ? utf8(route) : null, candidates === null ? null : utf8(candidates)];
-    const beside = [...shown, this.dossier.ticket ? this.ticketBytes() : null];
+    const { payment } = documents;
+    const money = [payment === null ? null : utf8(payment), this.authorizationBytes() ?? null];
+    const charged = !same(this.receipt.bytes("payment"), ZERO32);
+    const beside = [...shown, this.dossier.ticket ? this.ticketBytes() : null, ...(charged ? money : [])];
     required(entry.attachments.length === beside.length, "entry_mismatch");
     required(entry.attachments.every((each, at) => !beside[at] || same(each, beside[at])), "entry_mismatch");
     const committedRoute = digestOf(RouteRecord, entry.attachments[0] ?? EMPTY);
@@ -276,6 +279,12 @@ export class Examination {
   /** The route ticket, packed || signature; empty when there is none. */
   ticketBytes(): Uint8Array {
     return this.dossier.ticket ? unhex(this.dossier.ticket) : EMPTY;
+  }
+
+  /** What the payer signed; undefined when it is not shown. */
+  authorizationBytes(): Uint8Array | undefined {
+    const text = this.dossier.payment_authorization;
+    return text ? unbase64(text) : undefined;
   }
 
   private checkEarlier(placed: Placed, reason: string): void {

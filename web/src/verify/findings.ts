@@ -15,17 +15,17 @@ import {
 } from "./documents.ts";
 import { attempted, HallmarkError, translated } from "./errors.ts";
 import { matches } from "./evidence.ts";
-import { committed, failure, required, witnessedAt, type Examination, type Placed } from "./examination.ts";
+import { committed, failure, required, type Examination } from "./examination.ts";
 import { reviewed } from "./judging.ts";
+import { claimed, ladder, registered, VERIFIER } from "./ladder.ts";
 import { EMPTY_ROOT, rootOf } from "./tree.ts";
 import { passage } from "./passage.ts";
+import { paid } from "./payment.ts";
 import { anchored, consistent, proved } from "./proved.ts";
 import { sentenceOf, withoutDots } from "./reasons.ts";
 import type { Finding, Question } from "./marks.ts";
 import * as words from "./words.ts";
 
-type Detail = Readonly<Record<string, string>>;
-const VERIFIER = "this verifier";
 const DIRECT = hex0x(ZERO32);
 const RESTS_ON_RECEIPT: readonly Question[] = ["ran", "model", "route", "proved"];
 
@@ -97,10 +97,6 @@ function toldOf(exam: Examination, { judged, unchecked }: Attested): string {
   if (ran.mode === 1n) return words.unvouched(ran, exam.showsBundle ? words.NOT_SHOWN.evidence : words.NOT_SHOWN.bundle);
   const told = words.ran(ran, "", "none");
   return exam.showsBundle ? told : `${told}; ${words.NOT_SHOWN.bundle}`;
-}
-
-function registered(exam: Examination): Rungs["restsOn"] {
-  return { registration: () => exam.registration() };
 }
 
 /** Which artifact answered, or what a provider merely asserts. */
@@ -179,14 +175,6 @@ function inputs(exam: Examination): Finding[] {
   return ladder(exam, "inputs", { digest, detail, restsOn: registered(exam) });
 }
 
-/** Nothing without a payment record; a named one is the node's word, because none can be checked yet. */
-function paid(exam: Examination): Finding[] {
-  const [payment, charged] = [exam.receipt.bytes("payment"), exam.receipt.number("charged")];
-  if (same(payment, ZERO32) && !charged) return [];
-  const what = `a payment of ${charged} atomic units is named and was not compared`;
-  return [claimed(exam, "paid", payment, { what })];
-}
-
 const EXAMINATIONS: readonly (readonly [Question, (exam: Examination) => readonly Finding[]])[] = [
   ["ran", ran], ["model", model], ["route", route], ["inputs", inputs], ["paid", paid], ["proved", proved],
   ["proved", consistent], ["proved", anchored], ["reviewed", reviewed],
@@ -213,39 +201,6 @@ function revocations(exam: Examination): Finding[] {
 function ranIn(exam: Examination, measurement: Measurement): boolean {
   const judged = attempted((): Attested => attested(exam))?.judged;
   return judged !== undefined && matches(measurement, judged);
-}
-
-interface Rungs {
-  readonly digest: Uint8Array;
-  readonly detail: Detail;
-  readonly restsOn: Readonly<Partial<Record<"registration" | "version", () => Placed | undefined>>>;
-  /** What to say when witnessed, where full nodes saw less than this verifier did. */
-  readonly witnessed?: string;
-}
-
-/** Claimed, then checked if the code was measured, then witnessed if every entry it rests on is proven. */
-function ladder(exam: Examination, question: Question, { digest, detail, restsOn, witnessed }: Rungs): Finding[] {
-  const parts = Object.values(restsOn).map((part) => part());
-  const found = [claimed(exam, question, digest, detail)];
-  if (!exam.measured) return found;
-  const entry = attempted(() => exam.entry());
-  const names = Object.keys(restsOn) as (keyof Rungs["restsOn"])[];
-  const lacks = names.filter((_, at) => entry?.place && !parts[at]?.place).map((name) => words.NOT_SHOWN[name]);
-  const checked = { ...detail, what: [detail["what"] ?? "", ...lacks].join("; ") };
-  found.push({ question, state: "checked", by: VERIFIER, at: exam.now, evidence: digest, detail: checked });
-  const placed = [entry, ...parts].filter((part) => part !== undefined);
-  const places = placed.map((part) => part.place).filter((place) => place !== undefined);
-  if (places.length <= parts.length) return found;
-  const least = places.reduce((few, place) => (place.signers.length < few.signers.length ? place : few));
-  const at = placed.map(witnessedAt).reduce((last, time) => (time > last ? time : last));
-  const by = words.quorum(least.signers.length, least.of);
-  const told = { ...detail, what: witnessed ?? detail["what"] ?? "" };
-  found.push({ question, state: "witnessed", by, at, evidence: digest, detail: told });
-  return found;
-}
-
-function claimed(exam: Examination, question: Question, evidence: Uint8Array, detail: Detail): Finding {
-  return { question, state: "claimed", by: "the node", at: exam.receipt.number("finished"), evidence, detail };
 }
 
 function failed(exam: Examination, question: Question, { reason, message, hint }: HallmarkError): Finding {

@@ -62,7 +62,7 @@ const COUNTER: Readonly<Record<Question, string>> = {
   model: "Does not say that the label describes what the artifact can do.",
   route: "Does not say that the path was private.",
   inputs: "Does not say that anything that was kept was validated again.",
-  paid: "Does not say that anything was proved.",
+  paid: "Does not say that the answer is good or that anything was proved.",
   proved: "Does not say that the answer is right.",
   reviewed: "Does not come from any machine check above.",
 };
@@ -82,6 +82,7 @@ const WORDS: Readonly<Record<string, string>> = {
   checked: "Checked here: {what}.",
   witnessed: "{by} checked: {what}.",
   anchored: "{by} checked, and the chain holds the checkpoint: {what}.",
+  not_required: "Not required, according to {by}: {what}.",
   stale: "No longer fresh ({reason}): {what}.",
   disputed: "Disputed by {by} ({reason}): {what}.",
   revoked: "Revoked ({reason}): {what}.",
@@ -105,12 +106,14 @@ export function reaches(state: string, minimum: string): boolean {
 
 /**
  * The seven marks that follow from findings. Any negative finding outranks every positive one, the worst first; among
- * positive ones the highest state stands, the earliest of equals; what nobody spoke about is absent.
+ * positive ones the highest state stands, the earliest of equals; what nobody spoke about is absent. That nobody has to pay is
+ * the one thing that a finding can say to be not required: the offer that it names does.
  */
 export function deriveMarks(findings: readonly Finding[]): Marks {
   const marks = QUESTIONS.map((question) => {
-    // Only a policy can waive a question; a finding cannot.
-    const found = findings.filter((each) => each.question === question && each.state !== "not_required");
+    // Only a policy can waive another question; a finding cannot.
+    const counts = ({ state }: Finding): boolean => state !== "not_required" || question === "paid";
+    const found = findings.filter((each) => each.question === question && counts(each));
     return [question, mark(question, found)] as const;
   });
   return Object.fromEntries(marks) as Record<Question, Mark>;

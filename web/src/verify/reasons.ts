@@ -85,6 +85,7 @@ const TABLES: Readonly<Partial<Record<Question, Readonly<Record<string, string>>
     payment_record_other: "The payment record is not the one that the receipt commits to.",
     payment_unreadable: "The payment record cannot be read.",
     payment_other_receipt: "The payment record speaks of another receipt's request, tokens or amount.",
+    offer_mismatch: "The offer is not the one that the payment names.",
     offer_unknown: "The offer that the payment names was not logged.",
     offer_rejected: "Full nodes reject the offer that the payment names.",
     offer_of_another: "The offer is not by the node's owner.",

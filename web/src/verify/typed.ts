@@ -6,8 +6,9 @@ import { keccak_256 } from "@noble/hashes/sha3.js";
 import { concat, hex0x, readUint, uint, unhex, utf8 } from "./bytes.ts";
 import { HallmarkError } from "./errors.ts";
 
-const SIZES = { bytes32: 32, address: 20, uint8: 1, uint64: 8, uint128: 16 } as const;
+const SIZES = { bytes32: 32, address: 20, uint8: 1, uint32: 4, uint64: 8, uint128: 16 } as const;
 type Kind = keyof typeof SIZES;
+const VAULT_DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)";
 const DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId)";
 
 /** A statement's layout: name, and its fields in signing order. */
@@ -77,6 +78,15 @@ export const Review = layout(
   "bytes32 network,address reviewer,bytes32 item,uint64 subject,uint8 judgement,bytes32 reason,bytes32 policy," +
     `bytes32 screen,bytes32 comment,${AT}`,
 );
+/** What payers sign for a vault's contract (core/vault.py, core/spending.py). */
+export const SpendingCeiling = layout(
+  "SpendingCeiling",
+  "address payer,address payee,address session,uint128 maxClaimable,uint32 nonce,uint32 validUntil",
+);
+export const Spend = layout(
+  "Spend",
+  "address payer,address payee,address enclave,bytes32 request,uint128 maximum,bytes32 nonce,uint64 expires",
+);
 export const PolicyStatement = layout("PolicyStatement", `bytes32 network,bytes32 kind,bytes32 document,${AT}`);
 
 /** Reads the packed form. Raises `statement_length` unless it has exactly the layout's size. */
@@ -143,6 +153,15 @@ export function signingDigest(statement: Statement, chainId: bigint): Uint8Array
   const chain = uint(chainId, 32);
   if (!chain) throw new HallmarkError("field_out_of_range", "The chain id is no uint256.");
   const separator = keccak_256(concat(domain, chain));
+  return keccak_256(concat(Uint8Array.of(0x19, 0x01), separator, structHash(statement)));
+}
+
+/** The 32 bytes that are signed for the vault at this address (20 bytes) on a chain, in the contract's own domain. */
+export function vaultDigest(statement: Statement, chainId: bigint, vault: Uint8Array): Uint8Array {
+  const chain = uint(chainId, 32);
+  if (!chain) throw new HallmarkError("field_out_of_range", "The chain id is no uint256.");
+  const names = [VAULT_DOMAIN_TYPE, "Hallmark Vault", "1"].map((text) => keccak_256(utf8(text)));
+  const separator = keccak_256(concat(...names, chain, concat(new Uint8Array(12), vault)));
   return keccak_256(concat(Uint8Array.of(0x19, 0x01), separator, structHash(statement)));
 }
 

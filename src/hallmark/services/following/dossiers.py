@@ -7,10 +7,11 @@ import contextlib
 from collections import OrderedDict
 from typing import Final, Protocol
 
-from hallmark.core.document import hex0x
+from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import AnchorRecord
 from hallmark.core.entries import Entry, decode, split_leaf
 from hallmark.core.errors import HallmarkError, Unavailable
+from hallmark.core.money import Payment
 from hallmark.core.receipt import Receipt
 from hallmark.ledger.checkpoint import Checkpoint
 from hallmark.ledger.proof import Proof
@@ -114,7 +115,7 @@ class Dossiers:
         registration = records.registration(receipt.node, kept.evidence, receipt.bundle)
         version = records.version(receipt.manifest)
         bundle, evidence = self._identity(receipt, registration)
-        route, candidates, ticket = (*entry.attachments, b"", b"", b"")[:3]
+        route, candidates, ticket, payment, authorization = (*entry.attachments, *(b"",) * 5)[:5]
         return Dossier(
             format=FORMAT,
             network=hex0x(receipt.network),
@@ -128,6 +129,8 @@ class Dossiers:
                 configuration=kept.configuration.decode() or None,
                 candidates=candidates.decode() or None,
                 manifest=_entry(version).attachments[0].decode() if version else None,
+                payment=_shown(payment),
+                offer=self._offer(payment),
             ),
             ticket=hex0x(ticket) if ticket else None,
             evidence=base64.b64encode(evidence).decode() if evidence else None,
@@ -136,7 +139,17 @@ class Dossiers:
             version=await self._part(version) if proof else None,
             reviews=await self._reviews(kept) if proof else (),
             anchor=await self._anchor(kept, anchor),
+            payment_authorization=base64.b64encode(authorization).decode() or None,
         )
+
+    def _offer(self, payment: bytes) -> str | None:
+        """The exact text of the offer that a payment record names; None when the log has none."""
+        try:
+            named = unhex(Payment.decode(payment).offer) if payment else b""
+        except HallmarkError:
+            return None
+        known = self._replica.registry.offers.get(named)
+        return known[1].encode().decode() if known else None
 
     async def _receipt_part(self, kept: Kept, proof: str | None, most: int) -> LoggedPart | None:
         """The receipt's entry, with the leaves up to the end of its proof's checkpoint when they are few:
@@ -228,3 +241,11 @@ def _entry(logged: Logged) -> Entry:
 
 def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def _shown(data: bytes) -> str | None:
+    """An attachment that is a text; None when there is none, or it is no text."""
+    try:
+        return data.decode() or None
+    except UnicodeDecodeError:
+        return None

@@ -59,7 +59,7 @@ def arrival(watch: FollowedLog, told: ReceiptContext) -> Arrival:
 def _gateway(watch: FollowedLog, told: ReceiptContext) -> bytes:
     """The gateway that signed the route ticket, empty without one."""
     attachments, memory = told.entry.attachments, watch.replica.memory
-    if len(attachments) != 3 or not attachments[2]:
+    if len(attachments) < 3 or not attachments[2]:
         return b""
     passage = memory.passage(attachments[2], attachments[1], watch.replica.genesis.chain_id)
     return passage.ticket.gateway if passage is not None else b""

@@ -260,6 +260,7 @@ def grown(mine: Dossier, theirs: Dossier) -> Dossier:
         documents=Documents(**documents),
         evidence=mine.evidence or theirs.evidence,
         ticket=mine.ticket or theirs.ticket,
+        payment_authorization=mine.payment_authorization or theirs.payment_authorization,
         entry=theirs.entry or mine.entry,
         registration=theirs.registration or mine.registration,
         version=theirs.version or mine.version,
