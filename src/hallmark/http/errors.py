@@ -86,10 +86,11 @@ async def respond_error(send: Send, error: HallmarkError, *, extra: dict[str, ob
 
 def headers_of(error: HallmarkError) -> list[tuple[bytes, bytes]]:
     """What the head of an error says: `Retry-After`, or that asking again cannot help, in the header that
-    OpenAI's own clients obey; and which methods a path takes.
+    OpenAI's own clients obey; and which methods a path takes. An error's own `headers` follow.
     """
     again = error.status in AGAIN if error.retry is None else error.retry
     headers = [(b"retry-after", (error.retry_after or "1").encode()) if again else DO_NOT_RETRY]
+    headers += getattr(error, "headers", ())
     allow = getattr(error, "allow", ())
     return [*headers, (b"allow", ", ".join(allow).encode())] if allow else headers
 

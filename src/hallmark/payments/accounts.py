@@ -98,8 +98,15 @@ class Settled(msgspec.Struct, frozen=True, tag="settled"):
     requests: bool
 
 
-Event = Granted | Reserved | Drawn | Ended | Kept | Continued | Settled
-EventT = TypeVar("EventT", Granted, Reserved, Drawn, Ended, Kept, Continued, Settled)
+class Vouched(msgspec.Struct, frozen=True, tag="vouched"):
+    """The newest voucher of an account that is a channel, as bytes that its rail reads."""
+
+    account: int
+    voucher: bytes
+
+
+Event = Granted | Reserved | Drawn | Ended | Kept | Continued | Settled | Vouched
+EventT = TypeVar("EventT", Granted, Reserved, Drawn, Ended, Kept, Continued, Settled, Vouched)
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -152,6 +159,8 @@ class Accounts:
         self._open: dict[bytes, Open] = {}
         self._used: dict[bytes, Use] = {}
         self._ended: list[Ended] = []
+        self.vouchers: dict[int, bytes] = {}
+        """The newest voucher of each account that is a channel."""
         self.before = 0
         """How many events stood in the journals before this one."""
         self.sequence = 0
@@ -191,6 +200,11 @@ class Accounts:
         if sequence <= self.sequence:
             raise Conflict("stale_sequence", "Leases and settlements are numbered upwards.")
         return self._made(Settled(sequence, settles))
+
+    def vouch(self, number: int, voucher: bytes) -> Vouched:
+        """The newest voucher of a channel's account. Raises PaymentRequired `account_unknown`."""
+        self.account(number)
+        return self._made(Vouched(number, voucher))
 
     def grant(self, number: int, payer: bytes, limit: int, spent: int = 0) -> Granted:
         """Set what may be spent in all. It may fall below what is spent and reserved: what was promised stays
@@ -284,6 +298,7 @@ class Accounts:
             found.append(Settled(self.sequence, requests=True))
         for number, account in self._accounts.items():
             found.append(Granted(number, account.payer, account.limit, account.spent))
+        found += [Vouched(number, voucher) for number, voucher in self.vouchers.items()]
         for request, one in self._open.items():
             expires = self._used[one.authorization].expires
             found.append(Reserved(one.account, request, one.authorization, one.most, expires))
@@ -327,6 +342,8 @@ class Accounts:
             self._end(event)
         elif isinstance(event, Continued):
             self.before = event.events
+        elif isinstance(event, Vouched):
+            self.vouchers[event.account] = event.voucher
         elif isinstance(event, Settled):
             self.sequence = event.sequence
             self._ended = [] if event.requests else self._ended

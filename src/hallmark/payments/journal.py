@@ -31,7 +31,7 @@ from hallmark.payments.accounts import Event
 TAG: Final = b"hallmark/account-journal/v1\0"
 HEAD: Final = struct.Struct(">IQ12s")
 GCM_TAG: Final = 16
-MAX_EVENT: Final = 512
+MAX_EVENT: Final = 4_096
 
 
 class Journal:

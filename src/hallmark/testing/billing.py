@@ -19,10 +19,12 @@ from hallmark.core.statements import PriceOffer
 from hallmark.core.vault import SpendingCeiling, unpack_rows, vault_digest
 from hallmark.crypto.secp256k1 import Key, sign_statement
 from hallmark.payments.spending import HEADER, Vault, request_name, sign_spending
+from hallmark.payments.x402.authorization import read_payment
 from hallmark.services.enclave import control
 from hallmark.services.enclave.account_journal import AccountJournal
 from hallmark.services.enclave.billing import Billing
 from hallmark.services.enclave.leases import Leases
+from hallmark.services.enclave.x402_billing import X402Billing
 from hallmark.testing.runtime import OWNER
 
 PAYER, SESSION, SETTLEMENT = (Key(sha256(name)) for name in (b"payer", b"session", b"settle"))
@@ -68,6 +70,12 @@ class MemoryHost:
         self.silent = False
         self.reason = ""
         self.asked: list[control.FromEnclave] = []
+        self.due: dict[bytes, int] = {}
+        self.payments: dict[bytes, bytes] = {}
+        self.used = False
+        self.available = 10**6
+        self.balance = self.claimed = self.withdraw_at = 0
+        self.not_settled = ""
         self.billing: Billing | None = None
         self.journal: AccountJournal | None = None
 
@@ -79,7 +87,9 @@ class MemoryHost:
             self.kept, SEALING, self.send, lambda size: next(chance).to_bytes(size, "big")
         )
         leases = Leases(SETTLEMENT, self.journal, self.send, clock, longest_s)
-        self.billing = Billing(configuration, self.journal, leases)
+        x402 = X402Billing(SETTLEMENT, self.journal, self.send, clock, configuration.network)
+        x402.begin()
+        self.billing = Billing(configuration, self.journal, leases, x402)
         return self.billing
 
     @property
@@ -102,27 +112,51 @@ class MemoryHost:
             self.free -= row.amount - self.allowance
             self.allowance, self.until = row.amount, message.until
             self._tell(message.id)
+        elif isinstance(message, control.PaymentWanted):
+            self._look_up(message)
+        elif isinstance(message, control.PaymentDue):
+            self.due[message.name] = message.amount
+            transaction = b"" if self.not_settled else sha256(message.name)
+            self._say(control.PaymentSettled(message.name, transaction, self.not_settled))
 
-    def acknowledge(self, position: int) -> None:
-        """Say that everything up to a position is kept; a moment later, as a message comes."""
+    def _look_up(self, asked: control.PaymentWanted) -> None:
+        self.payments[asked.name] = asked.payment
+        payment = read_payment(asked.payment)
+        if payment.channel is not None and payment.channel.deposit is not None:
+            self.balance += payment.channel.deposit.amount
+        state = control.PaymentState(
+            asked.id,
+            self.reason,
+            self.used,
+            self.available,
+            self.balance,
+            self.claimed,
+            self.withdraw_at,
+        )
+        self._say(state)
+
+    def _say(self, message: control.ToEnclave) -> None:
+        """Tell the enclave in a moment, if it serves then."""
 
         def say() -> None:
-            assert self.billing is not None
-            self.billing.on_message(control.FramesKept(position))
+            if self.billing is not None:
+                self.billing.on_message(message)
 
         try:
             asyncio.get_running_loop().call_soon(say)
-        except RuntimeError:  # before the enclave serves
-            if self.journal is not None:
-                self.journal.on_kept(position)
+        except RuntimeError:  # nobody waits yet
+            return
+
+    def acknowledge(self, position: int) -> None:
+        """Say that everything up to a position is kept; a moment later, as a message comes."""
+        self._say(control.FramesKept(position))
 
     def _tell(self, number: int) -> None:
         held = control.AccountState(
             number, "", NUMBER, self.free, self.most, self.allowance, self.spent, self.until, TERM
         )
         state = control.AccountState(number, self.reason) if self.reason else held
-        assert self.billing is not None
-        asyncio.get_running_loop().call_soon(self.billing.on_message, state)
+        self._say(state)
 
 
 def pay(

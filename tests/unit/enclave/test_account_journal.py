@@ -15,7 +15,7 @@ from hallmark.core.hashing import sha256
 from hallmark.core.prices import Use
 from hallmark.services.enclave import account_journal
 from hallmark.services.enclave.account_journal import AccountJournal
-from hallmark.services.enclave.metering import AccountMeter, Paid
+from hallmark.services.enclave.metering import AccountMeter, Paid, Reservation
 from hallmark.services.enclave.offers import OfferInForce
 from hallmark.testing.billing import NUMBER, PAYER, SEALING, MemoryHost, offer_entry
 from hallmark.testing.runtime import MemoryRuntime
@@ -28,7 +28,7 @@ def paid(runtime: MemoryRuntime, name: bytes, most: int) -> Paid:
     """What a request of one payer is paid from."""
     offer = runtime.billing.offers.at(runtime.now()) if runtime.billing else None
     assert isinstance(offer, OfferInForce)
-    return Paid(offer, offer.offer.prices[0], PAYER.address, NUMBER, b"spend", name, most)
+    return Paid(offer, offer.offer.prices[0], most, "vault", PAYER.address, NUMBER, b"spend", name)
 
 
 class Life:
@@ -70,7 +70,7 @@ async def answered(life: Life, name: bytes, pieces: int, ends: int, acknowledged
         journal.accounts.reserve(NUMBER, name, name, most=6 * PIECE * 2, expires=2**62), durable=True
     )
     meter = AccountMeter(
-        journal, paid(life.runtime, name, 6 * PIECE * 2), name=name, network="0x" + "00" * 32, reserved=at
+        journal, paid(life.runtime, name, 6 * PIECE * 2), Reservation(name, "0x" + "00" * 32, at)
     )
     life.host.silent = True
     for number in range(1, pieces + 1):
@@ -138,15 +138,16 @@ def test_positions_go_on_after_a_restart() -> None:
 
 
 def test_a_journal_that_was_changed_is_refused() -> None:
-    """One bit anywhere but in the length of the last frame, which a crash may have cut; another enclave's; a
-    frame left out in the middle.
+    """One bit anywhere but in the length of a frame, which at worst cuts the journal off there; another
+    enclave's; a frame left out in the middle.
     """
     life = Life()
     for limit in (1, 2, 3):
         life.journal.write(life.journal.accounts.grant(NUMBER, PAYER.address, limit))
     file, frames = life.host.file, life.host.frames
-    last = len(file) - len(frames[-1])
-    for at in {*range(len(file))} - {*range(last, last + 4)}:
+    starts = [sum(map(len, frames[:number])) for number in range(len(frames))]
+    lengths = {start + at for start in starts for at in range(4)}
+    for at in {*range(len(file))} - lengths:
         changed = bytearray(file)
         changed[at] ^= 4
         life.host.kept = bytes(changed)

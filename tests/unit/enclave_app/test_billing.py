@@ -43,7 +43,7 @@ def offered(runtime: MemoryRuntime, **changes: Any) -> Offer:
     entry = offer_entry(runtime.configuration, runtime.now(), **changes)
     taken = runtime.billing.on_message(control.Terms(entry))
     offer = Offer.decode(decode(entry).attachments[0])
-    assert taken == control.TermsTaken(offer.digest())
+    assert taken == (control.TermsTaken(offer.digest()),)
     return offer
 
 
@@ -291,8 +291,10 @@ async def test_offers_of_others_are_refused(runtime: MemoryRuntime, host: Memory
         owner = {"owner": changes.pop("owner")} if changes.get("owner") is PAYER else {}
         entry = offer_entry(runtime.configuration, runtime.now(), **owner, **changes)
         taken = runtime.billing.on_message(control.Terms(entry))
-        assert taken == control.TermsTaken(b"", reason)
-    assert runtime.billing.on_message(control.Terms(b"garbage")).reason  # type: ignore[union-attr]
+        assert taken == (control.TermsTaken(b"", reason),)
+    (garbage,) = runtime.billing.on_message(control.Terms(b"garbage"))
+    assert isinstance(garbage, control.TermsTaken)
+    assert garbage.reason
     assert runtime.billing.offers.at(runtime.now()) is before
 
 
@@ -306,7 +308,7 @@ async def test_a_settlement_is_for_what_was_charged(
         assert (await asking(nonce=bytes([number]) * 32)).status_code == 200
     charged = sum(signed.receipt.charged for signed in runtime.signed)
     assert runtime.billing is not None
-    signed = runtime.billing.on_message(control.Settle(1, {}))
+    (signed,) = runtime.billing.on_message(control.Settle(1, {}))
     assert isinstance(signed, control.SettlementSigned)
     (row,) = unpack_rows(signed.rows)
     assert (row.account, row.amount) == (NUMBER, charged)
@@ -315,10 +317,10 @@ async def test_a_settlement_is_for_what_was_charged(
     )
     digest = vault_digest(statement, VAULT.chain_id, VAULT.address)
     assert is_signed_by(digest, signed.signature, SETTLEMENT.address)
-    again = runtime.billing.on_message(control.Settle(2, {NUMBER: charged}))
+    (again,) = runtime.billing.on_message(control.Settle(2, {NUMBER: charged}))
     assert isinstance(again, control.SettlementSigned)
     assert again.rows == b""
-    closing = runtime.billing.on_message(control.Settle(3, {NUMBER: charged}, closing=True))
+    (closing,) = runtime.billing.on_message(control.Settle(3, {NUMBER: charged}, closing=True))
     assert isinstance(closing, control.SettlementSigned)
     assert unpack_rows(closing.rows) == (row,)
     assert closing.sequence > signed.sequence

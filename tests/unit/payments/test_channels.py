@@ -71,6 +71,19 @@ def test_vouchers_follow_what_was_charged() -> None:
     assert channels.claimable() == {}
 
 
+def test_channels_outlive_a_restart() -> None:
+    """The newest voucher is kept with the accounts: what was charged can still be claimed, and only once."""
+    accounts, channels = opened()
+    serve(accounts, channels, 1, 100, 40)
+    again = Accounts(accounts.events(0))
+    restored = Channels(again)
+    (claim,) = restored.claims(100)
+    assert (claim.config, claim.max_claimable, claim.total_claimed) == (CONFIG, 100, 40)
+    restored.claimed(CHANNEL, 40)
+    assert restored.claims(100) == ()
+    serve(again, restored, 2, 140, 1)
+
+
 def test_a_client_that_is_out_of_step_is_told_the_state() -> None:
     """With x402's own code and the client's own last signature, so that stock clients go on by themselves."""
     accounts, channels = opened()
@@ -135,7 +148,7 @@ def closing(channels: Channels) -> Channels:
 
 def test_ways_to_pay_come_in_order_and_are_for_one_price() -> None:
     """batch-settlement, upto, exact by EIP-3009 and by Permit2; without Permit2's contracts, two of them."""
-    settling = Settling(b"\x09" * 20, 900)
+    settling = Settling(b"\x09" * 20, b"\x09" * 20, 900)
     offered = requirements(OFFER, 25, settling)
     assert [(one.scheme, one.extra.get("assetTransferMethod")) for one in offered] == [
         ("batch-settlement", "eip3009"),
@@ -144,7 +157,7 @@ def test_ways_to_pay_come_in_order_and_are_for_one_price() -> None:
         ("exact", "permit2"),
     ]
     assert {(one.amount, one.network, one.pay_to) for one in offered} == {("25", "eip155:31337", OFFER.payee)}
-    few = requirements(OFFER, 25, Settling(b"\x09" * 20, 900, permit2=False))
+    few = requirements(OFFER, 25, Settling(b"\x09" * 20, b"\x09" * 20, 900, permit2=False))
     assert [one.scheme for one in few] == ["batch-settlement", "exact"]
     assert challenge(offered, "http://a/v1/completions", "payment_required").accepts == offered
 
@@ -152,5 +165,5 @@ def test_ways_to_pay_come_in_order_and_are_for_one_price() -> None:
 def test_nothing_is_offered_for_nothing() -> None:
     """A price below one unit is an error, not a free answer."""
     with pytest.raises(InvalidInput) as refused:
-        requirements(OFFER, 0, Settling(b"\x09" * 20, 900))
+        requirements(OFFER, 0, Settling(b"\x09" * 20, b"\x09" * 20, 900))
     assert refused.value.reason == "price_below_unit"

@@ -8,7 +8,7 @@ from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
-from hallmark.core.document import unhex
+from hallmark.core.document import hex0x, unhex
 from hallmark.core.errors import InvalidInput
 from hallmark.core.money import MAX_AMOUNT
 from hallmark.payments.x402 import digests
@@ -114,6 +114,19 @@ def read_action(payload: msgspec.Raw) -> Action:
         _claims(said.claims, said.claim_authorizer_signature),
         unhex(said.refund_authorizer_signature.lower()),
     )
+
+
+def claims_payload(claims: Claims) -> bytes:
+    """Claims as they are sent, so that `read_action` reads them."""
+    rows = tuple(
+        _Claim(
+            _ClaimedVoucher(ChannelConfig.of(one.config), str(one.max_claimable)),
+            hex0x(one.signature),
+            str(one.total_claimed),
+        )
+        for one in claims.claims
+    )
+    return msgspec.json.encode(_Claims(rows, hex0x(claims.signature)))
 
 
 def _claims(said: tuple[_Claim, ...], signature: str) -> Claims:

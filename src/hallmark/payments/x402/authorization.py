@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from hallmark.core.eip3009 import Authorization as Transfer
+from hallmark.core.errors import InvalidInput
 from hallmark.payments.x402 import digests
 
 
@@ -53,3 +54,19 @@ class Deposit(msgspec.Struct, frozen=True):
     transfer: Transfer | None = None
     salt: bytes = b""
     permit: digests.DepositPermit | None = None
+
+
+def payment_bytes(payment: Authorization) -> bytes:
+    """A judged payment as bytes that `read_payment` reads: JSON, byte strings as base64."""
+    return msgspec.json.encode(payment)
+
+
+def read_payment(data: bytes) -> Authorization:
+    """What `payment_bytes` wrote. Its signatures are as good as whoever wrote it.
+
+    Raises InvalidInput `bad_payment`.
+    """
+    try:
+        return msgspec.json.decode(data, type=Authorization)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput("bad_payment", "These bytes are no x402 payment.") from error

@@ -19,12 +19,13 @@ DEPOSIT_TIMES: Final = 10
 
 
 class Settling(msgspec.Struct, frozen=True):
-    """Who settles: `settler` (20 bytes) alone may settle `upto` and close channels, and a channel's payer
-    waits `withdraw_delay` seconds for its money without it. `permit2` says that the chain has Permit2's
-    contracts.
+    """Who settles: `sender` (20 bytes) alone may settle `upto`, `authorizer` (20 bytes) alone signs claims
+    and refunds of channels, whose payer waits `withdraw_delay` seconds for its money without it. `permit2`
+    says that the chain has Permit2's contracts.
     """
 
-    settler: bytes
+    authorizer: bytes
+    sender: bytes
     withdraw_delay: int
     permit2: bool = True
 
@@ -41,18 +42,18 @@ def requirements(offer: Offer, most: int, settling: Settling) -> tuple[Requireme
     if most < 1:
         raise InvalidInput("price_below_unit", "This request's price is below the asset's smallest unit.")
     domain: dict[str, object] = {"name": asset.name, "version": asset.version}
-    settler = "0x" + settling.settler.hex()
     channel = {
         **domain,
         "assetTransferMethod": "eip3009",
-        "receiverAuthorizer": settler,
+        "receiverAuthorizer": "0x" + settling.authorizer.hex(),
         "withdrawDelay": settling.withdraw_delay,
         "minDeposit": str(DEPOSIT_TIMES * most),
     }
+    sender = "0x" + settling.sender.hex()
     permit = {**domain, "assetTransferMethod": "permit2"}
     offered = [_one(offer, asset, "batch-settlement", most, channel)]
     if settling.permit2:
-        offered.append(_one(offer, asset, "upto", most, {**permit, "facilitatorAddress": settler}))
+        offered.append(_one(offer, asset, "upto", most, {**permit, "facilitatorAddress": sender}))
     offered.append(_one(offer, asset, "exact", most, domain))
     if settling.permit2:
         offered.append(_one(offer, asset, "exact", most, permit))

@@ -15,6 +15,7 @@ from hallmark.core.errors import Conflict
 from hallmark.core.hashing import sha256
 from hallmark.payments.accounts import Accounts, Event, PaymentRequired
 from hallmark.payments.x402 import digests
+from hallmark.payments.x402.actions import Claim
 from hallmark.payments.x402.authorization import Authorization
 
 MISMATCH = "invalid_batch_settlement_evm_cumulative_amount_mismatch"
@@ -42,6 +43,13 @@ class State(msgspec.Struct, frozen=True):
     signature: bytes = b""
 
 
+class _Kept(msgspec.Struct, frozen=True):
+    """A channel's newest voucher, as the accounts keep it."""
+
+    id: bytes
+    state: State
+
+
 class Corrective(PaymentRequired):
     """The voucher is for another sum than the next one. `told` goes into `extra` of what is offered."""
 
@@ -55,8 +63,12 @@ class Channels:
     """See the module docstring. `accounts` is shared with every other rail."""
 
     def __init__(self, accounts: Accounts) -> None:
+        """Channels as the accounts' newest vouchers say, until the chain is asked."""
         self._accounts = accounts
         self._channels: dict[bytes, State] = {}
+        for voucher in accounts.vouchers.values():
+            kept = msgspec.json.decode(voucher, type=_Kept)
+            self._channels[kept.id] = kept.state
 
     def state(self, channel: bytes) -> State | None:
         """What is known of a channel."""
@@ -123,9 +135,10 @@ class Channels:
         events.append(
             self._accounts.reserve(state.number, request, used, most=payment.amount, expires=1000 * now)
         )
-        self._channels[voucher.id] = msgspec.structs.replace(
-            state, signed=voucher.max_claimable, signature=payment.signature
-        )
+        state = msgspec.structs.replace(state, signed=voucher.max_claimable, signature=payment.signature)
+        self._channels[voucher.id] = state
+        kept = msgspec.json.encode(_Kept(voucher.id, state))
+        events.append(self._accounts.vouch(state.number, kept))
         return events
 
     def told(self, channel: bytes) -> dict[str, object]:
@@ -147,6 +160,19 @@ class Channels:
                 "signature": "0x" + state.signature.hex(),
             }
         return told
+
+    def claims(self, most: int) -> tuple[Claim, ...]:
+        """What can be claimed now, of `most` channels."""
+        due = list(self.claimable().items())[:most]
+        found = ((self._channels[name], amount) for name, amount in due)
+        return tuple(Claim(one.config, one.signed, one.signature, amount) for one, amount in found)
+
+    def claimed(self, channel: bytes, amount: int) -> None:
+        """The chain has claims of so much in all, and will not forget them."""
+        state = self._channels.get(channel)
+        if state is not None and amount > state.chain.total_claimed:
+            chain = msgspec.structs.replace(state.chain, total_claimed=amount)
+            self._channels[channel] = msgspec.structs.replace(state, chain=chain)
 
     def claimable(self) -> dict[bytes, int]:
         """Channels of which more was charged than the chain has claimed, with all that was charged."""

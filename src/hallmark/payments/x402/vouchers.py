@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from hallmark.core.document import unhex
+from hallmark.core.document import hex0x, unhex
 from hallmark.core.eip3009 import RECEIVE, authorization_digest
 from hallmark.core.eip3009 import Authorization as Transfer
 from hallmark.core.errors import InvalidInput
@@ -35,6 +35,14 @@ class ChannelConfig(msgspec.Struct, rename="camel"):
     token: MixedAddress
     withdraw_delay: int
     salt: Word
+
+    @classmethod
+    def of(cls, channel: digests.Channel) -> ChannelConfig:
+        """A channel as it is sent."""
+        payer, authorizer = hex0x(channel.payer), hex0x(channel.payer_authorizer)
+        receiver, by = hex0x(channel.receiver), hex0x(channel.receiver_authorizer)
+        token, salt = hex0x(channel.token), hex0x(channel.salt)
+        return cls(payer, authorizer, receiver, by, token, channel.withdraw_delay, salt)
 
     def read(self) -> digests.Channel:
         """As bytes and numbers."""

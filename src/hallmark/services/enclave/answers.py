@@ -14,7 +14,7 @@ from hallmark.core.hashing import sha256
 from hallmark.core.prices import Use
 from hallmark.engines.openai_response import DONE
 from hallmark.http.asgi import Receive, Scope, Send, header, respond
-from hallmark.services.enclave.billing import PAYMENT, Asked
+from hallmark.services.enclave.billing import PAYMENT, X402, Asked
 from hallmark.services.enclave.receipt_maker import Opening, Outcome, Sealed, seal
 from hallmark.services.enclave.runtime import TEXT_LIMIT, Runtime
 from hallmark.services.enclave.stop_requests import Stoppable, Stops, stopped_early
@@ -47,8 +47,9 @@ async def metered(call: Call, opening: Opening, label: str, most: Use) -> Openin
     """The same opening with the meter that pays for it: `most` is all that the answer of the model `label`
     can use. Raises as `Billing.open` does; nothing has been done then.
     """
-    path, paid = str(call.scope["path"]), header(call.scope, PAYMENT) or b""
-    asked = Asked(path, call.body, paid, label, most, opening.started)
+    scope = call.scope
+    vault, x402 = header(scope, PAYMENT) or b"", header(scope, X402) or b""
+    asked = Asked(str(scope["path"]), call.body, vault, x402, label, most, opening.started, opening.request)
     return msgspec.structs.replace(opening, meter=await call.runtime.open_meter(asked))
 
 
@@ -56,6 +57,8 @@ async def answer_whole(call: Call, opening: Opening, work: Coroutine[Any, Any, t
     """Make a JSON answer, seal it, send it with its receipt. Nothing leaves without one."""
     try:
         content, ending = await while_present(call.receive, work)
+        outcome = ending.outcome(sha256(opening.response_start, content))
+        await opening.meter.collect(outcome.use)
     except Gone:
         opening.meter.cancel()
         call.runtime.log("client_gone")
@@ -63,8 +66,8 @@ async def answer_whole(call: Call, opening: Opening, work: Coroutine[Any, Any, t
     except BaseException:
         opening.meter.cancel()
         raise
-    sealed = await seal(call.runtime, opening, ending.outcome(sha256(opening.response_start, content)))
-    headers = [(b"hallmark-receipt", sealed.id.encode()), *opening.salts]
+    sealed = await seal(call.runtime, opening, outcome)
+    headers = [(b"hallmark-receipt", sealed.id.encode()), *opening.salts, *sealed.headers]
     await respond(call.send, 200, join_hallmark(content, sealed.hallmark), headers)
 
 

@@ -21,7 +21,7 @@ import msgspec
 
 from hallmark.core.document import digest_of, hex0x
 from hallmark.core.documents import EnclaveConfiguration, KeyBundle
-from hallmark.core.errors import NotFound, Unavailable
+from hallmark.core.errors import Conflict, NotFound, Unavailable
 from hallmark.core.naming import no_such_model
 from hallmark.engines import describe_format, load
 from hallmark.engines.openai_request import Chat, Completion, Envelope, decode, require_text
@@ -34,6 +34,7 @@ from hallmark.http.asgi import Disconnected, Receive, Scope, Send, header, read_
 from hallmark.http.errors import UnknownEncoding, not_allowed, respond_error
 from hallmark.services.enclave import infer, relayed, textual
 from hallmark.services.enclave.answers import Call, told_of
+from hallmark.services.enclave.billing import PAYMENT, X402
 from hallmark.services.enclave.limits import BODY_BYTES, silence_s, told
 from hallmark.services.enclave.routes import client_nonce
 from hallmark.services.enclave.runtime import Model, Runtime
@@ -41,6 +42,10 @@ from hallmark.services.enclave.stop_requests import Stops
 
 MAX_THREADS: Final = 8
 SMALL: Final = 1024
+UNCHARGED: Final = (b"hallmark-charged", b"0")
+"""Told to who sent a payment and gets an error: nothing was charged. A payment that is used already says
+nothing of itself.
+"""
 READS: Final = frozenset(("/v1/models", "/v1/hallmark/identity", "/v1/hallmark/clock"))
 SCRATCH: Final = Path("/tmp")  # noqa: S108 - the enclave's own tmpfs, the one place that it can write to
 
@@ -92,6 +97,8 @@ class App:
             known = told_of(self._runtime, error)
             # A response that had begun cannot become an error: returning cuts the connection.
             if not started:
+                if known.status != Conflict.status and (header(scope, PAYMENT) or header(scope, X402)):
+                    known.__dict__["headers"] = (*getattr(known, "headers", ()), UNCHARGED)
                 await respond_error(send, known)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,6 +1,7 @@
 """How requests are paid for: the offer in force, what a request may cost, and from whose account it comes.
 
     Hallmark-Payment    a signed ceiling and a signed spend (`payments.spending`)
+    PAYMENT-SIGNATURE   what x402's clients send (`payments.x402`)
 
 Free is only what the owner's offer calls so. Everything about money that can fail does before the engine is
 asked: what costs nothing more is refused without being drawn.
@@ -8,7 +9,6 @@ asked: what costs nothing more is refused without being drawn.
 
 from __future__ import annotations
 
-import base64
 from typing import Final
 
 import msgspec
@@ -18,30 +18,37 @@ from hallmark.core.documents import EnclaveConfiguration
 from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.core.money import Offer
 from hallmark.core.prices import Use, cost, is_free, price_of
-from hallmark.core.spending import SpendingAuthorization
 from hallmark.payments.accounts import AlreadyUsed, PaymentRequired
 from hallmark.payments.spending import HEADER, Vault, verify_spending
+from hallmark.payments.x402.messages import REQUIRED_HEADER, SIGNATURE_HEADER, Requirements
 from hallmark.services.enclave import control
 from hallmark.services.enclave.account_journal import AccountJournal
 from hallmark.services.enclave.leases import Leases
-from hallmark.services.enclave.metering import AccountMeter, FreeMeter, Meter, Paid
+from hallmark.services.enclave.metering import AccountMeter, FreeMeter, Meter, Paid, Reservation
 from hallmark.services.enclave.offers import OfferInForce, Offers
+from hallmark.services.enclave.x402_billing import X402Billing
 
 PAYMENT: Final = HEADER.encode()
+X402: Final = SIGNATURE_HEADER.encode()
+REQUIRED: Final = REQUIRED_HEADER.encode()
+NO_STORE: Final = (b"cache-control", b"no-store")
 MAX_HEADER: Final = 4_096
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A request to be paid for: path and exact body, the payment header (empty: none), the model's label, the
-    most that it can use, and when it began (unix ms).
+    """A request to be paid for: path and exact body, the headers Hallmark-Payment and PAYMENT-SIGNATURE
+    (empty: none), the model's label, the most that it can use, when it began (unix ms), and the receipt's
+    32-byte digest of it.
     """
 
     path: str
     body: bytes
     header: bytes
+    x402: bytes
     label: str
     most: Use
     now: int
+    request: bytes
 
 
 class Billing:
@@ -54,9 +61,10 @@ class Billing:
         configuration: EnclaveConfiguration,
         journal: AccountJournal | None = None,
         leases: Leases | None = None,
+        x402: X402Billing | None = None,
     ) -> None:
         self._configuration = configuration
-        self._journal, self._leases = journal, leases
+        self._journal, self._leases, self._x402 = journal, leases, x402
         self.offers = Offers(configuration)
 
     async def open(self, asked: Asked) -> Meter:
@@ -71,13 +79,33 @@ class Billing:
             return Meter()
         if is_free(known.offer, asked.most, asked.label):
             return FreeMeter(known, self._configuration.network)
-        price = price_of(known.offer, asked.label)
-        most = cost(price, asked.most)
-        if not asked.header:
-            raise self._required(known, most)
-        return await self._from_account(asked, known, most)
+        paid = Paid(
+            known, price_of(known.offer, asked.label), cost(price_of(known.offer, asked.label), asked.most)
+        )
+        offered = self._x402.offered(known.offer, paid.most) if self._x402 is not None else ()
+        try:
+            if asked.header:
+                return await self._from_account(asked, paid)
+            if asked.x402:
+                return await self._by_x402(asked, paid, offered)
+            raise self._required(known, paid.most)
+        except HallmarkError as error:
+            if error.status == PaymentRequired.status and self._x402 is not None and offered:
+                url = self._configuration.endpoint.rstrip("/") + asked.path
+                told = self._x402.challenge(offered, url, error)
+                error.__dict__["headers"] = ((REQUIRED, told.encode()), NO_STORE)
+            raise
 
-    async def _from_account(self, asked: Asked, known: OfferInForce, most: int) -> Meter:
+    async def _by_x402(self, asked: Asked, paid: Paid, offered: tuple[Requirements, ...]) -> Meter:
+        if self._x402 is None or not offered:
+            raise InvalidInput("payment_not_taken", "This node takes no x402 payment.", "See its offer.")
+        try:
+            return await self._x402.open(paid, asked.x402, offered, asked.request)
+        except AlreadyUsed as error:
+            raise self._used(error) from error
+
+    async def _from_account(self, asked: Asked, paid: Paid) -> Meter:
+        known, most = paid.offer, paid.most
         vault = vault_of(known.offer)
         if self._leases is None or self._journal is None or vault is None:
             raise InvalidInput(
@@ -104,35 +132,24 @@ class Billing:
                 "Sign for more, or ask for fewer tokens.",
             )
         number = await self._leases.room(authorization, vault, most)
-        return self._reserve(asked, known, authorization, spending.digest, (number, most))
+        paid = msgspec.structs.replace(
+            paid,
+            payer=authorization.ceiling.payer,
+            account=number,
+            authorization=authorization.encode(),
+            digest=spending.digest,
+        )
+        return self._reserve(paid, authorization.spend.expires)
 
-    def _reserve(
-        self,
-        asked: Asked,
-        known: OfferInForce,
-        authorization: SpendingAuthorization,
-        digest: bytes,
-        room: tuple[int, int],
-    ) -> Meter:
+    def _reserve(self, paid: Paid, expires: int) -> Meter:
         assert self._journal is not None
-        (number, most), journal = room, self._journal
+        journal, name = self._journal, paid.digest
         try:
-            reserved = journal.accounts.reserve(
-                number, digest, digest, most=most, expires=authorization.spend.expires
-            )
+            reserved = journal.accounts.reserve(paid.account, name, name, most=paid.most, expires=expires)
         except AlreadyUsed as error:
             raise self._used(error) from error
-        paid = Paid(
-            known,
-            price_of(known.offer, asked.label),
-            authorization.ceiling.payer,
-            number,
-            authorization.encode(),
-            digest,
-            most,
-        )
         at = journal.write(reserved, durable=True)
-        return AccountMeter(journal, paid, name=digest, network=self._configuration.network, reserved=at)
+        return AccountMeter(journal, paid, Reservation(name, self._configuration.network, at))
 
     def _refuse_used(self, digest: bytes) -> None:
         assert self._journal is not None
@@ -174,28 +191,37 @@ class Billing:
         }
         return error
 
-    def on_message(self, message: control.ToEnclave) -> control.FromEnclave | None:
+    def on_message(self, message: control.ToEnclave) -> tuple[control.FromEnclave, ...]:
         """Act on one message from the host about money; what to answer."""
         match message:
-            case control.Terms(entry):
-                return self._terms(entry)
+            case control.Terms():
+                return self._terms(message)
             case control.FramesKept(position) if self._journal is not None:
                 self._journal.on_kept(position)
             case control.AccountState() if self._leases is not None:
                 self._leases.on_state(message)
             case control.Settle() if self._leases is not None:
-                return self._leases.settle(message, self._newest_vault())
-        return None
+                return self._settle(message, self._leases)
+            case control.PaymentState() | control.PaymentSettled() | control.ChannelsClaimed():
+                if self._x402 is not None:
+                    self._x402.on_message(message)
+        return ()
 
-    def _terms(self, entry: bytes) -> control.TermsTaken:
+    def _terms(self, terms: control.Terms) -> tuple[control.TermsTaken]:
         try:
-            return control.TermsTaken(self.offers.take(entry))
+            taken = control.TermsTaken(self.offers.take(terms.entry))
         except HallmarkError as error:
-            return control.TermsTaken(b"", error.hint or error.reason)
+            return (control.TermsTaken(b"", error.hint or error.reason),)
+        if self._x402 is not None:
+            self._x402.terms(terms)
+        return (taken,)
 
-    def _newest_vault(self) -> Vault | None:
+    def _settle(self, asked: control.Settle, leases: Leases) -> tuple[control.FromEnclave, ...]:
         newest = self.offers.newest
-        return vault_of(newest.offer) if newest is not None else None
+        asset = newest.offer.asset if newest is not None else None
+        claims = self._x402.claims(asked, asset.chain_id) if self._x402 is not None and asset else None
+        signed = leases.settle(asked, vault_of(newest.offer) if newest is not None else None)
+        return (signed,) if claims is None else (claims, signed)
 
 
 def vault_of(offer: Offer) -> Vault | None:
@@ -203,8 +229,3 @@ def vault_of(offer: Offer) -> Vault | None:
     if offer.vault is None or offer.asset is None:
         return None
     return Vault(offer.asset.chain_id, unhex(offer.vault))
-
-
-def text_of(data: bytes) -> str | None:
-    """Base64 of what a payer signed, for the owner's object; None when there is nothing."""
-    return base64.b64encode(data).decode() if data else None

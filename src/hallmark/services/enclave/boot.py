@@ -40,6 +40,7 @@ from hallmark.services.enclave.limits import told
 from hallmark.services.enclave.runtime import Beacon, Model
 from hallmark.services.enclave.shell import MixedRandom, Shell
 from hallmark.services.enclave.transport import InheritedTransport, Transport
+from hallmark.services.enclave.x402_billing import X402Billing
 
 if TYPE_CHECKING:
     from hallmark.http.asgi import ASGIApp
@@ -201,7 +202,10 @@ def _billing(
     sealing = identity.sealed_key(identity.JOURNAL_TAG, secret, configuration)
     journal, _ = AccountJournal.begin(kept, sealing, transport.send, random)
     longest_s = -(-told(configuration.limits)["request_ms"] // 1000)
-    return Billing(configuration, journal, Leases(key, journal, transport.send, _now, longest_s)), key
+    leases = Leases(key, journal, transport.send, _now, longest_s)
+    x402 = X402Billing(key, journal, transport.send, _now, configuration.network)
+    x402.begin()
+    return Billing(configuration, journal, leases, x402), key
 
 
 def _settle(artifacts: Mapping[str, memoryview]) -> None:

@@ -86,9 +86,17 @@ class UpstreamKeyTaken(msgspec.Struct, frozen=True, tag="upstream_key_taken"):
 
 
 class Terms(msgspec.Struct, frozen=True, tag="terms"):
-    """The exact log entry of the owner's newest PriceOffer, offer attached; answered by `TermsTaken`."""
+    """The exact log entry of the owner's newest PriceOffer, offer attached; answered by `TermsTaken`.
+
+    `sender` is the 20-byte address that the host sends transactions from, which x402's `upto` names; empty:
+    no x402 payment can be settled here. `withdraw_delay` (s) is what a channel's payer must wait for, and
+    `permit2` says that the chain has the contracts of Permit2 and its x402 proxies.
+    """
 
     entry: bytes
+    sender: bytes = b""
+    withdraw_delay: int = 0
+    permit2: bool = False
 
 
 class FramesKept(msgspec.Struct, frozen=True, tag="frames_kept"):
@@ -125,6 +133,40 @@ class Settle(msgspec.Struct, frozen=True, tag="settle"):
     id: int
     settled: dict[int, int]
     closing: bool = False
+
+
+class PaymentState(msgspec.Struct, frozen=True, tag="payment_state"):
+    """Answer to `PaymentWanted` with the same id: what the chain holds now, or a reason.
+
+    Of `exact` and `upto`: whether the authorization was `used`, and `available`, the least of what its payer
+    has and lets be taken (atomic units). Of a channel: its `balance`, all that was `claimed`, since when its
+    payer is taking money back (unix s, 0: not), and its refunds' nonce.
+    """
+
+    id: int
+    reason: str = ""
+    used: bool = False
+    available: int = 0
+    balance: int = 0
+    claimed: int = 0
+    withdraw_at: int = 0
+    refund_nonce: int = 0
+
+
+class PaymentSettled(msgspec.Struct, frozen=True, tag="payment_settled"):
+    """What became of a payment by its name: its transaction (32 bytes) once it is in a block, or the reason
+    why the chain refused it.
+    """
+
+    name: bytes
+    transaction: bytes = b""
+    reason: str = ""
+
+
+class ChannelsClaimed(msgspec.Struct, frozen=True, tag="channels_claimed"):
+    """All that was claimed from channels (by their 32-byte ids), as far as the chain will not forget it."""
+
+    claimed: dict[bytes, int]
 
 
 class TermsTaken(msgspec.Struct, frozen=True, tag="terms_taken"):
@@ -177,6 +219,37 @@ class SettlementSigned(msgspec.Struct, frozen=True, tag="settlement_signed"):
     receipts_root: bytes
     closing: bool
     signature: bytes
+
+
+class PaymentWanted(msgspec.Struct, frozen=True, tag="payment_wanted"):
+    """What does the chain hold for this x402 payment (`payments.x402.authorization.payment_bytes`)? Its name
+    (32 bytes) is its own alone.
+
+    The host keeps an `exact` or `upto` one on disk before it answers, until `PaymentDue` tells what becomes
+    of it. A deposit into a channel is sent, and answered once it is in a block.
+    """
+
+    id: int
+    name: bytes
+    payment: bytes
+
+
+class PaymentDue(msgspec.Struct, frozen=True, tag="payment_due"):
+    """So much of an x402 payment is to be settled, once and for all; 0: nothing, and it can be forgotten. One
+    whose name the host does not keep is settled already. Answered by `PaymentSettled`.
+    """
+
+    name: bytes
+    amount: int
+
+
+class ClaimsSigned(msgspec.Struct, frozen=True, tag="claims_signed"):
+    """Claims on channels (`payments.x402.actions.Claims` as an x402 payload), beside the `SettlementSigned`
+    of this id; not sent when there are none. Answered by `ChannelsClaimed`.
+    """
+
+    id: int
+    claims: bytes
 
 
 class Attested(msgspec.Struct, frozen=True, tag="attested"):
@@ -239,6 +312,9 @@ ToEnclave = (
     | FramesKept
     | AccountState
     | Settle
+    | PaymentState
+    | PaymentSettled
+    | ChannelsClaimed
 )
 FromEnclave = (
     Attested
@@ -254,6 +330,9 @@ FromEnclave = (
     | AccountWanted
     | LeaseSigned
     | SettlementSigned
+    | PaymentWanted
+    | PaymentDue
+    | ClaimsSigned
 )
 
 _encoder = msgspec.msgpack.Encoder()

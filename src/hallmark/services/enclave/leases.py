@@ -8,9 +8,8 @@ away; the contract compares every settlement with what the payer signed (ADR 35)
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import Callable
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Final
 
 import msgspec
 
@@ -20,20 +19,20 @@ from hallmark.core.spending import SpendingAuthorization
 from hallmark.core.vault import Lease, Row, Settlement, pack_rows, vault_digest
 from hallmark.crypto.secp256k1 import Key
 from hallmark.ledger.merkle import leaf_hash, root
-from hallmark.payments.accounts import PaymentRequired
+from hallmark.payments.accounts import Ended, PaymentRequired
 from hallmark.payments.spending import Vault
 from hallmark.services.enclave import control
 from hallmark.services.enclave.account_journal import AccountJournal
+from hallmark.services.enclave.host_requests import HostRequests, Send, unavailable
 
 HOST_TIMEOUT_S: Final = 60.0
 RESERVE_TIMES: Final = 4
 """A lease is for at least so many requests like the one that needs it, or a quarter of what is free."""
 SHARE: Final = 4
+OUTSIDE: Final = 1 << 32
+"""Accounts from this number on are not the vault's."""
 ROOM: Final = 64
 """Requests that may wait for leases at once."""
-
-T = TypeVar("T")
-Send = Callable[[control.FromEnclave], None]
 
 
 class _Held(msgspec.Struct):
@@ -56,8 +55,7 @@ class Leases:
         self._journal, self._send, self._clock, self._longest_s = journal, send, clock, longest_s
         self._held: dict[bytes, _Held] = {}
         self._locks: dict[bytes, asyncio.Lock] = {}
-        self._asked: dict[int, asyncio.Future[control.AccountState]] = {}
-        self._next = 0
+        self._asked: HostRequests[int, control.AccountState] = HostRequests(send, unavailable, HOST_TIMEOUT_S)
 
     async def room(self, authorization: SpendingAuthorization, vault: Vault, most: int) -> int:
         """Make sure that `most` atomic units can be reserved for this payer; the account's number.
@@ -84,9 +82,7 @@ class Leases:
 
     def on_state(self, state: control.AccountState) -> None:
         """The host's answer."""
-        waiting = self._asked.pop(state.id, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(state)
+        self._asked.answered(state.id, state)
 
     def settle(self, asked: control.Settle, vault: Vault | None) -> control.SettlementSigned:
         """Sign for what every account was charged beyond what the chain has. The requests behind it are
@@ -103,7 +99,9 @@ class Leases:
                 rows.append(Row(held.number, account.spent))
                 held.until = 0 if gives_back else held.until
         for number, account in accounts.accounts.items():  # known from before this start
-            if account.spent > asked.settled.get(number, 0) and all(row.account != number for row in rows):
+            if number >= OUTSIDE or any(row.account == number for row in rows):
+                continue
+            if account.spent > asked.settled.get(number, 0):
                 rows.append(Row(number, account.spent))
         if not rows or vault is None:
             return control.SettlementSigned(asked.id, 0, b"", ZERO32, asked.closing, b"")
@@ -128,10 +126,9 @@ class Leases:
         self, held: _Held, authorization: SpendingAuthorization, vault: Vault, most: int
     ) -> None:
         ceiling = authorization.ceiling
-        wanted = functools.partial(
-            control.AccountWanted, ceiling=ceiling.pack(), signature=authorization.by_payer
-        )
-        number, state = await self._ask(wanted)
+        number = self._asked.number()
+        wanted = control.AccountWanted(number, ceiling.pack(), authorization.by_payer)
+        state = await self._asked.ask(number, wanted)
         if not state.account:
             raise PaymentRequired(
                 "account_unknown", "This payer has no account in the vault.", "Deposit first, then try again."
@@ -158,7 +155,7 @@ class Leases:
             self._journal.accounts.grant(state.account, ceiling.payer, state.allowance, state.spent)
         )
         if not self._has(held, most):
-            raise _unavailable("lease_short")
+            raise unavailable("lease_short")
 
     async def _signed(
         self, number: int, state: control.AccountState, target: int, vault: Vault
@@ -168,10 +165,8 @@ class Leases:
         sequence = self._number(settles=False)
         statement = Lease(self.key.address, sequence, until, keccak256(rows))
         signature = self.key.sign(vault_digest(statement, vault.chain_id, vault.address))
-        _, held = await self._ask(
-            lambda _: control.LeaseSigned(number, sequence, until, rows, signature), number
-        )
-        return held
+        lease = control.LeaseSigned(number, sequence, until, rows, signature)
+        return await self._asked.ask(number, lease)
 
     def _number(self, *, settles: bool) -> int:
         accounts = self._journal.accounts
@@ -179,35 +174,8 @@ class Leases:
         self._journal.write(accounts.signed(sequence, settles=settles))
         return sequence
 
-    async def _ask(
-        self, message: Callable[[int], control.FromEnclave], number: int | None = None
-    ) -> tuple[int, control.AccountState]:
-        if number is None:
-            number, self._next = self._next, self._next + 1
-        asked: asyncio.Future[control.AccountState] = asyncio.get_running_loop().create_future()
-        self._asked[number] = asked
-        self._send(message(number))
-        try:
-            async with asyncio.timeout(HOST_TIMEOUT_S):
-                state = await asked
-        except TimeoutError:
-            raise _unavailable("host_silent") from None
-        finally:
-            self._asked.pop(number, None)
-        if state.reason:
-            raise _unavailable(state.reason)
-        return number, state
 
-
-def receipts_root(ended: tuple[object, ...]) -> bytes:
+def receipts_root(ended: Iterable[Ended]) -> bytes:
     """RFC 6962 root over SHA-256(request || u128be charged) of ended requests, sorted; 32 bytes."""
-    leaves = sorted(sha256(one.request, one.charged.to_bytes(16, "big")) for one in ended)  # type: ignore[attr-defined]
+    leaves = sorted(sha256(one.request, one.charged.to_bytes(16, "big")) for one in ended)
     return root([leaf_hash(one) for one in leaves])
-
-
-def _unavailable(why: str) -> Unavailable:
-    return Unavailable(
-        "lease_unavailable",
-        f"No credit of this account can be leased now ({why}).",
-        "Try again shortly, or pay another node.",
-    )

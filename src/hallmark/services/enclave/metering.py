@@ -14,7 +14,7 @@ import msgspec
 from hallmark.core.document import digest_of, hex0x
 from hallmark.core.errors import Conflict
 from hallmark.core.hashing import ZERO32
-from hallmark.core.money import Payment, Price
+from hallmark.core.money import Asset, Payment, Price, Rail
 from hallmark.core.prices import Use, cost
 from hallmark.services.enclave.account_journal import AccountJournal
 from hallmark.services.enclave.offers import OfferInForce
@@ -32,6 +32,8 @@ class Bill(msgspec.Struct, frozen=True):
     record: bytes = b""
     authorization: bytes = b""
     offer: bytes = b""
+    response: str = ""
+    """x402's PAYMENT-RESPONSE, where it was paid that way."""
 
     @property
     def payment(self) -> bytes:
@@ -57,6 +59,12 @@ class Meter:
         """Draw what has been used so far. Call it before the bytes that it was used for leave.
 
         Raises Conflict `over_reserved` (they must not leave), Unavailable `journal_not_kept`.
+        """
+
+    async def collect(self, use: Use) -> None:
+        """A whole answer that used so much is about to leave: what must be in a block before it is.
+
+        Raises PaymentRequired `payment_not_settled`: then nothing leaves, and nothing is charged.
         """
 
     def close(self, request: bytes, use: Use | None = None) -> Bill:  # noqa: ARG002 - others record it
@@ -110,28 +118,40 @@ class FreeMeter(Meter):
 
 
 class Paid(msgspec.Struct, frozen=True):
-    """What a request is paid from: the offer and its price for the model, the payer's account, and what the
-    payer signed (its bytes, and their 32-byte digest).
+    """What a request is paid from: the offer and its price for the model, the most that it can cost, the
+    payer's account in the vault (0: none), and what the payer signed (its bytes, and the 32 bytes that it is
+    used once under).
     """
 
     offer: OfferInForce
     price: Price
-    payer: bytes
-    account: int
-    authorization: bytes
-    digest: bytes
     most: int
+    rail: Rail = "vault"
+    payer: bytes = b""
+    account: int = 0
+    authorization: bytes = b""
+    digest: bytes = b""
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """What an account meter draws from: the request's 32-byte name in the accounts, our network (0x-hex), and
+    where the reservation stands in the journal.
+    """
+
+    name: bytes
+    network: str
+    at: int
 
 
 class AccountMeter(Meter):
-    """A meter that draws on a payer's account. `reserved` is where the reservation stands in the journal."""
+    """A meter that draws on a payer's account."""
 
     draws = True
 
-    def __init__(self, journal: AccountJournal, paid: Paid, *, name: bytes, network: str, reserved: int):
+    def __init__(self, journal: AccountJournal, paid: Paid, reservation: Reservation) -> None:
         super().__init__()
-        self._journal, self._paid, self._network = journal, paid, network
-        self._name, self._at = name, reserved
+        self._journal, self._paid, self._network = journal, paid, reservation.network
+        self._name, self._at = reservation.name, reservation.at
         self._drawn, self._total = NOTHING, 0
         self._over = False
 
@@ -139,26 +159,26 @@ class AccountMeter(Meter):
         """See `Meter`. One draw may be on its way while its bytes leave; the next waits for it."""
         use = self.used
         await self._journal.kept(self._at)
-        total = cost(self._paid.price, use)
-        if total > self._paid.most:
+        if cost(self._paid.price, use) > self._paid.most:
             raise Conflict("over_reserved", "The answer would cost more than was reserved for it.")
-        self._draw(use, total)
+        self._draw(use, self._due(use))
 
     def close(self, request: bytes, use: Use | None = None) -> Bill:
         """See `Meter`."""
         paid, journal = self._paid, self._journal
         if use is None:
             use = self._drawn
+            charged = self._due(use) if self._total else 0
         else:
-            self._draw(use, max(self._total, min(cost(paid.price, use), paid.most)))
-        charged = min(cost(paid.price, use), paid.most)
+            charged = self._due(use)
+        self._draw(use, max(self._total, charged))
         self._over = True
         self._at = journal.write(journal.accounts.end(self._name, charged), durable=True)
         terms = paid.offer.offer
         record = Payment(
             network=self._network,
             offer=hex0x(paid.offer.digest),
-            rail="vault",
+            rail=paid.rail,
             payer=hex0x(paid.payer),
             payee=terms.payee,
             account=paid.account,
@@ -189,6 +209,16 @@ class AccountMeter(Meter):
     def receipt(self, receipt: bytes) -> None:
         """See `Meter`."""
         self._journal.note_receipt(self._name, receipt)
+
+    def _due(self, use: Use) -> int:
+        """What this much use costs its payer."""
+        return min(cost(self._paid.price, use), self._paid.most)
+
+    @property
+    def _asset(self) -> Asset:
+        asset = self._paid.offer.offer.asset
+        assert asset is not None, "an offer with prices names its asset"
+        return asset
 
     def _draw(self, use: Use, total: int) -> None:
         self._drawn = use

@@ -16,6 +16,7 @@ from hallmark.core.marks import Question, State
 from hallmark.core.prices import Use
 from hallmark.core.receipt import request_digest, response_prefix
 from hallmark.http.asgi import Scope
+from hallmark.payments.x402.messages import RESPONSE_HEADER
 from hallmark.services.enclave.inputs import inputs_root
 from hallmark.services.enclave.metering import Meter
 from hallmark.services.enclave.routes import Route, client_nonce, read_route
@@ -23,6 +24,7 @@ from hallmark.services.enclave.runtime import Beacon, Model, ReceiptDraft, Runti
 
 SEED_NONCE_TAG = b"hallmark/node-nonce/client-seed/v1\0"
 ID_SIZE = 12
+RESPONSE: Final = RESPONSE_HEADER.encode()
 UNMETERED: Final = Meter()
 
 
@@ -80,10 +82,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sealed(msgspec.Struct, frozen=True):
-    """A stored receipt: its id (0x-hex) and the JSON of the `hallmark` object."""
+    """A stored receipt: its id (0x-hex), the JSON of the `hallmark` object, and what the head of a whole
+    answer says of its payment.
+    """
 
     id: str
     hallmark: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def open_request(
@@ -150,8 +155,11 @@ async def seal(runtime: Runtime, opening: Opening, outcome: Outcome, *, complete
         "payment": bill.record.decode() or None,
         "offer": bill.offer.decode() or None,
         "authorization": _base64(bill.authorization) or None,
+        "response": bill.response or None,
     }
-    return Sealed(hex0x(signed.id), _hallmark(runtime, opening, outcome, made, signed))
+    headers = [(b"hallmark-charged", str(bill.charged).encode())] if bill.record else []
+    headers += [(RESPONSE, bill.response.encode())] if bill.response else []
+    return Sealed(hex0x(signed.id), _hallmark(runtime, opening, outcome, made, signed), tuple(headers))
 
 
 def _hallmark(
@@ -185,6 +193,7 @@ def _hallmark(
             "documents": documents,
             "ticket": hex0x(route.ticket) if route.ticket else None,
             "payment_authorization": made["authorization"],
+            "payment_response": made["response"],
             "evidence": _base64(runtime.evidence),
             "marks": CLAIMS[bool(outcome.inputs), made["payment"] is not None],
             "insecure": runtime.configuration.insecure,

@@ -6,7 +6,7 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from hallmark.attestation.attester import Attester
 from hallmark.core.beacon import evidence_nonce
@@ -163,7 +163,12 @@ class Shell:
             case control.Attest(size, root) if len(root) == 32:
                 self.attest(Beacon(size, root))
             case control.Terms() | control.FramesKept() | control.AccountState() | control.Settle():
-                if (answer := self._billing.on_message(message)) is not None:
-                    self._transport.send(answer)
+                self._answer(self._billing.on_message(message))
+            case control.PaymentState() | control.PaymentSettled() | control.ChannelsClaimed():
+                self._answer(self._billing.on_message(message))
             case _:
                 self.log("message_ignored", kind=type(message).__name__.lower())
+
+    def _answer(self, messages: Iterable[control.FromEnclave]) -> None:
+        for message in messages:
+            self._transport.send(message)
