@@ -158,7 +158,14 @@ async def test_what_cannot_be_done_says_why(chain: VaultOnChain, tmp_path: Path)
     await refused(real.fund("1"))
     await real.aclose()
     await poor.aclose()
-    assert reasons == ["no_gas", "no_account", "other_chain", "other_token", "not_a_vault", "not_development"]
+    assert reasons == [
+        "transaction_failed",
+        "no_account",
+        "other_chain",
+        "other_token",
+        "not_a_vault",
+        "not_development",
+    ]
 
 
 async def test_a_wallet_pays_its_own_gas(chain: VaultOnChain, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from hallmark.core.vault import SpendingCeiling, unpack_rows, vault_digest
 from hallmark.crypto.secp256k1 import Key, sign_statement
 from hallmark.payments.spending import HEADER, Vault, request_name, sign_spending
 from hallmark.payments.x402.authorization import read_payment
+from hallmark.services.chain.vault import CeilingInForce
 from hallmark.services.enclave import control
 from hallmark.services.enclave.account_journal import AccountJournal
 from hallmark.services.enclave.billing import Billing
@@ -79,15 +80,17 @@ class MemoryHost:
         self.billing: Billing | None = None
         self.journal: AccountJournal | None = None
 
-    def bill(self, configuration: EnclaveConfiguration, clock: Any, longest_s: int = 60) -> Billing:
+    def bill(
+        self, configuration: EnclaveConfiguration, clock: Any, longest_s: int = 60, key: Key = SETTLEMENT
+    ) -> Billing:
         """Start an enclave's billing over what is kept."""
         chance = iter(range(1, 1 << 30))
         self.frames = []
         self.journal, _ = AccountJournal.begin(
             self.kept, SEALING, self.send, lambda size: next(chance).to_bytes(size, "big")
         )
-        leases = Leases(SETTLEMENT, self.journal, self.send, clock, longest_s)
-        x402 = X402Billing(SETTLEMENT, self.journal, self.send, clock, configuration.network)
+        leases = Leases(key, self.journal, self.send, clock, longest_s)
+        x402 = X402Billing(key, self.journal, self.send, clock, configuration.network)
         x402.begin()
         self.billing = Billing(configuration, self.journal, leases, x402)
         return self.billing
@@ -157,6 +160,24 @@ class MemoryHost:
         )
         state = control.AccountState(number, self.reason) if self.reason else held
         self._say(state)
+
+
+class MemoryVault:
+    """What a payer's client reads of the chain: an account (0: none), and the ceiling in force."""
+
+    def __init__(self, account: int = NUMBER) -> None:
+        self.account = account
+        self.known = CeilingInForce(0, 0, 0, 0)
+        self.read = 0
+
+    async def account_of(self, _payer: bytes) -> int:
+        """The account."""
+        self.read += 1
+        return self.account
+
+    async def ceiling(self, _number: int, _payee: bytes) -> CeilingInForce:
+        """The ceiling in force."""
+        return self.known
 
 
 def pay(

@@ -122,11 +122,12 @@ class LocalNetwork:
         endpoint = f"https://127.0.0.1:{sock.getsockname()[1]}"
         bundle = self.net.bundle(party)
         assert party.configuration is not None
-        party.configuration = msgspec.structs.replace(party.configuration, endpoint=endpoint)
+        paid_at = hex0x(party.owner.address)
+        party.configuration = msgspec.structs.replace(party.configuration, endpoint=endpoint, payment=paid_at)
         party.bundle = msgspec.structs.replace(
             bundle,
             endpoint=endpoint,
-            payment=hex0x(party.owner.address),
+            payment=paid_at,
             tls_spki=hex0x(pin),
             configuration=hex0x(party.configuration.digest()),
         )

@@ -11,13 +11,14 @@ import msgspec
 
 from hallmark.core.documents import Parameters
 from hallmark.core.errors import NotFound, Unavailable
+from hallmark.core.prices import Use
 from hallmark.core.receipt import RECEIPT_VERSION, Receipt
 from hallmark.engines.refusals import UpstreamFailed, UpstreamLimited
 from hallmark.http.asgi import Receive, Scope, Send, read_body, respond, respond_json
 from hallmark.http.serve import Service
 from hallmark.http.sse import event_of
-from hallmark.services.enclave.answers import Call, Ending, answer_stream, answer_whole
-from hallmark.services.enclave.billing import Asked
+from hallmark.services.enclave.answers import Call, Ending, answer_stream, answer_whole, metered
+from hallmark.services.enclave.billing import Asked, Billing
 from hallmark.services.enclave.metering import Meter
 from hallmark.services.enclave.receipt_maker import Outcome, open_request
 from hallmark.services.enclave.routes import client_nonce
@@ -27,6 +28,8 @@ from hallmark.services.enclave.streaming import Emitter
 from hallmark.testing.network import LittleNetwork, Party
 
 ANSWER = ("It ", "is ", "a seven.")
+CONTEXT = 4_096
+"""Tokens that an answer can have when nobody bounds it."""
 
 
 class LocalRuntime:
@@ -49,6 +52,7 @@ class LocalRuntime:
         self.submit: Callable[[bytes], object] = lambda _entry: None
         """What the node's host does with a receipt; nothing, so that tests see what the gateway does."""
         self.log_lines: list[str] = []
+        self.billing: Billing | None = None
 
     def beacon(self) -> Beacon:
         """The log's end."""
@@ -89,9 +93,9 @@ class LocalRuntime:
     def require_room(self) -> None:
         """There is always room."""
 
-    async def open_meter(self, _asked: Asked) -> Meter:
-        """Nothing is offered here."""
-        return Meter()
+    async def open_meter(self, asked: Asked) -> Meter:
+        """By the billing that the test gave; without one nothing is offered."""
+        return await self.billing.open(asked) if self.billing is not None else Meter()
 
     async def dial(self, name: str) -> Any:
         """There are no upstreams."""
@@ -176,9 +180,13 @@ class LocalNode(Service):
             case "forge":
                 send = _forging(send)
         call = Call(self.runtime, scope, receive, send, body, self.stops)
-        opening = open_request(self.runtime, scope, body)
-        if msgspec.json.decode(body).get("stream"):
-            await answer_stream(call, opening, lambda out: self._stream(out, transport), self._ending())
+        asked = msgspec.json.decode(body)
+        most = Use(len(body), asked.get("max_tokens") or CONTEXT)
+        opening = await metered(call, open_request(self.runtime, scope, body), "digits", most)
+        if asked.get("stream"):
+            await answer_stream(
+                call, opening, lambda out: self._stream(out, transport, opening.meter), self._ending()
+            )
         else:
             await answer_whole(call, opening, self._whole())
 
@@ -187,8 +195,9 @@ class LocalNode(Service):
         content = {"id": "a", "choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]}
         return msgspec.json.encode(content), self._ending()
 
-    async def _stream(self, out: Emitter, transport: asyncio.Transport) -> None:
+    async def _stream(self, out: Emitter, transport: asyncio.Transport, meter: Meter) -> None:
         for number, piece in enumerate(ANSWER):
+            meter.used = Use(3, number + 1)
             chunk = {"id": "a", "choices": [{"index": 0, "delta": {"content": piece}}]}
             await out.emit(event_of(msgspec.json.encode(chunk)))
             if number == 1 and self.behaviour == "fail_midway":

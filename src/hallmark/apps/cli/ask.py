@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 from rich.table import Table
+from rich.text import Text
 
 from hallmark.apps.cli.answer_output import as_json, follow, print_decision, report_held
 from hallmark.apps.cli.output import console, emit
@@ -17,6 +18,8 @@ from hallmark.core.errors import InvalidInput
 from hallmark.services.sdk.answers import AnswerHeld, Cleared, Draft
 from hallmark.services.sdk.sync_client import Client, PlainReceipt
 
+PER_DAY = "2.00"
+"""What `ask --pay` spends in 24 hours at most, over every process of the home."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -35,9 +38,25 @@ def _answering(command: F) -> F:
         command
     )
     command = click.option("--json", "as_data", is_flag=True, help="Print JSON.")(command)
+    command = click.option("--pay", is_flag=True, help="Pay from the wallet if the answer is not free.")(
+        command
+    )
+    command = click.option(
+        "--max", "most", default="0.05", show_default=True, metavar="AMOUNT", help="Pay at most this for it."
+    )(command)
     return click.option("--save", type=click.Path(path_type=Path), help="Save the receipt to a file.")(
         command
     )
+
+
+def _pays(client: Client, options: dict[str, Any]) -> None:
+    if options["pay"]:
+        client.spending(max_per_request=options["most"], max_per_day=PER_DAY)
+
+
+def _say_payment(answer: Draft[PlainReceipt] | Cleared[PlainReceipt]) -> None:
+    if answer.payment is not None:
+        console().print(Text(f"cost  {answer.payment.words}", style="bright_black"))
 
 
 def client_of(home: Path, url: str | None, trust: Path | None) -> Client:
@@ -62,6 +81,7 @@ def ask(home: Path, /, prompt: str, **options: Any) -> None:
     wanted = {"max_tokens": options["max_tokens"], "temperature": options["temperature"]}
     settings = {name: value for name, value in wanted.items() if value is not None}
     with client_of(home, options["url"], options["trust"]) as client:
+        _pays(client, options)
         if options["require"] or options["as_data"]:
             _whole(
                 lambda require: client.ask(
@@ -73,6 +93,7 @@ def ask(home: Path, /, prompt: str, **options: Any) -> None:
         for piece in stream:
             emit(piece)
         emit("\n\n")
+        _say_payment(stream.draft)
         _watch(stream.draft.receipt, options)
 
 
@@ -95,6 +116,7 @@ def infer(home: Path, /, model: str, source: Path, **options: Any) -> None:
     """
     inputs = _read_inputs(source)
     with client_of(home, options["url"], options["trust"]) as client:
+        _pays(client, options)
 
         def run(require: str | None) -> Draft[PlainReceipt] | Cleared[PlainReceipt]:
             if require is None:
@@ -105,6 +127,7 @@ def infer(home: Path, /, model: str, source: Path, **options: Any) -> None:
             _whole(run, options)
         draft = run(None)
         emit(_pretty(draft.outputs) + "\n\n")
+        _say_payment(draft)
         _watch(draft.receipt, options)
 
 
@@ -143,10 +166,12 @@ def _whole(
     if options["save"]:
         handle.save(options["save"])
     if options["as_data"]:
-        shown = {"text": answer.text} if answer.text else {"outputs": answer.outputs}
+        shown: dict[str, Any] = {"text": answer.text} if answer.text else {"outputs": answer.outputs}
+        shown["payment"] = msgspec.to_builtins(answer.payment)
         emit(as_json(handle, decision, **shown) + "\n")
     else:
         emit((answer.text or _pretty(answer.outputs)) + "\n\n")
+        _say_payment(answer)
         print_decision(handle.verify(), decision)
     sys.exit(0)
 

@@ -7,7 +7,9 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from hallmark.core.amounts import show_amount
 from hallmark.core.errors import Held
+from hallmark.core.money import Asset, Payment
 from hallmark.core.policy import Decision, Outcome
 from hallmark.verification import wording
 
@@ -40,17 +42,47 @@ class AnswerHeld(Held):
         self.policy = policy
 
 
+class PaidFor(msgspec.Struct, frozen=True):
+    """What an answer's money was, by the payment record that its receipt commits to: the rail (`free`: nobody
+    paid), who paid whom (0x-hex), under which offer (digest), and atomic units of `asset`.
+    """
+
+    rail: str
+    payer: str | None
+    payee: str
+    offer: str
+    reserved: int
+    charged: int
+    asset: Asset | None
+
+    @classmethod
+    def of(cls, record: Payment) -> PaidFor:
+        """From the record."""
+        r = record
+        return cls(r.rail, r.payer, r.payee, r.offer, int(r.reserved), int(r.charged), r.asset)
+
+    @property
+    def words(self) -> str:
+        """What was charged, as people read it; that it is development money stands with it."""
+        if self.rail == "free" or self.asset is None:
+            return "free by the node's offer"
+        note = ", development money" if self.asset.development else ""
+        charged, reserved = show_amount(self.charged, self.asset), show_amount(self.reserved, self.asset)
+        return f"{charged} (of {reserved} reserved{note})"
+
+
 class Draft(msgspec.Struct, Generic[R], frozen=True):
     """An answer as the node gave it. Nothing about it is proved yet; see `receipt`.
 
     `text` is a language model's answer, empty for tensors; `outputs` are named tensors; `body` is the whole
-    response as JSON data.
+    response as JSON data; `payment` is None where the node offers nothing.
     """
 
     text: str
     body: Mapping[str, Any]
     receipt: R
     outputs: Mapping[str, Any] = {}
+    payment: PaidFor | None = None
 
 
 class Cleared(msgspec.Struct, Generic[R], frozen=True):
@@ -62,6 +94,7 @@ class Cleared(msgspec.Struct, Generic[R], frozen=True):
     decision: Decision
     outputs: Mapping[str, Any] = {}
     seal: object = None
+    payment: PaidFor | None = None
 
     def __post_init__(self) -> None:
         if self.seal is not _SEAL:
@@ -72,4 +105,4 @@ def clear(draft: Draft[R], decision: Decision) -> Cleared[R]:
     """The draft as a cleared answer. Raises AnswerHeld `policy_not_met` unless the decision is CLEAR."""
     if decision.outcome is not Outcome.CLEAR:
         raise AnswerHeld(decision, decision.policy)
-    return Cleared(draft.text, draft.body, draft.receipt, decision, draft.outputs, _SEAL)
+    return Cleared(draft.text, draft.body, draft.receipt, decision, draft.outputs, _SEAL, draft.payment)

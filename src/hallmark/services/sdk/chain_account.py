@@ -6,11 +6,10 @@ endpoint does with it. On a development chain a faucet's key pays the gas; elsew
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import secrets
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -21,7 +20,7 @@ from hallmark.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from hallmark.core.money import Asset
 from hallmark.core.vault import WithdrawalRequest, vault_digest
 from hallmark.crypto.secp256k1 import Key
-from hallmark.services.chain.rpc import RPC, Reverted, RPCRefused, quantity
+from hallmark.services.chain.rpc import RPC, Reverted, RPCRefused
 from hallmark.services.chain.token import (
     FAUCET_LIMIT,
     TokenContract,
@@ -29,7 +28,7 @@ from hallmark.services.chain.token import (
     authorized_deposit_call,
     faucet_call,
 )
-from hallmark.services.chain.transactions import Call, send_raw, sign_transaction, suggest_fees
+from hallmark.services.chain.transactions import perform
 from hallmark.services.chain.vault import (
     EVERYTHING,
     Account,
@@ -52,27 +51,12 @@ from hallmark.services.chain.vault_events import (
     lessees,
     vault_events,
 )
+from hallmark.services.sdk.network import Chain
 from hallmark.services.sdk.wallet import Wallet
 
 SIGNED_FOR_S: Final = 3_600
 """How long a signed deposit or withdrawal request can be submitted."""
-TRIES: Final = 5
-MINED_S: Final = 60.0
-LOOK_S: Final = 0.05
 OURS: Final = (CeilingSet, Deposited, Leased, LeaseReturned, Settled, WithdrawalRequested, Withdrawn)
-
-
-class Chain(msgspec.Struct, frozen=True):
-    """Where a network's money is: a chain's JSON-RPC and id, its token, the vault (addresses as 0x-hex).
-    `development` says that all of it is worth nothing. `since`: the vault is in no earlier block.
-    """
-
-    rpc_url: str
-    chain_id: int
-    token: str
-    vault: str
-    development: bool = False
-    since: int = 0
 
 
 class Balance(msgspec.Struct, frozen=True):
@@ -295,11 +279,12 @@ class ChainAccount:
         return await self.rpc.block_time(await self.rpc.head()) or 0
 
     async def _send(self, to: bytes, data: bytes, *, by: Key | None = None) -> bytes:
-        """The hash of a mined transaction that did what it was for."""
+        """The hash of a mined transaction that did what it was for. Raises Conflict `call_refused`,
+        Unavailable `no_gas`, `transaction_failed`.
+        """
         key = by or self._gas
-        call = {"from": hex0x(key.address), "to": hex0x(to), "data": hex0x(data)}
         try:
-            gas = quantity(await self.rpc.call("eth_estimateGas", call)) * 5 // 4
+            return await perform(self.rpc, key, to, data)
         except Reverted as revert:
             why = vault_error(revert) or revert.message
             raise Conflict("call_refused", f"The chain refuses this: {why}.", "Nothing was sent.") from revert
@@ -307,34 +292,6 @@ class ChainAccount:
             raise Unavailable(
                 "no_gas", f"The chain takes no transaction of {hex0x(key.address)}.", refused.message
             ) from refused
-        for _ in range(TRIES):
-            signed = sign_transaction(
-                Call(to, data, gas),
-                key,
-                chain_id=self.chain.chain_id,
-                nonce=await self.rpc.nonce(key.address),
-                fees=await suggest_fees(self.rpc),
-            )
-            if not await send_raw(self.rpc, signed.raw):  # somebody used this nonce, or there is no gas
-                await asyncio.sleep(LOOK_S)
-                continue
-            receipt = await self._mined(signed.hash)
-            if receipt is None:  # never sent again: it may still come
-                raise Unavailable("not_mined", "The transaction is not in a block yet.", hex0x(signed.hash))
-            if receipt.get("status") != "0x1":
-                raise Conflict("call_refused", "The chain ran this and took it back.", hex0x(signed.hash))
-            return signed.hash
-        raise Unavailable("no_gas", f"The chain takes no transaction of {hex0x(key.address)}.", "Has it gas?")
-
-    async def _mined(self, name: bytes) -> dict[str, Any] | None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(MINED_S):
-                while True:
-                    found = await self.rpc.call("eth_getTransactionReceipt", hex0x(name))
-                    if isinstance(found, dict):
-                        return found
-                    await asyncio.sleep(LOOK_S)
-        return None
 
 
 def _asked(account: Account, leased: int) -> int:

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 from urllib.parse import quote
 
 import msgspec
 
-from hallmark.core.errors import InvalidInput, Unavailable, VerificationFailed
+from hallmark.core.document import unhex
+from hallmark.core.errors import HallmarkError, InvalidInput, VerificationFailed
 from hallmark.http.client import Pool, Timeouts
-from hallmark.http.sse import Splitter, data_of
+from hallmark.services.sdk.answer_stream import MAX_ANSWER, AnswerStream, Question
 from hallmark.services.sdk.answers import Cleared, Draft, clear
-from hallmark.services.sdk.network import error_of, find, verifier_of
+from hallmark.services.sdk.chain_account import Balance, Movement, Withdrawal
+from hallmark.services.sdk.money import Money
+from hallmark.services.sdk.network import Chain, error_of, find, verifier_of
+from hallmark.services.sdk.offers import NodeOffer, read_offers
+from hallmark.services.sdk.paid_request import PaidRequest
 from hallmark.services.sdk.receipts import AsyncReceipt, News, open_answer, read_news
+from hallmark.services.sdk.spending import REGISTRY, Limits, Spending
+from hallmark.services.sdk.spending_store import Spent
 from hallmark.services.sdk.verifying import Verifier
+from hallmark.services.sdk.wallet import Wallet
 from hallmark.verification.dossier import Dossier
 
 Messages = str | Sequence[Mapping[str, Any]]
 CHAT = "/v1/chat/completions"
 INFER = "/v1/hallmark/infer"
-MAX_ANSWER = 64 << 20
+
+
+class History(msgspec.Struct, frozen=True):
+    """What happened to an account on the chain, and what its home signed for requests; newest first."""
+
+    movements: tuple[Movement, ...]
+    payments: tuple[Spent, ...]
 
 
 class AsyncClient:
@@ -31,7 +44,12 @@ class AsyncClient:
     `base_url` is a gateway; `trust` its trust file; without them `home` (default ~/.hallmark) says
     both, for a network on this machine. Without a trust file answers still come, and every mark stays
     underived. `verifier` takes the trust file's place.
+
+    Nothing is paid until `spending` says what may be. `wallet` and `chain` take the place of those that the
+    home names.
     """
+
+    _spending: Spending | None
 
     def __init__(
         self,
@@ -41,9 +59,12 @@ class AsyncClient:
         home: Path | str | None = None,
         timeout: float = 590.0,
         verifier: Verifier | None = None,
+        wallet: Wallet | None = None,
+        chain: Chain | None = None,
     ) -> None:
         place = find(base_url, trust, home)
         self.base_url = place.base_url
+        self._money, self._spending = Money(place, wallet, chain), None
         self._verifier = verifier or verifier_of(place)
         self._pool = Pool(timeouts=Timeouts(head=timeout, idle=timeout))
 
@@ -56,6 +77,52 @@ class AsyncClient:
     async def aclose(self) -> None:
         """Close every connection."""
         await self._pool.aclose()
+        await self._money.aclose()
+
+    @property
+    def wallet(self) -> Wallet:
+        """The payer's wallet. Raises NotFound `no_wallet`; `Wallet.new` makes one."""
+        return self._money.wallet
+
+    def spending(self, *, max_per_request: str, max_per_day: str, pay_to: str = REGISTRY) -> None:
+        """Pay for requests from now on, within these limits (see `sdk.spending`).
+
+        Amounts are as people write them (`"0.05"`); the day is the last 24 hours, over every process of this
+        home. `pay_to` is `registry`, any payee that the log names for a registered node, or one address.
+        Raises NotFound `no_wallet`, InvalidInput `no_chain`, `bad_amount`, `bad_payee`.
+        """
+        self._spending = self._money.spending(Limits(max_per_request, max_per_day, pay_to), self.offers)
+
+    async def offers(self) -> tuple[NodeOffer, ...]:
+        """What answers cost now, by node; with a trust file only what the log proves."""
+        return read_offers(await self.get_json("/v1/hallmark/offers?proofs=true"), self._verifier)
+
+    async def deposit(self, amount: str) -> bytes:
+        """Put so much of the wallet's tokens into its account in the vault; the transaction's hash. See
+        `ChainAccount.deposit`.
+        """
+        return await self._money.account.deposit(amount)
+
+    async def balance(self) -> Balance:
+        """What the wallet and its account have. Leases of every enclave that the network names now count."""
+        return await self._money.account.balance(*await self._parties())
+
+    async def withdraw(self, amount: str | None = None) -> Withdrawal:
+        """Ask for so much back (None: everything); `finish_withdrawal` pays it after the vault's delay."""
+        return await self._money.account.withdraw(amount)
+
+    async def finish_withdrawal(self) -> int:
+        """Have what was asked back paid to the wallet; atomic units. See `ChainAccount.finish`."""
+        return await self._money.account.finish((await self._parties())[0])
+
+    async def history(self, most: int = 50) -> History:
+        """What happened to the account on the chain, and what this home signed for requests."""
+        movements = await self._money.account.history(most)
+        return History(movements, await self._money.store.newest(most))
+
+    async def fund(self, amount: str = "100") -> int:
+        """Development money for the wallet, where the chain is a development chain; atomic units."""
+        return await self._money.account.fund(amount)
 
     @overload
     async def ask(
@@ -91,7 +158,8 @@ class AsyncClient:
         `stream.draft`.
         """
         body = encode_chat(prompt, model, {**options, "stream": True})
-        return AnswerStream(self, body)
+        question = Question(self._pool, self.base_url, CHAT, body)
+        return AnswerStream(question, self._paid(CHAT, body), self._handle)
 
     @overload
     async def infer(
@@ -138,14 +206,16 @@ class AsyncClient:
         return msgspec.json.decode(body)
 
     async def _post(self, path: str, body: bytes) -> Draft[AsyncReceipt]:
-        nonce = secrets.token_bytes(32)
-        async with self._pool.request("POST", self.base_url + path, headers_of(nonce), body) as response:
-            answer = await response.read(MAX_ANSWER)
-            if response.status != 200:
-                raise error_of(response.status, answer)
-        content, dossier = open_answer(path, body, answer)
-        receipt = self._handle(dossier)
-        receipt.arrived(nonce)
+        question = Question(self._pool, self.base_url, path, body)
+        async with self._paid(path, body) as paid:
+            async with question.sent(paid) as response:
+                answer = await response.read(MAX_ANSWER)
+                if response.status != 200:
+                    raise await paid.refused(response, answer)
+            content, dossier = open_answer(path, body, answer)
+            receipt = self._handle(dossier)
+            receipt.arrived(question.nonce)
+            await paid.delivered(receipt)
         return _draft(msgspec.json.decode(content), receipt)
 
     async def _cleared(
@@ -153,6 +223,18 @@ class AsyncClient:
     ) -> Cleared[AsyncReceipt]:
         verified = await draft.receipt.wait(policy, timeout)
         return clear(draft, verified.decide(policy))
+
+    async def _parties(self) -> tuple[set[bytes], set[bytes]]:
+        """Settlement keys and payees that the network names now; none when it cannot be asked."""
+        try:
+            found = read_offers(await self.get_json("/v1/hallmark/offers"), None)
+        except HallmarkError:
+            return set(), set()
+        keys = {unhex(one.settlement) for one in found if one.settlement}
+        return keys, {unhex(one.offer.payee) for one in found}
+
+    def _paid(self, path: str, body: bytes) -> PaidRequest:
+        return PaidRequest(self._spending, path, body, self.receipt)
 
     def _handle(self, dossier: Dossier) -> AsyncReceipt:
         async def ask(wait: str, timeout_ms: int) -> News:
@@ -174,44 +256,6 @@ class AsyncClient:
                 raise error_of(response.status, body)
 
 
-class AnswerStream:
-    """A streamed answer: iterate over its text, then read `draft`. The receipt covers every byte of it."""
-
-    def __init__(self, client: AsyncClient, body: bytes) -> None:
-        self._client = client
-        self._body = body
-        self._draft: Draft[AsyncReceipt] | None = None
-
-    @property
-    def draft(self) -> Draft[AsyncReceipt]:
-        """The whole answer with its receipt, once the stream has ended. Raises Unavailable
-        `stream_not_ended`.
-        """
-        if self._draft is None:
-            raise Unavailable("stream_not_ended", "The stream has not ended, so there is no receipt yet.")
-        return self._draft
-
-    async def __aiter__(self) -> AsyncIterator[str]:
-        client, splitter = self._client, Splitter()
-        received: list[bytes] = []
-        text: list[str] = []
-        url = client.base_url + CHAT
-        nonce = secrets.token_bytes(32)
-        async with client._pool.request("POST", url, headers_of(nonce), self._body) as response:
-            if response.status != 200:
-                raise error_of(response.status, await response.read(MAX_ANSWER))
-            async for chunk in response:
-                received.append(chunk)
-                for event in splitter.feed(chunk):
-                    for piece in _pieces(event):
-                        text.append(piece)
-                        yield piece
-        _, dossier = open_answer(CHAT, self._body, b"".join(received), stream=True)
-        receipt = client._handle(dossier)
-        receipt.arrived(nonce)
-        self._draft = Draft("".join(text), {}, receipt)
-
-
 def encode_chat(prompt: Messages, model: str, options: Mapping[str, Any]) -> bytes:
     """The exact bytes of a chat request. Raises InvalidInput `bad_prompt`."""
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
@@ -220,26 +264,7 @@ def encode_chat(prompt: Messages, model: str, options: Mapping[str, Any]) -> byt
     return msgspec.json.encode({"model": model, "messages": messages, **options})
 
 
-def headers_of(nonce: bytes) -> tuple[tuple[bytes, bytes], ...]:
-    """Headers of a request whose receipt must carry `nonce` (32 bytes)."""
-    return ((b"content-type", b"application/json"), (b"hallmark-nonce", nonce.hex().encode()))
-
-
 def _draft(body: dict[str, Any], receipt: AsyncReceipt) -> Draft[AsyncReceipt]:
     choices = body.get("choices") or [{}]
     message = choices[0].get("message") or {}
-    return Draft(message.get("content") or "", body, receipt, body.get("outputs") or {})
-
-
-def _pieces(event: bytes) -> list[str]:
-    data = data_of(event)
-    if data is None or data == b"[DONE]":
-        return []
-    value = msgspec.json.decode(data)
-    if "error" in value:
-        raise error_of(503, data)
-    return [
-        choice["delta"]["content"]
-        for choice in value.get("choices", ())
-        if choice.get("delta", {}).get("content")
-    ]
+    return Draft(message.get("content") or "", body, receipt, body.get("outputs") or {}, receipt.payment)

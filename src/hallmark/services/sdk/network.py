@@ -19,6 +19,7 @@ from hallmark.core.errors import (
     Unavailable,
     VerificationFailed,
 )
+from hallmark.payments.accounts import PaymentRequired
 from hallmark.services.sdk.verifying import Verifier
 
 DEFAULT_HOME: Final = Path("~/.hallmark")
@@ -26,6 +27,7 @@ HOME_VARIABLE: Final = "HALLMARK_HOME"
 _KINDS: Final[dict[int, type[HallmarkError]]] = {
     400: InvalidInput,
     401: Unauthorized,
+    402: PaymentRequired,
     404: NotFound,
     409: Conflict,
     412: Held,
@@ -34,13 +36,28 @@ _KINDS: Final[dict[int, type[HallmarkError]]] = {
 }
 
 
+class Chain(msgspec.Struct, frozen=True):
+    """Where a network's money is: a chain's JSON-RPC and id, its token, the vault (addresses as 0x-hex).
+    `development` says that all of it is worth nothing. `since`: the vault is in no earlier block.
+    """
+
+    rpc_url: str
+    chain_id: int
+    token: str
+    vault: str
+    development: bool = False
+    since: int = 0
+
+
 class Place(msgspec.Struct, frozen=True):
-    """Where a network is: the gateway's base URL without a slash at the end, and the path of its trust
-    file.
+    """Where a network is: the gateway's base URL without a slash at the end, the path of its trust file, its
+    money, and the home where a wallet is.
     """
 
     base_url: str
     trust: str | None = None
+    chain: Chain | None = None
+    home: str = ""
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -60,9 +77,10 @@ def find(base_url: str | None, trust: Path | str | None, home: Path | str | None
     Raises InvalidInput `no_network` when neither is there.
     """
     chosen = str(trust) if trust is not None else None
+    folder = Path(home or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser()
     if base_url is not None and home is None:
-        return Place(_trimmed(base_url), chosen)
-    path = Path(home or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser() / "client.json"
+        return Place(_trimmed(base_url), chosen, home=str(folder))
+    path = folder / "client.json"
     try:
         place = msgspec.json.decode(path.read_bytes(), type=Place)
     except (OSError, msgspec.DecodeError) as error:
@@ -71,7 +89,7 @@ def find(base_url: str | None, trust: Path | str | None, home: Path | str | None
             f"No network is known in {path.parent}.",
             "Start one with `hallmark up`, or give base_url= and trust=.",
         ) from error
-    return Place(_trimmed(base_url or place.base_url), chosen or place.trust)
+    return Place(_trimmed(base_url or place.base_url), chosen or place.trust, place.chain, str(folder))
 
 
 def verifier_of(place: Place) -> Verifier | None:

@@ -18,7 +18,7 @@ from hallmark.core.marks import Finding, Mark, Question, State
 from hallmark.core.members import check_members
 from hallmark.core.policy import Outcome
 from hallmark.core.receipt import Receipt
-from hallmark.services.sdk.answers import AnswerHeld
+from hallmark.services.sdk.answers import AnswerHeld, PaidFor
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.verification.dossier import (
     FORMAT,
@@ -27,6 +27,7 @@ from hallmark.verification.dossier import (
     RequestCopy,
     ResponseCopy,
     Salts,
+    unbase64,
 )
 from hallmark.verification.offline import Verified
 
@@ -64,6 +65,7 @@ class HallmarkObject(msgspec.Struct, frozen=True):
     documents: dict[str, Any]
     ticket: str | None = None
     evidence: str | None = None
+    payment_authorization: str | None = None
     insecure: tuple[str, ...] = ()
 
 
@@ -108,6 +110,7 @@ def dossier_of(raw: bytes) -> Dossier:
             salts=Salts(found.salts.request, found.salts.response),
             ticket=found.ticket,
             evidence=found.evidence,
+            payment_authorization=found.payment_authorization,
             insecure=found.insecure,
         )
         Receipt.from_json(found.receipt)
@@ -124,6 +127,8 @@ class AsyncReceipt:
         self.against: tuple[Finding, ...] = ()
         """What the network holds against it, as far as it said so: objections, revocations."""
         self.answered = int(time.time() * 1000)
+        self.payment: PaidFor | None = None
+        """What its money was, by the record that the receipt commits to; None: the answer came with none."""
         self._verifier = verifier
         self._ask = ask
         self._submit = submit
@@ -201,15 +206,16 @@ class AsyncReceipt:
     def entry(self) -> bytes:
         """The log entry of this receipt, so that its owner can submit it."""
         documents = self.dossier.documents
-        return Entry(
-            Receipt.from_json(self.dossier.receipt),
-            (unhex(self.dossier.signature),),
-            (
-                documents.route.encode(),
-                (documents.candidates or "").encode(),
-                unhex(self.dossier.ticket) if self.dossier.ticket else b"",
-            ),
-        ).encode()
+        attached: tuple[bytes, ...] = (
+            documents.route.encode(),
+            (documents.candidates or "").encode(),
+            unhex(self.dossier.ticket) if self.dossier.ticket else b"",
+        )
+        if documents.payment is not None:
+            signed = self.dossier.payment_authorization
+            attached += (documents.payment.encode(), unbase64(signed) if signed else b"")
+        receipt = Receipt.from_json(self.dossier.receipt)
+        return Entry(receipt, (unhex(self.dossier.signature),), attached).encode()
 
     def save(self, path: Path | str) -> Path:
         """Write the dossier, the owner's copies of request and answer included."""

@@ -12,10 +12,16 @@ from types import TracebackType
 from typing import Any, TypeVar, overload
 
 from hallmark.core.marks import Mark, Question
-from hallmark.services.sdk.answers import Cleared, Draft, clear
-from hallmark.services.sdk.client import AnswerStream, AsyncClient, Messages
+from hallmark.services.sdk.answer_stream import AnswerStream
+from hallmark.services.sdk.answers import Cleared, Draft, PaidFor, clear
+from hallmark.services.sdk.chain_account import Balance, Withdrawal
+from hallmark.services.sdk.client import AsyncClient, History, Messages
+from hallmark.services.sdk.network import Chain
+from hallmark.services.sdk.offers import NodeOffer
 from hallmark.services.sdk.receipts import AsyncReceipt
+from hallmark.services.sdk.spending import REGISTRY
 from hallmark.services.sdk.verifying import Verifier
+from hallmark.services.sdk.wallet import Wallet
 from hallmark.verification.dossier import Dossier
 from hallmark.verification.offline import Verified
 
@@ -68,6 +74,11 @@ class PlainReceipt:
     def answered(self) -> int:
         """When the answer had arrived here, unix ms."""
         return self._receipt.answered
+
+    @property
+    def payment(self) -> PaidFor | None:
+        """What its money was; None: the answer came with no payment record."""
+        return self._receipt.payment
 
     def verify(self) -> Verified:
         """The marks as derived now, from what is at hand."""
@@ -124,8 +135,12 @@ class Client:
         home: Path | str | None = None,
         timeout: float = 590.0,
         verifier: Verifier | None = None,
+        wallet: Wallet | None = None,
+        chain: Chain | None = None,
     ) -> None:
-        self._client = AsyncClient(base_url, trust=trust, home=home, timeout=timeout, verifier=verifier)
+        self._client = AsyncClient(
+            base_url, trust=trust, home=home, timeout=timeout, verifier=verifier, wallet=wallet, chain=chain
+        )
         self._loop = _Loop()
 
     def __enter__(self) -> Client:
@@ -145,6 +160,43 @@ class Client:
     def base_url(self) -> str:
         """The gateway's base URL."""
         return self._client.base_url
+
+    @property
+    def wallet(self) -> Wallet:
+        """The payer's wallet."""
+        return self._client.wallet
+
+    def spending(self, *, max_per_request: str, max_per_day: str, pay_to: str = REGISTRY) -> None:
+        """Pay for requests from now on, within these limits; see `AsyncClient.spending`."""
+        self._client.spending(max_per_request=max_per_request, max_per_day=max_per_day, pay_to=pay_to)
+
+    def offers(self) -> tuple[NodeOffer, ...]:
+        """What answers cost now, by node."""
+        return self._loop.run(self._client.offers())
+
+    def deposit(self, amount: str) -> bytes:
+        """Put so much of the wallet's tokens into its account; the transaction's hash."""
+        return self._loop.run(self._client.deposit(amount))
+
+    def balance(self) -> Balance:
+        """What the wallet and its account have."""
+        return self._loop.run(self._client.balance())
+
+    def withdraw(self, amount: str | None = None) -> Withdrawal:
+        """Ask for so much back (None: everything)."""
+        return self._loop.run(self._client.withdraw(amount))
+
+    def finish_withdrawal(self) -> int:
+        """Have what was asked back paid to the wallet; atomic units."""
+        return self._loop.run(self._client.finish_withdrawal())
+
+    def history(self, most: int = 50) -> History:
+        """What happened to the account, and what this home signed for requests."""
+        return self._loop.run(self._client.history(most))
+
+    def fund(self, amount: str = "100") -> int:
+        """Development money for the wallet; atomic units."""
+        return self._loop.run(self._client.fund(amount))
 
     @overload
     def ask(
@@ -216,10 +268,9 @@ async def _next(pieces: AsyncIterator[str]) -> str | None:
 
 
 def _draft(draft: Draft[AsyncReceipt], loop: _Loop) -> Draft[PlainReceipt]:
-    return Draft(draft.text, draft.body, PlainReceipt(draft.receipt, loop), draft.outputs)
+    return Draft(draft.text, draft.body, PlainReceipt(draft.receipt, loop), draft.outputs, draft.payment)
 
 
 def _cleared(cleared: Cleared[AsyncReceipt], loop: _Loop) -> Cleared[PlainReceipt]:
-    return clear(
-        _draft(Draft(cleared.text, cleared.body, cleared.receipt, cleared.outputs), loop), cleared.decision
-    )
+    draft = Draft(cleared.text, cleared.body, cleared.receipt, cleared.outputs, cleared.payment)
+    return clear(_draft(draft, loop), cleared.decision)

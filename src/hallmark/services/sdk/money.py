@@ -1,0 +1,86 @@
+"""A client's money: the wallet of its home, the account in the vault, and what it may sign for requests."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+from hallmark.core.errors import InvalidInput, NotFound
+from hallmark.crypto.secp256k1 import Key
+from hallmark.services.sdk.chain_account import ChainAccount
+from hallmark.services.sdk.network import Chain, Place
+from hallmark.services.sdk.spending import Limits, Listing, Spending
+from hallmark.services.sdk.spending_store import SpendingStore
+from hallmark.services.sdk.wallet import FOLDER, Wallet, read_key
+
+FAUCET: Final = "faucet.secp256k1"
+
+
+class Money:
+    """Everything is opened when it is first needed: a client that never pays opens nothing."""
+
+    def __init__(self, place: Place, wallet: Wallet | None = None, chain: Chain | None = None) -> None:
+        self._home = Path(place.home)
+        self._wallet, self._chain = wallet, chain or place.chain
+        self._account: ChainAccount | None = None
+        self._store: SpendingStore | None = None
+
+    @property
+    def chain(self) -> Chain:
+        """Where the network's money is. Raises InvalidInput `no_chain`."""
+        if self._chain is None:
+            raise InvalidInput(
+                "no_chain",
+                "This client does not know the chain and the vault of its network.",
+                "A home of `hallmark up` says it in client.json; else give chain=.",
+            )
+        return self._chain
+
+    @property
+    def wallet(self) -> Wallet:
+        """The wallet. Raises as `Wallet.load` does."""
+        if self._wallet is None:
+            self._wallet = Wallet.load(self._home)
+        return self._wallet
+
+    @property
+    def account(self) -> ChainAccount:
+        """The account in the vault; on a development chain the home's faucet pays for transactions."""
+        if self._account is None:
+            self._account = ChainAccount(self.chain, self.wallet, self._gas())
+        return self._account
+
+    @property
+    def store(self) -> SpendingStore:
+        """What this home has signed away."""
+        if self._store is None:
+            self._store = SpendingStore(self._home / FOLDER)
+        return self._store
+
+    def spending(self, limits: Limits, listing: Listing) -> Spending:
+        """What signs payments within these limits."""
+        return Spending(
+            limits,
+            self.wallet,
+            self.chain,
+            store=self.store,
+            vault=self.account.vault,
+            listing=listing,
+            clock=lambda: time.time_ns() // 1_000_000,
+        )
+
+    async def aclose(self) -> None:
+        """Close what was opened."""
+        if self._account is not None:
+            await self._account.aclose()
+        if self._store is not None:
+            self._store.close()
+
+    def _gas(self) -> Key | None:
+        if not self.chain.development:
+            return None
+        try:
+            return read_key(self._home / "keys" / FAUCET, "faucet")
+        except NotFound:
+            return None
