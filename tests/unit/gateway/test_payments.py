@@ -66,6 +66,20 @@ async def test_x402_goes_to_the_payee_that_was_accepted(ask: Any, local: LocalNe
     assert (status, len(local.nodes[0].headers), len(local.nodes[1].headers)) == (200, 0, 1)
 
 
+async def test_a_channel_goes_to_the_enclave_that_claims_it(ask: Any, local: LocalNetwork) -> None:
+    """The key that signs a channel's claims is the settlement key of one node."""
+    pay_the_first(local)
+    registry = local.gateway.follower.replica.registry
+    mine, other = (registry.members[node.address] for node in local.net.nodes)
+    assert other.bundle is not None
+    other.bundle = msgspec.structs.replace(other.bundle, settlement="0x" + "dd" * 20)
+    channel = {"payer": "0x" + "Aa" * 20, "receiverAuthorizer": "0x" + "DD" * 20}
+    header = x402_header(hex0x(mine.owner), payload={"type": "voucher", "channelConfig": channel})
+    for _ in range(3):
+        assert (await ask.chat(payment_signature=header))[0] == 200
+    assert [len(node.headers) for node in local.nodes] == [0, 3]
+
+
 async def test_nobody_of_that_payee(ask: Any, local: LocalNetwork) -> None:
     """A payee without a node is answered with 402, and is no failure of the network's."""
     status, _, body = await ask.chat(payment_signature=x402_header(ZERO_ADDRESS))

@@ -36,6 +36,7 @@ class _Accepted(msgspec.Struct, frozen=True, rename="camel"):
 class _Holder(msgspec.Struct, frozen=True):
     holder: str = msgspec.field(name="from", default="")
     payer: str = ""
+    authorizer: str = msgspec.field(name="receiverAuthorizer", default="")
 
 
 class _Payload(msgspec.Struct, frozen=True, rename="camel"):
@@ -106,4 +107,6 @@ def _vault(data: bytes) -> Paying:
 
 def _x402(data: bytes) -> Paying:
     found = msgspec.json.decode(data, type=_X402)
-    return Paying(found.payload.payer, found.accepted.pay_to.lower(), sha256(data))
+    # A channel belongs to the enclave whose key signs its claims.
+    enclave = found.payload.channel_config.authorizer.lower()
+    return Paying(found.payload.payer, found.accepted.pay_to.lower(), sha256(data), enclave)
