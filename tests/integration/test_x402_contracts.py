@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterator, Iterator
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
 from hallmark.core.document import hex0x
-from hallmark.core.eip3009 import RECEIVE, TRANSFER, TokenDomain, authorization_digest
-from hallmark.core.eip3009 import Authorization as Transfer
 from hallmark.core.errors import Unavailable
-from hallmark.crypto.secp256k1 import Key
 from hallmark.payments.x402 import digests
-from hallmark.payments.x402.actions import Claim, Claims, Refund, Sweep
-from hallmark.payments.x402.authorization import Authorization, Deposit
+from hallmark.payments.x402.actions import Claim, Claims, Sweep
+from hallmark.payments.x402.authorization import Deposit
 from hallmark.services.chain import x402_contracts
-from hallmark.services.chain.contract import abi_encode, read_contract, selector
-from hallmark.services.chain.deployment import deploy_dev_token
-from hallmark.services.chain.rpc import RPC, Reverted
-from hallmark.services.chain.token import TokenContract, approve_call, faucet_call
+from hallmark.services.chain.contract import abi_encode, selector
 from hallmark.services.chain.toolchain import prepare_x402, repository_root
 from hallmark.services.chain.x402_contracts import NAMES, install
 from hallmark.services.chain.x402_settlement import (
@@ -33,54 +25,34 @@ from hallmark.services.chain.x402_settlement import (
     claims_call,
     claims_digest,
     deposit_call,
-    error_name,
     payer_state,
     payment_call,
     refund_call,
     sweep_call,
     withdraw_calls,
 )
-from hallmark.testing.anvil import CHAIN_ID, fund, running_anvil, toolchain, transact
+from hallmark.testing.anvil import CHAIN_ID, fund, running_anvil
 from hallmark.testing.vaults import FOREVER, SUBMITTER, named_key
+from hallmark.testing.x402 import (
+    PAYEE,
+    PAYER,
+    Chain,
+    authorized,
+    refund,
+    signed_permit,
+    voucher,
+    x402_chain,
+)
 
 pytestmark = pytest.mark.integration
 
-PAYER, PAYEE, AUTHORIZER = named_key("x402 payer"), named_key("x402 payee"), named_key("x402 authorizer")
 STRANGER = named_key("x402 stranger")
-SALTS = itertools.count(1)
-NO_CLAIMS = Claims(())
 
 
-class Chain(msgspec.Struct):
-    """A chain with x402's contracts and a token of which the payer has a thousand."""
-
-    rpc: RPC
-    token: TokenContract
-    domain: TokenDomain
-
-    async def send(self, call: To, key: Key = SUBMITTER) -> None:
-        """A transaction that must succeed."""
-        receipt = await transact(self.rpc, key, call.contract, call.data)
-        assert receipt["status"] == "0x1", await self.refusal(call, key)
-
-    async def refusal(self, call: To, key: Key = SUBMITTER) -> str:
-        """The error that a call would end with; empty for none."""
-        question = {"from": hex0x(key.address), "to": hex0x(call.contract), "data": hex0x(call.data)}
-        try:
-            await self.rpc.call("eth_call", question, "latest")
-        except Reverted as revert:
-            return error_name(revert) or "another"
-        return ""
-
-    async def approve(self) -> None:
-        """The payer lets Permit2 take what it signs for."""
-        await fund(self.rpc, PAYER)
-        await self.send(To(self.token.address, approve_call(digests.PERMIT2, 2**256 - 1)), PAYER)
-
-    async def word(self, name: str, kinds: str, values: list[object]) -> bytes:
-        """What the channels' contract answers."""
-        data = selector(f"{name}({kinds})") + abi_encode(_split(kinds), values)
-        return await self.rpc.read(digests.BATCH_SETTLEMENT, data)
+async def word(chain: Chain, name: str, kinds: str, values: list[object]) -> bytes:
+    """What the channels' contract answers."""
+    data = selector(f"{name}({kinds})") + abi_encode(_split(kinds), values)
+    return await chain.rpc.read(digests.BATCH_SETTLEMENT, data)
 
 
 def _split(kinds: str) -> list[str]:
@@ -104,88 +76,12 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 async def chain(url: str) -> AsyncIterator[Chain]:
-    """The chain as it was, whatever a test did to it."""
-    rpc = RPC(url)
-    before = await rpc.call("evm_snapshot")
-    await fund(rpc, SUBMITTER)
-    await install(rpc, prepare_x402(repository_root()))
-    artifact = read_contract(toolchain().contracts / "DevToken.json")
-    token = TokenContract(rpc, (await deploy_dev_token(rpc, SUBMITTER, artifact)).address)
-    chain = Chain(rpc, token, await token.domain(CHAIN_ID))
-    await chain.send(To(token.address, faucet_call(PAYER.address, 1_000)))
-    yield chain
-    await rpc.call("evm_revert", before)
-    await rpc.aclose()
-
-
-def transfer(chain: Chain, value: int) -> Authorization:
-    """A signed payment by EIP-3009."""
-    nonce = next(SALTS).to_bytes(32, "big")
-    one = Transfer(PAYER.address, PAYEE.address, value, 0, FOREVER, nonce)
-    digest = authorization_digest(TRANSFER, one, chain.domain)
-    return Authorization(
-        "exact", "transfer", PAYER.address, value, digest, FOREVER, PAYER.sign(digest), transfer=one,
-        token=chain.token.address,
-    )  # fmt: skip
-
-
-def permit(chain: Chain, value: int, facilitator: bytes = b"") -> Authorization:
-    """A signed payment by Permit2; `upto` when a facilitator is named."""
-    scheme, proxy = ("upto", digests.UPTO_PROXY) if facilitator else ("exact", digests.EXACT_PROXY)
-    one = digests.Permit(
-        chain.token.address, value, proxy, next(SALTS) << 3, FOREVER, PAYEE.address, 0, facilitator
-    )
-    return signed_permit(scheme, one)
-
-
-def signed_permit(scheme: str, one: digests.Permit, key: Key = PAYER) -> Authorization:
-    """A Permit2 payment with a key's signature, as the payer's."""
-    digest = digests.permit_digest(one, CHAIN_ID)
-    return Authorization(
-        scheme, "permit2", PAYER.address, one.amount, digest, FOREVER, key.sign(digest), permit=one,
-        token=one.token,
-    )  # fmt: skip
-
-
-def channel(chain: Chain, *, authorizer: bytes = b"", delay: int = 900) -> digests.Channel:
-    """A new channel of the payer's for the payee."""
-    salt = next(SALTS).to_bytes(32, "big")
-    return digests.Channel(
-        PAYER.address,
-        authorizer or bytes(20),
-        PAYEE.address,
-        AUTHORIZER.address,
-        chain.token.address,
-        delay,
-        salt,
-    )
-
-
-def deposit(chain: Chain, config: digests.Channel, amount: int) -> To:
-    """A signed deposit by EIP-3009."""
-    name, salt = digests.channel_id(config, CHAIN_ID), next(SALTS).to_bytes(32, "big")
-    nonce = digests.deposit_nonce(name, salt)
-    one = Transfer(PAYER.address, digests.DEPOSIT_COLLECTOR, amount, 0, FOREVER, nonce)
-    digest = authorization_digest(RECEIVE, one, chain.domain)
-    return deposit_call(config, Deposit(amount, PAYER.sign(digest), digest, one, salt))
-
-
-def voucher(config: digests.Channel, most: int, claimed: int, key: Key = PAYER) -> Claim:
-    """A voucher, and what is claimed of it."""
-    digest = digests.voucher_digest(digests.channel_id(config, CHAIN_ID), most, CHAIN_ID)
-    return Claim(config, most, key.sign(digest), claimed)
-
-
-def authorized(*claims: Claim, key: Key = AUTHORIZER) -> Claims:
-    """Claims with their authorizer's signature."""
-    return Claims(claims, key.sign(claims_digest(Claims(claims), CHAIN_ID)))
-
-
-def refund(config: digests.Channel, amount: int, nonce: int, claims: Claims = NO_CLAIMS) -> Refund:
-    """A refund with its authorizer's signature."""
-    name = digests.channel_id(config, CHAIN_ID)
-    signature = AUTHORIZER.sign(digests.refund_digest(name, nonce, amount, CHAIN_ID))
-    return Refund(config, amount, nonce, claims, signature)
+    """The chain as it was, whatever a test did to it; the payer has a thousand."""
+    async with x402_chain(url, poured=0) as chain:
+        before = await chain.rpc.call("evm_snapshot")
+        await chain.pour(PAYER.address, 1_000)
+        yield chain
+        await chain.rpc.call("evm_revert", before)
 
 
 async def test_contracts_are_put_there_once(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +100,7 @@ async def test_contracts_are_put_there_once(chain: Chain, monkeypatch: pytest.Mo
 
 async def test_exact_by_authorization(chain: Chain) -> None:
     """The payer's transfer is submitted by somebody else, once, and then says that it was used."""
-    payment = transfer(chain, 40)
+    payment = chain.transfer(40)
     call = payment_call(payment, 40)
     assert not (await payer_state(chain.rpc, payment)).used
     await chain.send(call)
@@ -216,7 +112,7 @@ async def test_exact_by_authorization(chain: Chain) -> None:
 
 async def test_exact_by_permit2(chain: Chain) -> None:
     """What was signed moves whole, once; changed in any field it does not move."""
-    payment = permit(chain, 40)
+    payment = chain.permit(40)
     assert await chain.refusal(payment_call(payment, 40)) == "ERC20InsufficientAllowance"
     await chain.approve()
     good = payment.permit
@@ -243,7 +139,7 @@ async def test_exact_by_permit2(chain: Chain) -> None:
 async def test_upto_takes_less_by_the_named_facilitator(chain: Chain) -> None:
     """2,350 of 5,000, in small; nobody else, no more, and not again for the rest."""
     await chain.approve()
-    payment = permit(chain, 500, SUBMITTER.address)
+    payment = chain.permit(500, SUBMITTER.address)
     await fund(chain.rpc, STRANGER)
     assert await chain.refusal(payment_call(payment, 235), STRANGER) == "UnauthorizedFacilitator"
     more = replace(payment, amount=501)
@@ -256,7 +152,7 @@ async def test_upto_takes_less_by_the_named_facilitator(chain: Chain) -> None:
 async def test_a_void_nonce_moves_nothing(chain: Chain) -> None:
     """A payer takes a permit back."""
     await chain.approve()
-    payment = permit(chain, 40)
+    payment = chain.permit(40)
     assert payment.permit is not None
     word, bit = divmod(payment.permit.nonce, 256)
     data = selector("invalidateUnorderedNonces(uint256,uint256)")
@@ -267,7 +163,7 @@ async def test_a_void_nonce_moves_nothing(chain: Chain) -> None:
 
 async def test_digests_are_the_contracts_own(chain: Chain) -> None:
     """Channel, voucher, refund and claims are called the same here and there."""
-    config = channel(chain, authorizer=STRANGER.address)
+    config = chain.channel(authorizer=STRANGER.address)
     name = digests.channel_id(config, CHAIN_ID)
     parties = (
         config.payer,
@@ -277,22 +173,22 @@ async def test_digests_are_the_contracts_own(chain: Chain) -> None:
         config.token,
     )
     row = (*map(hex0x, parties), config.withdraw_delay, config.salt)
-    assert await chain.word("getChannelId", CONFIG, [row]) == name
-    said = await chain.word("getVoucherDigest", "bytes32,uint128", [name, 77])
+    assert await word(chain, "getChannelId", CONFIG, [row]) == name
+    said = await word(chain, "getVoucherDigest", "bytes32,uint128", [name, 77])
     assert said == digests.voucher_digest(name, 77, CHAIN_ID)
-    said = await chain.word("getRefundDigest", "bytes32,uint256,uint128", [name, 3, 77])
+    said = await word(chain, "getRefundDigest", "bytes32,uint256,uint128", [name, 3, 77])
     assert said == digests.refund_digest(name, 3, 77, CHAIN_ID)
     for claims in ((), (Claim(config, 77, b"", 70), Claim(config, 78, b"", 71))):
         rows = [((row, one.max_claimable), one.signature, one.total_claimed) for one in claims]
-        said = await chain.word("getClaimBatchDigest", f"{CLAIM}[]", [rows])
+        said = await word(chain, "getClaimBatchDigest", f"{CLAIM}[]", [rows])
         assert said == claims_digest(Claims(claims), CHAIN_ID)
 
 
 async def test_a_channel_from_deposit_to_payout(chain: Chain) -> None:
     """Deposits, vouchers, one claim for two channels, one sweep; a claim that is behind charges nothing."""
-    one, other = channel(chain), channel(chain, authorizer=STRANGER.address)
+    one, other = chain.channel(), chain.channel(authorizer=STRANGER.address)
     for config in (one, other):
-        await chain.send(deposit(chain, config, 300))
+        await chain.send(chain.deposit_to(config, 300))
     claims = authorized(voucher(one, 250, 200), voucher(other, 100, 100, STRANGER))
     await chain.send(claims_call(claims))
     assert await claimable(chain.rpc, PAYEE.address, chain.token.address) == 300
@@ -316,10 +212,8 @@ async def test_a_channel_from_deposit_to_payout(chain: Chain) -> None:
 async def test_deposits_by_permit2(chain: Chain) -> None:
     """The payer's permit names the channel, so that it cannot be put into another."""
     await chain.approve()
-    config, other = channel(chain), channel(chain)
-    one = digests.DepositPermit(
-        chain.token.address, 120, next(SALTS), FOREVER, digests.channel_id(config, CHAIN_ID)
-    )
+    config, other = chain.channel(), chain.channel()
+    one = digests.DepositPermit(chain.token.address, 120, 7, FOREVER, digests.channel_id(config, CHAIN_ID))
     digest = digests.deposit_permit_digest(one, CHAIN_ID)
     made = Deposit(120, PAYER.sign(digest), digest, permit=one)
     assert await chain.refusal(deposit_call(other, made)) == "InvalidSignature"
@@ -339,22 +233,22 @@ async def test_nobody_collects_for_himself(chain: Chain) -> None:
 
 async def test_refunds_give_back_what_is_not_claimed(chain: Chain) -> None:
     """After its claims, in one transaction, once for each nonce, and never what was claimed."""
-    config = channel(chain)
-    await chain.send(deposit(chain, config, 300))
+    config = chain.channel()
+    await chain.send(chain.deposit_to(config, 300))
     made = refund(config, 1_000, 0, authorized(voucher(config, 250, 200)))
     await chain.send(refund_call(made))
     assert await chain.token.balance(PAYER.address) == 800
     state = await channel_state(chain.rpc, digests.channel_id(config, CHAIN_ID))
     assert (state.balance, state.total_claimed, state.refund_nonce) == (200, 200, 1)
     assert await chain.refusal(refund_call(refund(config, 1, 0))) == "InvalidRefundNonce"
-    stranger = replace(refund(config, 1, 1), signature=refund(channel(chain), 1, 1).signature)
+    stranger = replace(refund(config, 1, 1), signature=refund(chain.channel(), 1, 1).signature)
     assert await chain.refusal(refund_call(stranger)) == "InvalidSignature"
 
 
 async def test_a_payer_leaves_alone_after_the_delay(chain: Chain) -> None:
     """Not before it, not with what was claimed meanwhile, and nobody else starts it."""
-    config = channel(chain)
-    await chain.send(deposit(chain, config, 300))
+    config = chain.channel()
+    await chain.send(chain.deposit_to(config, 300))
     begin, finish = withdraw_calls(config, 300)
     assert await chain.refusal(begin, STRANGER) == "another"
     await fund(chain.rpc, PAYER)
@@ -377,9 +271,9 @@ async def test_a_payer_leaves_alone_after_the_delay(chain: Chain) -> None:
 async def test_channels_that_cannot_be_are_refused(chain: Chain) -> None:
     """A delay under 15 minutes or over 30 days, no authorizer, and nothing to deposit."""
     for config, amount in (
-        (channel(chain, delay=899), 10),
-        (channel(chain, delay=2_592_001), 10),
-        (replace(channel(chain), receiver_authorizer=bytes(20)), 10),
-        (channel(chain), 0),
+        (chain.channel(delay=899), 10),
+        (chain.channel(delay=2_592_001), 10),
+        (replace(chain.channel(), receiver_authorizer=bytes(20)), 10),
+        (chain.channel(), 0),
     ):
-        assert await chain.refusal(deposit(chain, config, amount)) == "another"
+        assert await chain.refusal(chain.deposit_to(config, amount)) == "another"

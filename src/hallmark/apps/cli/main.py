@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "log": ("services", "Run one log, or a standby."),
     "fullnode": ("services", "Run one full node."),
     "anchor": ("services", "Run the anchoring service."),
+    "facilitator": ("services", "Run a facilitator for x402 payments."),
     "web": ("services", "Run the pages, the review desk and the explorer."),
     "image": ("image", "Build or measure the enclave image."),
 }

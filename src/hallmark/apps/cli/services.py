@@ -1,4 +1,6 @@
-"""`hallmark gateway`, `node`, `log`, `fullnode`, `anchor`, `web`: one service in the foreground."""
+"""`hallmark gateway`, `node`, `log`, `fullnode`, `anchor`, `facilitator`, `web`: one service each, in the
+foreground.
+"""
 
 from __future__ import annotations
 
@@ -31,4 +33,5 @@ node = _service("node", "Run an inference node: the host and its enclave.")
 log = _service("log", "Run a log, or a standby of one.")
 fullnode = _service("fullnode", "Run a full node.")
 anchor = _service("anchor", "Run the anchoring service.")
+facilitator = _service("facilitator", "Run a facilitator: verifies and settles x402 payments for servers.")
 web = _service("web", "Run the pages, the review desk and the explorer.", "hallmark.apps.web")

@@ -14,46 +14,55 @@ GRACE_S: Final = 6
 """A payment that ends sooner than this could be settled too late."""
 
 
-class PaymentMismatch(PaymentRequired):
-    """One field of what was signed is not what was offered; `field` names it."""
+class PaymentFault(PaymentRequired):
+    """What is wrong with a payment, and with which `field` of it: a member's name, `signature`, `deposit` or
+    `permit` (their signatures), `not_yet` or `expired`.
+    """
 
-    def __init__(self, field: str) -> None:
-        super().__init__(
-            "payment_mismatch",
-            f"The payment's {field} is not the one that was offered.",
-            "Sign for exactly what `accepts` says.",
-        )
+    def __init__(self, reason: str, message: str, hint: str, field: str) -> None:
+        super().__init__(reason, message, hint)
         self.field = field
 
 
 def require(holds: bool, field: str) -> None:
-    """Raises PaymentMismatch unless it holds."""
+    """Raises PaymentFault `payment_mismatch` unless it holds."""
     if not holds:
-        raise PaymentMismatch(field)
-
-
-def in_time(after: int, before: int, now: int) -> None:
-    """Raises PaymentRequired `payment_not_yet_valid`, `payment_expired`; all in unix seconds."""
-    if after > now:
-        raise PaymentRequired("payment_not_yet_valid", "The payment is not valid yet.", "Check the clock.")
-    if before < now + GRACE_S:
-        raise PaymentRequired(
-            "payment_expired", "The payment has expired, or ends too soon to be settled.", "Sign a new one."
+        raise PaymentFault(
+            "payment_mismatch",
+            f"The payment's {field} is not the one that was offered.",
+            "Sign for exactly what `accepts` says.",
+            field,
         )
 
 
-def signed(text: str, digest: bytes, by: bytes) -> bytes:
+def in_time(after: int, before: int, now: int) -> None:
+    """Raises PaymentFault `payment_not_yet_valid`, `payment_expired`; all in unix seconds."""
+    if after > now:
+        raise PaymentFault(
+            "payment_not_yet_valid", "The payment is not valid yet.", "Check the clock.", "not_yet"
+        )
+    if before < now + GRACE_S:
+        raise PaymentFault(
+            "payment_expired",
+            "The payment has expired, or ends too soon to be settled.",
+            "Sign a new one.",
+            "expired",
+        )
+
+
+def signed(text: str, digest: bytes, by: bytes, field: str = "signature") -> bytes:
     """The signature, if it is `by`'s. One by a contract wallet (ERC-1271) needs the chain, and is refused.
 
-    Raises PaymentRequired `payment_signature`.
+    Raises PaymentFault `payment_signature`.
     """
     signature = unhex(text.lower())
     if is_signed_by(digest, signature, by):
         return signature
-    raise PaymentRequired(
+    raise PaymentFault(
         "payment_signature",
         "The payment is not signed by its payer.",
         "Sign with the key of the paying address; wallets that are contracts are not taken here.",
+        field,
     )
 
 

@@ -161,7 +161,7 @@ def _deposit(
     )
     in_time(transfer.valid_after, transfer.valid_before, now)
     digest = authorization_digest(RECEIVE, transfer, domain(offered))
-    return Deposit(amount, signed(by.signature, digest, config.payer), digest, transfer, salt)
+    return Deposit(amount, signed(by.signature, digest, config.payer, "deposit"), digest, transfer, salt)
 
 
 def _by_permit(
@@ -185,7 +185,7 @@ def _by_permit(
     require(permit.channel == name, "channel")
     in_time(0, permit.deadline, now)
     digest = digests.deposit_permit_digest(permit, chain(offered))
-    return Deposit(amount, signed(by.signature, digest, config.payer), digest, permit=permit)
+    return Deposit(amount, signed(by.signature, digest, config.payer, "permit"), digest, permit=permit)
 
 
 def _no_deposit() -> InvalidInput:

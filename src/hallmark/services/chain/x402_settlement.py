@@ -164,11 +164,17 @@ async def channel_state(rpc: RPC, channel: bytes) -> OnChain:
     return OnChain(balance, claimed, since, nonce)
 
 
-async def claimable(rpc: RPC, receiver: bytes, token: bytes) -> int:
-    """What a sweep would pay a receiver now. Raises as `channel_state` does."""
+async def receiver_totals(rpc: RPC, receiver: bytes, token: bytes) -> tuple[int, int]:
+    """All that was ever claimed for a receiver, and what of that was paid out. Raises as `channel_state`."""
     kinds, values = ["address", "address"], [hex0x(receiver), hex0x(token)]
     claimed, settled = await _read(rpc, "receivers", kinds, values, ["uint128", "uint128"])
-    return max(0, int(claimed) - int(settled))
+    return int(claimed), int(settled)
+
+
+async def claimable(rpc: RPC, receiver: bytes, token: bytes) -> int:
+    """What a sweep would pay a receiver now. Raises as `channel_state` does."""
+    claimed, settled = await receiver_totals(rpc, receiver, token)
+    return max(0, claimed - settled)
 
 
 async def payer_state(rpc: RPC, payment: Authorization) -> PayerState:
