@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from hallmark.core.document import hex0x
 from hallmark.core.errors import Conflict, HallmarkError, InvalidInput
+from hallmark.core.money import Asset, FreeUse, Offer, Price
+from hallmark.core.spending import SpendingAuthorization
 from hallmark.core.vault import Row
-from hallmark.services.sdk.chain_account import Chain, ChainAccount
+from hallmark.payments.accounts import PaymentRequired
+from hallmark.payments.spending import Spending as Spending_
+from hallmark.payments.spending import Vault, verify_spending
+from hallmark.services.chain.vault import ceiling_call
+from hallmark.services.sdk.chain_account import ChainAccount
+from hallmark.services.sdk.network import Chain
+from hallmark.services.sdk.offers import NodeOffer
+from hallmark.services.sdk.spending import Limits, Spending
+from hallmark.services.sdk.spending_store import SpendingStore
 from hallmark.services.sdk.wallet import Wallet
 from hallmark.testing.anvil import CHAIN_ID, fund, running_anvil
+from hallmark.testing.real_network import hallmark
 from hallmark.testing.vaults import SUBMITTER, VaultOnChain, fresh_vault, named_key
 
 pytestmark = pytest.mark.integration
@@ -176,3 +192,118 @@ async def test_a_wallet_pays_its_own_gas(chain: VaultOnChain, tmp_path: Path) ->
     await account.deposit("2")
     assert (await account.balance()).free == 2_000_000
     await account.aclose()
+
+
+PATH, BODY = "/v1/chat/completions", b'{"model":"tiny","max_tokens":20,"messages":[]}'
+
+
+def selling(chain: VaultOnChain, asset: Asset) -> NodeOffer:
+    """What a node asks that is paid from this vault."""
+    offer = Offer(
+        network=hex0x(chain.parameters.network),
+        owner=hex0x(PAYEE),
+        payee=hex0x(PAYEE),
+        asset=asset,
+        vault=hex0x(chain.address),
+        prices=(Price("tiny", 1_000_000, 2_000_000),),
+        free=FreeUse(),
+        since=0,
+        until=2**62,
+    )
+    settlement = hex0x(ENCLAVE.address)
+    return NodeOffer(offer, hex0x(offer.digest()), hex0x(PAYEE), settlement, ("tiny",), 8, True, True)
+
+
+async def test_what_a_client_signs_holds_for_enclave_and_contract(
+    chain: VaultOnChain, account: ChainAccount, tmp_path: Path
+) -> None:
+    """The enclave's check takes the payment for exactly its request; the contract takes its ceiling, leases
+    under it, and a second home signs the next one above what is charged.
+    """
+    await account.fund("5")
+    await account.deposit("5")
+    listing = (selling(chain, await account.asset()),)
+    vault, now = Vault(CHAIN_ID, chain.address), time.time_ns() // 1_000_000
+
+    async def offers() -> tuple[NodeOffer, ...]:
+        return listing
+
+    def home(name: str) -> tuple[Spending, SpendingStore]:
+        store = SpendingStore(tmp_path / name)
+        limits = Limits("0.05", "2.00")
+        spending = Spending(
+            limits,
+            account.wallet,
+            account.chain,
+            store=store,
+            vault=account.vault,
+            listing=offers,
+            clock=lambda: now,
+        )
+        return spending, store
+
+    spending, store = home("one")
+    paid = await spending.pay(PATH, BODY)
+    assert paid is not None
+
+    def judged(body: bytes = BODY, at: int = now, enclave: bytes = ENCLAVE.address) -> Spending_:
+        return verify_spending(paid.header.encode(), vault, PAYEE, enclave, path=PATH, body=body, now=at)
+
+    found = judged().authorization
+    assert found.spend.maximum == len(BODY) + 40
+    for change, reason in (
+        ({"body": BODY + b" "}, "payment_mismatch"),
+        ({"enclave": PAYEE}, "payment_mismatch"),
+        ({"at": now + 300_000}, "payment_expired"),
+    ):
+        with pytest.raises(PaymentRequired) as caught:
+            judged(**change)  # type: ignore[arg-type]
+        assert caught.value.reason == reason
+    number = await chain.vault.account_of(account.wallet.key.address)
+    await chain.register(ENCLAVE, PAYEE)
+    await chain.send(ceiling_call(found.ceiling, found.by_payer))
+    await chain.send(chain.lease(ENCLAVE, await chain.now() + 290, [Row(number, 1_000_000)]))
+    await chain.send(chain.settle(ENCLAVE, [Row(number, 300_000)]))
+    other, second = home("two")
+    again = await other.pay(PATH, BODY)
+    assert again is not None
+    ceiling = SpendingAuthorization.decode(base64.b64decode(again.header)[:-32]).ceiling
+    assert (ceiling.nonce, ceiling.max_claimable) == (2, 1_000_000 + 2_000_000)
+    store.close()
+    second.close()
+
+
+async def test_the_command_line(chain: VaultOnChain, tmp_path: Path) -> None:
+    """From a new wallet to money on its way back, in words and as JSON; each page says what the money is."""
+    home = tmp_path / "home"
+    (home / "keys").mkdir(parents=True)
+    faucet = home / "keys" / "faucet.secp256k1"
+    faucet.write_text(SUBMITTER.secret.hex())
+    faucet.chmod(0o600)
+    known = {"base_url": "http://127.0.0.1:9", "chain": msgspec.to_builtins(place(chain))}
+    (home / "client.json").write_bytes(msgspec.json.encode(known))
+
+    async def run(*arguments: str, fails: int = 0) -> str:
+        done = await asyncio.to_thread(hallmark, home, "wallet", *arguments)
+        assert done.returncode == fails, done.stdout + done.stderr
+        return done.stderr if fails else done.stdout
+
+    assert "no_wallet" in await run("balance", fails=2)
+    address = json.loads(await run("new", "--json"))["address"]
+    assert "wallet_exists" in await run("new", fails=2)
+    assert "development money" in await run("fund", "8")
+    assert "the account has 5.00 DEV, 5.00 DEV free" in await run("deposit", "5.00")
+    told = await run("balance")
+    assert address in told
+    assert "3.00 DEV" in told
+    assert "worth nothing" in told
+    found = json.loads(await run("balance", "--json"))
+    assert (found["payer"], found["free"], found["asset"]["development"]) == (address, "5000000", True)
+    assert "bad_withdrawal" in await run("withdraw", fails=2)
+    assert "1.50 DEV is asked back" in await run("withdraw", "1.50")
+    assert "not_ready" in await run("withdraw", "--finish", fails=2)
+    await chain.pass_time(901)
+    assert "1.50 DEV came back" in await run("withdraw", "--finish")
+    kinds = [one["kind"] for one in json.loads(await run("history", "--json"))["movements"]]
+    assert kinds == ["withdrawn", "withdrawal asked", "deposited"]
+    assert "deposited" in await run("history")
