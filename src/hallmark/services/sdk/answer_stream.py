@@ -16,7 +16,7 @@ from hallmark.http.connection import Response
 from hallmark.http.sse import Splitter, data_of
 from hallmark.services.sdk.answers import Draft
 from hallmark.services.sdk.network import error_of
-from hallmark.services.sdk.paid_request import LOST, PaidRequest
+from hallmark.services.sdk.paid_request import LOST, UNSENT, PaidRequest
 from hallmark.services.sdk.receipts import AsyncReceipt, open_answer
 from hallmark.verification.dossier import Dossier
 
@@ -36,14 +36,16 @@ class Question:
     @contextlib.asynccontextmanager
     async def sent(self, paid: PaidRequest) -> AsyncIterator[Response]:
         """The response. With a payment it is sent again, as it is, when the connection breaks before one."""
-        headers = (*headers_of(self.nonce), *paid.headers)
+        headers, sent = (*headers_of(self.nonce), *paid.headers), False
         for left in reversed(range(paid.tries)):
             exchange = self._pool.request("POST", self._base_url + self.path, headers, self.body)
             try:
                 response = await exchange.__aenter__()
                 break
             except Unavailable as error:
+                sent = sent or error.reason not in UNSENT
                 if not left or error.reason not in LOST:
+                    await paid.failed(sent=sent)
                     raise
                 await asyncio.sleep(PAUSE_S)
         try:

@@ -49,8 +49,6 @@ class AsyncClient:
     home names.
     """
 
-    _spending: Spending | None
-
     def __init__(
         self,
         base_url: str | None = None,
@@ -64,7 +62,8 @@ class AsyncClient:
     ) -> None:
         place = find(base_url, trust, home)
         self.base_url = place.base_url
-        self._money, self._spending = Money(place, wallet, chain), None
+        self._money = Money(place, wallet, chain)
+        self._spending: Spending | None = None
         self._verifier = verifier or verifier_of(place)
         self._pool = Pool(timeouts=Timeouts(head=timeout, idle=timeout))
 
@@ -94,7 +93,7 @@ class AsyncClient:
         self._spending = self._money.spending(Limits(max_per_request, max_per_day, pay_to), self.offers)
 
     async def offers(self) -> tuple[NodeOffer, ...]:
-        """What answers cost now, by node; with a trust file only what the log proves."""
+        """What answers cost now, by node. `proven` needs a trust file."""
         return read_offers(await self.get_json("/v1/hallmark/offers?proofs=true"), self._verifier)
 
     async def deposit(self, amount: str) -> bytes:

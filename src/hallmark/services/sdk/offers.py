@@ -1,12 +1,13 @@
 """Price offers as a client reads them: what the gateway lists, and what the log proves of it.
 
-With a trust file nothing of the list is believed but that nobody speaks against it today. For each node:
+With a trust file nothing of an offer that is `proven` is the gateway's word, but that nobody speaks against
+it today. For each node:
 
 1. The offer's entry stands in the log, below a quorum's checkpoint, and is signed by the owner that it names.
 2. The node's registration stands there too, signed by the node's key and by the same owner.
 3. The payee of the offer is that of the registered key bundle, and so is the settlement key.
 
-Without a trust file the list is only what somebody said, and `NodeOffer.proven` is False.
+Everything else is only what somebody said, and `NodeOffer.proven` is False.
 """
 
 from __future__ import annotations
@@ -58,9 +59,8 @@ class _Listed(msgspec.Struct, frozen=True):
 
 
 def read_offers(found: Mapping[str, Any], verifier: Verifier | None) -> tuple[NodeOffer, ...]:
-    """The offers of `GET /v1/hallmark/offers?proofs=true`; what is not proven is left out with a verifier.
-
-    Raises InvalidInput `bad_offers`.
+    """The offers of `GET /v1/hallmark/offers?proofs=true`, one for each node. Raises InvalidInput
+    `bad_offers`.
     """
     read = []
     try:
@@ -69,10 +69,8 @@ def read_offers(found: Mapping[str, Any], verifier: Verifier | None) -> tuple[No
             fields = {name: value.get(name) for name in Offer.__struct_fields__}
             told = msgspec.convert(fields, type=Offer)
             for node in listed.nodes:
-                if verifier is None:
-                    read.append(_made(told, node, node.settlement or "", proven=False))
-                elif (proven := _proven(listed, node, verifier)) is not None:
-                    read.append(proven)
+                proven = _proven(listed, node, verifier) if verifier is not None else None
+                read.append(proven or _made(told, node, node.settlement or "", proven=False))
     except (msgspec.ValidationError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput("bad_offers", "The network's list of offers cannot be read.") from error
     return tuple(read)

@@ -27,6 +27,8 @@ from hallmark.services.sdk.spending import SignedPayment, Spending, read_payment
 TRIES: Final = 3
 """How often a request with a payment is sent when its connection breaks."""
 LOST: Final = frozenset(("connect_failed", "connection_lost", "timed_out", "bad_http", "pool_exhausted"))
+UNSENT: Final = frozenset(("connect_failed", "pool_exhausted"))
+"""Of these, those before which no byte has left."""
 UNDONE: Final = frozenset(
     ("no_node", "gateway_starting", "log_distrusted", "node_busy", "clock_skew", "lease_unavailable")
 )
@@ -72,6 +74,12 @@ class PaidRequest:
     def tries(self) -> int:
         """How often the request may be sent: paid ones again, because one payment is charged once."""
         return TRIES if self._signed is not None else 1
+
+    async def failed(self, *, sent: bool) -> None:
+        """No answer came; `sent`: something of the request may have arrived."""
+        if not sent and self._signed is not None and self._spending is not None:
+            signed, self._signed = self._signed, None
+            await self._spending.refused(signed)
 
     async def refused(self, response: Response, text: bytes) -> HallmarkError:
         """The error that the network answered with; what it says of the payment is written down."""

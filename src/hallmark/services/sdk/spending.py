@@ -135,7 +135,7 @@ class Spending:
         self._store, self._contract, self._listing, self._clock = store, vault, listing, clock
         self._vault = Vault(chain.chain_id, unhex(chain.vault))
         self._asset = f"eip155:{chain.chain_id}/{chain.token}"
-        self._signing = asyncio.Lock()
+        self._signing, self._asking = asyncio.Lock(), asyncio.Lock()
         self._listed: tuple[NodeOffer, ...] = ()
         self._listed_at = -OFFERS_MS
         self._running: Counter[str] = Counter()
@@ -187,11 +187,12 @@ class Spending:
         self._running[paid.chosen.settlement] -= 1
 
     async def _offers(self) -> tuple[NodeOffer, ...]:
-        now = self._clock()
-        over = any(one.offer.until <= now for one in self._listed)
-        if over or now - self._listed_at >= OFFERS_MS:
-            self._listed, self._listed_at = await self._listing(), now
-        return self._listed
+        async with self._asking:
+            now = self._clock()
+            over = any(one.offer.until <= now for one in self._listed)
+            if over or now - self._listed_at >= OFFERS_MS:
+                self._listed, self._listed_at = await self._listing(), now
+            return self._listed
 
     def _choose(self, offers: list[NodeOffer], body: bytes, asked: _Asked) -> _Candidate:
         """The cheapest node that answers; of equals the one that served last, while it has a place."""
