@@ -61,6 +61,7 @@ STEPS: Final[Mapping[str, str]] = {
     "enclave_silent": "The enclave runs and does not answer its host: end its process, and a new one starts.",
     "outbox_refused": "Read the refusals in the node's log.jsonl: some of its receipts are not in the log.",
     "outbox_waiting": "Get the log to take entries again: receipts wait on this node's disk.",
+    "settlement_late": "Get the chain or gas to the node before the vault's settlement window closes.",
     # anchoring, chain
     "anvil_starting": "Wait: the development chain starts.",
     "anvil_restarting": "Wait: the development chain starts again.",

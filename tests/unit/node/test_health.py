@@ -30,6 +30,9 @@ GOOD = Facts(Health("ready"), unheard=1_900)
         ({"refused": 3_600_000}, "ready", "", 0),
         ({"refused": 60_000, "unheard": 20_000}, "degraded", "enclave_silent", 20_000),
         ({"problem": "store_full"}, "degraded", "store_full", 0),
+        ({"unsettled": 599_999}, "ready", "", 0),
+        ({"unsettled": 600_000, "settlement_problem": "x"}, "degraded", "settlement_late", 600_000),
+        ({"unsettled": 600_000, "problem": "store_full"}, "degraded", "store_full", 0),
     ],
 )
 def test_states(changes: dict[str, Any], state: str, reason: str, ago: int) -> None:

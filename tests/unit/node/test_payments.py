@@ -12,6 +12,7 @@ from hallmark.core.entries import Entry
 from hallmark.core.errors import InvalidInput
 from hallmark.core.money import FreeUse, Offer
 from hallmark.core.statements import PriceOffer
+from hallmark.crypto.secp256k1 import Key
 from hallmark.services.enclave import control
 from hallmark.services.node.payments import NodePayments, journal_path
 from hallmark.services.node.settings import Payments
@@ -41,7 +42,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "offer"
-        self.payments = NodePayments(Payments(str(self.file)), folder / "journal")
+        self.payments = NodePayments(Payments(str(self.file)), folder / "journal", Key(b"\4" * 32), PAYEE)
         self.said: list[control.ToEnclave] = []
         self.lost = 0
 
@@ -71,9 +72,10 @@ async def test_an_offer_is_handed_over_when_it_changes(bench: Bench) -> None:
     bench.payments.look()
     bench.payments.look()
     assert bench.said == [control.Terms(offer(1))]
+    assert bench.payments.offer.offer is None
+    bench.payments.take(control.TermsTaken(b"\5" * 32))
     assert bench.payments.offer.offer is not None
     assert bench.payments.offer.offer.vault == hex0x(VAULT)
-    bench.payments.take(control.TermsTaken(b"\5" * 32))
     assert bench.payments.offer.status() == {"digest": hex0x(b"\5" * 32), "problem": ""}
     newer = bench.file.with_name("newer")
     newer.write_bytes(offer(2))

@@ -18,6 +18,8 @@ MAX_QUEUE: Final = 4096
 
 Module = Callable[[bytes], bytes]
 """Answers one security module request."""
+Say = Callable[[control.ToEnclave], None]
+"""Brings a message to the enclave that runs, if there is one."""
 
 
 class EnclaveLink:

@@ -11,12 +11,14 @@ from hallmark.http.health import Health, lasted, unless
 SILENT_MS: Final = 10_000
 WAITING_MS: Final = 5_000
 REFUSED_MS: Final = 3_600_000
+UNSETTLED_MS: Final = 600_000
 
 
 class Facts(msgspec.Struct, frozen=True):
     """What a node's host observes. `life` is where the enclave's life stands. Lengths are ms, -1: not now:
     since the enclave last answered its host, since the log last took what waits while something did, since
-    the log refused an entry for good. `problem` is the store's.
+    the log refused an entry for good. `problem` is the store's. `unsettled` is for how long settlement has
+    failed while something waits for it, and `settlement_problem` why.
     """
 
     life: Health
@@ -26,6 +28,8 @@ class Facts(msgspec.Struct, frozen=True):
     log_problem: str = ""
     refused: int = -1
     problem: str = ""
+    unsettled: int = -1
+    settlement_problem: str = ""
 
 
 def judge(facts: Facts, now: int) -> Health:
@@ -42,4 +46,7 @@ def judge(facts: Facts, now: int) -> Health:
         why = f" ({facts.log_problem})" if facts.log_problem else ""
         told = f"{facts.waiting} entries wait for the log, for {lasted(facts.stuck)}{why}."
         return Health("degraded", "outbox_waiting", now - facts.stuck, told)
+    if facts.unsettled >= UNSETTLED_MS and not facts.problem:
+        told = f"What was charged is not settled, for {lasted(facts.unsettled)} ({facts.settlement_problem})."
+        return Health("degraded", "settlement_late", now - facts.unsettled, told)
     return unless(facts.problem, facts.life)

@@ -24,7 +24,7 @@ from hallmark.services.node.forwarder import Forwarder, LogClient
 from hallmark.services.node.health import Facts
 from hallmark.services.node.key_sealing import KeySealing
 from hallmark.services.node.outbox import Outbox
-from hallmark.services.node.payments import NodePayments
+from hallmark.services.node.payments import NodePayments, settlement_key_of
 from hallmark.services.node.pipe import Pipes
 from hallmark.services.node.settings import Settings
 from hallmark.telemetry.logs import get_logger
@@ -89,6 +89,8 @@ class Node:
             forwarder.problem,
             _ms_since(outbox.refused_at) if outbox.refused_at else -1,
             problem,
+            -1 if self.payments is None else self.payments.late_ms,
+            "" if self.payments is None else self.payments.problem,
         )
 
     def store_problem(self) -> str:
@@ -132,6 +134,8 @@ class Node:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):
                 await self._forwarder.idle()
+        if self.payments is not None and self.running is not None:
+            await self.payments.settle(limit)
         if self.running is not None:
             await self.running.link.close()
 
@@ -176,7 +180,7 @@ class Node:
         )
         get_logger().info("enclave_serving", node=running.address, bundle=running.bundle_digest, epoch=epoch)
         if self.payments is not None:
-            self.payments.look()
+            self.payments.serving(settlement_key_of(running.attested.bundle))
         self.life = Health("starting", "registration")
         await self._register(running.attested)
         self._registered = True
@@ -277,6 +281,8 @@ class Node:
 
     def _on_ended(self) -> None:
         get_logger().warning("enclave_ended")
+        if self.payments is not None:
+            self.payments.ended()
 
     async def _dial(self, number: int, name: str, to: Running | None) -> None:
         try:

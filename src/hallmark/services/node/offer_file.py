@@ -28,8 +28,9 @@ class OfferFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen: tuple[int, int, int] | None = None
+        self._handed: Offer | None = None
         self.offer: Offer | None = None
-        """As the file has it; None when there is none that can be read."""
+        """The newest that the enclave took, in this process's life."""
         self.digest = b""
         """Of the offer that the enclave goes by; empty for none."""
         self.problem = ""
@@ -48,7 +49,7 @@ class OfferFile:
                 return
             with self._path.open("rb") as file:
                 entry = file.read(MOST)
-            self.offer = read_offer(entry)
+            self._handed = read_offer(entry)
         except OSError:
             self._seen, self.problem = None, "offer_missing"
             return
@@ -62,6 +63,8 @@ class OfferFile:
     def taken(self, message: control.TermsTaken) -> None:
         """The enclave's word about the newest offer."""
         self.digest = message.offer
+        if not message.reason:
+            self.offer = self._handed
         self._refused(message.reason)
 
     def status(self) -> dict[str, str]:

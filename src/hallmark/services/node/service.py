@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hallmark.attestation.emulator import DevelopmentRoot
 from hallmark.core.beacon import network_id
-from hallmark.core.document import hex0x
+from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import EnclaveConfiguration, Manifest
 from hallmark.core.errors import InvalidInput
 from hallmark.core.receipt import Mode
@@ -40,8 +40,7 @@ async def run_node(settings: Settings, database: RawDatabase) -> None:
         pool = Pool(per_origin=8)
         log = LogClient(pool, settings.log_url, settings.origin)
         outbox = Outbox(database)
-        paid = settings.payments
-        payments = NodePayments(paid, journal_path(paid, settings.database)) if paid is not None else None
+        payments = _payments(settings, owner, unhex(EnclaveConfiguration.decode(cargo.configuration).payment))
         node = Node(
             settings,
             cargo,
@@ -61,6 +60,17 @@ async def run_node(settings: Settings, database: RawDatabase) -> None:
             node.stop()
             await asyncio.gather(living, return_exceptions=True)
             await pool.aclose()
+
+
+def _payments(settings: Settings, owner: Key, payee: bytes) -> NodePayments | None:
+    """Raises InvalidInput `bad_settings`."""
+    paid = settings.payments
+    if paid is None:
+        return None
+    key = owner
+    if paid.key_file:
+        key = Key(bytes.fromhex(Path(paid.key_file).read_text().strip()))
+    return NodePayments(paid, journal_path(paid, settings.database), key, payee)
 
 
 def check(settings: Settings) -> None:

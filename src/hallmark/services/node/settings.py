@@ -25,7 +25,8 @@ class Payments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `rpc_url` is the chain of the offer's asset and vault; empty: nobody can pay there, and only what the
     offer calls free is served. `key_file` pays for gas and defaults to the owner's. Every `settle_seconds`
     what was charged is settled, and collected once it is `collect_from` (atomic units) or more; a
-    transaction counts when `confirmations` blocks stand behind it. A lease is for `lease_seconds`. `journal`
+    transaction counts when `confirmations` blocks hold it; while one is under way the chain is asked every
+    `poll_ms`. A lease is for `lease_seconds`. `journal`
     is the file that keeps the enclave's accounts; it stands beside the database where that is a SQLite file.
     """
 
@@ -37,6 +38,7 @@ class Payments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lease_seconds: int = 21_600
     collect_from: int = 1
     confirmations: int = 2
+    poll_ms: int = 1_000
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
