@@ -6,10 +6,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hallmark.services.sdk import AnswerHeld as Held
-    from hallmark.services.sdk import AsyncClient, Cleared, Client, Draft
+    from hallmark.services.sdk import (
+        AsyncClient,
+        Chain,
+        Cleared,
+        Client,
+        Draft,
+        PaymentRequired,
+        SpendingRefused,
+        Wallet,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["AsyncClient", "Cleared", "Client", "Draft", "Held", "__version__"]
+__all__ = [
+    "AsyncClient",
+    "Chain",
+    "Cleared",
+    "Client",
+    "Draft",
+    "Held",
+    "PaymentRequired",
+    "SpendingRefused",
+    "Wallet",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

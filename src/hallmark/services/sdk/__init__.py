@@ -1,8 +1,23 @@
-"""The Python SDK: ask, stream, infer, and marks that this program derives itself."""
+"""The Python SDK: ask, stream, infer, pay, and marks that this program derives itself."""
 
+from hallmark.payments.accounts import PaymentRequired
 from hallmark.services.sdk.answers import AnswerHeld, Cleared, Draft
 from hallmark.services.sdk.client import AsyncClient
+from hallmark.services.sdk.network import Chain
+from hallmark.services.sdk.spending_store import SpendingRefused
 from hallmark.services.sdk.sync_client import Client
 from hallmark.services.sdk.verifying import Verifier
+from hallmark.services.sdk.wallet import Wallet
 
-__all__ = ["AnswerHeld", "AsyncClient", "Cleared", "Client", "Draft", "Verifier"]
+__all__ = [
+    "AnswerHeld",
+    "AsyncClient",
+    "Chain",
+    "Cleared",
+    "Client",
+    "Draft",
+    "PaymentRequired",
+    "SpendingRefused",
+    "Verifier",
+    "Wallet",
+]

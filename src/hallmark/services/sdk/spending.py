@@ -207,9 +207,9 @@ class Spending:
             assert refusal is not None
             raise refusal
 
-        def order(one: _Candidate) -> tuple[bool, int, bool, bool, int]:
+        def order(one: _Candidate) -> tuple[bool, int, int, bool, int]:
             chosen, running = one.chosen, self._running[one.chosen.settlement]
-            full, other = running >= chosen.capacity, chosen.settlement != self._last
+            full, other = running // chosen.capacity, chosen.settlement != self._last
             return not chosen.answers, one.rank, full, other, running
 
         return min(found, key=order)
