@@ -59,7 +59,8 @@ def offer_entry(configuration: EnclaveConfiguration, now: int, owner: Key = OWNE
 
 class MemoryHost:
     """Keeps an enclave's frames as a host's file does, and plays the vault. `frames` is what it has, by
-    position; `silent` holds back the word that it has them; `reason` is what it answers about accounts.
+    position; `silent` holds back the word that it has them, `waits` what became of payments; `reason` is what
+    it answers about accounts.
     """
 
     def __init__(self, kept: bytes = b"", *, free: int = 1_000_000) -> None:
@@ -77,6 +78,7 @@ class MemoryHost:
         self.available = 10**6
         self.balance = self.claimed = self.withdraw_at = 0
         self.not_settled = ""
+        self.waits = False
         self.billing: Billing | None = None
         self.journal: AccountJournal | None = None
 
@@ -119,6 +121,8 @@ class MemoryHost:
             self._look_up(message)
         elif isinstance(message, control.PaymentDue):
             self.due[message.name] = message.amount
+            if self.waits:
+                return
             transaction = b"" if self.not_settled else sha256(message.name)
             self._say(control.PaymentSettled(message.name, transaction, self.not_settled))
 

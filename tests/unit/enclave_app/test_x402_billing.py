@@ -18,7 +18,7 @@ from hallmark.core.money import Payment
 from hallmark.payments.x402 import digests
 from hallmark.payments.x402.actions import Claims, read_action
 from hallmark.payments.x402.authorization import read_payment
-from hallmark.services.enclave import control
+from hallmark.services.enclave import control, x402_billing
 from hallmark.testing import x402_payers
 from hallmark.testing.billing import PAYER, SETTLEMENT, MemoryHost, offer_entry
 from hallmark.testing.runtime import MemoryRuntime
@@ -162,16 +162,18 @@ async def test_a_channel_goes_on(runtime: MemoryRuntime, host: MemoryHost, clien
     assert told["channelState"]["chargedCumulativeAmount"] == str(charged)
     assert x402_payers.challenge_of(wrong.headers)["error"].endswith("cumulative_amount_mismatch")
     assert runtime.billing is not None
-    claims, signed = runtime.billing.on_message(control.Settle(1, {}))
+    (signed,) = runtime.billing.on_message(control.Settle(1, {}))
     assert isinstance(signed, control.SettlementSigned)
     assert signed.rows == b""
+    (claims,) = runtime.billing.on_message(control.ClaimsWanted(1))
     assert isinstance(claims, control.ClaimsSigned)
     read = read_action(msgspec.Raw(claims.claims))
     assert isinstance(read, Claims)
     assert [one.total_claimed for one in read.claims] == [charged]
     name = digests.channel_id(read.claims[0].config, 31_337)
+    assert runtime.billing.on_message(control.ClaimsWanted(2, (name,))) == (control.ClaimsSigned(2, b""),)
     runtime.billing.on_message(control.ChannelsClaimed({name: charged}))
-    assert len(runtime.billing.on_message(control.Settle(2, {}))) == 1
+    assert runtime.billing.on_message(control.ClaimsWanted(3)) == (control.ClaimsSigned(3, b""),)
 
 
 async def test_a_payer_who_cannot_pay_gets_nothing(
@@ -250,6 +252,39 @@ async def test_a_stream_is_not_held_back(
     told = msgspec.json.decode(base64.b64decode(found.hallmark["payment_response"]))
     assert (told["success"], told["transaction"], told["extra"]["status"]) == (True, "", "pending")
     assert list(host.due.values()) == [found.receipt.charged]
+
+
+async def test_who_may_be_charged_gets_the_answer(
+    runtime: MemoryRuntime, make_app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that cannot say in time what became of a payment may still settle it: the answer leaves, and
+    says that its payment is under way.
+    """
+    monkeypatch.setattr(x402_billing, "HOST_TIMEOUT_S", 0.02)
+    made = MemoryHost()
+    made.waits = True
+    runtime.billing = made.bill(runtime.configuration, runtime.now)
+    entry = offer_entry(runtime.configuration, runtime.now())
+    runtime.billing.on_message(control.Terms(entry, SENDER, 900, permit2=True))
+    transport = httpx.ASGITransport(make_app(runtime))
+    async with httpx.AsyncClient(transport=transport, base_url="http://node.invalid") as client:
+        pays = upto(await challenged(client), runtime.now() // 1000)
+        answer = await client.post(CHAT, content=BODY, headers=pays)
+    assert answer.status_code == 200, answer.text
+    told = response_of(answer)
+    assert (told["success"], told["transaction"], told["extra"]["status"]) == (True, "", "pending")
+    assert list(made.due.values()) == [int(told["amount"])]
+
+
+async def test_a_chain_without_channels_offers_none(
+    runtime: MemoryRuntime, host: MemoryHost, client: httpx.AsyncClient
+) -> None:
+    """Nor what needs Permit2 where that is missing."""
+    assert runtime.billing is not None
+    entry = offer_entry(runtime.configuration, runtime.now())
+    runtime.billing.on_message(control.Terms(entry, SENDER, 0, permit2=False))
+    said = x402_payers.challenge_of(await challenged(client))
+    assert [one["scheme"] for one in said["accepts"]] == ["exact"]
 
 
 async def test_what_was_open_is_settled_after_a_crash(

@@ -20,8 +20,8 @@ DEPOSIT_TIMES: Final = 10
 
 class Settling(msgspec.Struct, frozen=True):
     """Who settles: `sender` (20 bytes) alone may settle `upto`, `authorizer` (20 bytes) alone signs claims
-    and refunds of channels, whose payer waits `withdraw_delay` seconds for its money without it. `permit2`
-    says that the chain has Permit2's contracts.
+    and refunds of channels, whose payer waits `withdraw_delay` seconds for its money without it (0: the chain
+    has no channels). `permit2` says that it has Permit2's contracts.
     """
 
     authorizer: bytes
@@ -51,7 +51,9 @@ def requirements(offer: Offer, most: int, settling: Settling) -> tuple[Requireme
     }
     sender = "0x" + settling.sender.hex()
     permit = {**domain, "assetTransferMethod": "permit2"}
-    offered = [_one(offer, asset, "batch-settlement", most, channel)]
+    offered = []
+    if settling.withdraw_delay:
+        offered.append(_one(offer, asset, "batch-settlement", most, channel))
     if settling.permit2:
         offered.append(_one(offer, asset, "upto", most, {**permit, "facilitatorAddress": sender}))
     offered.append(_one(offer, asset, "exact", most, domain))

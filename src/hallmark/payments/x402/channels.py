@@ -9,6 +9,8 @@ own last signature, and asks again.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from hallmark.core.errors import Conflict
@@ -161,9 +163,9 @@ class Channels:
             }
         return told
 
-    def claims(self, most: int) -> tuple[Claim, ...]:
-        """What can be claimed now, of `most` channels."""
-        due = list(self.claimable().items())[:most]
+    def claims(self, most: int, *, without: Collection[bytes] = ()) -> tuple[Claim, ...]:
+        """What can be claimed now, of `most` channels that are none of those `without`."""
+        due = [one for one in self.claimable().items() if one[0] not in without][:most]
         found = ((self._channels[name], amount) for name, amount in due)
         return tuple(Claim(one.config, one.signed, one.signature, amount) for one, amount in found)
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -55,6 +56,8 @@ LOOKED_BACK: Final = 8
 GAS_ROOM: Final = 60_000
 """On top of the estimate: what comes in between may make a few fresh slots of what was estimated as warm."""
 RETRY_S: Final = 2.0
+SignedOne = Callable[[bytes], Awaitable[None]]
+"""Hears the hash (32 bytes) of a transaction before it is sent."""
 
 
 class Mined(msgspec.Struct, frozen=True):
@@ -71,9 +74,9 @@ class Underway:
     that is seen to.
     """
 
-    def __init__(self, to: bytes, alternatives: tuple[bytes, ...]) -> None:
+    def __init__(self, to: bytes, alternatives: tuple[bytes, ...], signed: SignedOne | None = None) -> None:
         loop = asyncio.get_running_loop()
-        self.to, self.alternatives = to, alternatives
+        self.to, self.alternatives, self.signed = to, alternatives, signed
         self.included: asyncio.Future[Mined] = loop.create_future()
         self.confirmed: asyncio.Future[Mined] = loop.create_future()
         for future in (self.included, self.confirmed):
@@ -141,14 +144,15 @@ class Sender:
         self.problem = ""
         """Why nothing goes on, a reason code: `chain_unreachable`, `gas_unfunded`; empty when it does."""
 
-    def submit(self, to: bytes, *alternatives: bytes) -> Underway:
+    def submit(self, to: bytes, *alternatives: bytes, signed: SignedOne | None = None) -> Underway:
         """Send a call to `to` behind all others: the first of `alternatives` that would not revert then.
+        `signed` hears the hash of each form of it before that is sent.
 
         Raises Unavailable `sender_full`.
         """
         if len(self._queue) >= MOST_WAITING:
             raise Unavailable("sender_full", "Too many transactions wait for the chain.")
-        submitted = Underway(to, alternatives)
+        submitted = Underway(to, alternatives, signed)
         self._queue.append(submitted)
         self._wake.set()
         return submitted
@@ -303,6 +307,8 @@ class Sender:
         self._sent[nonce] = sent
         sent.nonce, sent.fees, sent.raw = nonce, fees, signed.raw
         sent.hashes.append(signed.hash)
+        if sent.signed is not None:
+            await sent.signed(signed.hash)
 
     async def _hand_over(self, sent: Underway, base: int) -> None:
         """Send it. What is refused though it is paid for may have to replace something: it offers more."""

@@ -201,7 +201,11 @@ class Billing:
             case control.AccountState() if self._leases is not None:
                 self._leases.on_state(message)
             case control.Settle() if self._leases is not None:
-                return self._settle(message, self._leases)
+                newest = self.offers.newest
+                vault = vault_of(newest.offer) if newest is not None else None
+                return (self._leases.settle(message, vault),)
+            case control.ClaimsWanted() if self._x402 is not None:
+                return (self._x402.claims(message, self.offers.newest),)
             case control.PaymentState() | control.PaymentSettled() | control.ChannelsClaimed():
                 if self._x402 is not None:
                     self._x402.on_message(message)
@@ -215,13 +219,6 @@ class Billing:
         if self._x402 is not None:
             self._x402.terms(terms)
         return (taken,)
-
-    def _settle(self, asked: control.Settle, leases: Leases) -> tuple[control.FromEnclave, ...]:
-        newest = self.offers.newest
-        asset = newest.offer.asset if newest is not None else None
-        claims = self._x402.claims(asked, asset.chain_id) if self._x402 is not None and asset else None
-        signed = leases.settle(asked, vault_of(newest.offer) if newest is not None else None)
-        return (signed,) if claims is None else (claims, signed)
 
 
 def vault_of(offer: Offer) -> Vault | None:

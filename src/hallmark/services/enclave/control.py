@@ -89,8 +89,8 @@ class Terms(msgspec.Struct, frozen=True, tag="terms"):
     """The exact log entry of the owner's newest PriceOffer, offer attached; answered by `TermsTaken`.
 
     `sender` is the 20-byte address that the host sends transactions from, which x402's `upto` names; empty:
-    no x402 payment can be settled here. `withdraw_delay` (s) is what a channel's payer must wait for, and
-    `permit2` says that the chain has the contracts of Permit2 and its x402 proxies.
+    no x402 payment can be settled here. `withdraw_delay` (s) is what a channel's payer must wait for, 0 where
+    the chain has no channels, and `permit2` says that it has the contracts of Permit2 and its x402 proxies.
     """
 
     entry: bytes
@@ -169,6 +169,15 @@ class ChannelsClaimed(msgspec.Struct, frozen=True, tag="channels_claimed"):
     claimed: dict[bytes, int]
 
 
+class ClaimsWanted(msgspec.Struct, frozen=True, tag="claims_wanted"):
+    """Sign for what channels were charged and the chain has no claims of, but for those that are `lost` (by
+    their 32-byte ids): their payers took the money back. Answered by `ClaimsSigned`.
+    """
+
+    id: int
+    lost: tuple[bytes, ...] = ()
+
+
 class TermsTaken(msgspec.Struct, frozen=True, tag="terms_taken"):
     """The digest of the offer that holds now (32 bytes), or the reason why it was refused."""
 
@@ -244,8 +253,8 @@ class PaymentDue(msgspec.Struct, frozen=True, tag="payment_due"):
 
 
 class ClaimsSigned(msgspec.Struct, frozen=True, tag="claims_signed"):
-    """Claims on channels (`payments.x402.actions.Claims` as an x402 payload), beside the `SettlementSigned`
-    of this id; not sent when there are none. Answered by `ChannelsClaimed`.
+    """Claims on channels (`payments.x402.actions.Claims` as an x402 payload), a batch; empty: there are none
+    to make. Answered by `ChannelsClaimed` once they are deep enough.
     """
 
     id: int
@@ -315,6 +324,7 @@ ToEnclave = (
     | PaymentState
     | PaymentSettled
     | ChannelsClaimed
+    | ClaimsWanted
 )
 FromEnclave = (
     Attested

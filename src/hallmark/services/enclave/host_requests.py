@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from hallmark.core.errors import Unavailable
 from hallmark.services.enclave import control
+
+SILENT: Final = "host_silent"
+"""The reason where nothing came in time."""
 
 
 class Answer(Protocol):
@@ -30,7 +33,7 @@ class HostRequests(Generic[K, A]):
     """Questions of one kind, by number or name."""
 
     def __init__(self, send: Send, refused: Callable[[str], Exception], timeout_s: float) -> None:
-        """`refused` makes the error for a host's reason, `host_silent` among them."""
+        """`refused` makes the error for a host's reason, SILENT among them."""
         self._send, self._refused, self._timeout_s = send, refused, timeout_s
         self._asked: dict[K, asyncio.Future[A]] = {}
         self._next = 0
@@ -49,7 +52,7 @@ class HostRequests(Generic[K, A]):
             async with asyncio.timeout(self._timeout_s):
                 answer = await asked
         except TimeoutError:
-            raise self._refused("host_silent") from None
+            raise self._refused(SILENT) from None
         finally:
             self._asked.pop(key, None)
         if answer.reason:

@@ -5,8 +5,9 @@
     batch-settlement    a channel's voucher; what it came to, claimed with others later
 
 Each authorization is an account that serves one request, each channel one that serves one request at a time.
-A whole answer leaves once its payment is in a block. A stream is never held back: its payment is settled
-when it has ended, and the last event says so.
+A whole answer leaves once its payment is in a block, or a minute later, when nobody can say any more that it
+will not be: who is charged gets the answer. A stream is never held back: its payment is settled when it has
+ended, and the last event says so.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ from hallmark.payments.x402.messages import (
 from hallmark.payments.x402.rails import authorize, name_of
 from hallmark.services.enclave import control
 from hallmark.services.enclave.account_journal import AccountJournal
-from hallmark.services.enclave.host_requests import HostRequests, Send
+from hallmark.services.enclave.host_requests import SILENT, HostRequests, Send
 from hallmark.services.enclave.metering import AccountMeter, Bill, Paid, Reservation
+from hallmark.services.enclave.offers import OfferInForce
 
 HOST_TIMEOUT_S: Final = 60.0
 MOST_CLAIMS: Final = 100
@@ -70,10 +72,14 @@ class X402Billing:
         self._settling: Settling | None = None
 
     def begin(self) -> None:
-        """Tell the host again what ended before this start: it may not know of it."""
-        accounts = self._journal.accounts
+        """Tell the host again what ended before this start: it may not know of it. What has expired can be
+        settled no more.
+        """
+        accounts, now = self._journal.accounts, self._clock()
         for ended in accounts.unsettled:
-            self._send(control.PaymentDue(ended.request, ended.charged))
+            use = accounts.use_of(ended.request)
+            if use is not None and use.expires > now:
+                self._send(control.PaymentDue(ended.request, ended.charged))
 
     def terms(self, terms: control.Terms) -> None:
         """By whom payments are settled from now on."""
@@ -114,16 +120,19 @@ class X402Billing:
             return await self._voucher(paid, payment, request)
         return await self._one_shot(paid, payment)
 
-    def claims(self, asked: control.Settle, chain_id: int) -> control.ClaimsSigned | None:
-        """Claims of what channels were charged beyond what the chain has; None when there are none."""
-        claims = self._channels.claims(MOST_CLAIMS)
-        if not claims:
-            return None
+    def claims(self, asked: control.ClaimsWanted, offer: OfferInForce | None) -> control.ClaimsSigned:
+        """Claims of what channels were charged beyond what the chain has, in the asset of `offer`."""
+        asset = offer.offer.asset if offer is not None else None
+        claims = self._channels.claims(MOST_CLAIMS, without=asked.lost)
+        if asset is None or not claims:
+            return control.ClaimsSigned(asked.id, b"")
         rows = [
-            digests.Claim(digests.channel_id(one.config, chain_id), one.max_claimable, one.total_claimed)
+            digests.Claim(
+                digests.channel_id(one.config, asset.chain_id), one.max_claimable, one.total_claimed
+            )
             for one in claims
         ]
-        signature = self._key.sign(digests.claims_digest(rows, chain_id))
+        signature = self._key.sign(digests.claims_digest(rows, asset.chain_id))
         return control.ClaimsSigned(asked.id, claims_payload(Claims(claims, signature)))
 
     def on_message(
@@ -141,17 +150,11 @@ class X402Billing:
     async def _one_shot(self, paid: Paid, payment: Authorization) -> AccountMeter:
         name, accounts = name_of(payment), self._journal.accounts
         if accounts.use_of(name) is None:
-            state = await self._ask(name, payment)
-            if state.used:
-                raise PaymentRequired(
-                    "payment_used", "The chain knows this payment already.", "Sign a new one."
-                )
-            if state.available < payment.amount:
-                raise PaymentRequired(
-                    "insufficient_balance",
-                    f"The payment is for {payment.amount} atomic units, and its payer has {state.available}.",
-                    "Top the account up, or let Permit2 take more.",
-                )
+            refused = _against(await self._ask(name, payment), payment.amount)
+            if refused is not None:
+                if accounts.use_of(name) is None:
+                    self.due(name, 0)
+                raise refused
         number = ONE_SHOT + int.from_bytes(sha256(name)[:7], "big")
         if accounts.use_of(name) is None:
             self._journal.write(accounts.grant(number, payment.payer, payment.amount))
@@ -200,8 +203,13 @@ class X402Billing:
         return await self._wanted.ask(number, control.PaymentWanted(number, name, payment_bytes(payment)))
 
     async def settle(self, name: bytes, amount: int) -> bytes:
-        """Have a payment settled; its transaction. Raises PaymentRequired `payment_not_settled`."""
-        return (await self._due.ask(name, control.PaymentDue(name, amount))).transaction
+        """Have a payment settled; its transaction, empty where no block has it in time: it stays due then,
+        and may be settled any time. Raises PaymentRequired `payment_not_settled`: it never will be.
+        """
+        try:
+            return (await self._due.ask(name, control.PaymentDue(name, amount))).transaction
+        except Unavailable:
+            return b""
 
     def due(self, name: bytes, amount: int) -> None:
         """Have a payment settled, and wait for nothing."""
@@ -229,7 +237,7 @@ class X402Meter(AccountMeter):
             return
         self._draw(use, total)
         try:
-            self._transaction = await self._rail.settle(self._name, total)
+            self._transaction = await self._rail.settle(self._name, total) or None
         except HallmarkError as error:
             said = SettleResponse(
                 False,
@@ -306,7 +314,22 @@ def _unavailable(why: str) -> Unavailable:
     )
 
 
-def _not_settled(why: str) -> PaymentRequired:
+def _against(state: control.PaymentState, amount: int) -> PaymentRequired | None:
+    """What the chain says against a payment of so much."""
+    if state.used:
+        return PaymentRequired("payment_used", "The chain knows this payment already.", "Sign a new one.")
+    if state.available < amount:
+        return PaymentRequired(
+            "insufficient_balance",
+            f"The payment is for {amount} atomic units, and its payer has {state.available} for it.",
+            "Top the account up, or let Permit2 take more.",
+        )
+    return None
+
+
+def _not_settled(why: str) -> HallmarkError:
+    if why == SILENT:
+        return _unavailable(why)
     return PaymentRequired(
         "payment_not_settled",
         f"The payment was not settled ({why}), so nothing is delivered and nothing is charged.",
