@@ -10,6 +10,9 @@ The rules that it keeps:
    it goes out again: an authorization moves money once, whatever is sent how often.
 5. One whose nonce was used by another transaction goes out again with a new one, if the chain would still
    take it.
+
+`services.chain.sender` keeps the same order without a disk, for calls that can be asked for anew. A payer's
+authorization cannot: who was told of a hash must find it again after a kill.
 """
 
 from __future__ import annotations
@@ -23,8 +26,17 @@ from msgspec.structs import replace
 from hallmark.core.document import hex0x
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.crypto.secp256k1 import Key
-from hallmark.services.chain.rpc import RPC, Reverted, RPCRefused, quantity
-from hallmark.services.chain.transactions import Call, Fees, bumped, send_raw, sign_transaction, suggest_fees
+from hallmark.services.chain.rpc import RPC, Reverted, quantity
+from hallmark.services.chain.transactions import (
+    Call,
+    Fees,
+    bumped,
+    estimated,
+    is_known,
+    send_raw,
+    sign_transaction,
+    suggest_fees,
+)
 from hallmark.services.facilitator.settings import Settings
 from hallmark.services.facilitator.store import Settlement, State, Store
 from hallmark.telemetry.logs import get_logger
@@ -164,7 +176,7 @@ class Sender:
                 if fees.limit > row.fee_limit:
                     await self._send(row, fees)
                     return
-            if await self._rpc.call("eth_getTransactionByHash", hex0x(row.hashes[-1])) is None:
+            if not await is_known(self._rpc, row.hashes[-1]):
                 await send_raw(self._rpc, row.raw)
 
     async def _replaced(self, row: Settlement, now: int) -> None:
@@ -186,7 +198,7 @@ class Sender:
 
     async def _send(self, row: Settlement, fees: Fees) -> None:
         """Sign, write down, send. The caller has the turn."""
-        call = Call(row.contract, row.data, row.gas * 6 // 5)
+        call = Call(row.contract, row.data, row.gas)
         chain_id = self._settings.chain_id
         signed = sign_transaction(call, self._key, chain_id=chain_id, nonce=row.nonce, fees=fees)
         await self._store.save(
@@ -232,11 +244,8 @@ class Sender:
         return None
 
     async def _estimate(self, row: Settlement) -> int:
-        call = {"from": hex0x(self.address), "to": hex0x(row.contract), "data": hex0x(row.data)}
-        try:
-            return quantity(await self._rpc.call("eth_estimateGas", call))
-        except RPCRefused as error:
-            raise Unavailable("chain_unreachable", "The chain does not estimate the settlement.") from error
+        """Gas with room. Raises Reverted, Unavailable `chain_unreachable`."""
+        return (await estimated(self._rpc, self.address, row.contract, row.data)).gas
 
     def _done(self, name: bytes) -> None:
         """Wake who waits for it."""
