@@ -5,6 +5,11 @@ from __future__ import annotations
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long examples take to make says how busy the machine is, and nothing of the code.
+settings.register_profile("hallmark", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hallmark")
 
 RECURSION_LIMIT = 1_000
 """The interpreter's own, which services keep too."""

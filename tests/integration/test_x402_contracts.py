@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from msgspec.structs import replace
 
+from hallmark.core import x402_digests as digests
 from hallmark.core.document import hex0x
 from hallmark.core.errors import Unavailable
-from hallmark.payments.x402 import digests
+from hallmark.core.x402_payment import Deposit
 from hallmark.payments.x402.actions import Claim, Claims, Sweep
-from hallmark.payments.x402.authorization import Deposit
 from hallmark.services.chain import x402_contracts
 from hallmark.services.chain.contract import abi_encode, selector
 from hallmark.services.chain.toolchain import prepare_x402, repository_root

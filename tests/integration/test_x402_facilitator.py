@@ -13,12 +13,12 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from hallmark.core import x402_digests as digests
 from hallmark.core.document import hex0x
 from hallmark.core.eip3009 import TokenDomain
 from hallmark.core.hashing import sha256
-from hallmark.payments.x402 import digests
+from hallmark.core.x402_payment import Authorization
 from hallmark.payments.x402.actions import Claim
-from hallmark.payments.x402.authorization import Authorization
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.chain.token import TokenContract
 from hallmark.services.chain.x402_settlement import channel_state

@@ -14,8 +14,8 @@ import msgspec
 from hallmark.core.money import FreeUse, Offer
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import LittleNetwork
-from hallmark.testing.paid_cases import WRONGS, answer_of, changed_fields
-from hallmark.testing.payments import free_answer, offer, paid_answer
+from hallmark.testing.paid_cases import WRONGS, answer_of, changed_fields, changed_x402
+from hallmark.testing.payments import free_answer, offer, paid_answer, x402_answer
 from hallmark.verification.dossier import Dossier
 
 
@@ -34,6 +34,12 @@ def payment_vectors() -> dict[str, Any]:
     ]
     for name, reason, change in changed_fields(answer.payment, answer.offer, answer.authorization):
         cases.append(_case(f"another {name}", "failed", reason, base, change(saved)))
+    for way in ("transfer", "permit", "upto", "voucher"):
+        paid = x402_answer(net, terms, way)
+        shown = notary.dossier(paid, None)
+        cases.append(_case(f"x402 {way}", "checked", "", base, shown))
+        for name, reason, change in changed_x402(paid.authorization):
+            cases.append(_case(f"x402 {way}, another {name}", "failed", reason, base, change(shown)))
     for wrong in WRONGS:
         made = notary.dossier(answer_of(net, wrong), None)
         cases.append(_case(wrong.name, "failed", wrong.reason, base, made))

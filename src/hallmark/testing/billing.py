@@ -17,9 +17,9 @@ from hallmark.core.money import Asset, FreeUse, Offer, Price
 from hallmark.core.spending import Spend
 from hallmark.core.statements import PriceOffer
 from hallmark.core.vault import SpendingCeiling, unpack_rows, vault_digest
+from hallmark.core.x402_payment import read_payment
 from hallmark.crypto.secp256k1 import Key, sign_statement
 from hallmark.payments.spending import HEADER, Vault, request_name, sign_spending
-from hallmark.payments.x402.authorization import read_payment
 from hallmark.services.chain.vault import CeilingInForce
 from hallmark.services.enclave import control
 from hallmark.services.enclave.account_journal import AccountJournal

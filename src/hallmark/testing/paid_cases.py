@@ -14,6 +14,7 @@ from hallmark.core.document import hex0x, unhex
 from hallmark.core.money import FreeUse, Offer, Payment, Price
 from hallmark.core.receipt import Receipt
 from hallmark.core.spending import SpendingAuthorization
+from hallmark.core.x402_payment import Authorization, payment_bytes, read_payment
 from hallmark.testing.answers import Answer
 from hallmark.testing.network import LittleNetwork
 from hallmark.testing.payments import ASSET, offer, payment, price_offer, spend_bytes
@@ -64,7 +65,8 @@ WRONGS: Final = (
     Wrong("charged_over_reserved", {"reserved": "1"}),
     Wrong("reserved_over_signed", {"reserved": "1001"}),
     Wrong("reserved_over_signed", spend={"maximum": 1}),
-    Wrong("rail_not_supported", {"rail": "exact"}),
+    Wrong("charged_wrongly", {"rail": "exact"}),
+    Wrong("authorization_other", {"rail": "upto"}),
     Wrong("rail_not_offered", offer={"vault": None}),
     Wrong("payer_other", {"payer": OTHER20}),
     Wrong("payer_other", {"payer": None}),
@@ -128,6 +130,27 @@ def changed_fields(record: Payment, terms: Offer, authorization: bytes) -> Itera
         signature = bytearray(getattr(said, part))
         signature[20] ^= 1
         yield part, "authorization_unsigned", _signed(replace(said, **{part: bytes(signature)}))
+
+
+def changed_x402(authorization: bytes) -> Iterator[tuple[str, str, Change]]:
+    """(name, reason, change of a saved receipt) for every field of an x402 payment."""
+    payment = read_payment(authorization)
+    yield "scheme", "authorization_other", _x402(replace(payment, scheme="another"))
+    for name in ("payer", "amount", "digest", "expires", "token"):
+        yield name, "authorization_other", _x402(replace(payment, **{name: _another(getattr(payment, name))}))
+    signature = bytearray(payment.signature)
+    signature[20] ^= 1
+    yield "signature", "authorization_unsigned", _x402(replace(payment, signature=bytes(signature)))
+    for part in ("transfer", "permit", "channel"):
+        held = getattr(payment, part)
+        for name in held.__struct_fields__ if held is not None else ():
+            if isinstance(value := getattr(held, name), int | bytes) and value != b"":
+                other = replace(held, **{name: _another(value)})
+                yield f"{part} {name}", "authorization_other", _x402(replace(payment, **{part: other}))
+
+
+def _x402(payment: Authorization) -> Change:
+    return put(payment_authorization=base64.b64encode(payment_bytes(payment)).decode())
 
 
 def _signed(said: SpendingAuthorization) -> Change:

@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 
+from hallmark.core import x402_digests as digests
 from hallmark.core.document import hex0x, unhex
+from hallmark.core.eip3009 import Authorization as Transfer
 from hallmark.core.entries import Entry
 from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.money import Asset, FreeUse, Offer, Payment, Price
@@ -15,6 +17,7 @@ from hallmark.core.receipt import Receipt
 from hallmark.core.spending import Spend, SpendingAuthorization
 from hallmark.core.statements import PriceOffer
 from hallmark.core.vault import SpendingCeiling, vault_digest
+from hallmark.core.x402_payment import Authorization, Channel, name_of, payment_bytes, signed_by
 from hallmark.crypto.secp256k1 import Key
 from hallmark.testing.answers import Answer
 from hallmark.testing.network import SETTLEMENT, LittleNetwork, key
@@ -90,6 +93,56 @@ def free_answer(net: LittleNetwork, terms: Offer, **changes: Any) -> Answer:
         net.nodes[0], paid=lambda receipt: (payment(receipt, terms, b"", **nobody), b""), **changes
     )
     return msgspec.structs.replace(made, offer=terms)
+
+
+def x402_payment(net: LittleNetwork, payee: bytes, way: str, most: int) -> Authorization:
+    """A payment by x402 for at most `most`, signed by the payer: `way` is transfer, permit, upto, voucher."""
+    later, payer, token = net.now // 1000 + 600, PAYER.address, unhex(ASSET.address)
+    transfer = permit = channel = None
+    if way == "transfer":
+        transfer = Transfer(payer, payee, most, 0, later, sha256(b"nonce"))
+    elif way == "voucher":
+        config = digests.Channel(payer, bytes(20), payee, SETTLEMENT, token, 900, sha256(b"salt"))
+        channel = Channel(config, digests.channel_id(config, ASSET.chain_id), most)
+    else:
+        proxy = digests.UPTO_PROXY if way == "upto" else digests.EXACT_PROXY
+        sender = b"\x15" * 20 if way == "upto" else b""
+        permit = digests.Permit(token, most, proxy, 1 << 200, later, payee, 0, sender)
+    scheme = {"upto": "upto", "voucher": "batch-settlement"}.get(way, "exact")
+    kind: Any = {"transfer": "transfer", "voucher": "voucher"}.get(way, "permit2")
+    expires = 0 if channel else later
+    made = Authorization(scheme, kind, payer, most, b"", expires, b"", transfer, permit, channel, token=token)
+    return sign_x402(made)
+
+
+def sign_x402(payment: Authorization) -> Authorization:
+    """The same payment with digest and signature as its fields need them."""
+    said = signed_by(payment, ASSET)
+    signature = PAYER.sign(said.digest)
+    return msgspec.structs.replace(payment, digest=said.digest, expires=said.expires, signature=signature)
+
+
+def x402_record(receipt: Receipt, terms: Offer, paid: Authorization, /, **changes: Any) -> Payment:
+    """The honest record for a receipt that was paid for by x402; changed."""
+    due = payment(receipt, terms, b"").charged
+    honest: dict[str, Any] = {
+        "rail": paid.scheme,
+        "account": 0,
+        "authorization": hex0x(name_of(paid, receipt.request)),
+        "reserved": str(paid.amount),
+        "charged": str(paid.amount) if paid.scheme == "exact" else due,
+    }
+    return payment(receipt, terms, b"", **honest | changes)
+
+
+def x402_answer(net: LittleNetwork, terms: Offer, way: str) -> Answer:
+    """An answer by the first node that is honestly paid for by x402."""
+
+    def pay(receipt: Receipt) -> tuple[Payment, bytes]:
+        paid = x402_payment(net, unhex(terms.payee), way, 40)
+        return x402_record(receipt, terms, paid), payment_bytes(paid)
+
+    return msgspec.structs.replace(net.answers.make(net.nodes[0], paid=pay), offer=terms)
 
 
 def payment(receipt: Receipt, terms: Offer, spent: bytes, /, **changes: Any) -> Payment:

@@ -14,15 +14,15 @@ from typing import Any, Final
 import httpx
 import msgspec
 
+from hallmark.core import x402_digests as digests
 from hallmark.core.document import hex0x
 from hallmark.core.eip3009 import RECEIVE, TRANSFER, TokenDomain, authorization_digest
 from hallmark.core.eip3009 import Authorization as Transfer
 from hallmark.core.hashing import sha256
+from hallmark.core.x402_payment import Authorization, Deposit
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.serve import Listen
-from hallmark.payments.x402 import digests
 from hallmark.payments.x402.actions import Claim, Claims, Refund
-from hallmark.payments.x402.authorization import Authorization, Deposit
 from hallmark.services.chain.contract import read_contract
 from hallmark.services.chain.deployment import deploy_dev_token
 from hallmark.services.chain.rpc import RPC, Reverted

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
+from hallmark.core import x402_digests as digests
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.eip3009 import RECEIVE, TRANSFER, Authorization, TokenDomain, authorization_digest
 from hallmark.crypto.secp256k1 import Key
-from hallmark.payments.x402 import digests
 from hallmark.payments.x402.messages import SIGNATURE_HEADER
 
 Accepts = dict[str, Any]

@@ -16,12 +16,13 @@ from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import KeyBundle
 from hallmark.core.errors import HallmarkError
 from hallmark.core.hashing import ZERO32
-from hallmark.core.money import Offer, Payment
+from hallmark.core.money import Offer, Payment, Rail
 from hallmark.core.prices import Use, cost, is_free
 from hallmark.core.receipt import Receipt
 from hallmark.core.spending import SpendingAuthorization
 from hallmark.core.typed import TypedStruct
 from hallmark.core.vault import vault_digest
+from hallmark.core.x402_payment import name_of, read_payment, signed_by
 from hallmark.crypto.secp256k1 import is_signed_by
 from hallmark.verification.outcome import OK
 
@@ -90,6 +91,8 @@ def _amount(bill: Bill) -> str:
     charged, reserved = int(record.charged), int(record.reserved)
     if charged > reserved:
         return "charged_over_reserved"
+    if record.rail == "exact":  # the payer signed for one sum, whatever the use comes to
+        return OK if charged == reserved else "charged_wrongly"
     return OK if charged == min(due, reserved) else "charged_wrongly"
 
 
@@ -101,9 +104,7 @@ def _key(bill: Bill) -> str:
 
 
 def _authorization(bill: Bill) -> str:
-    judge = _RAILS.get(bill.record.rail)
-    if judge is None:
-        return "rail_not_supported"
+    judge = _RAILS[bill.record.rail]
     return OK if bill.authorization is None else judge(bill, bill.authorization)
 
 
@@ -155,4 +156,40 @@ class _Vault:
         return is_signed_by(self.digest(statement), signature, by)
 
 
-_RAILS: Final[dict[str, Callable[[Bill, bytes], str]]] = {"free": _free, "vault": _vault}
+def _x402(bill: Bill, encoded: bytes) -> str:
+    record, asset = bill.record, bill.offer.asset
+    if asset is None:
+        return "rail_not_offered"
+    try:
+        payment = read_payment(encoded)
+        said = signed_by(payment, asset)
+    except HallmarkError:
+        return "authorization_other"
+    named = hex0x(name_of(payment, unhex(record.request)))
+    if (payment.scheme, payment.digest, named) != (record.rail, said.digest, record.authorization):
+        return "authorization_other"
+    if (payment.payer, hex0x(payment.token), payment.expires) != (said.payer, asset.address, said.expires):
+        return "authorization_other"
+    if not is_signed_by(said.digest, payment.signature, said.signer):
+        return "authorization_unsigned"
+    if said.payer != unhex(record.payer or "0x"):
+        return "payer_other"
+    if said.payee != unhex(record.payee):
+        return "payee_other"
+    if said.enclave and bill.bundle is not None and said.enclave != unhex(bill.bundle.settlement or "0x"):
+        return "enclave_other"
+    if said.expires and bill.receipt.started >= 1000 * said.expires:
+        return "authorization_expired"
+    reserved = int(record.reserved)
+    if reserved > said.most:
+        return "reserved_over_signed"
+    return OK if payment.amount == reserved else "authorization_other"
+
+
+_RAILS: Final[dict[Rail, Callable[[Bill, bytes], str]]] = {
+    "free": _free,
+    "vault": _vault,
+    "exact": _x402,
+    "upto": _x402,
+    "batch-settlement": _x402,
+}

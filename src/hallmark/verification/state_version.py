@@ -20,8 +20,8 @@ import msgspec
 
 from hallmark.core.hashing import sha256
 
-RULES: Final = 6
-CODE: Final = "d4e025fac3dd701338cc4dfb8779b7a488f15a14a5f799b5a8a6bbdc1cca4bf1"
+RULES: Final = 8
+CODE: Final = "d6ffd57ea0c1002473daae0cbec3bdc7ed2c82d8c98397c15293d34d49816ee2"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -12,12 +12,12 @@ import httpx
 import msgspec
 import pytest
 
+from hallmark.core import x402_digests as digests
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.entries import decode
 from hallmark.core.money import Payment
-from hallmark.payments.x402 import digests
+from hallmark.core.x402_payment import read_payment
 from hallmark.payments.x402.actions import Claims, read_action
-from hallmark.payments.x402.authorization import read_payment
 from hallmark.services.enclave import control, x402_billing
 from hallmark.testing import x402_payers
 from hallmark.testing.billing import PAYER, SETTLEMENT, MemoryHost, offer_entry

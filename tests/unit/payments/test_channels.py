@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
+from hallmark.core import x402_digests as digests
 from hallmark.core.document import hex0x
 from hallmark.core.errors import Conflict, InvalidInput
 from hallmark.core.money import Asset, FreeUse, Offer, Price
 from hallmark.payments.accounts import Accounts, PaymentRequired
-from hallmark.payments.x402 import digests, rails
+from hallmark.payments.x402 import rails
 from hallmark.payments.x402.challenge import Settling, challenge, requirements
 from hallmark.payments.x402.channels import MISMATCH, Channels, Corrective, OnChain
 

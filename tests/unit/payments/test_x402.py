@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hallmark.core.errors import InvalidInput, TooLarge
+from hallmark.core.x402_payment import name_of
 from hallmark.payments.accounts import PaymentRequired
 from hallmark.payments.x402 import messages
 from hallmark.payments.x402.messages import (
@@ -26,7 +27,7 @@ from hallmark.payments.x402.messages import (
     encode_header,
     network_of,
 )
-from hallmark.payments.x402.rails import RAILS, Authorization, authorize, name_of
+from hallmark.payments.x402.rails import RAILS, Authorization, authorize
 
 NOW = 1_790_000_000
 PAYER = bytes.fromhex("19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A")
@@ -85,7 +86,7 @@ def test_a_channel_is_the_one_that_stock_clients_compute() -> None:
     assert second.channel is not None
     assert second.channel.deposit is None
     assert second.channel.max_claimable == 5_000
-    assert name_of(second) != name_of(first)
+    assert name_of(second, b"") != name_of(first, b"")
 
 
 def flipped(text: str) -> str:

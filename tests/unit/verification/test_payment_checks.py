@@ -10,13 +10,23 @@ from typing import Any
 import msgspec
 import pytest
 
+from hallmark.core import x402_digests as digests
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.entries import Entry
 from hallmark.core.hashing import ZERO32
 from hallmark.core.money import FreeUse, Offer, Payment, Price
 from hallmark.core.receipt import Receipt
+from hallmark.core.x402_payment import payment_bytes
 from hallmark.testing.network import LittleNetwork, key
-from hallmark.testing.payments import offer, payment, price_offer, spend_bytes
+from hallmark.testing.payments import (
+    offer,
+    payment,
+    price_offer,
+    sign_x402,
+    spend_bytes,
+    x402_payment,
+    x402_record,
+)
 
 Paid = Callable[[Receipt], tuple[Payment, bytes]]
 
@@ -133,7 +143,8 @@ def test_a_refused_receipt_uses_no_spend_up() -> None:
         ({"reserved": "1"}, "charged_over_reserved"),
         ({"reserved": "1", "charged": "0"}, "charged_wrongly"),
         ({"reserved": "1001"}, "reserved_over_signed"),
-        ({"rail": "exact"}, "rail_not_supported"),
+        ({"rail": "exact"}, "charged_wrongly"),
+        ({"rail": "upto"}, "authorization_other"),
         ({"payer": hex0x(b"\7" * 20)}, "payer_other"),
         ({"payer": None}, "payer_other"),
         ({"authorization": hex0x(ZERO32)}, "authorization_other"),
@@ -250,3 +261,122 @@ def test_nothing_is_charged_without_a_record() -> None:
     net = LittleNetwork()
     entry = net.receipt_entry(net.nodes[0], charged=1)
     assert judged(net, entry) == ("payment_record_absent",)
+
+
+WAYS = ("transfer", "permit", "upto", "voucher")
+
+
+def _same(paid: Any) -> Any:
+    return paid
+
+
+def by_x402(
+    net: LittleNetwork, terms: Offer, way: str, change: Callable[[Any], Any] = _same, **record: Any
+) -> Paid:
+    """What an honest node attaches to a receipt that was paid for by x402, with changes."""
+
+    def pay(receipt: Receipt) -> tuple[Payment, bytes]:
+        paid = x402_payment(net, unhex(terms.payee), way, 40)
+        return x402_record(receipt, terms, paid, **record), payment_bytes(change(paid))
+
+    return pay
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_x402_payment_holds(way: str) -> None:
+    """Exactly what was signed, or what it came to; used once, but a voucher, which is one per request."""
+    net, terms = priced()
+    assert found(net, by_x402(net, terms, way)) == ()
+    again = found(net, by_x402(net, terms, way))
+    assert again == (() if way == "voucher" else ("authorization_reused",))
+
+
+@pytest.mark.parametrize(
+    ("way", "record", "reason"),
+    [
+        *((way, {"payer": hex0x(b"\7" * 20)}, "payer_other") for way in WAYS),
+        *((way, {"authorization": hex0x(ZERO32)}, "authorization_other") for way in WAYS),
+        *((way, {"charged": "1"}, "charged_wrongly") for way in WAYS),
+        *((way, {"reserved": "41", "charged": "41"}, "reserved_over_signed") for way in WAYS[:2]),
+        *((way, {"reserved": "41"}, "reserved_over_signed") for way in WAYS[2:]),
+        ("upto", {"rail": "batch-settlement"}, "authorization_other"),
+        ("voucher", {"rail": "vault"}, "authorization_other"),
+    ],
+)
+def test_an_x402_record_says_what_was_signed(way: str, record: dict[str, Any], reason: str) -> None:
+    """Rail, payer, name and amount; never more than was signed."""
+    net, terms = priced()
+    assert found(net, by_x402(net, terms, way, **record)) == (reason,)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_field_of_an_x402_payment_is_signed(way: str) -> None:
+    """One byte or number of it changed, anywhere: full nodes object."""
+    net, terms = priced()
+    honest_payment = x402_payment(net, unhex(terms.payee), way, 40)
+    part = honest_payment.transfer or honest_payment.permit or honest_payment.channel
+    assert part is not None
+    name = {"transfer": "transfer", "voucher": "channel"}.get(way, "permit")
+    fields = [field for field in part.__struct_fields__ if field != "deposit"]
+    for field in fields:
+        value = getattr(part, field)
+        if isinstance(value, msgspec.Struct):
+            for inner in value.__struct_fields__:
+                other = msgspec.structs.replace(value, **{inner: another(getattr(value, inner))})
+                changed = msgspec.structs.replace(part, **{field: other})
+                refused_x402(way, name, changed)
+            continue
+        refused_x402(way, name, msgspec.structs.replace(part, **{field: another(value)}))
+    for field in ("signature", "digest", "payer", "scheme", "token", "expires", "amount"):
+        changed_payment = msgspec.structs.replace(
+            honest_payment, **{field: another(getattr(honest_payment, field))}
+        )
+        net, terms = priced()
+        reasons = found(net, by_x402(net, terms, way, lambda _, made=changed_payment: made))
+        assert reasons in (("authorization_other",), ("authorization_unsigned",)), field
+
+
+def refused_x402(way: str, name: str, part: Any) -> None:
+    """Full nodes object to a payment with another part."""
+    net, terms = priced()
+    reasons = found(net, by_x402(net, terms, way, lambda paid: msgspec.structs.replace(paid, **{name: part})))
+    assert reasons in (("authorization_other",), ("authorization_unsigned",)), (name, part)
+
+
+def another(value: Any) -> Any:
+    """Something else of the same type."""
+    if isinstance(value, bytes):
+        return bytes((value[0] ^ 1, *value[1:])) if value else b"\1" * 20
+    return value + 1 if isinstance(value, int) else "exact-ly"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_x402_payment_is_for_this_payee_and_in_time(way: str) -> None:
+    """Signed for another payee, or for a time that was over; a voucher, for another enclave."""
+    net, terms = priced()
+
+    def other_payee(_: Any) -> Any:
+        return x402_payment(net, b"\7" * 20, way, 40)
+
+    def renamed(change: Callable[[Any], Any]) -> Paid:
+        def pay(receipt: Receipt) -> tuple[Payment, bytes]:
+            made = change(x402_payment(net, unhex(terms.payee), way, 40))
+            return x402_record(receipt, terms, made), payment_bytes(made)
+
+        return pay
+
+    assert found(net, renamed(other_payee)) == ("payee_other",)
+    late = {"transfer": "valid_before", "permit": "deadline", "upto": "deadline"}
+
+    def expired(paid: Any) -> Any:
+        if way == "voucher":
+            config = msgspec.structs.replace(paid.channel.config, receiver_authorizer=b"\7" * 20)
+            made = digests.channel_id(config, 31_337)
+            channel = msgspec.structs.replace(paid.channel, config=config, id=made)
+            return sign_x402(msgspec.structs.replace(paid, channel=channel))
+        name = "transfer" if way == "transfer" else "permit"
+        part = msgspec.structs.replace(getattr(paid, name), **{late[way]: 1})
+        return sign_x402(msgspec.structs.replace(paid, **{name: part}))
+
+    reason = "enclave_other" if way == "voucher" else "authorization_expired"
+    assert found(net, renamed(expired)) == (reason,)

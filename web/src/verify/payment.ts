@@ -3,12 +3,12 @@
  * for exactly which request, or that nobody has to pay by the offer of the node's owner. Each thing is held against what
  * commits to it, by the rules that full nodes apply; what a file leaves out keeps the mark low.
  */
-import { hex0x, same, unhex, utf8, ZERO32 } from "./bytes.ts";
+import { hex0x, same, unbase64, unhex, utf8, ZERO32 } from "./bytes.ts";
 import {
   digestOf, Manifest, Offer, Payment, readDocument, sameAsset, samePrice, type KeyBundle, type Price,
 } from "./documents.ts";
 import { SIGNATURE_SIZE } from "./entries.ts";
-import { attempted, translated } from "./errors.ts";
+import { attempted, translated, type HallmarkError } from "./errors.ts";
 import { committed, failure, required, type Examination } from "./examination.ts";
 import { recover } from "./keys.ts";
 import { claimed, ladder, registered } from "./ladder.ts";
@@ -16,6 +16,7 @@ import type { Finding } from "./marks.ts";
 import * as told from "./payment-words.ts";
 import { Spend, SpendingCeiling, unpack, vaultDigest, type Statement } from "./typed.ts";
 import { NOT_SHOWN } from "./words.ts";
+import { nameOf, readX402, signedBy } from "./x402.ts";
 
 const MILLION = 1_000_000n;
 const MAX_AMOUNT = (1n << 96n) - 1n;
@@ -113,10 +114,9 @@ function checkBill(bill: Bill): void {
   required(offer.since <= started && started < offer.until, "offer_not_in_force");
   checkAmount(bill);
   required(record.rail === "free" || !bundle || bundle.settlement !== undefined, "settlement_key_absent");
-  required(record.rail === "free" || record.rail === "vault", "rail_not_supported");
   const { authorization } = bill;
   if (record.rail === "free") required(!authorization?.length, "authorization_other");
-  else if (authorization) checkVault(bill, authorization);
+  else if (authorization) (record.rail === "vault" ? checkVault : checkX402)(bill, authorization);
 }
 
 function checkAmount({ record, offer, label }: Bill): void {
@@ -135,7 +135,9 @@ function checkAmount({ record, offer, label }: Bill): void {
   const [charged, reserved] = [BigInt(record.charged), BigInt(record.reserved)];
   required(due <= MAX_AMOUNT, "charged_wrongly");
   required(charged <= reserved, "charged_over_reserved");
-  required(charged === (due < reserved ? due : reserved), "charged_wrongly");
+  // An exact payment is for one sum, whatever the use comes to.
+  const right = record.rail === "exact" || reserved < due ? reserved : due;
+  required(charged === right, "charged_wrongly");
 }
 
 function costOf(price: Price, { tokens_in, tokens_out, images, milliseconds }: Payment): bigint {
@@ -148,6 +150,29 @@ function isFree({ free }: Offer, { tokens_in, tokens_out, images }: Payment, lab
   if (free.everything || free.models.includes(label)) return true;
   if ((!free.tokens_in && !free.tokens_out) || images) return false;
   return tokens_in > 0n && tokens_in <= free.tokens_in && tokens_out <= free.tokens_out;
+}
+
+/** A payment by x402: a transfer, a permit or a voucher, signed by the payer for this payee and sum. */
+function checkX402({ record, offer, bundle, started }: Bill, encoded: Uint8Array): void {
+  const { asset } = offer;
+  if (asset === null) throw failure("rail_not_offered");
+  const other = (): HallmarkError => failure("authorization_other");
+  const payment = translated(() => readX402(encoded), other);
+  const said = translated(() => signedBy(payment, asset), other);
+  const named = hex0x(nameOf(payment, unhex(record.request)));
+  required(payment.scheme === record.rail && named === record.authorization, "authorization_other");
+  required(same(unbase64(payment.digest), said.digest), "authorization_other");
+  const told = same(unbase64(payment.payer), said.payer) && same(unbase64(payment.token), unhex(asset.address));
+  required(told && payment.expires === said.expires, "authorization_other");
+  const signer = attempted(() => recover(said.digest, unbase64(payment.signature)));
+  required(signer !== undefined && same(signer, said.signer), "authorization_unsigned");
+  required(hex0x(said.payer) === record.payer, "payer_other");
+  required(hex0x(said.payee) === record.payee, "payee_other");
+  required(!said.enclave || !bundle || hex0x(said.enclave) === bundle.settlement, "enclave_other");
+  required(!said.expires || started < 1000n * said.expires, "authorization_expired");
+  const reserved = BigInt(record.reserved);
+  required(reserved <= said.most, "reserved_over_signed");
+  required(payment.amount === reserved, "authorization_other");
 }
 
 /** A ceiling signed by the payer and a spend under it: both for this payee and vault, the spend for this enclave and sum. */

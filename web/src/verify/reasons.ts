@@ -102,7 +102,6 @@ const TABLES: Readonly<Partial<Record<Question, Readonly<Record<string, string>>
     charged_wrongly: "What was charged does not follow from price and use.",
     charged_over_reserved: "More was charged than was reserved.",
     reserved_over_signed: "More was reserved than the payer signed for.",
-    rail_not_supported: "How it was paid is not understood here.",
     rail_not_offered: "It was paid in a way that the offer does not name.",
     authorization_other: "The payer's authorization is not the one that the payment names.",
     authorization_unsigned: "The payer's authorization is not signed by the payer.",

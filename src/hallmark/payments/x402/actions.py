@@ -8,10 +8,10 @@ from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
+from hallmark.core import x402_digests as digests
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.errors import InvalidInput
 from hallmark.core.money import MAX_AMOUNT
-from hallmark.payments.x402 import digests
 from hallmark.payments.x402.messages import Digits, MixedAddress, Signature, decode_part
 from hallmark.payments.x402.vouchers import ChannelConfig, VoucherFields
 

@@ -13,12 +13,11 @@ from collections.abc import Collection
 
 import msgspec
 
+from hallmark.core import x402_digests as digests
 from hallmark.core.errors import Conflict
-from hallmark.core.hashing import sha256
+from hallmark.core.x402_payment import Authorization, name_of
 from hallmark.payments.accounts import Accounts, Event, PaymentRequired
-from hallmark.payments.x402 import digests
 from hallmark.payments.x402.actions import Claim
-from hallmark.payments.x402.authorization import Authorization
 
 MISMATCH = "invalid_batch_settlement_evm_cumulative_amount_mismatch"
 """x402's own code, by which stock clients know that they are told a state to go on from."""
@@ -133,7 +132,7 @@ class Channels:
         events: list[Event] = [self._accounts.grant(state.number, account.payer, voucher.max_claimable)]
         # The sum on a voucher is what keeps it from being used twice. When nothing was charged for it, its
         # client signs the same bytes again, and means another request.
-        used = sha256(payment.digest, request)
+        used = name_of(payment, request)
         events.append(
             self._accounts.reserve(state.number, request, used, most=payment.amount, expires=1000 * now)
         )

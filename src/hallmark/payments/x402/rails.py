@@ -15,14 +15,13 @@ from typing import Final
 
 import msgspec
 
+from hallmark.core import x402_digests as digests
 from hallmark.core.document import unhex
 from hallmark.core.eip3009 import TRANSFER, authorization_digest
 from hallmark.core.eip3009 import Authorization as Transfer
 from hallmark.core.errors import InvalidInput
-from hallmark.core.hashing import keccak256
+from hallmark.core.x402_payment import Authorization, Channel, Deposit
 from hallmark.payments.accounts import PaymentRequired
-from hallmark.payments.x402 import digests
-from hallmark.payments.x402.authorization import Authorization, Channel, Deposit
 from hallmark.payments.x402.checks import GRACE_S, address, chain, domain, in_time, require, signed
 from hallmark.payments.x402.messages import (
     Digits,
@@ -35,7 +34,7 @@ from hallmark.payments.x402.messages import (
 )
 from hallmark.payments.x402.vouchers import batch
 
-__all__ = ["GRACE_S", "RAILS", "Authorization", "Channel", "Deposit", "authorize", "name_of"]
+__all__ = ["GRACE_S", "RAILS", "Authorization", "Channel", "Deposit", "authorize"]
 
 
 class _Transfer(msgspec.Struct, rename="camel"):
@@ -192,8 +191,3 @@ RAILS: Final[dict[str, Callable[[PaymentPayload, Requirements, int], Authorizati
     "upto": _upto,
     "exact": _exact,
 }
-
-
-def name_of(authorization: Authorization) -> bytes:
-    """The 32 bytes under which an authorization is used once, however it is spelled."""
-    return keccak256(b"hallmark/x402/v1\0" + authorization.payer + authorization.digest)

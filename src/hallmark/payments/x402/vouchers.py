@@ -6,13 +6,13 @@ from typing import Literal
 
 import msgspec
 
+from hallmark.core import x402_digests as digests
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.eip3009 import RECEIVE, authorization_digest
 from hallmark.core.eip3009 import Authorization as Transfer
 from hallmark.core.errors import InvalidInput
 from hallmark.core.money import MAX_AMOUNT
-from hallmark.payments.x402 import digests
-from hallmark.payments.x402.authorization import Authorization, Channel, Deposit
+from hallmark.core.x402_payment import Authorization, Channel, Deposit
 from hallmark.payments.x402.checks import address, chain, domain, in_time, require, signed
 from hallmark.payments.x402.messages import (
     Digits,

@@ -11,9 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from hallmark.core import x402_digests as digests
 from hallmark.core.document import hex0x
 from hallmark.core.errors import Unavailable
-from hallmark.payments.x402 import digests
 from hallmark.services.chain.contract import read_contract
 from hallmark.services.chain.rpc import RPC
 

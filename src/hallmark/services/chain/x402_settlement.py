@@ -19,11 +19,11 @@ from typing import Any, Final
 
 import msgspec
 
+from hallmark.core import x402_digests as digests
 from hallmark.core.document import hex0x
 from hallmark.core.errors import InvalidInput, VerificationFailed
-from hallmark.payments.x402 import digests
+from hallmark.core.x402_payment import Authorization, Deposit
 from hallmark.payments.x402.actions import Claim, Claims, Refund, Sweep
-from hallmark.payments.x402.authorization import Authorization, Deposit
 from hallmark.payments.x402.channels import OnChain
 from hallmark.services.chain.contract import abi_decode, abi_encode, selector
 from hallmark.services.chain.rpc import RPC, Reverted

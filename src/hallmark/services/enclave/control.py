@@ -231,7 +231,7 @@ class SettlementSigned(msgspec.Struct, frozen=True, tag="settlement_signed"):
 
 
 class PaymentWanted(msgspec.Struct, frozen=True, tag="payment_wanted"):
-    """What does the chain hold for this x402 payment (`payments.x402.authorization.payment_bytes`)? Its name
+    """What does the chain hold for this x402 payment (`core.x402_payment.payment_bytes`)? Its name
     (32 bytes) is its own alone.
 
     The host keeps an `exact` or `upto` one on disk before it answers, until `PaymentDue` tells what becomes

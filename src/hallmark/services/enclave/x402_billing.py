@@ -17,16 +17,16 @@ from typing import Final
 
 import msgspec
 
+from hallmark.core import x402_digests as digests
 from hallmark.core.document import hex0x
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.core.hashing import sha256
 from hallmark.core.money import Offer
 from hallmark.core.prices import Use, cost
+from hallmark.core.x402_payment import Authorization, name_of, payment_bytes
 from hallmark.crypto.secp256k1 import Key
 from hallmark.payments.accounts import PaymentRequired
-from hallmark.payments.x402 import digests
 from hallmark.payments.x402.actions import Claims, claims_payload
-from hallmark.payments.x402.authorization import Authorization, payment_bytes
 from hallmark.payments.x402.challenge import Settling, challenge, requirements
 from hallmark.payments.x402.channels import Channels, Corrective, OnChain
 from hallmark.payments.x402.messages import (
@@ -37,7 +37,7 @@ from hallmark.payments.x402.messages import (
     encode_header,
     network_of,
 )
-from hallmark.payments.x402.rails import authorize, name_of
+from hallmark.payments.x402.rails import authorize
 from hallmark.services.enclave import control
 from hallmark.services.enclave.account_journal import AccountJournal
 from hallmark.services.enclave.host_requests import SILENT, HostRequests, Send
@@ -148,7 +148,7 @@ class X402Billing:
                 self._channels.claimed(channel, amount)
 
     async def _one_shot(self, paid: Paid, payment: Authorization) -> AccountMeter:
-        name, accounts = name_of(payment), self._journal.accounts
+        name, accounts = name_of(payment, b""), self._journal.accounts
         if accounts.use_of(name) is None:
             refused = _against(await self._ask(name, payment), payment.amount)
             if refused is not None:
@@ -179,7 +179,7 @@ class X402Billing:
         for event in before:
             self._journal.write(event)
         at = self._journal.write(last, durable=True)
-        opened = self._paid(paid, payment, sha256(payment.digest, request))
+        opened = self._paid(paid, payment, name_of(payment, request))
         return VoucherMeter(self, self._journal, opened, Reservation(request, self._network, at))
 
     def _paid(self, paid: Paid, payment: Authorization, digest: bytes) -> Paid:

@@ -12,9 +12,9 @@ import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.errors import HallmarkError, NotFound
+from hallmark.core.x402_payment import Authorization
 from hallmark.http.asgi import Receive, Scope, Send, read_body, respond_json
 from hallmark.http.errors import not_allowed
-from hallmark.payments.x402.authorization import Authorization
 from hallmark.payments.x402.messages import SettleResponse, network_of
 from hallmark.payments.x402.rails import RAILS
 from hallmark.services.facilitator.access import Access

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from hallmark.core.errors import HallmarkError
-from hallmark.payments.x402.authorization import Authorization
+from hallmark.core.x402_payment import Authorization
 from hallmark.payments.x402.checks import PaymentFault
 from hallmark.payments.x402.messages import Requirements
 from hallmark.services.chain.x402_settlement import PayerState

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from hallmark.core import x402_digests as digests
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.hashing import keccak256
+from hallmark.core.x402_payment import Authorization
 from hallmark.crypto.secp256k1 import Key as Signer
-from hallmark.payments.x402 import digests
 from hallmark.payments.x402.actions import Action, Claims, Refund, Sweep, is_action, read_action
-from hallmark.payments.x402.authorization import Authorization
 from hallmark.payments.x402.messages import SettleResponse
 from hallmark.services.chain.rpc import RPC, Reverted
 from hallmark.services.chain.x402_settlement import (

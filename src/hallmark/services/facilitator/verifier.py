@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.errors import HallmarkError
-from hallmark.payments.x402.authorization import Authorization, Channel, Deposit
+from hallmark.core.x402_payment import Authorization, Channel, Deposit, name_of
 from hallmark.payments.x402.channels import OnChain
 from hallmark.payments.x402.messages import Requirements
-from hallmark.payments.x402.rails import authorize, name_of
+from hallmark.payments.x402.rails import authorize
 from hallmark.services.chain.rpc import RPC, Reverted
 from hallmark.services.chain.x402_settlement import (
     To,
@@ -124,7 +124,7 @@ class Verifier:
 def settlement_id(payment: Authorization) -> bytes:
     """The name under which an authorization is settled once: of the deposit where there is one."""
     deposit = _deposit_of(payment)
-    return name_of(replace(payment, digest=deposit.digest) if deposit is not None else payment)
+    return name_of(replace(payment, digest=deposit.digest) if deposit is not None else payment, b"")
 
 
 def _deposit_of(payment: Authorization) -> Deposit | None:
