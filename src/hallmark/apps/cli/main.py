@@ -35,7 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "offer": ("offer", "What answers cost: show and set the owners' offers."),
     "upstream": ("upstream", "API keys of upstream providers, sealed to the enclaves."),
     "gateway": ("services", "Run one gateway."),
-    "node": ("services", "Run one inference node."),
+    "node": ("node", "Run one inference node; what it was paid."),
     "log": ("services", "Run one log, or a standby."),
     "fullnode": ("services", "Run one full node."),
     "anchor": ("services", "Run the anchoring service."),

@@ -1,4 +1,4 @@
-"""`hallmark gateway`, `node`, `log`, `fullnode`, `anchor`, `facilitator`, `web`: one service each, in the
+"""`hallmark gateway`, `log`, `fullnode`, `anchor`, `facilitator`, `web`: one service each, in the
 foreground.
 """
 
@@ -13,23 +13,26 @@ import click
 from hallmark.core.errors import InvalidInput
 
 
+def take_over(module: str, config: Path) -> None:
+    """Become a service, so that signals and exit codes are its own. Raises InvalidInput `bad_settings`."""
+    if not config.is_file():
+        raise InvalidInput("bad_settings", f"{config} cannot be read.", "See docs/operate.md.")
+    os.execv(sys.executable, (sys.executable, "-m", module, "--config", str(config)))  # noqa: S606
+
+
 def _service(name: str, sentence: str, module: str = "") -> click.Command:
     module = module or f"hallmark.services.{name}"
 
     @click.command(name, help=f"{sentence}\n\nFILE holds its settings; docs/operate.md names them.")
     @click.option("--config", type=click.Path(path_type=Path), required=True, metavar="FILE")
     def run(config: Path) -> None:
-        if not config.is_file():
-            raise InvalidInput("bad_settings", f"{config} cannot be read.", "See docs/operate.md.")
-        # The service takes this process over, so that signals and exit codes are its own.
-        os.execv(sys.executable, (sys.executable, "-m", module, "--config", str(config)))  # noqa: S606
+        take_over(module, config)
 
     command: click.Command = run
     return command
 
 
 gateway = _service("gateway", "Run a gateway.")
-node = _service("node", "Run an inference node: the host and its enclave.")
 log = _service("log", "Run a log, or a standby of one.")
 fullnode = _service("fullnode", "Run a full node.")
 anchor = _service("anchor", "Run the anchoring service.")

@@ -1,0 +1,145 @@
+"""`hallmark node earnings` over a real chain: settlements, collections, what waits, and the words for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from hallmark.apps.cli.main import cli
+from hallmark.core.vault import Row
+from hallmark.http.asgi import Receive, Scope, Send, respond_json
+from hallmark.http.serve import Listen, Service, bind, serving
+from hallmark.services.chain.vault import collect_call
+from hallmark.services.node.earnings import read_earnings
+from hallmark.services.node.settings import Payments, Settings
+from hallmark.testing.anvil import CHAIN_ID, running_anvil
+from hallmark.testing.ports import free_port
+from hallmark.testing.settling import offer_entry
+from hallmark.testing.vaults import SHORT, VaultOnChain, fresh_vault, named_key, new_payers
+
+pytestmark = pytest.mark.integration
+
+ONE, TWO = named_key("earning one"), named_key("earning two")
+PAYEE, OTHER = named_key("earner").address, named_key("other earner").address
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """One chain for all tests of this file."""
+    with running_anvil() as url:
+        yield url
+
+
+@pytest.fixture
+async def chain(url: str) -> AsyncIterator[VaultOnChain]:
+    """Two enclaves of one payee have settled, of a third row too late; half of it was collected."""
+    async with fresh_vault(url) as chain:
+        await chain.register(ONE, PAYEE)
+        await chain.register(TWO, PAYEE)
+        await chain.register(named_key("foreign"), OTHER)
+        await new_payers(chain, PAYEE, 100, 3)
+        until = await chain.now() + SHORT.lease - 20
+        await chain.send(chain.lease(ONE, until, [Row(1, 50), Row(2, 50)]))
+        await chain.send(chain.lease(TWO, until, [Row(3, 50)]))
+        await chain.send(chain.settle(ONE, [Row(1, 10), Row(2, 20)]))
+        await chain.send(collect_call(PAYEE))
+        await chain.send(chain.settle(TWO, [Row(3, 7), Row(1, 5)]))
+        yield chain
+
+
+async def test_what_the_chain_tells(chain: VaultOnChain) -> None:
+    """Every settlement of the payee's enclaves or of one of them, what was collected, and what waits."""
+    read = await read_earnings(chain.rpc, chain.address, PAYEE, blocks=1_000_000)
+    assert [(e.enclave, e.accounts, e.charged, e.too_late) for e in read.epochs] == [
+        (ONE.address, 2, 30, 0),
+        (TWO.address, 2, 7, 1),
+    ]
+    assert (read.earned, read.collected, read.waiting) == (37, 30, 7)
+    assert all(epoch.at > 0 for epoch in read.epochs)
+    alone = await read_earnings(chain.rpc, chain.address, PAYEE, blocks=1_000_000, enclave=TWO.address)
+    assert (alone.earned, alone.collected, alone.waiting) == (7, 30, 7)
+    newest = await read_earnings(chain.rpc, chain.address, PAYEE, blocks=1)
+    assert (newest.earned, newest.collected, newest.waiting) == (7, 0, 7)
+    nothing = await read_earnings(chain.rpc, chain.address, OTHER, blocks=1_000_000)
+    assert (nothing.epochs, nothing.collections, nothing.waiting) == ((), (), 0)
+
+
+def settings_file(folder: Path, chain: VaultOnChain, url: str, health: int) -> Path:
+    """A node's settings beside its offer."""
+    (folder / "offer").write_bytes(offer_entry(PAYEE, chain.parameters.asset, chain.address))
+    settings = Settings(
+        listen=Listen(1),
+        health=Listen(health),
+        endpoint="https://127.0.0.1:1",
+        log_url="http://127.0.0.1:1",
+        origin="hallmark.test/log",
+        chain_id=CHAIN_ID,
+        owner_key_file="none",
+        database="sqlite:///none",
+        payments=Payments(str(folder / "offer"), rpc_url=url),
+    )
+    path = folder / "settings.json"
+    path.write_bytes(msgspec.json.encode(settings))
+    return path
+
+
+def earnings(path: Path, *more: str) -> Result:
+    """The command, in a wide terminal."""
+    command = ["node", "earnings", "--config", str(path), *more]
+    return CliRunner().invoke(cli, command, env={"COLUMNS": "200"}, catch_exceptions=False)
+
+
+async def test_the_command_says_what_it_is(chain: VaultOnChain, url: str, tmp_path: Path) -> None:
+    """A row for each settlement and collection, the sums, and that this is development money."""
+    path = settings_file(tmp_path, chain, url, free_port())
+    done = await asyncio.to_thread(earnings, path)
+    assert done.exit_code == 0, done.output
+    for part in (
+        "DEV is development money: it is worth nothing.",
+        "0.00003 DEV",
+        "Waiting in the vault for the payee: 0.000007 DEV.",
+        "1 rows came after their lease's window and charged nothing.",
+        "not known here",
+    ):
+        assert part in done.output, done.output
+    assert done.output.count("settled   ") == 2
+    assert done.output.count("collected   ") == 1
+    told = json.loads((await asyncio.to_thread(earnings, path, "--json")).output)
+    assert (told[0]["earnings"]["earned"], told[0]["earnings"]["collected"]) == (37, 30)
+    assert told[0]["host"] is None
+
+
+class Telling(Service):
+    """A node's host that says how its settlement stands."""
+
+    def __init__(self) -> None:
+        super().__init__(self)
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Whatever is asked."""
+        settlement = {"next": 1, "unsettled": "5", "too_late": "3", "problem": "chain_unreachable"}
+        paid = {"settlement_key": "0x" + TWO.address.hex(), "settlement": settlement}
+        await respond_json(send, {"state": "ready", "payments": paid})
+
+
+async def test_what_the_host_knows_is_added(chain: VaultOnChain, url: str, tmp_path: Path) -> None:
+    """What is charged and not settled, when that is due, and only this enclave's settlements."""
+    port = free_port()
+    path = settings_file(tmp_path, chain, url, port)
+    async with serving(Telling(), bind(Listen(port))):
+        done = await asyncio.to_thread(earnings, path)
+    assert done.exit_code == 0, done.output
+    for part in (
+        "Earned by this node's enclave in blocks",
+        "Charged and not settled yet: 0.000005 DEV, due at 1970",
+        "chain_unreachable",
+        "Lost, because it came too late: 0.000003 DEV.",
+    ):
+        assert part in done.output, done.output
+    assert done.output.count("settled   ") == 1
