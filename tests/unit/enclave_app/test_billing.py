@@ -165,6 +165,8 @@ async def test_a_poor_payer_is_turned_away(runtime: MemoryRuntime, host: MemoryH
         ({"free": 3}, 402, "insufficient_balance"),
         ({"free": 10**6, "most": 3}, 402, "insufficient_balance"),
         ({"most": 2**90, "reason": "chain_unreachable"}, 503, "lease_unavailable"),
+        ({"reason": "account_absent"}, 402, "account_unknown"),
+        ({"reason": "ceiling_refused"}, 402, "ceiling_refused"),
     ):
         for name, value in change.items():
             setattr(host, name, value)

@@ -305,6 +305,21 @@ async def test_one_ceiling_serves_many_requests(scene: Scene) -> None:
     assert (await ceiling()).max_claimable == 200_070
 
 
+async def test_a_ceiling_that_the_chain_refuses_is_signed_anew(scene: Scene) -> None:
+    """Another home of the same wallet has signed a newer one: one request fails, the next has a higher nonce
+    than the chain's.
+    """
+    await scene.sell()
+    scene.spend(pay_to=hex0x(scene.local.net.nodes[0].owner.address))
+    scene.hosts[0].reason = "ceiling_refused"
+    with pytest.raises(PaymentRequired) as caught:
+        await scene.client.ask("Which?", **ASKED)
+    assert caught.value.reason == "ceiling_refused"
+    scene.hosts[0].reason, scene.vault.known = "", replace(scene.vault.known, nonce=4)
+    await scene.client.ask("Which?", **ASKED)
+    assert [one.ceiling.nonce for one in scene.sent] == [1, 5]
+
+
 async def test_a_payment_whose_fate_is_unknown_is_sent_again(scene: Scene) -> None:
     """A node that dies leaves the question open: the very same payment goes with the very same request."""
     await scene.sell()

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from hallmark.core.errors import Unavailable
+from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.core.hashing import ZERO32, keccak256, sha256
 from hallmark.core.spending import SpendingAuthorization
 from hallmark.core.vault import Lease, Row, Settlement, pack_rows, vault_digest
@@ -55,13 +55,13 @@ class Leases:
         self._journal, self._send, self._clock, self._longest_s = journal, send, clock, longest_s
         self._held: dict[bytes, _Held] = {}
         self._locks: dict[bytes, asyncio.Lock] = {}
-        self._asked: HostRequests[int, control.AccountState] = HostRequests(send, unavailable, HOST_TIMEOUT_S)
+        self._asked: HostRequests[int, control.AccountState] = HostRequests(send, refused, HOST_TIMEOUT_S)
 
     async def room(self, authorization: SpendingAuthorization, vault: Vault, most: int) -> int:
         """Make sure that `most` atomic units can be reserved for this payer; the account's number.
 
-        Raises PaymentRequired `insufficient_balance`, `account_unknown`; Unavailable `lease_unavailable`
-        with the host's reason as its hint.
+        Raises PaymentRequired `insufficient_balance`, `account_unknown`, `ceiling_refused`; Unavailable
+        `lease_unavailable` with the host's reason in it.
         """
         payer = authorization.ceiling.payer
         held = self._held.setdefault(payer, _Held())
@@ -130,9 +130,7 @@ class Leases:
         wanted = control.AccountWanted(number, ceiling.pack(), authorization.by_payer)
         state = await self._asked.ask(number, wanted)
         if not state.account:
-            raise PaymentRequired(
-                "account_unknown", "This payer has no account in the vault.", "Deposit first, then try again."
-            )
+            raise refused("account_absent")
         held.number = state.account
         known = self._journal.accounts.accounts.get(state.account)
         spent, reserved = (known.spent, known.reserved) if known else (state.spent, 0)
@@ -173,6 +171,21 @@ class Leases:
         sequence = max(accounts.sequence + 1, self._clock())
         self._journal.write(accounts.signed(sequence, settles=settles))
         return sequence
+
+
+def refused(why: str) -> HallmarkError:
+    """The error for the host's reason: what only the payer can change, or what may be over in a moment."""
+    if why == "account_absent":
+        return PaymentRequired(
+            "account_unknown", "This payer has no account in the vault.", "Deposit first, then try again."
+        )
+    if why == "ceiling_refused":
+        return PaymentRequired(
+            "ceiling_refused",
+            "The chain does not take the ceiling of this payment.",
+            "Sign one for this payee and vault, with a higher nonce than the newest.",
+        )
+    return unavailable(why)
 
 
 def receipts_root(ended: Iterable[Ended]) -> bytes:

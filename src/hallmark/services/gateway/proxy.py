@@ -62,7 +62,6 @@ from hallmark.verification.answer_parser import ParsedAnswer, open_answer, open_
 
 PASSED_ON: Final = SENT | {b"content-type", b"accept", b"hallmark-nonce", b"hallmark-inputs"}
 SKEWED: Final = "clock_skew"
-NO_LEASE: Final = "lease_unavailable"
 UNTIMELY: Final = frozenset(("ticket_expired", "ticket_early"))
 STREAM: Final = b"text/event-stream"
 # Statuses with which a node says that it did not begin: another one may.
@@ -250,7 +249,7 @@ class Proxy:
         reason = read_failure(body).reason
         unpaid = response.status == 402 and not reason.startswith("upstream_")
         if response.status in ANOTHER:
-            begun = not (reason in UNSENT or reason in UNTIMELY or reason == NO_LEASE)
+            begun = reason not in UNSENT and reason not in UNTIMELY
             if not once or not begun:
                 # The ticket was made a moment ago, so it is not the ticket that is old.
                 told = SKEWED if reason in UNTIMELY else reason

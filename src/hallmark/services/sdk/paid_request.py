@@ -93,7 +93,7 @@ class PaidRequest:
         elif told is not None and told.isdigit():
             await self._spending.refused(signed, int(told[:30]))
         elif response.status < 500 or error.reason in UNDONE:
-            await self._spending.refused(signed)
+            await self._spending.refused(signed, anew=error.reason == "ceiling_refused")
         else:
             return error
         self._signed = None

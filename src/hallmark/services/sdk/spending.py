@@ -169,9 +169,17 @@ class Spending:
         self._over(paid)
         await self._store.settle(paid.name, check_record(paid, record, receipt), name)
 
-    async def refused(self, paid: SignedPayment, charged: int | None = 0, receipt: str = "") -> None:
-        """The network answered that nothing was charged, or what was; None: it was, and nobody says what."""
+    async def refused(
+        self, paid: SignedPayment, charged: int | None = 0, receipt: str = "", *, anew: bool = False
+    ) -> None:
+        """The network answered that nothing was charged, or what was; None: it was, and nobody says what.
+
+        `anew`: the chain does not take the ceiling, as when another home of the same wallet signed a newer
+        one; the next payment to this payee gets a new ceiling.
+        """
         self._over(paid)
+        if anew:
+            await self._store.drop_ceiling(self._ceiling_name(payee_of(paid.chosen)))
         if charged is not None:
             await self._store.settle(paid.name, min(charged, paid.maximum), receipt)
 
@@ -274,7 +282,7 @@ class Spending:
 
     async def _ceiling(self, payee: bytes, per_day: int) -> KeptCeiling:
         """A ceiling that what is signed away fits under: the one at hand, or a new one by the wallet."""
-        name = f"{self._asset}/{self._chain.vault}/{self._wallet.address}/{hex0x(payee)}"
+        name = self._ceiling_name(payee)
         async with self._signing:
             kept = await self._store.ceiling(name)
             if kept is not None and await self._fits(kept, payee, per_day):
@@ -302,6 +310,9 @@ class Spending:
             )
             made = KeptCeiling(ceiling.pack(), signature, session.secret, per_day, now)
             return await self._store.keep_ceiling(name, nonce, made)
+
+    def _ceiling_name(self, payee: bytes) -> str:
+        return f"{self._asset}/{self._chain.vault}/{self._wallet.address}/{hex0x(payee)}"
 
     async def _fits(self, kept: KeptCeiling, payee: bytes, per_day: int) -> bool:
         """Whether it is of these limits, lasts another day, and has room for all that was signed since."""

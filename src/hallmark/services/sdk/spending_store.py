@@ -120,6 +120,11 @@ class SpendingStore:
         rows = await self._database.async_read(lambda t: t.fetch(query, (name,)))
         return msgspec.msgpack.decode(rows[0][0], type=KeptCeiling) if rows else None
 
+    async def drop_ceiling(self, name: str) -> None:
+        """Forget the ceiling of this name."""
+        query = "DELETE FROM ceilings WHERE name = ?"
+        await self._database.async_write(lambda t: t.execute(query, (name,)))
+
     async def keep_ceiling(self, name: str, nonce: int, made: KeptCeiling) -> KeptCeiling:
         """The newest ceiling of this name after `made`, with this nonce, was offered: another process may
         have signed one with the same nonce first, and then that one counts.
