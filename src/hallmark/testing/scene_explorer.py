@@ -7,7 +7,14 @@ import msgspec
 from hallmark.core.errors import NotFound
 from hallmark.core.marks import State
 from hallmark.core.shown import ShownMark
-from hallmark.services.explorer.network_views import Bin, Failed, FullNodeSeen, NetworkPage, Slots
+from hallmark.services.explorer.network_views import (
+    Bin,
+    Failed,
+    FullNodeSeen,
+    ModelPrice,
+    NetworkPage,
+    Slots,
+)
 from hallmark.services.explorer.shared_views import Fact
 from hallmark.services.explorer.views import (
     CheckpointPage,
@@ -34,6 +41,7 @@ from hallmark.services.explorer.views import (
 from hallmark.testing import scene_parts as parts
 from hallmark.testing.scene import REACHED, Scene, address, digest, marks_of
 from hallmark.testing.scene_network import observed, parties
+from hallmark.testing.scene_payments import OFFER, ScenePayments, money
 
 SIZE = 1_088
 
@@ -43,6 +51,7 @@ class SceneExplorer:
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
+        self.payments = ScenePayments(scene)
 
     def _marks(self) -> tuple[ShownMark, ...]:
         return marks_of(self.scene)
@@ -100,9 +109,10 @@ class SceneExplorer:
             parts.lineage(scene),
             (),
             f"/explore/receipts/{receipt}.hallmark.json",
+            money(scene),
         )
         shown = scene.poisoned(page)
-        return msgspec.structs.replace(shown, row=page.row, dossier=page.dossier)
+        return msgspec.structs.replace(shown, row=page.row, dossier=page.dossier, money=page.money)
 
     async def dossier(self, receipt: str) -> bytes:
         """Bytes of a file that is no dossier of anything."""
@@ -285,5 +295,6 @@ class SceneExplorer:
             trouble="Not ready: d.hallmark.test: silent, no_answer.",
             gateway_answers=True,
             observed=observed(self.scene.now, hours),
+            prices=(ModelPrice(parts.LABEL, "0.15 DEV for a million tokens in", "nothing", OFFER),),
         )
         return self.scene.poisoned(page)

@@ -441,3 +441,35 @@ def test_the_table_is_documented() -> None:
         for rule in RULES
     ]
     assert table.splitlines() == rows
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "This answer is paid and proved.",
+        "Settled, so verified.",
+        "Checked by the payment.",
+        "The payment proves what ran.",
+        "The settlement confirms the answer.",
+        "You paid for a proof.",
+        "It buys a good answer.",
+        "The charge is settled.",
+    ],
+)
+def test_money_lends_its_word_to_no_fact(bad: str) -> None:
+    """Whatever the marks say, no surface calls something proved because it was paid."""
+    found = violations({ME: facts()}, of_text("page", bad, subject=ME))
+    assert {one.rule for one in found} & {"paid means proved", "paid: promises"}
+
+
+def test_what_the_vault_did_with_money_may_be_said() -> None:
+    """That its contract settled a charge, with its name, also where no quorum covers the receipt yet."""
+    low = facts(states={"proved": "claimed"})
+    for good in (
+        "The vault settled this charge in block 1,204.",
+        "Not settled by the vault yet.",
+        "It buys no proof and no good answer.",
+        "Nobody is charged for this answer, so there is nothing for a vault to settle.",
+    ):
+        assert violations({ME: low}, of_text("page", good, subject=ME)) == ()
+    assert violations({ME: low}, of_text("page", "It is settled.", subject=ME))

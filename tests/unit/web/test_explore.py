@@ -17,6 +17,7 @@ from hallmark.services.explorer.views import Found, ReceiptPage, Results
 from hallmark.services.sdk.pdf import attached_dossier
 from hallmark.testing.scene_explorer import SIZE, SceneExplorer
 from hallmark.testing.scene_parts import LABEL, artifact, item_id, node_key
+from hallmark.testing.scene_payments import ENCLAVE, OFFER, PAYEE, PAYER, TRANSACTION
 from hallmark.testing.surfaces import ORIGIN, Scene, surfaces
 
 RECEIPT = f"/explore/receipts/{item_id()}"
@@ -32,6 +33,13 @@ PAGES = (
     f"/explore/models/{LABEL}",
     "/explore/faults",
     "/explore/measurements",
+    "/explore/offers",
+    f"/explore/offers/{OFFER}",
+    f"/explore/accounts/{PAYER}",
+    f"/explore/accounts/{PAYEE}",
+    "/explore/settlements",
+    f"/explore/settlements/{TRANSACTION}",
+    f"/explore/settlements/{ENCLAVE}/4",
     "/explore/entries/1042",
     "/explore/search?q=abcdef",
     "/explore/search",

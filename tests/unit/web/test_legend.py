@@ -17,6 +17,7 @@ from hallmark.apps.web.marks import spec
 from hallmark.core.marks import Question, State
 from hallmark.testing import scene_parts as parts
 from hallmark.testing.scene import Scene
+from hallmark.testing.scene_payments import OFFER, PAYEE, PAYER, TRANSACTION
 from hallmark.testing.surfaces import surfaces
 
 ITEM = parts.item_id(0)
@@ -28,6 +29,8 @@ PAGES = (
     f"/explore/receipts/{ITEM}", "/explore/checkpoints", "/explore/checkpoints/1088", "/explore/nodes",
     f"/explore/nodes/{parts.node_key()}", "/explore/models", f"/explore/models/{parts.LABEL}",
     "/explore/faults", "/explore/measurements", "/explore/entries/1042",
+    "/explore/offers", f"/explore/offers/{OFFER}", f"/explore/accounts/{PAYER}",
+    f"/explore/accounts/{PAYEE}", "/explore/settlements", f"/explore/settlements/{TRANSACTION}",
 )  # fmt: skip
 
 

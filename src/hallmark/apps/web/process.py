@@ -72,6 +72,7 @@ class WebProcess:
             gateway_url=settings.gateway_url,
             urls={"log": settings.log_url, "anchoring": settings.anchor_url},
             health=lambda: self.service.health(),
+            rpc=self._rpc,
         )
         self.desk = ReviewService(
             settings, trust, database, watch=self.watch, log=log, key=key, world=world, metrics=metrics

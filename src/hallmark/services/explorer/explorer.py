@@ -10,6 +10,8 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import msgspec
+
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.entries import Kind, decode, split_leaf
 from hallmark.core.errors import InvalidInput, NotFound, TooLarge
@@ -18,6 +20,7 @@ from hallmark.http.health import Health, ready
 from hallmark.ledger.note import Note
 from hallmark.ledger.policy import Policy, VerifiedCheckpoint
 from hallmark.ledger.tiles import encode_bundle
+from hallmark.services.chain.rpc import RPC
 from hallmark.services.explorer import (
     checkpoints,
     faults,
@@ -34,10 +37,12 @@ from hallmark.services.explorer.index import Index
 from hallmark.services.explorer.leaf_reader import read, subjects
 from hallmark.services.explorer.network import Network
 from hallmark.services.explorer.network_views import NetworkPage
+from hallmark.services.explorer.payments import Payments
 from hallmark.services.explorer.receipt_context import ReceiptContext, of_logged, of_pending
 from hallmark.services.explorer.search import Search
 from hallmark.services.explorer.shared_views import Fact
 from hallmark.services.explorer.trust_gap import NEWEST, Measured
+from hallmark.services.explorer.vault_reader import VaultReader
 from hallmark.services.explorer.views import (
     CheckpointPage,
     Checkpoints,
@@ -78,12 +83,15 @@ class Explorer:
         gateway_url: str,
         urls: Mapping[str, str] | None = None,
         health: Callable[[], Health] = ready,
+        rpc: RPC | None = None,
     ) -> None:
         self._watch, self._clock = watch, watch.clock
         self._index = Index(database)
         self._measured = Measured(watch.clock)
         self._rests = proofs.Rests(watch)
         self._search = Search(watch, self._index)
+        chain_id = watch.replica.genesis.chain_id
+        self.payments = Payments(watch, self._index, VaultReader(rpc, watch.clock), chain_id, watch.clock)
         asked = {name: (name, url) for name, url in (urls or {}).items() if url}
         asked["gateway"] = ("gateway", gateway_url)
         asked |= {w.name: ("full node", w.url) for w in policy.witnesses if w.url}
@@ -129,7 +137,9 @@ class Explorer:
 
     async def receipt(self, receipt: str) -> ReceiptPage:
         """See `ExplorerView`."""
-        return receipts.page(self._watch, self.told(receipt), self._clock())
+        told = self.told(receipt)
+        found = receipts.page(self._watch, told, self._clock())
+        return msgspec.structs.replace(found, money=await self.payments.money(told))
 
     async def dossier(self, receipt: str) -> bytes:
         """See `ExplorerView`."""

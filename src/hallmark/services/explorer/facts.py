@@ -17,6 +17,8 @@ from hallmark.services.explorer.receipt_context import (
 )
 from hallmark.services.explorer.shared_views import Fact
 from hallmark.services.following.followed_log import FollowedLog
+from hallmark.verification.live import payment_of
+from hallmark.verification.payment_wording import amount
 from hallmark.verification.wording import SIMULATED
 
 
@@ -109,7 +111,7 @@ def _work(watch: FollowedLog, told: ReceiptContext) -> list[Fact]:
     return [
         Fact("Tokens", f"{receipt.tokens_in:,} in, {receipt.tokens_out:,} out, as the node counted"),
         Fact("Answered", f"in {took}, by the node's clock"),
-        Fact("Charged", f"{receipt.charged:,} atomic units" if receipt.charged else "nothing"),
+        Fact("Charged", _charged(told)),
         _digest("Payment", receipt.payment, none="no payment record is named"),
         _digest("Inputs from outside", receipt.inputs, none="none is named", empty=EMPTY_ROOT),
         Fact(
@@ -119,6 +121,13 @@ def _work(watch: FollowedLog, told: ReceiptContext) -> list[Fact]:
             hex0x(receipt.beacon_root),
         ),
     ]
+
+
+def _charged(told: ReceiptContext) -> str:
+    record, units = payment_of(told.entry), told.receipt.charged
+    if record is None or not record.payer:
+        return f"{units:,} atomic units" if units else "nothing"
+    return amount(units, record.asset)
 
 
 def _commitments(told: ReceiptContext) -> list[Fact]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from hallmark.core.document import hex0x
+from hallmark.core.document import hex0x, unhex
 from hallmark.core.entries import Entry
 from hallmark.core.receipt import Receipt
 from hallmark.core.statements import (
@@ -28,6 +28,7 @@ from hallmark.services.explorer.routes import saw_prompt
 from hallmark.services.explorer.shared_views import Hop
 from hallmark.services.explorer.trust_gap import Saw
 from hallmark.services.following.followed_log import FollowedLog
+from hallmark.verification.live import payment_of
 
 Names = tuple[tuple[str, bytes], ...]
 
@@ -52,7 +53,11 @@ def read(watch: FollowedLog, position: int) -> tuple[Row, Answer | None]:
     told = of_logged(watch.judge.logged(position))
     asked = label(watch, told)
     columns = {"node": receipt.node, "artifact": receipt.artifact, "label": asked.encode()}
-    names = ((LEAF, digest), *((RECEIPT, name) for name in known_by(told)))
+    names = (
+        (LEAF, digest),
+        *((RECEIPT, name) for name in known_by(told)),
+        *((SUBJECT, name) for name in paid_by(told)),
+    )
     saw = tuple(_saw(told, hop) for hop in saw_prompt(watch, told))
     counts = counted(kind, admitted, receipt, asked)
     return Row(position, kind, digest, columns, names, counts), Answer(receipt.finished, saw)
@@ -61,6 +66,14 @@ def read(watch: FollowedLog, position: int) -> tuple[Row, Answer | None]:
 def known_by(told: ReceiptContext) -> tuple[bytes, ...]:
     """Digests by which a receipt is found."""
     return (told.id, told.receipt.request, told.receipt.response)
+
+
+def paid_by(told: ReceiptContext) -> tuple[bytes, ...]:
+    """The offer that an answer was given under, and who is charged for it."""
+    record = payment_of(told.entry)
+    if record is None:
+        return ()
+    return (unhex(record.offer), *((unhex(record.payer),) if record.payer else ()))
 
 
 def _saw(told: ReceiptContext, hop: Hop) -> Saw:

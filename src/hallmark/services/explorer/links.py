@@ -45,3 +45,23 @@ def measurement(digest: str) -> str:
 def policy(name: str) -> str:
     """A clearing policy's page."""
     return f"/policies/{quote(name)}"
+
+
+def account(address: str) -> str:
+    """The page of an address that pays or is paid (0x-hex)."""
+    return f"/explore/accounts/{address}"
+
+
+def offer(digest: str) -> str:
+    """An offer's page (0x-hex)."""
+    return f"/explore/offers/{digest}"
+
+
+def settlement(transaction: str) -> str:
+    """The settlements of a transaction (0x-hex)."""
+    return f"/explore/settlements/{transaction}"
+
+
+def settled_by(enclave: str, sequence: int) -> str:
+    """A settlement by its enclave's key (0x-hex) and number."""
+    return f"/explore/settlements/{enclave}/{sequence}"

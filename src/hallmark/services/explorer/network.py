@@ -21,7 +21,7 @@ from hallmark.http.health import Health
 from hallmark.ledger.checkpoint import verify_log_signature
 from hallmark.ledger.note import Note
 from hallmark.ledger.policy import Policy, cosignatures
-from hallmark.services.explorer import links, wording
+from hallmark.services.explorer import links, offers, wording
 from hallmark.services.explorer.filters import KEY
 from hallmark.services.explorer.health_probe import HERE, HealthProbe, party
 from hallmark.services.explorer.network_views import Failed, FullNodeSeen, NetworkPage, Observed, Party, Slots
@@ -122,6 +122,7 @@ class Network:
             trouble=_trouble(parties),
             gateway_answers=told is not None,
             observed=known.observed,
+            prices=offers.prices_now(watch, now),
         )
 
     async def _ask(self, hours: int) -> GatewayNetwork | None:

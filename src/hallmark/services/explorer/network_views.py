@@ -90,6 +90,15 @@ class Observed(Shown, frozen=True):
     points: tuple[ObservedPart, ...] = ()
 
 
+class ModelPrice(Shown, frozen=True):
+    """What a model costs under one offer in force, in words, and what the offer serves for nothing."""
+
+    label: str
+    price: str
+    free: str
+    offer: str
+
+
 class NetworkPage(Shown, frozen=True):
     """Usable capacity now. `trust_gap_*` are ms over the last `trust_gap_count` receipts, measured
     here; `backlog` is how many log entries no quorum covers yet, `signed` the size of the newest checkpoint
@@ -118,3 +127,4 @@ class NetworkPage(Shown, frozen=True):
     trouble: str = ""
     gateway_answers: bool = False
     observed: Observed = Observed()
+    prices: tuple[ModelPrice, ...] = ()

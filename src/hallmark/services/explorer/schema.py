@@ -8,7 +8,8 @@ explorer_state      name | value: `size`, how many entries are indexed; `first`,
 
 `node`, `artifact`, `label` are numbers of `store.terms`. `prefix` are the first 6 bytes of a digest or key,
 as a number: whoever looks for more digits looks at the entry itself. Spaces of names: 0 digests by which a
-receipt is found, 1 leaf hashes, 2 what an entry is about: keys, digests of documents.
+receipt is found, 1 leaf hashes, 2 what an entry is about: keys, digests of documents, a receipt's payer and
+offer.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from hallmark.core.shown import ShownMark
 from hallmark.services.explorer.network_views import NetworkPage
+from hallmark.services.explorer.payment_views import Money, PaymentViews
 from hallmark.services.explorer.shared_views import Fact, InputView, LineageStep, Moment, RouteView, Shown
 
 
@@ -64,6 +65,7 @@ class ReceiptPage(Shown, frozen=True):
     lineage: tuple[LineageStep, ...]
     failures: tuple[str, ...]
     dossier: str
+    money: Money | None = None
 
 
 class CheckpointRow(Shown, frozen=True):
@@ -244,6 +246,11 @@ class ExplorerView(Protocol):
     `unknown_model`, `unknown_entry`,
     `unknown_checkpoint`, `unknown_measurement`.
     """
+
+    @property
+    def payments(self) -> PaymentViews:
+        """Accounts, offers and settlements."""
+        ...
 
     async def receipts(self, query: str, cursor: str, limit: int) -> Receipts:
         """Newest first, filtered by `node=`, `model=`, `artifact=`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 from hallmark.core.receipt import Mode
@@ -92,3 +93,8 @@ def count(number: int, noun: str) -> str:
         return f"1 {noun}"
     plural = noun[:-1] + "ies" if noun.endswith("y") and noun[-2] not in "aeiou" else noun + "s"
     return f"{number:,} {plural}"
+
+
+def moment(at: int) -> str:
+    """A time inside a sentence, in UTC."""
+    return datetime.fromtimestamp(at // 1_000, UTC).strftime("on %d %b %Y at %H:%M:%S UTC")

@@ -114,8 +114,12 @@ ALWAYS: Final = (
     ),
     Rule(
         "paid means proved",
-        r"paid (and|so|therefore|means|=) (proved|proven|verified|witnessed|final)|proof of payment|"
-        r"paid for and proved",
+        r"(paid|settled|charged),? (and|so|therefore|means|=) (proved|proven|verified|witnessed|final)|"
+        r"proof of payment|paid for and proved|"
+        r"(proved|proven|verified|checked|witnessed) (by|because of|through|thanks to) "
+        r"(the |a |its |this )?(payment|charge|settlement|price)|"
+        r"(payment|charge|settlement|price)s? (proves?|verif(y|ies)|confirms?|vouch(es)?)|"
+        r"(pays?|paid|charged?|buys?|bought) (for )?(a |the )?(proof|good answer|right answer|check)",
         "A payment proves nothing.",
         scope="anywhere",
     ),
@@ -266,6 +270,8 @@ PROVED: Final = (
         r"settled|settlement|finali[sz]ed|(?-i:final)|proven|on the ledger|immutable|irreversible|confirmed",
         "No quorum has checked it.",
         When("proved", below="witnessed"),
+        # What a vault's contract did with money is its own fact, and named as its.
+        unless=(r"\bvault\b.{0,80}\b(settled|settlement)", r"\b(settled|settlement)\b.{0,80}\bvault"),
     ),
     Rule(
         "proved below witnessed: its mark",

@@ -40,6 +40,12 @@ def routes(surfaces: Surfaces) -> list[BaseRoute]:
         Route("/explore/models/{label:path}", pages.model),
         Route("/explore/faults", lists.faults),
         Route("/explore/measurements", lists.measurements),
+        Route("/explore/offers", lists.offers),
+        Route("/explore/offers/{digest}", pages.offer),
+        Route("/explore/accounts/{address}", pages.account),
+        Route("/explore/settlements", lists.settlements),
+        Route("/explore/settlements/{transaction}", pages.settlement),
+        Route("/explore/settlements/{enclave}/{sequence}", pages.settlement_of),
         Route("/explore/entries/{index}", pages.entry),
     ]
 
@@ -104,6 +110,14 @@ class Lists:
         """Every measurement."""
         return answer(request, "explore/measurements.html", await self._explorer.measurements())
 
+    async def offers(self, request: Request) -> Response:
+        """Every price offer."""
+        return answer(request, "explore/offers.html", await self._explorer.payments.offers())
+
+    async def settlements(self, request: Request) -> Response:
+        """The newest settlements, as the chain tells them."""
+        return answer(request, "explore/settlements.html", await self._explorer.payments.settlements())
+
 
 class Single:
     """Pages of one thing."""
@@ -150,6 +164,28 @@ class Single:
         """One log entry."""
         index = asked.whole(request.path_params["index"], "A log position")
         return answer(request, "explore/entry.html", await self._explorer.entry(index))
+
+    async def offer(self, request: Request) -> Response:
+        """One offer."""
+        view = await self._explorer.payments.offer(request.path_params["digest"])
+        return answer(request, "explore/offer.html", view)
+
+    async def account(self, request: Request) -> Response:
+        """A payer's or a payee's address."""
+        view = await self._explorer.payments.account(request.path_params["address"])
+        return answer(request, "explore/account.html", view)
+
+    async def settlement(self, request: Request) -> Response:
+        """The settlements of one transaction."""
+        view = await self._explorer.payments.settlement(request.path_params["transaction"])
+        return answer(request, "explore/settlement.html", view)
+
+    async def settlement_of(self, request: Request) -> Response:
+        """A settlement by its enclave's key and number."""
+        asked_for = request.path_params
+        sequence = asked.whole(asked_for["sequence"], "A settlement's number")
+        view = await self._explorer.payments.settlement(asked_for["enclave"], sequence)
+        return answer(request, "explore/settlement.html", view)
 
     async def figures(self, request: Request) -> Response:
         """Figures that follow from the leaves alone."""

@@ -1,0 +1,206 @@
+"""A receipt's money: what its record says, what of it the vault has moved, and who learns what from it.
+
+Whether a charge was settled is worked out from two sums: what the vault's books hold of this account for this
+enclave's key, and what the log's receipts of the same key and account come to, up to this one by their place
+in the enclave's journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from hallmark.core.document import hex0x, unhex
+from hallmark.core.money import Offer, Payment
+from hallmark.services.chain.vault_events import Emitted, Leased, LeaseRefused, RowTooLate, Settled
+from hallmark.services.explorer import links, wording
+from hallmark.services.explorer.payment_views import Money
+from hallmark.services.explorer.receipt_context import ReceiptContext, attested
+from hallmark.services.explorer.shared_views import Fact
+from hallmark.services.explorer.vault_reader import NO_CHAIN, VaultReader, VaultSeen
+from hallmark.services.following.followed_log import FollowedLog
+from hallmark.verification.live import payment_of
+from hallmark.verification.payment_wording import DEVELOPMENT, amount, prices
+
+MOST_ADDED: Final = 2_000
+"""Receipts of one payer that are added up for a page."""
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """A receipt that charges an account: its record, its offer, and the settlement key of its bundle."""
+
+    record: Payment
+    offer: Offer
+    enclave: bytes
+
+
+def charge_of(watch: FollowedLog, told: ReceiptContext) -> Charge | None:
+    """What a receipt charges; None when it charges no account of a vault that is known."""
+    record, known = payment_of(told.entry), attested(watch, told)
+    if record is None or record.rail != "vault" or known is None:
+        return None
+    found, settlement = watch.replica.registry.offers.get(unhex(record.offer)), known.bundle.settlement
+    if found is None or found[1].vault is None or settlement is msgspec.UNSET:
+        return None
+    return Charge(record, found[1], unhex(settlement))
+
+
+async def money(
+    watch: FollowedLog, told: ReceiptContext, reader: VaultReader, others: Iterable[ReceiptContext] | None
+) -> Money | None:
+    """A receipt's money; None without a payment record. `others` are the payer's receipts, this one among
+    them; None when there are too many to add up.
+    """
+    record = payment_of(told.entry)
+    if record is None:
+        return None
+    facts = tuple(_facts(record))
+    if record.rail == "free":
+        said = "Nobody is charged for this answer, so there is nothing for a vault to settle."
+        return Money(said, "nothing", "", facts, tuple(_learned(record)))
+    charge = charge_of(watch, told)
+    seen = await reader.seen(unhex(charge.offer.vault or "0x")) if charge else None
+    if charge is None or seen is None:
+        said = "Whether a vault has settled this cannot be said: its offer or key bundle is not known here."
+        return Money(said, "unknown", "", facts, tuple(_learned(record)))
+    due = None if others is None else _due(watch, charge, others)
+    state, said, transaction = await _settled(charge, seen, reader, due)
+    return Money(said, state, transaction, facts, tuple(_learned(record)))
+
+
+def _due(watch: FollowedLog, charge: Charge, others: Iterable[ReceiptContext]) -> int:
+    """What the log's receipts of this key and account come to, up to this one."""
+    total = 0
+    for told in others:
+        other = charge_of(watch, told)
+        same = other is not None and (other.enclave, other.offer.vault) == (
+            charge.enclave,
+            charge.offer.vault,
+        )
+        if other is not None and same and other.record.account == charge.record.account:
+            total += int(other.record.charged) * (other.record.position <= charge.record.position)
+    return total
+
+
+async def _settled(
+    charge: Charge, seen: VaultSeen, reader: VaultReader, due: int | None
+) -> tuple[str, str, str]:
+    """(state, sentence, transaction)."""
+    account = charge.record.account
+    for emitted, cumulative in settled_rows(seen.events, charge.enclave, account):
+        if due is not None and cumulative >= due:
+            at = await reader.time_of(emitted.block)
+            when = f", {wording.moment(at)}" if at else ""
+            said = (
+                f"The vault settled this charge in block {emitted.block:,}{when}: its books for this account "
+                f"and enclave then stood at {cumulative:,} units, and the log's charges up to this answer "
+                f"come to {due:,}."
+            )
+            return "yes", said, hex0x(emitted.transaction)
+    if not seen.whole:
+        return "unknown", chain_words(seen, "Whether the vault has settled this cannot be said: "), ""
+    if due is None:
+        said = "Whether the vault has settled this was not worked out"
+        return "unknown", f"{said}: its payer has over {MOST_ADDED:,} answers.", ""
+    until = _lease_end(seen.events, charge.enclave, account)
+    window = seen.delays.settlement if seen.delays else 0
+    if not until:
+        return "no", "Not settled by the vault yet; no lease of this enclave on the account was seen.", ""
+    closes = 1_000 * (until + window)
+    if closes < seen.at:
+        said = f"Not settled by the vault, and the window of its lease closed {wording.moment(closes)}."
+        return "lapsed", f"{said} A later settlement charges nothing for it.", ""
+    said = f"Not settled by the vault yet. It will be by {wording.moment(closes)} at the latest, when the "
+    return "no", f"{said}window of its lease closes, or it is not charged at all.", ""
+
+
+def settled_rows(events: Iterable[Emitted], enclave: bytes, account: int) -> Iterator[tuple[Emitted, int]]:
+    """(settlement, cumulative amount) for each that charged this account by this key, oldest first."""
+    listed = list(events)
+    late = {
+        (emitted.transaction, emitted.event.account, emitted.event.cumulative)
+        for emitted in listed
+        if isinstance(emitted.event, RowTooLate) and emitted.event.enclave == enclave
+    }
+    for emitted in listed:
+        event = emitted.event
+        if isinstance(event, Settled) and event.enclave == enclave:
+            for row in event.rows:
+                if row.account == account and (emitted.transaction, account, row.amount) not in late:
+                    yield emitted, row.amount
+
+
+def _lease_end(events: Iterable[Emitted], enclave: bytes, account: int) -> int:
+    """When the newest lease of this key on the account ends, unix s; 0 when none was seen."""
+    refused: set[bytes] = set()
+    ends = 0
+    for emitted in events:
+        event = emitted.event
+        if isinstance(event, LeaseRefused) and (event.enclave, event.account) == (enclave, account):
+            refused.add(emitted.transaction)
+    for emitted in events:
+        event = emitted.event
+        if isinstance(event, Leased) and event.enclave == enclave and emitted.transaction not in refused:
+            ends = event.until if any(row.account == account for row in event.rows) else ends
+    return ends
+
+
+def chain_words(seen: VaultSeen, before: str = "") -> str:
+    """How far the chain was read, or why it was not."""
+    if seen.reason == NO_CHAIN:
+        return f"{before}this explorer reads no chain."
+    if seen.reason:
+        last = f"; it last did {wording.moment(seen.at)}" if seen.at else ""
+        return f"{before}the chain does not answer now ({seen.reason}){last}."
+    if not seen.whole:
+        return f"{before}the chain is still being read, up to block {seen.last:,} of {seen.head:,}."
+    return f"{before}the chain was read up to block {seen.head:,}, {wording.moment(seen.at)}."
+
+
+def _facts(record: Payment) -> Iterator[Fact]:
+    asset = record.asset
+    yield Fact("Rail", record.rail)
+    if record.payer:
+        yield Fact("Payer", record.payer, links.account(record.payer), record.payer)
+    yield Fact("Payee", record.payee, links.account(record.payee), record.payee)
+    yield Fact("Offer", record.offer, links.offer(record.offer), record.offer)
+    yield Fact("For the request", record.request, "", record.request)
+    if record.rail == "free":
+        yield Fact("Used", f"{record.tokens_in:,} tokens in, {record.tokens_out:,} tokens out")
+        return
+    if record.price is not None:
+        yield Fact("Used, at the offer's price", prices(record, record.price))
+    yield Fact("Reserved", amount(int(record.reserved), asset))
+    yield Fact("Charged", amount(int(record.charged), asset))
+    if asset is not None:
+        yield Fact("Asset", f"{asset.name}, chain {asset.chain_id}", "", asset.address)
+        if asset.development:
+            yield Fact("What the money is", DEVELOPMENT)
+    yield Fact("Account in the vault", f"{record.account:,}")
+    yield Fact("What it buys", "an attempt at this answer; no proof, and no good answer")
+
+
+def _learned(record: Payment) -> Iterator[Fact]:
+    """Who learns what from the payment, in words. Only what somebody does learn stands here, as a fact."""
+    every = "this record: offer, tokens, sum and moment of each answer"
+    if record.rail == "free":
+        yield Fact("Everybody who reads the log", f"{every}; it names no payer")
+        yield Fact("Facilitator", "none takes part")
+        yield Fact("The chain", "nothing of this answer")
+        return
+    yield Fact("Payer", "the price before asking, and from its receipts what each answer cost")
+    yield Fact(
+        "Payee, and who runs its host",
+        "the payer's address, its ceiling, and when and how much it spends; beside that whatever the route "
+        "on this page says",
+    )
+    yield Fact("Gateway", "the payer's address and ceiling, which pass through it")
+    yield Fact("Everybody who reads the log", f"{every}, under the payer's and payee's addresses")
+    yield Fact("Facilitator", "none takes part: the enclave checks the payment itself")
+    yield Fact(
+        "The chain",
+        "payer, payee, deposits, ceilings and leases, and what each settlement adds up to, for everybody and "
+        "for good; single answers do not stand there",
+    )
