@@ -1,0 +1,194 @@
+"""Host and enclave together, killed at random points of random requests: afterwards every account adds up.
+
+The enclave's side is its own code for accounts and leases; the host's side is the host's; the chain is real.
+A kill is what SIGKILL of both leaves: the journal's file as it is at that moment, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from hallmark.core.errors import HallmarkError
+from hallmark.core.hashing import sha256
+from hallmark.core.spending import Spend, SpendingAuthorization
+from hallmark.core.vault import SpendingCeiling
+from hallmark.payments.spending import Vault
+from hallmark.services.enclave import control
+from hallmark.services.enclave.account_journal import AccountJournal
+from hallmark.services.enclave.leases import Leases
+from hallmark.testing.anvil import CHAIN_ID, fund, running_anvil
+from hallmark.testing.rpc_proxy import RPCProxy
+from hallmark.testing.settling import host_payments, offer_entry
+from hallmark.testing.vaults import FOREVER, VaultOnChain, fresh_vault, named_key
+
+pytestmark = pytest.mark.integration
+
+GAS, ENCLAVE = named_key("gas of kills"), named_key("killed enclave")
+PAYEE = named_key("paid through kills").address
+PAYERS = [named_key(f"patient payer {number}") for number in range(3)]
+SEALING = b"\x13" * 32
+DEPOSIT, CHUNK = 20_000, 7
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """One chain for all tests of this file."""
+    with running_anvil() as url:
+        yield url
+
+
+class Life:
+    """One enclave with one host, until both are killed."""
+
+    def __init__(self, folder: Path, url: str, chain: VaultOnChain) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder, self.chain = folder, chain
+        (folder / "offer").write_bytes(offer_entry(PAYEE, chain.parameters.asset, chain.address))
+        self.host = host_payments(folder, url, GAS, PAYEE)
+        self.vault = Vault(CHAIN_ID, chain.address)
+
+    async def begin(self) -> None:
+        """From the journal that is kept, as a new enclave does."""
+        handed = await self.host.begin(self._hear, lambda: None)
+        kept = b"" if handed is None else handed.read_bytes()
+        chance = random.Random(time.perf_counter_ns())
+        self.journal, _ = AccountJournal.begin(kept, SEALING, self.host.take, chance.randbytes)
+        self.leases = Leases(
+            ENCLAVE, self.journal, self.host.take, lambda: time.time_ns() // 1_000_000, longest_s=60
+        )
+        self.host.serving(ENCLAVE.address)
+
+    def _hear(self, message: control.ToEnclave) -> None:
+        match message:
+            case control.Terms():
+                self.host.take(control.TermsTaken(sha256(message.entry)))
+            case control.FramesKept(position):
+                self.journal.on_kept(position)
+            case control.AccountState():
+                self.leases.on_state(message)
+            case control.Settle():
+                answer = self.leases.settle(message, self.vault)
+                asyncio.get_running_loop().call_soon(self.host.take, answer)
+
+    async def serve(self, payer: int, most: int, chunks: int, delivered: dict[int, int]) -> None:
+        """Answer one request: what is delivered is counted in `delivered` as it leaves."""
+        request = random.Random(time.perf_counter_ns()).randbytes(32)
+        account = await self.leases.room(self._authorization(payer, most, request), self.vault, most)
+        accounts, journal = self.journal.accounts, self.journal
+        await journal.kept(
+            journal.write(accounts.reserve(account, request, request, most=most, expires=2**60), durable=True)
+        )
+        total = 0
+        for _ in range(chunks):
+            total = min(most, total + CHUNK)
+            await journal.kept(journal.write(accounts.draw(request, total)))
+            delivered[account] = delivered.get(account, 0) + min(CHUNK, most)
+            await asyncio.sleep(0)
+        await journal.kept(journal.write(accounts.end(request, total), durable=True))
+
+    def _authorization(self, payer: int, most: int, request: bytes) -> SpendingAuthorization:
+        key = PAYERS[payer]
+        ceiling = SpendingCeiling(key.address, PAYEE, bytes(20), DEPOSIT, 1, FOREVER)
+        spend = Spend(key.address, PAYEE, ENCLAVE.address, request, most, request, 2**60)
+        return SpendingAuthorization(ceiling, self.chain.sign(ceiling, key), spend, bytes(65))
+
+    def kill(self, folder: Path) -> None:
+        """What is left for the next life. This one is forgotten, whatever it still does."""
+        folder.mkdir()
+        journal = self.folder / "journal"
+        if journal.exists():
+            (folder / "journal").write_bytes(journal.read_bytes())
+
+
+@pytest.fixture
+async def chain(url: str) -> AsyncIterator[VaultOnChain]:
+    """A vault with a registered enclave, three payers, and a block every 50 ms."""
+    async with fresh_vault(url) as chain:
+        await fund(chain.rpc, GAS)
+        await chain.register(ENCLAVE, PAYEE)
+        for key in PAYERS:
+            await chain.deposit(key, DEPOSIT)
+
+        async def mine() -> None:
+            while True:
+                await chain.rpc.call("evm_mine")
+                await asyncio.sleep(0.05)
+
+        mining = asyncio.create_task(mine())
+        try:
+            yield chain
+        finally:
+            mining.cancel()
+            await asyncio.gather(mining, return_exceptions=True)
+            await chain.rpc.call("anvil_dropAllTransactions")
+
+
+async def some_life(life: Life, chance: random.Random, delivered: dict[int, int], proxy: RPCProxy) -> None:
+    """Random requests at once, settlements among them, a bad endpoint now and then."""
+
+    async def request() -> None:
+        most = chance.randrange(20, 200)
+        await life.serve(chance.randrange(3), most, chance.randrange(1, most // CHUNK + 1), delivered)
+
+    async def settle() -> None:
+        assert life.host.desk is not None
+        await asyncio.sleep(chance.random() / 2)
+        await life.host.desk.settlement.round()
+
+    async def fault() -> None:
+        await asyncio.sleep(chance.random() / 2)
+        proxy.down = True
+        await asyncio.sleep(chance.random() / 5)
+        proxy.down = False
+
+    work = [request() for _ in range(12)] + [settle(), settle(), fault()]
+    chance.shuffle(work)
+    tasks = [asyncio.create_task(one) for one in work]
+    _, pending = await asyncio.wait(tasks, timeout=chance.uniform(0.05, 1.5))
+    for task in pending:
+        task.cancel()
+    for told in await asyncio.gather(*tasks, return_exceptions=True):
+        assert told is None or isinstance(told, HallmarkError | asyncio.CancelledError), repr(told)
+    proxy.down = False
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_every_account_adds_up_after_kills(chain: VaultOnChain, tmp_path: Path, seed: int) -> None:
+    """Charged is at least what was delivered, at most a chunk more for each request that was cut off, and the
+    chain has exactly what the accounts say, once.
+    """
+    chance = random.Random(seed)
+    proxy, delivered, killed = RPCProxy(chain.rpc.url), dict[int, int](), list[Life]()
+    async with proxy.serving() as url:
+        for number in range(6):
+            life = Life(tmp_path / str(number), url, chain)
+            await life.begin()
+            await some_life(life, chance, delivered, proxy)
+            life.kill(tmp_path / str(number + 1))
+            killed.append(life)
+            await life.host.close()
+        life = Life(tmp_path / "6", url, chain)
+        await life.begin()
+        try:
+            accounts = life.journal.accounts.accounts
+            assert life.host.desk is not None
+            async with asyncio.timeout(60):
+                while not await life.host.desk.settlement.round():
+                    continue
+            charged = {number: account.spent for number, account in accounts.items()}
+            for number, spent in charged.items():
+                lease = await chain.vault.lease(ENCLAVE.address, number)
+                assert lease.spent == spent
+                assert accounts[number].reserved == 0
+                assert delivered.get(number, 0) <= spent <= delivered.get(number, 0) + CHUNK * 12 * 6
+                assert (await chain.vault.account(number)).free + lease.allowance == DEPOSIT
+            paid = await chain.token.balance(PAYEE) + await chain.vault.earned(PAYEE)
+            assert paid == sum(charged.values()) > 0
+        finally:
+            await life.host.close()
