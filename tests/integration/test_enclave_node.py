@@ -17,14 +17,16 @@ import httpx
 import msgspec
 import pytest
 
+from hallmark.core.beacon import network_id
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import KeyBundle
-from hallmark.core.entries import decode
+from hallmark.core.entries import Entry, decode
+from hallmark.core.money import FreeUse, Offer
 from hallmark.core.receipt import Mode, Receipt
-from hallmark.core.statements import Registration
-from hallmark.crypto.secp256k1 import Key, recover_statement
+from hallmark.core.statements import PriceOffer, Registration
+from hallmark.crypto.secp256k1 import Key, recover_statement, sign_statement
 from hallmark.http.serve import Listen
-from hallmark.services.node.settings import Settings
+from hallmark.services.node.settings import Payments, Settings
 from hallmark.testing import enclaves
 from hallmark.testing.ports import free_port
 
@@ -231,3 +233,44 @@ async def test_without_bwrap_nothing_starts(tmp_path: Path, monkeypatch: pytest.
         launch.Launcher(enclaves.measure.seal(enclaves.image_with(APP)), machine.detect(), tmp_path)
     assert refused.value.reason == "sandbox_tool_missing"
     assert "bubblewrap" in refused.value.hint
+
+
+def offer_of(host: Host, since: int) -> bytes:
+    """The log entry of an offer of this node's owner that serves everything for nothing."""
+    network, owner = hex0x(network_id(host.settings.origin)), hex0x(host.owner.address)
+    document = Offer(network, owner, owner, None, None, (), FreeUse(everything=True), since, 2**60)
+    statement = PriceOffer(unhex(network), host.owner.address, document.digest(), since)
+    signature = sign_statement(statement, host.settings.chain_id, host.owner)
+    return Entry(statement, (signature,), (document.encode(),)).encode()
+
+
+async def test_journal_and_offer_outlive_kills(tmp_path: Path) -> None:
+    """The enclave's journal is kept and goes on with its successors; each gets the offer, and a newer one
+    when the file is replaced; one that is not the owner's has a reason.
+    """
+    path = tmp_path / "offer"
+    async with hosted(tmp_path, payments=Payments(str(path))) as (host, _):
+        state = await host.ready()
+        paid = state["payments"]
+        assert paid["offer"] == {"digest": "", "problem": "offer_missing"}
+        assert paid["journal"]["position"] == paid["journal"]["kept"] > 0
+        assert len(paid["settlement_key"]) == 42
+        for since in (1, 2):
+            path.with_name("newer").write_bytes(offer_of(host, since))
+            os.replace(path.with_name("newer"), path)
+            digest = hex0x(decode(offer_of(host, since)).statement.document)  # type: ignore[attr-defined]
+            state = await host.until(lambda now, d=digest: now["payments"]["offer"]["digest"] == d)  # type: ignore[misc]
+        await asyncio.to_thread(host.stop, signal.SIGKILL)
+        kept = (tmp_path / "node.db.journal").read_bytes()
+        host.start()
+        state = await host.ready()
+        assert state["payments"]["settlement_key"] == paid["settlement_key"]
+        assert state["payments"]["journal"]["kept"] > 0
+        assert (tmp_path / "node.db.journal").read_bytes() != kept
+        await host.until(lambda now: now["payments"]["offer"]["digest"] == digest)
+        other, host.owner = host.owner, Key.generate()
+        path.write_bytes(offer_of(host, 3))
+        await host.until(lambda now: now["payments"]["offer"]["problem"] != "")
+        host.owner = other
+        assert await asyncio.to_thread(host.stop) == 0
+        assert [one.name for one in tmp_path.glob("node.db.journal*")] == ["node.db.journal"]
