@@ -170,6 +170,9 @@ async def test_what_cannot_be_done_says_why(chain: VaultOnChain, tmp_path: Path)
         account = ChainAccount(other, poor.wallet)
         await refused(account.balance())
         await account.aclose()
+    foreign = ChainAccount(place(chain), poor.wallet, network=bytes(32))
+    await refused(foreign.balance())
+    await foreign.aclose()
     real = ChainAccount(replace(place(chain), development=False), poor.wallet)
     await refused(real.fund("1"))
     await real.aclose()
@@ -180,6 +183,7 @@ async def test_what_cannot_be_done_says_why(chain: VaultOnChain, tmp_path: Path)
         "other_chain",
         "other_token",
         "not_a_vault",
+        "other_network",
         "not_development",
     ]
 

@@ -110,10 +110,12 @@ class Withdrawal(msgspec.Struct, frozen=True):
 
 
 class ChainAccount:
-    """See the module docstring. `gas` pays for transactions: a faucet's key, or None for the wallet's."""
+    """See the module docstring. `gas` pays for transactions: a faucet's key, or None for the wallet's.
+    `network` is the id of the network that the vault must be of (32 bytes; empty: any).
+    """
 
-    def __init__(self, chain: Chain, wallet: Wallet, gas: Key | None = None) -> None:
-        self.chain, self.wallet = chain, wallet
+    def __init__(self, chain: Chain, wallet: Wallet, gas: Key | None = None, network: bytes = b"") -> None:
+        self.chain, self.wallet, self._network = chain, wallet, network
         self._gas = gas or wallet.key
         self.rpc = RPC(chain.rpc_url)
         self.vault = VaultContract(self.rpc, unhex(chain.vault))
@@ -127,7 +129,7 @@ class ChainAccount:
     async def asset(self) -> Asset:
         """The vault's token, after a look that chain, vault and token are those that were named.
 
-        Raises Conflict `other_chain`, `other_token`, and what reading raises.
+        Raises Conflict `other_chain`, `other_token`, `other_network`, and what reading raises.
         """
         if self._asset is None:
             if await self.rpc.chain_id() != self.chain.chain_id:
@@ -139,6 +141,8 @@ class ChainAccount:
             parameters = await self.vault.parameters()
             if parameters.asset != self.token.address:
                 raise Conflict("other_token", "The vault holds another token than the one that was named.")
+            if self._network not in (b"", parameters.network):
+                raise Conflict("other_network", "The vault is of another network than the trust file.")
             domain = await self.token.domain(self.chain.chain_id)
             self._asset = Asset(
                 self.chain.chain_id,
@@ -150,10 +154,6 @@ class ChainAccount:
                 self.chain.development,
             )
         return self._asset
-
-    async def network(self) -> bytes:
-        """The id of the network that the vault is of; 32 bytes."""
-        return (await self.vault.parameters()).network
 
     async def fund(self, amount: str) -> int:
         """Make development money for the wallet; atomic units. Raises InvalidInput `not_development`,

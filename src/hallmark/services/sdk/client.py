@@ -62,9 +62,10 @@ class AsyncClient:
     ) -> None:
         place = find(base_url, trust, home)
         self.base_url = place.base_url
-        self._money = Money(place, wallet, chain)
-        self._spending: Spending | None = None
         self._verifier = verifier or verifier_of(place)
+        network = self._verifier.trust.network_id if self._verifier is not None else b""
+        self._money = Money(place, wallet, chain, network)
+        self._spending: Spending | None = None
         self._pool = Pool(timeouts=Timeouts(head=timeout, idle=timeout))
 
     async def __aenter__(self) -> AsyncClient:

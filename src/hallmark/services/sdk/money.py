@@ -18,10 +18,14 @@ FAUCET: Final = "faucet.secp256k1"
 
 
 class Money:
-    """Everything is opened when it is first needed: a client that never pays opens nothing."""
+    """Everything is opened when it is first needed: a client that never pays opens nothing. `network` is the
+    id of the network that the vault must be of (empty: any).
+    """
 
-    def __init__(self, place: Place, wallet: Wallet | None = None, chain: Chain | None = None) -> None:
-        self._home = Path(place.home)
+    def __init__(
+        self, place: Place, wallet: Wallet | None = None, chain: Chain | None = None, network: bytes = b""
+    ) -> None:
+        self._home, self._network = Path(place.home), network
         self._wallet, self._chain = wallet, chain or place.chain
         self._account: ChainAccount | None = None
         self._store: SpendingStore | None = None
@@ -48,7 +52,7 @@ class Money:
     def account(self) -> ChainAccount:
         """The account in the vault; on a development chain the home's faucet pays for transactions."""
         if self._account is None:
-            self._account = ChainAccount(self.chain, self.wallet, self._gas())
+            self._account = ChainAccount(self.chain, self.wallet, self._gas(), self._network)
         return self._account
 
     @property
