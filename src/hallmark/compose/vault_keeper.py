@@ -159,7 +159,8 @@ class Keeper:
         # Read anew: what was revoked since the start counts.
         verifier = Verifier.read(Path(self._settings.trust_file))
         (leaf,) = await self._log.leaves(index, index + 1)
-        found = verify_settlement_key(verifier.trust, leaf, index, node=unhex(key), owner=unhex(node.owner))
+        owner, judge = unhex(node.owner), self._judge_evidence
+        found = verify_settlement_key(verifier.trust, leaf, index, node=unhex(key), owner=owner, judge=judge)
         place = verifier.place(leaf, await self._log.proof(index))
         if place.index != index:
             raise VerificationFailed("place_other", "The log proves another place than it was asked for.")
