@@ -12,7 +12,9 @@ from hallmark.core.document import digest_of
 from hallmark.core.documents import Manifest, ModelCard
 from hallmark.core.entries import MAX_ENTRY, Entry, decode, entry_id
 from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, RateLimited, TooLarge
+from hallmark.core.money import Payment
 from hallmark.core.objected import Run, digest_of_runs, encode_runs
+from hallmark.core.receipt import Receipt
 from hallmark.core.statements import (
     Compromise,
     Fault,
@@ -34,6 +36,7 @@ from hallmark.services.log.submitters import Lane, Submitter
 from hallmark.testing.log_admission import Gate
 from hallmark.testing.log_entries import AUTHORITY, CHAIN_ID, ROUTE, plain_entry, receipt_chain, vouched
 from hallmark.testing.network import LittleNetwork
+from hallmark.testing.payments import offer, paid_receipt, payment
 
 NETWORK = network_id("log.test/hallmark")
 NODE, FULL_NODE, REVIEWER, STRANGER, OTHER, NODE_2 = (Key(bytes([number]) * 32) for number in range(7, 13))
@@ -279,6 +282,31 @@ def test_a_receipt_has_the_ticket_of_its_route() -> None:
     ):
         form = msgspec.structs.replace(entry, attachments=attachments).encode()
         assert refusal(lambda form=form: gate.judge(form)) == "document_mismatch"
+
+
+def test_a_paid_receipt_has_its_payment_record_and_what_a_payer_signed() -> None:
+    """The record that it commits to, and an authorization exactly where somebody pays."""
+    net = LittleNetwork()
+    members = [Member(one.address, one.role, one.owner.address) for one in (*net.nodes, net.gateway)]
+    gate, terms = Gate(net.genesis.network, members), offer(net)
+
+    def free(receipt: Receipt) -> tuple[Payment, bytes]:
+        changes = {"payer": None, "account": 0, "price": None, "reserved": "0", "charged": "0"}
+        return payment(receipt, terms, b"", rail="free", **changes), b""
+
+    for entry in (paid_receipt(net, terms), net.answers.make(net.nodes[0], paid=free).entry):
+        gate.judge(entry.encode())
+        *way, record, authorization = entry.attachments
+        other = msgspec.structs.replace(Payment.decode(record), position=8).encode()
+        for attachments, reason in (
+            (way, "attachments_malformed"),
+            ([*way, record], "attachments_malformed"),
+            ([*way, other, authorization], "document_mismatch"),
+            ([*way, b"{}", authorization], "document_mismatch"),
+            ([*way, record, b"" if authorization else b"more"], "document_mismatch"),
+        ):
+            form = msgspec.structs.replace(entry, attachments=tuple(attachments)).encode()
+            assert refusal(lambda form=form: gate.judge(form)) == reason
 
 
 def test_another_chain_is_another_signature() -> None:

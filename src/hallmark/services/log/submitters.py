@@ -19,6 +19,7 @@ from hallmark.core.documents import AttestationPolicy, Candidates, ClearingPolic
 from hallmark.core.entries import SIGNATURE_SIZE, Entry, Kind
 from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, VerificationFailed
 from hallmark.core.hashing import ZERO32, sha256
+from hallmark.core.money import Payment
 from hallmark.core.objected import decode_runs, digest_of_runs
 from hallmark.core.receipt import Receipt
 from hallmark.core.statements import Fault, Registration, Role, Ticket, Verdict, Version, text_of
@@ -171,10 +172,24 @@ def settled(entry: Entry, signers: Signers, authority: Authority, presumed: Subm
 def _confirm_receipt(entry: Entry, signers: Signers, _known: Membership, authority: Authority) -> Note:
     receipt = cast(Receipt, entry.statement)
     _signed(signers, receipt.node)
-    _attached(entry, 3, RouteRecord, receipt.route)
-    if not _passed(authority.chain_id, *entry.attachments):
+    paid = receipt.payment != ZERO32
+    _attached(entry, 5 if paid else 3, RouteRecord, receipt.route)
+    if not _passed(authority.chain_id, *entry.attachments[:3]):
+        raise _mismatch()
+    if paid and not _recorded(receipt.payment, *entry.attachments[3:]):
         raise _mismatch()
     return Note(key=receipt.node)
+
+
+def _recorded(payment: bytes, record: bytes, authorization: bytes) -> bool:
+    """Whether the payment record is the receipt's, and a payer signed something where one pays. That it is
+    what the record names is for full nodes: the record alone does not tell in which contract it counts.
+    """
+    try:
+        free = Payment.decode(record).rail == "free"
+    except HallmarkError:
+        return False
+    return digest_of(Payment, record) == payment and bool(authorization) is not free
 
 
 def _passed(chain_id: int, route: bytes, candidates: bytes, ticket: bytes) -> bool:
