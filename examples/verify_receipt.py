@@ -94,7 +94,7 @@ def check_documents(d, r):
     """2b. Every document is the one that the receipt, or its bundle, commits to."""
     docs = d["documents"]
     bundle = json.loads(docs["bundle"])
-    for name in ("bundle", "configuration", "manifest", "parameters", "route", "upstream"):
+    for name in ("bundle", "configuration", "manifest", "parameters", "payment", "route", "upstream"):
         digest = bundle[name] if name == "configuration" else r[name]
         text = docs.get(name)
         if digest == ZERO:
@@ -231,7 +231,10 @@ def check(d, trust):
         data, who = check_place(entry, trust)
         texts = (d["documents"]["route"], d["documents"].get("candidates") or "")
         beside = [*(text.encode() for text in texts), unhex(d.get("ticket") or "0x")]
-        signed += b"\3" + b"".join(len(part).to_bytes(4, "big") + part for part in beside)
+        if r["payment"] != ZERO:
+            record, by_payer = d["documents"].get("payment") or "", d.get("payment_authorization") or ""
+            beside += [record.encode(), unbase64(by_payer)]
+        signed += bytes([len(beside)]) + b"".join(len(part).to_bytes(4, "big") + part for part in beside)
         require(data == signed, "the log entry is this receipt")
     if there(register.get("proof"), "the node's registration in the log") and there(who, "its log time"):
         registration = check_place(register, trust)[0]

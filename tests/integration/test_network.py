@@ -85,7 +85,7 @@ def test_infer_as_json(network: Network) -> None:
     assert list(answer["marks"]) == SEVEN
     assert answer["decision"]["outcome"] == "CLEAR"
     assert answer["marks"]["proved"]["state"] in ("witnessed", "anchored")
-    assert answer["marks"]["paid"]["state"] == "absent"
+    assert answer["marks"]["paid"]["state"] == "not_required"
     assert len(answer["outputs"]["label"]) == 1
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
@@ -16,8 +17,8 @@ from hallmark.compose.plan import NodePlan, Plan, vault_port
 from hallmark.compose.supervisor import Service
 from hallmark.compose.trustfile import full_node_name, quorum_of
 from hallmark.compose.upstream_keys import key_file
+from hallmark.compose.vault_settings import DELAYS, Watched
 from hallmark.compose.vault_settings import Settings as VaultSettings
-from hallmark.compose.vault_settings import Watched
 from hallmark.core.document import hex0x
 from hallmark.http.serve import Listen
 from hallmark.services.anchor.settings import Settings as AnchorSettings
@@ -27,12 +28,15 @@ from hallmark.services.gateway.settings import Settings as GatewaySettings
 from hallmark.services.log.settings import Settings as LogSettings
 from hallmark.services.node.sealer import KeyFile
 from hallmark.services.node.sealer import Settings as SealerSettings
-from hallmark.services.node.settings import ModelFile
+from hallmark.services.node.settings import ModelFile, Payments
 from hallmark.services.node.settings import Settings as NodeSettings
 from hallmark.services.review.settings import Settings as WebSettings
 from hallmark.services.review.settings import Webhooks
 from hallmark.store import sqlite_url
 from hallmark.verification.trust import Trust
+
+SETTLE_S: Final = 60
+"""Seconds between two settlements: few enough to watch one."""
 
 
 class Contracts(msgspec.Struct, frozen=True):
@@ -153,6 +157,13 @@ class Wiring:
             upstreams=node.upstreams,
             sealer=self._sealer(node),
             mode=node.mode,
+            payments=Payments(
+                offer=str(self._home.file("services", node.name, "offer.entry")),
+                rpc_url=_url(self._plan.chain_port),
+                settle_seconds=SETTLE_S,
+                lease_seconds=DELAYS.lease,
+                confirmations=self._plan.confirmations,
+            ),
         )
         endpoint = f"https://127.0.0.1:{node.port}"
         return self._service(node.name, "node", settings, endpoint, _url(node.health_port))
