@@ -6,6 +6,7 @@ from typing import cast
 
 from hallmark.http.client import Pool
 from hallmark.ledger.policy import Policy
+from hallmark.services.chain.rpc import RPC
 from hallmark.services.explorer.explorer import Explorer
 from hallmark.services.following.fold_store import EVERY
 from hallmark.store import Database
@@ -24,6 +25,7 @@ class ExplorerFixture(FollowedLogFixture):
         *,
         folded: RawDatabase | None = None,
         every: int = EVERY,
+        rpc: RPC | None = None,
     ) -> None:
         super().__init__(net, database=database, folded=folded, by="this explorer", every=every)
         self.explorer = Explorer(
@@ -32,6 +34,7 @@ class ExplorerFixture(FollowedLogFixture):
             policy=Policy.parse(self.notary.policy_text),
             pool=cast(Pool, self.pool),
             gateway_url=f"http://{GATEWAY}",
+            rpc=rpc,
         )
 
     async def witness(self) -> None:

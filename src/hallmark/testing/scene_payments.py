@@ -27,7 +27,7 @@ from hallmark.testing.scene import Scene, address, digest, marks_of
 
 PAYER, PAYEE, ENCLAVE, VAULT = (address(name) for name in ("payer", "payee", "settlement key", "vault"))
 OFFER, TRANSACTION = digest("offer"), digest("settlement")
-CHAIN: Final = "The chain was read up to block 1,204, on 01 Jan 2026 at 12:00:00 UTC."
+CHAIN: Final = "The chain was read up to block 1,204, at 12:00:00 UTC on 01 Jan 2026."
 DEVELOPMENT: Final = Fact("What the money is", "development money, worth nothing")
 
 
@@ -56,9 +56,7 @@ def money(scene: Scene) -> Money | None:
         return Money(
             f"{said}log's charges up to this answer come to 1,200.", "yes", TRANSACTION, facts, learned
         )
-    said = (
-        "Not settled by the vault yet. It will be by on 01 Jan 2026 at 13:00:00 UTC at the latest, when the "
-    )
+    said = "Not settled by the vault yet. It will be by 13:00:00 UTC on 01 Jan 2026 at the latest, when the "
     return Money(f"{said}window of its lease closes, or it is not charged at all.", "no", "", facts, learned)
 
 

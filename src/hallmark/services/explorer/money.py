@@ -26,6 +26,10 @@ from hallmark.verification.payment_wording import DEVELOPMENT, amount, prices
 
 MOST_ADDED: Final = 2_000
 """Receipts of one payer that are added up for a page."""
+OTHER_RAIL: Final = (
+    "Whether this was settled cannot be said here: payments by x402 are settled by contracts of their own, "
+    "which this page does not read."
+)
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -60,6 +64,8 @@ async def money(
     if record.rail == "free":
         said = "Nobody is charged for this answer, so there is nothing for a vault to settle."
         return Money(said, "nothing", "", facts, tuple(_learned(record)))
+    if record.rail != "vault":
+        return Money(OTHER_RAIL, "unknown", "", facts, tuple(_learned(record)))
     charge = charge_of(watch, told)
     seen = await reader.seen(unhex(charge.offer.vault or "0x")) if charge else None
     if charge is None or seen is None:
@@ -92,7 +98,7 @@ async def _settled(
     for emitted, cumulative in settled_rows(seen.events, charge.enclave, account):
         if due is not None and cumulative >= due:
             at = await reader.time_of(emitted.block)
-            when = f", {wording.moment(at)}" if at else ""
+            when = f", at {wording.moment(at)}" if at else ""
             said = (
                 f"The vault settled this charge in block {emitted.block:,}{when}: its books for this account "
                 f"and enclave then stood at {cumulative:,} units, and the log's charges up to this answer "
@@ -109,8 +115,8 @@ async def _settled(
     if not until:
         return "no", "Not settled by the vault yet; no lease of this enclave on the account was seen.", ""
     closes = 1_000 * (until + window)
-    if closes < seen.at:
-        said = f"Not settled by the vault, and the window of its lease closed {wording.moment(closes)}."
+    if closes < max(seen.at, await reader.time_of(seen.head)):
+        said = f"Not settled by the vault, and the window of its lease closed at {wording.moment(closes)}."
         return "lapsed", f"{said} A later settlement charges nothing for it.", ""
     said = f"Not settled by the vault yet. It will be by {wording.moment(closes)} at the latest, when the "
     return "no", f"{said}window of its lease closes, or it is not charged at all.", ""
@@ -152,11 +158,11 @@ def chain_words(seen: VaultSeen, before: str = "") -> str:
     if seen.reason == NO_CHAIN:
         return f"{before}this explorer reads no chain."
     if seen.reason:
-        last = f"; it last did {wording.moment(seen.at)}" if seen.at else ""
+        last = f"; it last did at {wording.moment(seen.at)}" if seen.at else ""
         return f"{before}the chain does not answer now ({seen.reason}){last}."
     if not seen.whole:
         return f"{before}the chain is still being read, up to block {seen.last:,} of {seen.head:,}."
-    return f"{before}the chain was read up to block {seen.head:,}, {wording.moment(seen.at)}."
+    return f"{before}the chain was read up to block {seen.head:,}, at {wording.moment(seen.at)}."
 
 
 def _facts(record: Payment) -> Iterator[Fact]:
@@ -191,13 +197,18 @@ def _learned(record: Payment) -> Iterator[Fact]:
         yield Fact("The chain", "nothing of this answer")
         return
     yield Fact("Payer", "the price before asking, and from its receipts what each answer cost")
+    signed = "ceiling" if record.rail == "vault" else "signed payment"
     yield Fact(
         "Payee, and who runs its host",
-        "the payer's address, its ceiling, and when and how much it spends; beside that whatever the route "
+        f"the payer's address, its {signed}, and when and how much it spends; beside that whatever the route "
         "on this page says",
     )
-    yield Fact("Gateway", "the payer's address and ceiling, which pass through it")
+    yield Fact("Gateway", f"the payer's address and {signed}, which pass through it")
     yield Fact("Everybody who reads the log", f"{every}, under the payer's and payee's addresses")
+    if record.rail != "vault":
+        yield Fact("Facilitator", "one that the node's owner chose, if any: payer, payee and sum")
+        yield Fact("The chain", "payer, payee, and what each settlement moves, for everybody and for good")
+        return
     yield Fact("Facilitator", "none takes part: the enclave checks the payment itself")
     yield Fact(
         "The chain",

@@ -97,4 +97,4 @@ def count(number: int, noun: str) -> str:
 
 def moment(at: int) -> str:
     """A time inside a sentence, in UTC."""
-    return datetime.fromtimestamp(at // 1_000, UTC).strftime("on %d %b %Y at %H:%M:%S UTC")
+    return datetime.fromtimestamp(at // 1_000, UTC).strftime("%H:%M:%S UTC on %d %b %Y")
