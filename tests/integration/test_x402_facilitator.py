@@ -25,6 +25,7 @@ from hallmark.services.chain.x402_settlement import channel_state
 from hallmark.services.facilitator.settings import Key, Settings
 from hallmark.services.log.settings import Quota
 from hallmark.testing.anvil import CHAIN_ID, fund, running_anvil
+from hallmark.testing.rpc_proxy import RPCProxy
 from hallmark.testing.vaults import named_key
 from hallmark.testing.x402 import (
     NETWORK,
@@ -435,6 +436,34 @@ async def test_a_chain_that_goes_back_gets_it_again(chain: Chain, settings: Sett
                 break
             await asyncio.sleep(0.05)
         assert await chain.token.balance(PAYEE.address) == before + 40
+
+
+async def test_a_bad_endpoint_is_told_from_a_bad_payment(
+    chain: Chain, settings: Settings, rpc_url: str, tmp_path: Path
+) -> None:
+    """Down or with nulls it is nobody's fault and nothing is sent; late and behind, all payments still settle
+    once.
+    """
+    proxy, before = RPCProxy(rpc_url), await chain.token.balance(PAYEE.address)
+    async with proxy.serving() as bad_url:
+        running = running_facilitator(tmp_path, replace(settings, rpc_url=bad_url))
+        url = await asyncio.to_thread(running.__enter__)
+        try:
+            body = request_body(chain.transfer(40))
+            for fault in ({"down": True}, {"nulls": frozenset("*")}):
+                for name, value in fault.items():
+                    setattr(proxy, name, value)
+                assert (await post(url, "/verify", body))["invalidReason"] == "unexpected_verify_error"
+                assert (await post(url, "/settle", body))["errorReason"] == "unexpected_settle_error"
+                proxy.down, proxy.nulls = False, frozenset()
+            assert proxy.raw == []
+            proxy.late_s, proxy.behind = 0.05, 2
+            bodies = [body, *(request_body(chain.transfer(40)) for _ in range(5))]
+            answers = await asyncio.gather(*(post(url, "/settle", one) for one in bodies))
+            assert [answer["success"] for answer in answers] == [True] * 6, answers
+        finally:
+            await asyncio.to_thread(running.__exit__, None, None, None)
+    assert await chain.token.balance(PAYEE.address) == before + 240
 
 
 async def test_gas_is_capped(chain: Chain, settings: Settings, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ authorization cannot: who was told of a hash must find it again after a kill.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ from msgspec.structs import replace
 from hallmark.core.document import hex0x
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.crypto.secp256k1 import Key
-from hallmark.services.chain.rpc import RPC, Reverted, quantity
+from hallmark.services.chain.rpc import RPC, Reverted, data, quantity
 from hallmark.services.chain.transactions import (
     Call,
     Fees,
@@ -43,8 +44,10 @@ from hallmark.telemetry.logs import get_logger
 
 FOLLOWED_BLOCKS: Final = 12
 """A mined settlement is looked at for so many blocks more."""
-MISSED_LOOKS: Final = 4
-"""After so many looks without a receipt a nonce that is used was used by another transaction."""
+FIRST_LOOK_S: Final = 0.002
+IDLE_POLLS: Final = 20
+MISSED_MS: Final = 5_000
+"""After so long without a receipt a nonce that is used was used by another transaction."""
 
 
 class TooDear(Exception):
@@ -64,6 +67,7 @@ class Sender:
         self._waiting: dict[bytes, asyncio.Event] = {}
         self._missed: dict[bytes, int] = {}
         self._seen = (0, "")
+        self._pause = FIRST_LOOK_S
         self.problem = ""
         self.sent = 0
 
@@ -87,6 +91,7 @@ class Sender:
             mined = await self._rpc.nonce(self.address)
             nonce = max([mined, *(one.nonce + 1 for one in under_way)])
             await self._send(replace(row, nonce=nonce, gas=gas), fees)
+        self._pause = FIRST_LOOK_S
         self._wake.set()
 
     async def wait(self, name: bytes, seconds: float) -> Settlement | None:
@@ -113,6 +118,7 @@ class Sender:
         """Follow what is under way, for ever."""
         while True:
             busy = False
+            self._wake.clear()
             try:
                 busy = await self.look(_now())
                 self.problem = ""
@@ -120,14 +126,13 @@ class Sender:
                 if self.problem != error.reason:
                     get_logger().warning("facilitator_problem", reason=error.reason)
                 self.problem = error.reason
-            seconds = self._settings.poll_ms / 1000 * (1 if busy or self.problem else 20)
-            self._wake.clear()
-            try:
+            poll = self._settings.poll_ms / 1000
+            # What was just sent is looked for at once, and then seldomer.
+            self._pause = min(2 * self._pause, poll)
+            seconds = self._pause if busy else poll * (1 if self.problem else IDLE_POLLS)
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._wake.wait()
-            except TimeoutError:
-                continue
-            await asyncio.sleep(0)
 
     async def look(self, now: int) -> bool:
         """Compare everything under way with the chain once; True when something is.
@@ -165,8 +170,7 @@ class Sender:
                 await self._over(row, receipt, block, now)
             return
         if row.nonce < mined:
-            self._missed[row.id] = self._missed.get(row.id, 0) + 1
-            if self._missed[row.id] > MISSED_LOOKS:
+            if now - self._missed.setdefault(row.id, now) > MISSED_MS:
                 await self._replaced(row, now)
             return
         async with self._turn:
@@ -227,7 +231,7 @@ class Sender:
             since=now,
             block=block,
             # The one that was mined last, so that it is the settlement's transaction.
-            hashes=_with_last(row.hashes, bytes.fromhex(str(receipt.get("transactionHash", "0x"))[2:])),
+            hashes=_with_last(row.hashes, data(receipt.get("transactionHash"))),
             reason="" if worked else "reverted",
         )
         await self._store.save(done)
