@@ -13,7 +13,7 @@ from hallmark.core.x402_payment import Authorization, Channel, Deposit, name_of
 from hallmark.payments.x402.channels import OnChain
 from hallmark.payments.x402.messages import Requirements
 from hallmark.payments.x402.rails import authorize
-from hallmark.services.chain.rpc import RPC, Reverted
+from hallmark.services.chain.rpc import RPC, Reverted, data
 from hallmark.services.chain.x402_settlement import (
     To,
     channel_state,
@@ -98,7 +98,7 @@ class Verifier:
     async def _would_work(self, payment: Authorization, call: To, amount: int) -> None:
         question = {"from": hex0x(self._signer), "to": hex0x(call.contract), "data": hex0x(call.data)}
         try:
-            await self._rpc.call("eth_call", question, "latest")
+            data(await self._rpc.call("eth_call", question, "latest"))  # null is no answer
         except Reverted as revert:
             raise await self.diagnose(payment, amount, revert) from revert
 
