@@ -5,6 +5,9 @@
    of full nodes has cosigned its registration, its evidence holds (`settlement_keys`), and no more full nodes
    object than may be dishonest. The payee is the key bundle's.
 
+3. x402's contracts are where stock clients look for them. They are compiled beside all that, because no
+   start waits for them.
+
 A real network's authority does the second with keys that are on no machine of an operator.
 """
 
@@ -34,8 +37,10 @@ from hallmark.http.serve import Service, run, serve
 from hallmark.services.chain.contract import read_contract
 from hallmark.services.chain.deployment import deploy_dev_token, deploy_vault
 from hallmark.services.chain.rpc import RPC
+from hallmark.services.chain.toolchain import prepare_x402
 from hallmark.services.chain.transactions import perform
 from hallmark.services.chain.vault import VaultContract, register_call
+from hallmark.services.chain.x402_contracts import install
 from hallmark.services.following.log_client import LogClient
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.telemetry.logs import configure, get_logger
@@ -93,13 +98,33 @@ class Keeper:
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
+        installing = asyncio.create_task(self._keep_x402())
         try:
             while True:
                 waiting = await self._look()
                 pause = self._settings.hurry_ms if waiting else self._settings.poll_ms
                 await asyncio.sleep(pause / 1000)
         finally:
+            installing.cancel()
+            await asyncio.gather(installing, return_exceptions=True)
             await self._rpc.aclose()
+
+    async def _keep_x402(self) -> None:
+        """Put x402's contracts on the chain, again when it has lost them."""
+        if not self._settings.repository:
+            return
+        while True:
+            pause = self._settings.hurry_ms
+            try:
+                compiled = await asyncio.to_thread(prepare_x402, Path(self._settings.repository))
+                if await install(self._rpc, compiled):
+                    get_logger().info("x402_contracts_set")
+                pause = self._settings.poll_ms
+            except HallmarkError as error:
+                if error.reason != "chain_unreachable":
+                    get_logger().warning("x402_contracts_not_set", reason=error.reason)
+                    return
+            await asyncio.sleep(pause / 1000)
 
     async def _look(self) -> bool:
         """Do what is missing; whether something still is."""

@@ -32,7 +32,8 @@ class Watched(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One keeper of one vault. `key_file` pays for gas, `authority_files` are the authority's keys as far as
     they are here: a quorum of them. Nodes are looked at every `poll_ms`, and every `hurry_ms` while one of
-    them starts.
+    them starts. `repository` is the checkout that x402's contracts are compiled from; empty: they are not put
+    on the chain.
     """
 
     listen: Listen
@@ -46,3 +47,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nodes: tuple[Watched, ...]
     poll_ms: int = 10_000
     hurry_ms: int = 500
+    repository: str = ""

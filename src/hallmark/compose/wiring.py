@@ -23,6 +23,7 @@ from hallmark.core.document import hex0x
 from hallmark.http.serve import Listen
 from hallmark.services.anchor.settings import Settings as AnchorSettings
 from hallmark.services.chain.settings import Settings as ChainSettings
+from hallmark.services.chain.toolchain import repository_root
 from hallmark.services.fullnode.settings import Settings as FullNodeSettings
 from hallmark.services.gateway.settings import Settings as GatewaySettings
 from hallmark.services.log.settings import Settings as LogSettings
@@ -223,6 +224,7 @@ class Wiring:
     def _vault(self) -> Service:
         owners = zip(self._plan.nodes, self._parts.owners[-len(self._plan.nodes) :], strict=True)
         settings = VaultSettings(
+            repository=str(repository_root()),
             listen=Listen(vault_port(self._plan)),
             rpc_url=_url(self._plan.chain_port),
             log_url=self._log_url,

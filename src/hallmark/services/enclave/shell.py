@@ -164,7 +164,12 @@ class Shell:
                 self.attest(Beacon(size, root))
             case control.Terms() | control.FramesKept() | control.AccountState() | control.Settle():
                 self._answer(self._billing.on_message(message))
-            case control.PaymentState() | control.PaymentSettled() | control.ChannelsClaimed():
+            case (
+                control.PaymentState()
+                | control.PaymentSettled()
+                | control.ChannelsClaimed()
+                | control.ClaimsWanted()
+            ):
                 self._answer(self._billing.on_message(message))
             case _:
                 self.log("message_ignored", kind=type(message).__name__.lower())

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from hallmark.core.document import hex0x
 from hallmark.core.entries import decode
 from hallmark.core.errors import HallmarkError, InvalidInput
@@ -22,12 +24,23 @@ from hallmark.telemetry.logs import get_logger
 MOST: Final = 128 * 1024
 
 
+class Taken(msgspec.Struct, frozen=True):
+    """What of x402 can be settled here, as `control.Terms` says it: nothing."""
+
+    sender: bytes = b""
+    withdraw_delay: int = 0
+    permit2: bool = False
+
+
+NOTHING: Final = Taken()
+
+
 class OfferFile:
     """`look` now and then: it costs one question to the file system."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: tuple[object, ...] | None = None
         self._handed: Offer | None = None
         self.offer: Offer | None = None
         """The newest that the enclave took, in this process's life."""
@@ -40,11 +53,13 @@ class OfferFile:
         """Another enclave begins: it knows no offer."""
         self._seen, self.digest = None, b""
 
-    def look(self, say: Callable[[control.Terms], None]) -> None:
-        """Say the offer to the enclave if the file is another one than at the last look."""
+    def look(self, say: Callable[[control.Terms], None], taken: Taken = NOTHING) -> None:
+        """Say the offer to the enclave if the file is another one than at the last look, or something else
+        of x402 can be `taken`.
+        """
         try:
             found = os.stat(self._path)
-            seen = (found.st_ino, found.st_size, found.st_mtime_ns)
+            seen = (found.st_ino, found.st_size, found.st_mtime_ns, taken)
             if seen == self._seen:
                 return
             with self._path.open("rb") as file:
@@ -58,7 +73,7 @@ class OfferFile:
             self._seen = seen
             return
         self._seen = seen
-        say(control.Terms(entry))
+        say(control.Terms(entry, taken.sender, taken.withdraw_delay, taken.permit2))
 
     def taken(self, message: control.TermsTaken) -> None:
         """The enclave's word about the newest offer."""

@@ -12,16 +12,20 @@ from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import KeyBundle
 from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.crypto.secp256k1 import Key
+from hallmark.payments.x402.actions import Sweep
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.chain.sender import Sender
 from hallmark.services.chain.vault import VaultContract
 from hallmark.services.enclave import control
 from hallmark.services.node.enclave_link import Say
 from hallmark.services.node.journal_file import JournalFile
-from hallmark.services.node.offer_file import OfferFile
+from hallmark.services.node.offer_file import NOTHING, OfferFile
 from hallmark.services.node.settings import Payments
 from hallmark.services.node.settlement import Settlement
 from hallmark.services.node.vault_account import UNREACHABLE, VaultAccounts, VaultChain
+from hallmark.services.node.x402_desk import X402Desk
+from hallmark.services.node.x402_payments import X402Chain
+from hallmark.services.node.x402_store import X402Store
 from hallmark.store.urls import parse_url
 from hallmark.telemetry.logs import get_logger
 
@@ -39,32 +43,57 @@ def journal_path(settings: Payments, database: str) -> Path:
     return Path(f"{beside}.journal")
 
 
-class _Desk:
-    """One vault that the offer names, and all that is done there."""
+class Place(msgspec.Struct, frozen=True):
+    """Where an offer's money is: chain, vault, token, and who is paid (20-byte addresses)."""
 
-    def __init__(self, settings: Payments, key: Key, chain_id: int, vault: bytes, payee: bytes) -> None:
-        self.chain_id, self.vault = chain_id, vault
+    chain_id: int
+    vault: bytes
+    token: bytes
+    payee: bytes
+
+
+class _Desk:
+    """One vault and token that the offer names, and all that is done there."""
+
+    def __init__(
+        self, settings: Payments, key: Key, place: Place, x402: X402Store | None, changed: Callable[[], None]
+    ) -> None:
+        self.place = place
         self.rpc = RPC(settings.rpc_url)
         self.sender = Sender(
-            self.rpc, key, chain_id, confirmations=settings.confirmations, poll_s=settings.poll_ms / 1000
+            self.rpc,
+            key,
+            place.chain_id,
+            confirmations=settings.confirmations,
+            poll_s=settings.poll_ms / 1000,
         )
-        chain = VaultChain(self.rpc, VaultContract(self.rpc, vault), self.sender, payee)
+        chain = VaultChain(self.rpc, VaultContract(self.rpc, place.vault), self.sender, place.payee)
         self.accounts = VaultAccounts(chain, lease_s=settings.lease_seconds)
         self.settlement = Settlement(
             chain, self.accounts, every_s=settings.settle_seconds, collect_from=settings.collect_from
         )
         self._sending = asyncio.create_task(self.sender.run())
         self._settling = asyncio.create_task(self.settlement.run())
+        self.x402: X402Desk | None = None
+        if x402 is not None:
+            there = X402Chain(self.rpc, self.sender, place.chain_id, settings.confirmations)
+            sweep = Sweep(place.payee, place.token)
+            self.x402 = X402Desk(settings, there, x402, sender=key.address, sweep=sweep, changed=changed)
+            self.x402.start()
 
     def begin(self, say: Say, key: bytes) -> None:
         """An enclave with this settlement key serves."""
         self.accounts.begin(say, key)
         self.settlement.begin(say, key)
+        if self.x402 is not None:
+            self.x402.begin(say)
 
     def end(self) -> None:
         """The enclave is gone."""
         self.accounts.end()
         self.settlement.end()
+        if self.x402 is not None:
+            self.x402.end()
 
     async def close(self, limit_s: float) -> None:
         """Settle a last time, for a bounded time, and let go of the chain."""
@@ -72,6 +101,8 @@ class _Desk:
         if limit_s:
             await self.settlement.close(limit_s)
         self.end()
+        if self.x402 is not None:
+            await self.x402.close(limit_s)
         await _stop(self._sending)
         await self.rpc.aclose()
 
@@ -79,12 +110,16 @@ class _Desk:
 class NodePayments:
     """`begin` before each enclave and `serving` once it serves, `take` its messages, `look` at each beacon;
     `settle` while the last one is still there, `close` at the end. `key` pays for gas, `payee` is paid.
+    Without the store `x402` no x402 payment is taken.
     """
 
-    def __init__(self, settings: Payments, journal: Path, key: Key, payee: bytes) -> None:
+    def __init__(
+        self, settings: Payments, journal: Path, key: Key, payee: bytes, x402: X402Store | None = None
+    ) -> None:
         self.journal = JournalFile(journal)
         self.offer = OfferFile(Path(settings.offer))
-        self._settings, self._key, self._payee = settings, key, payee
+        self._settings, self._key, self._payee, self._x402 = settings, key, payee, x402
+        self._early: list[control.PaymentDue] = []
         self._say: Say = lambda _message: None
         self._lost: Callable[[], None] = lambda: None
         self._settlement_key = self._begun = b""
@@ -98,6 +133,7 @@ class NodePayments:
         Raises Unavailable `store_full`, `store_unavailable`.
         """
         self.ended()
+        self._early.clear()
         self._say, self._lost = say, lost
         self.offer.forget()
         return await self.journal.begin(lambda position: say(control.FramesKept(position)))
@@ -116,21 +152,28 @@ class NodePayments:
 
     def look(self) -> None:
         """Has the offer changed? A new enclave has none yet."""
-        self.offer.look(self._say)
+        desk = self.desk
+        taken = NOTHING if desk is None or desk.x402 is None else desk.x402.taken
+        self.offer.look(self._say, taken)
 
     def _at_desk(self) -> None:
         """Be where the offer's money is, with the enclave that serves."""
         offer = self.offer.offer
         if not self._settings.rpc_url or offer is None or offer.vault is None or offer.asset is None:
             return
-        chain_id, vault = offer.asset.chain_id, unhex(offer.vault)
-        if self.desk is None or (self.desk.chain_id, self.desk.vault) != (chain_id, vault):
+        asset = offer.asset
+        place = Place(asset.chain_id, unhex(offer.vault), unhex(asset.address), self._payee)
+        if self.desk is None or self.desk.place != place:
             self._leave_desk()
-            self.desk = _Desk(self._settings, self._key, chain_id, vault, self._payee)
+            self.desk = _Desk(self._settings, self._key, place, self._x402, self.look)
             self._begun = b""
         if self._settlement_key != self._begun:
             self._begun = self._settlement_key
             self.desk.begin(self._say, self._settlement_key)
+        if self.desk.x402 is not None:
+            for due in self._early:
+                self.desk.x402.take(due)
+            self._early.clear()
 
     def take(self, message: control.FromEnclave) -> None:
         """One message of the enclave's; what is not about payments is nothing to this."""
@@ -155,6 +198,19 @@ class NodePayments:
                 desk.settlement.signed(message)
             case control.Signed() if desk is not None:
                 desk.settlement.receipt(message.entry)
+            case control.PaymentWanted() | control.PaymentDue() | control.ClaimsSigned():
+                self._take_x402(message)
+
+    def _take_x402(self, message: control.PaymentWanted | control.PaymentDue | control.ClaimsSigned) -> None:
+        desk = None if self.desk is None else self.desk.x402
+        if desk is not None:
+            desk.take(message)
+        elif isinstance(message, control.PaymentDue):
+            self._early.append(
+                message
+            )  # of before its start, which an enclave tells before it knows an offer
+        elif isinstance(message, control.PaymentWanted):
+            self._say(control.PaymentState(message.id, UNREACHABLE))
 
     async def settle(self, limit_s: float) -> None:
         """Nobody is served any more: settle a last time while the enclave is there, for a bounded time."""
@@ -190,10 +246,11 @@ class NodePayments:
         if desk is not None:
             sending = {"waiting": desk.sender.waiting, "problem": desk.sender.problem}
             told |= {
-                "chain_id": desk.chain_id,
-                "vault": hex0x(desk.vault),
+                "chain_id": desk.place.chain_id,
+                "vault": hex0x(desk.place.vault),
                 "sender": sending,
                 "settlement": desk.settlement.status(),
+                "x402": desk.x402.status() if desk.x402 is not None else None,
             }
         return told
 

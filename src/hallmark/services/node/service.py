@@ -27,6 +27,8 @@ from hallmark.services.node.outbox import Outbox
 from hallmark.services.node.payments import NodePayments, journal_path
 from hallmark.services.node.settings import TEE, VANILLA, Settings
 from hallmark.services.node.shared_image import SharedImage, obtain
+from hallmark.services.node.x402_desk import check_delays
+from hallmark.services.node.x402_store import X402Store
 from hallmark.store.raw import RawDatabase
 
 
@@ -40,7 +42,8 @@ async def run_node(settings: Settings, database: RawDatabase) -> None:
         pool = Pool(per_origin=8)
         log = LogClient(pool, settings.log_url, settings.origin)
         outbox = Outbox(database)
-        payments = _payments(settings, owner, unhex(EnclaveConfiguration.decode(cargo.configuration).payment))
+        payee = unhex(EnclaveConfiguration.decode(cargo.configuration).payment)
+        payments = _payments(settings, owner, payee, database)
         node = Node(
             settings,
             cargo,
@@ -62,7 +65,7 @@ async def run_node(settings: Settings, database: RawDatabase) -> None:
             await pool.aclose()
 
 
-def _payments(settings: Settings, owner: Key, payee: bytes) -> NodePayments | None:
+def _payments(settings: Settings, owner: Key, payee: bytes, database: RawDatabase) -> NodePayments | None:
     """Raises InvalidInput `bad_settings`."""
     paid = settings.payments
     if paid is None:
@@ -70,7 +73,7 @@ def _payments(settings: Settings, owner: Key, payee: bytes) -> NodePayments | No
     key = owner
     if paid.key_file:
         key = Key(bytes.fromhex(Path(paid.key_file).read_text().strip()))
-    return NodePayments(paid, journal_path(paid, settings.database), key, payee)
+    return NodePayments(paid, journal_path(paid, settings.database), key, payee, X402Store(database))
 
 
 def check(settings: Settings) -> None:
@@ -79,6 +82,8 @@ def check(settings: Settings) -> None:
         raise InvalidInput("bad_settings", "The mode is `tee` or `vanilla`.")
     if settings.mode == TEE and not (settings.development_root and (settings.image or settings.image_cache)):
         raise InvalidInput("bad_settings", "A tee node needs `development_root` and `image_cache`.")
+    if settings.payments is not None:
+        check_delays(settings.payments)
 
 
 def load_cargo(settings: Settings, owner: Signer, confinement: Confinement | None) -> EnclaveInputs:

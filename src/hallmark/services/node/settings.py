@@ -28,6 +28,8 @@ class Payments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transaction counts when `confirmations` blocks hold it; while one is under way the chain is asked every
     `poll_ms`. A lease is for `lease_seconds`. `journal`
     is the file that keeps the enclave's accounts; it stands beside the database where that is a SQLite file.
+    The payer of an x402 channel waits `withdraw_seconds` for its money, and channels are claimed every
+    `settle_seconds`, so that one must be several times the other.
     """
 
     offer: str
@@ -39,6 +41,7 @@ class Payments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     collect_from: int = 1
     confirmations: int = 2
     poll_ms: int = 1_000
+    withdraw_seconds: int = 86_400
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,344 @@
+"""The host's part in x402 on a real chain: what is due is settled once, whatever happens in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import pytest
+
+from hallmark.core import x402_digests as digests
+from hallmark.core.document import hex0x
+from hallmark.core.hashing import keccak256
+from hallmark.core.vault import contract_domain
+from hallmark.core.x402_payment import Authorization, Channel, name_of, payment_bytes
+from hallmark.payments.x402.actions import Claim, Sweep, claims_payload
+from hallmark.services.chain.contract import abi_encode, selector
+from hallmark.services.chain.rpc import RPC
+from hallmark.services.chain.sender import Sender
+from hallmark.services.chain.token import transfer_call
+from hallmark.services.chain.x402_settlement import To, payment_call, withdraw_calls
+from hallmark.services.enclave import control
+from hallmark.services.node.settings import Payments
+from hallmark.services.node.x402_desk import X402Desk
+from hallmark.services.node.x402_payments import X402Chain
+from hallmark.services.node.x402_store import X402Store
+from hallmark.store.raw import RawDatabase
+from hallmark.testing.anvil import CHAIN_ID, fund, running_anvil
+from hallmark.testing.rpc_proxy import RPCProxy
+from hallmark.testing.vaults import named_key
+from hallmark.testing.x402 import PAYEE, PAYER, Chain, authorized, voucher, x402_chain
+
+pytestmark = pytest.mark.integration
+
+GAS = named_key("x402 host")
+SETTINGS = Payments("offer", settle_seconds=200, withdraw_seconds=900)
+Message = TypeVar("Message")
+
+
+class Host:
+    """A host whose enclave is this test. `claims` are what it signs for next."""
+
+    def __init__(self, chain: Chain, rpc: RPC, path: Path) -> None:
+        self.chain, self.rpc = chain, rpc
+        self.database = RawDatabase(f"sqlite:///{path}")
+        self.sender = Sender(rpc, GAS, CHAIN_ID, confirmations=1, poll_s=0.05)
+        there = X402Chain(rpc, self.sender, CHAIN_ID, 1)
+        self.desk = X402Desk(
+            SETTINGS,
+            there,
+            X402Store(self.database),
+            sender=GAS.address,
+            sweep=Sweep(PAYEE.address, chain.token.address),
+            changed=lambda: self.changed.set(),
+        )
+        self.changed = asyncio.Event()
+        self.said: asyncio.Queue[control.ToEnclave] = asyncio.Queue()
+        self.claims: list[Claim] = []
+        self._sending = asyncio.create_task(self.sender.run())
+        self.desk.start()
+        self.desk.begin(self._hear)
+
+    def _hear(self, message: control.ToEnclave) -> None:
+        if isinstance(message, control.ClaimsWanted):
+            left = [
+                one for one in self.claims if digests.channel_id(one.config, CHAIN_ID) not in message.lost
+            ]
+            signed = claims_payload(authorized(*left)) if left else b""
+            self.desk.take(control.ClaimsSigned(message.id, signed))
+            return
+        if isinstance(message, control.ChannelsClaimed):
+            kept = [
+                one
+                for one in self.claims
+                if message.claimed.get(digests.channel_id(one.config, CHAIN_ID), 0) < one.total_claimed
+            ]
+            self.claims = kept
+        self.said.put_nowait(message)
+
+    async def heard(self, kind: type[Message]) -> Message:
+        """The next message of a kind."""
+        async with asyncio.timeout(20):
+            while not isinstance(message := await self.said.get(), kind):
+                pass
+        return message
+
+    async def wanted(self, payment: Authorization) -> control.PaymentState:
+        """A payer comes with a payment."""
+        self.desk.take(control.PaymentWanted(7, name_of(payment, b""), payment_bytes(payment)))
+        return await self.heard(control.PaymentState)
+
+    async def due(self, payment: Authorization, amount: int) -> control.PaymentSettled:
+        """It came to so much."""
+        self.desk.take(control.PaymentDue(name_of(payment, b""), amount))
+        return await self.heard(control.PaymentSettled)
+
+    async def settled(self) -> None:
+        """Until nothing is due."""
+        async with asyncio.timeout(20):
+            while self.desk.payments.waiting:  # noqa: ASYNC110 - a counter
+                await asyncio.sleep(0.02)
+
+    async def kill(self) -> None:
+        """As a crash: nothing is waited for. A second time nothing happens."""
+        if self._sending.cancelled():
+            return
+        await self.desk.close(0)
+        self._sending.cancel()
+        await asyncio.gather(self._sending, return_exceptions=True)
+        self.database.close()
+
+    async def sent(self) -> int:
+        """Transactions of the gas key that blocks have."""
+        return await self.chain.rpc.nonce(GAS.address)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """One chain for all tests of this file."""
+    with running_anvil() as url:
+        yield url
+
+
+@pytest.fixture
+async def chain(url: str) -> AsyncIterator[Chain]:
+    """x402's contracts and a token; the payer has some and lets Permit2 take it."""
+    async with x402_chain(url) as made:
+        await fund(made.rpc, GAS)
+        await made.approve()
+        yield made
+
+
+@pytest.fixture
+def proxy(url: str) -> RPCProxy:
+    """What stands between host and chain."""
+    return RPCProxy(url)
+
+
+@pytest.fixture
+async def host(chain: Chain, proxy: RPCProxy, tmp_path: Path) -> AsyncIterator[Host]:
+    """A host that takes every kind of payment."""
+    async with proxy.serving() as served:
+        rpc = RPC(served)
+        made = Host(chain, rpc, tmp_path / "host.db")
+        async with asyncio.timeout(20):
+            await made.changed.wait()
+        yield made
+        await made.kill()
+        await rpc.aclose()
+
+
+async def test_each_kind_is_settled_once(host: Host) -> None:
+    """For what it came to, however often that is said; afterwards the chain knows it, and says so."""
+    assert host.desk.taken.permit2
+    assert (host.desk.taken.sender, host.desk.taken.withdraw_delay) == (GAS.address, 900)
+    chain = host.chain
+    for payment, amount in (
+        (chain.transfer(500), 500),
+        (chain.permit(500), 500),
+        (chain.permit(500, GAS.address), 120),
+    ):
+        before, sent = await chain.token.balance(PAYEE.address), await host.sent()
+        state = await host.wanted(payment)
+        assert (state.used, state.reason) == (False, "")
+        assert state.available >= 500
+        first = await host.due(payment, amount)
+        assert len(first.transaction) == 32
+        assert (await host.due(payment, amount + 1)).transaction == first.transaction
+        await host.settled()
+        assert (await host.due(payment, 0)).transaction == first.transaction
+        assert (await host.wanted(payment)).used
+        assert await chain.token.balance(PAYEE.address) == before + amount
+        assert await host.sent() == sent + 1
+    assert (host.desk.payments.settled, host.desk.payments.refused) == (3, 0)
+
+
+async def test_nothing_is_sent_for_nothing(host: Host) -> None:
+    """A payment that came to nothing is forgotten; one that nobody came with is settled already."""
+    sent, payment = await host.sent(), host.chain.transfer(500)
+    await host.wanted(payment)
+    assert await host.due(payment, 0) == control.PaymentSettled(name_of(payment, b""))
+    assert await host.due(payment, 500) == control.PaymentSettled(name_of(payment, b""))
+    assert await host.sent() == sent
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+async def test_what_is_due_outlives_a_crash(
+    host: Host, proxy: RPCProxy, tmp_path: Path, *, arrived: bool
+) -> None:
+    """Killed as it is sent, whether that arrived or not, and again after: one amount, one transaction."""
+    chain, payment = host.chain, host.chain.transfer(700)
+    before, sent = await chain.token.balance(PAYEE.address), await host.sent()
+    await host.wanted(payment)
+    if not arrived:
+        proxy.nulls = frozenset(("eth_sendRawTransaction",))
+    host.desk.take(control.PaymentDue(name_of(payment, b""), 700))
+    async with asyncio.timeout(20):
+        await proxy.asked("eth_sendRawTransaction", 1)
+    await host.kill()
+    proxy.nulls = frozenset()
+    for _ in range(2):
+        again = Host(chain, host.rpc, tmp_path / "host.db")
+        told = await again.due(payment, 700)
+        assert len(told.transaction) == 32
+        await again.settled()
+        await again.kill()
+    assert await chain.token.balance(PAYEE.address) == before + 700
+    assert await host.sent() == sent + 1
+
+
+async def test_a_chain_that_is_away_is_waited_for(host: Host, proxy: RPCProxy) -> None:
+    """No payment is taken meanwhile; what is due goes out when it is back."""
+    payment = host.chain.transfer(50)
+    await host.wanted(payment)
+    proxy.down = True
+    assert (await host.wanted(host.chain.transfer(60))).reason == "chain_unreachable"
+    host.desk.take(control.PaymentDue(name_of(payment, b""), 50))
+    async with asyncio.timeout(20):
+        while host.sender.problem != "chain_unreachable":  # noqa: ASYNC110 - a word of the sender's
+            await asyncio.sleep(0.02)
+    proxy.down = False
+    assert len((await host.heard(control.PaymentSettled)).transaction) == 32
+
+
+async def test_what_the_chain_refuses_is_told(host: Host) -> None:
+    """A payer who moved the money away, took the signature back, or signed for less: nothing is sent."""
+    chain = host.chain
+    has = await chain.token.balance(PAYER.address)
+    poor, cancelled, less = chain.transfer(has), chain.transfer(40), chain.permit(40, GAS.address)
+    for payment in (poor, cancelled, less):
+        await host.wanted(payment)
+    sent = await host.sent()
+    await chain.send(To(chain.token.address, transfer_call(PAYEE.address, 1)), PAYER)
+    await chain.send(_cancel(chain, cancelled))
+    assert (await host.due(poor, has)).reason == "insufficient_balance"
+    assert (await host.due(cancelled, 40)).reason == "payment_used"
+    assert (await host.due(less, 41)).reason == "amount_not_signed"
+    assert (await host.due(poor, has)).reason == "insufficient_balance"
+    assert await host.sent() == sent
+
+
+async def test_what_somebody_else_submitted_has_come(host: Host) -> None:
+    """Anybody may submit an EIP-3009 transfer: its payee has the money, and the transaction is told."""
+    payment = host.chain.transfer(30)
+    await host.wanted(payment)
+    await host.chain.send(payment_call(payment, 30))
+    told = await host.due(payment, 30)
+    assert (len(told.transaction), told.reason) == (32, "")
+
+
+async def test_money_is_promised_once(host: Host) -> None:
+    """What a payer's open payments may take is not there for another."""
+    has = await host.chain.token.balance(PAYER.address)
+    first, second = host.chain.transfer(has), host.chain.permit(10)
+    assert (await host.wanted(first)).available == has
+    assert (await host.wanted(second)).available == 0
+    assert (await host.wanted(first)).available >= has - 10
+    await host.due(first, 0)
+    assert (await host.wanted(second)).available == has
+
+
+async def test_a_channel_from_deposit_to_sweep(host: Host) -> None:
+    """A deposit that comes 64 times is one transaction; claims and sweep pay the receiver; a channel whose
+    payer took the money back holds up no other.
+    """
+    chain = host.chain
+    one, other = (chain.channel(delay=900) for _ in range(2))
+    for config in (one, other):
+        sent, states = await host.sent(), []
+        asked = _deposit(chain, config, 1_000)
+        for number in range(64):
+            host.desk.take(control.PaymentWanted(number, bytes(32), payment_bytes(asked)))
+        for _ in range(64):
+            states.append(await host.heard(control.PaymentState))
+        assert {(state.balance, state.claimed, state.reason) for state in states} == {(1_000, 0, "")}
+        assert await host.sent() == sent + 1
+    begin, finish = withdraw_calls(other, 1_000)
+    await chain.send(begin, PAYER)
+    assert (await _look(host, chain, other)).withdraw_at > 0
+    await chain.rpc.call("evm_increaseTime", 901)
+    await chain.send(finish, PAYER)
+    before = await chain.token.balance(PAYEE.address)
+    host.claims = [voucher(one, 400, 350), voucher(other, 300, 300)]
+    async with asyncio.timeout(20):
+        assert await host.desk.channels.round()
+    assert await chain.token.balance(PAYEE.address) == before + 350
+    assert (host.desk.channels.claims, host.desk.channels.lost) == (1, 1)
+    sent = await host.sent()
+    host.claims = [voucher(one, 400, 350)]
+    async with asyncio.timeout(20):
+        assert await host.desk.channels.round()
+    assert await host.sent() == sent
+    assert (await _look(host, chain, one)).claimed == 350
+
+
+async def test_a_deposit_that_the_chain_refuses(host: Host) -> None:
+    """It is told so, and costs no gas."""
+    sent, has = await host.sent(), await host.chain.token.balance(PAYER.address)
+    asked = _deposit(host.chain, host.chain.channel(), has + 1)
+    host.desk.take(control.PaymentWanted(1, bytes(32), payment_bytes(asked)))
+    assert (await host.heard(control.PaymentState)).reason == "deposit_refused"
+    assert await host.sent() == sent
+
+
+async def _look(host: Host, chain: Chain, config: digests.Channel) -> control.PaymentState:
+    asked = _deposit(chain, config, 1)
+    assert asked.channel is not None
+    asked = msgspec.structs.replace(asked, channel=msgspec.structs.replace(asked.channel, deposit=None))
+    host.desk.take(control.PaymentWanted(2, bytes(32), payment_bytes(asked)))
+    return await host.heard(control.PaymentState)
+
+
+def _deposit(chain: Chain, config: digests.Channel, amount: int) -> Authorization:
+    """A voucher of a channel with its deposit, as the enclave judged it."""
+    name = digests.channel_id(config, CHAIN_ID)
+    channel = Channel(config, name, 10, chain.deposit(config, amount))
+    return Authorization(
+        "batch-settlement",
+        "voucher",
+        PAYER.address,
+        10,
+        bytes(32),
+        0,
+        b"",
+        channel=channel,
+        token=config.token,
+    )
+
+
+def _cancel(chain: Chain, payment: Authorization) -> To:
+    """The payer takes an EIP-3009 authorization back."""
+    assert payment.transfer is not None
+    kind = keccak256(b"CancelAuthorization(address authorizer,bytes32 nonce)")
+    domain = chain.domain
+    separator = contract_domain(domain.name, domain.version, domain.chain_id, domain.token)
+    hashed = keccak256(kind + payment.payer.rjust(32, b"\0") + payment.transfer.nonce)
+    signature = PAYER.sign(keccak256(b"\x19\x01" + separator + hashed))
+    values = [hex0x(payment.payer), payment.transfer.nonce, signature]
+    data = selector("cancelAuthorization(address,bytes32,bytes)") + abi_encode(
+        ["address", "bytes32", "bytes"], values
+    )
+    return To(chain.token.address, data)

@@ -1,0 +1,99 @@
+"""x402 payments that a host keeps: what is known of each, over restarts; delays that let vouchers die."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from hallmark.core.errors import InvalidInput
+from hallmark.services.node.settings import Payments
+from hallmark.services.node.x402_desk import check_delays
+from hallmark.services.node.x402_store import KEPT_S, Kept, Presented, State, X402Store
+from hallmark.store.raw import RawDatabase
+
+PAYER, TOKEN, NAME, OTHER = b"\1" * 20, b"\2" * 20, b"\3" * 32, b"\4" * 32
+ONE = Presented(NAME, PAYER, TOKEN, 10**28, 2_000, b"{}")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[RawDatabase]:
+    """A database on disk."""
+    made = RawDatabase(f"sqlite:///{tmp_path}/node.db")
+    yield made
+    made.close()
+
+
+async def test_a_payment_from_its_coming_to_its_end(database: RawDatabase) -> None:
+    """Each step is there for another process; the amount that was said first stays."""
+    store = X402Store(database)
+    await store.keep(ONE, 1_000)
+    await store.keep(replace(ONE, payment=b"other"), 1_000)
+    assert await store.find(NAME) == Kept(NAME, b"{}", State.KEPT, 0, ())
+    assert await store.waiting() == []
+    due = Kept(NAME, b"{}", State.DUE, 10**27, ())
+    assert await store.due(NAME, 10**27) == await store.due(NAME, 5) == due
+    await store.signed(NAME, b"\5" * 32)
+    await store.signed(NAME, b"\6" * 32)
+    await store.signed(NAME, b"\5" * 32)
+    (found,) = await X402Store(database).waiting()
+    assert found == replace(due, hashes=(b"\5" * 32, b"\6" * 32))
+    await store.forget(NAME)
+    await store.over(NAME, b"\6" * 32, "")
+    found = replace(found, state=State.SETTLED, transaction=b"\6" * 32)
+    assert await store.find(NAME) == await store.due(NAME, 7) == found
+    assert await store.waiting() == []
+
+
+async def test_what_is_not_kept_cannot_be_due(database: RawDatabase) -> None:
+    """One that was forgotten neither; one that is due is not forgotten unless nothing was sent."""
+    store = X402Store(database)
+    assert await store.due(NAME, 1) is None
+    await store.keep(ONE, 1_000)
+    await store.forget(NAME)
+    assert await store.due(NAME, 1) is None
+    await store.keep(ONE, 1_000)
+    await store.due(NAME, 1)
+    await store.forget(NAME)
+    assert await store.find(NAME) is not None
+    await store.forget(NAME, due=True)
+    assert await store.find(NAME) is None
+
+
+async def test_promises_of_a_payer_add_up(database: RawDatabase) -> None:
+    """Those of the same token that are open, and that can still be settled: at most, or what is due."""
+    store = X402Store(database)
+    assert await store.keep(ONE, 1_000) == 0
+    assert await store.keep(replace(ONE, name=OTHER, most=5), 1_000) == 10**28
+    assert await store.keep(replace(ONE, name=b"\7" * 32, token=b"\x08" * 20), 1_000) == 0
+    assert await store.keep(replace(ONE, name=b"\x09" * 32, payer=b"\x08" * 20), 1_000) == 0
+    await store.due(NAME, 3)
+    assert await store.keep(ONE, 1_000) == 5
+    assert await store.keep(replace(ONE, name=OTHER), 1_000) == 3
+    assert await store.keep(ONE, 2_001) == 0
+    await store.over(NAME, b"", "payment_expired")
+    assert await store.keep(replace(ONE, name=OTHER), 1_000) == 0
+
+
+async def test_what_expired_long_ago_is_thrown_away(database: RawDatabase) -> None:
+    """But for what is due."""
+    store = X402Store(database)
+    await store.keep(ONE, 1_000)
+    await store.keep(replace(ONE, name=OTHER), 1_000)
+    await store.due(OTHER, 1)
+    await store.prune(2_000 + KEPT_S)
+    assert await store.find(NAME) is not None
+    await store.prune(2_001 + KEPT_S)
+    assert await store.find(NAME) is None
+    assert await store.find(OTHER) is not None
+
+
+def test_claims_go_out_long_before_money_can_leave() -> None:
+    """Settings under which a payer could be faster are refused."""
+    check_delays(Payments("offer", settle_seconds=225, withdraw_seconds=900))
+    for interval, delay in ((226, 900), (60, 899), (60, 30 * 86_400 + 1)):
+        with pytest.raises(InvalidInput, match="withdraw") as refused:
+            check_delays(Payments("offer", settle_seconds=interval, withdraw_seconds=delay))
+        assert refused.value.reason == "bad_settings"
