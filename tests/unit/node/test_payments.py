@@ -14,8 +14,9 @@ from hallmark.core.money import FreeUse, Offer
 from hallmark.core.statements import PriceOffer
 from hallmark.crypto.secp256k1 import Key
 from hallmark.services.enclave import control
-from hallmark.services.node.payments import NodePayments, journal_path
+from hallmark.services.node.payments import NodePayments, journal_name, journal_path
 from hallmark.services.node.settings import Payments
+from hallmark.testing.enclaves import configuration
 
 OWNER, PAYEE, VAULT = b"\1" * 20, b"\2" * 20, b"\3" * 20
 
@@ -118,10 +119,20 @@ async def test_frames_are_acknowledged_and_handed_on(bench: Bench) -> None:
 
 
 def test_where_the_journal_is() -> None:
-    """Beside a SQLite file; with another store the settings say it."""
+    """Beside a SQLite file; with another store the settings say it. Other keys, another file."""
     paid = Payments("offer")
-    assert journal_path(paid, "sqlite:////var/a%20b.db") == Path("/var/a b.db.journal")
+    assert journal_path(paid, "sqlite:////var/a%20b.db", b"\7\10") == Path("/var/a b.db.journal-0708")
     for store in ("postgresql+psycopg://me@db/node", "sqlite://"):
         with pytest.raises(InvalidInput, match=r"payments\.journal"):
-            journal_path(paid, store)
-        assert journal_path(Payments("offer", journal="/j"), store) == Path("/j")
+            journal_path(paid, store, b"\7")
+        assert journal_path(Payments("offer", journal="/j"), store, b"\7") == Path("/j-07")
+    mine = configuration()
+    names = {
+        journal_name(b"", mine),
+        journal_name(b"\1" * 144, mine),
+        journal_name(b"", configuration(endpoint="https://127.0.0.1:2")),
+        journal_name(b"", configuration(owner="0x" + "22" * 20)),
+        journal_name(b"", configuration(network="0x" + "22" * 32)),
+    }
+    assert len(names) == 5
+    assert journal_name(b"", configuration(capacity=9)) == journal_name(b"", mine)

@@ -64,6 +64,11 @@ def read_contract(path: Path) -> Artifact:
         ) from error
 
 
+def load_abi() -> None:
+    """Import what encodes calls. It takes a second, so a service's loop has it done in a thread."""
+    import eth_abi.abi  # noqa: F401 - for its being there
+
+
 def abi_encode(types: Sequence[str], values: Sequence[Any]) -> bytes:
     """Contract ABI encoding. The library is imported here, because every gateway would wait for it at
     its start.

@@ -140,6 +140,7 @@ class Sender:
         self._queue: deque[Underway] = deque()
         self._sent: dict[int, Underway] = {}
         self._gap_at = -1
+        self._unfunded = False
         self._wake = asyncio.Event()
         self.problem = ""
         """Why nothing goes on, a reason code: `chain_unreachable`, `gas_unfunded`; empty when it does."""
@@ -190,10 +191,10 @@ class Sender:
         head, mined = await self._rpc.head(), await self._rpc.nonce(self._key.address)
         await self._follow(head, mined)
         if await self._no_gap(head, mined):
-            base = await base_fee(self._rpc)
-            self._problem("")
+            base, self._unfunded = await base_fee(self._rpc), False
             await self._send_again(mined, base, now)
             await self._send_new(mined, base, now)
+            self._problem("gas_unfunded" if self._unfunded else "")
         for nonce, sent in list(self._sent.items()):
             if sent.done and 0 <= sent.block < head - REMEMBERED:
                 del self._sent[nonce]
@@ -318,7 +319,7 @@ class Sender:
         balance = await self._rpc.balance(self._key.address)
         raised = replacing(fees_over(base), sent.fees)
         if balance < sent.call.gas * sent.fees.limit:
-            self._problem("gas_unfunded")
+            self._unfunded = True
             return
         may = sent.refusals < REFUSALS and raised.limit > sent.fees.limit
         if may and not await is_known(self._rpc, sent.hashes[-1]):

@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 
 from hallmark.core.document import hex0x, unhex
-from hallmark.core.documents import KeyBundle
+from hallmark.core.documents import EnclaveConfiguration, KeyBundle
 from hallmark.core.errors import HallmarkError, InvalidInput
+from hallmark.core.hashing import sha256
 from hallmark.crypto.secp256k1 import Key
 from hallmark.payments.x402.actions import Sweep
 from hallmark.services.chain.rpc import RPC
@@ -30,17 +31,25 @@ from hallmark.store.urls import parse_url
 from hallmark.telemetry.logs import get_logger
 
 
-def journal_path(settings: Payments, database: str) -> Path:
-    """Where the journal is: what the settings say, else beside the node's SQLite file.
+def journal_path(settings: Payments, database: str, keyed: bytes) -> Path:
+    """Where the journal is: what the settings say, else beside the node's SQLite file; and in its name what
+    its key depends on (`journal_name`), because an enclave with another key cannot read it.
 
     Raises InvalidInput `bad_settings`.
     """
-    if settings.journal:
-        return Path(settings.journal)
-    beside = parse_url(database).path
-    if not beside:
-        raise InvalidInput("bad_settings", "A node whose store is no file names payments.journal.")
-    return Path(f"{beside}.journal")
+    base = settings.journal
+    if not base:
+        beside = parse_url(database).path
+        if not beside:
+            raise InvalidInput("bad_settings", "A node whose store is no file names payments.journal.")
+        base = f"{beside}.journal"
+    return Path(f"{base}-{keyed.hex()}")
+
+
+def journal_name(measurement: bytes, configuration: EnclaveConfiguration) -> bytes:
+    """What settlement and journal keys of an enclave depend on, beside the machine: 8 bytes for a name."""
+    mine = unhex(configuration.network) + unhex(configuration.owner) + configuration.endpoint.encode()
+    return sha256(measurement, mine)[:8]
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -24,7 +24,7 @@ from hallmark.services.node.forwarder import Forwarder, LogClient
 from hallmark.services.node.launch import Launcher
 from hallmark.services.node.node import Node
 from hallmark.services.node.outbox import Outbox
-from hallmark.services.node.payments import NodePayments, journal_path
+from hallmark.services.node.payments import NodePayments, journal_name, journal_path
 from hallmark.services.node.settings import TEE, VANILLA, Settings
 from hallmark.services.node.shared_image import SharedImage, obtain
 from hallmark.services.node.x402_desk import check_delays
@@ -42,8 +42,7 @@ async def run_node(settings: Settings, database: RawDatabase) -> None:
         pool = Pool(per_origin=8)
         log = LogClient(pool, settings.log_url, settings.origin)
         outbox = Outbox(database)
-        payee = unhex(EnclaveConfiguration.decode(cargo.configuration).payment)
-        payments = _payments(settings, owner, payee, database)
+        payments = _payments(settings, owner, cargo, starter, database)
         node = Node(
             settings,
             cargo,
@@ -65,7 +64,9 @@ async def run_node(settings: Settings, database: RawDatabase) -> None:
             await pool.aclose()
 
 
-def _payments(settings: Settings, owner: Key, payee: bytes, database: RawDatabase) -> NodePayments | None:
+def _payments(
+    settings: Settings, owner: Key, cargo: EnclaveInputs, starter: Starter, database: RawDatabase
+) -> NodePayments | None:
     """Raises InvalidInput `bad_settings`."""
     paid = settings.payments
     if paid is None:
@@ -73,7 +74,9 @@ def _payments(settings: Settings, owner: Key, payee: bytes, database: RawDatabas
     key = owner
     if paid.key_file:
         key = Key(bytes.fromhex(Path(paid.key_file).read_text().strip()))
-    return NodePayments(paid, journal_path(paid, settings.database), key, payee, X402Store(database))
+    configuration = EnclaveConfiguration.decode(cargo.configuration)
+    journal = journal_path(paid, settings.database, journal_name(starter.measurement, configuration))
+    return NodePayments(paid, journal, key, unhex(configuration.payment), X402Store(database))
 
 
 def check(settings: Settings) -> None:

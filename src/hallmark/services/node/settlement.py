@@ -198,11 +198,10 @@ class Settlement:
     async def _read(self) -> Reading:
         """What the chain holds of this key at one block. Raises Unavailable also where it can't settle."""
         chain = self._chain
+        delays = await chain.delays()
         head = await chain.rpc.head()
         vault, accounts = chain.vault.at(head), sorted(self._accounts.known)
-        known, at, delays = await asyncio.gather(
-            vault.enclave(self._key), chain.rpc.block_time(head), chain.delays()
-        )
+        known, at = await asyncio.gather(vault.enclave(self._key), chain.rpc.block_time(head))
         if known.revoked:
             raise Unavailable("settlement_key_revoked", "The vault takes nothing of this enclave's key.")
         if not any(known.payee):

@@ -19,6 +19,7 @@ import msgspec
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.core.hashing import keccak256
 from hallmark.core.vault import Lease, SpendingCeiling, unpack_rows
+from hallmark.services.chain.contract import load_abi
 from hallmark.services.chain.rpc import RPC, Reverted
 from hallmark.services.chain.sender import Sender, Underway
 from hallmark.services.chain.vault import (
@@ -54,8 +55,9 @@ class VaultChain(msgspec.Struct):
     delays_known: Delays | None = None
 
     async def delays(self) -> Delays:
-        """The vault's, asked once. Raises as `VaultContract.parameters`."""
+        """The vault's, asked once, before anything else is. Raises as `VaultContract.parameters`."""
         if self.delays_known is None:
+            await asyncio.to_thread(load_abi)
             self.delays_known = (await self.vault.parameters()).delays
         return self.delays_known
 
@@ -202,15 +204,15 @@ class VaultAccounts:
         self, number: int, ceiling: SpendingCeiling, block: int
     ) -> tuple[control.AccountState, int]:
         chain, vault = self._chain, self._chain.vault.at(block)
+        delays = await chain.delays()
         account = await vault.account_of(ceiling.payer)
         if not account:
             return control.AccountState(number, "account_absent"), 0
-        kept, known, lease, at, delays = await asyncio.gather(
+        kept, known, lease, at = await asyncio.gather(
             vault.account(account),
             vault.ceiling(account, chain.payee),
             vault.lease(self._key, account),
             chain.rpc.block_time(block),
-            chain.delays(),
         )
         if ceiling.nonce < known.nonce:  # its payer signed a newer one since
             return control.AccountState(number, "ceiling_refused", account=account), known.nonce
