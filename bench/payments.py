@@ -20,6 +20,7 @@ import statistics
 import time
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from builds import FIXED, HERE, Running, fixed_upstream, homes, settle
 from load_client import Client, Load, Timing, run_load
@@ -29,7 +30,6 @@ from hallmark.core.hashing import sha256
 from hallmark.core.spending import Spend
 from hallmark.core.vault import SpendingCeiling, vault_digest
 from hallmark.crypto.secp256k1 import Key
-from hallmark.http.client import Pool
 from hallmark.payments.spending import Vault, request_name, sign_spending
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.sdk.client import AsyncClient
@@ -98,15 +98,19 @@ async def payers_of(home: Path, base_url: str) -> tuple[list[Payer], dict[str, A
         await client.fund("100")
         await client.deposit("50.00")
         wallet = Key(client.wallet.key.secret)
-    pool = Pool()
-    found = json.loads((await pool.get(f"{base_url.removesuffix('/v1')}/v1/hallmark/offers")).body)
-    await pool.aclose()
+    found = await asyncio.to_thread(_json, f"{base_url}/hallmark/offers")
     payers = []
     for offer in found["offers"]:
         vault = Vault(offer["asset"]["chain_id"], unhex(offer["vault"]))
         for node in offer["nodes"]:
             payers.append(Payer(wallet, vault, unhex(offer["payee"]), unhex(node["settlement"])))
     return payers, found["offers"][0]
+
+
+def _json(url: str) -> dict[str, Any]:
+    with urlopen(url) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
 
 
 def percentiles(timings: list[Timing]) -> dict[str, float]:
@@ -141,9 +145,8 @@ def together(build: Running, client: Client, answers: int) -> dict[str, float]:
     tree = build.tree()
     settle(tree)
     before, began = tree.count(), time.monotonic()
-    asyncio.run(run_load(client.ask, load))
+    asyncio.run(_crowd(client, load))
     took = time.monotonic() - began
-    client.close()
     settle(tree)
     used = tree.count().since(before)
     return {"per_s": answers / took, "cpu_ms": sum(used.spent_ms.values()) / answers}
@@ -176,7 +179,7 @@ def main() -> None:
         labels = ("--upstream", f"{FIXED}={url}#{FIXED}", "--upstream", f"{FREE}={url}#{FIXED}")
         build.up(PORT, "--paid", *labels)
         for name in ("node-1", "node-2"):
-            build.command("offer", "set", "--node", name, "--model", FREE, "--free-model", FREE)
+            build.command("offer", "set", "--node", name, "--free-model", FREE)
         time.sleep(5)
         payers, offer = asyncio.run(payers_of(build.home, build.base_url))
         free, paid = Client(build.base_url, FREE, QUESTION), Paying(build.base_url, FIXED, payers)
@@ -213,6 +216,13 @@ def main() -> None:
     if options.json:
         result = {"times": told, "added": added, "together": more, "gas": gas, "answers": answered}
         options.json.write_text(json.dumps({**result, "offer": offer["digest"]}, indent=1))
+
+
+async def _crowd(client: Client, load: Load) -> None:
+    try:
+        await run_load(client.ask, load)
+    finally:
+        client.close()
 
 
 async def _and_close(free: Client, paid: Paying, answers: int) -> tuple[list[Timing], list[Timing]]:

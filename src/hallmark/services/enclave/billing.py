@@ -148,7 +148,7 @@ class Billing:
             reserved = journal.accounts.reserve(paid.account, name, name, most=paid.most, expires=expires)
         except AlreadyUsed as error:
             raise self._used(error) from error
-        at = journal.write(reserved, durable=True)
+        at = journal.write(reserved)
         return AccountMeter(journal, paid, Reservation(name, self._configuration.network, at))
 
     def _refuse_used(self, digest: bytes) -> None:

@@ -159,7 +159,7 @@ class X402Billing:
         if accounts.use_of(name) is None:
             self._journal.write(accounts.grant(number, payment.payer, payment.amount))
         reserved = accounts.reserve(number, name, name, most=payment.amount, expires=1000 * payment.expires)
-        at = self._journal.write(reserved, durable=True)
+        at = self._journal.write(reserved)
         opened = self._paid(paid, payment, name)
         return X402Meter(self, self._journal, opened, Reservation(name, self._network, at))
 
@@ -178,7 +178,7 @@ class X402Billing:
         *before, last = self._channels.begin(payment, request, now // 1000)
         for event in before:
             self._journal.write(event)
-        at = self._journal.write(last, durable=True)
+        at = self._journal.write(last)
         opened = self._paid(paid, payment, name_of(payment, request))
         return VoucherMeter(self, self._journal, opened, Reservation(request, self._network, at))
 
