@@ -47,9 +47,12 @@ Before a run an enclave knows of what is read only that a token is a byte at lea
 what was asked for, or else the engine's most (32,768 for an upstream). Two answers of that are small still.
 """
 
+EXAMPLE: Final = "breast-cancer"
+"""The one tensor model that is not free at first, so that a first start has something to pay for."""
+
 WORDS: Final[Mapping[Pricing, str]] = MappingProxyType(
     {
-        "small-free": "small requests and tensor models are free, larger requests cost development money",
+        "small-free": f"small requests and tensor models but {EXAMPLE} are free",
         "paid": "every request costs development money",
         "free": "everything is free",
     }
@@ -96,7 +99,8 @@ def free_use(pricing: Pricing, served: Iterable[Served]) -> FreeUse:
         return FreeUse(everything=True)
     if pricing == "paid":
         return FreeUse()
-    return FreeUse(SMALL, SMALL, models=tuple(one.label for one in served if one.tensor))
+    free = (one.label for one in served if one.tensor and one.label != EXAMPLE)
+    return FreeUse(SMALL, SMALL, models=tuple(free))
 
 
 def say_offers(
@@ -140,8 +144,8 @@ def _wanted(
     new = [one for one in served if one.label not in {price.label for price in prices}]
     free = known.free if known else free_use(plan.pricing, served)
     if known is not None and plan.pricing == "small-free" and not free.everything:
-        more = (one.label for one in new if one.tensor and one.label not in free.models)
-        free = msgspec.structs.replace(free, models=(*free.models, *more))
+        more = free_use("small-free", new).models
+        free = msgspec.structs.replace(free, models=tuple(dict.fromkeys((*free.models, *more))))
     return Offer(
         network=hex0x(author.network),
         owner=hex0x(owner.address),

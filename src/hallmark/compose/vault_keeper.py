@@ -90,7 +90,7 @@ class Keeper:
 
     @property
     def health(self) -> Health:
-        """Ready while the vault is there and every node's key that may be in it is."""
+        """Ready once the vault is there with every node's key that may be in it, while the chain answers."""
         if self._refused and self._state.state == "ready":
             told = "; ".join(f"{name}: {reason}" for name, reason in self._refused.items())
             return Health("degraded", "settlement_key_refused", told=told)
@@ -137,8 +137,12 @@ class Keeper:
                 get_logger().warning("vault_not_kept", reason=error.reason)
             self._trouble = error.reason
             return True
-        self._state, self._trouble = Health("ready"), ""
+        if self._state.reason == "vault_deploying":
+            self._state = Health("starting", "vault_registering")
         settled = [await self._see(node, vault) for node in self._settings.nodes]
+        if all(settled) or self._state.state != "starting":
+            self._state = Health("ready")
+        self._trouble = ""
         return not all(settled)
 
     async def _deployed(self) -> VaultContract:

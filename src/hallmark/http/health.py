@@ -71,6 +71,7 @@ STEPS: Final[Mapping[str, str]] = {
     "chain_silent": "The chain makes no blocks: see whether its process was stopped.",
     # vault
     "vault_deploying": "Wait: development money and vault are put on the chain.",
+    "vault_registering": "Wait: nodes' keys are put into the vault once their registrations are witnessed.",
     "settlement_key_refused": "See the vault's log.jsonl: a node's key is not in the vault, and so not paid.",
     # web
     "desk_catching_up": "Wait: the desk reads the log.",

@@ -15,12 +15,12 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from hallmark.apps.cli.demonstration import demonstrate
+from hallmark.apps.cli.demonstration import demonstrate, demonstrate_payment, questions
 from hallmark.apps.cli.output import console, emit
 from hallmark.apps.cli.upstream import read_source
 from hallmark.compose import preflight, running
 from hallmark.compose.home import Home
-from hallmark.compose.plan import Offers, Pricing
+from hallmark.compose.plan import Offers, Pricing, load_plan
 from hallmark.compose.ports import PATIENCE_S, claim_plan
 from hallmark.compose.start import prepare_network
 from hallmark.compose.upstream_keys import set_key
@@ -67,7 +67,7 @@ LATER = frozenset(("anchor", "web", "vault"))
     "--small-free",
     "pricing",
     flag_value="small-free",
-    help="From now on small requests and tensor models are free, as at the first start.",
+    help="From now on small requests and most tensor models are free, as at the first start.",
 )
 @click.pass_obj
 def up(
@@ -99,12 +99,15 @@ def up(
         out.print(Text(f"{wording.weaker(weaker)}\n", "yellow"))
     try:
         waiting = _Waiting(home, process)
-        if not no_ask:
+        free, paid = ((), ()) if no_ask else questions(load_plan(home).pricing)
+        if free:
             waiting.until_ready(without=LATER)
             out.print(f"Answers can come after {time.monotonic() - began:.1f} s.\n")
-            demonstrate(home.path, began)
+            demonstrate(home.path, began, free)
         states = waiting.until_ready()
         out.print(f"{len(states)} services are up after {time.monotonic() - began:.1f} s.\n")
+        if paid:
+            demonstrate_payment(home.path, began, paid)
         _where_next(states["gateway"].url, home)
         if not detach:
             out.print("\nRunning. Ctrl-C stops the network.")

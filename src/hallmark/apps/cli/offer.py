@@ -16,6 +16,7 @@ from hallmark.compose import owner_terms
 from hallmark.compose.home import Home
 from hallmark.compose.owner_terms import Change
 from hallmark.compose.plan import load_plan
+from hallmark.compose.supervisor import snapshot
 from hallmark.core.amounts import parse_amount, show_amount
 from hallmark.core.document import hex0x
 from hallmark.core.errors import HallmarkError, InvalidInput, NotFound
@@ -164,7 +165,11 @@ def _shown(said: owner_terms.Said) -> Shown:
 
 
 def _in_force(home: Home) -> tuple[Shown, ...]:
-    """As the gateway reads them from the log; empty when it does not answer."""
+    """As the gateway reads them from the log; empty when nothing runs from this home, or it does not
+    answer.
+    """
+    if snapshot(home) is None:
+        return ()
     names = owner_terms.names_by_owner(home)
     try:
         told = asyncio.run(_asked(f"http://127.0.0.1:{load_plan(home).gateway_port}/v1/hallmark/offers"))
