@@ -108,7 +108,7 @@ class Eligibility(msgspec.Struct, frozen=True):
         if self.payee and not passing:
             return NoNodeForPayee(
                 "no_node_for_payee",
-                f"No node that {self.payee} is paid for can serve {self.wanted.model}: {told}.",
+                f"No node that this payment can pay serves {self.wanted.model}: {told}.",
                 "Nothing was charged. GET /v1/hallmark/offers says whom to pay for which model.",
             )
         return NoNode(

@@ -6,6 +6,8 @@ tries a little of each, `bench/fuzz.py` as much as one likes.
 
 from __future__ import annotations
 
+import base64
+import functools
 import random
 from collections.abc import Callable, Iterator, Sequence
 
@@ -14,9 +16,9 @@ import msgspec
 from hallmark.attestation import cose, dcap, nitro, nsm, snp, vcek, x509
 from hallmark.core import documents
 from hallmark.core.answer import split_hallmark, split_hallmark_stream
-from hallmark.core.document import Document
+from hallmark.core.document import Document, hex0x
 from hallmark.core.entries import Kind, decode, leaf, split_leaf
-from hallmark.core.errors import HallmarkError
+from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.core.evidence import Evidence
 from hallmark.ledger.checkpoint import Checkpoint
 from hallmark.ledger.note import Note, VerifierKey
@@ -24,10 +26,13 @@ from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import Proof
 from hallmark.ledger.tiles import TileName, decode_bundle, encode_bundle
 from hallmark.ledger.witness import AddCheckpoint
+from hallmark.services.gateway.payments import read_paying
 from hallmark.services.log.admission import join_many, split_many
 from hallmark.services.log.membership import Member
 from hallmark.services.log.submitters import Authority
+from hallmark.services.sdk.offers import read_offers
 from hallmark.services.sdk.verifying import Verifier
+from hallmark.testing import payments
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.log_admission import Gate
 from hallmark.testing.network import LittleNetwork
@@ -106,7 +111,42 @@ def targets(chains: Sequence[bytes] = (), evidence: Sequence[bytes] = ()) -> Ite
     body = b'{"id":"x","choices":[],"hallmark":{"receipt":{}}}'
     yield Target("answer", (body,), split_hallmark)
     yield Target("answer stream", (b"data: " + body + b"\n\ndata: [DONE]\n\n",), split_hallmark_stream)
+    yield from _payments(net, verifier)
     yield from _attestation(tuple(chains) or CHAINS, tuple(evidence) or EVIDENCE)
+
+
+def _payments(net: LittleNetwork, verifier: Verifier) -> Iterator[Target]:
+    """What a gateway reads of payments, inside their base64 too, and a client of a list of offers."""
+    spent = payments.spend_bytes(net, net.nodes[0].owner.address, 1_000) + bytes(32)
+    owner = {"from": hex0x(net.nodes[0].owner.address)}
+    x402 = {"accepted": {"payTo": "0x" + "aa" * 20}, "payload": {"authorization": owner}}
+    for name, seed in (("hallmark-payment", spent), ("payment-signature", msgspec.json.encode(x402))):
+        read = functools.partial(_read, name.encode())
+        yield Target(name, (base64.b64encode(seed),), read)
+        yield Target(f"{name}, decoded", (seed,), functools.partial(_inside, read))
+    offer = payments.offer(net)
+    listed = msgspec.to_builtins(offer) | {"digest": hex0x(offer.digest())}
+    listed["nodes"] = [{"node": owner["from"], "models": ["digits"], "settlement": None}]
+    part = {"index": 1, "admitted": net.now, "bytes": base64.b64encode(net.entry_bytes(1)).decode()}
+    listed |= {"entry": part | {"proof": "c2sp.org/tlog-proof@v1"}}
+    seeds = (msgspec.json.encode({"offers": [listed]}),)
+    yield Target("list of offers", seeds, lambda d: _offers(d, verifier))
+
+
+def _inside(read: Callable[[bytes], object], data: bytes) -> object:
+    return read(base64.b64encode(data))
+
+
+def _read(name: bytes, value: bytes) -> object:
+    return read_paying([(name, value)])
+
+
+def _offers(data: bytes, verifier: Verifier) -> object:
+    try:
+        found = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput("bad_offers", "This is no JSON.") from error
+    return [read_offers(found, one) for one in (verifier, None)]
 
 
 def _log(net: LittleNetwork, notary: Notary, dossier: Dossier) -> Iterator[Target]:

@@ -82,8 +82,9 @@ async def test_a_channel_goes_to_the_enclave_that_claims_it(ask: Any, local: Loc
 
 async def test_nobody_of_that_payee(ask: Any, local: LocalNetwork) -> None:
     """A payee without a node is answered with 402, and is no failure of the network's."""
-    status, _, body = await ask.chat(payment_signature=x402_header(ZERO_ADDRESS))
+    status, _, body = await ask.chat(payment_signature=x402_header("canary of a payee"))
     assert (status, json.loads(body)["error"]["code"]) == (402, "no_node_for_payee")
+    assert b"canary" not in body
     assert local.gateway.failures.listed() == ()
 
 
