@@ -1,4 +1,4 @@
-"""What several integration tests share: one real network, started by the command line and stopped at the end;
+"""What several integration tests share: real networks, started by the command line and stopped at the end;
 one PostgreSQL server; the databases under which every hot store keeps the same rules.
 """
 
@@ -21,6 +21,17 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     # What a path may hold and a URL may not, so that no file ends up beside the home.
     home = tmp_path_factory.mktemp("network") / "home?of=a #100%25 network"
     started = hallmark(home, "up", "--detach", "--no-ask")
+    assert started.returncode == 0, started.stdout + started.stderr + logs(home)
+    yield Network(home)
+    stopped = hallmark(home, "down")
+    assert stopped.returncode == 0, stopped.stderr
+
+
+@pytest.fixture(scope="session")
+def paid_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    """A development network whose owners price everything, for the whole session."""
+    home = tmp_path_factory.mktemp("paid") / "home"
+    started = hallmark(home, "up", "--paid", "--detach", "--no-ask")
     assert started.returncode == 0, started.stdout + started.stderr + logs(home)
     yield Network(home)
     stopped = hallmark(home, "down")

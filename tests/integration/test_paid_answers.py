@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +25,12 @@ from hallmark.http.client import Pool
 from hallmark.payments.spending import Vault, request_name, sign_spending
 from hallmark.services.sdk.spending import SignedPayment
 from hallmark.services.sdk.wallet import Wallet
-from hallmark.testing.real_network import Network, hallmark, logs
+from hallmark.testing.real_network import Network
 
 pytestmark = pytest.mark.integration
 PATH = "/v1/chat/completions"
 LIMITS = {"max_per_request": "0.05", "max_per_day": "20"}
 ASKED: dict[str, Any] = {"model": "pydoc", "max_tokens": 4}
-
-
-@pytest.fixture(scope="module")
-def paid_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    """A development network whose owners price everything."""
-    home = tmp_path_factory.mktemp("paid") / "home"
-    started = hallmark(home, "up", "--paid", "--detach", "--no-ask")
-    assert started.returncode == 0, started.stdout + started.stderr + logs(home)
-    yield Network(home)
-    stopped = hallmark(home, "down")
-    assert stopped.returncode == 0, stopped.stderr
 
 
 class Payer:

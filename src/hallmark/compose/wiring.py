@@ -38,6 +38,8 @@ from hallmark.verification.trust import Trust
 
 SETTLE_S: Final = 60
 """Seconds between two settlements: few enough to watch one."""
+POLL_MS: Final = 200
+"""How often a node asks the chain, which is on this machine, while a transaction is under way."""
 
 
 class Contracts(msgspec.Struct, frozen=True):
@@ -163,7 +165,9 @@ class Wiring:
                 rpc_url=_url(self._plan.chain_port),
                 settle_seconds=SETTLE_S,
                 lease_seconds=DELAYS.lease,
+                withdraw_seconds=DELAYS.withdrawal,
                 confirmations=self._plan.confirmations,
+                poll_ms=POLL_MS,
             ),
         )
         endpoint = f"https://127.0.0.1:{node.port}"

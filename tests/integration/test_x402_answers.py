@@ -1,0 +1,249 @@
+"""Stock x402 clients at a network that prices everything: every way to pay, whole and streamed, from 402 to
+money on the chain. Real enclaves, real chain, clients of PyPI and npm as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from hallmark.core import x402_digests as digests
+from hallmark.core.document import unhex
+from hallmark.core.money import Payment
+from hallmark.crypto.secp256k1 import Key
+from hallmark.services.chain.rpc import RPC
+from hallmark.services.chain.token import TokenContract, approve_call, faucet_call
+from hallmark.services.chain.x402_settlement import channel_state
+from hallmark.testing import x402_payers
+from hallmark.testing.anvil import fund, transact
+from hallmark.testing.real_network import Network
+from hallmark.testing.stock_x402 import pay
+
+pytestmark = pytest.mark.integration
+
+PATH = "/v1/chat/completions"
+ASKED: dict[str, Any] = {
+    "model": "pydoc",
+    "max_tokens": 8,
+    "messages": [{"role": "user", "content": "What does os.mkfifo do?"}],
+}
+BODY = json.dumps(ASKED).encode()
+WAYS = ("exact", "permit2", "upto", "batch-settlement")
+POURED = 10_000_000
+PATIENCE_S = 150
+Change = Callable[[dict[str, Any]], object]
+
+
+class Market:
+    """The network's gateway and chain, and a payer who has money and lets Permit2 take it."""
+
+    def __init__(self, network: Network) -> None:
+        place = json.loads((network.home / "client.json").read_text())
+        self.gateway: str = place["base_url"]
+        self.rpc_url: str = place["chain"]["rpc_url"]
+        self.rpc = RPC(self.rpc_url)
+        self.token = TokenContract(self.rpc, unhex(place["chain"]["token"]))
+        self.payer = Key.generate()
+        self.http = httpx.AsyncClient(base_url=self.gateway, timeout=90)
+
+    async def open(self) -> None:
+        """Pour money, approve Permit2."""
+        await fund(self.rpc, self.payer)
+        for call in (faucet_call(self.payer.address, POURED), approve_call(digests.PERMIT2, 2**256 - 1)):
+            receipt = await transact(self.rpc, self.payer, self.token.address, call)
+            assert receipt["status"] == "0x1"
+
+    async def close(self) -> None:
+        """Let go of gateway and chain."""
+        await self.http.aclose()
+        await self.rpc.aclose()
+
+    async def spent(self) -> int:
+        """What the payer has less than at first."""
+        return POURED - await self.token.balance(self.payer.address)
+
+    async def challenge(self, body: bytes = BODY) -> httpx.Headers:
+        """The head of a 402."""
+        answer = await self.http.post(PATH, content=body)
+        assert answer.status_code == 402, answer.text
+        assert answer.headers["cache-control"] == "no-store"
+        return answer.headers
+
+    async def ask(self, headers: dict[str, str], body: bytes = BODY) -> httpx.Response:
+        """A request with a payment."""
+        return await self.http.post(PATH, content=body, headers=headers)
+
+    async def until(self, amount: int) -> None:
+        """Until the payer has spent so much: what is settled later has come, and no more."""
+        async with asyncio.timeout(PATIENCE_S):
+            while await self.spent() < amount:  # noqa: ASYNC110 - no event says that a chain moved money
+                await asyncio.sleep(0.2)
+        assert await self.spent() == amount
+
+
+@pytest.fixture
+async def market(paid_network: Network) -> AsyncIterator[Market]:
+    """A payer at the network."""
+    made = Market(paid_network)
+    await made.open()
+    yield made
+    await made.close()
+
+
+def record_of(result: dict[str, Any]) -> Payment:
+    """The payment record that an answer brings, whole or in its last events."""
+    text: str = result["body"]
+    if text.startswith("data:"):
+        events = [line[6:] for line in text.splitlines() if line.startswith("data: {")]
+        assert text.rstrip().endswith("[DONE]")
+        said = next(event for event in map(json.loads, reversed(events)) if "hallmark" in event)
+    else:
+        said = json.loads(text)
+    return Payment.decode(said["hallmark"]["documents"]["payment"].encode())
+
+
+async def test_stock_clients_pay(paid_network: Network, tmp_path: Path) -> None:
+    """PyPI's over httpx, npm's over fetch and axios, beside each other, each with its own payer."""
+    async with asyncio.TaskGroup() as group:
+        for script, client in (("pay.py", "httpx"), ("pay.mjs", "fetch"), ("pay.mjs", "axios")):
+            folder = tmp_path / client
+            folder.mkdir()
+            group.create_task(_pays(paid_network, folder, script, client))
+
+
+async def _pays(network: Network, folder: Path, script: str, client: str) -> None:
+    """Unmodified, in every way that it knows; what is settled on the chain is what the receipts say."""
+    market = Market(network)
+    await market.open()
+    streams = (False,) if client == "axios" else (False, True)
+    orders: list[dict[str, Any]] = [
+        {
+            "url": market.gateway + PATH,
+            "method": "POST",
+            "way": way,
+            "json": {**ASKED, "stream": stream},
+            "client": client,
+            # axios reads neither PAYMENT-RESPONSE nor a corrective 402: one voucher is all that it can sign
+            "times": 3 if way == "batch-settlement" and client != "axios" else 1,
+        }
+        for way, stream in itertools.product(WAYS, streams)
+    ]
+    key, rpc = market.payer.secret, market.rpc_url
+    paid = await asyncio.to_thread(pay, script, folder, key, rpc, orders)
+    at_once, channels, charged = 0, dict[str, int](), 0
+    for order, done in zip(orders, paid, strict=True):
+        for one in done:
+            assert one["status"] == 200, one
+            record, told = record_of(one), one["payment"]
+            rail = "exact" if order["way"] == "permit2" else order["way"]
+            assert (record.rail, record.payer) == (rail, "0x" + market.payer.address.hex())
+            assert 0 < int(record.charged) <= int(record.reserved)
+            if rail != "batch-settlement":
+                at_once += int(record.charged)
+            else:
+                charged += int(record.charged)
+            if order["json"]["stream"]:
+                assert told is None
+                assert one["chunks"] > 1
+            elif rail == "batch-settlement":
+                state = told["extra"]["channelState"]
+                assert told["extra"]["chargedAmount"] == record.charged
+                channels[state["channelId"]] = int(state["balance"])
+            else:
+                assert told["amount"] == record.charged
+                assert len(told["transaction"]) == 66
+    await market.until(at_once + sum(channels.values()))
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            states = [await channel_state(market.rpc, unhex(name)) for name in channels]
+            if sum(state.total_claimed for state in states) >= charged:
+                break
+            await asyncio.sleep(0.5)
+    assert sum(state.total_claimed for state in states) == charged
+    assert sum(state.balance for state in states) == sum(channels.values())
+    await market.close()
+
+
+@pytest.mark.parametrize("way", ["exact", "upto", "batch-settlement"])
+async def test_one_payment_sent_64_times_is_served_once(market: Market, way: str) -> None:
+    """The others get the receipt of the one, or a clear error; none costs a transaction."""
+    accepted = x402_payers.chosen(await market.challenge(), way)
+    gas, now = unhex(accepted["payTo"]), int(time.time())  # a development node's owner pays its gas
+    before = await market.rpc.nonce(gas)
+    if way == "exact":
+        pays = x402_payers.exact(market.payer, accepted, now, secrets.token_bytes(32))
+    elif way == "upto":
+        pays = x402_payers.permit(market.payer, accepted, now, secrets.randbits(200))
+    else:
+        pays = x402_payers.voucher(market.payer, accepted, 0, deposit=5_000, now=now)
+    answers = await asyncio.gather(*(market.ask(pays) for _ in range(64)))
+    served = [answer for answer in answers if answer.status_code == 200]
+    assert len(served) == 1
+    refused = {answer.json()["error"]["code"] for answer in answers if answer.status_code != 200}
+    assert refused <= {"payment_reused", "channel_busy", "channel_out_of_step", "no_node", "node_busy"}
+    again = await market.ask(pays)
+    assert again.status_code in (402, 409)
+    if way != "batch-settlement":
+        assert again.json()["error"]["code"] == "payment_reused"
+        assert served[0].json()["hallmark"]["id"] in again.json()["error"]["message"]
+    charged = int(record_of({"body": served[0].text}).charged)
+    await market.until(5_000 if way == "batch-settlement" else charged)
+    assert await market.rpc.nonce(gas) == before + 1
+
+
+async def test_payments_that_are_not_taken(market: Market) -> None:
+    """Another chain, expired, short, a foreign asset, garbage, 16 KB, version 1, no money, a reused nonce:
+    402 or 400 with a reason, nothing runs and nothing is drawn.
+    """
+    headers, now = await market.challenge(), int(time.time())
+    accepted = x402_payers.chosen(headers, "exact", "")
+    nonce = secrets.token_bytes(32)
+
+    def exact(change: Change, at: int = now, key: Key = market.payer) -> dict[str, str]:
+        one = dict(accepted)
+        change(one)
+        return x402_payers.exact(key, one, at, nonce)
+
+    cases = {
+        "chain": exact(lambda one: one.update(network="eip155:1")),
+        "expired": exact(lambda one: one, now - 400),
+        "short": exact(lambda one: one.update(amount="1")),
+        "asset": exact(lambda one: one.update(asset="0x" + "77" * 20)),
+        "poor": exact(lambda one: one, key=Key.generate()),
+        "garbage": {"payment-signature": "garbage!"},
+        "long": {"payment-signature": "A" * 16_384},
+        "version": {"payment-signature": base64.b64encode(b'{"x402Version":1}').decode()},
+    }
+    told = {}
+    for name, sent in cases.items():
+        answer = await market.ask(sent)
+        told[name] = (answer.status_code, answer.json()["error"]["code"])
+        assert answer.headers.get("hallmark-charged", "0") == "0"
+    assert told == {
+        "chain": (402, "payment_not_offered"),
+        "expired": (402, "payment_expired"),
+        "short": (402, "payment_not_offered"),
+        "asset": (402, "payment_not_offered"),
+        "poor": (402, "insufficient_balance"),
+        "garbage": (400, "bad_payment_header"),
+        "long": (400, "payment_header_too_large"),
+        "version": (400, "bad_payment_header"),
+    }
+    assert await market.spent() == 0
+    good = await market.ask(exact(lambda one: one))
+    assert good.status_code == 200, good.text
+    other = msgspec.json.encode({**ASKED, "max_tokens": 9})
+    reused = await market.ask(x402_payers.exact(market.payer, accepted, now + 1, nonce), other)
+    assert reused.status_code == 402, reused.text
+    assert await market.spent() == int(record_of({"body": good.text}).charged)
