@@ -1,4 +1,5 @@
 // Calls to the gateway that this page came from.
+import { SIGNS_NOTHING } from "./cost.ts";
 import { PATH, requestHeaders } from "./request.ts";
 import { EventSplitter, isRecord, readPiece } from "./sse.ts";
 import type { Trouble } from "./tree.ts";
@@ -14,6 +15,8 @@ export class Failed extends Error {
     this.body = body;
   }
 }
+
+const UNSIGNED = `${SIGNS_NOTHING}; hallmark ask and the Python client do, from a wallet.`;
 
 /** A model as the gateway lists it. `artifact` is empty where a provider merely asserts its model. */
 export interface Model {
@@ -49,6 +52,17 @@ export async function listModels(): Promise<Model[]> {
 /** The trust file's exact text, as JSON. Throws Failed. */
 export async function fetchTrust(): Promise<string> {
   return (await get("/v1/hallmark/trust.json")).text();
+}
+
+/** The offers in force. Throws Failed. */
+export async function fetchOffers(): Promise<Record<string, unknown>[]> {
+  const offers = (await getJSON("/v1/hallmark/offers"))["offers"];
+  return Array.isArray(offers) ? offers.filter(isRecord) : [];
+}
+
+/** The explorer's page of an address, as JSON. Throws Failed. */
+export async function fetchAccount(address: string): Promise<Record<string, unknown>> {
+  return getJSON(`/explore/accounts/${address}.json`);
 }
 
 /** The network's news of a receipt as exact text, after waiting until it is witnessed or `timeout` ms passed. Throws Failed. */
@@ -92,7 +106,7 @@ export function troubleOf(body: unknown, status: number): Trouble {
   return {
     reason: text("code") || `http_${status}`,
     message: withoutHint(text("message"), text("hint")) || "The gateway answered with an error that says nothing more.",
-    hint: text("hint"),
+    hint: [text("hint"), status === 402 ? UNSIGNED : ""].filter(Boolean).join(" "),
     detail: JSON.stringify({ status, body }, null, 1),
   };
 }

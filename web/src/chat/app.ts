@@ -1,5 +1,5 @@
 // The chat page: its parts, and what happens between them.
-import { listModels, fetchTrust, Failed, type Model } from "./api.ts";
+import { listModels, fetchOffers, fetchTrust, Failed, type Model } from "./api.ts";
 import * as address from "./address.ts";
 import { Answers } from "./answers.ts";
 import { Conversing } from "./conversing.ts";
@@ -14,6 +14,7 @@ import { pathOf, type AnswerState, type Conversation } from "./tree.ts";
 import { Vault } from "./vault.ts";
 import { Windows } from "./windows.ts";
 import { Composer } from "./view/composer.ts";
+import { Cost } from "./view/cost.ts";
 import { confirmThat, showHelp } from "./view/dialogs.ts";
 import { button, h, on } from "./view/dom.ts";
 import { notice, trustNote, trustWarning } from "./view/notices.ts";
@@ -36,6 +37,7 @@ export class App {
   private readonly keeping: Keeping;
   private readonly settings: Settings;
   private readonly sidebar: Sidebar;
+  private readonly cost = new Cost();
   private readonly notices = h("div", { class: "c-notices" });
   private readonly trustPlace = h("div");
   private models: readonly Model[] = [];
@@ -248,6 +250,7 @@ export class App {
           themeSwitch(),
         ),
         this.settings.element,
+        this.cost.element,
         this.notices,
         this.thread.element,
         this.composer.element,
@@ -262,6 +265,10 @@ export class App {
   }
 
   private async network(asked: Promise<[PromiseSettledResult<Model[]>, PromiseSettledResult<string>]>): Promise<void> {
+    void fetchOffers().then(
+      (offers) => ((this.cost.offers = offers), this.drawCost()),
+      () => undefined,
+    );
     const [models, trust] = await asked;
     if (models.status === "fulfilled") this.models = models.value;
     else
@@ -315,10 +322,18 @@ export class App {
     const why =
       this.unreachable !== "" ? this.unreachable : this.current.model === "" ? "No model is served here just now." : "";
     this.composer.state(this.conversing.busy(this.current.id), this.pathInHold, why);
+    this.drawCost();
     this.drawList();
   }
 
+  /** The cost of every answer on the shown path that has a receipt here. */
+  private drawCost(): void {
+    const dossiers = [...this.shownAnswers().keys()].map((id) => this.answers.live(id).dossier);
+    this.cost.show(this.current.model, dossiers.filter((dossier) => dossier !== undefined));
+  }
+
   private drawSettings(): void {
+    this.drawCost();
     this.settings.update(this.models, policyNames(this.answers.trust), this.current);
   }
 
