@@ -53,7 +53,7 @@ GIVEN = {
     "plain": Given(),
     "an asserted model": Given(upstream=True),
     "an old memory row": Given(memory=True),
-    "a payment without a proof": Given(charged=1_200),
+    "a payment without a proof": Given(charged=True),
 }
 
 
@@ -90,6 +90,24 @@ def test_what_the_network_holds_against_an_answer(stage: Stage, origin: str, ope
             ).wait_for()
     stage.gateway.given = Given()
     assert page.locator(ANSWER).count() == len(Question) * len(NEGATIVE)
+    assert told(judged(stage, page)) == ""
+
+
+def test_the_running_cost_stands_above_the_conversation(stage: Stage, origin: str, opened: Open) -> None:
+    """The price of the model, what the answers' payment records add up to; a priced request is refused with a
+    sentence that says what this page does not do.
+    """
+    page = opened()
+    enter(page, origin)
+    cost = page.locator(".c-cost")
+    cost.get_by_text("Requests of at most 4000 tokens in and 512 out for nothing").wait_for()
+    stage.gateway.proving, stage.gateway.given = True, Given(charged=True)
+    ask(page, "one")
+    ask(page, "two")
+    cost.get_by_text("0.000006 DEV (development money) charged for 2 answers").wait_for()
+    stage.gateway.given = Given()
+    ask(page, "three")
+    cost.get_by_text("1 answer without a payment record").wait_for()
     assert told(judged(stage, page)) == ""
 
 

@@ -114,7 +114,7 @@ def receipts(stage: Stage, origin: str, opened: Open) -> dict[str, Given]:
     page = opened()
     enter(page, origin)
     made: dict[str, Given] = {}
-    kinds = [Given(), Given(upstream=True), Given(memory=True), Given(charged=1_200)]
+    kinds = [Given(), Given(upstream=True), Given(memory=True), Given(charged=True)]
     for question in Question:
         state = State.STALE if question is Question.ROUTE else State.DISPUTED
         kinds.append(Given(against=(against(question, state, "signature_invalid"),)))

@@ -89,7 +89,7 @@ def test_a_payment_without_a_proof(stage: Stage, origin: str, opened: Open, outp
 
 @pytest.mark.parametrize(
     ("name", "given", "proving"),
-    [("old-memory", Given(memory=True), True), ("payment-without-proof", Given(charged=1_200), False)],
+    [("old-memory", Given(memory=True), True), ("payment-without-proof", Given(charged=True), False)],
 )
 def test_the_same_in_the_chat(
     stage: Stage, origin: str, opened: Open, output: Path, name: str, given: Given, proving: bool

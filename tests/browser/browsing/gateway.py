@@ -21,15 +21,17 @@ from hallmark.apps.web.claims import Facts
 from hallmark.attestation import verify
 from hallmark.core.answer import DONE, hallmark_event
 from hallmark.core.beacon import EMPTY_ROOT
-from hallmark.core.document import hex0x
+from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import InputRecord, UpstreamRecord
 from hallmark.core.marks import Finding, Question
+from hallmark.core.money import FreeUse, Payment
 from hallmark.core.policy import waive
-from hallmark.core.receipt import request_digest, response_digest
+from hallmark.core.receipt import Receipt, request_digest, response_digest
 from hallmark.core.shown import shown
 from hallmark.testing.answers import PATH, Answer
 from hallmark.testing.development import DevelopmentNetwork
 from hallmark.testing.dossiers import Notary, proof_verifier
+from hallmark.testing.payments import offer, payment, price_offer, spend_bytes
 from hallmark.verification.dossier import Dossier
 from hallmark.verification.offline import verify_dossier
 from hallmark.verification.tree import root_of
@@ -51,14 +53,15 @@ class Fresh(DevelopmentNetwork):
 class Given(msgspec.Struct, frozen=True):
     """What the next answer says and what its receipt names. `against`: what the network holds against it.
     `together`: it is not given before so many requests have come. `endless`: it stays open after its text
-    until it is stopped.
+    until it is stopped. `charged`: a payer is charged for it; `refused`: it has a price, and no payment came.
     """
 
     text: str = "Seven."
     pieces: int = 3
     upstream: bool = False
     memory: bool = False
-    charged: int = 0
+    charged: bool = False
+    refused: bool = False
     node: int = 0
     against: tuple[Finding, ...] = ()
     together: int = 1
@@ -72,6 +75,8 @@ class FakeGateway:
         self.net = Fresh()
         self.notary = Notary(self.net)
         self.trust = self.net.trust(self.notary)
+        self.terms = offer(self.net, free=FreeUse(4_000, 512), until=self.net.now + 10 * 86_400_000)
+        self.net.add(price_offer(self.net, self.terms))
         self.given, self.proving = Given(), True
         self.asked: list[dict[str, Any]] = []
         self._answers: dict[str, tuple[Answer, Given]] = {}
@@ -84,6 +89,7 @@ class FakeGateway:
         return [
             Route("/v1/models", self._models),
             Route("/v1/hallmark/trust.json", self._trust),
+            Route("/v1/hallmark/offers", self._offers),
             Route(PATH, self._ask, methods=["POST"]),
             Route("/v1/hallmark/receipts/{id}", self._receipt),
             Route("/v1/hallmark/stop", self._stop, methods=["POST"]),
@@ -142,12 +148,18 @@ class FakeGateway:
         }
         return JSONResponse({"object": "list", "data": [model]})
 
+    async def _offers(self, _: Request) -> Response:
+        nodes = [{"models": [self.net.card.label]}]
+        return JSONResponse({"offers": [{**msgspec.to_builtins(self.terms), "nodes": nodes}]}, headers=SHARED)
+
     async def _trust(self, _: Request) -> Response:
         return Response(msgspec.json.encode(self.trust), media_type="application/json", headers=SHARED)
 
     async def _ask(self, request: Request) -> Response:
         body, nonce = await request.body(), request.headers.get("hallmark-nonce", "00" * 32)
         self.asked.append(json.loads(body))
+        if self.given.refused:
+            return JSONResponse({"error": REFUSED}, 402)
         if self.given.together > 1:
             self._barrier = self._barrier or asyncio.Barrier(self.given.together)
             await self._barrier.wait()
@@ -190,18 +202,24 @@ class FakeGateway:
         memory = InputRecord("memory", "0x" + "02" * 32, "notes", net.now - MEMORY_AGE)
         records = (memory,) if given.memory else ()
         root = root_of(record.encode() for record in records) if records else EMPTY_ROOT
-        answer = net.answer(
+        answer = net.answers.make(
             net.nodes[given.node],
+            paid=self._pay if given.charged else None,
             request=request_digest(salts[0], PATH, body),
             response=response_digest(salts[1], content),
             client_nonce=nonce,
-            charged=given.charged,
-            payment=b"\x07" * 32 if given.charged else bytes(32),
             upstream_record=PROVIDER if given.upstream else None,
             inputs=records,
             inputs_root=root,
         )
-        return msgspec.structs.replace(answer, request=body, response=content)
+        terms = self.terms if given.charged else None
+        return msgspec.structs.replace(answer, request=body, response=content, offer=terms)
+
+    def _pay(self, receipt: Receipt) -> tuple[Payment, bytes]:
+        """What an honest enclave attaches to a receipt that a payer is charged for."""
+        nonce = self.net.answers.salt("spend")
+        spent = spend_bytes(self.net, unhex(self.terms.payee), 1_000, nonce=nonce)
+        return payment(receipt, self.terms, spent), spent
 
     async def _receipt(self, request: Request) -> Response:
         receipt = request.path_params["id"]
@@ -227,7 +245,13 @@ class FakeGateway:
 
 # Proofs are public: other sites may read them.
 SHARED = {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}
+REFUSED = {
+    "code": "payment_required",
+    "message": "This request has a price, and no payment came with it.",
+    "hint": "Send Hallmark-Payment.",
+}
 EARLY = (
+    "payment_authorization",
     "network",
     "chain_id",
     "receipt",

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from hallmark.testing import scene_parts as parts
 from hallmark.testing.scene import digest
 from hallmark.testing.scene_explorer import SIZE
+from hallmark.testing.scene_payments import ENCLAVE, OFFER, PAYER, TRANSACTION
 
 SUBJECT = parts.item_id(0)
 # What stands for each part of an address. Another part fails the walk until somebody adds it here.
@@ -26,6 +27,11 @@ PARTS = {
     "name": "witnessed",
     "digest": digest("measurement"),
     "number": "1",
+    "offer": OFFER,
+    "address": PAYER,
+    "transaction": TRANSACTION,
+    "enclave": ENCLAVE,
+    "sequence": "4",
 }
 QUERIES = {"/explore/search": "?q=0x5b2c1e", "/explore/leaves": "?start=0&end=2"}
 # Files of the build and ways to pages, not pages.

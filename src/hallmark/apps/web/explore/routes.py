@@ -41,7 +41,7 @@ def routes(surfaces: Surfaces) -> list[BaseRoute]:
         Route("/explore/faults", lists.faults),
         Route("/explore/measurements", lists.measurements),
         Route("/explore/offers", lists.offers),
-        Route("/explore/offers/{digest}", pages.offer),
+        Route("/explore/offers/{offer}", pages.offer),
         Route("/explore/accounts/{address}", pages.account),
         Route("/explore/settlements", lists.settlements),
         Route("/explore/settlements/{transaction}", pages.settlement),
@@ -167,7 +167,7 @@ class Single:
 
     async def offer(self, request: Request) -> Response:
         """One offer."""
-        view = await self._explorer.payments.offer(request.path_params["digest"])
+        view = await self._explorer.payments.offer(request.path_params["offer"])
         return answer(request, "explore/offer.html", view)
 
     async def account(self, request: Request) -> Response:
