@@ -24,6 +24,7 @@ from hallmark.core.vault import (
 )
 from hallmark.services.chain import token, vault
 from hallmark.services.chain.contract import Artifact, selector
+from hallmark.services.chain.rpc import Reverted
 from hallmark.services.chain.vault import Delays, VaultParameters, vault_address, vault_code
 
 CONTRACTS = Path(__file__).parents[3] / "contracts"
@@ -136,3 +137,11 @@ def test_an_authorization_is_split_into_its_parts() -> None:
     assert decode(kinds, data[4:])[6:] == (27, b"\x01" * 32, b"\x02" * 32)
     deposit = token.authorized_deposit_call(AUTHORIZATION, SIGNATURE)
     assert B not in deposit
+
+
+def test_an_error_has_a_name_for_logs() -> None:
+    """The contract's own name in the form of a reason code; what has no name is said to have reverted."""
+    stale = Reverted(selector("StaleSequence(uint64,uint64)") + bytes(64), "")
+    assert vault.vault_reason(stale) == "stale_sequence"
+    assert vault.vault_reason(Reverted(b"\1\2\3\4", "")) == "reverted"
+    assert {vault.vault_reason(Reverted(code, "")) for code in vault.ERRORS}.isdisjoint({"reverted"})

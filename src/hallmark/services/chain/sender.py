@@ -241,7 +241,7 @@ class Sender:
             self._gap_at = head
         if head - self._gap_at < self._confirmations:
             return False
-        get_logger().warning("nonces_lost", nonce=mined)
+        get_logger().warning("nonces_lost", first=mined)
         later = [self._sent.pop(nonce) for nonce in sorted(self._sent) if nonce > mined]
         for nonce, sent in enumerate((sent for sent in later if not sent.done), mined):
             await self._sign(sent, nonce, sent.fees)
@@ -328,7 +328,7 @@ class Sender:
 
     def _problem(self, reason: str) -> None:
         if reason and reason != self.problem:
-            get_logger().warning("sender_problem", reason=reason, waiting=self.waiting)
+            get_logger().warning("sender_problem", reason=reason, pending=self.waiting)
         self.problem = reason
 
 

@@ -8,6 +8,7 @@ statement with it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -245,6 +246,11 @@ ERRORS: Final = {
 def vault_error(revert: Reverted) -> str:
     """Name of the contract's custom error, empty when it is none of the vault's."""
     return ERRORS.get(revert.data[:4], "")
+
+
+def vault_reason(revert: Reverted) -> str:
+    """The same as a reason code for logs, `reverted` for what has no name."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", vault_error(revert)).lower() or "reverted"
 
 
 class VaultContract:

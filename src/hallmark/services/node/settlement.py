@@ -29,7 +29,7 @@ from hallmark.core.vault import Row, unpack_rows
 from hallmark.core.vault import Settlement as Statement
 from hallmark.services.chain.rpc import Reverted
 from hallmark.services.chain.sender import Mined
-from hallmark.services.chain.vault import OpenLease, collect_call, settle_call, vault_error
+from hallmark.services.chain.vault import OpenLease, collect_call, settle_call, vault_reason
 from hallmark.services.enclave import control
 from hallmark.services.node.enclave_link import Say
 from hallmark.services.node.vault_account import VaultAccounts, VaultChain
@@ -157,7 +157,7 @@ class Settlement:
             async with asyncio.timeout(limit_s):
                 await self.round(closing=True)
         except TimeoutError:
-            get_logger().warning("settlement_left", waiting=self._chain.sender.waiting)
+            get_logger().warning("settlement_left", pending=self._chain.sender.waiting)
 
     async def round(self, *, closing: bool = False) -> bool:
         """Settle and collect; False when something stood in the way, which is said in `problem`."""
@@ -191,7 +191,9 @@ class Settlement:
             if mined is not None and mined.ok:
                 self._signed_for = 0
                 self.last = Epoch(_now(), mined.transaction, len(rows), gained)
-                get_logger().info("settled", accounts=len(rows), charged=gained, block=mined.block)
+                get_logger().info(
+                    "settled", count=len(rows), block=mined.block, transaction=hex0x(mined.transaction)
+                )
                 return
         raise Unavailable("settlement_refused", "The vault refused the settlement.")
 
@@ -237,9 +239,9 @@ class Settlement:
         try:
             return await asyncio.shield(underway.confirmed if whole else underway.included)
         except Reverted as revert:
-            get_logger().warning("settlement_refused", why=vault_error(revert) or "reverted")
+            get_logger().warning("settlement_refused", error=vault_reason(revert))
         except HallmarkError as error:
-            get_logger().warning("settlement_refused", why=error.reason)
+            get_logger().warning("settlement_refused", error=error.reason)
         return None
 
     async def _collect(self, *, closing: bool) -> None:
@@ -252,8 +254,8 @@ class Settlement:
             mined = await asyncio.shield(underway.confirmed)
             get_logger().info("collected", block=mined.block, transaction=hex0x(mined.transaction))
         except HallmarkError as error:
-            why = vault_error(error) if isinstance(error, Reverted) else error.reason
-            get_logger().warning("not_collected", why=why or "reverted")
+            why = vault_reason(error) if isinstance(error, Reverted) else error.reason
+            get_logger().warning("not_collected", error=why)
 
     def status(self) -> dict[str, object]:
         """As /healthz shows it. Amounts are atomic units."""

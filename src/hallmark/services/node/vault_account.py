@@ -28,7 +28,7 @@ from hallmark.services.chain.vault import (
     ceiling_call,
     lease_call,
     multicall,
-    vault_error,
+    vault_reason,
 )
 from hallmark.services.enclave import control
 from hallmark.services.node.enclave_link import Say
@@ -152,7 +152,7 @@ class VaultAccounts:
                     call = ceiling_call(ceiling, message.signature)
                     await self._chain.rpc.read(self._chain.vault.address, call)
                 except Reverted as revert:
-                    get_logger().warning("ceiling_refused", why=vault_error(revert) or "reverted")
+                    get_logger().warning("ceiling_refused", error=vault_reason(revert))
                     return control.AccountState(message.id, "ceiling_refused", account=state.account)
         self._asked[message.id] = _Asked(ceiling, message.signature, ceiling.nonce > nonce)
         if len(self._asked) > MOST_ASKED:
@@ -172,7 +172,7 @@ class VaultAccounts:
             underway.cancel()
             return control.AccountState(message.id, UNREACHABLE)
         except Reverted as revert:
-            refused = vault_error(revert) or "reverted"
+            refused = vault_reason(revert)
         except HallmarkError as error:
             refused = error.reason
         state, _ = await self._read(message.id, asked.ceiling, block=block)
@@ -180,7 +180,7 @@ class VaultAccounts:
         held = row is not None and state.allowance >= row.amount and state.until >= message.until
         if held or state.reason:
             return state
-        get_logger().warning("lease_refused", account=state.account, why=refused or "account")
+        get_logger().warning("lease_refused", error=refused or "account")
         return msgspec.structs.replace(state, reason="lease_refused")
 
     async def _read(
