@@ -10,6 +10,7 @@ import pytest
 
 from hallmark import attestation
 from hallmark.attestation import dcap
+from hallmark.testing.reasons import nodes_of
 
 ERRORS = {"VerificationFailed", "InvalidInput", "Undetermined", "Unavailable"}
 SOURCE = Path(attestation.__file__).parent
@@ -20,7 +21,7 @@ def calls() -> list[ast.Call]:
     """Every call in the package whose first argument is a text literal."""
     found = []
     for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
                 found.append(node)
     return found

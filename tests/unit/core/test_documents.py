@@ -13,6 +13,7 @@ from hallmark.core.document import Hex20, Hex32, Hex48, HexBytes, Uint63, digest
 from hallmark.core.documents import AttestationPolicy, KeyBundle, Manifest, Parameters
 from hallmark.core.errors import InvalidInput
 from hallmark.core.evidence import Evidence
+from hallmark.testing.reasons import nodes_of
 
 PARAMETERS = Parameters(task="chat", max_tokens=5, stop=("\n",))
 
@@ -64,7 +65,7 @@ def _patterns() -> list[tuple[str, str]]:
         (path.name, str(keyword.value.value))
         for path in root.rglob("*.py")
         if "pattern=" in path.read_text()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes_of(path)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "Meta"
         for keyword in node.keywords
         if keyword.arg == "pattern" and isinstance(keyword.value, ast.Constant)

@@ -60,7 +60,8 @@ async def test_a_receipt_that_its_host_brings_is_not_submitted_again(patient: Lo
             await track.placed.wait()
         assert track.kept.position == patient.log.places[entry_id(track.kept.entry)]
     assert (patient.log.adds, len(patient.log.paths) - asked) == (0, 0)
-    assert patient._database.commits - commits == 10
+    # The figures of a minute that ends meanwhile are one more.
+    assert patient._database.commits - commits in (10, 11)
     assert patient.gateway.outbox.underway == 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hallmark
 from hallmark.http.health import STEPS, Behind, Health, HealthMetric, Since, code_of, unless
+from hallmark.testing.reasons import nodes_of
 
 SOURCE = Path(hallmark.__file__).parent
 
@@ -71,7 +72,7 @@ def test_every_reason_of_a_health_has_its_step() -> None:
     """Each `Health(state, "reason")` in the source stands in the one table of next steps."""
     named = set()
     for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Health" and len(node.args) > 1:
                 state, reason = node.args[:2]
                 if isinstance(reason, ast.Constant) and getattr(state, "value", "") != "stopping":

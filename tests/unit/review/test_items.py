@@ -16,6 +16,7 @@ from hallmark.review import events as ev
 from hallmark.review.gate import judge
 from hallmark.review.items import DAY, REFUSED, Item, ItemState, apply, born, fold
 from hallmark.testing.dossiers import NEEDED, clearing_policy
+from hallmark.testing.reasons import nodes_of
 
 ID = "0x" + "7c" * 32
 NODE, OWNER, GATEWAY, ASKER, ANN, BEN = (f"0x{c * 40}" for c in "1234ab")
@@ -142,7 +143,7 @@ def test_the_seal_is_used_in_two_places() -> None:
     for path in source.rglob("*.py"):
         names = (
             n.name
-            for node in ast.walk(ast.parse(path.read_text()))
+            for node in nodes_of(path)
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hallmark.review")
             for n in node.names
         )
