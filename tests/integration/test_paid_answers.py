@@ -23,6 +23,7 @@ from hallmark.core.vault import SpendingCeiling, vault_digest
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.client import Pool
 from hallmark.payments.spending import Vault, request_name, sign_spending
+from hallmark.services.chain.toolchain import repository_root
 from hallmark.services.sdk.spending import SignedPayment
 from hallmark.services.sdk.wallet import Wallet
 from hallmark.testing.real_network import Network
@@ -94,6 +95,21 @@ async def test_a_deposit_buys_answers(payer: Payer) -> None:
     assert found.hidden == 0
     (spent,) = (await payer.client.history()).payments
     assert (spent.charged, spent.receipt) == (draft.payment.charged, draft.receipt.id)
+
+
+async def test_streams_and_tensor_models_are_paid_for(payer: Payer) -> None:
+    """A stream says at its end what it cost; a tensor model has one price a call, known before."""
+    stream = payer.client.stream("What does os.stat do?", **ASKED)
+    assert "".join([piece async for piece in stream])
+    paid = stream.draft.payment
+    assert paid is not None
+    assert 0 < paid.charged <= paid.reserved
+    example = repository_root() / "models" / "digits" / "example.json"
+    answer = await payer.client.infer("digits", msgspec.json.decode(example.read_bytes()))
+    assert answer.payment is not None
+    assert (answer.payment.charged, answer.payment.reserved) == (1_000, 1_000)
+    payments = (await payer.client.history()).payments
+    assert [(one.model, one.charged) for one in payments] == [("digits", 1_000), ("pydoc", paid.charged)]
 
 
 async def test_many_at_once_on_one_account(payer: Payer) -> None:
