@@ -112,7 +112,7 @@ class ScenePayments:
             address,
             f"An address that {'pays for' if pays else 'is paid for'} answers.",
             CHAIN,
-            (Fact("Charged, by the log", "0.0012 DEV for 1 answers"), DEVELOPMENT),
+            (Fact("Charged, by the log", "0.0012 DEV for 1 answer"), DEVELOPMENT),
             (balance,) if pays else (),
             () if pays else (self._offer(),),
             self._paid() if pays else (),

@@ -15,7 +15,7 @@ from hallmark.core.errors import HallmarkError, NotFound
 from hallmark.core.marks import Question
 from hallmark.core.money import Asset, Offer
 from hallmark.services.chain.vault_events import AccountOpened, Emitted, Settled
-from hallmark.services.explorer import links, offers, receipts
+from hallmark.services.explorer import links, offers, receipts, wording
 from hallmark.services.explorer.filters import ID, KEY
 from hallmark.services.explorer.index import Index
 from hallmark.services.explorer.money import MOST_ADDED, chain_words, money, settled_rows
@@ -187,7 +187,9 @@ class Payments:
                 sums[name] = count + 1, total + int(record.charged), record.asset
         least = "at least " if len(found) > MOST_ADDED else ""
         for count, total, asset in sums.values():
-            yield Fact("Charged, by the log", f"{least}{amount(total, asset)} for {count:,} answers")
+            yield Fact(
+                "Charged, by the log", f"{least}{amount(total, asset)} for {wording.count(count, 'answer')}"
+            )
 
     def _vaults(self) -> Iterator[tuple[bytes, Asset]]:
         """Vaults on this network's chain that an offer names, each once, newest offer first."""
