@@ -128,11 +128,10 @@ async def _one(pool: Pool, name: str, settings: Settings, blocks: int) -> Shown:
     if paid is None or not paid.rpc_url or offer.asset is None or offer.vault is None:
         raise NotFound("not_paid", f"{name} takes no payments.", "Its settings name no offer or no chain.")
     host = await _asked(pool, settings)
-    only = unhex(host.settlement_key) if host is not None and host.settlement_key else None
     rpc = RPC(paid.rpc_url)
     try:
         vault, payee = unhex(offer.vault), unhex(offer.payee)
-        read = await read_earnings(rpc, vault, payee, blocks=blocks, enclave=only)
+        read = await read_earnings(rpc, vault, payee, blocks=blocks)
     finally:
         await rpc.aclose()
     return Shown(name, offer.payee, offer.asset, offer.vault, read, host)
@@ -195,8 +194,10 @@ def _when(seconds: int) -> str:
 def _sums(shown: Shown) -> Iterable[str]:
     read, host, asset = shown.earnings, shown.host, shown.asset
     where = f"in blocks {read.first:,} to {read.last:,}"
-    alone = " by this node's enclave" if host is not None and host.settlement_key else " by all of its nodes"
-    yield f"Earned{alone} {where}: {show_amount(read.earned, asset)}."
+    yield f"Earned by this payee's enclaves {where}: {show_amount(read.earned, asset)}."
+    if host is not None and host.settlement_key:
+        mine = read.earned_by(unhex(host.settlement_key))
+        yield f"Of it by the enclave key that this node has now: {show_amount(mine, asset)}."
     yield f"Collected by the payee: {show_amount(read.collected, asset)}."
     yield f"Waiting in the vault for the payee: {show_amount(read.waiting, asset)}."
     late = sum(epoch.too_late for epoch in read.epochs)

@@ -51,16 +51,18 @@ class Earnings(msgspec.Struct, frozen=True):
         """All that these settlements charged."""
         return sum(epoch.charged for epoch in self.epochs)
 
+    def earned_by(self, enclave: bytes) -> int:
+        """What those of one enclave's key charged."""
+        return sum(epoch.charged for epoch in self.epochs if epoch.enclave == enclave)
+
     @property
     def collected(self) -> int:
         """All that was paid out."""
         return sum(one.amount for one in self.collections)
 
 
-async def read_earnings(
-    rpc: RPC, vault: bytes, payee: bytes, *, blocks: int, enclave: bytes | None = None
-) -> Earnings:
-    """What the newest `blocks` blocks tell, only of one `enclave`'s settlements where it is named.
+async def read_earnings(rpc: RPC, vault: bytes, payee: bytes, *, blocks: int) -> Earnings:
+    """What the newest `blocks` blocks tell of a payee's enclaves, those of earlier images among them.
 
     Raises what `vault_events` and `VaultContract` raise.
     """
@@ -85,7 +87,7 @@ async def read_earnings(
         place = (times[one.block], one.block, one.transaction)
         if isinstance(event, Collected):
             collections.append(Collection(*place, event.amount))
-        elif isinstance(event, Settled) and enclave in (None, event.enclave):
+        elif isinstance(event, Settled):
             rows = len(event.rows)
             epochs.append(Epoch(*place, event.enclave, rows, event.total, late.get(one.transaction, 0)))
     waiting = await VaultContract(rpc, vault, block=last).earned(payee)
