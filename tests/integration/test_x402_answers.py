@@ -9,6 +9,7 @@ import base64
 import itertools
 import json
 import secrets
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -28,7 +29,7 @@ from hallmark.services.chain.x402_settlement import channel_state
 from hallmark.testing import x402_payers
 from hallmark.testing.anvil import fund, transact
 from hallmark.testing.real_network import Network
-from hallmark.testing.stock_x402 import pay
+from hallmark.testing.stock_x402 import command, pay
 
 pytestmark = pytest.mark.integration
 
@@ -101,8 +102,8 @@ async def market(paid_network: Network) -> AsyncIterator[Market]:
     await made.close()
 
 
-def record_of(result: dict[str, Any]) -> Payment:
-    """The payment record that an answer brings, whole or in its last events."""
+def hallmark_of(result: dict[str, Any]) -> dict[str, Any]:
+    """The hallmark object of an answer, whole or in its last events."""
     text: str = result["body"]
     if text.startswith("data:"):
         events = [line[6:] for line in text.splitlines() if line.startswith("data: {")]
@@ -110,7 +111,13 @@ def record_of(result: dict[str, Any]) -> Payment:
         said = next(event for event in map(json.loads, reversed(events)) if "hallmark" in event)
     else:
         said = json.loads(text)
-    return Payment.decode(said["hallmark"]["documents"]["payment"].encode())
+    found: dict[str, Any] = said["hallmark"]
+    return found
+
+
+def record_of(result: dict[str, Any]) -> Payment:
+    """The payment record that an answer brings."""
+    return Payment.decode(hallmark_of(result)["documents"]["payment"].encode())
 
 
 async def test_stock_clients_pay(paid_network: Network, tmp_path: Path) -> None:
@@ -200,6 +207,33 @@ async def test_one_payment_sent_64_times_is_served_once(market: Market, way: str
     charged = int(record_of({"body": served[0].text}).charged)
     await market.until(5_000 if way == "batch-settlement" else charged)
     assert await market.rpc.nonce(gas) == before + 1
+
+
+async def test_offers_and_receipt_verify_with_the_stock_extension(market: Market, tmp_path: Path) -> None:
+    """@x402/extensions finds one signer for every way to pay and for the receipt: the settlement key that the
+    attested key bundle names. A stream brings its receipt in the last event.
+    """
+    streamed = json.dumps({**ASKED, "stream": True}).encode()
+    for body in (BODY, streamed):
+        headers = await market.challenge(body)
+        accepted = x402_payers.chosen(headers, "exact", "")
+        pays = x402_payers.exact(market.payer, accepted, int(time.time()), secrets.token_bytes(32))
+        said = hallmark_of({"body": (await market.ask(pays, body)).text})
+        payer = "0x" + market.payer.address.hex()
+        file = tmp_path / "headers.json"
+        told = {"required": headers["payment-required"], "response": said["payment_response"], "payer": payer}
+        file.write_text(json.dumps(told))
+        done = await asyncio.to_thread(
+            subprocess.run, [*command("receipts.mjs"), str(file)], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        settlement = json.loads(said["documents"]["bundle"])["settlement"]
+        assert set(found["signers"]) == {settlement}
+        assert found["schemes"] == ["batch-settlement", "upto", "exact", "exact"]
+        assert found["matches"] == [True] * 4
+        assert found["receipt"]["payer"] == payer
+        assert (len(found["receipt"]["transaction"]) == 66) == (body == BODY)
 
 
 async def test_payments_that_are_not_taken(market: Market) -> None:

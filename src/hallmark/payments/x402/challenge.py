@@ -62,9 +62,11 @@ def requirements(offer: Offer, most: int, settling: Settling) -> tuple[Requireme
     return tuple(offered)
 
 
-def challenge(offered: tuple[Requirements, ...], url: str, reason: str) -> PaymentRequired:
+def challenge(
+    offered: tuple[Requirements, ...], url: str, reason: str, extensions: dict[str, object] | None = None
+) -> PaymentRequired:
     """The 402 for `url`; `reason` is the code of what is missing."""
-    return PaymentRequired(offered, reason, Resource(url, mime_type="application/json"))
+    return PaymentRequired(offered, reason, Resource(url, mime_type="application/json"), extensions or {})
 
 
 def _one(offer: Offer, asset: Asset, scheme: str, most: int, extra: dict[str, object]) -> Requirements:

@@ -83,24 +83,24 @@ class Billing:
             known, price_of(known.offer, asked.label), cost(price_of(known.offer, asked.label), asked.most)
         )
         offered = self._x402.offered(known.offer, paid.most) if self._x402 is not None else ()
+        url = self._configuration.endpoint.rstrip("/") + asked.path
         try:
             if asked.header:
                 return await self._from_account(asked, paid)
             if asked.x402:
-                return await self._by_x402(asked, paid, offered)
+                return await self._by_x402(asked, paid, offered, url)
             raise self._required(known, paid.most)
         except HallmarkError as error:
             if error.status == PaymentRequired.status and self._x402 is not None and offered:
-                url = self._configuration.endpoint.rstrip("/") + asked.path
                 told = self._x402.challenge(offered, url, error)
                 error.__dict__["headers"] = ((REQUIRED, told.encode()), NO_STORE)
             raise
 
-    async def _by_x402(self, asked: Asked, paid: Paid, offered: tuple[Requirements, ...]) -> Meter:
+    async def _by_x402(self, asked: Asked, paid: Paid, offered: tuple[Requirements, ...], url: str) -> Meter:
         if self._x402 is None or not offered:
             raise InvalidInput("payment_not_taken", "This node takes no x402 payment.", "See its offer.")
         try:
-            return await self._x402.open(paid, asked.x402, offered, asked.request)
+            return await self._x402.open(paid, asked.x402, offered, asked.request, url)
         except AlreadyUsed as error:
             raise self._used(error) from error
 

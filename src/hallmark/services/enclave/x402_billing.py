@@ -27,7 +27,7 @@ from hallmark.core.x402_payment import Authorization, name_of, payment_bytes
 from hallmark.crypto.secp256k1 import Key
 from hallmark.payments.accounts import PaymentRequired
 from hallmark.payments.x402.actions import Claims, claims_payload
-from hallmark.payments.x402.challenge import Settling, challenge, requirements
+from hallmark.payments.x402.challenge import TIMEOUT_S, Settling, challenge, requirements
 from hallmark.payments.x402.channels import Channels, Corrective, OnChain
 from hallmark.payments.x402.messages import (
     RESPONSE_HEADER,
@@ -37,6 +37,7 @@ from hallmark.payments.x402.messages import (
     encode_header,
     network_of,
 )
+from hallmark.payments.x402.offer_receipt import signed_offers, signed_receipt
 from hallmark.payments.x402.rails import authorize
 from hallmark.services.enclave import control
 from hallmark.services.enclave.account_journal import AccountJournal
@@ -48,6 +49,8 @@ HOST_TIMEOUT_S: Final = 60.0
 MOST_CLAIMS: Final = 100
 FRESH_MS: Final = 60_000
 """For how long what the chain said of a channel is believed: far less than its payer must wait for money."""
+REMEMBERED: Final = 256
+"""402s whose signed offers are used again within their minute."""
 ONE_SHOT, CHANNEL = 1 << 61, 1 << 62
 """Numbers of accounts that are one authorization, and of those that are channels, begin here."""
 
@@ -70,6 +73,7 @@ class X402Billing:
             send, _not_settled, HOST_TIMEOUT_S
         )
         self._settling: Settling | None = None
+        self._signed_offers: dict[tuple[object, ...], dict[str, object]] = {}
 
     def begin(self) -> None:
         """Tell the host again what ended before this start: it may not know of it. What has expired can be
@@ -103,13 +107,38 @@ class X402Billing:
                 for one in offered
             )
         reason = error.error if isinstance(error, Corrective) else error.reason
-        return encode_header(challenge(offered, url, reason))
+        return encode_header(challenge(offered, url, reason, self._offers(offered, url)))
+
+    def _offers(self, offered: tuple[Requirements, ...], url: str) -> dict[str, object]:
+        """`offer-receipt`'s part of a 402. Prices repeat, so what was signed lately is not signed again."""
+        until = (self._clock() // 60_000 + 1) * 60 + TIMEOUT_S
+        key = (url, until, *((one.scheme, one.amount, one.pay_to, one.asset) for one in offered))
+        known = self._signed_offers.get(key)
+        if known is None:
+            known = signed_offers(offered, url, until, self._key)
+            self._signed_offers[key] = known
+            if len(self._signed_offers) > REMEMBERED:
+                del self._signed_offers[next(iter(self._signed_offers))]
+        return known
+
+    def receipt(self, paid: Paid, transaction: bytes, url: str) -> dict[str, object]:
+        """`offer-receipt`'s part of a PAYMENT-RESPONSE."""
+        asset = paid.offer.offer.asset
+        assert asset is not None, "an offer with prices names its asset"
+        return signed_receipt(
+            network=network_of(asset.chain_id),
+            url=url,
+            payer=paid.payer,
+            at=self._clock() // 1000,
+            transaction=transaction,
+            key=self._key,
+        )
 
     async def open(
-        self, paid: Paid, header: bytes, offered: tuple[Requirements, ...], request: bytes
+        self, paid: Paid, header: bytes, offered: tuple[Requirements, ...], request: bytes, url: str
     ) -> AccountMeter:
-        """The meter of a request that this PAYMENT-SIGNATURE header pays for; `paid` says offer, price and
-        most.
+        """The meter of a request to `url` that this PAYMENT-SIGNATURE header pays for; `paid` says offer,
+        price and most.
 
         Raises what `decode_payment` and `authorize` raise; AlreadyUsed `payment_reused`; PaymentRequired
         `insufficient_balance` and those of `Channels.begin`; Conflict `channel_busy`; Unavailable
@@ -117,8 +146,8 @@ class X402Billing:
         """
         payment = authorize(decode_payment(header), offered, self._clock() // 1000)
         if payment.channel is not None:
-            return await self._voucher(paid, payment, request)
-        return await self._one_shot(paid, payment)
+            return await self._voucher(paid, payment, request, url)
+        return await self._one_shot(paid, payment, url)
 
     def claims(self, asked: control.ClaimsWanted, offer: OfferInForce | None) -> control.ClaimsSigned:
         """Claims of what channels were charged beyond what the chain has, in the asset of `offer`."""
@@ -147,7 +176,7 @@ class X402Billing:
             for channel, amount in message.claimed.items():
                 self._channels.claimed(channel, amount)
 
-    async def _one_shot(self, paid: Paid, payment: Authorization) -> AccountMeter:
+    async def _one_shot(self, paid: Paid, payment: Authorization, url: str) -> AccountMeter:
         name, accounts = name_of(payment, b""), self._journal.accounts
         if accounts.use_of(name) is None:
             refused = _against(await self._ask(name, payment), payment.amount)
@@ -161,9 +190,9 @@ class X402Billing:
         reserved = accounts.reserve(number, name, name, most=payment.amount, expires=1000 * payment.expires)
         at = self._journal.write(reserved)
         opened = self._paid(paid, payment, name)
-        return X402Meter(self, self._journal, opened, Reservation(name, self._network, at))
+        return X402Meter(self, self._journal, opened, Reservation(name, self._network, at), url)
 
-    async def _voucher(self, paid: Paid, payment: Authorization, request: bytes) -> AccountMeter:
+    async def _voucher(self, paid: Paid, payment: Authorization, request: bytes, url: str) -> AccountMeter:
         voucher = payment.channel
         assert voucher is not None
         now = self._clock()
@@ -180,7 +209,7 @@ class X402Billing:
             self._journal.write(event)
         at = self._journal.write(last)
         opened = self._paid(paid, payment, name_of(payment, request))
-        return VoucherMeter(self, self._journal, opened, Reservation(request, self._network, at))
+        return VoucherMeter(self, self._journal, opened, Reservation(request, self._network, at), url)
 
     def _paid(self, paid: Paid, payment: Authorization, digest: bytes) -> Paid:
         kept = payment
@@ -224,10 +253,15 @@ class X402Meter(AccountMeter):
     """The meter of an `exact` or `upto` payment."""
 
     def __init__(
-        self, rail: X402Billing, journal: AccountJournal, paid: Paid, reservation: Reservation
+        self,
+        rail: X402Billing,
+        journal: AccountJournal,
+        paid: Paid,
+        reservation: Reservation,
+        url: str,
     ) -> None:
         super().__init__(journal, paid, reservation)
-        self._rail = rail
+        self._rail, self._url = rail, url
         self._transaction: bytes | None = None
 
     async def collect(self, use: Use) -> None:
@@ -263,6 +297,7 @@ class X402Meter(AccountMeter):
             hex0x(self._paid.payer),
             str(bill.charged),
             extra={} if self._transaction else {"status": "pending"},
+            extensions=self._rail.receipt(self._paid, self._transaction or b"", self._url),
         )
         return msgspec.structs.replace(bill, response=encode_header(said))
 
@@ -281,10 +316,15 @@ class VoucherMeter(AccountMeter):
     """The meter of a channel's voucher."""
 
     def __init__(
-        self, rail: X402Billing, journal: AccountJournal, paid: Paid, reservation: Reservation
+        self,
+        rail: X402Billing,
+        journal: AccountJournal,
+        paid: Paid,
+        reservation: Reservation,
+        url: str,
     ) -> None:
         super().__init__(journal, paid, reservation)
-        self._rail = rail
+        self._rail, self._url = rail, url
 
     def close(self, request: bytes, use: Use | None = None) -> Bill:
         """See `Meter`."""
@@ -296,6 +336,7 @@ class VoucherMeter(AccountMeter):
             "",
             hex0x(self._paid.payer),
             extra={"chargedAmount": str(bill.charged), **self._rail.told(channel)},
+            extensions=self._rail.receipt(self._paid, b"", self._url),
         )
         return msgspec.structs.replace(bill, response=encode_header(said))
 
