@@ -136,3 +136,13 @@ def test_where_the_journal_is() -> None:
     }
     assert len(names) == 5
     assert journal_name(b"", configuration(capacity=9)) == journal_name(b"", mine)
+
+
+async def test_x402_without_a_chain_takes_nothing(bench: Bench) -> None:
+    """Who comes with a payment is told so; what an enclave says of before its start is remembered."""
+    bench.payments.take(control.PaymentWanted(3, bytes(32), b"{}"))
+    assert bench.said == [control.PaymentState(3, "chain_unreachable")]
+    bench.payments.take(control.PaymentDue(b"\1" * 32, 5))
+    bench.payments.take(control.ClaimsSigned(1, b""))
+    assert bench.said == [control.PaymentState(3, "chain_unreachable")]
+    assert bench.payments.status()["settlement"] is None
