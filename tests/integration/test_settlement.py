@@ -274,6 +274,23 @@ async def test_a_stop_does_not_wait_for_a_chain_that_is_down(scene: Scene) -> No
     await scene.adds_up()
 
 
+async def test_a_stop_does_not_wait_for_a_chain_that_stops_as_well(scene: Scene) -> None:
+    """The settlement is sent, and then nobody answers: it got in, or the next start sees that it did not."""
+    state = await scene.leased("ann", 100)
+    scene.enclave.charged = {state.account: 40}
+    scene.proxy.nulls = frozenset(("eth_getTransactionReceipt",))
+    sent = scene.proxy.calls["eth_sendRawTransaction"]
+    stopping = asyncio.create_task(scene.host.settle(3_600))
+    await scene.proxy.asked("eth_sendRawTransaction", sent + 1)
+    scene.proxy.down = True
+    async with asyncio.timeout(30):
+        await stopping
+    scene.proxy.down, scene.proxy.nulls = False, frozenset()
+    await scene.restart()
+    assert await scene.settled()
+    assert await scene.chain.vault.lease(ENCLAVE.address, state.account) == OpenLease(40, 40, 0)
+
+
 @pytest.mark.parametrize("depth", [1, 3, 12])
 async def test_a_reorganisation_of_leases_and_settlements(scene: Scene, depth: int) -> None:
     """The chain takes back blocks, more than the confirmations too: afterwards every account adds up."""

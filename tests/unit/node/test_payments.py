@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -57,11 +58,12 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> Bench:
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     """A host's part with an enclave that has begun."""
     bench = Bench(tmp_path)
     await bench.begin()
-    return bench
+    yield bench
+    await bench.payments.close()
 
 
 async def test_an_offer_is_handed_over_when_it_changes(bench: Bench) -> None:
@@ -115,7 +117,6 @@ async def test_frames_are_acknowledged_and_handed_on(bench: Bench) -> None:
     handed = await bench.begin()
     assert handed is not None
     assert handed.read_bytes() == b"".join(frames)
-    await bench.payments.close()
 
 
 def test_where_the_journal_is() -> None:

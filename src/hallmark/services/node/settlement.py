@@ -32,11 +32,12 @@ from hallmark.services.chain.sender import Mined
 from hallmark.services.chain.vault import OpenLease, collect_call, settle_call, vault_reason
 from hallmark.services.enclave import control
 from hallmark.services.node.enclave_link import Say
-from hallmark.services.node.vault_account import VaultAccounts, VaultChain
+from hallmark.services.node.vault_account import UNREACHABLE, VaultAccounts, VaultChain
 from hallmark.telemetry.logs import get_logger
 
 SIGNED_S: Final = 10.0
 TRIES: Final = 3
+CLOSING_S: Final = 0.25
 SOON_S: Final = 60
 """A first round, and one after a failure, comes after so long at most: what a crash left waits no epoch."""
 PAYMENT_AT: Final = 3
@@ -151,13 +152,20 @@ class Settlement:
 
     async def close(self, limit_s: float) -> None:
         """A last round that gives back what is left of the leases, for a bounded time. It ends when it is in
-        a block: nobody is left to follow it further, and a successor's first round sees what became of it.
+        a block: nobody is left to follow it further, and a successor's first round sees what became of it. A
+        chain that stops as well is not waited for.
         """
-        try:
-            async with asyncio.timeout(limit_s):
-                await self.round(closing=True)
-        except TimeoutError:
+        last = asyncio.create_task(self.round(closing=True))
+        away = 0
+        for _ in range(max(1, round(limit_s / CLOSING_S))):
+            done, _ = await asyncio.wait((last,), timeout=min(CLOSING_S, limit_s))
+            away = away + 1 if self._chain.sender.problem == UNREACHABLE else 0
+            if done or away >= TRIES:
+                break
+        if not last.done():
+            last.cancel()
             get_logger().warning("settlement_left", pending=self._chain.sender.waiting)
+        await asyncio.gather(last, return_exceptions=True)
 
     async def round(self, *, closing: bool = False) -> bool:
         """Settle and collect; False when something stood in the way, which is said in `problem`."""
