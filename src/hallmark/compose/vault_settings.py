@@ -46,5 +46,5 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     authority_files: tuple[str, ...]
     nodes: tuple[Watched, ...]
     poll_ms: int = 10_000
-    hurry_ms: int = 500
+    hurry_ms: int = 200
     repository: str = ""
