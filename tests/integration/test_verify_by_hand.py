@@ -23,8 +23,10 @@ from hallmark.core.answer import DONE, hallmark_event, join_hallmark
 from hallmark.core.document import hex0x
 from hallmark.core.policy import Outcome
 from hallmark.core.receipt import request_digest, response_digest
+from hallmark.testing.answers import Answer
 from hallmark.testing.development import DevelopmentNetwork
 from hallmark.testing.dossiers import Notary, proof_verifier
+from hallmark.testing.payments import free_answer, offer, paid_answer
 from hallmark.verification.dossier import Dossier, Salts
 from hallmark.verification.offline import verify_dossier
 from hallmark.verification.trust import Trust
@@ -123,6 +125,24 @@ def test_a_changed_receipt_does_not_pass(
     changed = msgspec.json.encode(_at(data, path, CHANGES[path]))
     assert changed != msgspec.json.encode(msgspec.json.decode(dossier.encode()))
     assert _run(tmp_path, changed, trust.to_toml()).returncode != 0
+
+
+@pytest.mark.parametrize("answered", [paid_answer, free_answer])
+def test_a_payment_record_belongs_to_its_receipt(answered: Callable[..., Answer], tmp_path: Path) -> None:
+    """Paid or served for nothing: record and authorization are the logged ones, byte for byte."""
+    net = DevelopmentNetwork()
+    answer = answered(net, offer(net))
+    notary, index = Notary(net), net.add(answer.entry)
+    dossier, trust = notary.dossier(answer, index), net.trust(notary).to_toml()
+    done = _run(tmp_path, dossier.encode(), trust)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = msgspec.structs.replace(dossier.documents, payment=(dossier.documents.payment or "") + " ")
+    for changed in (
+        msgspec.structs.replace(dossier, documents=record),
+        msgspec.structs.replace(dossier, documents=msgspec.structs.replace(record, payment=None)),
+        msgspec.structs.replace(dossier, payment_authorization="bW9yZQ=="),
+    ):
+        assert _run(tmp_path, changed.encode(), trust).returncode != 0
 
 
 def test_a_member_that_is_named_twice_does_not_pass(
