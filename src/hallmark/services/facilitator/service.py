@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from hallmark.services.facilitator.app import MAX_BODY, Facilitator
 from hallmark.services.facilitator.sender import Sender
 from hallmark.services.facilitator.settings import Settings
 from hallmark.services.facilitator.settler import Settler
-from hallmark.services.facilitator.store import Store
+from hallmark.services.facilitator.store import State, Store
 from hallmark.services.facilitator.verifier import Verifier
 from hallmark.store.raw import RawDatabase
 from hallmark.telemetry.logs import get_logger
@@ -40,6 +41,7 @@ class Watch:
         self._app = app
         self._state = Health("starting", "facilitator_starting")
         self.balance = 0
+        self._counts: dict[str, int] = {}
 
     @property
     def health(self) -> Health:
@@ -47,6 +49,10 @@ class Watch:
         if self._state.state == "ready" and self._sender.problem:
             return Health("degraded", self._sender.problem)
         return self._state
+
+    def count(self, state: State) -> int:
+        """How many settlements had come so far, at the last look."""
+        return self._counts.get(state.value, 0)
 
     async def run(self) -> None:
         """Look now and then, for ever."""
@@ -66,6 +72,7 @@ class Watch:
         if served != self._settings.chain_id:
             self._app.contracts = False
             return Health("degraded", "other_chain")
+        self._counts = await self._store.counts()
         self._app.contracts = not await missing(self._rpc)
         self.balance = await self._rpc.balance(self._sender.address)
         fees = await suggest_fees(self._rpc)
@@ -109,6 +116,9 @@ async def serve_facilitator(settings: Settings) -> None:
     metrics.gauge("facilitator_verified", "Payments that verified.", lambda: app.verified)
     metrics.gauge("facilitator_refused", "Payments that were refused.", lambda: app.refused)
     metrics.gauge("facilitator_transactions", "Transactions that were sent.", lambda: sender.sent)
+    for state in State:
+        name, what = f"facilitator_{state.value}", f"Settlements that are {state.value}."
+        metrics.gauge(name, what, functools.partial(watch.count, state))
     metrics.gauge("facilitator_wei", "What the account that pays the gas has.", lambda: watch.balance)
     limits = Limits(body=MAX_BODY)
     service = Service(app, health=lambda: watch.health, registry=metrics.registry, limits=limits)
