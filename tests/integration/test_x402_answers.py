@@ -59,11 +59,14 @@ class Market:
         self.http = httpx.AsyncClient(base_url=self.gateway, timeout=90)
 
     async def open(self) -> None:
-        """Pour money, approve Permit2."""
+        """Pour money, approve Permit2; wait until the chain has x402's contracts and the nodes know."""
         await fund(self.rpc, self.payer)
         for call in (faucet_call(self.payer.address, POURED), approve_call(digests.PERMIT2, 2**256 - 1)):
             receipt = await transact(self.rpc, self.payer, self.token.address, call)
             assert receipt["status"] == "0x1"
+        async with asyncio.timeout(PATIENCE_S):
+            while len(x402_payers.challenge_of(await self.challenge())["accepts"]) < len(WAYS):  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
 
     async def close(self) -> None:
         """Let go of gateway and chain."""

@@ -5,8 +5,8 @@
    of full nodes has cosigned its registration, its evidence holds (`settlement_keys`), and no more full nodes
    object than may be dishonest. The payee is the key bundle's.
 
-3. x402's contracts are where stock clients look for them. They are compiled beside all that, because no
-   start waits for them.
+3. x402's contracts are where stock clients look for them. Compiling them takes half a minute of a processor,
+   once for each version of them, so that begins when everything else is up.
 
 A real network's authority does the second with keys that are on no machine of an operator.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import Final
@@ -37,7 +38,7 @@ from hallmark.http.serve import Service, run, serve
 from hallmark.services.chain.contract import read_contract
 from hallmark.services.chain.deployment import deploy_dev_token, deploy_vault
 from hallmark.services.chain.rpc import RPC
-from hallmark.services.chain.toolchain import prepare_x402
+from hallmark.services.chain.toolchain import is_x402_prepared, prepare_x402
 from hallmark.services.chain.transactions import perform
 from hallmark.services.chain.vault import VaultContract, register_call
 from hallmark.services.chain.x402_contracts import install
@@ -50,6 +51,8 @@ DAY_S: Final = 86_400
 YEAR_S: Final = 365 * DAY_S
 LAST_S: Final = 30 * DAY_S
 """A registration that ends within so many seconds is made anew."""
+PATIENCE_S: Final = 60
+"""So long x402's contracts wait for nodes that do not come."""
 READ: Final = 4_096
 """So many leaves after a registration are read for objections."""
 
@@ -85,6 +88,7 @@ class Keeper:
         self._refused: dict[str, str] = {}
         self._trust = Verifier.read(Path(settings.trust_file)).trust
         self._state = Health("starting", "vault_deploying")
+        self._all_seen = asyncio.Event()
         self._trouble = ""
         self.registered = 0
 
@@ -102,6 +106,8 @@ class Keeper:
         try:
             while True:
                 waiting = await self._look()
+                if not waiting:
+                    self._all_seen.set()
                 pause = self._settings.hurry_ms if waiting else self._settings.poll_ms
                 await asyncio.sleep(pause / 1000)
         finally:
@@ -113,6 +119,10 @@ class Keeper:
         """Put x402's contracts on the chain, again when it has lost them."""
         if not self._settings.repository:
             return
+        if not is_x402_prepared(Path(self._settings.repository)):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._all_seen.wait()
         while True:
             pause = self._settings.hurry_ms
             try:

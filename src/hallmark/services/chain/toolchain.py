@@ -69,6 +69,12 @@ def prepare(root: Path) -> Toolchain:
     return Toolchain(anvil_binary(root), contracts)
 
 
+def is_x402_prepared(root: Path) -> bool:
+    """Whether `prepare_x402` has nothing to compile."""
+    made_of = _made_of(root / "contracts" / "x402") + (root / "package-lock.json").read_bytes()
+    return not _stale(root / ".build" / "contracts-x402" / ".stamp", made_of)
+
+
 def prepare_x402(root: Path) -> Path:
     """The folder of x402's compiled contracts, which only a development chain needs and a start need not wait
     for: compiled unless that is done for exactly these sources. Raises what `prepare` raises.
@@ -126,11 +132,15 @@ def exclusive(path: Path) -> Iterator[None]:
 
 def _compile(root: Path, sources: Path, built: Path, lock: bytes) -> None:
     """Compile a folder of contracts unless `built` is of exactly these sources and packages."""
-    made_of = b"".join(sha256(path.read_bytes()) for path in sorted(sources.iterdir()) if path.is_file())
+    made_of = _made_of(sources)
     if _stale(built / ".stamp", made_of + lock):
         script = str(root / "contracts" / "compile.mjs")
         _run("compile_failed", [str(find_node().node), script, str(built), str(sources)], root)
         (built / ".stamp").write_text(sha256(made_of + lock).hex())
+
+
+def _made_of(sources: Path) -> bytes:
+    return b"".join(sha256(path.read_bytes()) for path in sorted(sources.iterdir()) if path.is_file())
 
 
 def _stale(stamp: Path, sources: bytes) -> bool:

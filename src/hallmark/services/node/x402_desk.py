@@ -26,7 +26,7 @@ from hallmark.telemetry.logs import get_logger
 
 MOST_ASKED: Final = 1024
 LOOK_S: Final = 30.0
-SOON_S: Final = 5.0
+SOON_S: Final = 1.0
 """While something is missing, the chain is looked at so often."""
 CLAIMS_IN_DELAY: Final = 4
 """So many times at least claims go out while a payer waits for its money."""
