@@ -157,10 +157,10 @@ async def test_nothing_is_registered_before_a_quorum_has_seen_it(url: str, tmp_p
     place = Place()
     place.witnessed = place.serving = False
     async with kept(place, url, tmp_path) as scene:
-        await scene.until("")
+        await scene.until("vault_registering")
         assert await scene.key() == NOBODY
         place.serving = True
-        await scene.until("")
+        await scene.until("vault_registering")
         assert await scene.key() == NOBODY
         place.witnessed = True
         await scene.until_registered()
