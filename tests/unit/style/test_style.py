@@ -52,6 +52,16 @@ def test_files_and_functions_fit(path: Path) -> None:
         )
 
 
+def test_scripts_of_pages_fit() -> None:
+    """No TypeScript over 400 lines either, blank ones left out."""
+    long = {
+        path.name: lines
+        for path in (ROOT / "web").rglob("*.ts")
+        if (lines := sum(bool(line.strip()) for line in path.read_text().splitlines())) > MAX_LINES
+    }
+    assert long == {}
+
+
 def test_most_files_are_short() -> None:
     """Nine of ten files are under 250 lines."""
     short = sum(code_lines(path) <= MOST_LINES for path in SOURCES)

@@ -6,7 +6,7 @@ import { judge, unjudged, type Judged } from "./judge.ts";
 import type { Library } from "./library.ts";
 import { numberAt, type RawMembers } from "./rawjson.ts";
 import { policyNames } from "./trust.ts";
-import type { AnswerState } from "./tree.ts";
+import type { AnswerState, Message } from "./tree.ts";
 import type { MarksView, MarkView } from "../marks/draw.ts";
 import { QUESTIONS } from "../marks/spec.ts";
 
@@ -66,6 +66,11 @@ export class Answers {
   /** Whether an answer is in HOLD: until its policy is met here, it is. */
   inHold(id: string): boolean {
     return this.live(id).judged.decision?.clear !== true;
+  }
+
+  /** Whether a message is an answer, with text, in HOLD. */
+  isHeld({ id, answer, text }: Message): boolean {
+    return answer !== null && text !== "" && this.inHold(id);
   }
 
   /** A receipt is here and will be verified once it is kept: until then nobody else opens the answer, to overtake that. */

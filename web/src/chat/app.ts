@@ -4,12 +4,13 @@ import * as address from "./address.ts";
 import { Answers } from "./answers.ts";
 import { Conversing } from "./conversing.ts";
 import { memoryRecords, openDatabase, type Records } from "./database.ts";
-import { judge } from "./judge.ts";
 import { Keeping } from "./keeping.ts";
+import { Drafts } from "./drafts.ts";
 import { Deleted, Library } from "./library.ts";
 import { merged } from "./merge.ts";
 import { Speaker } from "./speaker.ts";
-import { acceptTrust, pinOf, policyNames, settleTrust, type TrustState } from "./trust.ts";
+import { policyNames } from "./trust.ts";
+import { Trusting } from "./trusting.ts";
 import { pathOf, type AnswerState, type Conversation } from "./tree.ts";
 import { Vault } from "./vault.ts";
 import { Windows } from "./windows.ts";
@@ -17,7 +18,9 @@ import { Composer } from "./view/composer.ts";
 import { Cost } from "./view/cost.ts";
 import { confirmThat, showHelp } from "./view/dialogs.ts";
 import { button, h, on } from "./view/dom.ts";
-import { notice, trustNote, trustWarning } from "./view/notices.ts";
+import { pressed } from "./view/keys.ts";
+import { notice } from "./view/notices.ts";
+import { Scrolling } from "./view/scrolling.ts";
 import { firstChoice, Settings, type Chosen } from "./view/settings.ts";
 import { Sidebar } from "./view/sidebar.ts";
 import { Thread } from "./view/thread.ts";
@@ -31,23 +34,20 @@ export class App {
   readonly speaker: Speaker;
   readonly composer: Composer;
   readonly windows: Windows;
+  readonly scrolling: Scrolling;
   current: Conversation;
-  private readonly records: Records;
   private readonly conversing: Conversing;
   private readonly keeping: Keeping;
+  private readonly drafts: Drafts;
   private readonly settings: Settings;
   private readonly sidebar: Sidebar;
   private readonly cost = new Cost();
   private readonly notices = h("div", { class: "c-notices" });
-  private readonly trustPlace = h("div");
+  private readonly trusting: Trusting;
   private models: readonly Model[] = [];
-  private trust: TrustState | undefined;
   private unreachable = "";
-  private draftTimer: ReturnType<typeof setTimeout> | undefined;
-  private followed = false;
 
   private constructor(records: Records, vault: Vault) {
-    this.records = records;
     this.windows = new Windows((id) => void this.writtenElsewhere(id));
     this.library = new Library(vault, (id) => this.windows.tell(id));
     this.answers = new Answers(
@@ -57,6 +57,7 @@ export class App {
     );
     this.conversing = new Conversing(this);
     this.keeping = new Keeping(this);
+    this.drafts = new Drafts(this.library);
     this.thread = new Thread(this.conversing, this.answers, this.windows);
     vault.locked = () => this.keeping.unlock();
     const live = h("div", { class: "c-unseen", "aria-live": "polite", role: "status" });
@@ -65,8 +66,10 @@ export class App {
       send: (text) => void this.conversing.send(text),
       stop: () => this.conversing.stop(),
       editLast: () => this.thread.lastQuestion()?.edit(),
-      typed: (text) => this.typed(text),
+      typed: (text) => this.drafts.typed(this.current.id, text),
     });
+    this.scrolling = new Scrolling(this.thread.element, this.composer.element);
+    this.trusting = new Trusting(records, this.notices, (text, anew) => this.useTrust(text, anew));
     this.settings = new Settings((chosen) => void this.choose(chosen));
     this.sidebar = new Sidebar(
       {
@@ -178,9 +181,7 @@ export class App {
 
   /** Whether an answer on the shown path, on which the next question builds, is in HOLD. */
   get pathInHold(): boolean {
-    return pathOf(this.current).some(
-      (message) => message.answer !== null && message.text !== "" && this.answers.inHold(message.id),
-    );
+    return pathOf(this.current).some((message) => this.answers.isHeld(message));
   }
 
   /** Opens another conversation. */
@@ -195,7 +196,7 @@ export class App {
     this.drawSettings();
     this.composer.set(await this.library.draft(id));
     await this.reopenAnswers();
-    this.toEnd();
+    this.scrolling.toEnd();
   }
 
   /** Verifies the answers of the open conversation, newest first. */
@@ -211,29 +212,8 @@ export class App {
     return model === undefined || model.artifact !== "" ? "" : model.provider || "its upstream provider";
   }
 
-  /** Scrolls to the end of the conversation. */
-  toEnd(): void {
-    requestAnimationFrame(() => scrollBy({ top: this.below() }));
-  }
-
-  /** Scrolls down with a growing answer, unless the reader went up. */
-  stay(): void {
-    if (this.followed) this.toEnd();
-    this.followed = false;
-  }
-
-  /** Notes whether the reader is at the end, before something grows. */
-  mark(): void {
-    this.followed = this.below() < 60;
-  }
-
-  /** How far the end of the conversation stands below what can be seen, in pixels. */
-  private below(): number {
-    return this.thread.element.getBoundingClientRect().bottom - (innerHeight - this.composer.element.offsetHeight);
-  }
-
   private build(root: HTMLElement): void {
-    const toggle = button("Conversations", () => this.toggleSide(), {
+    const toggle = button("Conversations", () => this.sidebar.toggle(), {
       class: "c-button c-side-toggle",
       "aria-controls": "c-side",
     });
@@ -254,10 +234,10 @@ export class App {
         this.notices,
         this.thread.element,
         this.composer.element,
-        this.trustPlace,
+        this.trusting.element,
       ),
     );
-    on(document.body, { keydown: (event) => this.key(event) });
+    on(document.body, { keydown: (event) => pressed(event, { write: () => this.composer.focus(), stop: () => this.stopped() }) });
     addEventListener("popstate", () => void this.arrive(false));
     this.draw();
     this.drawSettings();
@@ -276,8 +256,7 @@ export class App {
         models.reason instanceof Failed
           ? `${models.reason.trouble.message} ${models.reason.trouble.hint}`
           : "The models could not be listed.";
-    if (trust.status === "fulfilled")
-      this.useTrust(await settleTrust(this.records, await pinOf(trust.value, Date.now())));
+    if (trust.status === "fulfilled") await this.trusting.offered(trust.value);
     else this.tell("The trust file could not be fetched, so nothing can be verified: every mark stays absent.");
     if (this.current.model === "") this.current = { ...this.current, model: firstChoice(this.models) };
     this.drawSettings();
@@ -285,23 +264,9 @@ export class App {
     await this.reopenAnswers();
   }
 
-  private useTrust(state: TrustState): void {
-    this.trust = state;
-    this.answers.trust = state.pin.text;
-    // Starts the verifier before the first answer comes.
-    void judge({ dossier: "{}", trust: state.pin.text, status: "[]", policy: "", now: Date.now() });
-    const warning = trustWarning(state, () => void this.acceptOffered());
-    this.trustPlace.replaceChildren(trustNote(state));
-    if (warning !== undefined) this.notices.prepend(warning);
-  }
-
-  private async acceptOffered(): Promise<void> {
-    const offered = this.trust?.offered;
-    if (offered === undefined) return;
-    this.notices.replaceChildren();
-    this.useTrust(await acceptTrust(this.records, offered));
-    await this.answers.again(this.shownAnswers());
-    this.drawSettings();
+  private useTrust(text: string, anew: boolean): void {
+    this.answers.trust = text;
+    if (anew) void this.answers.again(this.shownAnswers()).then(() => this.drawSettings());
   }
 
   private shownAnswers(): Map<string, AnswerState> {
@@ -311,10 +276,10 @@ export class App {
   }
 
   private answerChanged(id: string): void {
-    this.mark();
+    this.scrolling.mark();
     this.thread.refresh(id);
     this.drawControls();
-    this.stay();
+    this.scrolling.stay();
     this.conversing.spoken(id);
   }
 
@@ -397,7 +362,7 @@ export class App {
       this.current = mine === undefined || mine === this.current ? now : merged(mine, now, this.current);
       this.draw();
       await this.reopenAnswers();
-      if (pathOf(now).length > pathOf(before).length) this.toEnd();
+      if (pathOf(now).length > pathOf(before).length) this.scrolling.toEnd();
     }
     this.drawList();
   }
@@ -425,32 +390,13 @@ export class App {
     } else await this.keep(changed);
   }
 
-  private typed(text: string): void {
-    const id = this.current.id;
-    clearTimeout(this.draftTimer);
-    this.draftTimer = setTimeout(() => void this.library.keepDraft(id, text).catch(() => undefined), 400);
-  }
-
   /** Forgets what was typed in the open conversation: it was sent. */
-  async sent(): Promise<void> {
-    clearTimeout(this.draftTimer);
-    await this.library.keepDraft(this.current.id, "");
+  sent(): Promise<void> {
+    return this.drafts.sent(this.current.id);
   }
 
-  private toggleSide(): void {
-    this.sidebar.element.toggleAttribute("data-open");
-    if (this.sidebar.element.hasAttribute("data-open")) this.sidebar.search.focus();
-  }
-
-  private key(event: KeyboardEvent): void {
-    if (event.isComposing || document.querySelector("dialog[open]") !== null) return;
-    if (event.key === "Escape" && !event.repeat) {
-      this.sidebar.element.removeAttribute("data-open");
-      this.conversing.stop();
-    }
-    const writing = event.target instanceof Element && event.target.matches("input, textarea, select");
-    if (writing || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "/") (event.preventDefault(), this.composer.focus());
-    if (event.key === "?") (event.preventDefault(), showHelp());
+  private stopped(): void {
+    this.sidebar.close();
+    this.conversing.stop();
   }
 }

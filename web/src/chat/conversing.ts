@@ -153,7 +153,7 @@ export class Conversing {
     const asked = add(before, { id, parent, role: "assistant", text: "", at: Date.now(), answer: state });
     this.app.current = asked;
     this.app.draw();
-    this.app.toEnd();
+    this.app.scrolling.toEnd();
     if (moved) this.app.thread.focus(id);
     const onText = (more: string): void => this.feed(before.id, id, more);
     const ended = await this.app.windows.asking(id, async () => {
@@ -164,12 +164,12 @@ export class Conversing {
     // The conversation may have been changed, or deleted, while the answer came.
     const now = this.app.current.id === before.id ? this.app.current : this.app.library.get(before.id);
     if (now?.messages[id] === undefined) return;
-    this.app.mark();
+    this.app.scrolling.mark();
     const dossiers = ended.dossier === undefined ? {} : { [id]: dossierText(ended.dossier) };
     if (ended.dossier !== undefined) this.app.answers.expect(id);
     const kept = await this.app.keep(change(now, id, { text: ended.text, answer: ended.state }), dossiers);
     if (!kept) return;
-    this.app.stay();
+    this.app.scrolling.stay();
     this.app.speaker.finish();
     if (ended.dossier !== undefined) await this.app.answers.arrived(id, ended.state, ended.dossier);
     else if (ended.state.receipt !== "") void this.app.answers.follow(id, ended.state);
@@ -181,14 +181,14 @@ export class Conversing {
     const { current } = this.app;
     const message: Message | undefined = current.messages[id];
     if (current.id !== conversation || message?.answer == null) return;
-    this.app.mark();
+    this.app.scrolling.mark();
     if (message.answer.outcome === "asking") {
       this.app.current = change(current, id, { answer: { ...message.answer, outcome: "streaming" } });
       this.app.draw();
     }
     this.app.thread.feed(id, more);
     this.app.speaker.feed(more);
-    this.app.stay();
+    this.app.scrolling.stay();
   }
 }
 

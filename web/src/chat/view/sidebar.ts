@@ -40,6 +40,17 @@ export class Sidebar {
   private readonly actions: SidebarActions;
   private readonly find: (query: string) => void;
 
+  /** Opens it where it is shut away, or shuts it. */
+  toggle(): void {
+    this.element.toggleAttribute("data-open");
+    if (this.element.hasAttribute("data-open")) this.search.focus();
+  }
+
+  /** Shuts it where it covers the page. */
+  close(): void {
+    this.element.removeAttribute("data-open");
+  }
+
   constructor(actions: SidebarActions, find: (query: string) => void) {
     this.actions = actions;
     this.find = find;
