@@ -77,6 +77,7 @@ class ScenePayments:
         scene = self.scene
         mark = next(mark for mark in marks_of(scene) if mark.question == "paid")
         row = PaidRow(parts.item_id(), 1_042, scene.answered, PAYER, PAYEE, "0.0012 DEV", parts.LABEL, mark)
+        row = msgspec.structs.replace(row, asserted_by=scene.asserted_by)
         kept = {"id": row.id, "payer": PAYER, "payee": PAYEE, "mark": mark}
         return (msgspec.structs.replace(scene.poisoned(row), **kept),)
 

@@ -23,6 +23,7 @@ class PaidRow(Shown, frozen=True):
     charged: str
     model: str
     mark: ShownMark
+    asserted_by: str = ""
 
 
 class PriceRow(Shown, frozen=True):

@@ -31,7 +31,7 @@ from hallmark.services.explorer.payment_views import (
     SettlementRow,
     Settlements,
 )
-from hallmark.services.explorer.receipt_context import ReceiptContext, label, of_logged
+from hallmark.services.explorer.receipt_context import ReceiptContext, of_logged
 from hallmark.services.explorer.shared_views import Fact
 from hallmark.services.explorer.vault_reader import VaultReader, VaultSeen
 from hallmark.services.following.followed_log import FollowedLog
@@ -170,8 +170,9 @@ class Payments:
                     record.payer or "",
                     record.payee,
                     charged,
-                    label(self._watch, told),
+                    line.model,
                     mark,
+                    line.asserted_by,
                 )
             )
         return tuple(rows)
