@@ -72,13 +72,15 @@ class Supervisor:
         prepare: Callable[[], Awaitable[None]] | None = None,
         later: tuple[Service, ...] = (),
     ) -> None:
-        """Run `services` at once; when `prepare` has finished (it may wait for them), run `later` as well."""
+        """Run `services` at once; when `prepare` has finished (it may wait for them), run `later` as well.
+        What was started later is stopped first: it may have something to say to the others at its end.
+        """
         self._home = home
         self._services = services
         self._prepare = prepare
         self._later = later
         self._running = {s.name: Running(s.url, s.health, s.kind) for s in (*services, *later)}
-        self._stopping = asyncio.Event()
+        self._stopping, self._later_ended = asyncio.Event(), asyncio.Event()
         self._forks = ForkServer()
 
     async def run(self) -> None:
@@ -106,6 +108,12 @@ class Supervisor:
             await self._stop(process)
 
     async def _start_later(self, group: asyncio.TaskGroup) -> None:
+        try:
+            await self._run_later(group)
+        finally:
+            self._later_ended.set()
+
+    async def _run_later(self, group: asyncio.TaskGroup) -> None:
         if self._prepare is not None:
             preparing = asyncio.ensure_future(self._prepare())
             stopping = asyncio.ensure_future(self._stopping.wait())
@@ -120,8 +128,8 @@ class Supervisor:
                 # Without its preparation a network is of no use: stop what runs, then say why.
                 self._stopping.set()
                 raise
-        for service in self._later:
-            group.create_task(self._keep(service))
+        if self._later:
+            await asyncio.wait([group.create_task(self._keep(service)) for service in self._later])
 
     async def _keep(self, service: Service) -> None:
         state, failures = self._running[service.name], 0
@@ -133,6 +141,8 @@ class Supervisor:
                 self._record()
                 await self._ended_or_stopping(process)
                 if self._stopping.is_set():
+                    if service in self._services:
+                        await self._later_ended.wait()
                     await self._stop(process)
                     return
                 state.exit, state.ended = process.returncode, time.time()

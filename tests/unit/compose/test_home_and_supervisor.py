@@ -135,6 +135,33 @@ async def test_a_dead_service_is_started_again_and_stopped_at_the_end(
     held.close()
 
 
+async def test_what_was_started_later_is_stopped_first(tmp_path: Path) -> None:
+    """A node may settle at its end: its chain is still there then."""
+    home, told = Home(tmp_path), tmp_path / "told"
+    held = home.lock()
+    script = (
+        "import signal, sys, time, pathlib\n"
+        "def end(*_):\n"
+        "    time.sleep(float(sys.argv[2]))\n"
+        "    with pathlib.Path(sys.argv[3]).open('a') as out: out.write(sys.argv[1])\n"
+        "    sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "pathlib.Path(sys.argv[3] + sys.argv[1]).touch()\n"
+        "time.sleep(60)\n"
+    )
+
+    def service(name: str, seconds: str) -> Service:
+        return Service(name, (sys.executable, "-c", script, name, seconds, str(told)), "", "")
+
+    supervisor = Supervisor(home, (service("chain", "0"),), later=(service("node", "0.3"),))
+    running = asyncio.create_task(supervisor.run())
+    await _until(lambda: all((tmp_path / f"told{name}").exists() for name in ("chain", "node")))
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running
+    assert told.read_text() == "nodechain"
+    held.close()
+
+
 async def test_children_die_with_a_killed_supervisor(tmp_path: Path) -> None:
     """SIGKILL on the supervisor leaves no service running."""
     script = (
