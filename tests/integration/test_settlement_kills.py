@@ -58,7 +58,7 @@ class Life:
         handed = await self.host.begin(self._hear, lambda: None)
         kept = b"" if handed is None else handed.read_bytes()
         chance = random.Random(time.perf_counter_ns())
-        self.journal, _ = AccountJournal.begin(kept, SEALING, self.host.take, chance.randbytes)
+        self.journal, _ = AccountJournal.begin(kept, SEALING, self.host.take, chance.randbytes, now=0)
         self.leases = Leases(
             ENCLAVE, self.journal, self.host.take, lambda: time.time_ns() // 1_000_000, longest_s=60
         )

@@ -277,8 +277,8 @@ class Accounts:
         """What an authorization was used for; None when it was not, or so long ago that it has expired."""
         return self._used.get(authorization)
 
-    def forget(self, now: int) -> int:
-        """Drop authorizations of ended and settled requests that expired before `now` (unix ms); how many."""
+    def forget(self, now: int) -> list[bytes]:
+        """Drop authorizations of ended and settled requests that expired before `now` (unix ms); which."""
         ended = {one.request for one in self._ended}
         gone = [
             key
@@ -287,7 +287,13 @@ class Accounts:
         ]
         for key in gone:
             del self._used[key]
-        return len(gone)
+        return gone
+
+    def drop(self, number: int) -> None:
+        """Forget an account that served its one request, if nothing is reserved on it."""
+        account = self._accounts.get(number)
+        if account is not None and not account.reserved:
+            del self._accounts[number]
 
     def events(self, before: int) -> list[Event]:
         """The fewest events that make this state: a journal can begin anew with them, after `before` events

@@ -89,7 +89,7 @@ class MemoryHost:
         chance = iter(range(1, 1 << 30))
         self.frames = []
         self.journal, _ = AccountJournal.begin(
-            self.kept, SEALING, self.send, lambda size: next(chance).to_bytes(size, "big")
+            self.kept, SEALING, self.send, lambda size: next(chance).to_bytes(size, "big"), now=clock()
         )
         leases = Leases(key, self.journal, self.send, clock, longest_s)
         x402 = X402Billing(key, self.journal, self.send, clock, configuration.network)

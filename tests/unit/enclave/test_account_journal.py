@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hallmark.core.errors import Unavailable, VerificationFailed
 from hallmark.core.hashing import sha256
 from hallmark.core.prices import Use
+from hallmark.payments.accounts import Accounts
 from hallmark.services.enclave import account_journal
-from hallmark.services.enclave.account_journal import AccountJournal
+from hallmark.services.enclave.account_journal import AccountJournal, one_shot, tidy
 from hallmark.services.enclave.metering import AccountMeter, Paid, Reservation
 from hallmark.services.enclave.offers import OfferInForce
 from hallmark.testing.billing import NUMBER, PAYER, SEALING, MemoryHost, offer_entry
@@ -154,9 +155,9 @@ def test_a_journal_that_was_changed_is_refused() -> None:
         with pytest.raises(VerificationFailed):
             life.begin()
     with pytest.raises(VerificationFailed):
-        AccountJournal.begin(frames[0] + frames[2], SEALING, lambda _: None, lambda size: b"\1" * size)
+        AccountJournal.begin(frames[0] + frames[2], SEALING, lambda _: None, lambda size: b"\1" * size, now=0)
     with pytest.raises(VerificationFailed):
-        AccountJournal.begin(file, b"\2" * 32, lambda _: None, lambda size: b"\1" * size)
+        AccountJournal.begin(file, b"\2" * 32, lambda _: None, lambda size: b"\1" * size, now=0)
 
 
 def test_a_used_payment_stays_used_after_a_restart() -> None:
@@ -168,3 +169,38 @@ def test_a_used_payment_stays_used_after_a_restart() -> None:
     use = life.journal.accounts.use_of(name)
     assert use is not None
     assert use.charged == 2 * PIECE * 2
+
+
+def test_a_journal_begins_anew_when_it_is_long_and_nobody_waits() -> None:
+    """What matters goes on, and so do positions; it waits while a request is open or the host is behind."""
+    life = Life()
+    name = sha256(b"one")
+    life.host.silent = False
+    asyncio.run(answered(life, name, 2, 0, 6))
+    journal, before = life.journal, life.journal.position
+    assert not journal.compact(5, 0)
+    journal.on_kept(journal._journal.position)
+    assert not journal.compact(10**6, 0)
+    life.host.frames.clear()
+    assert journal.compact(5, 0)
+    assert journal.position > before
+    life.host.kept = life.host.file
+    spent = life.spent()
+    life.begin()
+    assert (life.spent(), spent) == (2 * PIECE * 2, 2 * PIECE * 2)
+    assert life.journal.accounts.use_of(name) is not None
+    assert life.journal.position > journal.position
+
+
+def test_what_can_be_presented_no_more_is_forgotten() -> None:
+    """An authorization that was an account of its own goes with it, once it is settled and has expired."""
+    accounts = Accounts()
+    name = sha256(b"one")
+    accounts.grant(one_shot(name), PAYER.address, 10)
+    accounts.reserve(one_shot(name), name, name, most=10, expires=1_000)
+    accounts.end(name, 0)
+    accounts.signed(1, settles=True)
+    tidy(accounts, 1_000)
+    assert accounts.accounts
+    tidy(accounts, 1_001)
+    assert (accounts.accounts, accounts.use_of(name)) == ({}, None)

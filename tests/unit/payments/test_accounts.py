@@ -129,11 +129,11 @@ def test_used_authorizations_are_forgotten_when_they_have_expired() -> None:
     accounts = Accounts()
     accounts.grant(1, PAYER, 100)
     reserve(accounts, 1, 1)
-    assert accounts.forget(LATER + 1) == 0
+    assert accounts.forget(LATER + 1) == []
     accounts.end(name(1), 0)
-    assert accounts.forget(LATER + 1) == 0
+    assert accounts.forget(LATER + 1) == []
     accounts.signed(1, settles=True)
-    assert (accounts.forget(LATER), accounts.forget(LATER + 1)) == (0, 1)
+    assert (accounts.forget(LATER), accounts.forget(LATER + 1)) == ([], [name(1_001)])
     assert accounts.use_of(name(1_001)) is None
 
 

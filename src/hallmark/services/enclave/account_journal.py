@@ -20,6 +20,8 @@ from hallmark.services.enclave.control import Frame
 NAME_TAG: Final = b"hallmark/account-journal-name/v1\0"
 KEPT_TIMEOUT_S: Final = 10.0
 NONCE: Final = 12
+ONE_SHOT: Final = 1 << 61
+"""Numbers of accounts that are one x402 authorization begin here."""
 REMEMBERED: Final = 4_096
 """Ended requests whose receipt can be told to who presents their payment again."""
 
@@ -31,9 +33,10 @@ class AccountJournal:
     `write`.
     """
 
-    def __init__(self, accounts: Accounts, journal: Journal, send: Callable[[Frame], None], random: Random):
+    def __init__(self, accounts: Accounts, key: bytes, send: Callable[[Frame], None], random: Random) -> None:
         self.accounts = accounts
-        self._journal = journal
+        self._key, self._name = key, sha256(NAME_TAG, key)
+        self._journal = Journal(key, self._name)
         self._send, self._random = send, random
         self._kept = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
@@ -41,25 +44,41 @@ class AccountJournal:
 
     @classmethod
     def begin(
-        cls, kept: bytes, key: bytes, send: Callable[[Frame], None], random: Random
+        cls, kept: bytes, key: bytes, send: Callable[[Frame], None], random: Random, *, now: int
     ) -> tuple[AccountJournal, int]:
-        """Go on from the journal that the host kept (empty: the first start), in one that begins anew, and
-        how many requests were open: they end at what was drawn for them last.
+        """Go on at `now` (unix ms) from the journal that the host kept (empty: the first start), in one that
+        begins anew, and how many requests were open: they end at what was drawn for them last.
 
         Raises VerificationFailed `journal_forged`, Conflict `journal_broken`.
         """
-        name = sha256(NAME_TAG, key)
-        read = read_journal(kept, key, name)
+        read = read_journal(kept, key, sha256(NAME_TAG, key))
         accounts = Accounts(read.events)
         before = accounts.before + read.position
         ended = accounts.end_open()
-        journal = cls(accounts, Journal(key, name), send, random)
-        events = accounts.events(before + len(ended))
-        accounts.apply(events[0])
-        for event in events[:-1]:
-            journal.write(event)
-        journal.write(events[-1], durable=True)
+        tidy(accounts, now)
+        journal = cls(accounts, key, send, random)
+        journal._write_all(before + len(ended))
         return journal, len(ended)
+
+    def compact(self, least: int, now: int) -> bool:
+        """Forget what can be presented no more, and begin the journal anew once it has `least` events; not
+        while a request is open, or the host has not said that it has everything.
+        """
+        tidy(self.accounts, now)
+        everything = self._journal.position
+        if everything < least or self.accounts.open_requests or self._kept < everything:
+            return False
+        before = self.position
+        self._journal, self._kept = Journal(self._key, self._name), 0
+        self._write_all(before)
+        return True
+
+    def _write_all(self, before: int) -> None:
+        events = self.accounts.events(before)
+        self.accounts.apply(events[0])
+        for event in events[:-1]:
+            self.write(event)
+        self.write(events[-1], durable=True)
 
     @property
     def position(self) -> int:
@@ -103,6 +122,17 @@ class AccountJournal:
     def receipt_of(self, request: bytes) -> bytes | None:
         """The receipt of a request that was paid for; None when it is not known any more, or not yet."""
         return self._receipts.get(request)
+
+
+def one_shot(name: bytes) -> int:
+    """The number of the account that is one x402 authorization; `name` is the authorization's."""
+    return ONE_SHOT + int.from_bytes(sha256(name)[:7], "big")
+
+
+def tidy(accounts: Accounts, now: int) -> None:
+    """Forget what can be presented no more at `now` (unix ms), with the accounts that served it alone."""
+    for name in accounts.forget(now):
+        accounts.drop(one_shot(name))
 
 
 def _position(one: tuple[int, asyncio.Future[None]]) -> int:

@@ -200,7 +200,7 @@ def _billing(
         return Billing(configuration), None
     key = Key(identity.sealed_key(identity.SETTLEMENT_TAG, secret, configuration))
     sealing = identity.sealed_key(identity.JOURNAL_TAG, secret, configuration)
-    journal, _ = AccountJournal.begin(kept, sealing, transport.send, random)
+    journal, _ = AccountJournal.begin(kept, sealing, transport.send, random, now=_now())
     longest_s = -(-told(configuration.limits)["request_ms"] // 1000)
     leases = Leases(key, journal, transport.send, _now, longest_s)
     x402 = X402Billing(key, journal, transport.send, _now, configuration.network)

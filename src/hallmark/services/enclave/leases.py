@@ -31,6 +31,8 @@ RESERVE_TIMES: Final = 4
 SHARE: Final = 4
 OUTSIDE: Final = 1 << 32
 """Accounts from this number on are not the vault's."""
+COMPACT_AT: Final = 50_000
+"""Events of the journal after which it begins anew, some 10 MB."""
 ROOM: Final = 64
 """Requests that may wait for leases at once."""
 
@@ -104,6 +106,9 @@ class Leases:
             if account.spent > asked.settled.get(number, 0):
                 rows.append(Row(number, account.spent))
         if not rows or vault is None:
+            if accounts.unsettled and not rows:  # they cost nothing here, or were paid for in another way
+                self._number(settles=True)
+            self._journal.compact(COMPACT_AT, self._clock())
             return control.SettlementSigned(asked.id, 0, b"", ZERO32, asked.closing, b"")
         packed = pack_rows(sorted(rows, key=lambda row: row.account))
         receipts = receipts_root(accounts.unsettled)

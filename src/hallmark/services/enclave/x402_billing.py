@@ -20,7 +20,6 @@ import msgspec
 from hallmark.core import x402_digests as digests
 from hallmark.core.document import hex0x
 from hallmark.core.errors import HallmarkError, Unavailable
-from hallmark.core.hashing import sha256
 from hallmark.core.money import Offer
 from hallmark.core.prices import Use, cost
 from hallmark.core.x402_payment import Authorization, name_of, payment_bytes
@@ -40,7 +39,7 @@ from hallmark.payments.x402.messages import (
 from hallmark.payments.x402.offer_receipt import signed_offers, signed_receipt
 from hallmark.payments.x402.rails import authorize
 from hallmark.services.enclave import control
-from hallmark.services.enclave.account_journal import AccountJournal
+from hallmark.services.enclave.account_journal import AccountJournal, one_shot
 from hallmark.services.enclave.host_requests import SILENT, HostRequests, Send
 from hallmark.services.enclave.metering import AccountMeter, Bill, Paid, Reservation
 from hallmark.services.enclave.offers import OfferInForce
@@ -51,8 +50,8 @@ FRESH_MS: Final = 60_000
 """For how long what the chain said of a channel is believed: far less than its payer must wait for money."""
 REMEMBERED: Final = 256
 """402s whose signed offers are used again within their minute."""
-ONE_SHOT, CHANNEL = 1 << 61, 1 << 62
-"""Numbers of accounts that are one authorization, and of those that are channels, begin here."""
+CHANNEL: Final = 1 << 62
+"""Numbers of accounts that are channels begin here."""
 
 
 class X402Billing:
@@ -184,7 +183,7 @@ class X402Billing:
                 if accounts.use_of(name) is None:
                     self.due(name, 0)
                 raise refused
-        number = ONE_SHOT + int.from_bytes(sha256(name)[:7], "big")
+        number = one_shot(name)
         if accounts.use_of(name) is None:
             self._journal.write(accounts.grant(number, payment.payer, payment.amount))
         reserved = accounts.reserve(number, name, name, most=payment.amount, expires=1000 * payment.expires)
