@@ -1,6 +1,6 @@
 """What paying costs: a paid answer beside a free one of the same network, in one run.
 
-    python bench/payments.py [--answers 200] [--rounds 3] [--json FILE]
+    python bench/payments.py [--answers 200] [--rounds 3] [--json FILE] [--without-stock]
 
 One network of this build serves one fixed upstream (`fixed_upstream.py`, 20 tokens) under two labels: answers
 of `fixed` are paid from the vault (header signed before the clock starts, as a client signs while it has
@@ -9,6 +9,11 @@ else the machine does meets both. `first` is from the request to the first byte 
 difference of the medians (p50) and of the 99th percentiles. Then sixteen streams at once of each: answers a
 second, and processor time an answer, every process of the network counted. At the end the epoch is settled:
 gas of leases and settlements, from the chain.
+
+Beside it, in the same run, stock x402 as a client meets it: PyPI's middleware in FastAPI and its httpx
+client, by our facilitator on a chain that makes a block for each transaction. The same handler without a
+price, by `exact`, by a channel; whole answers, as the middleware reads an answer to its end before it lets it
+go.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ import argparse
 import asyncio
 import json
 import statistics
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +32,7 @@ from builds import FIXED, HERE, Running, fixed_upstream, homes, settle
 from load_client import Client, Load, Timing, run_load
 
 from hallmark.core.document import hex0x, unhex
+from hallmark.core.eip3009 import TokenDomain
 from hallmark.core.hashing import sha256
 from hallmark.core.spending import Spend
 from hallmark.core.vault import SpendingCeiling, vault_digest
@@ -34,6 +41,18 @@ from hallmark.payments.spending import Vault, request_name, sign_spending
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.sdk.client import AsyncClient
 from hallmark.services.sdk.wallet import Wallet
+from hallmark.testing.anvil import fund, running_anvil
+from hallmark.testing.stock_x402 import pay, shop
+from hallmark.testing.vaults import named_key
+from hallmark.testing.x402 import (
+    NETWORK,
+    PAYEE,
+    SECRET,
+    SIGNER,
+    facilitator_settings,
+    running_facilitator,
+    x402_chain,
+)
 
 FREE = "free"
 PORT = 26_000
@@ -174,6 +193,7 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--without-stock", action="store_true")
     options = parser.parse_args()
     with fixed_upstream(UPSTREAM) as url, homes({"paid": HERE}) as (build,):
         labels = ("--upstream", f"{FIXED}={url}#{FIXED}", "--upstream", f"{FREE}={url}#{FIXED}")
@@ -213,9 +233,51 @@ def main() -> None:
     whole = sum(row["gas"] for row in gas.values())
     calls, each = sum(row["calls"] for row in gas.values()), 1000 * whole / answered
     print(f"{answered} paid; {calls} calls of the nodes took {whole:,} gas: {each:,.0f} per 1,000 answers")
+    peers = {} if options.without_stock else stock(min(60, options.answers))
+    for name, first in peers.items():
+        print(f"stock x402, {name:8}{first:9.2f} ms to the first byte, {first - peers['free']:8.2f} added")
     if options.json:
-        result = {"times": told, "added": added, "together": more, "gas": gas, "answers": answered}
-        options.json.write_text(json.dumps({**result, "offer": offer["digest"]}, indent=1))
+        result = {"times": told, "added": added, "together": more, "gas": gas, "stock": peers}
+        result |= {"answers": answered, "offer": offer["digest"]}
+        options.json.write_text(json.dumps(result, indent=1))
+
+
+def stock(answers: int) -> dict[str, float]:
+    """Medians of stock x402, ms to the first byte, by how it is paid."""
+    ways = {
+        "free": ("exact", "/free"),
+        "exact": ("exact", "/exact"),
+        "channel": ("batch-settlement", "/batch"),
+    }
+    payer = named_key("x402 stock payer of a bench")
+    with running_anvil() as rpc_url, tempfile.TemporaryDirectory() as name:
+        domain = asyncio.run(_funded(rpc_url, payer))
+        folder = Path(name)
+        with running_facilitator(folder, facilitator_settings(folder, rpc_url, domain)) as url:
+            sells = {
+                "facilitator": url,
+                "secret": SECRET,
+                "payTo": hex0x(PAYEE.address),
+                "asset": hex0x(domain.token),
+                "network": NETWORK,
+                "extra": {"name": domain.name, "version": domain.version},
+                "price": "5000",
+                "charged": "2350",
+            }
+            with shop("shop.py", folder, sells) as base:
+                orders = [{"way": way, "url": base + path, "times": answers} for way, path in ways.values()]
+                results = pay("pay.py", folder, payer.secret, rpc_url, orders)
+    return {
+        name: statistics.median(one["first"] * 1000 for one in rows[1:])
+        for name, rows in zip(ways, results, strict=True)
+    }
+
+
+async def _funded(rpc_url: str, payer: Key) -> TokenDomain:
+    async with x402_chain(rpc_url) as chain:
+        await fund(chain.rpc, SIGNER)
+        await chain.pour(payer.address, 10_000_000)
+        return chain.domain
 
 
 async def _crowd(client: Client, load: Load) -> None:

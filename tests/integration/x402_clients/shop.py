@@ -60,10 +60,11 @@ app = FastAPI()
 app.middleware("http")(payment_middleware(ROUTES, server))
 
 
+@app.get("/free")
 @app.get("/exact")
 @app.get("/permit2")
 async def whole():
-    """What is paid for whole."""
+    """What is paid for whole, or not at all."""
     return {"answer": 42}
 
 
