@@ -165,7 +165,7 @@ def test_a_log_killed_before_the_verdicts_recovers(net: RealNetwork) -> None:
     """
     for watcher in net.watchers:
         watcher.signal(signal.SIGSTOP)
-    net.add(net.receipt_entry(net.nodes[1], payment=b"\x01" * 32))
+    net.add(net.receipt_entry(net.nodes[1], charged=1))
     net.log.kill()
     for watcher in net.watchers:
         watcher.signal(signal.SIGCONT)

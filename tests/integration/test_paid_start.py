@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ from hallmark.testing.real_network import Network, hallmark, logs
 
 pytestmark = pytest.mark.integration
 
+NOTICED_S = 20.0
+"""Within which nodes read a new offer."""
 QUESTION = "What does os.mkfifo do?"
 PORT = "26700"
 
@@ -67,7 +70,9 @@ def test_an_owners_new_offer_counts_from_then_on(paid: tuple[Network, str]) -> N
     for node, offer in after.items():
         assert offer["free"]["models"] == ["pydoc"]
         assert offer["position"] > before[node]["position"]
-    answered = network.run("ask", QUESTION)
+    deadline = time.monotonic() + NOTICED_S
+    while (answered := network.run("ask", QUESTION)).returncode and time.monotonic() < deadline:
+        assert answered.stderr.startswith("payment_required: ")  # the nodes have not read it yet
     assert answered.returncode == 0, answered.stderr
     assert network.run("infer", "digits", "--input", "models/digits/example.json").returncode == 2
 

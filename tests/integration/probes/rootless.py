@@ -17,7 +17,11 @@ async def main() -> None:
     """Start, probe, print, stop."""
     launcher = enclaves.launcher(Path(__file__).with_name("probe_app.py"))
     running = await Starter(launcher, enclaves.root(), 60).start(
-        enclaves.cargo(), epoch=1, beacon=Beacon(0, bytes(32)), on_message=print, on_ended=lambda: None
+        enclaves.cargo(),
+        epoch=1,
+        beacon=Beacon(0, bytes(32)),
+        on_message=lambda _message: None,
+        on_ended=lambda: None,
     )
     found = json.loads(await enclaves.ask(running, "/probes", str(os.getppid()).encode()))
     found["threads"] = json.loads(await enclaves.ask(running, "/threads"))
