@@ -108,7 +108,8 @@ def test_the_same_in_the_chat(
         assert "not re-validated" in told
         assert re.search(r"77\d{5} s old", told)
     else:
-        assert "a payment of 1200 atomic units is named and was not compared" in told
+        assert "is charged 0.000003 DEV (development money, worth nothing)" in told
+        assert "it buys no proof and no good answer" in told
         assert answer.locator('[data-tone="green"], [data-tone="blue"]').count() == 0
     page.screenshot(path=output / "screenshots" / f"{name}-chat.png", full_page=True)
     stage.gateway.given, stage.gateway.proving = Given(), True
