@@ -170,12 +170,16 @@ class Accounts:
 
     def account(self, number: int) -> Account:
         """What is known of an account. Raises PaymentRequired `account_unknown`."""
-        found = self._accounts.get(number)
+        found = self.find(number)
         if found is None:
             raise PaymentRequired(
                 "account_unknown", "This node does not know this account.", "Deposit first, then try again."
             )
         return found
+
+    def find(self, number: int) -> Account | None:
+        """What is known of an account; None when nothing is."""
+        return self._accounts.get(number)
 
     @property
     def accounts(self) -> dict[int, Account]:
@@ -229,14 +233,7 @@ class Accounts:
         """
         if not 0 <= most <= MAX_AMOUNT:
             raise InvalidInput("bad_amount", "What a request may cost is an amount from 0 to 2^96 - 1.")
-        used = self._used.get(authorization)
-        if used is not None:
-            raise AlreadyUsed(
-                "payment_reused",
-                "This payment belongs to a request that was made before.",
-                "Ask for that request's receipt, or sign a new payment for a new request.",
-                used,
-            )
+        self.refuse_used(authorization)
         if request in self._open:
             raise Conflict("request_repeated", "This request is being answered already.")
         account = self.account(number)
@@ -272,6 +269,17 @@ class Accounts:
     def end_open(self) -> list[Ended]:
         """After a crash: every request that was open ends at what was drawn for it last."""
         return [self._made(Ended(request, one.drawn)) for request, one in list(self._open.items())]
+
+    def refuse_used(self, authorization: bytes) -> None:
+        """Raises AlreadyUsed `payment_reused` when an authorization was used before."""
+        used = self._used.get(authorization)
+        if used is not None:
+            raise AlreadyUsed(
+                "payment_reused",
+                "This payment belongs to a request that was made before.",
+                "Ask for that request's receipt, or sign a new payment for a new request.",
+                used,
+            )
 
     def use_of(self, authorization: bytes) -> Use | None:
         """What an authorization was used for; None when it was not, or so long ago that it has expired."""

@@ -123,7 +123,10 @@ class Billing:
             now=asked.now,
         )
         authorization = spending.authorization
-        self._refuse_used(spending.digest)
+        try:
+            self._journal.accounts.refuse_used(spending.digest)
+        except AlreadyUsed as error:
+            raise self._used(error) from error
         if most > min(authorization.spend.maximum, authorization.ceiling.max_claimable):
             raise PaymentRequired(
                 "payment_short",
@@ -150,16 +153,6 @@ class Billing:
             raise self._used(error) from error
         at = journal.write(reserved)
         return AccountMeter(journal, paid, Reservation(name, self._configuration.network, at))
-
-    def _refuse_used(self, digest: bytes) -> None:
-        assert self._journal is not None
-        use = self._journal.accounts.use_of(digest)
-        if use is not None:
-            raise self._used(
-                AlreadyUsed(
-                    "payment_reused", "This payment belongs to a request that was made before.", "", use
-                )
-            )
 
     def _used(self, error: AlreadyUsed) -> AlreadyUsed:
         """The same error, with the receipt of the request that was paid for."""

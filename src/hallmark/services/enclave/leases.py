@@ -41,7 +41,6 @@ class _Held(msgspec.Struct):
     """What is known of one payer's account: its number, this key's lease, and what waits for credit."""
 
     number: int = 0
-    allowance: int = 0
     until: int = 0
     term: int = 0
     wanted: int = 0
@@ -91,26 +90,23 @@ class Leases:
         committed to by the RFC 6962 root over SHA-256(request || u128be charged), sorted.
         """
         accounts = self._journal.accounts
+        held = {one.number: one for one in self._held.values()}
         rows = []
-        for held in self._held.values():
-            account = accounts.accounts.get(held.number)
-            if account is None:
+        for number, account in sorted(accounts.accounts.items()):
+            if number >= OUTSIDE:
                 continue
-            gives_back = asked.closing and not account.reserved and held.until
-            if account.spent > asked.settled.get(held.number, 0) or gives_back:
-                rows.append(Row(held.number, account.spent))
-                held.until = 0 if gives_back else held.until
-        for number, account in accounts.accounts.items():  # known from before this start
-            if number >= OUTSIDE or any(row.account == number for row in rows):
-                continue
-            if account.spent > asked.settled.get(number, 0):
+            lease = held.get(number)  # None: known from before this start alone
+            gives_back = lease is not None and asked.closing and not account.reserved and lease.until > 0
+            if account.spent > asked.settled.get(number, 0) or gives_back:
                 rows.append(Row(number, account.spent))
+            if lease is not None and gives_back:
+                lease.until = 0
         if not rows or vault is None:
             if accounts.unsettled and not rows:  # they cost nothing here, or were paid for in another way
                 self._number(settles=True)
             self._journal.compact(COMPACT_AT, self._clock())
             return control.SettlementSigned(asked.id, 0, b"", ZERO32, asked.closing, b"")
-        packed = pack_rows(sorted(rows, key=lambda row: row.account))
+        packed = pack_rows(rows)
         receipts = receipts_root(accounts.unsettled)
         sequence = self._number(settles=True)
         statement = Settlement(self.key.address, sequence, keccak256(packed), receipts, int(asked.closing))
@@ -118,7 +114,7 @@ class Leases:
         return control.SettlementSigned(asked.id, sequence, packed, receipts, asked.closing, signature)
 
     def _has(self, held: _Held, most: int) -> bool:
-        account = self._journal.accounts.accounts.get(held.number)
+        account = self._journal.accounts.find(held.number)
         return account is not None and self._lasts(held.until, held.term) and account.free >= most
 
     def _lasts(self, until: int, term: int) -> bool:
@@ -137,7 +133,7 @@ class Leases:
         if not state.account:
             raise refused("account_absent")
         held.number = state.account
-        known = self._journal.accounts.accounts.get(state.account)
+        known = self._journal.accounts.find(state.account)
         spent, reserved = (known.spent, known.reserved) if known else (state.spent, 0)
         target = min(
             spent + reserved + max(RESERVE_TIMES * held.wanted, state.free // SHARE),
@@ -153,7 +149,7 @@ class Leases:
             )
         if target > state.allowance or not self._lasts(state.until, state.term):
             state = await self._signed(number, state, target, vault)
-        held.allowance, held.until, held.term = state.allowance, state.until, state.term
+        held.until, held.term = state.until, state.term
         self._journal.write(
             self._journal.accounts.grant(state.account, ceiling.payer, state.allowance, state.spent)
         )

@@ -21,7 +21,7 @@ from hallmark.core import x402_digests as digests
 from hallmark.core.document import hex0x
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.core.money import Offer
-from hallmark.core.prices import Use, cost
+from hallmark.core.prices import Use
 from hallmark.core.x402_payment import Authorization, name_of, payment_bytes
 from hallmark.crypto.secp256k1 import Key
 from hallmark.payments.accounts import PaymentRequired
@@ -248,8 +248,8 @@ class X402Billing:
         return self._channels.told(channel)
 
 
-class X402Meter(AccountMeter):
-    """The meter of an `exact` or `upto` payment."""
+class _RailMeter(AccountMeter):
+    """What the meters of x402 payments share: the rail, and the resource that was paid for."""
 
     def __init__(
         self,
@@ -261,7 +261,12 @@ class X402Meter(AccountMeter):
     ) -> None:
         super().__init__(journal, paid, reservation)
         self._rail, self._url = rail, url
-        self._transaction: bytes | None = None
+
+
+class X402Meter(_RailMeter):
+    """The meter of an `exact` or `upto` payment."""
+
+    _transaction: bytes | None = None
 
     async def collect(self, use: Use) -> None:
         """See `Meter`: the payment is in a block before a whole answer leaves."""
@@ -307,23 +312,11 @@ class X402Meter(AccountMeter):
         super().cancel()
 
     def _due(self, use: Use) -> int:
-        exact = self._paid.rail == "exact"
-        return self._paid.most if exact else min(cost(self._paid.price, use), self._paid.most)
+        return self._paid.most if self._paid.rail == "exact" else super()._due(use)
 
 
-class VoucherMeter(AccountMeter):
+class VoucherMeter(_RailMeter):
     """The meter of a channel's voucher."""
-
-    def __init__(
-        self,
-        rail: X402Billing,
-        journal: AccountJournal,
-        paid: Paid,
-        reservation: Reservation,
-        url: str,
-    ) -> None:
-        super().__init__(journal, paid, reservation)
-        self._rail, self._url = rail, url
 
     def close(self, request: bytes, use: Use | None = None) -> Bill:
         """See `Meter`."""
