@@ -89,7 +89,22 @@ def document_vectors(net: LittleNetwork) -> dict[str, Any]:
                 {"why": why, "bytes": bad.decode(), "reason": "bad_document"} for why, bad in wrong.items()
             ],
         }
+    for document in sealed_documents(net):
+        data = document.encode()
+        found[type(document).__name__]["sealed"] = {"bytes": data.decode(), "digest": document.digest().hex()}
     return found
+
+
+def sealed_documents(net: LittleNetwork) -> tuple[Document, Document]:
+    """The two documents that say more where requests are sealed: a key bundle and a route record."""
+    bundle, route = net.nodes[0].bundle, net.answer(net.nodes[0]).route
+    assert bundle is not None
+    sealing = documents.Sealing("0x" + "11" * 32, net.now, 10_800_000, 240)
+    path = documents.SealedPath("0x" + "22" * 32, 3, "a suite", 4096, "https://relay.test")
+    return (
+        msgspec.structs.replace(bundle, sealing=sealing),
+        msgspec.structs.replace(route, path="sealed", saw_prompt=("enclave",), sealed=path),
+    )
 
 
 def sample_documents(net: LittleNetwork) -> dict[type[Document], Document]:

@@ -57,6 +57,8 @@ test("every document that a dossier can hold has its published digest, and no se
     const read = documents.readDocument(type, utf8(valid.bytes));
     assert.equal(hex(documents.documentDigest(type, read)), valid.digest);
     for (const { bytes: wrong, reason } of invalid) refuses(() => documents.readDocument(type, utf8(wrong)), reason);
+    const { sealed } = published[name];
+    if (sealed) assert.equal(hex(documents.documentDigest(type, documents.readDocument(type, utf8(sealed.bytes)))), sealed.digest);
   }
 });
 

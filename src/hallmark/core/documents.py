@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from hallmark.core.document import Document, Hex20, Hex32, Hex48, HexBytes
+from hallmark.core.document import Document, Hex20, Hex32, Hex48, HexBytes, Uint63
 
 
 class HPKEKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,6 +20,20 @@ class HPKEKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     public_key: HexBytes
 
 
+class Sealing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All keys that requests are sealed to (RFC 9458), for all windows of a bundle's life.
+
+    `root` is that of an RFC 6962 tree with one leaf a window: u64be(window) || the window's key
+    configurations (`application/ohttp-keys`). Window w, of `count`, begins at `since` + w * `every` (unix
+    ms) and lasts `every` ms.
+    """
+
+    root: Hex32
+    since: Uint63
+    every: Uint63
+    count: Uint63
+
+
 class KeyBundle(Document, frozen=True):
     """Everything about a node that its evidence binds. What is not in here is not attested.
 
@@ -28,7 +42,7 @@ class KeyBundle(Document, frozen=True):
     Walrus blob IDs that it may load.
     `image` is SHA-384 of the measured image. `engine` names engine, version, flags, processor class.
     `settlement` is the address of the key that signs leases and settlements of the vault; not there where a
-    node draws on no accounts.
+    node draws on no accounts. `sealing` is there where a node takes sealed requests.
     """
 
     TAG = "hallmark/key-bundle/v1"
@@ -49,6 +63,7 @@ class KeyBundle(Document, frozen=True):
     engine: str
     upstreams: tuple[str, ...] = ()
     settlement: Hex20 | msgspec.UnsetType = msgspec.UNSET
+    sealing: Sealing | msgspec.UnsetType = msgspec.UNSET
 
 
 class Profile(Document, frozen=True):
@@ -152,12 +167,28 @@ class Attempt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outcome: str
 
 
+class SealedPath(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a sealed request came.
+
+    `configuration` is SHA-256 of the key configurations of the `window` that it was sealed to, `suite` names
+    KEM, KDF and AEAD, `size` is the sealed request's size class in bytes. `relay` is who passed it on, as
+    the client said: empty where it did not say, and nobody else vouches for it.
+    """
+
+    configuration: Hex32
+    window: Uint63
+    suite: str
+    size: Uint63
+    relay: str = ""
+
+
 class RouteRecord(Document, frozen=True):
     """What really happened on the way. `path` is "plain" or "sealed" or "direct".
 
     `ticket` is the struct hash of the route ticket (zero when direct); `saw_prompt` names the roles
     that handled clear text.
-    `chosen` is the node; `attempts` are what the gateway tried before it, as it told the enclave.
+    `chosen` is the node; `attempts` are what the gateway tried before it, as it told the enclave. `sealed` is
+    there where `path` is "sealed".
     """
 
     TAG = "hallmark/route/v1"
@@ -167,6 +198,7 @@ class RouteRecord(Document, frozen=True):
     saw_prompt: tuple[str, ...]
     chosen: Hex20
     attempts: tuple[Attempt, ...] = ()
+    sealed: SealedPath | msgspec.UnsetType = msgspec.UNSET
 
 
 class InputRecord(Document, frozen=True):

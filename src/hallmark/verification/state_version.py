@@ -20,8 +20,8 @@ import msgspec
 
 from hallmark.core.hashing import sha256
 
-RULES: Final = 8
-CODE: Final = "d6ffd57ea0c1002473daae0cbec3bdc7ed2c82d8c98397c15293d34d49816ee2"
+RULES: Final = 9
+CODE: Final = "a09227c483691c3b9b7b55fe3fc811619a508817e8908485d2dd5fb7662d4f04"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

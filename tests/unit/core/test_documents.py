@@ -10,9 +10,10 @@ import pytest
 
 import hallmark
 from hallmark.core.document import Hex20, Hex32, Hex48, HexBytes, Uint63, digest_of, report_data, unhex
-from hallmark.core.documents import AttestationPolicy, KeyBundle, Manifest, Parameters
+from hallmark.core.documents import AttestationPolicy, KeyBundle, Manifest, Parameters, SealedPath, Sealing
 from hallmark.core.errors import InvalidInput
 from hallmark.core.evidence import Evidence
+from hallmark.testing.network import LittleNetwork
 from hallmark.testing.reasons import nodes_of
 
 PARAMETERS = Parameters(task="chat", max_tokens=5, stop=("\n",))
@@ -25,6 +26,23 @@ def test_a_document_reads_back_from_its_exact_bytes() -> None:
     assert digest_of(Parameters, data) == PARAMETERS.digest()
     policy = AttestationPolicy("a", 1, ("b",), {"z": (), "a": ()}, 1, 1)
     assert AttestationPolicy.decode(policy.encode()) == policy
+
+
+def test_what_is_said_of_sealing_is_not_there_where_nothing_is_sealed() -> None:
+    """A key bundle and a route record of a plain node are written as before there was sealing."""
+    net = LittleNetwork()
+    bundle, route = net.nodes[0].bundle, net.answer(net.nodes[0]).route
+    assert bundle is not None
+    assert b"seal" not in bundle.encode() + route.encode()
+    sealing = Sealing("0x" + "11" * 32, 1, 2, 3)
+    path = SealedPath("0x" + "22" * 32, 0, "a suite", 1024)
+    for document in (
+        msgspec.structs.replace(bundle, sealing=sealing),
+        msgspec.structs.replace(route, sealed=path),
+    ):
+        assert type(document).decode(document.encode()) == document
+        with pytest.raises(InvalidInput):
+            type(document).decode(document.encode().replace(b'"seal', b'"unknown":1,"seal', 1))
 
 
 @pytest.mark.parametrize(

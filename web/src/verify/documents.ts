@@ -28,10 +28,15 @@ const NO_TEXTS: readonly string[] = [];
 
 const HPKEKey = struct({ id: integer, kem: integer, kdf: integer, aead: integer, public_key: HexBytes });
 
+/** All keys that requests are sealed to: the root over all windows, when the first begins, how long each lasts. */
+const Sealing = struct({ root: Hex32, since: uint63, every: uint63, count: uint63 });
+export type Sealing = Of<typeof Sealing>;
+
 export const KeyBundle = document("key-bundle", struct({
   network: Hex32, owner: Hex20, endpoint: string, payment: Hex20, epoch: integer, signing_key: Hex20,
   hpke: list(HPKEKey), tls_spki: Hex32, image: Hex48, configuration: Hex32, artifacts: list(Hex32), mode: integer,
   capacity: integer, engine: string, upstreams: withDefault(texts, NO_TEXTS), settlement: optional(Hex20),
+  sealing: optional(Sealing),
 }));
 export type KeyBundle = Of<typeof KeyBundle.type>;
 
@@ -61,8 +66,13 @@ export type UpstreamRecord = Of<typeof UpstreamRecord.type>;
 
 const Attempt = struct({ node: Hex20, outcome: string });
 
+/** How a sealed request came; `relay` is the client's own word. */
+const SealedPath = struct({ configuration: Hex32, window: uint63, suite: string, size: uint63, relay: withDefault(string, "") });
+export type SealedPath = Of<typeof SealedPath>;
+
 export const RouteRecord = document("route", struct({
   ticket: Hex32, path: string, saw_prompt: texts, chosen: Hex20, attempts: withDefault(list(Attempt), []),
+  sealed: optional(SealedPath),
 }));
 export type RouteRecord = Of<typeof RouteRecord.type>;
 
