@@ -21,9 +21,9 @@ from pathlib import Path
 
 from hallmark.core.beacon import network_id
 from hallmark.core.hashing import sha256
+from hallmark.core.merkle import node_hash
 from hallmark.core.statements import AnchoredCheckpoint
 from hallmark.crypto.secp256k1 import Key, sign_statement
-from hallmark.ledger.merkle import node_hash
 from hallmark.services.chain.contract import (
     FACTORY,
     SALT,

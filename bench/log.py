@@ -27,10 +27,10 @@ from hallmark.core.beacon import network_id
 from hallmark.core.document import hex0x
 from hallmark.core.entries import leaf
 from hallmark.core.hashing import sha256
+from hallmark.core.merkle import leaf_hash, verify_inclusion
 from hallmark.core.statements import Role
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.client import Pool
-from hallmark.ledger.merkle import leaf_hash, verify_inclusion
 from hallmark.ledger.note import COSIGNATURE, ED25519, SigningKey
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import Proof, verify_proof

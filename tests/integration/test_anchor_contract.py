@@ -14,9 +14,9 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import AnchorRecord
 from hallmark.core.errors import Unavailable, VerificationFailed
 from hallmark.core.hashing import sha256
+from hallmark.core.merkle import inclusion_proof, leaf_hash, node_hash
 from hallmark.core.statements import AnchoredCheckpoint
 from hallmark.crypto.secp256k1 import HALF_ORDER, Key, sign_statement
-from hallmark.ledger.merkle import inclusion_proof, leaf_hash, node_hash
 from hallmark.services.chain.check import check_anchor
 from hallmark.services.chain.contract import (
     AnchorContract,

@@ -22,13 +22,13 @@ from hallmark.core.beacon import network_id
 from hallmark.core.document import hex0x
 from hallmark.core.entries import decode, entry_id, split_leaf
 from hallmark.core.errors import HallmarkError
+from hallmark.core.merkle import CompactRange, leaf_hash
 from hallmark.core.receipt import Receipt
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.asgi import ASGIApp, Receive, Scope, Send
 from hallmark.http.client import Pool
 from hallmark.http.serve import Listen, Service, bind, serving
 from hallmark.ledger.checkpoint import Checkpoint
-from hallmark.ledger.merkle import CompactRange, leaf_hash
 from hallmark.ledger.note import ED25519, Note, SigningKey
 from hallmark.ledger.sql_store import SQLWitnessState
 from hallmark.ledger.tiles import decode_bundle

@@ -16,6 +16,7 @@ from hallmark.core.beacon import network_id
 from hallmark.core.document import hex0x
 from hallmark.core.entries import entry_id, leaf
 from hallmark.core.errors import HallmarkError, Unavailable
+from hallmark.core.merkle import CompactRange, leaf_hash
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.asgi import ASGIApp, Receive, Scope, Send, read_body, respond
 from hallmark.http.client import Pool
@@ -23,7 +24,6 @@ from hallmark.http.limits import Limits
 from hallmark.http.serve import Listen, Service, bind, serving
 from hallmark.ledger import proof_of_work
 from hallmark.ledger.checkpoint import Checkpoint
-from hallmark.ledger.merkle import CompactRange, leaf_hash
 from hallmark.ledger.note import ED25519, Note, SigningKey
 from hallmark.ledger.policy import Policy, verify_quorum
 from hallmark.ledger.proof import verify_proof

@@ -8,7 +8,7 @@ import pytest
 
 from hallmark.core.entries import entry_id, leaf
 from hallmark.core.errors import Conflict, HallmarkError, NotFound, Unavailable
-from hallmark.ledger.merkle import CompactRange, leaf_hash, verify_inclusion
+from hallmark.core.merkle import CompactRange, leaf_hash, verify_inclusion
 from hallmark.ledger.note import Note
 from hallmark.ledger.sql_store import SQLLogStore, SQLWitnessState
 from hallmark.ledger.store import Found, LogStore

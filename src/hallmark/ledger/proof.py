@@ -16,8 +16,8 @@ from typing import Self
 import msgspec
 
 from hallmark.core.errors import InvalidInput
+from hallmark.core.merkle import MAX_PROOF, leaf_hash, verify_inclusion
 from hallmark.ledger.checkpoint import Checkpoint
-from hallmark.ledger.merkle import MAX_PROOF, leaf_hash, verify_inclusion
 from hallmark.ledger.note import Note
 from hallmark.ledger.policy import Policy, VerifiedCheckpoint, verify_quorum
 from hallmark.ledger.text import b64, decimal, unb64, unb64_hash

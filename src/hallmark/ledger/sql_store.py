@@ -15,7 +15,7 @@ from typing import Final
 
 from hallmark.core.entries import entry_id, split_leaf
 from hallmark.core.errors import Conflict, NotFound, Unavailable
-from hallmark.ledger.merkle import leaf_hash
+from hallmark.core.merkle import leaf_hash
 from hallmark.ledger.note import Note
 from hallmark.ledger.store import Found, Staged
 from hallmark.ledger.tiles import LEVEL_BITS, WIDTH

@@ -15,8 +15,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from hallmark.core import merkle
 from hallmark.core.errors import InvalidInput
-from hallmark.ledger import merkle
 from hallmark.ledger.tiles import LEVEL_BITS, WIDTH
 
 Rows: TypeAlias = list[list[bytes]]

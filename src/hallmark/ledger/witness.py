@@ -32,8 +32,8 @@ from hallmark.core.errors import (
     Unauthorized,
     VerificationFailed,
 )
+from hallmark.core.merkle import EMPTY_ROOT, verify_consistency
 from hallmark.ledger.checkpoint import Checkpoint, verify_log_signature
-from hallmark.ledger.merkle import EMPTY_ROOT, verify_consistency
 from hallmark.ledger.note import COSIGNATURE, Note, SigningKey, VerifierKey
 from hallmark.ledger.text import b64, decimal, unb64_hash
 

@@ -15,8 +15,8 @@ import msgspec
 from hallmark.core.entries import Kind, decode, entry_id, leaf, split_leaf
 from hallmark.core.errors import HallmarkError
 from hallmark.core.hashing import ZERO32
+from hallmark.core.merkle import CompactRange, leaf_hash
 from hallmark.core.receipt import Receipt
-from hallmark.ledger.merkle import CompactRange, leaf_hash
 from hallmark.ledger.tiles import decode_bundle
 from hallmark.services.sdk.receipts import AsyncReceipt
 from hallmark.services.sdk.verifying import Verifier

@@ -17,13 +17,14 @@ from hallmark.core.document import hex0x
 from hallmark.core.entries import Entry, decode
 from hallmark.core.hashing import ZERO32
 from hallmark.core.marks import Question
+from hallmark.core.merkle import leaf_hash
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Role
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import LittleNetwork, Party
 from hallmark.testing.withheld import Withheld, put, put_document, put_entry
 from hallmark.verification.dossier import Dossier, LoggedPart
-from hallmark.verification.tree import Tree, leaf_hash
+from hallmark.verification.tree import Tree
 
 replace = msgspec.structs.replace
 

@@ -10,9 +10,9 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import ClearingPolicy, Requirement
 from hallmark.core.hashing import sha256
 from hallmark.core.marks import Question, State
+from hallmark.core.merkle import inclusion_proof
 from hallmark.core.receipt import Receipt
 from hallmark.ledger.checkpoint import Checkpoint, sign
-from hallmark.ledger.merkle import inclusion_proof
 from hallmark.ledger.note import COSIGNATURE, ED25519, Note, SigningKey
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import Proof, ProofVerifier

@@ -14,11 +14,11 @@ from typing import Any, cast
 from hallmark.core.document import hex0x
 from hallmark.core.entries import decode, split_leaf
 from hallmark.core.errors import NotFound, Unavailable
+from hallmark.core.merkle import inclusion_proof
 from hallmark.core.receipt import Receipt
 from hallmark.http.asgi import Receive, Scope, Send, respond_json
 from hallmark.http.client import Pool
 from hallmark.ledger.follow import Frame
-from hallmark.ledger.merkle import inclusion_proof
 from hallmark.ledger.policy import Policy
 from hallmark.services.following.anchors import Anchors
 from hallmark.services.following.fold_store import EVERY, FoldIndex, FoldKeeper

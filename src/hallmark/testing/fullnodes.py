@@ -11,10 +11,10 @@ from hallmark.core.document import hex0x
 from hallmark.core.entries import decode, entry_id
 from hallmark.core.errors import NotFound
 from hallmark.core.evidence import VerifyEvidence
+from hallmark.core.merkle import consistency_proof
 from hallmark.http.asgi import Receive, Scope, Send, read_body, respond, respond_json
 from hallmark.http.client import Pool
 from hallmark.http.serve import Listen
-from hallmark.ledger.merkle import consistency_proof
 from hallmark.ledger.note import Note, parse_signatures
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.sql_store import SQLLogStore

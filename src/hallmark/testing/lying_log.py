@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from hallmark.core.errors import Conflict
+from hallmark.core.merkle import leaf_hash
 from hallmark.ledger.checkpoint import Checkpoint, sign
-from hallmark.ledger.merkle import leaf_hash
 from hallmark.ledger.note import COSIGNATURE, ED25519, Note, SigningKey
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import Proof

@@ -31,6 +31,7 @@ from hallmark.core.documents import (
 from hallmark.core.entries import Entry, decode, leaf, split_leaf
 from hallmark.core.evidence import Evidence, VerifyEvidence
 from hallmark.core.hashing import ZERO32, sha256
+from hallmark.core.merkle import leaf_hash
 from hallmark.core.objected import Run, digest_of_runs, encode_runs
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import (
@@ -55,7 +56,7 @@ from hallmark.testing.answers import Answer, Answers
 from hallmark.testing.stub_evidence import STUB_KIND, stub_evidence, verify_stub_evidence
 from hallmark.verification.fold import Replica
 from hallmark.verification.genesis import Genesis
-from hallmark.verification.tree import Tree, leaf_hash
+from hallmark.verification.tree import Tree
 
 ORIGIN = "hallmark.test/log"
 CHAIN_ID = 31337

@@ -16,7 +16,7 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import InputRecord, UpstreamRecord
 from hallmark.core.hashing import ZERO32
 from hallmark.core.marks import Question
-from hallmark.ledger.merkle import inclusion_proof
+from hallmark.core.merkle import inclusion_proof
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import LittleNetwork
 from hallmark.testing.payments import offer, paid_answer, price_offer

@@ -24,6 +24,7 @@ from hallmark.core.errors import HallmarkError, VerificationFailed
 from hallmark.core.evidence import VerifyEvidence
 from hallmark.core.hashing import sha256
 from hallmark.core.marks import State
+from hallmark.core.merkle import leaf_hash
 from hallmark.core.receipt import Receipt
 from hallmark.core.registry import Registry
 from hallmark.verification import entry_checks
@@ -54,7 +55,6 @@ from hallmark.verification.receipt_checks import RECEIPT_RULES
 from hallmark.verification.reviews import parties
 from hallmark.verification.tables import Changes, Index
 from hallmark.verification.transitions import TRANSITIONS, extend_chain
-from hallmark.verification.tree import leaf_hash
 
 # A leaf is u64be admitted || u8 entry version || u8 kind || packed statement ...
 PACKED_AT = 10

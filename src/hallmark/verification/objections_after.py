@@ -17,13 +17,13 @@ from hallmark.core.document import unhex
 from hallmark.core.entries import Entry, decode, split_leaf
 from hallmark.core.errors import HallmarkError
 from hallmark.core.marks import State
+from hallmark.core.merkle import leaf_hash, node_hash
 from hallmark.core.objected import decode_runs, digest_of_runs
 from hallmark.core.statements import Fault, Verdict, text_of
 from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.verification.dossier import unbase64
 from hallmark.verification.genesis import ProvenPlace
 from hallmark.verification.objections import EQUIVOCATION, REFUTED_VERDICT
-from hallmark.verification.tree import leaf_hash, node_hash
 from hallmark.verification.trust import Trust
 
 

@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 9
-CODE: Final = "a09227c483691c3b9b7b55fe3fc811619a508817e8908485d2dd5fb7662d4f04"
+CODE: Final = "f5410ad1c47fd3434460c7da01449083ba513e38679bc70c61b27e0041033479"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -8,11 +8,11 @@ the right edge, hold every peak of the tree.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from hallmark.core.beacon import EMPTY_ROOT
+from hallmark.core.merkle import leaf_hash, node_hash
 from hallmark.verification.tables import Codec, Journal, Table
 
 HASH: Final = 32
@@ -21,16 +21,6 @@ WIDTH: Final = 1 << BITS
 TILES_KEPT: Final = 128
 LEVEL_AT: Final = 48
 """A tile's key is its tile level and its number, the level in the bits from here on."""
-
-
-def leaf_hash(data: bytes) -> bytes:
-    """SHA-256(0x00 || data), RFC 6962 section 2.1; 32 bytes."""
-    return hashlib.sha256(b"\0" + data).digest()
-
-
-def node_hash(left: bytes, right: bytes) -> bytes:
-    """SHA-256(0x01 || left || right), RFC 6962 section 2.1; 32 bytes."""
-    return hashlib.sha256(b"\1" + left + right).digest()
 
 
 class Tile:

@@ -14,11 +14,11 @@ from hallmark.core.document import Document, digest_of, hex0x
 from hallmark.core.documents import Attempt, InputRecord, KeyBundle, RouteRecord, UpstreamRecord
 from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.marks import Finding, Question, State
+from hallmark.core.merkle import inclusion_proof
 from hallmark.core.objected import MAX_POSITIONS, Run, digest_of_runs, encode_runs
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Judgement, Role
 from hallmark.crypto.secp256k1 import sign_statement
-from hallmark.ledger.merkle import inclusion_proof
 from hallmark.testing.answers import Answer
 from hallmark.testing.contradictions import contradictions
 from hallmark.testing.development import DevelopmentNetwork

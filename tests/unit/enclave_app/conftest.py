@@ -23,13 +23,13 @@ from hallmark.core.documents import (
     UpstreamRecord,
 )
 from hallmark.core.hashing import ZERO32
+from hallmark.core.merkle import leaf_hash, root
 from hallmark.core.receipt import Receipt, request_digest, response_digest
 from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.engines import load
 from hallmark.engines.protocol import Engine
 from hallmark.engines.stepper import Stepper
 from hallmark.engines.upstream import Target, Upstream
-from hallmark.ledger.merkle import leaf_hash, root
 from hallmark.services.enclave.app import App
 from hallmark.services.enclave.limits import silence_s
 from hallmark.services.enclave.runtime import Model

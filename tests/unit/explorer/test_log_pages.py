@@ -13,6 +13,7 @@ from hallmark.core.documents import UpstreamRecord
 from hallmark.core.entries import Kind, decode, split_leaf
 from hallmark.core.errors import InvalidInput, NotFound, TooLarge, Unavailable
 from hallmark.core.marks import State
+from hallmark.core.merkle import leaf_hash
 from hallmark.core.receipt import Receipt
 from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.ledger.tiles import decode_bundle
@@ -21,7 +22,7 @@ from hallmark.services.explorer.figures import nearest_rank
 from hallmark.store import deferred
 from hallmark.testing.dossiers import clearing_policy
 from hallmark.testing.payments import offer, price_offer
-from hallmark.verification.tree import leaf_hash, root_of
+from hallmark.verification.tree import root_of
 
 
 def every_kind(net: Any) -> dict[Kind, int]:

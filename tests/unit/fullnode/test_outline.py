@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hallmark.core.merkle import leaf_hash, root
 from hallmark.core.statements import Role
 from hallmark.http.asgi import Receive, Scope, Send, respond
-from hallmark.ledger.merkle import leaf_hash, root
 from hallmark.ledger.tiles import encode_bundle
 from hallmark.services.fullnode.app import create_app
 from hallmark.services.fullnode.outline import Outline

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from hallmark.core.errors import NotFound, Unavailable
-from hallmark.ledger.merkle import leaf_hash, verify_inclusion
+from hallmark.core.merkle import leaf_hash, verify_inclusion
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import verify_proof
 from hallmark.services.following.log_client import LogClient

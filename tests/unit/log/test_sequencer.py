@@ -13,9 +13,9 @@ from sqlalchemy.engine import Connection
 from hallmark.core.beacon import network_id
 from hallmark.core.entries import leaf, split_leaf
 from hallmark.core.errors import Conflict, HallmarkError, Unavailable
+from hallmark.core.merkle import leaf_hash
 from hallmark.core.statements import Role
 from hallmark.crypto.secp256k1 import Key
-from hallmark.ledger.merkle import leaf_hash
 from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.services.log.admission import Submission
 from hallmark.services.log.lease import LeaseKeeper, fence

@@ -13,7 +13,7 @@ import pytest
 
 from hallmark.core.entries import leaf
 from hallmark.core.errors import InvalidInput, Unavailable
-from hallmark.ledger.merkle import leaf_hash, verify_inclusion
+from hallmark.core.merkle import leaf_hash, verify_inclusion
 from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.store import raw, sqlite_url
 from hallmark.store.raw import MEASURED, QUICK_S, TIDY_EVERY, RawDatabase, Transaction

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hallmark.core.document import hex0x
 from hallmark.core.hashing import sha256
+from hallmark.core.merkle import leaf_hash
 from hallmark.testing.network import LittleNetwork
 from hallmark.testing.payments import offer, paid_receipt, price_offer
 from hallmark.testing.stub_evidence import verify_stub_evidence
@@ -20,7 +21,7 @@ from hallmark.verification.fold_state import FoldState
 from hallmark.verification.outcome import Check
 from hallmark.verification.snapshot import HEAD, STATED, Head, packed_row, unpacked_row
 from hallmark.verification.tables import Changes, Index, Key, MemoryIndex, StateUnavailable
-from hallmark.verification.tree import Tree, leaf_hash
+from hallmark.verification.tree import Tree
 
 
 @functools.cache

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from hallmark.core.marks import Question, State
+from hallmark.core.merkle import inclusion_proof, leaf_hash
 from hallmark.core.policy import Outcome
-from hallmark.ledger.merkle import inclusion_proof
 from hallmark.testing.dossiers import Notary, proof_verifier
 from hallmark.testing.network import LittleNetwork
 from hallmark.testing.stub_evidence import verify_stub_evidence
@@ -18,7 +18,7 @@ from hallmark.verification.dossier import Dossier
 from hallmark.verification.genesis import ProvenPlace
 from hallmark.verification.objections_after import completes
 from hallmark.verification.offline import Verified, verify_dossier
-from hallmark.verification.tree import Tree, leaf_hash
+from hallmark.verification.tree import Tree
 
 
 def test_only_all_the_leaves_behind_complete_the_checkpoint() -> None:

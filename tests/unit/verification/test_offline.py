@@ -16,10 +16,10 @@ from hallmark.core.documents import AnchorRecord, InputRecord, UpstreamRecord
 from hallmark.core.errors import HallmarkError, InvalidInput, NotFound, VerificationFailed
 from hallmark.core.hashing import ZERO32
 from hallmark.core.marks import Finding, Question, State
+from hallmark.core.merkle import inclusion_proof
 from hallmark.core.policy import Outcome
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Role
-from hallmark.ledger.merkle import inclusion_proof
 from hallmark.testing.answers import Answer
 from hallmark.testing.dossiers import Notary, proof_verifier
 from hallmark.testing.network import HOUR, LittleNetwork, Party

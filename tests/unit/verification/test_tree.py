@@ -6,8 +6,9 @@ import hashlib
 
 import pytest
 
-from hallmark.ledger import merkle
-from hallmark.verification.tree import Tree, leaf_hash, root_of
+from hallmark.core import merkle
+from hallmark.core.merkle import leaf_hash
+from hallmark.verification.tree import Tree, root_of
 
 
 def test_roots_agree_with_the_ledger_at_every_size() -> None:

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from hallmark.core.answer import input_digest
 from hallmark.core.document import hex0x
 from hallmark.core.documents import InputRecord
+from hallmark.core.merkle import leaf_hash, root
 from hallmark.engines.openai_request import ChatMessage, Part
 from hallmark.engines.request_errors import invalid_value
-from hallmark.ledger.merkle import leaf_hash, root
 
 SOURCE = "client"
 MAX_RECORDS = 256

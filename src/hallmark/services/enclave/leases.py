@@ -15,10 +15,10 @@ import msgspec
 
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.core.hashing import ZERO32, keccak256, sha256
+from hallmark.core.merkle import leaf_hash, root
 from hallmark.core.spending import SpendingAuthorization
 from hallmark.core.vault import Lease, Row, Settlement, pack_rows, vault_digest
 from hallmark.crypto.secp256k1 import Key
-from hallmark.ledger.merkle import leaf_hash, root
 from hallmark.payments.accounts import Ended, PaymentRequired
 from hallmark.payments.spending import Vault
 from hallmark.services.enclave import control

@@ -11,6 +11,7 @@ from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import AnchorRecord
 from hallmark.core.entries import Entry, decode, split_leaf
 from hallmark.core.errors import HallmarkError, Unavailable
+from hallmark.core.merkle import leaf_hash
 from hallmark.core.money import Payment
 from hallmark.core.receipt import Receipt
 from hallmark.ledger.checkpoint import Checkpoint
@@ -18,7 +19,6 @@ from hallmark.ledger.proof import Proof
 from hallmark.services.following.records import Logged
 from hallmark.verification.dossier import FORMAT, Anchor, Documents, Dossier, LoggedPart
 from hallmark.verification.fold import Replica
-from hallmark.verification.tree import leaf_hash
 
 REMEMBERED: Final = 1024
 FEW: Final = 64

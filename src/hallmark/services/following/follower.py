@@ -22,9 +22,9 @@ from typing import Final
 import msgspec
 
 from hallmark.core.errors import HallmarkError, NotFound, Unavailable, VerificationFailed
+from hallmark.core.merkle import CompactRange, leaf_hash
 from hallmark.http.health import Health
 from hallmark.ledger.follow import Cosigned, Covered, Frame, Uncovered, newest_of
-from hallmark.ledger.merkle import CompactRange, leaf_hash
 from hallmark.ledger.note import Note
 from hallmark.ledger.policy import Policy, VerifiedCheckpoint, verify_quorum
 from hallmark.services.following.fold_store import FoldKeeper

@@ -13,7 +13,7 @@ from typing import Final
 
 from hallmark.core.document import hex0x
 from hallmark.core.errors import NotFound, Unavailable
-from hallmark.ledger.merkle import inclusion_proof
+from hallmark.core.merkle import inclusion_proof
 from hallmark.ledger.note import Note
 from hallmark.ledger.proof import Proof
 from hallmark.services.following.follower import Follower

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hallmark.ledger.merkle import CompactRange, leaf_hash, root
+from hallmark.core.merkle import CompactRange, leaf_hash, root
 from hallmark.ledger.tiles import WIDTH
 
 HASH = 32

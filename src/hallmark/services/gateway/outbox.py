@@ -18,6 +18,7 @@ import msgspec
 from hallmark.core.entries import Kind, decode, leaf, split_leaf
 from hallmark.core.errors import HallmarkError
 from hallmark.core.hashing import ZERO32
+from hallmark.core.merkle import leaf_hash
 from hallmark.core.receipt import Receipt
 from hallmark.http.retry import seconds_of
 from hallmark.services.following.log_client import LogClient, Place, Refused
@@ -25,7 +26,6 @@ from hallmark.services.gateway.receipt_store import Kept, ReceiptStore
 from hallmark.telemetry.logs import get_logger
 from hallmark.telemetry.metrics import Metrics
 from hallmark.verification.fold import Replica
-from hallmark.verification.tree import leaf_hash
 
 PARALLEL: Final = 64
 RECENT: Final = 10_000

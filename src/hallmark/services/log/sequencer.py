@@ -22,7 +22,7 @@ import msgspec
 
 from hallmark.core.entries import leaf
 from hallmark.core.errors import Conflict, HallmarkError, Unavailable
-from hallmark.ledger.merkle import leaf_hash
+from hallmark.core.merkle import leaf_hash
 from hallmark.ledger.store import LogStore
 from hallmark.services.log.admission import Submission
 from hallmark.services.log.membership import Membership

@@ -7,8 +7,8 @@ from hashlib import sha256
 
 import pytest
 
+from hallmark.core import merkle
 from hallmark.core.errors import HallmarkError, InvalidInput, VerificationFailed
-from hallmark.ledger import merkle
 from hallmark.ledger.tree import Tree, partial_widths
 
 SIZES = 300
