@@ -73,6 +73,9 @@ STEPS: Final[Mapping[str, str]] = {
     "chain_unreachable": "Get the chain running.",
     "anchoring_behind": "See anchoring's log.jsonl: the newest checkpoints are not on the chain.",
     "chain_silent": "The chain makes no blocks: see whether its process was stopped.",
+    # relay
+    "relay_directory": "Wait: the relay asks its gateway for the nodes. If it stays so, start the gateway.",
+    "relay_gateway_away": "Get the gateway running, or the way to it: capsules go by the last directory.",
     # vault
     "vault_deploying": "Wait: development money and vault are put on the chain.",
     "vault_registering": "Wait: nodes' keys are put into the vault once their registrations are witnessed.",

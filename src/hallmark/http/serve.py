@@ -193,6 +193,7 @@ async def serve(
     *,
     tasks: Iterable[Coroutine[Any, Any, None]] = (),
     stopping: Callable[[], None] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, beside `tasks`; open requests may finish first.
 
@@ -206,7 +207,7 @@ async def serve(
     sock = bind(listen)
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(task) for task in tasks]
-        async with serving(app, sock):
+        async with serving(app, sock, tls=tls):
             settled = loop.call_later(SETTLED_S, give_back)
             await stop.wait()
             settled.cancel()
