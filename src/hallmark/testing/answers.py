@@ -9,7 +9,15 @@ import msgspec
 
 from hallmark.core.beacon import EMPTY_ROOT
 from hallmark.core.document import Document, hex0x
-from hallmark.core.documents import Candidate, Candidates, Exclusion, Manifest, Parameters, RouteRecord
+from hallmark.core.documents import (
+    Candidate,
+    Candidates,
+    Exclusion,
+    Manifest,
+    Parameters,
+    RouteRecord,
+    SealedPath,
+)
 from hallmark.core.entries import Entry
 from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.money import Payment
@@ -129,6 +137,7 @@ class Answers:
         node: Party,
         *,
         direct: bool = False,
+        sealed: SealedPath | None = None,
         ticket_changes: dict[str, Any] | None = None,
         advance: bool = True,
         inputs: tuple[Document, ...] = (),
@@ -137,16 +146,20 @@ class Answers:
         paid: Callable[[Receipt], tuple[Payment, bytes]] | None = None,
         **changes: Any,
     ) -> Answer:
-        """An answer by `node` that now extends its chain (unless `advance` is false)."""
+        """An answer by `node` that now extends its chain (unless `advance` is false). `sealed`: how it came,
+        where it did.
+        """
         self.count += 1
         net, manifest = self.network, None if upstream_record else self.network.manifest
         candidates = None if direct else self.candidates(node)
         ticket, packed = self.ticket(candidates, **(ticket_changes or {})) if candidates else (None, b"")
+        upstream = ("upstream",) if upstream_record else ()
         route = RouteRecord(
             hex0x(ticket.struct_hash() if ticket else ZERO32),
-            "direct" if direct else "plain",
-            ("node",) if direct else ("gateway", "node"),
+            "sealed" if sealed else "direct" if direct else "plain",
+            ("enclave", *upstream) if sealed else ("node",) if direct else ("gateway", "node"),
             hex0x(node.address),
+            sealed=sealed or msgspec.UNSET,
         )
         parameters = Parameters("chat", 64, node_nonce=hex0x(self.salt("nonce")), engine="onnx 1 test")
         salts = (self.salt("request"), self.salt("response"))

@@ -27,6 +27,8 @@ from hallmark.core.documents import (
     Measurement,
     ModelCard,
     Profile,
+    SealedPath,
+    Sealing,
 )
 from hallmark.core.entries import Entry, decode, leaf, split_leaf
 from hallmark.core.evidence import Evidence, VerifyEvidence
@@ -74,6 +76,17 @@ SETTLEMENT = key("settlement").address
 """What the bundles of a little network's nodes name as their settlement key; 20 bytes."""
 
 
+SEALING = Sealing(hex0x(sha256(b"hallmark/testing/sealing")), START - HOUR, 3 * HOUR, 240)
+"""What the bundles of a little network's nodes name as their keys, where they take sealed requests."""
+
+
+def sealed_path(**changes: Any) -> SealedPath:
+    """How a request came sealed to a node of such a network in its first window."""
+    configuration = hex0x(sha256(b"hallmark/testing/configuration"))
+    found = SealedPath(configuration, 0, "x-wing/hkdf-sha256/aes-128-gcm", 2048, "https://relay.example")
+    return msgspec.structs.replace(found, **changes)
+
+
 class Party:
     """A registered party: its key, its owner's key, and for a node its bundle and configuration."""
 
@@ -98,9 +111,16 @@ class LittleNetwork:
     start = START
 
     def __init__(
-        self, *, nodes: int = 2, full_nodes: int = 4, found: bool = True, insecure: tuple[str, ...] = ()
+        self,
+        *,
+        nodes: int = 2,
+        full_nodes: int = 4,
+        found: bool = True,
+        insecure: tuple[str, ...] = (),
+        sealing: Sealing | msgspec.UnsetType = msgspec.UNSET,
     ) -> None:
         self.now = self.start
+        self.sealing = sealing
         self.insecure = insecure
         self.authority = tuple(key(f"authority {i}") for i in range(3))
         self.genesis = Genesis.of(ORIGIN, CHAIN_ID, tuple(k.address for k in self.authority), 2)
@@ -247,6 +267,7 @@ class LittleNetwork:
             "onnx 1 test",
             upstreams,
             hex0x(SETTLEMENT),
+            self.sealing,
         )
 
     def evidence(self, bundle: bytes, size: int, root: bytes) -> Evidence:

@@ -23,7 +23,7 @@ from hallmark.core.documents import (
 )
 from hallmark.core.entries import SIGNATURE_SIZE, Entry
 from hallmark.core.errors import HallmarkError, VerificationFailed
-from hallmark.core.evidence import VerifyEvidence
+from hallmark.core.evidence import Assurance, VerifyEvidence
 from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.receipt import RECEIPT_VERSION, Mode, Receipt, request_digest, response_digest
 from hallmark.core.statements import Registration, Ticket, Version
@@ -84,6 +84,8 @@ class Examination:
         self.receipt: Receipt = dossier.opened()
         self.measured = False
         """Set when `ran` was checked: only then is what the enclave says more than a claim."""
+        self.assurance = Assurance.NONE
+        """What hardware was found to vouch for the enclave as `ran` was examined."""
 
     def check_receipt(self) -> None:
         """The receipt is of this network and version, is named by its id, and its node signed it."""

@@ -131,6 +131,7 @@ def ran(exam: Examination) -> Iterable[Finding]:
     elif configuration.insecure:
         here.append(wording.insecure(configuration.insecure))
     assurance = evidence.assurance if evidence else Assurance.NONE
+    exam.assurance = assurance
     image = evidence.measurement if evidence else ""
     told = _told(exam, evidence)
     detail = {

@@ -24,7 +24,7 @@ from hallmark.core.money import Payment
 from hallmark.core.receipt import Mode, Receipt
 from hallmark.core.registry import Approved
 from hallmark.core.statements import Role
-from hallmark.verification import payment_wording, wording
+from hallmark.verification import payment_wording, route_wording, wording
 from hallmark.verification.attested import Attested
 from hallmark.verification.fold import Replica
 from hallmark.verification.judged_receipt import DIRECT, parse_ticket
@@ -297,13 +297,14 @@ def _route(view: View) -> Mapping[str, str] | None:
         passage = parse_ticket(attachments[2], attachments[1], view.replica.genesis.chain_id)
         if passage is not None:
             gateway, offered = passage.ticket.gateway, len(passage.candidates or ())
-    upstream = wording.PROVIDER if view.receipt.upstream != ZERO32 else ""
-    return {
-        "what": wording.route(record, gateway=gateway, candidates=offered, upstream=upstream),
-        "path": record.path,
-        "gateway": hex0x(gateway) if gateway else "",
-        "saw_prompt": ", ".join(record.saw_prompt),
-    }
+    vouched = view.attested.evidence if view.attested else None
+    beside = route_wording.Party(
+        gateway,
+        offered,
+        wording.PROVIDER if view.receipt.upstream != ZERO32 else "",
+        vouched.assurance if vouched else Assurance.NONE,
+    )
+    return {"what": route_wording.route(record, beside), **route_wording.detail(record, gateway)}
 
 
 def _proved(view: View, inclusion: Inclusion | None) -> Mapping[str, str]:

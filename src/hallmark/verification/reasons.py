@@ -89,6 +89,13 @@ _ROUTE: Final = {
     "candidates_mismatch": "The candidates are not those that the ticket commits to.",
     "node_not_candidate": "The node is not among the ticket's candidates.",
     "candidate_bundle": "The ticket names another bundle of this node.",
+    "sealed_unsaid": "The route record says that the request came sealed, and not to what.",
+    "sealed_unexpected": "The route record says how a request was sealed that did not come sealed.",
+    "sealed_suite_unknown": "The request was sealed with a suite that is not known here.",
+    "sealed_malformed": "The route record names no size class, or no relay that there can be.",
+    "sealed_seen_by_other": "It came sealed, and others than the enclave and its upstream saw it in clear.",
+    "sealed_without_keys": "The request came sealed, and the key bundle names no keys for that.",
+    "sealed_other_window": "The request was sealed to keys of another time than the answer's.",
 }
 _INPUTS: Final = {"inputs_mismatch": "The input records are not those that the receipt commits to."}
 _PAID: Final = {

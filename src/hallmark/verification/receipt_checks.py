@@ -15,6 +15,7 @@ from hallmark.core.statements import Role
 from hallmark.verification.judged_receipt import JudgedReceipt
 from hallmark.verification.outcome import NO_SUBJECT, OK, Rule
 from hallmark.verification.payment_checks import check_payment
+from hallmark.verification.sealed_rules import record_reason, sealed_reason
 
 SUBMITTER_REASONS: Final = frozenset(
     {
@@ -191,6 +192,15 @@ def check_candidates(case: JudgedReceipt) -> str:
     return OK if bundle == case.receipt.bundle else "candidate_bundle"
 
 
+def check_sealed(case: JudgedReceipt) -> str:
+    """What the route record says of sealing fits its path, the bundle's windows, and who saw the prompt."""
+    if case.route is None:
+        return NO_SUBJECT
+    if case.attested is None:
+        return record_reason(case.route, case.receipt)
+    return sealed_reason(case.route, case.attested.bundle, case.receipt)
+
+
 def check_times(case: JudgedReceipt) -> str:
     """Started, finished and admitted follow each other; the node's clock may be a minute ahead."""
     if case.receipt.started > case.receipt.finished:
@@ -213,6 +223,7 @@ RECEIPT_RULES: Final[tuple[Rule[JudgedReceipt], ...]] = (
     ("route", check_route),
     ("ticket", check_ticket),
     ("candidates", check_candidates),
+    ("sealed", check_sealed),
     ("times", check_times),
     ("payment", check_payment),
 )

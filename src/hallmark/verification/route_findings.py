@@ -8,7 +8,7 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import RouteRecord
 from hallmark.core.hashing import ZERO32
 from hallmark.core.marks import Finding, Question
-from hallmark.verification import wording
+from hallmark.verification import route_wording, wording
 from hallmark.verification.examination import (
     Examination,
     committed,
@@ -18,7 +18,9 @@ from hallmark.verification.examination import (
 from hallmark.verification.judged_entry import SKEW_MS
 from hallmark.verification.judged_receipt import DIRECT, ParsedTicket, parse_ticket
 from hallmark.verification.mark_ladder import claimed, ladder, registered, upstream_record
+from hallmark.verification.outcome import OK
 from hallmark.verification.proving import sound
+from hallmark.verification.sealed_rules import record_reason, sealed_reason
 
 
 def route(exam: Examination) -> Iterable[Finding]:
@@ -29,7 +31,9 @@ def route(exam: Examination) -> Iterable[Finding]:
             _passage(exam, None)
         return [claimed(exam, Question.ROUTE, receipt.route, {"what": wording.NOT_SHOWN["route"]})]
     record = committed(RouteRecord, documents.route, receipt.route, "route_mismatch")
-    require(record.path in ("plain", "sealed", "direct"), "route_unreadable")
+    against_bundle = record.path == "sealed" and exam.shows_bundle
+    reason = sealed_reason(record, exam.bundle, receipt) if against_bundle else record_reason(record, receipt)
+    require(reason == OK, reason)
     require(record.chosen == hex0x(receipt.node), "route_other_node")
     passage, hidden = None, ""
     if record.ticket == DIRECT:
@@ -41,20 +45,17 @@ def route(exam: Examination) -> Iterable[Finding]:
     else:
         passage = _passage(exam, record)
         hidden = "" if documents.candidates is not None else "candidates"
+    lacks = [] if exam.shows_bundle or record.path != "sealed" else [wording.NOT_SHOWN["bundle"]]
+    lacks += [wording.NOT_SHOWN[hidden]] if hidden else []
     gateway = passage.ticket.gateway if passage else None
-    offered = len(passage.candidates or ()) if passage else 0
     upstream = ""
     if receipt.upstream != ZERO32:
         shown = upstream_record(exam)
         upstream = shown.provider if shown else wording.PROVIDER
-    told = wording.route(record, gateway=gateway, candidates=offered, upstream=upstream)
-    detail = {
-        "what": f"{told}; {wording.NOT_SHOWN[hidden]}" if hidden else told,
-        "path": record.path,
-        "gateway": hex0x(gateway) if gateway else "",
-        "saw_prompt": ", ".join(record.saw_prompt),
-    }
-    if hidden:
+    offered = len(passage.candidates or ()) if passage else 0
+    told = route_wording.route(record, route_wording.Party(gateway, offered, upstream, exam.assurance))
+    detail = {"what": "; ".join([told, *lacks]), **route_wording.detail(record, gateway)}
+    if lacks:
         return [claimed(exam, Question.ROUTE, receipt.route, detail)]
     return ladder(exam, Question.ROUTE, receipt.route, detail, rests_on=registered(exam))
 

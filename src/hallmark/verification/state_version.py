@@ -20,8 +20,8 @@ import msgspec
 
 from hallmark.core.hashing import sha256
 
-RULES: Final = 9
-CODE: Final = "f5410ad1c47fd3434460c7da01449083ba513e38679bc70c61b27e0041033479"
+RULES: Final = 10
+CODE: Final = "4ccebfbacb65e8f2284287ed1ad856d146c61161a0d869d468402bdc3fe370b7"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from hallmark.core.document import hex0x
-from hallmark.core.documents import InputRecord, Manifest, RouteRecord, UpstreamRecord
+from hallmark.core.documents import InputRecord, Manifest, UpstreamRecord
 from hallmark.core.evidence import Assurance
 from hallmark.core.marks import Question
 from hallmark.core.receipt import Mode
@@ -175,22 +175,6 @@ def asserted(record: UpstreamRecord | None) -> str:
         )
     provider = record.provider
     return f"an upstream provider answered; the model {record.asserted_model} is asserted by {provider} alone"
-
-
-def route(record: RouteRecord, *, gateway: bytes | None, candidates: int, upstream: str) -> str:
-    """Who saw the request on its way, and what was tried before."""
-    seen = []
-    for role in record.saw_prompt:
-        who = gateway if role == "gateway" else bytes.fromhex(record.chosen[2:]) if role == "node" else None
-        seen.append(f"{role} {short(who)}" if who else role)
-    if upstream and not any(role.startswith("upstream") for role in record.saw_prompt):
-        seen.append(f"upstream {upstream}")
-    parts = [f"{record.path} path", f"the prompt was seen in clear by {', '.join(seen) or 'nobody it names'}"]
-    if candidates:
-        parts.append(f"{candidates} candidates were offered")
-    failed = [f"{short(a.node)} {a.outcome}" for a in record.attempts if a.outcome != "answered"]
-    parts.append("tried before: " + ", ".join(failed) if failed else "no other node was tried")
-    return "; ".join(parts)
 
 
 def inputs(records: Sequence[InputRecord], at: int) -> str:

@@ -20,6 +20,7 @@ from tests.integration.browser_code import (
     verifier_evidence,
     verifier_mutations,
     verifier_payments,
+    verifier_sealed,
 )
 from tests.integration.browser_code.verifier_batch import Batch
 from tests.integration.browser_code.verifier_mutations import TWO_MEANINGS
@@ -65,6 +66,7 @@ def judged(
     verifier_cases.objections(batch)
     verifier_cases.reviews(batch)
     verifier_cases.withheld(batch)
+    verifier_sealed.sealed(batch)
     verifier_payments.payments(batch)
     verifier_cases.remade(batch, case)
     verifier_cases.trusts(batch, case)
@@ -269,6 +271,8 @@ def test_the_batch_reaches_every_reason_of_a_dossier(judged: Judged) -> None:
         "version_proof", "wrong_network", "after_mismatch", "artifact_not_in_bundle", "node_not_candidate",
         "candidate_bundle",
         "key_mismatch", "route_other_node", "route_unreadable",
+        "sealed_unsaid", "sealed_unexpected", "sealed_suite_unknown", "sealed_malformed",
+        "sealed_seen_by_other", "sealed_without_keys", "sealed_other_window",
     }  # fmt: skip
     assert sorted(expected - found) == []
 

@@ -32,10 +32,11 @@ CHECKS = (
     "route",
     "ticket",
     "candidates",
+    "sealed",
     "times",
     "payment",
 )
-"""Every check of a receipt that there was before anything was made cheaper."""
+"""Every check of a receipt; one may be added, none taken away."""
 RECEIPTS = 7
 
 

@@ -15,8 +15,9 @@ from hallmark.core.documents import RouteRecord
 from hallmark.core.entries import Entry
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Mode
+from hallmark.core.sealing import GRACE_MS
 from hallmark.crypto.secp256k1 import HALF_ORDER, recover
-from hallmark.testing.network import HOUR, LittleNetwork, key
+from hallmark.testing.network import HOUR, SEALING, LittleNetwork, key, sealed_path
 from hallmark.testing.stub_evidence import verify_stub_evidence
 from hallmark.verification.fold import Replica
 from hallmark.verification.outcome import Check, Outcome
@@ -34,6 +35,38 @@ def changed(**fields: Any) -> Lie:
 def ticketed(**fields: Any) -> Lie:
     """A receipt whose route ticket has these fields changed."""
     return lambda net: net.receipt_entry(net.nodes[0], ticket_changes=fields)
+
+
+def sealed(made: Callable[[RouteRecord], RouteRecord] = lambda r: r, **fields: Any) -> Lie:
+    """A receipt of a sealed request to a node that takes them, whose record says these fields."""
+
+    def lie(net: LittleNetwork) -> Entry:
+        answer = net.answer(net.nodes[0], sealed=sealed_path(**fields), advance=False)
+        route = made(answer.route)
+        entry = net.receipt_entry(net.nodes[0], sealed=sealed_path(**fields), route=route.digest())
+        return msgspec.structs.replace(entry, attachments=(route.encode(), *entry.attachments[1:]))
+
+    return lie
+
+
+def seen_by(*roles: str) -> Callable[[RouteRecord], RouteRecord]:
+    """The record of a request that these roles saw in clear."""
+    return lambda record: msgspec.structs.replace(record, saw_prompt=roles)
+
+
+def _keyless(net: LittleNetwork) -> Entry:
+    net.sealing = msgspec.UNSET
+    node = type(net.nodes[0])("plain", net.nodes[0].role)
+    net.register(node)
+    return net.receipt_entry(node, sealed=sealed_path())
+
+
+def _plain_and_sealed(record: RouteRecord) -> RouteRecord:
+    return msgspec.structs.replace(record, path="plain")
+
+
+def _unsaid(record: RouteRecord) -> RouteRecord:
+    return msgspec.structs.replace(record, sealed=msgspec.UNSET)
 
 
 def beside(change: Callable[[Entry], tuple[bytes, ...]]) -> Lie:
@@ -187,6 +220,20 @@ LIES: dict[str, tuple[str, Lie]] = {
     "candidates": ("candidates_mismatch", beside(lambda e: (e.attachments[0], b"{}", e.attachments[2]))),
     "not a candidate": ("node_not_candidate", _not_a_candidate),
     "another bundle offered": ("candidate_bundle", _other_bundle_offered),
+    "sealed to what": ("sealed_unsaid", sealed(_unsaid)),
+    "sealed and plain": ("sealed_unexpected", sealed(_plain_and_sealed)),
+    "another path": ("route_unreadable", sealed(lambda r: msgspec.structs.replace(_unsaid(r), path="vpn"))),
+    "suite": ("sealed_suite_unknown", sealed(suite="rot13")),
+    "no size": ("sealed_malformed", sealed(size=0)),
+    "relay's name": ("sealed_malformed", sealed(relay="https://relay.example\n")),
+    "relay's long name": ("sealed_malformed", sealed(relay="r" * 201)),
+    "gateway saw it": ("sealed_seen_by_other", sealed(seen_by("gateway", "enclave"))),
+    "host saw it": ("sealed_seen_by_other", sealed(seen_by("node"))),
+    "upstream that is none": ("sealed_seen_by_other", sealed(seen_by("enclave", "upstream"))),
+    "nobody saw it": ("sealed_seen_by_other", sealed(seen_by())),
+    "no keys": ("sealed_without_keys", _keyless),
+    "later window": ("sealed_other_window", sealed(window=1)),
+    "window without keys": ("sealed_other_window", sealed(window=240)),
     "attachments": ("attachments_malformed", beside(lambda e: (*e.attachments, b"more"))),
     "times": ("times_reversed", changed(started=1 << 50, finished=0)),
     "finished later": ("finished_in_future", changed(finished=1 << 50)),
@@ -199,7 +246,7 @@ LIES: dict[str, tuple[str, Lie]] = {
 def test_each_lie_is_found_by_its_reason(name: str) -> None:
     """A receipt with one lie in it fails with that lie's reason code, and one without lies passes."""
     reason, lie = LIES[name]
-    net = LittleNetwork()
+    net = LittleNetwork(sealing=SEALING)
     index = net.add(lie(net))
     assert reason in net.replica().failures(index)
 
@@ -244,11 +291,26 @@ def test_honest_receipts_pass_every_check() -> None:
             assert not any(check.outcome is Outcome.FAIL for check in checks)
 
 
+@pytest.mark.parametrize("direct", [False, True], ids=["with a ticket", "without"])
+def test_honest_sealed_receipts_pass(direct: bool) -> None:
+    """A sealed request passes with a ticket and without one, up to two minutes around its window."""
+    net = LittleNetwork(sealing=SEALING)
+    first = net.add(net.receipt_entry(net.nodes[0], direct=direct, sealed=sealed_path()))
+    net.tick(2 * HOUR + GRACE_MS + 39)
+    late = net.add(net.receipt_entry(net.nodes[0], direct=direct, sealed=sealed_path()))
+    early = net.add(net.receipt_entry(net.nodes[0], direct=direct, sealed=sealed_path(window=1)))
+    net.tick(1)
+    too_late = net.add(net.receipt_entry(net.nodes[0], direct=direct, sealed=sealed_path()))
+    replica = net.replica()
+    assert replica.failures(first) == replica.failures(late) == replica.failures(early) == ()
+    assert replica.failures(too_late) == ("sealed_other_window",)
+
+
 def test_every_check_can_fail() -> None:
     """Each rule is the reason of at least one lie, so no check is there for show."""
     found = {"unseen"}  # shown by test_replay_is_found
     for _, lie in LIES.values():
-        net = LittleNetwork()
+        net = LittleNetwork(sealing=SEALING)
         net.add(lie(net))
         found |= {check.name for check in _last_checks(net) if check.outcome is Outcome.FAIL}
     assert found == {name for name, _ in RECEIPT_RULES}

@@ -77,6 +77,8 @@ export class Examination {
   readonly id: Uint8Array;
   /** Set when `ran` was checked: only then is what the enclave says more than a claim. */
   measured = false;
+  /** What hardware was found to vouch for the enclave as `ran` was examined. */
+  assurance = "none";
   private readonly proofs: ProofVerifier;
 
   constructor(dossier: Dossier, trust: Trust, now: bigint, proofs: ProofVerifier) {

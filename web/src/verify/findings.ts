@@ -24,6 +24,7 @@ import { paid } from "./payment.ts";
 import { anchored, consistent, proved } from "./proved.ts";
 import { sentenceOf, withoutDots } from "./reasons.ts";
 import type { Finding, Question } from "./marks.ts";
+import * as sealed from "./sealed.ts";
 import * as words from "./words.ts";
 
 const DIRECT = hex0x(ZERO32);
@@ -83,6 +84,7 @@ function ran(exam: Examination): Finding[] {
     image,
     insecure: configuration?.insecure.join(", ") ?? "",
   };
+  exam.assurance = assurance;
   exam.measured = evidence.judged !== undefined && configuration !== undefined && !configuration.insecure.length;
   const digest = evidence.judged?.digest ?? receipt.bytes("bundle");
   const witnessed = `${told}; this verifier alone: ${here.join(", ")}`;
@@ -138,7 +140,8 @@ function route(exam: Examination): Finding[] {
     return [claimed(exam, "route", digest, { what: words.NOT_SHOWN.route })];
   }
   const record = exam.route();
-  required(["plain", "sealed", "direct"].includes(record.path), "route_unreadable");
+  const reason = sealed.against(record, receipt, record.path === "sealed" && exam.showsBundle ? exam.bundle() : undefined);
+  if (reason) throw failure(reason);
   required(record.chosen === hex0x(receipt.bytes("node")), "route_other_node");
   const direct = record.ticket === DIRECT;
   if (direct) {
@@ -149,14 +152,11 @@ function route(exam: Examination): Finding[] {
   const { gateway, offered } = direct || ticket === null ? { gateway: undefined, offered: 0 } : passage(exam, record);
   const hidden = direct ? undefined : ticket === null ? "ticket" : documents.candidates === null ? "candidates" : undefined;
   const upstream = same(receipt.bytes("upstream"), ZERO32) ? "" : (exam.upstream()?.provider ?? words.PROVIDER);
-  const told = words.route(record, gateway, offered, upstream);
-  const detail = {
-    what: hidden ? `${told}; ${words.NOT_SHOWN[hidden]}` : told,
-    path: record.path,
-    gateway: gateway ? hex0x(gateway) : "",
-    saw_prompt: record.saw_prompt.join(", "),
-  };
-  if (hidden) return [claimed(exam, "route", digest, detail)];
+  const lacks: string[] = exam.showsBundle || record.path !== "sealed" ? [] : [words.NOT_SHOWN.bundle];
+  if (hidden) lacks.push(words.NOT_SHOWN[hidden]);
+  const told = sealed.route(record, { gateway, offered, upstream, assurance: exam.assurance });
+  const detail = { what: [told, ...lacks].join("; "), ...sealed.detail(record, gateway) };
+  if (lacks.length) return [claimed(exam, "route", digest, detail)];
   return ladder(exam, "route", { digest, detail, restsOn: registered(exam) });
 }
 

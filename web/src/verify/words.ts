@@ -1,8 +1,8 @@
 /** The plain words of findings (verification/words.py): no sentence says more than the state behind it. */
 import { hex0x } from "./bytes.ts";
-import type { InputRecord, Manifest, RouteRecord, UpstreamRecord } from "./documents.ts";
+import type { InputRecord, Manifest, UpstreamRecord } from "./documents.ts";
 
-const SIMULATED = "the hardware is simulated and does not protect from its own host";
+export const SIMULATED = "the hardware is simulated and does not protect from its own host";
 export const MODES = ["vanilla", "tee", "replay", "zkml"] as const;
 
 /** What was compared of the owner's copies. */
@@ -107,22 +107,6 @@ export function asserted(record: UpstreamRecord | undefined): string {
   }
   const { provider, asserted_model } = record;
   return `an upstream provider answered; the model ${asserted_model} is asserted by ${provider} alone`;
-}
-
-/** Who saw the request on its way, and what was tried before. */
-export function route(record: RouteRecord, gateway: Uint8Array | undefined, offered: number, upstream: string): string {
-  const seen = record.saw_prompt.map((role) => {
-    if (role === "gateway" && gateway) return `${role} ${short(gateway)}`;
-    return role === "node" ? `${role} ${short(record.chosen)}` : role;
-  });
-  if (upstream && !record.saw_prompt.some((role) => role.startsWith("upstream"))) seen.push(`upstream ${upstream}`);
-  const parts = [`${record.path} path`, `the prompt was seen in clear by ${seen.join(", ") || "nobody it names"}`];
-  if (offered) parts.push(`${offered} candidates were offered`);
-  const failed = record.attempts
-    .filter((attempt) => attempt.outcome !== "answered")
-    .map((attempt) => `${short(attempt.node)} ${attempt.outcome}`);
-  parts.push(failed.length ? `tried before: ${failed.join(", ")}` : "no other node was tried");
-  return parts.join("; ");
 }
 
 /** What entered the run from outside, each with its source and age. */
