@@ -14,7 +14,7 @@ from hallmark.core.hashing import sha256
 from hallmark.core.prices import Use
 from hallmark.engines.openai_response import DONE
 from hallmark.http.asgi import Receive, Scope, Send, header, respond
-from hallmark.services.enclave.billing import PAYMENT, X402, Asked
+from hallmark.services.enclave.billing import PAYMENT, TOKENS, X402, Asked, is_sealed
 from hallmark.services.enclave.receipt_maker import Opening, Outcome, Sealed, seal
 from hallmark.services.enclave.runtime import TEXT_LIMIT, Runtime
 from hallmark.services.enclave.stop_requests import Stoppable, Stops, stopped_early
@@ -49,7 +49,18 @@ async def metered(call: Call, opening: Opening, label: str, most: Use) -> Openin
     """
     scope = call.scope
     vault, x402 = header(scope, PAYMENT) or b"", header(scope, X402) or b""
-    asked = Asked(str(scope["path"]), call.body, vault, x402, label, most, opening.started, opening.request)
+    asked = Asked(
+        str(scope["path"]),
+        call.body,
+        vault,
+        x402,
+        label,
+        most,
+        opening.started,
+        opening.request,
+        header(scope, TOKENS) or b"",
+        is_sealed(scope),
+    )
     return msgspec.structs.replace(opening, meter=await call.runtime.open_meter(asked))
 
 

@@ -34,7 +34,7 @@ from hallmark.http.asgi import Disconnected, Receive, Scope, Send, header, read_
 from hallmark.http.errors import UnknownEncoding, not_allowed, respond_error
 from hallmark.services.enclave import infer, relayed, textual
 from hallmark.services.enclave.answers import Call, told_of
-from hallmark.services.enclave.billing import PAYMENT, X402
+from hallmark.services.enclave.billing import PAYMENT, TOKENS, X402
 from hallmark.services.enclave.limits import BODY_BYTES, silence_s, told
 from hallmark.services.enclave.routes import client_nonce
 from hallmark.services.enclave.runtime import Model, Runtime
@@ -97,7 +97,8 @@ class App:
             known = told_of(self._runtime, error)
             # A response that had begun cannot become an error: returning cuts the connection.
             if not started:
-                if known.status != Conflict.status and (header(scope, PAYMENT) or header(scope, X402)):
+                sent = any(header(scope, name) for name in (PAYMENT, X402, TOKENS))
+                if known.status != Conflict.status and sent:
                     known.__dict__["headers"] = (*getattr(known, "headers", ()), UNCHARGED)
                 await respond_error(send, known)
 

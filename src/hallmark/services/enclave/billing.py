@@ -2,6 +2,7 @@
 
     Hallmark-Payment    a signed ceiling and a signed spend (`payments.spending`)
     PAYMENT-SIGNATURE   what x402's clients send (`payments.x402`)
+    Hallmark-Tokens     an issuer's tokens (`payments.tokens`), inside a sealed request alone
 
 Free is only what the owner's offer calls so. Everything about money that can fail does before the engine is
 asked: what costs nothing more is refused without being drawn.
@@ -18,6 +19,7 @@ from hallmark.core.documents import EnclaveConfiguration
 from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.core.money import Offer
 from hallmark.core.prices import Use, cost, is_free, price_of
+from hallmark.http.asgi import Scope
 from hallmark.payments.accounts import AlreadyUsed, PaymentRequired
 from hallmark.payments.spending import HEADER, Vault, verify_spending
 from hallmark.payments.x402.messages import REQUIRED_HEADER, SIGNATURE_HEADER, Requirements
@@ -26,10 +28,12 @@ from hallmark.services.enclave.account_journal import AccountJournal
 from hallmark.services.enclave.leases import Leases
 from hallmark.services.enclave.metering import AccountMeter, FreeMeter, Meter, Paid, Reservation
 from hallmark.services.enclave.offers import OfferInForce, Offers
+from hallmark.services.enclave.token_billing import TokenBilling
 from hallmark.services.enclave.x402_billing import X402Billing
 
 PAYMENT: Final = HEADER.encode()
 X402: Final = SIGNATURE_HEADER.encode()
+TOKENS: Final = b"hallmark-tokens"
 REQUIRED: Final = REQUIRED_HEADER.encode()
 NO_STORE: Final = (b"cache-control", b"no-store")
 MAX_HEADER: Final = 4_096
@@ -38,7 +42,7 @@ MAX_HEADER: Final = 4_096
 class Asked(msgspec.Struct, frozen=True):
     """A request to be paid for: path and exact body, the headers Hallmark-Payment and PAYMENT-SIGNATURE
     (empty: none), the model's label, the most that it can use, when it began (unix ms), and the receipt's
-    32-byte digest of it.
+    32-byte digest of it; the header Hallmark-Tokens, and whether the request came sealed.
     """
 
     path: str
@@ -49,6 +53,8 @@ class Asked(msgspec.Struct, frozen=True):
     most: Use
     now: int
     request: bytes
+    tokens: bytes = b""
+    sealed: bool = False
 
 
 class Billing:
@@ -62,9 +68,10 @@ class Billing:
         journal: AccountJournal | None = None,
         leases: Leases | None = None,
         x402: X402Billing | None = None,
+        tokens: TokenBilling | None = None,
     ) -> None:
         self._configuration = configuration
-        self._journal, self._leases, self._x402 = journal, leases, x402
+        self._journal, self._leases, self._x402, self._tokens = journal, leases, x402, tokens
         self.offers = Offers(configuration)
 
     async def open(self, asked: Asked) -> Meter:
@@ -85,6 +92,8 @@ class Billing:
         offered = self._x402.offered(known.offer, paid.most) if self._x402 is not None else ()
         url = self._configuration.endpoint.rstrip("/") + asked.path
         try:
+            if asked.tokens:
+                return await self._by_tokens(asked, paid)
             if asked.header:
                 return await self._from_account(asked, paid)
             if asked.x402:
@@ -103,6 +112,17 @@ class Billing:
             return await self._x402.open(paid, asked.x402, offered, asked.request, url)
         except AlreadyUsed as error:
             raise self._used(error) from error
+
+    async def _by_tokens(self, asked: Asked, paid: Paid) -> Meter:
+        if not asked.sealed:
+            raise InvalidInput(
+                "tokens_need_sealing",
+                "Tokens are taken inside a sealed request alone: whoever else reads them could spend them.",
+                "Ask through a relay, sealed; or pay in another way. Do not use these tokens again.",
+            )
+        if self._tokens is None or self._tokens.keys_for(paid.offer.offer) == ():
+            raise InvalidInput("payment_not_taken", "This node takes no tokens.", "See its offer.")
+        return await self._tokens.open(paid, asked.tokens, asked.request)
 
     async def _from_account(self, asked: Asked, paid: Paid) -> Meter:
         known, most = paid.offer, paid.most
@@ -180,6 +200,7 @@ class Billing:
                 "enclave": hex0x(self._leases.key.address) if self._leases else None,
                 "asset": msgspec.to_builtins(offer.asset),
                 "most": str(most),
+                "tokens": [hex0x(one) for one in self._tokens.keys_for(offer)] if self._tokens else [],
             }
         }
         return error
@@ -202,6 +223,8 @@ class Billing:
             case control.PaymentState() | control.PaymentSettled() | control.ChannelsClaimed():
                 if self._x402 is not None:
                     self._x402.on_message(message)
+            case control.TokenKeys() | control.IssuerAnswer() if self._tokens is not None:
+                self._tokens.on_message(message)
         return ()
 
     def _terms(self, terms: control.Terms) -> tuple[control.TermsTaken]:
@@ -212,6 +235,11 @@ class Billing:
         if self._x402 is not None:
             self._x402.terms(terms)
         return (taken,)
+
+
+def is_sealed(scope: Scope) -> bool:
+    """Whether a request came sealed to this enclave, so that nobody else has read its headers."""
+    return "hallmark.sealed" in scope.get("extensions", {})
 
 
 def vault_of(offer: Offer) -> Vault | None:

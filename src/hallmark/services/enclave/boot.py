@@ -39,6 +39,7 @@ from hallmark.services.enclave.leases import Leases
 from hallmark.services.enclave.limits import told
 from hallmark.services.enclave.runtime import Beacon, Model
 from hallmark.services.enclave.shell import MixedRandom, Shell
+from hallmark.services.enclave.token_billing import TokenBilling
 from hallmark.services.enclave.transport import InheritedTransport, Transport
 from hallmark.services.enclave.x402_billing import X402Billing
 
@@ -205,7 +206,8 @@ def _billing(
     leases = Leases(key, journal, transport.send, _now, longest_s)
     x402 = X402Billing(key, journal, transport.send, _now, configuration.network)
     x402.begin()
-    return Billing(configuration, journal, leases, x402), key
+    tokens = TokenBilling(key, journal, transport.send, _now, configuration)
+    return Billing(configuration, journal, leases, x402, tokens), key
 
 
 def _settle(artifacts: Mapping[str, memoryview]) -> None:

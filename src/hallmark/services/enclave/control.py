@@ -10,6 +10,10 @@ from __future__ import annotations
 import msgspec
 
 from hallmark.core.errors import InvalidInput
+from hallmark.services.enclave.token_messages import HoldWanted as HoldWanted
+from hallmark.services.enclave.token_messages import IssuerAnswer as IssuerAnswer
+from hallmark.services.enclave.token_messages import TokenKeys as TokenKeys
+from hallmark.services.enclave.token_messages import TokensDue as TokensDue
 
 MAX_MESSAGE = 192 * 1024
 """Bytes of one message; an entry has at most 65,527."""
@@ -325,6 +329,8 @@ ToEnclave = (
     | PaymentSettled
     | ChannelsClaimed
     | ClaimsWanted
+    | TokenKeys
+    | IssuerAnswer
 )
 FromEnclave = (
     Attested
@@ -343,6 +349,8 @@ FromEnclave = (
     | PaymentWanted
     | PaymentDue
     | ClaimsSigned
+    | HoldWanted
+    | TokensDue
 )
 
 _encoder = msgspec.msgpack.Encoder()

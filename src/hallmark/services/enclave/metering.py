@@ -74,6 +74,13 @@ class Meter:
         """
         return Bill(use or self.used)
 
+    async def change(self) -> bytes:
+        """After `close`: what of the payment comes back with the answer, empty for nothing.
+
+        Raises Unavailable `change_unavailable`, and what an issuer refuses: then no receipt is signed.
+        """
+        return b""
+
     async def kept(self) -> None:
         """Until the host has what `close` wrote. Raises Unavailable `journal_not_kept`."""
 
@@ -119,8 +126,8 @@ class FreeMeter(Meter):
 
 class Paid(msgspec.Struct, frozen=True):
     """What a request is paid from: the offer and its price for the model, the most that it can cost, the
-    payer's account in the vault (0: none), and what the payer signed (its bytes, and the 32 bytes that it is
-    used once under).
+    payer (empty: nobody is known), its account in the vault (0: none), and what the payer signed or spends
+    (its bytes, and the 32 bytes that it is used once under).
     """
 
     offer: OfferInForce
@@ -179,7 +186,7 @@ class AccountMeter(Meter):
             network=self._network,
             offer=hex0x(paid.offer.digest),
             rail=paid.rail,
-            payer=hex0x(paid.payer),
+            payer=hex0x(paid.payer) if paid.payer else None,
             payee=terms.payee,
             account=paid.account,
             asset=terms.asset,

@@ -118,12 +118,14 @@ async def seal(runtime: Runtime, opening: Opening, outcome: Outcome, *, complete
     """Close the bill, sign the receipt, wait until both are stored, and write the owner's object. Of an
     answer that is not complete only what was drawn for it is charged.
 
-    Raises Unavailable `receipt_not_stored`, `journal_not_kept`: the answer must then not be completed.
+    Raises Unavailable `receipt_not_stored`, `journal_not_kept`, and what `Meter.change` raises: the answer
+    must then not be completed.
     """
     model, meter = outcome.model, opening.meter
     runtime.require_room()
     whole = complete or not meter.draws
     bill = meter.close(opening.request, outcome.use if whole else None)
+    change = await meter.change()
     parameters = outcome.parameters.encode()
     upstream = outcome.upstream.encode() if outcome.upstream else b""
     signed = await runtime.sign_receipt(
@@ -156,6 +158,7 @@ async def seal(runtime: Runtime, opening: Opening, outcome: Outcome, *, complete
         "offer": bill.offer.decode() or None,
         "authorization": _base64(bill.authorization) or None,
         "response": bill.response or None,
+        "change": base64.b64encode(change).decode() or None,
     }
     headers = [(b"hallmark-charged", str(bill.charged).encode())] if bill.record else []
     headers += [(RESPONSE, bill.response.encode())] if bill.response else []
@@ -194,6 +197,7 @@ def _hallmark(
             "ticket": hex0x(route.ticket) if route.ticket else None,
             "payment_authorization": made["authorization"],
             "payment_response": made["response"],
+            **({"change": made["change"]} if made["change"] else {}),
             "evidence": _base64(runtime.evidence),
             "marks": CLAIMS[bool(outcome.inputs), made["payment"] is not None],
             "insecure": runtime.configuration.insecure,

@@ -169,6 +169,8 @@ class Shell:
                 | control.PaymentSettled()
                 | control.ChannelsClaimed()
                 | control.ClaimsWanted()
+                | control.TokenKeys()
+                | control.IssuerAnswer()
             ):
                 self._answer(self._billing.on_message(message))
             case _:

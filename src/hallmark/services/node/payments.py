@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -23,12 +24,15 @@ from hallmark.services.node.journal_file import JournalFile
 from hallmark.services.node.offer_file import NOTHING, OfferFile
 from hallmark.services.node.settings import Payments
 from hallmark.services.node.settlement import Settlement
+from hallmark.services.node.token_desk import TokenDesk
 from hallmark.services.node.vault_account import UNREACHABLE, VaultAccounts, VaultChain
 from hallmark.services.node.x402_desk import X402Desk
 from hallmark.services.node.x402_payments import X402Chain
 from hallmark.services.node.x402_store import X402Store
 from hallmark.store.urls import parse_url
 from hallmark.telemetry.logs import get_logger
+
+NO_ISSUER: Final = "no_issuer"
 
 
 def journal_path(settings: Payments, database: str, keyed: bytes) -> Path:
@@ -119,15 +123,23 @@ class _Desk:
 class NodePayments:
     """`begin` before each enclave and `serving` once it serves, `take` its messages, `look` at each beacon;
     `settle` while the last one is still there, `close` at the end. `key` pays for gas, `payee` is paid.
-    Without the store `x402` no x402 payment is taken.
+    Without the store `x402` no x402 payment is taken, without `tokens` no issuer's token.
     """
 
     def __init__(
-        self, settings: Payments, journal: Path, key: Key, payee: bytes, x402: X402Store | None = None
+        self,
+        settings: Payments,
+        journal: Path,
+        key: Key,
+        payee: bytes,
+        x402: X402Store | None = None,
+        *,
+        tokens: TokenDesk | None = None,
     ) -> None:
         self.journal = JournalFile(journal)
         self.offer = OfferFile(Path(settings.offer))
         self._settings, self._key, self._payee, self._x402 = settings, key, payee, x402
+        self._tokens, self._tokens_started = tokens, False
         self._early: list[control.PaymentDue] = []
         self._say: Say = lambda _message: None
         self._lost: Callable[[], None] = lambda: None
@@ -152,12 +164,19 @@ class NodePayments:
         self._settlement_key = settlement_key
         self.look()
         self._at_desk()
+        if self._tokens is not None and settlement_key:
+            if not self._tokens_started:
+                self._tokens.start()
+                self._tokens_started = True
+            self._tokens.begin(self._say)
 
     def ended(self) -> None:
         """The enclave is gone."""
         self._settlement_key = self._begun = b""
         if self.desk is not None:
             self.desk.end()
+        if self._tokens is not None:
+            self._tokens.end()
 
     def look(self) -> None:
         """Has the offer changed? A new enclave has none yet."""
@@ -209,6 +228,14 @@ class NodePayments:
                 desk.settlement.receipt(message.entry)
             case control.PaymentWanted() | control.PaymentDue() | control.ClaimsSigned():
                 self._take_x402(message)
+            case control.HoldWanted() | control.TokensDue():
+                self._take_tokens(message)
+
+    def _take_tokens(self, message: control.HoldWanted | control.TokensDue) -> None:
+        if self._tokens is not None:
+            self._tokens.take(message)
+        else:
+            self._say(control.IssuerAnswer(message.id, NO_ISSUER))
 
     def _take_x402(self, message: control.PaymentWanted | control.PaymentDue | control.ClaimsSigned) -> None:
         desk = None if self.desk is None else self.desk.x402
@@ -225,10 +252,15 @@ class NodePayments:
         """Nobody is served any more: settle a last time while the enclave is there, for a bounded time."""
         if self.desk is not None:
             await self.desk.close(limit_s)
+        if self._tokens is not None and self._tokens_started:
+            await self._tokens.close(limit_s)
+            self._tokens_started = False
 
     async def close(self) -> None:
         """Let go of everything; what the enclave sent is on disk."""
         self._leave_desk()
+        if self._tokens is not None and self._tokens_started:
+            await self._tokens.close(0)
         await asyncio.gather(*self._closing)
         await self.journal.close()
 
@@ -251,6 +283,7 @@ class NodePayments:
             "settlement_key": hex0x(self._settlement_key) if self._settlement_key else None,
             "payee": hex0x(self._payee),
             "settlement": None,
+            "tokens": None if self._tokens is None else self._tokens.status(),
         }
         if desk is not None:
             sending = {"waiting": desk.sender.waiting, "problem": desk.sender.problem}

@@ -27,6 +27,8 @@ from hallmark.services.node.outbox import Outbox
 from hallmark.services.node.payments import NodePayments, journal_name, journal_path
 from hallmark.services.node.settings import TEE, VANILLA, Settings
 from hallmark.services.node.shared_image import SharedImage, obtain
+from hallmark.services.node.token_desk import TokenDesk
+from hallmark.services.node.token_store import TokenStore
 from hallmark.services.node.x402_desk import check_delays
 from hallmark.services.node.x402_store import X402Store
 from hallmark.store.raw import RawDatabase
@@ -76,7 +78,9 @@ def _payments(
         key = Key(bytes.fromhex(Path(paid.key_file).read_text().strip()))
     configuration = EnclaveConfiguration.decode(cargo.configuration)
     journal = journal_path(paid, settings.database, journal_name(starter.measurement, configuration))
-    return NodePayments(paid, journal, key, unhex(configuration.payment), X402Store(database))
+    tokens = TokenDesk(paid.issuer, TokenStore(database)) if paid.issuer else None
+    payee = unhex(configuration.payment)
+    return NodePayments(paid, journal, key, payee, X402Store(database), tokens=tokens)
 
 
 def check(settings: Settings) -> None:

@@ -29,7 +29,8 @@ class Payments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `poll_ms`. A lease is for `lease_seconds`. `journal`
     is the file that keeps the enclave's accounts; it stands beside the database where that is a SQLite file.
     The payer of an x402 channel waits `withdraw_seconds` for its money, and channels are claimed every
-    `settle_seconds`, so that one must be several times the other.
+    `settle_seconds`, so that one must be several times the other. `issuer` is the address of the issuer whose
+    tokens are taken; empty: none are.
     """
 
     offer: str
@@ -42,6 +43,7 @@ class Payments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confirmations: int = 2
     poll_ms: int = 1_000
     withdraw_seconds: int = 86_400
+    issuer: str = ""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
