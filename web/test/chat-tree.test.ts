@@ -5,16 +5,19 @@ import { BlockCutter, SentenceCutter } from "../src/chat/blocks.ts";
 import { breakBetween } from "../src/chat/changes.ts";
 import { sentenceOf } from "../src/chat/gate.ts";
 import { requestHeaders, requestText } from "../src/chat/request.ts";
+import { hardwareOf, pathNote, pathSentence, whoSees } from "../src/chat/seen.ts";
 import {
   add,
   emptyConversation,
   lineage,
+  onPath,
   pathOf,
   placeOf,
   remove,
   titleOf,
   turn,
   type AnswerFacts,
+  wasSealed,
   type AnswerState,
   type Conversation,
   type Message,
@@ -111,6 +114,29 @@ test("a request holds instructions, what was said, and nothing that failed or wa
   assert.deepEqual([sent["model"], sent["stream"], sent["temperature"], sent["max_tokens"]], ["m", true, 0.5, 9]);
   assert.deepEqual(requestHeaders("ab", "", ""), { "content-type": "application/json", "hallmark-nonce": "ab" });
   assert.equal(requestHeaders("ab", "witnessed", "tee")["hallmark-policy"], "witnessed");
+});
+
+test("what was asked sealed is no part of a plain request, and a part of a sealed one", () => {
+  let conversation = say(start(), "q3", "a2", "user");
+  const { q1, a1 } = conversation.messages;
+  assert.ok(q1 !== undefined && a1?.answer != null);
+  const messages = { ...conversation.messages, q1: onPath(q1, "sealed"), a1: { ...a1, answer: onPath(a1.answer, "sealed") } };
+  conversation = { ...conversation, messages };
+  const saidIn = (path: "plain" | "sealed"): string[] =>
+    (JSON.parse(requestText(conversation, lineage(conversation, "q3"), path)) as { messages: { content: string }[] }).messages.map(({ content }) => content);
+  assert.ok(!saidIn("plain").some((text) => text.startsWith("q1") || text.startsWith("a1")), saidIn("plain").join());
+  assert.ok(saidIn("sealed").includes("q1 says"));
+  assert.ok(saidIn("plain").includes("q3 says"));
+  assert.equal(wasSealed(onPath(onPath(q1, "sealed"), "plain")), false);
+});
+
+test("a plain path says as loudly who reads along, and simulated hardware is named as such on a sealed one", () => {
+  const at = { relay: "relay.example", provider: "", hardware: "simulated" } as const;
+  assert.match(pathSentence("plain", at), /^Plain path: the gateway reads/);
+  assert.doesNotMatch(JSON.stringify([pathSentence("plain", at), pathNote("plain", at), whoSees("plain", at)]), /private|sealed|end-to-end/i);
+  for (const words of [pathSentence("sealed", at), pathNote("sealed", at), JSON.stringify(whoSees("sealed", at))]) assert.match(words, /simulated/);
+  assert.match(pathSentence("sealed", { ...at, provider: "provider.example" }), /provider.example reads it in clear/);
+  assert.deepEqual(['{"attestation":{"kinds":["nitro"]}}', '{"attestation":{"kinds":["nitro","nitro-dev"]}}', "{}", "x"].map(hardwareOf), ["real", "mixed", "simulated", "simulated"]);
 });
 
 test("nothing changed, no line", () => {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from starlette.testclient import TestClient
 
@@ -40,6 +41,26 @@ def test_every_answer_has_the_headers(client: TestClient, path: str) -> None:
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["cross-origin-opener-policy"] == "same-origin"
     assert "permissions-policy" in headers
+
+
+@pytest.mark.parametrize(
+    ("relay", "origin"),
+    [
+        ("", ""),
+        ("https://relay.example:8443/below/", " https://relay.example:8443"),
+        ("http://127.0.0.1:21505", " http://127.0.0.1:21505"),
+        ("https://a.example; script-src *", ""),
+        ("javascript:alert(1)", ""),
+        ("https://*", ""),
+    ],
+)
+def test_the_chat_alone_may_reach_the_relay(tmp_path: Path, relay: str, origin: str) -> None:
+    """The relay's origin stands in the policy of the chat's page, and nothing else that it is called does."""
+    made = msgspec.structs.replace(surfaces(Scene(), tmp_path), relay=relay)
+    client = TestClient(create_app(made), base_url=ORIGIN)
+    chat, home = (client.get(path).headers["content-security-policy"] for path in ("/chat", "/"))
+    assert chat == home.replace("connect-src 'self'", f"connect-src 'self'{origin}")
+    assert client.get("/chat.json").json()["relay"] == relay
 
 
 def test_a_missing_page_says_why_in_both_forms(client: TestClient) -> None:

@@ -1,7 +1,7 @@
 // Answers while the page is open: their dossiers, and their marks as verified here and now. Marks are never kept: a page that
 // is opened again verifies again.
 import { dossierText, readDossier } from "./dossier.ts";
-import { follow, type Step } from "./follow.ts";
+import { follow, type FetchNews, type Step } from "./follow.ts";
 import { judge, unjudged, type Judged } from "./judge.ts";
 import type { Library } from "./library.ts";
 import { numberAt, type RawMembers } from "./rawjson.ts";
@@ -39,14 +39,22 @@ export class Answers {
   /** The trust file's exact text; "" until it is known. */
   trust = "";
   private readonly library: Library;
+  private readonly newsFor: (answer: AnswerState) => FetchNews;
   private readonly changed: (id: string) => void;
   private readonly proved: (id: string, at: number) => void;
   private readonly fresh = new Set<string>();
   private readonly known = new Map<string, Live>();
   private readonly running = new Map<string, AbortController>();
 
-  constructor(library: Library, changed: (id: string) => void, proved: (id: string, at: number) => void) {
+  /** `newsFor` says which way an answer's proofs are asked for. */
+  constructor(
+    library: Library,
+    newsFor: (answer: AnswerState) => FetchNews,
+    changed: (id: string) => void,
+    proved: (id: string, at: number) => void,
+  ) {
     this.library = library;
+    this.newsFor = newsFor;
     this.changed = changed;
     this.proved = proved;
   }
@@ -100,9 +108,8 @@ export class Answers {
     const control = new AbortController();
     this.running.set(id, control);
     this.set(id, { following: true });
-    await follow(answer.receipt, this.live(id).dossier, this.fresh.has(id), control.signal, (news) =>
-      this.step(id, answer, news),
-    );
+    const how = { signal: control.signal, fetchNews: this.newsFor(answer) };
+    await follow(answer.receipt, this.live(id).dossier, this.fresh.has(id), how, (news) => this.step(id, answer, news));
     this.running.delete(id);
     if (this.known.has(id)) this.set(id, { following: false });
   }

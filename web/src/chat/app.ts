@@ -5,13 +5,14 @@ import { Answers } from "./answers.ts";
 import { Conversing } from "./conversing.ts";
 import { memoryRecords, openDatabase, type Records } from "./database.ts";
 import { Keeping } from "./keeping.ts";
+import { Paths } from "./paths.ts";
 import { Drafts } from "./drafts.ts";
 import { Deleted, Library } from "./library.ts";
 import { merged } from "./merge.ts";
 import { Speaker } from "./speaker.ts";
 import { policyNames } from "./trust.ts";
 import { Trusting } from "./trusting.ts";
-import { pathOf, type AnswerState, type Conversation } from "./tree.ts";
+import { onPath, pathOf, type AnswerState, type Conversation } from "./tree.ts";
 import { Vault } from "./vault.ts";
 import { Windows } from "./windows.ts";
 import { Composer } from "./view/composer.ts";
@@ -21,7 +22,7 @@ import { button, h, on } from "./view/dom.ts";
 import { pressed } from "./view/keys.ts";
 import { notice } from "./view/notices.ts";
 import { Scrolling } from "./view/scrolling.ts";
-import { firstChoice, Settings, type Chosen } from "./view/settings.ts";
+import { firstChoice, Settings } from "./view/settings.ts";
 import { Sidebar } from "./view/sidebar.ts";
 import { Thread } from "./view/thread.ts";
 import { themeSwitch } from "./view/theme.ts";
@@ -35,6 +36,7 @@ export class App {
   readonly composer: Composer;
   readonly windows: Windows;
   readonly scrolling: Scrolling;
+  readonly paths: Paths;
   current: Conversation;
   private readonly conversing: Conversing;
   private readonly keeping: Keeping;
@@ -47,11 +49,13 @@ export class App {
   private models: readonly Model[] = [];
   private unreachable = "";
 
-  private constructor(records: Records, vault: Vault) {
+  private constructor(records: Records, vault: Vault, relay: string) {
+    this.paths = new Paths(relay, () => this.draw(), (path) => void this.choose(onPath(this.current, path)));
     this.windows = new Windows((id) => void this.writtenElsewhere(id));
     this.library = new Library(vault, (id) => this.windows.tell(id));
     this.answers = new Answers(
       this.library,
+      (answer) => this.paths.newsFor(answer),
       (id) => this.answerChanged(id),
       (id, at) => void this.conversing.proved(id, at),
     );
@@ -70,7 +74,7 @@ export class App {
     });
     this.scrolling = new Scrolling(this.thread.element, this.composer.element);
     this.trusting = new Trusting(records, this.notices, (text, anew) => this.useTrust(text, anew));
-    this.settings = new Settings((chosen) => void this.choose(chosen));
+    this.settings = new Settings(this.paths.view, (chosen) => void this.choose({ ...this.current, ...chosen }));
     this.sidebar = new Sidebar(
       {
         begin: () => void this.begin(),
@@ -99,8 +103,9 @@ export class App {
     } catch {
       records = memoryRecords();
     }
-    const app = new App(records, await Vault.of(records));
+    const app = new App(records, await Vault.of(records), root.dataset["relay"] ?? "");
     app.build(root);
+    void app.paths.sealing.look();
     const network = app.network(asked);
     await app.keeping.unlock();
     await app.loadHistory();
@@ -266,6 +271,7 @@ export class App {
 
   private useTrust(text: string, anew: boolean): void {
     this.answers.trust = text;
+    this.paths.use(text);
     if (anew) void this.answers.again(this.shownAnswers()).then(() => this.drawSettings());
   }
 
@@ -284,8 +290,9 @@ export class App {
   }
 
   private drawControls(): void {
-    const why =
-      this.unreachable !== "" ? this.unreachable : this.current.model === "" ? "No model is served here just now." : "";
+    const shut = this.paths.show(this.current, this.models.find((one) => one.id === this.current.model), this.composer);
+    const none = this.current.model === "" ? "No model is served here just now." : "";
+    const why = this.unreachable || none || shut;
     this.composer.state(this.conversing.busy(this.current.id), this.pathInHold, why);
     this.drawCost();
     this.drawList();
@@ -322,7 +329,7 @@ export class App {
     const model = this.current.model || firstChoice(this.models);
     this.answers.forgetAll();
     address.write("", turned);
-    this.current = this.current.roots.length === 0 ? this.current : this.library.begin(model, this.current.policy);
+    this.current = this.current.roots.length === 0 ? this.current : this.library.begin(model, this.current.policy, this.current.path);
     this.composer.set("");
     this.draw();
     this.drawSettings();
@@ -342,7 +349,7 @@ export class App {
     this.conversing.abandon(id);
     await this.library.drop(id);
     if (id === this.current.id) {
-      this.current = this.library.begin(this.current.model, this.current.policy);
+      this.current = this.library.begin(this.current.model, this.current.policy, this.current.path);
       const next = this.library.list().find((one) => one.roots.length > 0);
       await (next === undefined ? this.begin(false) : this.open(next.id, false));
     }
@@ -376,14 +383,13 @@ export class App {
     this.conversing.abandon(id);
     if (id === this.current.id) {
       this.tell("This conversation was deleted in another window, with the salts of its receipts.");
-      this.current = this.library.begin(this.current.model, this.current.policy);
+      this.current = this.library.begin(this.current.model, this.current.policy, this.current.path);
       await this.begin(false);
     }
     this.drawList();
   }
 
-  private async choose(chosen: Chosen): Promise<void> {
-    const changed = { ...this.current, ...chosen };
+  private async choose(changed: Conversation): Promise<void> {
     if (changed.roots.length === 0) {
       this.current = changed;
       this.draw();

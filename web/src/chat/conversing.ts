@@ -2,9 +2,10 @@
 import type { App } from "./app.ts";
 import { stopAnswer } from "./api.ts";
 import { dossierText } from "./dossier.ts";
+import type { Way } from "../privacy/client.ts";
 import { hexOf, requestText } from "./request.ts";
-import { run } from "./runs.ts";
-import { add, change, lineage, placeOf, turn, type AnswerState, type Conversation, type Message } from "./tree.ts";
+import { run, troubleFrom } from "./runs.ts";
+import { add, change, lineage, placeOf, turn, wasSealed, type AnswerState, type Conversation, type Message, type Path } from "./tree.ts";
 import { wordOf } from "../marks/draw.ts";
 import { confirmThat } from "./view/dialogs.ts";
 
@@ -13,6 +14,7 @@ interface Running {
   readonly control: AbortController;
   readonly message: string;
   readonly nonce: string;
+  readonly path: Path;
   text: string;
   /** When a stop was asked for (unix ms), 0 before. */
   stoppedAt: number;
@@ -26,6 +28,8 @@ const RACE_MS = 1_000;
 export class Conversing {
   private readonly app: App;
   private readonly running = new Map<string, Running>();
+  /** Sealed questions whose node is being looked for: nothing of them has left yet. */
+  private readonly preparing = new Map<string, AbortController>();
   private spokenProof = "";
 
   constructor(app: App) {
@@ -34,7 +38,7 @@ export class Conversing {
 
   /** Whether an answer is under way in a conversation. */
   busy(conversation: string): boolean {
-    return this.running.has(conversation);
+    return this.running.has(conversation) || this.preparing.has(conversation);
   }
 
   /** Whether this answer is under way. */
@@ -42,28 +46,55 @@ export class Conversing {
     return [...this.running.values()].some((one) => one.message === message);
   }
 
-  /** Sends a question after the last message of the shown path. */
+  /** Sends a question after the last message of the shown path. A sealed one only once there is a node that it can be sealed to. */
   async send(text: string): Promise<void> {
+    const path: Path = this.app.current.path ?? "plain";
+    const way = path === "sealed" ? await this.prepared(text) : undefined;
+    if (path === "sealed" && way === undefined) return;
     const { current } = this.app;
-    const path = shownEnd(current);
     await this.app.sent();
-    const { conversation, id } = addQuestion(current, path, text);
-    await this.answer(conversation, id);
+    const { conversation, id } = addQuestion(current, shownEnd(current), text, path);
+    await this.answer(conversation, id, { path, way });
+  }
+
+  /** A checked way for a sealed question. Without one the question goes back to where it was written, and the page says why. */
+  private async prepared(text: string): Promise<Way | undefined> {
+    const { id, model, mode } = this.app.current;
+    const control = new AbortController();
+    this.preparing.set(id, control);
+    this.app.draw();
+    let why = "";
+    let way: Way | undefined;
+    try {
+      way = await this.app.paths.sealing.prepare(model, mode, control.signal);
+    } catch (error) {
+      if (!control.signal.aborted) why = told(error);
+    }
+    this.preparing.delete(id);
+    // Who went to another conversation meanwhile finds the question in the old one, as a draft.
+    if (this.app.current.id !== id) return undefined;
+    // A path that was changed meanwhile is not the one that the question was sent on.
+    if (way !== undefined && this.app.current.path === "sealed") return way;
+    if (this.app.composer.text === "") this.app.composer.set(text);
+    if (why !== "") this.app.tell(why);
+    this.app.draw();
+    return undefined;
   }
 
   /** Sends an edited question as a branch beside the old one. */
   async edit(id: string, text: string): Promise<void> {
     const { current } = this.app;
     if (this.busy(current.id)) return;
-    const branch = addQuestion(current, current.messages[id]?.parent ?? "", text);
-    await this.answer(branch.conversation, branch.id, true);
+    const path = pathFor(current, id);
+    const branch = addQuestion(current, current.messages[id]?.parent ?? "", text, path);
+    await this.answer(branch.conversation, branch.id, { path, moved: true });
   }
 
   /** Asks again for an answer, as a branch beside the old one. */
   async regenerate(id: string): Promise<void> {
     const parent = this.app.current.messages[id]?.parent;
     if (parent === undefined || this.busy(this.app.current.id)) return;
-    await this.answer(this.app.current, parent, true);
+    await this.answer(this.app.current, parent, { path: pathFor(this.app.current, parent), moved: true });
   }
 
   /** Follows a receipt again. */
@@ -94,6 +125,7 @@ export class Conversing {
 
   /** Stops the answer of a conversation, the open one unless named: the node stops, and its receipt covers what came. */
   stop(conversation = this.app.current.id): void {
+    this.preparing.get(conversation)?.abort();
     const under = this.running.get(conversation);
     if (under === undefined) return;
     const now = Date.now();
@@ -102,11 +134,13 @@ export class Conversing {
     if (under.stoppedAt > 0) return;
     under.stoppedAt = now;
     const giveUp = (): void => under.control.abort();
-    void stopAnswer(under.nonce).then((done) => setTimeout(giveUp, done ? STOP_MS : RACE_MS));
+    const asked = under.path === "sealed" ? this.app.paths.sealing.stop(under.nonce) : stopAnswer(under.nonce);
+    void asked.then((done) => setTimeout(giveUp, done ? STOP_MS : RACE_MS));
   }
 
   /** Closes the connection of an answer that nobody wants any more. */
   abandon(conversation: string): void {
+    this.preparing.get(conversation)?.abort();
     this.running.get(conversation)?.control.abort();
   }
 
@@ -142,13 +176,14 @@ export class Conversing {
   }
 
   /** `moved`: asked from within the conversation, by a control that leaves the page; the focus goes to the answer. */
-  private async answer(before: Conversation, parent: string, moved = false): Promise<void> {
+  private async answer(before: Conversation, parent: string, { path, way, moved = false }: Manner): Promise<void> {
     if (before.model === "" || this.busy(before.id)) return;
     const id = crypto.randomUUID();
-    const state = freshState(before, this.app.assertedBy(before.model));
-    const text = requestText(before, lineage(before, parent));
+    const state = freshState(before, this.app.assertedBy(before.model), path);
+    const text = requestText(before, lineage(before, parent), path);
+    const sealed = path === "sealed" ? this.app.paths.sealing.asking(before.model, way) : undefined;
     const control = new AbortController();
-    const under: Running = { control, message: id, nonce: state.nonce, text: "", stoppedAt: 0 };
+    const under: Running = { control, message: id, nonce: state.nonce, path, text: "", stoppedAt: 0 };
     this.running.set(before.id, under);
     const asked = add(before, { id, parent, role: "assistant", text: "", at: Date.now(), answer: state });
     this.app.current = asked;
@@ -158,7 +193,7 @@ export class Conversing {
     const onText = (more: string): void => this.feed(before.id, id, more);
     const ended = await this.app.windows.asking(id, async () => {
       await this.app.begun(asked, change(asked, id, { answer: { ...state, outcome: "stopped" } }));
-      return run({ text, state, mode: before.mode, signal: control.signal, stopped: () => under.stoppedAt > 0, onText });
+      return run({ text, state, mode: before.mode, signal: control.signal, stopped: () => under.stoppedAt > 0, onText, sealed });
     });
     this.running.delete(before.id);
     // The conversation may have been changed, or deleted, while the answer came.
@@ -192,8 +227,28 @@ export class Conversing {
   }
 }
 
-function freshState({ model, policy }: Conversation, asserted: string): AnswerState {
+/** How a question is asked. `way` is there where it is sealed and its node was checked before. */
+interface Manner {
+  readonly path: Path;
+  readonly way?: Way | undefined;
+  readonly moved?: boolean;
+}
+
+/** The path on which a question is asked again, as it is or edited: one that went sealed never goes another. */
+function pathFor(conversation: Conversation, id: string): Path {
+  const question = conversation.messages[id];
+  return conversation.path === "sealed" || (question !== undefined && wasSealed(question)) ? "sealed" : "plain";
+}
+
+/** Why a sealed question did not leave. */
+function told(error: unknown): string {
+  const { reason, message, hint } = troubleFrom(error);
+  return `Not sent (${reason}). ${message} ${hint}`.trim();
+}
+
+function freshState({ model, policy }: Conversation, asserted: string, path: Path): AnswerState {
   return {
+    ...(path === "sealed" ? { path } : {}),
     outcome: "asking",
     model,
     asserted,
@@ -221,7 +276,9 @@ function addQuestion(
   conversation: Conversation,
   parent: string,
   text: string,
+  path: Path,
 ): { conversation: Conversation; id: string } {
   const id = crypto.randomUUID();
-  return { conversation: add(conversation, { id, parent, role: "user", text, at: Date.now(), answer: null }), id };
+  const question = { id, parent, role: "user", text, at: Date.now(), answer: null } as const;
+  return { conversation: add(conversation, path === "sealed" ? { ...question, path } : question), id };
 }

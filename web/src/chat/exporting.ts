@@ -98,6 +98,7 @@ function readConversation(value: unknown): Conversation {
     roots: strings(value["roots"]),
     chosen: num(value["chosen"]),
     messages,
+    ...pathIn(value),
   };
   requireTree(conversation);
   return conversation;
@@ -131,6 +132,7 @@ function readMessage(name: string, value: unknown): Message {
     children: strings(value["children"]),
     chosen: num(value["chosen"]),
     answer: value["answer"] === null ? null : readAnswer(value["answer"]),
+    ...pathIn(value),
   };
 }
 
@@ -148,7 +150,16 @@ function readAnswer(value: unknown): AnswerState {
     provedAt: num(value["provedAt"]),
     facts: group(value["facts"], ["label", "artifact", "provider", "node", "path", "mode"]) as AnswerFacts | null,
     trouble: group(value["trouble"], ["reason", "message", "hint", "detail"]) as Trouble | null,
+    ...pathIn(value),
   };
+}
+
+/** The path that a value names; one that this page does not know refuses the file, because it might be read more plainly. */
+function pathIn(value: Record<string, unknown>): { readonly path?: "sealed" } {
+  const path = value["path"];
+  if (path === undefined) return {};
+  if (path !== "sealed") throw damaged();
+  return { path };
 }
 
 function group(value: unknown, names: readonly string[]): object | null {

@@ -1,5 +1,5 @@
 // Following a receipt until a quorum witnessed it: asking the gateway for proofs, which are then verified here.
-import { Failed, fetchNews } from "./api.ts";
+import { Failed } from "./api.ts";
 import { grown, readNews } from "./dossier.ts";
 import type { RawMembers } from "./rawjson.ts";
 import { pause, visible } from "../waiting.ts";
@@ -17,6 +17,9 @@ export interface Step {
   readonly note: string;
 }
 
+/** Asks for the news of a receipt: text, after waiting at most `timeout` ms. Plainly, or through the relay. */
+export type FetchNews = (id: string, timeout: number, signal: AbortSignal) => Promise<string>;
+
 /**
  * Asks until `step` returns true (nothing more to wait for), the signal aborts, or the rounds are used up. While the page
  * is hidden it waits. Only a fresh answer's questions wait at the gateway: a browser has few connections to one host.
@@ -25,7 +28,7 @@ export async function follow(
   id: string,
   mine: RawMembers | undefined,
   fresh: boolean,
-  signal: AbortSignal,
+  { signal, fetchNews }: { readonly signal: AbortSignal; readonly fetchNews: FetchNews },
   step: (news: Step) => Promise<boolean>,
 ): Promise<void> {
   let dossier = mine;

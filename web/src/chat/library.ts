@@ -2,7 +2,7 @@
 import { joined, readDossier, dossierText } from "./dossier.ts";
 import { readBundle, type Bundle } from "./exporting.ts";
 import { merged } from "./merge.ts";
-import { emptyConversation, remove, type Conversation } from "./tree.ts";
+import { emptyConversation, onPath, remove, type Conversation, type Path } from "./tree.ts";
 import type { Vault } from "./vault.ts";
 
 const CONVERSATION = "conversation:";
@@ -72,8 +72,8 @@ export class Library {
   }
 
   /** A new conversation that is not kept until something is said in it. */
-  begin(model: string, policy: string): Conversation {
-    const conversation = emptyConversation(crypto.randomUUID(), Date.now(), model, policy);
+  begin(model: string, policy: string, path: Path = "plain"): Conversation {
+    const conversation = onPath(emptyConversation(crypto.randomUUID(), Date.now(), model, policy), path);
     this.all.set(conversation.id, conversation);
     return conversation;
   }

@@ -30,8 +30,10 @@ export function merged(
   const roots = walk(union(theirs.roots, mine.roots), "");
   const pick = <K extends keyof Conversation>(name: K): Conversation[K] =>
     base === undefined || mine[name] !== base[name] ? mine[name] : theirs[name];
+  const path = pick("path");
   return {
     id: mine.id,
+    ...(path === undefined ? {} : { path }),
     title: pick("title"),
     named: pick("named"),
     created: mine.created,

@@ -1,13 +1,17 @@
 // The exact text of a request. It is written once, sent, kept and hashed as it is.
-import type { Conversation, Message } from "./tree.ts";
+import { wasSealed, type Conversation, type Message, type Path } from "./tree.ts";
 
 /** Path of the answer API that the chat uses. */
 export const PATH = "/v1/chat/completions";
 
-/** The request's body for the messages that lead to an answer. Failed and withheld answers are no part of what was said. */
-export function requestText(conversation: Conversation, messages: readonly Message[]): string {
+/**
+ * The request's body for the messages that lead to an answer. Failed and withheld answers are no part of what was said. What was
+ * said sealed is no part of a plain request, so that it never is sent plain.
+ */
+export function requestText(conversation: Conversation, messages: readonly Message[], path: Path = "plain"): string {
   const system = conversation.system.trim() === "" ? [] : [{ role: "system", content: conversation.system }];
   const said = messages
+    .filter((message) => path === "sealed" || !wasSealed(message))
     .filter(
       (message) =>
         message.role === "user" ||

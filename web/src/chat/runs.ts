@@ -1,5 +1,5 @@
 // One question asked: from the exact request text to an answer with its receipt, or to trouble in words.
-import { ask, Failed } from "./api.ts";
+import { ask, Failed, type Asking } from "./api.ts";
 import { openAnswer } from "./dossier.ts";
 import { splitStream } from "./answer.ts";
 import { answersNonce, factsOf } from "./facts.ts";
@@ -19,6 +19,14 @@ export interface Question {
   /** Whether the person asked to stop it. */
   readonly stopped: () => boolean;
   readonly onText: (text: string) => void;
+  /** Where the question is asked sealed: how, and what its receipt has to say. Then it is asked no other way. */
+  readonly sealed: SealedAsking | undefined;
+}
+
+/** See `Question`. `ask` throws as the plain one does, and what sealing has to say; `check` throws what the receipt says otherwise. */
+export interface SealedAsking {
+  ask(asking: Asking): Promise<Uint8Array<ArrayBuffer>>;
+  check(dossier: RawMembers): void;
 }
 
 /** How it ended: state, the text that the receipt covers (or what had come), and the dossier if a receipt came. */
@@ -45,7 +53,7 @@ export async function run(question: Question): Promise<Ended> {
       signal: question.signal,
       onText,
     };
-    const body = await ask(asking);
+    const body = await (question.sealed === undefined ? ask(asking) : question.sealed.ask(asking));
     return complete(question, body, Date.now());
   } catch (error) {
     if (question.signal.aborted || isStop(error)) return { state: { ...state, outcome: "stopped" }, text, dossier: undefined };
@@ -53,7 +61,7 @@ export async function run(question: Question): Promise<Ended> {
     const trouble = troubleFrom(error);
     return {
       state: { ...state, outcome: "failed", trouble },
-      text: trouble.reason === "nonce_mismatch" ? "" : text,
+      text: trouble.reason === "nonce_mismatch" || trouble.reason === "route_mismatch" ? "" : text,
       dossier: undefined,
     };
   }
@@ -64,7 +72,7 @@ function isStop(error: unknown): boolean {
   return error instanceof Failed && error.trouble.reason === "stopped";
 }
 
-function complete({ text, state, stopped }: Question, body: Uint8Array<ArrayBuffer>, arrivedAt: number): Ended {
+function complete({ text, state, stopped, sealed }: Question, body: Uint8Array<ArrayBuffer>, arrivedAt: number): Ended {
   const dossier = openAnswer(PATH, text, body);
   if (!answersNonce(dossier, state.nonce)) {
     throw new HallmarkError(
@@ -73,6 +81,7 @@ function complete({ text, state, stopped }: Question, body: Uint8Array<ArrayBuff
       "Keep nothing of it. Ask again.",
     );
   }
+  sealed?.check(dossier);
   const covered = splitStream(body).content;
   const facts = factsOf(dossier, state.model);
   const more = { receipt: textAt(dossier, "id"), arrivedAt, facts };
@@ -97,7 +106,8 @@ function held(state: AnswerState, { body, trouble }: Failed): Ended {
   };
 }
 
-function troubleFrom(error: unknown): Trouble {
+/** Trouble in words. */
+export function troubleFrom(error: unknown): Trouble {
   if (error instanceof Failed) return error.trouble;
   if (error instanceof HallmarkError) {
     const hint =

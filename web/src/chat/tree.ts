@@ -1,5 +1,8 @@
 // A conversation as a tree: editing and regenerating branch, nothing is overwritten. Pure: every change is a new value.
 
+/** Which way a question takes: read by the gateway, or sealed to the enclave and passed on by a relay. */
+export type Path = "plain" | "sealed";
+
 /** Facts of an answer that later answers are compared by; from the signed receipt and its documents. */
 export interface AnswerFacts {
   readonly label: string;
@@ -25,7 +28,7 @@ export interface Trouble {
  * What is kept of an answer beside its text. `asserted` names who merely asserts the model, as the list of models had it
  * when it was asked. `arrivedAt` and `provedAt` are this page's clock (unix ms, 0: not seen here):
  * when the last byte came, and when the quorum's proof was verified. The dossier is stored apart,
- * under the message's id.
+ * under the message's id. `path` is there where it was asked for sealed: its proofs are then never asked for plainly.
  */
 export interface AnswerState {
   readonly outcome: Outcome;
@@ -38,9 +41,10 @@ export interface AnswerState {
   readonly provedAt: number;
   readonly facts: AnswerFacts | null;
   readonly trouble: Trouble | null;
+  readonly path?: "sealed";
 }
 
-/** One message. `chosen` is the child that the shown path follows. */
+/** One message. `chosen` is the child that the shown path follows; `path` is there on a question that was asked sealed. */
 export interface Message {
   readonly id: string;
   readonly parent: string;
@@ -50,9 +54,10 @@ export interface Message {
   readonly children: readonly string[];
   readonly chosen: number;
   readonly answer: AnswerState | null;
+  readonly path?: "sealed";
 }
 
-/** One conversation. The empty id "" stands for the root above the first messages. */
+/** One conversation. `path` is there while its next question takes the sealed path. The empty id "" stands for the root above the first messages. */
 export interface Conversation {
   readonly id: string;
   readonly title: string;
@@ -68,6 +73,18 @@ export interface Conversation {
   readonly roots: readonly string[];
   readonly chosen: number;
   readonly messages: Readonly<Record<string, Message>>;
+  readonly path?: "sealed";
+}
+
+/** A value whose path is this one. */
+export function onPath<T extends { readonly path?: "sealed" }>(value: T, path: Path): T {
+  const { path: _, ...rest } = value;
+  return (path === "sealed" ? { ...rest, path } : rest) as T;
+}
+
+/** Whether a message, question or answer, went the sealed way: then it is never sent another. */
+export function wasSealed({ path, answer }: Message): boolean {
+  return path === "sealed" || answer?.path === "sealed";
 }
 
 /** Where a message stands among those that share its parent. */

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from hallmark.apps.web.headers import reaching
 from hallmark.apps.web.render import answer
 from hallmark.apps.web.surfaces import Surfaces
 
@@ -25,10 +26,13 @@ class HomePage(msgspec.Struct, frozen=True):
 
 
 class ChatPage(msgspec.Struct, frozen=True):
-    """What the chat's page says without script: the network that it asks."""
+    """What the chat's page says without script: the network that it asks, and the relay through which it can
+    ("" where there is none).
+    """
 
     network: str
     chain_id: int
+    relay: str = ""
 
 
 def routes(surfaces: Surfaces) -> list[BaseRoute]:
@@ -43,6 +47,8 @@ def routes(surfaces: Surfaces) -> list[BaseRoute]:
         return answer(request, "home.html", view)
 
     async def chat(request: Request) -> Response:
-        return answer(request, "chat.html", ChatPage(surfaces.network, surfaces.chain_id))
+        view = ChatPage(surfaces.network, surfaces.chain_id, surfaces.relay)
+        policy = {"content-security-policy": reaching(surfaces.relay)}
+        return answer(request, "chat.html", view, headers=policy)
 
     return [Route("/", home), Route("/chat", chat)]

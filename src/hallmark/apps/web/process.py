@@ -118,5 +118,6 @@ class WebProcess:
             public_url=settings.public_url,
             network=hex0x(trust.network_id),
             chain_id=trust.chain_id,
+            relay=settings.relay_url,
             api=api.routes(self.desk),
         )

@@ -19,7 +19,8 @@ class Surfaces(msgspec.Struct, frozen=True):
 
     `assets` is the folder of the built browser code, `clock` gives unix ms, `public_url` is the origin under
     which people reach these pages ("" when it follows the request), `network` the network's id (0x-hex) and
-    `chain_id` the EIP-712 domain's chain, which a browser needs to sign. `api` are the JSON API's routes.
+    `chain_id` the EIP-712 domain's chain, which a browser needs to sign. `relay` is the address of the relay
+    that the chat may seal through ("" for none). `api` are the JSON API's routes.
     """
 
     desk: DeskView
@@ -31,4 +32,5 @@ class Surfaces(msgspec.Struct, frozen=True):
     public_url: str = ""
     network: str = ""
     chain_id: int = 0
+    relay: str = ""
     api: Sequence[BaseRoute] = ()

@@ -164,8 +164,10 @@ export class AnswerView {
       );
     }
     const receipt = message.answer?.receipt ?? "";
-    if (receipt !== "")
-      tools.push(h("a", { class: "c-way", href: `/review/by-receipt/${receipt}` }, `Its review item${suffix}`));
+    if (receipt !== "") {
+      const plainly = message.answer?.path === "sealed" ? ", asked for plainly" : "";
+      tools.push(h("a", { class: "c-way", href: `/review/by-receipt/${receipt}` }, `Its review item${plainly}${suffix}`));
+    }
     if (hold && live.dossier !== undefined && !live.following && !isProved(live))
       tools.push(button("Ask for the proof again", () => this.actions.check(message.id)));
     tools.push(button("Regenerate", () => this.actions.regenerate(message.id)));

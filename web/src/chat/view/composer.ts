@@ -17,11 +17,12 @@ export class Composer {
     rows: "1",
     "aria-label": "Your message",
     placeholder: "Ask something",
-    "aria-describedby": "c-keys",
+    "aria-describedby": "c-way-note c-keys",
   });
   private readonly go = h("button", { type: "submit", class: "c-button c-main" }, "Send");
   private readonly halt: HTMLButtonElement;
   private readonly note = h("span", { class: "c-note" });
+  private readonly way = h("span", { class: "c-way-note", id: "c-way-note" });
   private readonly actions: ComposerActions;
   private busy = false;
 
@@ -37,7 +38,7 @@ export class Composer {
       "form",
       { class: "c-composer", "aria-label": "Write a message" },
       this.area,
-      h("div", { class: "c-compose-row" }, places, this.note, this.halt, this.go),
+      h("div", { class: "c-compose-row" }, places, this.note, this.way, this.halt, this.go),
       h(
         "p",
         { class: "c-keys", id: "c-keys" },
@@ -65,6 +66,12 @@ export class Composer {
   /** Moves the cursor here. */
   focus(): void {
     this.area.focus();
+  }
+
+  /** The path that what is sent now takes, in a few words. */
+  path(path: string, words: string): void {
+    this.way.setAttribute("data-path", path);
+    setText(this.way, words);
   }
 
   /** Whether an answer is under way, whether what is sent now builds on an answer in HOLD, and why sending is off. */

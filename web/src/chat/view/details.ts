@@ -79,6 +79,7 @@ function facts(dossier: RawMembers, live: Live, label: string): HTMLElement {
     ["node", identifier(found.node)],
     ["mode", modeWords(found.mode, live.judged.marks.ran)],
     ["path", found.path],
+    ...sealedRows(dossier),
     ["saw the question in clear", h("ul", {}, ...sawPrompt(dossier, live.judged.marks.ran.assurance).map((line) => h("li", {}, line)))],
     ["tokens", `${numberAt(dossier, "receipt", "tokensIn")} in, ${numberAt(dossier, "receipt", "tokensOut")} out`],
     [
@@ -87,6 +88,18 @@ function facts(dossier: RawMembers, live: Live, label: string): HTMLElement {
     ],
   ];
   return h("dl", { class: "c-facts" }, ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+}
+
+/** To which keys a sealed question was sealed and how large it was outside, by the receipt; the relay is this page's own word. */
+function sealedRows(dossier: RawMembers): [string, Node | string][] {
+  const sealed = documentOf(dossier, "route")["sealed"];
+  if (!isRecord(sealed)) return [];
+  const relay = sealed["relay"] === "" ? "which one is not said" : `${String(sealed["relay"])}, as this page told the enclave`;
+  return [
+    ["sealed to", h("span", {}, identifier(String(sealed["configuration"])), ` ${String(sealed["suite"])}, window ${String(sealed["window"])}`)],
+    ["size class", `${String(sealed["size"])} bytes`],
+    ["relay", relay],
+  ];
 }
 
 /** A mode never stands without what is known of the hardware under it. */

@@ -14,6 +14,7 @@ export interface QuestionActions {
 export class QuestionView {
   readonly element: HTMLElement;
   private readonly text = h("div", { class: "c-asked", "data-quoted": "" });
+  private readonly way = h("span", { class: "c-meta" });
   private readonly tools = h("div", { class: "c-tools" });
   private readonly actions: QuestionActions;
   private message: Message;
@@ -25,7 +26,7 @@ export class QuestionView {
     this.element = h(
       "article",
       { class: "c-turn c-question", id: `m-${message.id}`, tabindex: "-1", "aria-label": "Your message" },
-      h("header", { class: "c-who" }, h("span", { class: "c-name" }, "You")),
+      h("header", { class: "c-who" }, h("span", { class: "c-name" }, "You"), " ", this.way),
       this.text,
       this.tools,
     );
@@ -36,6 +37,7 @@ export class QuestionView {
     this.message = message;
     if (this.element.hasAttribute("data-editing")) return;
     setText(this.text, message.text);
+    setText(this.way, message.path === "sealed" ? "asked sealed, through a relay" : "");
     const key = `${place.index}/${place.of}`;
     if (key === this.drawn) return;
     this.drawn = key;

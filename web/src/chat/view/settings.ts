@@ -50,7 +50,8 @@ export class Settings {
   });
   private models: readonly Model[] = [];
 
-  constructor(changed: (chosen: Chosen) => void) {
+  /** `path` stands beside the model, with what it says below the choices. */
+  constructor(path: { readonly field: HTMLElement; readonly element: HTMLElement }, changed: (chosen: Chosen) => void) {
     const tell = (): void => {
       this.describe();
       changed(this.chosen);
@@ -66,9 +67,11 @@ export class Settings {
         "div",
         { class: "c-choices" },
         labelled("Model", this.model),
+        labelled("Path of the next question", path.field),
         labelled("Mode", this.mode),
         labelled("Policy", this.policy),
       ),
+      path.element,
       this.about,
       h(
         "details",
