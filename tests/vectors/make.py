@@ -19,6 +19,7 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.vectors.certificates import certificate_vectors, key_vectors
 from tests.vectors.payments import payment_vectors
+from tests.vectors.sealing import sealing_vectors
 from tests.vectors.signatures import signature_vectors
 
 from hallmark.core import documents
@@ -237,6 +238,7 @@ def files() -> Iterator[tuple[Path, bytes]]:
         "keys.json": key_vectors(),
         "signatures.json": signature_vectors(),
         "payments.json": payment_vectors(),
+        "sealing.json": sealing_vectors(),
     }
     for name, value in made.items():
         yield HERE / name, msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"

@@ -118,7 +118,37 @@ def make_key(kem: int, secret: bytes) -> PrivateKey:
     raise unknown_suite()
 
 
-class Context:
+class Sequence:
+    """Messages in order under one key, each with the nonce of its place (RFC 9180, section 5.2)."""
+
+    def __init__(self, aead: AEAD, key: bytes, base: bytes) -> None:
+        """`base` is the nonce of the first message; 12 bytes."""
+        self._cipher = aead.cipher(key)
+        self._base = int.from_bytes(base, "big")
+        self._number = 0
+
+    def seal(self, message: bytes, aad: bytes = b"") -> bytes:
+        """The next message, 16 bytes longer. Raises InvalidInput `too_many_messages`."""
+        number = self._number
+        if number >= MOST_MESSAGES:
+            raise too_many()
+        self._number = number + 1
+        return self._cipher.encrypt((self._base ^ number).to_bytes(NONCE, "big"), message, aad)
+
+    def open(self, sealed: bytes, aad: bytes = b"") -> bytes:
+        """The next message. Raises VerificationFailed `sealed_for_another`; nothing opens after that."""
+        number = self._number
+        if number >= MOST_MESSAGES:
+            raise too_many()
+        self._number = number + 1
+        try:
+            return self._cipher.decrypt((self._base ^ number).to_bytes(NONCE, "big"), sealed, aad)
+        except (InvalidTag, ValueError) as error:
+            self._number = MOST_MESSAGES
+            raise sealed_for_another() from error
+
+
+class Context(Sequence):
     """One direction of a key schedule: messages in order, and secrets exported from it (section 5.2, 5.3)."""
 
     def __init__(self, suite: bytes, aead: AEAD, shared: bytes, info: bytes) -> None:
@@ -127,33 +157,13 @@ class Context:
         )
         secret = _extract(suite, shared, b"secret", b"")
         self._suite = suite
-        self._cipher = aead.cipher(_expand(suite, secret, b"key", schedule, aead.key))
-        self._base = int.from_bytes(_expand(suite, secret, b"base_nonce", schedule, NONCE), "big")
         self._exporter = _expand(suite, secret, b"exp", schedule, 32)
-        self._sequence = 0
-
-    def seal(self, message: bytes, aad: bytes = b"") -> bytes:
-        """The next message, 16 bytes longer. Raises InvalidInput `too_many_messages`."""
-        return self._cipher.encrypt(self._next(), message, aad)
-
-    def open(self, sealed: bytes, aad: bytes = b"") -> bytes:
-        """The next message. Raises VerificationFailed `sealed_for_another`; nothing opens after that."""
-        try:
-            return self._cipher.decrypt(self._next(), sealed, aad)
-        except (InvalidTag, ValueError) as error:
-            self._sequence = MOST_MESSAGES
-            raise sealed_for_another() from error
+        key = _expand(suite, secret, b"key", schedule, aead.key)
+        super().__init__(aead, key, _expand(suite, secret, b"base_nonce", schedule, NONCE))
 
     def export(self, context: bytes, size: int) -> bytes:
         """A secret of `size` bytes (at most 8,160) that both sides have."""
         return _expand(self._suite, self._exporter, b"sec", context, size)
-
-    def _next(self) -> bytes:
-        if self._sequence >= MOST_MESSAGES:
-            raise InvalidInput("too_many_messages", "No more messages can be sealed under this key.")
-        nonce = (self._base ^ self._sequence).to_bytes(NONCE, "big")
-        self._sequence += 1
-        return nonce
 
 
 def setup_sender(
@@ -229,6 +239,11 @@ def hkdf_expand(secret: bytes, info: bytes, size: int) -> bytes:
         block = hmac.digest(secret, block + info + bytes((counter,)), "sha256")
         out += block
     return out[:size]
+
+
+def too_many() -> InvalidInput:
+    """A key has sealed or opened all that it may."""
+    return InvalidInput("too_many_messages", "No more messages can be sealed under this key.")
 
 
 def bad_key() -> InvalidInput:

@@ -1,17 +1,22 @@
 """Binary HTTP (RFC 9292): requests and responses as bytes, in both forms.
 
-    known length            u8 0 | 1, then every part behind its length
-    indeterminate length    u8 2 | 3, then fields and content in pieces, each list ended by a zero
+    known length            varint 0 | 1, then every part behind its length
+    indeterminate length    varint 2 | 3, then fields and content in pieces, each list ended by a zero
 
 A request is read whole, a response as it comes. Parts at the end that are empty may be left out (section
-3.8); what follows the message must be zeros, and is padding. Fields keep their order, and those that repeat
-stay several. Interim responses are read and passed over.
+3.8), but no list of pieces may stop before its zero; what follows the message must be zeros, and is padding.
+Fields keep their order, and those that repeat stay several. Interim responses are read and passed over.
+
+What is read is what can be written: both ends refuse the same methods, targets, statuses and fields. That is
+less than the RFC lets through (no pseudo-fields, no CONNECT, no content with 204 and 304), and nothing that
+an HTTP server would take as something else.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Generator
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -20,15 +25,22 @@ from hallmark.privacy import varint
 
 KNOWN_REQUEST, KNOWN_RESPONSE, REQUEST, RESPONSE = range(4)
 MAX_FIELDS: Final = 256
+MAX_INTERIM: Final = 32
 MAX_HEAD: Final = 256 << 10
 """Bytes of one field section, as many as our servers take of a head."""
 TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
-VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+VALUE: Final = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")
+"""Without white space around it."""
 METHOD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-TARGET: Final = re.compile(rb"[\x21-\x7e]*")
+AUTHORITY: Final = re.compile(rb"[\x21-\x7e]*")
+PATH: Final = re.compile(rb"/[\x21-\x7e]*")
 SCHEMES: Final = (b"https", b"http")
+WITHOUT_CONTENT: Final = (204, 304)
 
 Fields = tuple[tuple[bytes, bytes], ...]
+_T = TypeVar("_T")
+_Steps = Generator[None, None, _T]
+"""Reads something; yields while it is not all there."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -54,42 +66,39 @@ class Response(msgspec.Struct, frozen=True):
 
 def encode_request(request: Request) -> bytes:
     """The known-length form. Raises InvalidInput `bad_binary_http`."""
-    control = b"".join(
-        _sized(part) for part in (request.method, request.scheme, request.authority, request.path)
-    )
+    control = (request.method, request.scheme, request.authority, request.path)
+    _check_control(*control)
     tail = _section(request.headers) + _sized(request.content) + _section(request.trailers)
-    return bytes((KNOWN_REQUEST,)) + control + tail
-
-
-def encode_response(response: Response) -> bytes:
-    """The known-length form. Raises InvalidInput `bad_binary_http`."""
-    tail = _section(response.headers) + _sized(response.content) + _section(response.trailers)
-    return bytes((KNOWN_RESPONSE,)) + varint.encode(response.status) + tail
+    return bytes((KNOWN_REQUEST,)) + b"".join(map(_sized, control)) + tail
 
 
 def decode_request(data: bytes) -> Request:
     """Read a request, of either form, that is all there. Raises InvalidInput `bad_binary_http`."""
-    cursor = _Cursor(data)
-    form = cursor.byte()
-    if form not in (KNOWN_REQUEST, REQUEST):
-        raise bad()
-    method, scheme, authority, path = (cursor.sized() for _ in range(4))
-    if not METHOD.fullmatch(method) or scheme not in SCHEMES:
-        raise bad()
-    if not TARGET.fullmatch(authority) or not TARGET.fullmatch(path) or path[:1] not in (b"/", b"*"):
-        raise bad()
-    known = form == KNOWN_REQUEST
-    headers = cursor.fields(known=known)
-    content = cursor.content(known=known)
-    trailers = cursor.fields(known=known)
-    cursor.padding()
-    return Request(method, scheme, authority, path, headers, content, trailers)
+    source = _Source(data, ended=True)
+    return _now(_request(source))
+
+
+def encode_response(response: Response) -> bytes:
+    """The known-length form. Raises InvalidInput `bad_binary_http`."""
+    _check_status(response.status, content=bool(response.content))
+    tail = _section(response.headers) + _sized(response.content) + _section(response.trailers)
+    return bytes((KNOWN_RESPONSE,)) + varint.encode(response.status) + tail
+
+
+def decode_response(data: bytes) -> Response:
+    """Read a response, of either form, that is all there. Raises InvalidInput `bad_binary_http`."""
+    parser = ResponseParser()
+    content = parser.feed(data)
+    parser.end()
+    return Response(parser.status, parser.headers, content, parser.trailers)
 
 
 def start_response(status: int, headers: Fields) -> bytes:
-    """The beginning of a response of indeterminate length: `content_piece`s follow, then `END`."""
-    if not 200 <= status < 600:
-        raise bad()
+    """The beginning of a response of indeterminate length: `content_piece`s follow, then `END`.
+
+    Raises InvalidInput `bad_binary_http`.
+    """
+    _check_status(status, content=False)
     return bytes((RESPONSE,)) + varint.encode(status) + _lines(headers) + b"\0"
 
 
@@ -103,103 +112,65 @@ END: Final = b"\0\0"
 
 
 class ResponseParser:
-    """Reads a response as it comes. `status` is 0 until the head of the final response is there."""
+    """Reads a response as it comes, each byte once. `status` is 0 until the head of the final response is
+    there.
+
+    How much content is given out does not depend on how the bytes were split: content that stands before
+    bytes that cannot be read is still given out, and the next call raises.
+    """
 
     def __init__(self) -> None:
-        self._data = bytearray()
-        self._form = -1
-        self._stage = "head"
-        self._left = 0
+        self._source = _Source(b"")
+        self._steps = self._read()
+        self._content = bytearray()
+        self._failure: HallmarkError | None = None
         self.status = 0
         self.headers: Fields = ()
         self.trailers: Fields = ()
 
     def feed(self, data: bytes) -> bytes:
         """The content that is there now. Raises InvalidInput `bad_binary_http`."""
-        self._data += data
-        out = bytearray()
-        while self._step(out):
-            pass
-        return bytes(out)
+        self._source.feed(data)
+        self._run()
+        content = bytes(self._content)
+        self._content.clear()
+        if self._failure is not None and not content:
+            raise self._failure
+        return content
 
     def end(self) -> None:
         """Nothing more comes. Raises InvalidInput `bad_binary_http` unless the response is whole."""
-        if self._stage == "head" and not self._data:
-            raise bad()
-        if self._stage in ("content", "piece") and self._left:
-            raise bad()
-        if self._stage != "padding":
-            self._finish()
+        self._source.ended = True
+        self._run()
+        if self._failure is not None:
+            raise self._failure
 
-    def _finish(self) -> None:
-        """Read what is there as all that there is: empty parts at the end may be missing."""
-        cursor = _Cursor(bytes(self._data))
-        if self._stage == "head":
-            self._head(cursor)
-        known = self._form == KNOWN_RESPONSE
-        if self._stage != "trailers" and cursor.content(known=known):
-            raise bad()
-        self.trailers = cursor.fields(known=known)
-        cursor.padding()
+    def _run(self) -> None:
+        if self._failure is None:
+            try:
+                next(self._steps, None)
+            except HallmarkError as error:
+                self._failure = error
 
-    def _head(self, cursor: _Cursor) -> None:
-        """Interim heads and the final one. Raises _Short when it is not all there."""
-        form = cursor.byte()
+    def _read(self) -> _Steps[None]:
+        source = self._source
+        form = yield from source.number()
         if form not in (KNOWN_RESPONSE, RESPONSE):
             raise bad()
-        while True:
-            status = cursor.number()
+        known = form == KNOWN_RESPONSE
+        for _ in range(MAX_INTERIM + 1):
+            status = yield from source.number()
             if not 100 <= status < 600:
                 raise bad()
-            headers = cursor.fields(known=form == KNOWN_RESPONSE)
+            headers = yield from source.fields(known=known)
             if status >= 200:
                 break
-        self._form, self.status, self.headers = form, status, headers
-
-    def _step(self, out: bytearray) -> bool:
-        """Read one part more; False while it is not all there."""
-        if self._stage == "padding":
-            if self._data.strip(b"\0"):
-                raise bad()
-            self._data.clear()
-            return False
-        if self._stage == "content" and self._left:
-            taken = self._data[: self._left]
-            del self._data[: len(taken)]
-            self._left -= len(taken)
-            out += taken
-            if not self._left and self._form == KNOWN_RESPONSE:
-                self._stage = "trailers"
-            return bool(taken)
-        cursor = _Cursor(bytes(self._data), whole=False)
-        try:
-            self._part(cursor)
-        except _Short:
-            if len(self._data) > MAX_HEAD:
-                raise bad() from None
-            return False
-        del self._data[: cursor.at]
-        return True
-
-    def _part(self, cursor: _Cursor) -> None:
-        if self._stage == "head":
-            self._head(cursor)
-            self._stage = "content"
-        elif self._stage == "content":
-            self._left = cursor.number()
-            if not self._left:
-                self._stage = "trailers"
         else:
-            self.trailers = cursor.fields(known=self._form == KNOWN_RESPONSE)
-            self._stage = "padding"
-
-
-def decode_response(data: bytes) -> Response:
-    """Read a response, of either form, that is all there. Raises InvalidInput `bad_binary_http`."""
-    parser = ResponseParser()
-    content = parser.feed(data)
-    parser.end()
-    return Response(parser.status, parser.headers, content, parser.trailers)
+            raise bad()
+        self.status, self.headers = status, headers
+        yield from source.content(self._content, known=known, most=0 if status in WITHOUT_CONTENT else None)
+        self.trailers = yield from source.fields(known=known)
+        yield from source.padding()
 
 
 def bad() -> HallmarkError:
@@ -207,85 +178,148 @@ def bad() -> HallmarkError:
     return InvalidInput("bad_binary_http", "The message is not Binary HTTP (RFC 9292).")
 
 
-class _Short(Exception):
-    """More bytes are needed."""
-
-
-class _Cursor:
-    """Reads parts in order. At the end of a whole message what is missing is empty (section 3.8); of one that
-    still comes it raises _Short.
+class _Source:
+    """Bytes that come in any pieces. Whoever needs more than there are yields, and is refused once they have
+    ended; what was read is dropped.
     """
 
-    def __init__(self, data: bytes, *, whole: bool = True) -> None:
-        self._data, self._whole, self.at = data, whole, 0
+    def __init__(self, data: bytes, *, ended: bool = False) -> None:
+        self._data, self._at, self.ended = bytearray(data), 0, ended
 
-    def byte(self) -> int:
-        if self.at >= len(self._data):
-            raise self._missing()
-        self.at += 1
-        return self._data[self.at - 1]
+    def feed(self, data: bytes) -> None:
+        del self._data[: self._at]
+        self._at = 0
+        self._data += data
 
-    def number(self) -> int:
-        read = varint.decode(self._data, self.at)
-        if read is None:
-            raise self._missing()
-        value, self.at = read
+    def number(self) -> _Steps[int]:
+        while (read := varint.decode(self._data, self._at)) is None:
+            yield from self._wait()
+        value, self._at = read
         return value
 
-    def sized(self) -> bytes:
-        size = self.number()
-        end = self.at + size
-        if end > len(self._data):
-            raise self._missing()
-        found = self._data[self.at : end]
-        self.at = end
-        return found
+    def sized(self, most: int) -> _Steps[bytes]:
+        """Bytes behind their length."""
+        size = yield from self.number()
+        if size > most:
+            raise bad()
+        while len(self._data) - self._at < size:
+            yield from self._wait()
+        return self._taken(size)
 
-    def fields(self, *, known: bool) -> Fields:
-        """A field section."""
-        if self._whole and self.at == len(self._data):
+    def fields(self, *, known: bool) -> _Steps[Fields]:
+        """A field section; none where the message is over."""
+        if (yield from self._over()):
             return ()
         if not known:
-            return self._lines(None)
-        size = self.number()
-        if size > MAX_HEAD:
-            raise bad()
-        if self.at + size > len(self._data):
-            raise self._missing()
-        return self._lines(self.at + size)
+            return (yield from self._lines(zero=True))
+        section = _Source((yield from self.sized(MAX_HEAD)), ended=True)
+        return (yield from section._lines(zero=False))
 
-    def content(self, *, known: bool) -> bytes:
-        """The content of a whole message."""
-        if self.at == len(self._data):
-            return b""
-        if known:
-            return self.sized()
-        pieces = []
-        while piece := self.sized():
-            pieces.append(piece)
-        return b"".join(pieces)
+    def content(self, out: bytearray, *, known: bool, most: int | None = None) -> _Steps[None]:
+        """Put the content into `out`, as it comes; none where the message is over."""
+        if (yield from self._over()):
+            return
+        while size := (yield from self.number()):
+            if most is not None and size > most:
+                raise bad()
+            while size:
+                while self._at == len(self._data):
+                    yield from self._wait()
+                piece = self._taken(min(size, len(self._data) - self._at))
+                out += piece
+                size -= len(piece)
+            if known:
+                return
 
-    def padding(self) -> None:
-        if self._data[self.at :].strip(b"\0"):
-            raise bad()
+    def padding(self) -> _Steps[None]:
+        """Zeros to the end."""
+        while True:
+            if self._data.count(0, self._at) != len(self._data) - self._at:
+                raise bad()
+            self._at = len(self._data)
+            if self.ended:
+                return
+            yield
 
-    def _lines(self, end: int | None) -> Fields:
+    def _lines(self, *, zero: bool) -> _Steps[Fields]:
+        """Fields up to a zero in place of a name, or up to the end."""
         found: list[tuple[bytes, bytes]] = []
-        start = self.at
-        while self.at != end:
-            name = self.sized()
-            if end is None and not name:
+        size = 0
+        while zero or not (yield from self._over()):
+            name = yield from self.sized(MAX_HEAD)
+            if zero and not name:
                 break
-            value = self.sized()
-            if not TOKEN.fullmatch(name) or not VALUE.fullmatch(value) or value != value.strip(b" \t"):
+            found.append((name, (yield from self.sized(MAX_HEAD))))
+            size += len(name) + len(found[-1][1])
+            if len(found) > MAX_FIELDS or size > MAX_HEAD:
                 raise bad()
-            found.append((name, value))
-            if len(found) > MAX_FIELDS or self.at - start > MAX_HEAD or (end is not None and self.at > end):
-                raise bad()
+        _check_fields(found)
         return tuple(found)
 
-    def _missing(self) -> Exception:
-        return bad() if self._whole else _Short()
+    def _over(self) -> _Steps[bool]:
+        while self._at == len(self._data):
+            if self.ended:
+                return True
+            yield
+        return False
+
+    def _wait(self) -> _Steps[None]:
+        if self.ended:
+            raise bad()
+        yield
+
+    def _taken(self, size: int) -> bytes:
+        start, self._at = self._at, self._at + size
+        return bytes(memoryview(self._data)[start : self._at])
+
+
+def _request(source: _Source) -> _Steps[Request]:
+    form = yield from source.number()
+    if form not in (KNOWN_REQUEST, REQUEST):
+        raise bad()
+    known = form == KNOWN_REQUEST
+    method = yield from source.sized(MAX_HEAD)
+    scheme = yield from source.sized(MAX_HEAD)
+    authority = yield from source.sized(MAX_HEAD)
+    path = yield from source.sized(MAX_HEAD)
+    _check_control(method, scheme, authority, path)
+    headers = yield from source.fields(known=known)
+    content = bytearray()
+    yield from source.content(content, known=known)
+    trailers = yield from source.fields(known=known)
+    yield from source.padding()
+    return Request(method, scheme, authority, path, headers, bytes(content), trailers)
+
+
+def _now(steps: _Steps[_T]) -> _T:
+    """What steps come to that never wait."""
+    try:
+        next(steps)
+    except StopIteration as stop:
+        value: _T = stop.value
+        return value
+    raise AssertionError("the source has ended")
+
+
+def _check_control(method: bytes, scheme: bytes, authority: bytes, path: bytes) -> None:
+    if not METHOD.fullmatch(method) or method == b"CONNECT" or scheme not in SCHEMES:
+        raise bad()
+    everything = method == b"OPTIONS" and path == b"*"
+    if not AUTHORITY.fullmatch(authority) or not (everything or PATH.fullmatch(path)):
+        raise bad()
+
+
+def _check_status(status: int, *, content: bool) -> None:
+    if not 200 <= status < 600 or (content and status in WITHOUT_CONTENT):
+        raise bad()
+
+
+def _check_fields(fields: Fields | list[tuple[bytes, bytes]]) -> None:
+    if len(fields) > MAX_FIELDS or sum(len(name) + len(value) for name, value in fields) > MAX_HEAD:
+        raise bad()
+    for name, value in fields:
+        if not TOKEN.fullmatch(name) or not VALUE.fullmatch(value):
+            raise bad()
 
 
 def _sized(data: bytes) -> bytes:
@@ -293,12 +327,8 @@ def _sized(data: bytes) -> bytes:
 
 
 def _lines(fields: Fields) -> bytes:
-    out = []
-    for name, value in fields:
-        if not TOKEN.fullmatch(name) or not VALUE.fullmatch(value):
-            raise bad()
-        out.append(_sized(name) + _sized(value))
-    return b"".join(out)
+    _check_fields(fields)
+    return b"".join([_sized(name) + _sized(value) for name, value in fields])
 
 
 def _section(fields: Fields) -> bytes:

@@ -17,11 +17,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
-from cryptography.exceptions import InvalidTag
 
 from hallmark.core.errors import InvalidInput, VerificationFailed
 from hallmark.crypto import hpke
-from hallmark.crypto.hpke import AEADS, KDF_SHA256, KEMS, NONCE, TAG, Context, PrivateKey
+from hallmark.crypto.hpke import AEADS, KDF_SHA256, KEMS, NONCE, TAG, Context, PrivateKey, Sequence
 from hallmark.privacy import varint
 
 HEADER: Final = 7
@@ -80,20 +79,149 @@ def encode_list(configurations: tuple[KeyConfiguration, ...]) -> bytes:
 
 
 def decode_list(data: bytes) -> tuple[KeyConfiguration, ...]:
-    """The configurations whose KEM is known here. Raises InvalidInput `bad_key_configuration`."""
-    found, at = [], 0
+    """The configurations whose KEM is known here. Raises InvalidInput `bad_key_configuration`, also where two
+    have one key id.
+    """
+    found: list[KeyConfiguration] = []
+    at, ids = 0, set[int]()
     while at < len(data):
         end = at + 2 + int.from_bytes(data[at : at + 2], "big")
         if end > len(data) or end < at + 3:
             raise _bad_configuration()
         known = KeyConfiguration.decode(data[at + 2 : end])
+        if data[at + 2] in ids:
+            raise _bad_configuration()
+        ids.add(data[at + 2])
         if known is not None:
             found.append(known)
         at = end
     return tuple(found)
 
 
-class ClientRequest:
+class _Sealing:
+    """Frames what is sealed: chunks, of which only the last may be empty; or the one message."""
+
+    def __init__(self, sequence: Sequence, *, chunked: bool) -> None:
+        self._sequence, self._chunked, self._ended = sequence, chunked, False
+
+    def seal(self, chunk: bytes, *, final: bool = False) -> bytes:
+        """The next piece; `header` goes before the first. Without chunks there is one, the final one.
+
+        Nothing for no bytes, unless they are the final ones. Raises InvalidInput `too_many_messages`.
+        """
+        assert not self._ended, "nothing follows the final chunk"
+        if final:
+            self._ended = True
+            return b"\0" + self._sequence.seal(chunk, FINAL) if self._chunked else self._sequence.seal(chunk)
+        assert self._chunked, "there is one message"
+        if not chunk:
+            return b""
+        sealed = self._sequence.seal(chunk)
+        return varint.encode(len(sealed)) + sealed
+
+
+class _Opening:
+    """Opens what comes in any pieces: a header, then chunks, or one message to the end.
+
+    How many chunks are given out does not depend on how the bytes were split: those that stand before one
+    that does not open are still given out, and the next call raises. So `end` must always be asked.
+    """
+
+    def __init__(self, *, chunked: bool, most: int) -> None:
+        self._most = most + TAG
+        self._last = not chunked
+        self._final = FINAL if chunked else b""
+        self._held, self._wanted = bytearray(), 0
+        self._sequence: Sequence | None = None
+        self._failure: VerificationFailed | None = None
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The chunks that are complete now. Raises VerificationFailed."""
+        if self._failure is not None:
+            raise self._failure
+        if self._held:
+            self._held += data
+            if len(self._held) < self._wanted:
+                return []
+            data, self._held = bytes(self._held), bytearray()
+        found: list[bytes] = []
+        try:
+            at = self._open(data, found)
+        except VerificationFailed as error:
+            self._failure = error
+            if not found:
+                raise
+        else:
+            if at < len(data):
+                self._held += data[at:]
+        return found
+
+    def end(self) -> list[bytes]:
+        """The last chunk, now that nothing more comes. Raises VerificationFailed unless all came."""
+        if self._failure is None:
+            self._failure = self._tampered()
+            sequence, sealed = self._sequence, bytes(self._held)
+            if sequence is None or not self._last or len(sealed) < TAG:
+                self._failure = self._truncated()
+            else:
+                try:
+                    chunk = sequence.open(sealed, self._final)
+                except VerificationFailed as error:
+                    raise self._failure from error
+                return [chunk] if chunk else []
+        raise self._failure
+
+    def _open(self, data: bytes, found: list[bytes]) -> int:
+        """Open what is whole; where the rest begins, which is looked at again once there are `_wanted` bytes
+        of it: no byte is copied more than a few times, however slowly they come.
+        """
+        at, size = 0, len(data)
+        sequence = self._sequence
+        if sequence is None:
+            at = self._begin(data)
+            sequence = self._sequence
+            if sequence is None:
+                self._wanted = at
+                return 0
+        while at < size and not self._last:
+            if 0x40 <= data[at] < 0x80 and at + 1 < size:  # most lengths have two bytes: no call for them
+                length, start = (data[at] & 0x3F) << 8 | data[at + 1], at + 2
+            elif read := varint.decode(data, at):
+                length, start = read
+            else:
+                self._wanted = size - at + 1
+                return at
+            end = start + length
+            if not length:
+                self._last, at = True, start
+            elif not TAG < length <= self._most:
+                raise self._tampered()
+            elif end > size:
+                self._wanted = end - at
+                return at
+            else:
+                try:
+                    found.append(sequence.open(data[start:end]))
+                except VerificationFailed as error:
+                    raise self._tampered() from error
+                at = end
+        if size - at > self._most:
+            raise self._tampered()
+        self._wanted = self._most + 1
+        return at
+
+    def _begin(self, data: bytes) -> int:
+        """Read the header and set the sequence; the size of the header, or of what must be there first."""
+        raise NotImplementedError
+
+    def _tampered(self) -> VerificationFailed:
+        raise NotImplementedError
+
+    def _truncated(self) -> VerificationFailed:
+        raise NotImplementedError
+
+
+class ClientRequest(_Sealing):
     """One request that is sealed to a key configuration; what it sends and how its response is opened."""
 
     def __init__(
@@ -115,52 +243,40 @@ class ClientRequest:
             configuration.kem, configuration.public_key, aead, info, ephemeral=ephemeral
         )
         self.header = header + self.enc
-        self._aead, self._chunked = aead, chunked
-        self._writer = _Writer(self._context.seal, chunked=chunked)
-
-    def seal(self, chunk: bytes, *, final: bool = False) -> bytes:
-        """The next piece of the request; `header` goes before the first. Without chunks there is one."""
-        return self._writer.seal(chunk, final=final)
+        self._aead = aead
+        super().__init__(self._context, chunked=chunked)
 
     def response(self, *, most: int = MAX_CHUNK) -> ResponseReader:
-        """What opens the response."""
+        """What opens the response, whose chunks have at most `most` bytes."""
         return ResponseReader(self._context, self.enc, self._aead, chunked=self._chunked, most=most)
 
 
-class ResponseReader:
-    """Opens a response as it comes, in any pieces."""
+class ResponseReader(_Opening):
+    """Opens a response as it comes. Raises VerificationFailed `sealed_tampered`, at its end
+    `sealed_truncated` as well.
+    """
 
     def __init__(
         self, context: Context, enc: bytes, aead: int, *, chunked: bool, most: int = MAX_CHUNK
     ) -> None:
-        self._keys = (context, enc, aead, chunked)
-        self._nonce_size = max(NONCE, AEADS[aead].key)
-        self._start = bytearray()
-        self._most = most
-        self._reader: _Reader | None = None
+        super().__init__(chunked=chunked, most=most)
+        self._secrets = (context, enc, aead, chunked)
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The chunks that are complete now. Raises VerificationFailed `sealed_tampered`."""
-        if self._reader is None:
-            self._start += data
-            if len(self._start) < self._nonce_size:
-                return []
-            nonce, data = bytes(self._start[: self._nonce_size]), bytes(self._start[self._nonce_size :])
-            context, enc, aead, chunked = self._keys
-            _, open_ = _response_keys(context, enc, nonce, aead, chunked=chunked)
-            self._reader = _Reader(open_, _tampered, chunked=chunked, most=self._most)
-        return self._reader.feed(data)
+    def _begin(self, data: bytes) -> int:
+        context, enc, aead, chunked = self._secrets
+        size = max(NONCE, AEADS[aead].key)
+        if len(data) >= size:
+            self._sequence = _response_sequence(context, enc, data[:size], aead, chunked=chunked)
+        return size
 
-    def end(self) -> list[bytes]:
-        """The last chunk, now that nothing more comes. Raises VerificationFailed `sealed_truncated`,
-        `sealed_tampered`.
-        """
-        if self._reader is None:
-            raise _truncated()
-        return self._reader.end()
+    def _tampered(self) -> VerificationFailed:
+        return _tampered()
+
+    def _truncated(self) -> VerificationFailed:
+        return _truncated()
 
 
-class ServerRequest:
+class ServerRequest(_Opening):
     """Opens one request as it comes, with the keys that are in force.
 
     `keys` maps key ids to private keys. Every failure is VerificationFailed `sealed_unreadable`, but that of
@@ -170,9 +286,8 @@ class ServerRequest:
     def __init__(
         self, keys: Mapping[int, PrivateKey], *, chunked: bool = True, most: int = MAX_CHUNK
     ) -> None:
-        self._keys, self._chunked, self._most = keys, chunked, most
-        self._start = bytearray()
-        self._reader: _Reader | None = None
+        super().__init__(chunked=chunked, most=most)
+        self._keys, self._chunked = keys, chunked
         self._context: Context | None = None
         self.key_id = self.kem = self.aead = 0
         self.enc = b""
@@ -180,176 +295,57 @@ class ServerRequest:
     @property
     def begun(self) -> bool:
         """Whether the key is known: `enc`, `kem`, `aead`, `key_id` are then there."""
-        return self._reader is not None
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """The chunks that are complete now."""
-        if self._reader is None:
-            self._start += data
-            if not self._begin():
-                return []
-            data = bytes(self._start)
-        assert self._reader is not None, "the header was read"
-        return self._reader.feed(data)
-
-    def end(self) -> list[bytes]:
-        """The last chunk, now that nothing more comes."""
-        if self._reader is None:
-            raise unreadable()
-        return self._reader.end()
+        return self._context is not None
 
     def response(self, random: Random = os.urandom) -> ResponseWriter:
-        """What seals the response; `feed` must have returned, or `end`."""
+        """What seals the response; the request must have begun."""
         assert self._context is not None, "the header was read"
         return ResponseWriter(self._context, self.enc, self.aead, chunked=self._chunked, random=random)
 
-    def _begin(self) -> bool:
-        start = self._start
-        if len(start) < HEADER:
-            return False
-        self.key_id = start[0]
-        self.kem, kdf, self.aead = (int.from_bytes(start[at : at + 2], "big") for at in (1, 3, 5))
+    def _begin(self, data: bytes) -> int:
+        if len(data) < HEADER:
+            return HEADER
+        self.key_id = data[0]
+        self.kem, kdf, self.aead = (int.from_bytes(data[at : at + 2], "big") for at in (1, 3, 5))
         key = self._keys.get(self.key_id)
         if key is None:
             raise stale()
         if key.kem.id != self.kem or kdf != KDF_SHA256 or self.aead not in AEADS:
             raise unreadable()
         end = HEADER + key.kem.encapsulated
-        if len(start) < end:
-            return False
-        self.enc = bytes(start[HEADER:end])
-        info = _info(self._chunked, bytes(start[:HEADER]))
+        if len(data) < end:
+            return end
+        self.enc = data[HEADER:end]
         try:
-            context = hpke.setup_receiver(key, self.enc, self.aead, info)
+            self._context = hpke.setup_receiver(key, self.enc, self.aead, _info(self._chunked, data[:HEADER]))
         except VerificationFailed as error:
             raise unreadable() from error
-        self._context = context
-        self._reader = _Reader(context.open, unreadable, chunked=self._chunked, most=self._most)
-        del start[:end]
-        return True
+        self._sequence = self._context
+        return end
+
+    def _tampered(self) -> VerificationFailed:
+        return unreadable()
+
+    def _truncated(self) -> VerificationFailed:
+        return unreadable()
 
 
-class ResponseWriter:
+class ResponseWriter(_Sealing):
     """Seals a response as it is made."""
 
     def __init__(self, context: Context, enc: bytes, aead: int, *, chunked: bool, random: Random) -> None:
-        nonce = random(max(NONCE, AEADS[aead].key))
-        seal, _ = _response_keys(context, enc, nonce, aead, chunked=chunked)
-        self.header = nonce
-        self._writer = _Writer(seal, chunked=chunked)
-
-    def seal(self, chunk: bytes, *, final: bool = False) -> bytes:
-        """The next piece of the response; `header` goes before the first. Without chunks there is one."""
-        return self._writer.seal(chunk, final=final)
+        self.header = random(max(NONCE, AEADS[aead].key))
+        sequence = _response_sequence(context, enc, self.header, aead, chunked=chunked)
+        super().__init__(sequence, chunked=chunked)
 
 
-_Seal = Callable[[bytes, bytes], bytes]
-"""Seals (or opens) the next message, with its associated data."""
-
-
-class _Writer:
-    """Frames chunks. A chunk before the last is never empty."""
-
-    def __init__(self, seal: _Seal, *, chunked: bool) -> None:
-        self._seal, self._chunked, self._ended = seal, chunked, False
-
-    def seal(self, chunk: bytes, *, final: bool) -> bytes:
-        assert not self._ended, "nothing follows the final chunk"
-        self._ended = final
-        if not self._chunked:
-            assert final, "there is one message"
-            return self._seal(chunk, b"")
-        if final:
-            return b"\0" + self._seal(chunk, FINAL)
-        if not chunk:
-            return b""
-        return varint.encode(len(chunk) + TAG) + self._seal(chunk, b"")
-
-
-class _Reader:
-    """Takes chunks apart, in whatever pieces they come."""
-
-    def __init__(
-        self, open_: _Seal, failure: Callable[[], VerificationFailed], *, chunked: bool, most: int
-    ) -> None:
-        self._open, self._failure, self._most = open_, failure, most
-        self._chunked, self._last, self._ended = chunked, not chunked, False
-        self._data = bytearray()
-
-    def feed(self, data: bytes) -> list[bytes]:
-        if self._ended:
-            raise self._failure()
-        self._data += data
-        found: list[bytes] = []
-        while not self._last:
-            read = varint.decode(self._data, 0)
-            if read is None:
-                break
-            length, at = read
-            if length == 0:
-                self._last = True
-                del self._data[:at]
-                break
-            if not TAG < length <= self._most + TAG:
-                raise self._failed()
-            if len(self._data) < at + length:
-                break
-            chunk = bytes(self._data[at : at + length])
-            del self._data[: at + length]
-            found.append(self._opened(chunk, b""))
-        if len(self._data) > self._most + TAG + 8:
-            raise self._failed()
-        return found
-
-    def end(self) -> list[bytes]:
-        if self._ended:
-            raise self._failure()
-        if not self._last or len(self._data) < TAG:
-            raise self._failed() if self._failure is unreadable else _truncated()
-        self._ended = True
-        chunk = self._opened(bytes(self._data), FINAL if self._chunked else b"")
-        return [chunk] if chunk else []
-
-    def _opened(self, chunk: bytes, aad: bytes) -> bytes:
-        try:
-            return self._open(chunk, aad)
-        except VerificationFailed as error:
-            raise self._failed() from error
-
-    def _failed(self) -> VerificationFailed:
-        self._ended = True
-        return self._failure()
-
-
-def _response_keys(
-    context: Context, enc: bytes, nonce: bytes, aead: int, *, chunked: bool
-) -> tuple[_Seal, _Seal]:
+def _response_sequence(context: Context, enc: bytes, nonce: bytes, aead: int, *, chunked: bool) -> Sequence:
     """How the messages of a response are sealed and opened, one after the other (RFC 9458, section 4.4)."""
     size = AEADS[aead].key
     label = CHUNKED_RESPONSE_LABEL if chunked else RESPONSE_LABEL
     secret = hpke.hkdf_extract(enc + nonce, context.export(label, max(NONCE, size)))
-    cipher = AEADS[aead].cipher(hpke.hkdf_expand(secret, b"key", size))
-    base = int.from_bytes(hpke.hkdf_expand(secret, b"nonce", NONCE), "big")
-    sealed = opened = 0
-
-    def seal(message: bytes, aad: bytes) -> bytes:
-        nonlocal sealed
-        if sealed >= hpke.MOST_MESSAGES:
-            raise InvalidInput("too_many_messages", "No more messages can be sealed under this key.")
-        at, sealed = base ^ sealed, sealed + 1
-        return cipher.encrypt(at.to_bytes(NONCE, "big"), message, aad)
-
-    def open_(message: bytes, aad: bytes) -> bytes:
-        nonlocal opened
-        if opened >= hpke.MOST_MESSAGES:
-            raise _tampered()
-        at, opened = base ^ opened, opened + 1
-        try:
-            return cipher.decrypt(at.to_bytes(NONCE, "big"), message, aad)
-        except (InvalidTag, ValueError) as error:
-            raise _tampered() from error
-
-    return seal, open_
+    key, base = hpke.hkdf_expand(secret, b"key", size), hpke.hkdf_expand(secret, b"nonce", NONCE)
+    return Sequence(AEADS[aead], key, base)
 
 
 def unreadable() -> VerificationFailed:

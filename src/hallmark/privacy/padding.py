@@ -42,26 +42,36 @@ def frame(data: bytes) -> bytes:
 
 
 class FrameReader:
-    """Takes frames apart, in whatever pieces they come."""
+    """Takes frames apart, in whatever pieces they come.
+
+    What is given out does not depend on how the bytes were split: data that stands before a frame that
+    cannot be read is still given out, and the next call raises.
+    """
 
     def __init__(self) -> None:
-        self._data = bytearray()
+        self._data, self._wanted = bytearray(), LENGTH
+        self._failed = False
 
     def feed(self, data: bytes) -> bytes:
         """What complete frames held. Raises InvalidInput `bad_padding`."""
         self._data += data
         out = bytearray()
-        while len(self._data) >= LENGTH:
+        while not self._failed and len(self._data) >= self._wanted:
             length = int.from_bytes(self._data[:LENGTH], "big")
             size = _class(LENGTH + length, SMALLEST_FRAME)
+            end = LENGTH + length
             if size > LARGEST_FRAME:
-                raise bad()
-            if len(self._data) < size:
-                break
-            out += self._data[LENGTH : LENGTH + length]
-            if self._data[LENGTH + length : size].strip(b"\0"):
-                raise bad()
-            del self._data[:size]
+                self._failed = True
+            elif len(self._data) < size:
+                self._wanted = size
+            elif self._data.count(0, end, size) != size - end:
+                self._failed = True
+            else:
+                out += memoryview(self._data)[LENGTH:end]
+                del self._data[:size]
+                self._wanted = LENGTH
+        if self._failed and not out:
+            raise bad()
         return bytes(out)
 
     def end(self) -> None:

@@ -9,8 +9,10 @@ LARGEST: Final = (1 << 62) - 1
 
 def encode(value: int) -> bytes:
     """The shortest form."""
-    for prefix, bits, size in ((0, 6, 1), (1, 14, 2), (2, 30, 4), (3, 62, 8)):
-        if value < 1 << bits:
+    if 1 << 6 <= value < 1 << 14:
+        return (value | 1 << 14).to_bytes(2, "big")
+    for prefix, bits, size in ((0, 6, 1), (2, 30, 4), (3, 62, 8)):
+        if 0 <= value < 1 << bits:
             return (value | prefix << bits).to_bytes(size, "big")
     raise OverflowError("a variable-length integer has 62 bits")
 
@@ -19,7 +21,10 @@ def decode(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
     """The number at `at` and the position behind it; None while it is not all there."""
     if at >= len(data):
         return None
-    size = 1 << (data[at] >> 6)
+    first = data[at]
+    if first < 1 << 6:
+        return first, at + 1
+    size = 1 << (first >> 6)
     end = at + size
     if end > len(data):
         return None
