@@ -70,7 +70,7 @@ class LocalNetwork:
         sockets = [self._prepare(party, folder) for party in self.net.nodes]
         self.net.found()
         for party, (sock, context) in zip(self.net.nodes, sockets, strict=True):
-            node = LocalNode(self.net, party)
+            node = self._node(party)
             self.nodes.append(node)
             await self._stack.enter_async_context(listening(node, sock, context))
         self.log = LocalLog(self.net, self.notary)
@@ -115,6 +115,9 @@ class LocalNetwork:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._stack.aclose()
         self._database.close()
+
+    def _node(self, party: Party) -> LocalNode:
+        return LocalNode(self.net, party)
 
     def _prepare(self, party: Party, folder: Path) -> tuple[Any, ssl.SSLContext]:
         sock = bind(Listen(free_port()))

@@ -70,7 +70,8 @@ def over(pool: Pool, url: str, pin: bytes | None = None) -> ASGIApp:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_body(receive, MOST)
-        async with pool.request("POST", url + SEALED, scope["headers"], body, pin=pin) as response:
+        headers = [(key, value) for key, value in scope["headers"] if key != b"content-length"]
+        async with pool.request("POST", url + SEALED, headers, body, pin=pin) as response:
             kept = [(k, v) for k, v in response.headers if k == b"content-type"]
             await send({"type": "http.response.start", "status": response.status, "headers": kept})
             async for chunk in response:

@@ -129,7 +129,7 @@ async def test_an_old_answer_is_not_a_new_one(
     await client.ask("Which?", model="digits")
     for node in local.nodes:
         monkeypatch.setattr(node.runtime, "random", lambda size: b"\2" * size)
-    monkeypatch.setattr("hallmark.services.sdk.answer_stream.headers_of", lambda _nonce: ())
+    monkeypatch.setattr("hallmark.services.sdk.way.headers_of", lambda _nonce: ())
     with pytest.raises(VerificationFailed) as caught:
         await client.ask("Which?", model="digits")
     assert caught.value.reason == "nonce_mismatch"

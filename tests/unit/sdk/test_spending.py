@@ -349,7 +349,7 @@ async def test_a_payment_that_was_used_tells_its_receipt(scene: Scene) -> None:
     async with PaidRequest(spending, path, body, scene.client.receipt) as paid:
         url = scene.local.url + path
         head = (*paid.headers, (b"content-type", b"application/json"))
-        async with scene.client._pool.request("POST", url, head, body) as response:
+        async with scene.client._way._pool.request("POST", url, head, body) as response:
             assert response.status == 200
             await response.read()
     scene.local.log.witness()
@@ -376,13 +376,13 @@ async def test_a_broken_connection_gets_the_same_payment(scene: Scene) -> None:
     server = await asyncio.start_server(cut, "127.0.0.1", 0)
     await scene.client._spending._offers()  # type: ignore[union-attr]
     real = scene.client.base_url
-    scene.client.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    scene.client._way.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     with pytest.raises(Unavailable) as caught:
         await scene.client.ask("Which?", **ASKED)
     assert caught.value.reason == "payment_fate_unknown"
     assert (len(seen), len(set(seen))) == (3, 1)
     server.close()
-    scene.client.base_url = real
+    scene.client._way.base_url = real
     await scene.client.ask("Which?", **ASKED)
     assert seen[0].partition(b": ")[2] in {
         head.get(b"hallmark-payment") for node in scene.local.nodes for head in node.headers
@@ -394,7 +394,7 @@ async def test_a_gateway_that_is_not_there_costs_nothing(scene: Scene) -> None:
     await scene.sell()
     spending = scene.spend()
     await spending._offers()
-    scene.client.base_url = f"http://127.0.0.1:{free_port()}"
+    scene.client._way.base_url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(Unavailable) as caught:
         await scene.client.ask("Which?", **ASKED)
     assert caught.value.reason == "connect_failed"

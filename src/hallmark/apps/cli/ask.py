@@ -14,9 +14,12 @@ from rich.text import Text
 
 from hallmark.apps.cli.answer_output import as_json, follow, print_decision, report_held
 from hallmark.apps.cli.output import console, emit
+from hallmark.core.document import hex0x
+from hallmark.core.documents import RouteRecord
 from hallmark.core.errors import InvalidInput
 from hallmark.services.sdk.answers import AnswerHeld, Cleared, Draft
 from hallmark.services.sdk.sync_client import Client, PlainReceipt
+from hallmark.verification.wording import short
 
 PER_DAY = "2.00"
 """What `ask --pay` spends in 24 hours at most, over every process of the home."""
@@ -27,6 +30,16 @@ def connection(command: F) -> F:
     """Options that say which network to talk to."""
     command = click.option("--url", help="Gateway address; default: the local network's.")(command)
     return click.option("--trust", type=click.Path(path_type=Path), help="The network's trust file.")(command)
+
+
+def _private(command: F) -> F:
+    """Options that say which way a question takes."""
+    command = click.option(
+        "--sealed", is_flag=True, help="Seal it to an enclave, through a relay; never plain instead."
+    )(command)
+    return click.option("--relay", metavar="URL", help="The relay for --sealed; default: the home's.")(
+        command
+    )
 
 
 def _answering(command: F) -> F:
@@ -64,12 +77,49 @@ def client_of(home: Path, url: str | None, trust: Path | None) -> Client:
     return Client(url, trust=trust, home=home if url is None or trust is None else None)
 
 
+def _client(home: Path, options: dict[str, Any]) -> Client:
+    """A client for what the connection options say, on the way that `--sealed` and `--relay` say.
+
+    Raises InvalidInput `url_on_the_sealed_way`.
+    """
+    url, trust, relay = options["url"], options["trust"], options["relay"]
+    if not options["sealed"]:
+        return Client(url, trust=trust, home=home if url is None or trust is None else None, relay=relay)
+    if url is not None:
+        raise InvalidInput(
+            "url_on_the_sealed_way",
+            "A sealed question never goes to a gateway, so --url cannot be meant.",
+            "Name the relay with --relay, and the network's trust file with --trust.",
+        )
+    place = home if relay is None or trust is None else None
+    return Client(trust=trust, home=place, privacy="sealed", relay=relay)
+
+
+def _say_way(receipt: PlainReceipt) -> None:
+    """What each party saw of a sealed question."""
+    sealed = receipt.sealed
+    if sealed is None:
+        return
+    seen = RouteRecord.decode(receipt.dossier.documents.route.encode()).saw_prompt
+    lines = [
+        f"sealed to node {short(hex0x(sealed.node.node))}, keys {short(sealed.node.configuration_digest)}",
+        f"  the relay saw your address, {sealed.size:,} bytes as a size class, the time, and which node",
+        "  the gateway saw a route request from the relay's address",
+        f"  the enclave saw the question and no address ({sealed.node.assurance} hardware)",
+    ]
+    if "upstream" in seen:
+        lines.append("  the provider that answered saw the question in clear")
+    for line in lines:
+        console().print(Text(line, style="bright_black"))
+
+
 @click.command()
 @click.argument("prompt")
 @click.option("--model", default="pydoc", show_default=True)
 @click.option("--max-tokens", type=int, help="Longest answer, in tokens.")
 @click.option("--temperature", type=float, help="0 is greedy; above it the receipt commits to the seed.")
 @_answering
+@_private
 @connection
 @click.pass_obj
 def ask(home: Path, /, prompt: str, **options: Any) -> None:
@@ -80,7 +130,7 @@ def ask(home: Path, /, prompt: str, **options: Any) -> None:
     text = sys.stdin.read() if prompt == "-" else prompt
     wanted = {"max_tokens": options["max_tokens"], "temperature": options["temperature"]}
     settings = {name: value for name, value in wanted.items() if value is not None}
-    with client_of(home, options["url"], options["trust"]) as client:
+    with _client(home, options) as client:
         _pays(client, options)
         if options["require"] or options["as_data"]:
             _whole(
@@ -94,6 +144,7 @@ def ask(home: Path, /, prompt: str, **options: Any) -> None:
             emit(piece)
         emit("\n\n")
         _say_payment(stream.draft)
+        _say_way(stream.draft.receipt)
         _watch(stream.draft.receipt, options)
 
 
@@ -107,6 +158,7 @@ def ask(home: Path, /, prompt: str, **options: Any) -> None:
     help="JSON of named tensors.",
 )
 @_answering
+@_private
 @connection
 @click.pass_obj
 def infer(home: Path, /, model: str, source: Path, **options: Any) -> None:
@@ -115,7 +167,7 @@ def infer(home: Path, /, model: str, source: Path, **options: Any) -> None:
     MODEL is a label such as `digits`; `hallmark models` lists them.
     """
     inputs = _read_inputs(source)
-    with client_of(home, options["url"], options["trust"]) as client:
+    with _client(home, options) as client:
         _pays(client, options)
 
         def run(require: str | None) -> Draft[PlainReceipt] | Cleared[PlainReceipt]:
@@ -128,6 +180,7 @@ def infer(home: Path, /, model: str, source: Path, **options: Any) -> None:
         draft = run(None)
         emit(_pretty(draft.outputs) + "\n\n")
         _say_payment(draft)
+        _say_way(draft.receipt)
         _watch(draft.receipt, options)
 
 
@@ -168,12 +221,29 @@ def _whole(
     if options["as_data"]:
         shown: dict[str, Any] = {"text": answer.text} if answer.text else {"outputs": answer.outputs}
         shown["payment"] = msgspec.to_builtins(answer.payment)
+        shown["sealed"] = sealed_json(handle)
         emit(as_json(handle, decision, **shown) + "\n")
     else:
         emit((answer.text or _pretty(answer.outputs)) + "\n\n")
         _say_payment(answer)
+        _say_way(handle)
         print_decision(handle.verify(), decision)
     sys.exit(0)
+
+
+def sealed_json(handle: PlainReceipt) -> dict[str, Any] | None:
+    """What a question was sealed to, as JSON data; None: it went plain."""
+    sealed = handle.sealed
+    if sealed is None:
+        return None
+    return {
+        "node": hex0x(sealed.node.node),
+        "configuration": sealed.node.configuration_digest,
+        "window": sealed.node.window,
+        "suite": sealed.suite,
+        "size": sealed.size,
+        "relay": sealed.relay,
+    }
 
 
 def _settled(handle: PlainReceipt, timeout: float) -> Any:

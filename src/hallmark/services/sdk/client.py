@@ -11,10 +11,9 @@ import msgspec
 
 from hallmark.core.document import unhex
 from hallmark.core.errors import HallmarkError, InvalidInput, VerificationFailed
-from hallmark.http.client import Pool, Timeouts
-from hallmark.services.sdk.answer_stream import MAX_ANSWER, AnswerStream, Question
+from hallmark.services.sdk.answer_stream import AnswerStream
 from hallmark.services.sdk.answers import Cleared, Draft, clear
-from hallmark.services.sdk.chain_account import Balance, Movement, Withdrawal
+from hallmark.services.sdk.chain_account import Balance, ChainAccount, Movement, Withdrawal
 from hallmark.services.sdk.money import Money
 from hallmark.services.sdk.network import Chain, error_of, find, verifier_of
 from hallmark.services.sdk.offers import NodeOffer, read_offers
@@ -24,6 +23,8 @@ from hallmark.services.sdk.spending import REGISTRY, Limits, Spending
 from hallmark.services.sdk.spending_store import Spent
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.services.sdk.wallet import Wallet
+from hallmark.services.sdk.way import MAX_ANSWER, Pairs, Question, Way
+from hallmark.services.sdk.ways import PLAIN, way_of
 from hallmark.verification.dossier import Dossier
 
 Messages = str | Sequence[Mapping[str, Any]]
@@ -47,6 +48,10 @@ class AsyncClient:
 
     Nothing is paid until `spending` says what may be. `wallet` and `chain` take the place of those that the
     home names.
+
+    With `privacy="sealed"` everything goes through `relay` (else the home's): questions sealed to an enclave,
+    the rest sealed to the gateway, which this machine never talks to. What would reveal who asks is refused
+    (`not_on_the_sealed_way`), and nothing is ever asked plain instead.
     """
 
     def __init__(
@@ -59,14 +64,16 @@ class AsyncClient:
         verifier: Verifier | None = None,
         wallet: Wallet | None = None,
         chain: Chain | None = None,
+        privacy: str = PLAIN,
+        relay: str | None = None,
     ) -> None:
-        place = find(base_url, trust, home)
+        place = find(base_url, trust, home, relay, verified=verifier is not None)
         self.base_url = place.base_url
         self._verifier = verifier or verifier_of(place)
         network = self._verifier.trust.network_id if self._verifier is not None else b""
         self._money = Money(place, wallet, chain, network)
         self._spending: Spending | None = None
-        self._pool = Pool(timeouts=Timeouts(head=timeout, idle=timeout))
+        self._way = way_of(privacy, place, self._verifier, timeout, named=relay is not None)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -76,7 +83,7 @@ class AsyncClient:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._pool.aclose()
+        await self._way.aclose()
         await self._money.aclose()
 
     @property
@@ -101,28 +108,38 @@ class AsyncClient:
         """Put so much of the wallet's tokens into its account in the vault; the transaction's hash. See
         `ChainAccount.deposit`.
         """
-        return await self._money.account.deposit(amount)
+        return await self._account.deposit(amount)
 
     async def balance(self) -> Balance:
         """What the wallet and its account have. Leases of every enclave that the network names now count."""
-        return await self._money.account.balance(*await self._parties())
+        return await self._account.balance(*await self._parties())
 
     async def withdraw(self, amount: str | None = None) -> Withdrawal:
         """Ask for so much back (None: everything); `finish_withdrawal` pays it after the vault's delay."""
-        return await self._money.account.withdraw(amount)
+        return await self._account.withdraw(amount)
 
     async def finish_withdrawal(self) -> int:
         """Have what was asked back paid to the wallet; atomic units. See `ChainAccount.finish`."""
-        return await self._money.account.finish((await self._parties())[0])
+        return await self._account.finish((await self._parties())[0])
 
     async def history(self, most: int = 50) -> History:
         """What happened to the account on the chain, and what this home signed for requests."""
-        movements = await self._money.account.history(most)
+        movements = await self._account.history(most)
         return History(movements, await self._money.store.newest(most))
 
     async def fund(self, amount: str = "100") -> int:
         """Development money for the wallet, where the chain is a development chain; atomic units."""
-        return await self._money.account.fund(amount)
+        return await self._account.fund(amount)
+
+    @property
+    def _account(self) -> ChainAccount:
+        if self._way.sealed:
+            raise InvalidInput(
+                "not_on_the_sealed_way",
+                "A wallet command talks to the chain and the gateway directly, from this machine's address.",
+                "Use a plain client for it, at another time than the questions that must not be told apart.",
+            )
+        return self._money.account
 
     @overload
     async def ask(
@@ -158,8 +175,7 @@ class AsyncClient:
         `stream.draft`.
         """
         body = encode_chat(prompt, model, {**options, "stream": True})
-        question = Question(self._pool, self.base_url, CHAT, body)
-        return AnswerStream(question, self._paid(CHAT, body), self._handle)
+        return AnswerStream(self._way.question(CHAT, body), self.paid, self._handle)
 
     @overload
     async def infer(
@@ -197,24 +213,43 @@ class AsyncClient:
         """A receipt from a dossier at hand, such as one that `saved.open_answer` made."""
         return self._handle(dossier)
 
+    @property
+    def verifier(self) -> Verifier | None:
+        """What answers are checked with; None without a trust file."""
+        return self._verifier
+
+    @property
+    def way(self) -> Way:
+        """The way that questions take."""
+        return self._way
+
+    def question(self, path: str, body: bytes, headers: Pairs = ()) -> Question:
+        """A request of exact bytes, for who handles its answer's bytes himself (`hallmark proxy`)."""
+        return self._way.question(path, body, headers)
+
+    def paid(self, question: Question) -> PaidRequest:
+        """What pays for it, if anything may be paid."""
+        among = question.settlements
+        return PaidRequest(self._spending, question.path, question.body, self.receipt, among=among)
+
     async def get_json(self, path: str) -> Any:
         """GET a JSON page of the gateway. Raises the error that the page answers with."""
-        async with self._pool.request("GET", self.base_url + path) as response:
-            body = await response.read(MAX_ANSWER)
-            if response.status != 200:
-                raise error_of(response.status, body)
+        status, body = await self._way.get(path)
+        if status != 200:
+            raise error_of(status, body)
         return msgspec.json.decode(body)
 
     async def _post(self, path: str, body: bytes) -> Draft[AsyncReceipt]:
-        question = Question(self._pool, self.base_url, path, body)
-        async with self._paid(path, body) as paid:
+        question = self._way.question(path, body)
+        await question.prepare()
+        async with self.paid(question) as paid:
             async with question.sent(paid) as response:
                 answer = await response.read(MAX_ANSWER)
                 if response.status != 200:
                     raise await paid.refused(response, answer)
             content, dossier = open_answer(path, body, answer)
             receipt = self._handle(dossier)
-            receipt.arrived(question.nonce)
+            question.arrived(receipt)
             await paid.delivered(receipt)
         return _draft(msgspec.json.decode(content), receipt)
 
@@ -233,9 +268,6 @@ class AsyncClient:
         keys = {unhex(one.settlement) for one in found if one.settlement}
         return keys, {unhex(one.offer.payee) for one in found}
 
-    def _paid(self, path: str, body: bytes) -> PaidRequest:
-        return PaidRequest(self._spending, path, body, self.receipt)
-
     def _handle(self, dossier: Dossier) -> AsyncReceipt:
         async def ask(wait: str, timeout_ms: int) -> News:
             return await self._ask_for(dossier.id, wait, timeout_ms)
@@ -248,12 +280,9 @@ class AsyncClient:
         return read_news(found)
 
     async def _submit(self, entry: bytes) -> None:
-        headers = ((b"content-type", b"application/octet-stream"),)
-        url = f"{self.base_url}/v1/hallmark/receipts"
-        async with self._pool.request("POST", url, headers, entry) as response:
-            body = await response.read()
-            if response.status not in (200, 202):
-                raise error_of(response.status, body)
+        status, body = await self._way.submit(entry)
+        if status not in (200, 202):
+            raise error_of(status, body)
 
 
 def encode_chat(prompt: Messages, model: str, options: Mapping[str, Any]) -> bytes:

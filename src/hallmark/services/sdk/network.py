@@ -51,13 +51,14 @@ class Chain(msgspec.Struct, frozen=True):
 
 class Place(msgspec.Struct, frozen=True):
     """Where a network is: the gateway's base URL without a slash at the end, the path of its trust file, its
-    money, and the home where a wallet is.
+    money, the home where a wallet is, and the address of a relay (empty: none is known).
     """
 
     base_url: str
     trust: str | None = None
     chain: Chain | None = None
     home: str = ""
+    relay: str = ""
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -70,16 +71,24 @@ class _Body(msgspec.Struct, frozen=True):
     error: _Error
 
 
-def find(base_url: str | None, trust: Path | str | None, home: Path | str | None) -> Place:
+def find(
+    base_url: str | None,
+    trust: Path | str | None,
+    home: Path | str | None,
+    relay: str | None = None,
+    *,
+    verified: bool = False,
+) -> Place:
     """Where to connect: what is given, else what the home directory of a local network says: `home`, or
-    that of HALLMARK_HOME as for the command line, or ~/.hallmark.
+    that of HALLMARK_HOME as for the command line, or ~/.hallmark. A relay and a
+    trust file (or a verifier: `verified`) need no gateway.
 
     Raises InvalidInput `no_network` when neither is there.
     """
     chosen = str(trust) if trust is not None else None
     folder = Path(home or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser()
-    if base_url is not None and home is None:
-        return Place(_trimmed(base_url), chosen, home=str(folder))
+    if home is None and (base_url is not None or (relay and (chosen or verified))):
+        return Place(_trimmed(base_url or ""), chosen, home=str(folder), relay=relay or "")
     path = folder / "client.json"
     try:
         place = msgspec.json.decode(path.read_bytes(), type=Place)
@@ -89,7 +98,8 @@ def find(base_url: str | None, trust: Path | str | None, home: Path | str | None
             f"No network is known in {path.parent}.",
             "Start one with `hallmark up`, or give base_url= and trust=.",
         ) from error
-    return Place(_trimmed(base_url or place.base_url), chosen or place.trust, place.chain, str(folder))
+    url, known = _trimmed(base_url or place.base_url), relay or place.relay
+    return Place(url, chosen or place.trust, place.chain, str(folder), known)
 
 
 def verifier_of(place: Place) -> Verifier | None:

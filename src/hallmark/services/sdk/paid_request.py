@@ -12,13 +12,12 @@ is sent with the same payment as long as that can be presented. Without a `spend
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Final
+from typing import Final, Protocol
 
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.core.receipt import Receipt
-from hallmark.http.connection import Response
 from hallmark.services.sdk.answers import PaidFor
 from hallmark.services.sdk.network import error_of
 from hallmark.services.sdk.receipts import AsyncReceipt
@@ -38,17 +37,45 @@ RECEIPT: Final = re.compile(r"0x[0-9a-f]{64}")
 Find = Callable[[str], Awaitable[AsyncReceipt]]
 
 
-class PaidRequest:
-    """See the module docstring. `find` looks a receipt up by its id."""
+class Reply(Protocol):
+    """A response whose body is read as it comes, by whatever way."""
 
-    def __init__(self, spending: Spending | None, path: str, body: bytes, find: Find) -> None:
+    status: int
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first header called `name` (lower case), or None."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Its body, piece by piece."""
+        ...
+
+    async def read(self, limit: int = ...) -> bytes:
+        """Its whole body."""
+        ...
+
+
+class PaidRequest:
+    """See the module docstring. `find` looks a receipt up by its id; `among` are the settlement keys of the
+    nodes that may be paid (None: any).
+    """
+
+    def __init__(
+        self,
+        spending: Spending | None,
+        path: str,
+        body: bytes,
+        find: Find,
+        *,
+        among: frozenset[str] | None = None,
+    ) -> None:
         self._spending, self._find = spending, find
-        self._path, self._body = path, body
+        self._path, self._body, self._among = path, body, among
         self._signed: SignedPayment | None = None
 
     async def __aenter__(self) -> PaidRequest:
         if self._spending is not None:
-            self._signed = await self._spending.pay(self._path, self._body)
+            self._signed = await self._spending.pay(self._path, self._body, self._among)
         return self
 
     async def __aexit__(
@@ -71,6 +98,11 @@ class PaidRequest:
         return ((b"hallmark-payment", self._signed.header.encode()),) if self._signed is not None else ()
 
     @property
+    def settlement(self) -> str:
+        """Settlement key of the node that the payment is for, 0x-hex; empty without a payment."""
+        return self._signed.chosen.settlement if self._signed is not None else ""
+
+    @property
     def tries(self) -> int:
         """How often the request may be sent: paid ones again, because one payment is charged once."""
         return TRIES if self._signed is not None else 1
@@ -81,7 +113,7 @@ class PaidRequest:
             signed, self._signed = self._signed, None
             await self._spending.refused(signed)
 
-    async def refused(self, response: Response, text: bytes) -> HallmarkError:
+    async def refused(self, response: Reply, text: bytes) -> HallmarkError:
         """The error that the network answered with; what it says of the payment is written down."""
         error = error_of(response.status, text)
         signed = self._signed

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -31,6 +31,9 @@ from hallmark.verification.dossier import (
 )
 from hallmark.verification.offline import Verified
 
+if TYPE_CHECKING:
+    from hallmark.services.sealing.route_compare import Sealed
+
 
 class News(msgspec.Struct, frozen=True):
     """What the network says about a receipt: its part of the dossier, and what it holds against it."""
@@ -46,6 +49,9 @@ Submit = Callable[[bytes], Awaitable[None]]
 """Hand an entry's bytes to the network."""
 
 ROUND_MS: Final = 5_000
+PAUSE_S: Final = 0.05
+SEALED_S: Final = 0.25
+"""Between two questions to the network about a receipt; through a relay, which counts, fewer are asked."""
 
 
 class _Salted(msgspec.Struct, frozen=True):
@@ -129,6 +135,8 @@ class AsyncReceipt:
         self.answered = int(time.time() * 1000)
         self.payment: PaidFor | None = None
         """What its money was, by the record that the receipt commits to; None: the answer came with none."""
+        self.sealed: Sealed | None = None
+        """What the question was sealed to, when it went the sealed way; its route record says the same."""
         self._verifier = verifier
         self._ask = ask
         self._submit = submit
@@ -179,7 +187,12 @@ class AsyncReceipt:
             news = await self._ask(wait, timeout_ms)
         except NotFound:
             await self._submit(self.entry())
-            news = await self._ask(wait, timeout_ms)
+            try:
+                news = await self._ask(wait, timeout_ms)
+            except NotFound:
+                if self.sealed is None:
+                    raise
+                return  # its node hands it in, and the gateway learns of it from the log
         self.dossier = grown(self.dossier, news.dossier)
         self.against = news.against
 
@@ -200,7 +213,7 @@ class AsyncReceipt:
                 raise AnswerHeld(decision, policy)
             before = self.dossier
             await self.refresh(policy, min(left, ROUND_MS))
-            if self.dossier == before and not await _pause(deadline):
+            if self.dossier == before and not await _pause(deadline, SEALED_S if self.sealed else PAUSE_S):
                 raise AnswerHeld(decision, policy)
 
     def entry(self) -> bytes:
@@ -275,10 +288,10 @@ def grown(mine: Dossier, theirs: Dossier) -> Dossier:
     )
 
 
-async def _pause(deadline: float) -> bool:
+async def _pause(deadline: float, seconds: float) -> bool:
     """Wait a moment before asking again; False when there is no time left."""
     left = deadline - time.monotonic()
     if left <= 0:
         return False
-    await asyncio.sleep(min(0.05, left))
+    await asyncio.sleep(min(seconds, left))
     return True

@@ -142,8 +142,9 @@ class Spending:
         self._last = ""
         self._pending: dict[tuple[str, bytes], SignedPayment] = {}
 
-    async def pay(self, path: str, body: bytes) -> SignedPayment | None:
-        """The payment that goes with exactly this request; None when it is free everywhere.
+    async def pay(self, path: str, body: bytes, among: frozenset[str] | None = None) -> SignedPayment | None:
+        """The payment that goes with exactly this request; None when it is free everywhere. `among` are the
+        settlement keys of the nodes that may be paid (None: any).
 
         Raises SpendingRefused `over_max_per_day`, `over_max_per_request`, `unknown_asset`, `other_chain`,
         `other_vault`, `other_payee`, `payee_not_registered`, `no_accounts_there`, `no_account`; InvalidInput
@@ -151,11 +152,13 @@ class Spending:
         """
         now = self._clock()
         again = self._pending.get((path, body))
-        if again is not None and now < again.expires:
+        if again is not None and now < again.expires and (among is None or again.chosen.settlement in among):
             self._running[again.chosen.settlement] += 1
             return again
         asked = msgspec.json.decode(body, type=_Asked)
         offers = [one for one in await self._offers() if asked.model in one.models]
+        if among is not None:
+            offers = [one for one in offers if one.settlement in among]
         if all(_is_free(one.offer, body, asked) for one in offers):
             return None
         best = self._choose(offers, body, asked)

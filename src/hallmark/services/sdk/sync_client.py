@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from hallmark.core.marks import Mark, Question
 from hallmark.services.sdk.answer_stream import AnswerStream
@@ -22,8 +22,12 @@ from hallmark.services.sdk.receipts import AsyncReceipt
 from hallmark.services.sdk.spending import REGISTRY
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.services.sdk.wallet import Wallet
+from hallmark.services.sdk.ways import PLAIN
 from hallmark.verification.dossier import Dossier
 from hallmark.verification.offline import Verified
+
+if TYPE_CHECKING:
+    from hallmark.services.sealing.route_compare import Sealed
 
 T = TypeVar("T")
 
@@ -74,6 +78,11 @@ class PlainReceipt:
     def answered(self) -> int:
         """When the answer had arrived here, unix ms."""
         return self._receipt.answered
+
+    @property
+    def sealed(self) -> Sealed | None:
+        """What the question was sealed to; None: it went plain."""
+        return self._receipt.sealed
 
     @property
     def payment(self) -> PaidFor | None:
@@ -137,9 +146,19 @@ class Client:
         verifier: Verifier | None = None,
         wallet: Wallet | None = None,
         chain: Chain | None = None,
+        privacy: str = PLAIN,
+        relay: str | None = None,
     ) -> None:
         self._client = AsyncClient(
-            base_url, trust=trust, home=home, timeout=timeout, verifier=verifier, wallet=wallet, chain=chain
+            base_url,
+            trust=trust,
+            home=home,
+            timeout=timeout,
+            verifier=verifier,
+            wallet=wallet,
+            chain=chain,
+            privacy=privacy,
+            relay=relay,
         )
         self._loop = _Loop()
 

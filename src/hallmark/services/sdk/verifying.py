@@ -30,7 +30,7 @@ class Verifier:
 
     def __init__(self, trust: Trust, judge: VerifyEvidence = verify_evidence) -> None:
         self.trust = trust
-        self._judge = judge
+        self.judge = judge
         self._proofs = ProofVerifier(Policy.parse(trust.tlog_policy))
 
     @classmethod
@@ -75,7 +75,7 @@ class Verifier:
             dossier,
             self.trust,
             now,
-            verify_evidence=self._judge,
+            verify_evidence=self.judge,
             verify_proof=self.place,
             check_anchor=check,
             status=status,

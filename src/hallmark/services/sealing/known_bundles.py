@@ -1,0 +1,66 @@
+"""Which key bundle each node was seen with, so that two for one epoch are noticed, now or in a year.
+
+    HOME/sealed/NETWORK.json     {"0x<node>": "0x<bundle>", "0x<owner> ENDPOINT EPOCH": "0x<bundle>", ...}
+
+A bundle fixes every key that its enclave will ever take questions under. Somebody who wants to tell a client
+apart by its keys needs a second bundle of the same node, by its key, or of the same host in the same epoch;
+both would be in the log. What no client can see from here is a bundle that was shown only to others: that is
+for those who follow the log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hallmark.core.document import hex0x
+from hallmark.core.documents import KeyBundle
+from hallmark.services.sealing.refusals import NothingSent
+
+MOST: Final = 20_000
+
+
+class KnownBundles:
+    """See the module docstring. Without a `path` it remembers as long as it lives."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._known: dict[str, str] = {}
+        if path is not None:
+            with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+                self._known = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+
+    def require_only(self, node: bytes, bundle: KeyBundle, digest: bytes) -> None:
+        """Remember that `node` (20 bytes) has this bundle, which was proven to be in the log.
+
+        Raises NothingSent `bundle_not_the_only_one` when it, or its host in the same epoch, had another.
+        """
+        places = (hex0x(node), f"{bundle.owner} {bundle.endpoint} {bundle.epoch}")
+        text, new = hex0x(digest), False
+        for place in places:
+            if self._known.setdefault(place, text) != text:
+                raise NothingSent(
+                    "bundle_not_the_only_one",
+                    "The log holds two key bundles of this node for one epoch: its keys may mark who asks.",
+                    "Keep both receipts, and show them: an honest node has one.",
+                )
+            new = new or self._known[place] is text
+        if new:
+            self._keep()
+
+    def _keep(self) -> None:
+        for place in list(self._known)[: max(0, len(self._known) - MOST)]:
+            del self._known[place]
+        if self._path is None:
+            return
+        with contextlib.suppress(OSError):  # then it is remembered by this process alone
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, temporary = tempfile.mkstemp(dir=self._path.parent)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(msgspec.json.encode(self._known))
+            os.replace(temporary, self._path)
