@@ -38,6 +38,7 @@ PRELOADED: Final = (
     "hallmark.services.gateway",
     "hallmark.services.anchor",
     "hallmark.services.chain",
+    "hallmark.services.relay",
     "hallmark.apps.web",
     "hallmark.compose.vault_keeper",
 )

@@ -109,6 +109,7 @@ def ports_of(plan: Plan) -> dict[int, str]:
         plan.chain_port: "chain",
         plan.chain_port + 1: "the health of chain",
         vault_port(plan): "vault",
+        relay_port(plan): "relay",
     }
     ports |= {port: f"fullnode-{number}" for number, port in enumerate(plan.full_nodes, start=1)}
     for node in plan.nodes:
@@ -119,6 +120,11 @@ def ports_of(plan: Plan) -> dict[int, str]:
 def vault_port(plan: Plan) -> int:
     """Where the keeper of the vault says how it is: next to the chain."""
     return plan.chain_port + 2
+
+
+def relay_port(plan: Plan) -> int:
+    """Where the relay takes sealed capsules: next to the pages."""
+    return plan.web_port + 1
 
 
 def with_offers(home: Home, plan: Plan, offers: Offers) -> Plan:

@@ -19,7 +19,7 @@ from hallmark.compose.founding import Founding, found
 from hallmark.compose.genesis import Author
 from hallmark.compose.home import Home
 from hallmark.compose.keys import AUTHORITY_THRESHOLD, Keys, load_keys
-from hallmark.compose.plan import Offers, Plan, with_offers
+from hallmark.compose.plan import Offers, Plan, relay_port, with_offers
 from hallmark.compose.pricing import WORDS, Money, say_offers, write_offers
 from hallmark.compose.supervisor import Service
 from hallmark.compose.trustfile import development_trust, quorum_of, tlog_policy, with_declarations
@@ -89,6 +89,7 @@ def prepare_network(
     place = {
         "base_url": f"http://127.0.0.1:{plan.gateway_port}",
         "trust": str(home.file("trust.toml")),
+        "relay": f"http://127.0.0.1:{relay_port(plan)}",
         "chain": {
             "rpc_url": f"http://127.0.0.1:{plan.chain_port}",
             "chain_id": plan.chain_id,

@@ -13,7 +13,7 @@ import msgspec
 from hallmark.compose.home import Home
 from hallmark.compose.keys import AUTHORITY_KEYS
 from hallmark.compose.models import Shipped
-from hallmark.compose.plan import NodePlan, Plan, vault_port
+from hallmark.compose.plan import NodePlan, Plan, relay_port, vault_port
 from hallmark.compose.supervisor import Service
 from hallmark.compose.trustfile import full_node_name, quorum_of
 from hallmark.compose.upstream_keys import key_file
@@ -26,11 +26,13 @@ from hallmark.services.chain.settings import Settings as ChainSettings
 from hallmark.services.chain.toolchain import repository_root
 from hallmark.services.fullnode.settings import Settings as FullNodeSettings
 from hallmark.services.gateway.settings import Settings as GatewaySettings
+from hallmark.services.log.settings import Quota
 from hallmark.services.log.settings import Settings as LogSettings
 from hallmark.services.node.sealer import KeyFile
 from hallmark.services.node.sealer import Settings as SealerSettings
 from hallmark.services.node.settings import ModelFile, Payments
 from hallmark.services.node.settings import Settings as NodeSettings
+from hallmark.services.relay.settings import Settings as RelaySettings
 from hallmark.services.review.settings import Settings as WebSettings
 from hallmark.services.review.settings import Webhooks
 from hallmark.store import sqlite_url
@@ -40,6 +42,9 @@ SETTLE_S: Final = 60
 """Seconds between two settlements: few enough to watch one."""
 POLL_MS: Final = 200
 """How often a node asks the chain, which is on this machine, while a transaction is under way."""
+
+FROM_HERE: Final = Quota(rate=1_000.0, burst=10_000)
+"""What one address may send through the relay: everybody has this machine's."""
 
 
 class Contracts(msgspec.Struct, frozen=True):
@@ -82,9 +87,9 @@ class Wiring:
         return (self._chain(), self._log(), *(self._full_node(n) for n in range(1, count + 1)))
 
     def later(self) -> tuple[Service, ...]:
-        """What needs the founding entries: nodes, gateway, anchoring, the vault's keeper."""
+        """What needs the founding entries: nodes, gateway, anchoring, the vault's keeper, the relay."""
         nodes = (self._node(node) for node in self._plan.nodes)
-        return (*nodes, self._gateway(), self._anchor(), self._vault(), self._web())
+        return (*nodes, self._gateway(), self._anchor(), self._vault(), self._web(), self._relay())
 
     def _chain(self) -> Service:
         # The chain's health port stands next to its JSON-RPC port.
@@ -262,6 +267,17 @@ class Wiring:
         service = self._service("web", "hallmark.apps.web", settings, url)
         # Pages wait for answers, never the other way round.
         return msgspec.structs.replace(service, nice=5)
+
+    def _relay(self) -> Service:
+        """Knows the gateway's address alone: no trust file, nobody's key."""
+        settings = RelaySettings(
+            listen=Listen(relay_port(self._plan)),
+            gateway=_url(self._plan.gateway_port),
+            database=self._database("relay"),
+            name=f"relay of {self._plan.name}",
+            by_address=FROM_HERE,
+        )
+        return self._service("relay", "relay", settings, _url(settings.listen.port))
 
     def _service(
         self, name: str, module: str, settings: msgspec.Struct, url: str, health: str = ""

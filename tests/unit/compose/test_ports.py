@@ -92,3 +92,12 @@ def test_ports_cannot_be_moved_afterwards(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as caught:
         claim_plan(home, BASE + 200)
     assert caught.value.reason == "ports_fixed"
+
+
+def test_no_two_services_share_a_port() -> None:
+    """Every service of a plan has a port of its own, those that follow from another's too."""
+    plan = make_plan(21_500)
+    nodes = sum(2 for _ in plan.nodes)
+    assert len(ports_of(plan)) == nodes + len(plan.full_nodes) + len(
+        ("gateway", "log", "anchor", "web", "chain", "chain's health", "vault", "relay")
+    )

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fullnode": ("services", "Run one full node."),
     "anchor": ("services", "Run the anchoring service."),
     "facilitator": ("services", "Run a facilitator for x402 payments."),
+    "relay": ("relay", "Run a relay: passes sealed requests on, opens none."),
     "web": ("services", "Run the pages, the review desk and the explorer."),
     "image": ("image", "Build or measure the enclave image."),
 }

@@ -30,8 +30,8 @@ from hallmark.services.chain.toolchain import repository_root
 from hallmark.verification import wording
 
 READY_S = 120.0
-# What no answer waits for: anchoring, the pages, and money.
-LATER = frozenset(("anchor", "web", "vault"))
+# What no plain answer waits for: anchoring, the pages, money, and the relay.
+LATER = frozenset(("anchor", "web", "vault", "relay"))
 
 
 @click.command()
@@ -108,7 +108,7 @@ def up(
         out.print(f"{len(states)} services are up after {time.monotonic() - began:.1f} s.\n")
         if paid:
             demonstrate_payment(home.path, began, paid)
-        _where_next(states["gateway"].url, home)
+        _where_next(states["gateway"].url, states["relay"].url, home)
         if not detach:
             out.print("\nRunning. Ctrl-C stops the network.")
             process.wait()
@@ -250,12 +250,13 @@ def _named(text: str) -> tuple[str, str]:
     return label, folder
 
 
-def _where_next(gateway: str, home: Home) -> None:
+def _where_next(gateway: str, relay: str, home: Home) -> None:
     out = console()
     rows: tuple[tuple[str, str], ...] = (
         ("chat", f"{gateway}/chat"),
         ("pages", f"{gateway}/   with /review, /explore, /network, /policies"),
         ("OpenAI API", f"{gateway}/v1   (any API key)"),
+        ("relay", f"{relay}   (for sealed requests)"),
         ("ask", './hallmark ask "What does os.mkfifo do?" --save r.json'),
         ("verify offline", "./hallmark verify r.json"),
         ("trust file", str(home.path / "trust.toml")),

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
-from hallmark.core.errors import HallmarkError, InvalidInput
+from hallmark.core.errors import HallmarkError, InvalidInput, Unavailable
 from hallmark.http.client import Pool, Timeouts
 from hallmark.http.health import unless
 from hallmark.http.limits import Limits
@@ -87,6 +87,34 @@ class RelayService:
                 await self.admission.forget()
             await asyncio.sleep(FORGET_S)
 
+    async def introduction(self) -> str:
+        """What the relay is, for whoever starts it, after one look at the gateway.
+
+        Raises Unavailable `relay_gateway_refuses`, `relay_gateway_unreadable` where that is no gateway.
+        """
+        settings, directory = self.settings, self.directory
+        await directory.fetch()
+        problem = directory.health.told
+        if problem in ("relay_gateway_refuses", "relay_gateway_unreadable"):
+            raise Unavailable(
+                problem, f"{settings.gateway} does not answer as a Hallmark gateway.", "Is the address right?"
+            )
+        tls = "https" if settings.certificate else "http"
+        where = f"{tls}://{settings.listen.host}:{settings.listen.port}"
+        first = f"Relay {settings.name!r} takes sealed requests at {where}/v1/relay"
+        if directory.fetched:
+            nodes = len(directory.nodes)
+            first += (
+                f"\n  for network 0x{directory.network.hex()} of {settings.gateway}: {nodes} nodes take them"
+            )
+        else:
+            first += f"\n  for {settings.gateway}, which does not answer yet ({problem}); it keeps asking"
+        counted = "by token" if settings.tokens else f"by address, as hashes for {settings.forget_s} s"
+        return (
+            f"{first}\n  counted {counted}; content, and who asked which node when, are never kept\n"
+            "  SIGTERM or Ctrl-C stops it when what is under way has ended"
+        )
+
     async def aclose(self) -> None:
         """Close connections and store."""
         self.sources.forget()
@@ -113,7 +141,7 @@ def certificate(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-async def serve_relay(settings: Settings) -> None:
+async def serve_relay(settings: Settings, say: Callable[[str], None] | None = None) -> None:
     """Serve until SIGTERM. Raises InvalidInput `relay_certificate`, `relay_token_key`, and what the store
     raises.
     """
@@ -121,6 +149,14 @@ async def serve_relay(settings: Settings) -> None:
     relay = RelayService(settings, RawDatabase(settings.database))
     get_logger().info("relay_started", port=settings.listen.port)
     try:
+        if say is not None:
+            say(await relay.introduction())
         await serve(relay.service, settings.listen, tasks=(relay.run(),), tls=tls)
+    except OSError as error:
+        raise Unavailable(
+            "relay_port",
+            f"The relay cannot listen on {settings.listen.host} port {settings.listen.port}.",
+            "Another program listens there, or only root may: ss -ltnp shows it.",
+        ) from error
     finally:
         await relay.aclose()
