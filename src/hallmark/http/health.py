@@ -62,6 +62,7 @@ STEPS: Final[Mapping[str, str]] = {
     "enclave": "Wait: the enclave starts. If it stays so, read the end of the node's log.jsonl.",
     "registration": "Wait until the log takes the registration; if it stays so, look at the log's health.",
     "enclave_died": "Nothing: a new enclave with new keys follows. If it repeats, read the node's log.jsonl.",
+    "sealing_keys_over": "Nothing: its sealing keys run out, and an enclave with new ones follows.",
     "enclave_silent": "The enclave runs and does not answer its host: end its process, and a new one starts.",
     "outbox_refused": "Read the refusals in the node's log.jsonl: some of its receipts are not in the log.",
     "outbox_waiting": "Get the log to take entries again: receipts wait on this node's disk.",

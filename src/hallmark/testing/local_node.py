@@ -25,6 +25,7 @@ from hallmark.services.enclave.routes import client_nonce
 from hallmark.services.enclave.runtime import Beacon, Model, ReceiptDraft, SignedReceipt
 from hallmark.services.enclave.stop_requests import Stops
 from hallmark.services.enclave.streaming import Emitter
+from hallmark.services.sealing.keys import ScheduledKeys
 from hallmark.testing.network import LittleNetwork, Party
 
 ANSWER = ("It ", "is ", "a seven.")
@@ -53,6 +54,7 @@ class LocalRuntime:
         """What the node's host does with a receipt; nothing, so that tests see what the gateway does."""
         self.log_lines: list[str] = []
         self.billing: Billing | None = None
+        self.sealing: ScheduledKeys | None = None
 
     def beacon(self) -> Beacon:
         """The log's end."""

@@ -18,6 +18,7 @@ from hallmark.crypto.secp256k1 import Key, sign_statement
 from hallmark.services.enclave.billing import Asked, Billing
 from hallmark.services.enclave.metering import Meter
 from hallmark.services.enclave.runtime import Beacon, Model, ReceiptDraft, SignedReceipt
+from hallmark.services.sealing.keys import ScheduledKeys
 
 CHAIN_ID = 31337
 OWNER = Key(sha256(b"owner"))
@@ -59,6 +60,7 @@ class MemoryRuntime:
         self.refuse: str = ""
         self.evidence = b"\x00no evidence here"
         self.billing: Billing | None = None
+        self.sealing: ScheduledKeys | None = None
         self._dialer = dialer
         self._clock = 1_800_000_000_000
         self._chance = 0

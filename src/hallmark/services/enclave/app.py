@@ -2,7 +2,7 @@
 
     POST /v1/chat/completions   POST /v1/completions   POST /v1/embeddings   POST /v1/hallmark/infer
     GET  /v1/models             GET  /v1/models/{id}   GET  /v1/hallmark/identity
-    GET  /v1/hallmark/clock
+    GET  /v1/hallmark/clock     GET  /v1/hallmark/keys     POST /v1/hallmark/stop
 
 `create_app` loads every model before the enclave is confined for good. The application holds no state between
 requests but the number of answers being made; it logs ids and numbers only.
@@ -39,6 +39,7 @@ from hallmark.services.enclave.limits import BODY_BYTES, silence_s, told
 from hallmark.services.enclave.routes import client_nonce
 from hallmark.services.enclave.runtime import Model, Runtime
 from hallmark.services.enclave.stop_requests import Stops
+from hallmark.services.sealing.keys import shown
 
 MAX_THREADS: Final = 8
 SMALL: Final = 1024
@@ -46,7 +47,7 @@ UNCHARGED: Final = (b"hallmark-charged", b"0")
 """Told to who sent a payment and gets an error: nothing was charged. A payment that is used already says
 nothing of itself.
 """
-READS: Final = frozenset(("/v1/models", "/v1/hallmark/identity", "/v1/hallmark/clock"))
+READS: Final = frozenset(("/v1/models", "/v1/hallmark/identity", "/v1/hallmark/clock", "/v1/hallmark/keys"))
 SCRATCH: Final = Path("/tmp")  # noqa: S108 - the enclave's own tmpfs, the one place that it can write to
 
 T = TypeVar("T")
@@ -182,6 +183,10 @@ class App:
         if path == "/v1/hallmark/clock":
             limits = told(self._runtime.configuration.limits)
             return {"now": self._runtime.now(), "limits": limits}
+        if path == "/v1/hallmark/keys":
+            if self._runtime.sealing is None:
+                raise NotFound("nothing_sealed_taken", "This node takes nothing sealed.", "Use another node.")
+            return shown(self._runtime.sealing)
         if path == "/v1/models":
             labels = sorted({*self._engines, *self._upstreams})
             return {"object": "list", "data": [self._model(label) for label in labels]}

@@ -153,6 +153,7 @@ def _prepare(transport: Transport, *, confined: bool, landlock: int) -> tuple[Sh
     key = identity.make_key(random)
     tls = identity.make_tls(random, _now())
     hpke = identity.make_hpke(random)
+    sealing = identity.make_sealing(random, configuration.limits, _now) if confined else None
     billing, settlement = _billing(transport, configuration, secret, bytes(kept), random)
     bundle = identity.make_bundle(
         configuration,
@@ -164,6 +165,7 @@ def _prepare(transport: Transport, *, confined: bool, landlock: int) -> tuple[Sh
         engine=engine,
         models=models,
         settlement=settlement,
+        sealing=sealing.sealing if sealing else None,
     )
     shell = Shell(
         transport,
@@ -174,9 +176,10 @@ def _prepare(transport: Transport, *, confined: bool, landlock: int) -> tuple[Sh
         random=random,
         beacon=Beacon(start.beacon_size, start.beacon_root),
         billing=billing,
+        sealing=sealing,
     )
     context = identity.server_context(tls, "/tmp" if confined else None)  # noqa: S108 - a tmpfs of our own
-    server = _server(application.create_app(shell), context, configuration.limits)
+    server = _server(application.create_app(shell), context, configuration.limits, shell)
     _settle(artifacts)
     return shell, server
 
@@ -222,7 +225,9 @@ def _settle(artifacts: Mapping[str, memoryview]) -> None:
     gc.enable()
 
 
-def _server(app: ASGIApp, context: ssl.SSLContext, limits: Mapping[str, int]) -> Server:
+def _server(
+    app: ASGIApp, context: ssl.SSLContext, limits: Mapping[str, int], shell: Shell | None = None
+) -> Server:
     """The server. Of uvicorn only its HTTP protocol is wanted: the package's own first lines would import a
     command line, process managers and file watchers, so the package is entered without running them.
     """
@@ -231,9 +236,10 @@ def _server(app: ASGIApp, context: ssl.SSLContext, limits: Mapping[str, int]) ->
         package = importlib.util.module_from_spec(spec)
         sys.modules["uvicorn"] = package
         package.Config = importlib.import_module("uvicorn.config").Config  # type: ignore[attr-defined]
+    from hallmark.services.enclave.sealed import seal_with
     from hallmark.services.enclave.server import Server
 
-    return Server(app, context, limits)
+    return Server(app, context, limits, seal_with(shell) if shell is not None else None)
 
 
 async def _serve(
@@ -248,7 +254,9 @@ async def _serve(
     transport.send(control.Ready(shell.address, {"landlock": landlock, "confined": int(confined)}))
     _silence()
     _collect_seldom()
+    turning = asyncio.create_task(shell.sealing.run()) if shell.sealing is not None else None
     await gone.wait()
+    del turning
     os._exit(0)  # keys do not outlive the host's interest: no draining, no farewell
 
 

@@ -1,10 +1,10 @@
 """The keys that an enclave makes for itself, and the documents that bind them.
 
-A secp256k1 key signs receipts, a P-256 key ends TLS, an X25519 key opens what is sealed to this enclave
-(HPKE). All come from the kernel's randomness mixed with the
-security module's, live in this process alone and die with it. Two outlive it, because what was charged must
-be settled after a crash: the settlement key and the key of the journal of accounts, derived from what the
-platform seals to this image. The KeyBundle names all; evidence binds the
+A secp256k1 key signs receipts, a P-256 key ends TLS, an X25519 key opens what operators seal to this enclave
+(HPKE), and a schedule of keys opens sealed requests, each for its window. All come from the kernel's
+randomness mixed with the security module's, live in this process alone and die with it. Two outlive it,
+because what was charged must be settled after a crash: the settlement key and the key of the journal of
+accounts, derived from what the platform seals to this image. The KeyBundle names all; evidence binds the
 bundle; the Registration puts it into the log.
 """
 
@@ -23,20 +23,28 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from hallmark.core.document import digest_of, hex0x, unhex
-from hallmark.core.documents import EnclaveConfiguration, HPKEKey, KeyBundle
+from hallmark.core.documents import EnclaveConfiguration, HPKEKey, KeyBundle, Sealing
+from hallmark.core.errors import InvalidInput
 from hallmark.core.hashing import ZERO32, sha256
+from hallmark.core.sealing import GRACE_MS
 from hallmark.core.statements import Registration, Role
 from hallmark.crypto.hpke import AEAD_CHACHA20, KDF_SHA256, KEM_X25519, HPKEPrivateKey
 from hallmark.crypto.secp256k1 import Key, sign_statement
+from hallmark.privacy.key_configurations import Ratchet
+from hallmark.services.enclave.limits import SEALING_EVERY_MS, SEALING_GRACE_MS, SEALING_WINDOWS
 from hallmark.services.enclave.runtime import Beacon, Model
+from hallmark.services.sealing.keys import ScheduledKeys
 
 SIGNING_TAG: Final = b"hallmark/enclave-signing-key/v1\0"
 HPKE_TAG: Final = b"hallmark/enclave-hpke-key/v1\0"
 SETTLEMENT_TAG: Final = b"hallmark/enclave-settlement-key/v1\0"
 JOURNAL_TAG: Final = b"hallmark/enclave-journal-key/v1\0"
+SEALING_TAG: Final = b"hallmark/enclave-sealing-seed/v1\0"
 TLS_TAG: Final = b"hallmark/enclave-tls-key/v1\0"
 P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 COMMON_NAME: Final = "hallmark enclave"
+MOST_OPEN: Final = 64
+"""Windows whose keys may be in force at once: key ids are bytes, two a window."""
 LIFETIME: Final = datetime.timedelta(days=366)
 BACKDATE: Final = datetime.timedelta(days=1)
 
@@ -75,6 +83,25 @@ def make_key(random: Random) -> Key:
 def make_hpke(random: Random) -> HPKEPrivateKey:
     """A fresh HPKE key from 64 bytes of `random`."""
     return HPKEPrivateKey(sha256(HPKE_TAG, random(64)))
+
+
+def make_sealing(random: Random, limits: Mapping[str, int], now: Callable[[], int]) -> ScheduledKeys | None:
+    """Keys for sealed requests from 64 bytes of `random`, the first window beginning at `now` (unix ms); None
+    where the limits want none. Raises InvalidInput `bad_sealing`.
+    """
+    every = limits.get("sealing_every_ms", SEALING_EVERY_MS)
+    count = limits.get("sealing_windows", SEALING_WINDOWS)
+    grace = limits.get("sealing_grace_ms", SEALING_GRACE_MS)
+    if not count:
+        return None
+    if every < 1 or count < 0 or not 0 <= grace <= GRACE_MS or 2 * grace > (MOST_OPEN - 2) * every:
+        raise InvalidInput(
+            "bad_sealing",
+            "Windows of sealing keys must be some, longer than nothing, and not many at once.",
+            "Set sealing_every_ms, sealing_windows and sealing_grace_ms, or leave them out.",
+        )
+    seed = sha256(SEALING_TAG, random(64))
+    return ScheduledKeys(Ratchet(seed, since=now(), every=every, count=count), now, grace=grace)
 
 
 def sealed_key(tag: bytes, secret: bytes, configuration: EnclaveConfiguration) -> bytes:
@@ -141,6 +168,7 @@ def make_bundle(
     engine: str,
     models: Mapping[str, Model],
     settlement: Key | None = None,
+    sealing: Sealing | None = None,
 ) -> bytes:
     """Exact bytes of the KeyBundle: keys, image (48 bytes), configuration, the artifacts that were loaded."""
     artifacts = sorted({model.manifest.artifact for model in models.values()})
@@ -161,6 +189,7 @@ def make_bundle(
         engine=engine,
         upstreams=tuple(sorted(configuration.upstreams)),
         settlement=hex0x(settlement.address) if settlement else msgspec.UNSET,
+        sealing=sealing or msgspec.UNSET,
     ).encode()
 
 

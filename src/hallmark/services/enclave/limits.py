@@ -8,9 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from hallmark.core.sealing import GRACE_MS
+
 BODY_BYTES: Final = 16 * 1024 * 1024
 ANSWER_MS: Final = 570_000
 """`request_ms`: a whole answer. Below the 600 s after which OpenAI's clients give up, and ask again."""
+SEALING_EVERY_MS: Final = 6 * 3600 * 1000
+"""`sealing_every_ms`: how long a key opens sealed requests. Whoever takes the enclave's memory learns what
+was sealed to the keys that it holds then.
+"""
+SEALING_WINDOWS: Final = 56
+"""`sealing_windows`: how many keys there are, one after the other; 14 days of them. All are made at the
+start, so more of them make it longer, by 0.3 ms each. 0: nothing sealed is taken.
+"""
+SEALING_GRACE_MS: Final = GRACE_MS - 5_000
+"""`sealing_grace_ms`: a key opens from so long before its window until so long after it. Full nodes allow a
+little more, because an answer starts a moment after its request was opened.
+"""
 MARGIN_MS: Final = 30_000
 """An upstream may be silent for so much less than an answer may take."""
 

@@ -5,6 +5,8 @@
     Hallmark-Attempts     JSON list of {"node", "outcome"}: who was tried before
     Hallmark-Nonce        32 bytes in hex, by the client
 
+A sealed request carries the same headers inside; its record says how it came, and that no gateway saw it.
+
 A ticket that cannot hold is refused before any work: its receipt would fail every full node's check, and the
 fault would be this node's. Whether the gateway is registered is for the log to say.
 """
@@ -19,13 +21,14 @@ from typing import Final, NamedTuple
 import msgspec
 
 from hallmark.core.document import digest_of, hex0x, unhex
-from hallmark.core.documents import Attempt, Candidates, KeyBundle, RouteRecord
+from hallmark.core.documents import Attempt, Candidates, KeyBundle, RouteRecord, SealedPath
 from hallmark.core.errors import HallmarkError, InvalidInput, Unavailable
 from hallmark.core.hashing import ZERO32
 from hallmark.core.statements import Ticket
 from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.http.asgi import Scope, header
 from hallmark.services.enclave.runtime import Runtime
+from hallmark.services.sealing.inner import Came, came_sealed
 
 MAX_CANDIDATES = 32 * 1024
 MAX_ATTEMPTS = 8
@@ -56,9 +59,12 @@ def read_route(scope: Scope, runtime: Runtime, now: int, *, upstream: bool) -> R
     """
     sees = ("enclave", "upstream") if upstream else ("enclave",)
     ticket_text = header(scope, b"hallmark-ticket")
+    sealed = _sealed(came_sealed(scope))
     if ticket_text is None:
-        record = RouteRecord(hex0x(ZERO32), "direct", sees, hex0x(runtime.address))
-        return Route(record.encode())
+        node = hex0x(runtime.address)
+        if sealed is None:
+            return Route(RouteRecord(hex0x(ZERO32), "direct", sees, node).encode())
+        return Route(RouteRecord(hex0x(ZERO32), "sealed", sees, node, sealed=sealed).encode())
     me = _Me(
         runtime.configuration.chain_id,
         runtime.configuration.network,
@@ -68,7 +74,7 @@ def read_route(scope: Scope, runtime: Runtime, now: int, *, upstream: bool) -> R
     offer = _offer(ticket_text, header(scope, b"hallmark-candidates") or b"", me)
     _check_time(offer.ticket, now)
     attempts = header(scope, b"hallmark-attempts") or b"[]"
-    return Route(_record(offer.ticket, me.address, sees, attempts), offer.candidates, offer.packed)
+    return Route(_record(offer.ticket, me.address, sees, attempts, sealed), offer.candidates, offer.packed)
 
 
 class _Me(NamedTuple):
@@ -151,10 +157,20 @@ def _offer(ticket_text: bytes, candidates_text: bytes, me: _Me) -> _Offer:
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _record(ticket: Ticket, node: bytes, sees: tuple[str, ...], attempts: bytes) -> bytes:
+def _record(
+    ticket: Ticket, node: bytes, sees: tuple[str, ...], attempts: bytes, sealed: SealedPath | None
+) -> bytes:
     """Exact bytes of the route record under this ticket."""
-    saw = ("gateway", *sees)
-    return RouteRecord(hex0x(ticket.struct_hash()), "plain", saw, hex0x(node), _attempts(attempts)).encode()
+    named, chosen, tried = hex0x(ticket.struct_hash()), hex0x(node), _attempts(attempts)
+    if sealed is not None:
+        return RouteRecord(named, "sealed", sees, chosen, tried, sealed=sealed).encode()
+    return RouteRecord(named, "plain", ("gateway", *sees), chosen, tried).encode()
+
+
+def _sealed(came: Came | None) -> SealedPath | None:
+    if came is None:
+        return None
+    return SealedPath(hex0x(came.configuration), came.window, came.suite, came.size, came.relay)
 
 
 def _attempts(text: bytes) -> tuple[Attempt, ...]:

@@ -29,6 +29,7 @@ from hallmark.core.receipt import Receipt
 if TYPE_CHECKING:
     from hallmark.services.enclave.billing import Asked
     from hallmark.services.enclave.metering import Meter
+    from hallmark.services.sealing.keys import ScheduledKeys
 
 TEXT_LIMIT = 80
 """Characters of a text in `Runtime.log`."""
@@ -130,6 +131,11 @@ class Runtime(Protocol):
     @property
     def evidence(self) -> bytes:
         """The newest evidence for the bundle, `Evidence.encode()` form; empty in vanilla mode."""
+        ...
+
+    @property
+    def sealing(self) -> ScheduledKeys | None:
+        """The keys that open sealed requests; None where nothing sealed is taken."""
         ...
 
     def beacon(self) -> Beacon:

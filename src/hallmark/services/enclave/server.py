@@ -7,7 +7,7 @@ import contextlib
 import functools
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from hallmark.core.errors import Unavailable
@@ -15,6 +15,7 @@ from hallmark.http.asgi import ASGIApp, Receive, Scope, Send
 from hallmark.http.errors import Errors
 from hallmark.http.limits import BodyLimits, LimitedProtocol, Limits, limited_protocol
 from hallmark.services.enclave.limits import ANSWER_MS, BODY_BYTES
+from hallmark.services.sealing.inner import PATH
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -37,7 +38,14 @@ KEEP_ALIVE_S: Final = 75
 class Server:
     """One application on many passed sockets."""
 
-    def __init__(self, app: ASGIApp, tls: ssl.SSLContext | None, limits: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        tls: ssl.SSLContext | None,
+        limits: Mapping[str, int],
+        seal: Callable[[ASGIApp], ASGIApp] | None = None,
+    ) -> None:
+        """`seal` puts an application behind the seal: what comes sealed is asked of the same one."""
         from uvicorn.config import Config
         from uvicorn.server import ServerState
 
@@ -49,7 +57,9 @@ class Server:
             body_s=self._limits["body_ms"] / 1000,
             stuck_s=self._limits["stuck_ms"] / 1000,
         )
-        bounded = Errors(BodyLimits(TimeLimit(app, self._limits["request_ms"] / 1000), http))
+        timed = TimeLimit(app, self._limits["request_ms"] / 1000)
+        inside: ASGIApp = BodyLimits(timed, http)
+        bounded = Errors(inside if seal is None else Doors(inside, seal(timed)))
         protocol = type("JoiningProtocol", (JoiningProtocol, limited_protocol(http)), {})
         config = Config(
             bounded,
@@ -96,6 +106,17 @@ class Server:
         except BaseException:
             connection.close()
             raise
+
+
+class Doors:
+    """ASGI: what comes sealed goes to one application, everything else to another."""
+
+    def __init__(self, plain: ASGIApp, sealed: ASGIApp) -> None:
+        self._plain, self._sealed = plain, sealed
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve one request."""
+        return (self._sealed if scope.get("path") == PATH else self._plain)(scope, receive, send)
 
 
 class Joined:

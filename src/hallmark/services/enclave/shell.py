@@ -21,6 +21,7 @@ from hallmark.services.enclave.provider_keys import ProviderKeys
 from hallmark.services.enclave.receipts import ReceiptChain
 from hallmark.services.enclave.runtime import TEXT_LIMIT, Beacon, Model, ReceiptDraft, SignedReceipt
 from hallmark.services.enclave.transport import Transport
+from hallmark.services.sealing.keys import ScheduledKeys
 
 
 class MixedRandom:
@@ -54,6 +55,7 @@ class Shell:
         random: MixedRandom,
         beacon: Beacon,
         billing: Billing,
+        sealing: ScheduledKeys | None = None,
     ) -> None:
         self._transport = transport
         self._configuration = configuration
@@ -64,6 +66,7 @@ class Shell:
         self._random = random
         self._beacon = beacon
         self._billing = billing
+        self.sealing = sealing
         self._evidence = b""
         self._receipts = ReceiptChain(identity, configuration, transport.send)
         self._keys = ProviderKeys(identity.hpke, identity.bundle_digest, configuration.upstreams)

@@ -59,8 +59,15 @@ PACKAGES = (
     "ledger/__init__.py",
     "ledger/merkle.py",
     "payments",
+    "privacy",
     "services/__init__.py",
     "services/enclave",
+    "services/sealing/__init__.py",
+    "services/sealing/inner.py",
+    "services/sealing/keys.py",
+    "services/sealing/outer.py",
+    "services/sealing/replays.py",
+    "services/sealing/server.py",
 )
 """Parts of `hallmark` that an enclave runs. The emulated security module stays outside: see `_LEFT_OUT`."""
 

@@ -17,6 +17,7 @@ from hallmark.core.upstreams import origin_of
 from hallmark.crypto.secp256k1 import Signer, recover_statement, sign_statement
 from hallmark.http.health import Health
 from hallmark.services.enclave import control
+from hallmark.services.node import renewal
 from hallmark.services.node.beacons import Beacons
 from hallmark.services.node.enclave_link import EnclaveLink
 from hallmark.services.node.enclave_start import EnclaveInputs, Running, Starter
@@ -194,6 +195,7 @@ class Node:
                 self._refresh(running),
                 self._reregister(),
                 self.sealing.follow(running),
+                self._renew(running),
             )
         ]
         ended = asyncio.create_task(running.link.wait_ended())
@@ -227,6 +229,15 @@ class Node:
             with contextlib.suppress(HallmarkError):
                 beacon = await self._log.beacon()
                 running.link.send(control.Attest(beacon.size, beacon.root))
+
+    async def _renew(self, running: Running) -> None:
+        """End an enclave whose sealing keys run out, once what it answers has ended, for a bounded time."""
+        await renewal.due(running.attested.bundle)
+        get_logger().info("enclave_renewed", node=running.address)
+        self._registered = False
+        self.life = Health("starting", "sealing_keys_over")
+        await self.pipes.quiet(QUIET_S, self._settings.drain_ms / 1000)
+        raise Unavailable("sealing_keys_over", "Sealing keys run out; an enclave with new keys follows.")
 
     async def _reregister(self) -> None:
         while True:

@@ -139,7 +139,6 @@ class SealedApp:
         `sealed_unreadable`, and what the limits raise.
         """
         windows = self._keys.in_force()
-        self._replays.keep({window.number for window in windows})
         keys = {key_id: key for window in windows for key_id, key in window.keys.items()}
         request = ServerRequest(keys, chunked=chunked, most=self._most)
         parts, size, more = [], 0, True
@@ -155,7 +154,11 @@ class SealedApp:
             size += sum(map(len, chunks))
             if size > self._most:
                 raise unreadable()
-        window = next(each for each in windows if request.key_id in each.keys)
+        windows = self._keys.in_force()  # reading may have taken until after a window's end
+        window = next((each for each in windows if request.key_id in each.keys), None)
+        if window is None:
+            raise stale()
+        self._replays.keep({window.number for window in windows})
         problem = None
         try:
             self._replays.admit(window.number, request.enc)
