@@ -350,3 +350,12 @@ async def test_a_node_that_breaks_off_is_not_asked_twice(tmp_path: Path) -> None
         assert (status, json.loads(body)["error"]["code"]) == (503, "relay_peer_silent")
         assert headers[b"x-should-retry"] == b"false"
         assert len(scene.one.heads) == 1
+
+
+async def test_metrics_are_for_this_machine_alone(tmp_path: Path) -> None:
+    """Whoever could watch the counters from elsewhere would learn when a capsule of which size passed."""
+    async with running(tmp_path) as scene:
+        for headers, status in (((), 200), (((b"x-forwarded-for", b"192.0.2.1"),), 404)):
+            async with Pool().request("GET", f"{scene.url}/metrics", headers) as response:
+                assert response.status == status
+                assert (b"hallmark_relay" in await response.read()) == (status == 200)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from hallmark.core.errors import HallmarkError, NotFound
 from hallmark.http.asgi import ASGIApp, Disconnected, Message, Receive, Scope, Send, header, respond_json
 from hallmark.http.errors import not_allowed
 from hallmark.http.health import Health
+from hallmark.http.serve import Service
 from hallmark.services.relay.directory import Directory, Target
 from hallmark.services.relay.forward import Forwarder, NotACapsule
 from hallmark.services.relay.info import (
@@ -25,6 +27,7 @@ from hallmark.services.relay.info import (
     keys_shown,
 )
 from hallmark.services.relay.settings import Settings
+from hallmark.services.relay.sizes import is_of_a_class
 from hallmark.services.relay.sources import Sources
 from hallmark.services.relay.spent import Spent
 from hallmark.services.relay.tokens import TokenCheck
@@ -40,7 +43,7 @@ OPEN: Final = (
 PREFLIGHT: Final = (
     *OPEN,
     (b"access-control-allow-methods", b"GET, POST"),
-    (b"access-control-allow-headers", b"content-type, authorization"),
+    (b"access-control-allow-headers", b"content-type, authorization, incremental"),
     (b"access-control-max-age", b"86400"),
 )
 
@@ -82,6 +85,7 @@ class Relay:
         self._admission, self._health = admission, health
         self._outcomes = metrics.counter("relay_capsules", "Capsules by what became of them.", ("outcome",))
         self._bytes = metrics.counter("relay_capsule_bytes", "Bytes of capsules that were passed on.")
+        self._odd = metrics.counter("relay_capsules_odd", "Capsules whose size is of no size class.")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -161,6 +165,29 @@ class Relay:
 
         incoming = await self._forwarder.forward(target, kind, receive, forwarded)
         self._bytes.add(n=incoming.size)
+        if not is_of_a_class(incoming.size, kind):
+            self._odd.add()
+
+
+class RelayDoor(Service):
+    """The service as it is seen from outside: its metrics are this machine's alone, because whoever could
+    read them as they change would learn when a capsule of which size passed.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["path"] == "/metrics" and not is_here(scope):
+            scope = {**scope, "path": "/metrics/", "raw_path": b"/metrics/"}
+        await super().__call__(scope, receive, send)
+
+
+def is_here(scope: Scope) -> bool:
+    """Whether a request comes from this machine."""
+    host = (scope.get("client") or ("",))[0]
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class RelayHeaders:

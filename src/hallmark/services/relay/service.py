@@ -13,8 +13,8 @@ from hallmark.core.errors import HallmarkError, InvalidInput, Unavailable
 from hallmark.http.client import Pool, Timeouts
 from hallmark.http.health import unless
 from hallmark.http.limits import Limits
-from hallmark.http.serve import Service, serve
-from hallmark.services.relay.app import Admission, Relay, RelayHeaders
+from hallmark.http.serve import serve
+from hallmark.services.relay.app import Admission, Relay, RelayDoor, RelayHeaders
 from hallmark.services.relay.directory import Directory
 from hallmark.services.relay.forward import Forwarder
 from hallmark.services.relay.settings import Settings
@@ -66,7 +66,7 @@ class RelayService:
         self.metrics.gauge("relay_under_way", "Capsules under way.", lambda: self.sources.under_way)
         self.metrics.gauge("relay_hashes", "Hashes of addresses in memory.", lambda: len(self.sources))
         self.metrics.gauge("relay_nodes", "Nodes that take capsules.", lambda: len(self.directory.nodes))
-        self.service = Service(
+        self.service = RelayDoor(
             relay,
             health=lambda: unless(database.problem, self.directory.health),
             registry=self.metrics.registry,
