@@ -204,6 +204,7 @@ class Wiring:
             confirmations=self._plan.confirmations,
             web_url=_url(self._plan.web_port),
             names=dict(self._parts.names),
+            sealing_file=self._key("gateway.sealing"),
         )
         return self._service("gateway", "gateway", settings, _url(self._plan.gateway_port))
 

@@ -134,18 +134,24 @@ class _Case(msgspec.Struct, frozen=True):
 
 
 def eligibility(
-    registry: Registry, wanted: Wanted, loads: Mapping[bytes, NodeLoad], *, now: int
+    registry: Registry,
+    wanted: Wanted,
+    loads: Mapping[bytes, NodeLoad],
+    *,
+    now: int,
+    position: int | None = None,
 ) -> Eligibility:
-    """Judge every registered node at the registry's end and at `now` (unix ms)."""
+    """Judge every registered node at `now` (unix ms), by the whole registry or up to a `position`."""
+    at = registry.size if position is None else position
     label = registry.labels.get(wanted.model)
-    version = label.at(registry.size) if label else None
+    version = label.at(at) if label else None
     artifact = version[1].artifact if version else None
-    policy, measurements = registry.attestation_policy(registry.size), registry.measurements(registry.size)
+    policy, measurements = registry.attestation_policy(at), registry.measurements(at)
     eligible, excluded = [], []
     offered = False
-    newest = _newest(registry)
+    newest = _newest(registry, at)
     for key, member in sorted(registry.members.items()):
-        if member.role is not Role.NODE:
+        if member.role is not Role.NODE or member.valid.since > at:
             continue
         if member.bundle is None:
             excluded.append(Exclusion(hex0x(key), "bundle_missing"))
@@ -160,7 +166,7 @@ def eligibility(
             policy,
             measurements,
             load,
-            registry.size,
+            at,
             now,
             newest[place] == member.valid.since,
         )
@@ -185,13 +191,13 @@ def candidates_document(found: Eligibility, order: Iterable[Eligible], mode: int
     return Candidates(found.wanted.model, mode, tuple(node.candidate() for node in order), found.excluded)
 
 
-def _newest(registry: Registry) -> dict[tuple[bytes, str], int]:
+def _newest(registry: Registry, at: int) -> dict[tuple[bytes, str], int]:
     """Where the newest node of each owner and endpoint was registered: an enclave's keys die with it, so an
     older key at the same place belongs to an enclave that is gone.
     """
     newest: dict[tuple[bytes, str], int] = {}
     for member in registry.members.values():
-        if member.role is Role.NODE and member.bundle is not None:
+        if member.role is Role.NODE and member.bundle is not None and member.valid.since <= at:
             place = (member.owner, member.bundle.endpoint)
             newest[place] = max(newest.get(place, -1), member.valid.since)
     return newest
@@ -255,7 +261,7 @@ RULES: Final[tuple[tuple[str, Callable[[_Case], bool]], ...]] = (
     ("compromised", _not_compromised),
     ("retired", _not_retired),
     ("superseded", lambda case: case.newest),
-    ("faulted", lambda case: not case.member.faults),
+    ("faulted", lambda case: not any(at <= case.position for at in case.member.faults)),
     ("model_not_offered", _offers_model),
     ("mode_not_offered", _offers_mode),
     ("evidence_missing", _has_evidence),

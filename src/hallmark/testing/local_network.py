@@ -23,15 +23,19 @@ from typing import Any
 import msgspec
 
 from hallmark.core.document import hex0x
+from hallmark.core.documents import Sealing
+from hallmark.core.hashing import sha256
 from hallmark.http.serve import Listen, Service, bind
+from hallmark.privacy.key_configurations import Ratchet
 from hallmark.services.gateway.app import Gateway, World
 from hallmark.services.gateway.settings import Settings
+from hallmark.services.sealing.keys import ScheduledKeys
 from hallmark.store.raw import RawDatabase
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.listening import listening, self_signed
 from hallmark.testing.local_log import LocalLog
 from hallmark.testing.local_node import LocalNode
-from hallmark.testing.network import LittleNetwork, Party
+from hallmark.testing.network import HOUR, LittleNetwork, Party
 from hallmark.testing.ports import free_port
 from hallmark.testing.stub_evidence import verify_stub_evidence
 
@@ -50,7 +54,11 @@ class LocalNetwork:
         submit_ms: int = 0,
         net: LittleNetwork | None = None,
         with_gateway: bool = True,
+        sealed: bool = False,
     ) -> None:
+        """`sealed`: the nodes take sealed requests too."""
+        self._sealed = sealed
+        self._keys: dict[str, ScheduledKeys] = {}
         self.net = net or LittleNetwork(found=False)
         self.notary = Notary(self.net)
         self.trust = self.notary.trust()
@@ -71,6 +79,7 @@ class LocalNetwork:
         self.net.found()
         for party, (sock, context) in zip(self.net.nodes, sockets, strict=True):
             node = self._node(party)
+            node.keys = self._keys.get(party.name)
             self.nodes.append(node)
             await self._stack.enter_async_context(listening(node, sock, context))
         self.log = LocalLog(self.net, self.notary)
@@ -133,5 +142,15 @@ class LocalNetwork:
             payment=paid_at,
             tls_spki=hex0x(pin),
             configuration=hex0x(party.configuration.digest()),
+            sealing=self._sealing(party),
         )
         return sock, context
+
+    def _sealing(self, party: Party) -> Sealing | msgspec.UnsetType:
+        """Eight windows of an hour, of which the first is half over."""
+        if not self._sealed:
+            return msgspec.UNSET
+        seed, since = sha256(b"sealing", party.name.encode()), self.net.start - HOUR // 2
+        ratchet = Ratchet(seed, since=since, every=HOUR, count=8)
+        self._keys[party.name] = ScheduledKeys(ratchet, lambda: self.net.now)
+        return ratchet.sealing

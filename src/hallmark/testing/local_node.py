@@ -25,7 +25,7 @@ from hallmark.services.enclave.routes import client_nonce
 from hallmark.services.enclave.runtime import Beacon, Model, ReceiptDraft, SignedReceipt
 from hallmark.services.enclave.stop_requests import Stops
 from hallmark.services.enclave.streaming import Emitter
-from hallmark.services.sealing.keys import ScheduledKeys
+from hallmark.services.sealing.keys import ScheduledKeys, shown
 from hallmark.testing.network import LittleNetwork, Party
 
 ANSWER = ("It ", "is ", "a seven.")
@@ -133,6 +133,8 @@ class LocalNode(Service):
         self.allows = {"request_ms": 400, "keep_alive_ms": 15_000}
         self.bodies: list[bytes] = []
         self.headers: list[dict[bytes, bytes]] = []
+        self.keys: ScheduledKeys | None = None
+        """What requests are sealed to, where the node takes such."""
         self.cancelled = asyncio.Event()
         self.release = asyncio.Event()
 
@@ -144,6 +146,12 @@ class LocalNode(Service):
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/v1/hallmark/clock" and self.behaviour != "die":
             await respond_json(send, {"now": self.runtime.now() + self.skew, "limits": self.allows})
+            return
+        if scope["path"] == "/v1/hallmark/identity" and self.behaviour != "die":
+            await respond_json(send, {"configuration": self.runtime.configuration_document.decode()})
+            return
+        if scope["path"] == "/v1/hallmark/keys" and self.behaviour != "die":
+            await respond_json(send, shown(self.keys) if self.keys else {}, 200 if self.keys else 404)
             return
         if scope["path"] == "/v1/hallmark/stop":
             await respond_json(send, {"stopped": self.stops.stop(client_nonce(scope))})

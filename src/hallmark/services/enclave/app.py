@@ -220,6 +220,7 @@ class App:
         return {
             "address": hex0x(self._runtime.address),
             "bundle": bundle.decode(),
+            "configuration": self._runtime.configuration_document.decode(),
             "bundle_digest": hex0x(digest_of(KeyBundle, bundle)),
             "evidence": base64.b64encode(self._runtime.evidence).decode(),
             "beacon": {"size": beacon.size, "root": hex0x(beacon.root)},

@@ -18,6 +18,8 @@ from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.http.asgi import ASGIApp, Receive, Scope, Send, query_int, read_body, respond, respond_json
 from hallmark.http.encoding import Compressing, accepts_gzip
 from hallmark.http.errors import not_allowed
+from hallmark.privacy.ohttp import KEYS_TYPE
+from hallmark.services.gateway.nodes import NodeDirectory
 from hallmark.services.gateway.offers import Offers
 from hallmark.services.gateway.outbox import Outbox
 from hallmark.services.gateway.overview import Overview
@@ -27,6 +29,7 @@ from hallmark.services.gateway.proxy import Proxy
 from hallmark.services.gateway.receipt_status import MAX_WAIT_MS, ReceiptStatus
 from hallmark.services.gateway.receipt_store import Kept
 from hallmark.services.gateway.route_planner import RoutePlanner, wanted
+from hallmark.services.gateway.sealed import GatewayKeys, sealed_app
 from hallmark.services.gateway.stop_requests import STOP_PATH
 from hallmark.services.gateway.traffic import HOURS
 from hallmark.verification.trust import Trust
@@ -34,6 +37,10 @@ from hallmark.verification.trust import Trust
 RECEIPT: Final = re.compile(r"/v1/hallmark/receipts/([A-Za-z0-9._:-]{1,200})")
 OFFERS: Final = "/v1/hallmark/offers"
 OFFERS_OF: Final = re.compile(r"/v1/hallmark/offers/(0x[0-9a-f]{40})")
+NODES: Final = "/v1/hallmark/nodes"
+NODES_OF: Final = re.compile(r"/v1/hallmark/nodes/(0x[0-9a-f]{40})")
+SEALED: Final = "/v1/hallmark/sealed"
+KEYS: Final = ("/v1/hallmark/keys", "/v1/hallmark/ohttp-keys")
 RECEIPT_ID: Final = re.compile(r"0x[0-9a-f]{64}")
 SMALL: Final = 256 * 1024
 NO_STORE: Final = ((b"cache-control", b"no-store"),)
@@ -63,6 +70,9 @@ class API:
         *,
         overview: Overview,
         offers: Offers,
+        nodes: NodeDirectory,
+        keys: GatewayKeys,
+        random: Callable[[int], bytes],
         planner: RoutePlanner,
         pages: ASGIApp,
         trust: Trust,
@@ -74,6 +84,7 @@ class API:
         self._relay, self._desk, self._outbox = relay, desk, outbox
         self._overview, self._planner, self._pages, self._offers = overview, planner, pages, offers
         self._genesis, self._clock = trust.genesis(), clock
+        self._nodes, self._keys = nodes, keys
         self._trust = {
             "/v1/hallmark/trust": (TRUST_NOTE + trust.to_toml().encode(), b"application/toml"),
             "/v1/hallmark/trust.json": (msgspec.json.encode(trust), b"application/json"),
@@ -82,11 +93,14 @@ class API:
             "/v1/models": self._models,
             "/v1/hallmark/network": self._network,
             OFFERS: self._offers_now,
+            NODES: self._node_list,
+            **dict.fromkeys(KEYS, self._own_keys),
             **dict.fromkeys(self._trust, self._trust_file),
         }
         self._posts: dict[str, Handler] = dict.fromkeys(ANSWERS, relay.serve)
         self._posts |= {"/v1/hallmark/route": self._route, "/v1/hallmark/receipts": self._hand_in}
         self._posts[STOP_PATH] = relay.stopping.serve
+        self._posts[SEALED] = sealed_app(self, keys, random)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -108,6 +122,8 @@ class API:
             handler = self._receipt
         elif OFFERS_OF.fullmatch(path):
             handler = self._offers_now
+        elif NODES_OF.fullmatch(path):
+            handler = self._node
         else:
             raise NotFound("unknown_path", "There is nothing at this path.", "See docs/gateway.md.")
         if method not in allowed:
@@ -139,6 +155,17 @@ class API:
             else await self._offers.listed(proofs=proofs)
         )
         await respond_json(send, value, headers=NO_STORE)
+
+    async def _node_list(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await respond_json(send, self._nodes.listed(), headers=_kept(self._nodes.fresh_s()))
+
+    async def _node(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        node = unhex(scope["path"].rsplit("/", 1)[1])
+        shown = await self._nodes.shown(node)
+        await respond_json(send, shown, headers=_kept(self._nodes.fresh_s(node)))
+
+    async def _own_keys(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await respond(send, 200, self._keys.published, _kept(60), content_type=KEYS_TYPE.encode())
 
     async def _trust_file(self, scope: Scope, _receive: Receive, send: Send) -> None:
         data, content_type = self._trust[scope["path"]]
@@ -193,6 +220,11 @@ TRUST_NOTE: Final = (
     b"# For convenience only: whoever can change this answer can change what you trust.\n"
     b"# Get the network's trust file from somebody you have reason to believe, and compare.\n"
 )
+
+
+def _kept(seconds: int) -> tuple[tuple[bytes, bytes], ...]:
+    """Headers of what is the same for everybody, for so long."""
+    return (b"cache-control", f"public, max-age={seconds}".encode()), *PUBLIC
 
 
 def _decode(body: bytes, kind: type[T]) -> T:

@@ -29,6 +29,7 @@ from hallmark.services.gateway.api import API
 from hallmark.services.gateway.failures import Failures
 from hallmark.services.gateway.health import Bounds, judge
 from hallmark.services.gateway.node_probe import NodeProbe
+from hallmark.services.gateway.nodes import NodeDirectory
 from hallmark.services.gateway.offers import Offers
 from hallmark.services.gateway.outbox import Outbox, where
 from hallmark.services.gateway.overview import Overview
@@ -38,6 +39,7 @@ from hallmark.services.gateway.receipt_status import ReceiptStatus
 from hallmark.services.gateway.receipt_store import ReceiptStore
 from hallmark.services.gateway.response_headers import ResponseHeaders
 from hallmark.services.gateway.route_planner import RoutePlanner
+from hallmark.services.gateway.sealed import GatewayKeys
 from hallmark.services.gateway.settings import Settings
 from hallmark.services.gateway.traffic import Traffic
 from hallmark.store.raw import RawDatabase
@@ -74,8 +76,16 @@ class Gateway:
     """A gateway's parts. `service` is the ASGI app; `tasks` must run beside it; then `aclose`."""
 
     def __init__(
-        self, settings: Settings, trust: Trust, signer: Signer, database: RawDatabase, world: World
+        self,
+        settings: Settings,
+        trust: Trust,
+        signer: Signer,
+        database: RawDatabase,
+        world: World,
+        *,
+        sealing: bytes = b"",
     ) -> None:
+        """`sealing` are the 32 secret bytes of the gateway's own sealing key; empty: new ones."""
         self._pool, self.metrics = Pool(per_origin=256), Metrics()
         self._rpc = RPC(settings.rpc_url) if settings.rpc_url else None
         self.loads = LoadTable()
@@ -99,7 +109,8 @@ class Gateway:
             clock=world.clock,
             names=settings.names,
         )
-        self.looking = self._looks(settings, world)
+        nodes = NodeDirectory(self.follower, self.proofs, self._pool, world.clock)
+        self.looking = self._looks(settings, world, nodes)
         self._beside = (self.looking.run, traffic.run)
         offers = Offers(self.follower, self.proofs, self.loads, world.clock)
         api = API(
@@ -108,6 +119,9 @@ class Gateway:
             self.outbox,
             overview=overview,
             offers=offers,
+            nodes=nodes,
+            keys=GatewayKeys(sealing or world.random(32), world.clock),
+            random=world.random,
             planner=planner,
             pages=PageProxy(self._pool, settings.web_url),
             trust=trust,
@@ -138,7 +152,7 @@ class Gateway:
         self.follower.taps.append(outbox.noticed)
         return outbox
 
-    def _looks(self, settings: Settings, world: World) -> NodeProbe:
+    def _looks(self, settings: Settings, world: World, nodes: NodeDirectory) -> NodeProbe:
         registry = self.follower.replica.registry
         looking = NodeProbe(
             self._pool,
@@ -146,6 +160,7 @@ class Gateway:
             lambda: present(registry),
             clock=world.clock,
             look_s=settings.look_s,
+            beside=nodes.look,
         )
         self.follower.resumed.append(lambda _: looking.soon())
         self.follower.taps.append(

@@ -6,7 +6,7 @@ and a silence may take there, so that a gateway that gives up earlier says so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -38,8 +38,17 @@ class NodeProbe:
     """See the module docstring. `nodes` gives key and bundle of every present node."""
 
     def __init__(
-        self, pool: Pool, loads: LoadTable, nodes: NodeList, *, clock: Callable[[], int], look_s: float
+        self,
+        pool: Pool,
+        loads: LoadTable,
+        nodes: NodeList,
+        *,
+        clock: Callable[[], int],
+        look_s: float,
+        beside: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`beside` is what else is asked of nodes at each look."""
+        self._beside = beside
         self._pool, self._loads, self._nodes = pool, loads, nodes
         self._clock, self._look_s = clock, look_s
         self._wake = asyncio.Event()
@@ -71,6 +80,8 @@ class NodeProbe:
             if not oldest < self._loads.of(key).heard <= self._clock() or self._loads.of(key).unheard
         ]
         await asyncio.gather(*(self._ask(key, bundle) for key, bundle in asked))
+        if self._beside is not None:
+            await self._beside()
 
     async def _ask(self, key: bytes, bundle: KeyBundle) -> None:
         async with self._places:
