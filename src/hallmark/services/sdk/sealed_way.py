@@ -75,7 +75,9 @@ class SealedWay:
         return await self.path.ask_gateway("GET", path)
 
     async def submit(self, entry: bytes) -> tuple[int, bytes]:
-        """See `Way`. The node that answered hands its receipts in; nobody else needs to."""
+        """See `Way`. An entry is what the log shows to everybody; that somebody behind the relay has it is
+        what asking for its proof says as well.
+        """
         headers = ((b"content-type", b"application/octet-stream"),)
         return await self.path.ask_gateway("POST", "/v1/hallmark/receipts", entry, headers)
 
