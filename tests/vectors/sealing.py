@@ -14,6 +14,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from tests.vectors.sealing_http import request_vectors, response_vectors
 
+from hallmark.core.sealing import GRACE_MS
 from hallmark.crypto import hpke
 from hallmark.crypto.hpke import AEAD_AES128, AEAD_CHACHA20, KEM_X25519, KEM_XWING, Context, PrivateKey
 from hallmark.privacy import key_configurations, ohttp, padding, varint
@@ -308,14 +309,13 @@ def _padding() -> dict[str, Any]:
 def _schedule() -> dict[str, Any]:
     """Five windows under one root; and proofs that are refused."""
     ratchet = key_configurations.Ratchet(SEED, since=SINCE, every=EVERY, count=5)
-    grace = key_configurations.GRACE_MS
     begins = SINCE + 3 * EVERY
     blob, path = ratchet.blob(3), ratchet.path(3)
     changed = blob[:40] + bytes((blob[40] ^ 1,)) + blob[41:]
     over, unproven = "key_window_over", "key_configuration_unproven"
     refused = [
-        ("too early", 3, blob, path, begins - grace - 1, over),
-        ("over", 3, blob, path, begins + EVERY + grace, over),
+        ("too early", 3, blob, path, begins - GRACE_MS - 1, over),
+        ("over", 3, blob, path, begins + EVERY + GRACE_MS, over),
         ("a window that is none", 5, blob, path, SINCE + 5 * EVERY, over),
         ("another window's keys", 3, ratchet.blob(2), path, begins, unproven),
         ("named as another window", 4, blob, path, begins + EVERY, unproven),
@@ -326,9 +326,9 @@ def _schedule() -> dict[str, Any]:
         ("nothing", 3, b"", path, begins, unproven),
     ]
     taken = [
-        (3, begins - grace),
+        (3, begins - GRACE_MS),
         (3, begins),
-        (3, begins + EVERY + grace - 1),
+        (3, begins + EVERY + GRACE_MS - 1),
         (0, SINCE),
         (4, SINCE + 4 * EVERY),
     ]
@@ -337,7 +337,7 @@ def _schedule() -> dict[str, Any]:
         "since": SINCE,
         "every": EVERY,
         "count": 5,
-        "grace": grace,
+        "grace": GRACE_MS,
         "root": ratchet.sealing.root,
         "windows": [
             {

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from hallmark.core import merkle
+from hallmark.core import sealing as sealed
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import Sealing
 from hallmark.core.errors import HallmarkError, InvalidInput, VerificationFailed
@@ -30,19 +31,16 @@ NEXT_TAG: Final = b"hallmark/sealing-seed/v1\0"
 KEY_TAG: Final = b"hallmark/sealing-key/v1\0"
 SYMMETRIC: Final = ((KDF_SHA256, AEAD_AES128), (KDF_SHA256, AEAD_CHACHA20))
 KEMS: Final = (KEM_X25519, KEM_XWING)
-WINDOW_MS: Final = 3 * 3600 * 1000
-WINDOWS: Final = 240
-GRACE_MS: Final = 120_000
-"""For how long a window's keys open what is still on its way when the next one has begun."""
 
 
 class Ratchet:
     """The keys of all windows from one seed, and what is published of them.
 
-    A seed in memory opens its own window and all later ones; `forget` hashes it forward.
+    A seed in memory opens its own window and all later ones; `forget` hashes it forward. Making it makes
+    every window's keys, for the root: 0.3 to 0.4 ms a window, of which two thirds are ML-KEM's.
     """
 
-    def __init__(self, seed: bytes, *, since: int, every: int = WINDOW_MS, count: int = WINDOWS) -> None:
+    def __init__(self, seed: bytes, *, since: int, every: int, count: int) -> None:
         """`seed` is 32 random bytes; `since` and `every` are unix ms and ms."""
         self._seed, self._first = seed, 0
         self._hashes, at = [], seed
@@ -103,8 +101,8 @@ def leaf_of(window: int, blob: bytes) -> bytes:
 
 def window_at(sealing: Sealing, now: int) -> int:
     """The window at `now` (unix ms). Raises InvalidInput `no_window`."""
-    window = (now - sealing.since) // sealing.every if sealing.every else -1
-    if not 0 <= window < sealing.count:
+    window = sealed.window_at(sealing, now)
+    if window is None:
         raise no_window()
     return window
 
@@ -112,14 +110,12 @@ def window_at(sealing: Sealing, now: int) -> int:
 def verify_window(
     sealing: Sealing, window: int, blob: bytes, path: tuple[bytes, ...], now: int
 ) -> tuple[KeyConfiguration, ...]:
-    """The key configurations of a window that is in force at `now` (unix ms), or was GRACE_MS before or is
-    then.
+    """The key configurations of a window that is in force at `now` (unix ms), give or take two minutes.
 
     Raises VerificationFailed `key_window_over` (not now), `key_configuration_unproven` (not under the
     bundle's root), InvalidInput `bad_key_configuration`.
     """
-    begins = sealing.since + window * sealing.every
-    if not (0 <= window < sealing.count and begins - GRACE_MS <= now < begins + sealing.every + GRACE_MS):
+    if not sealed.covers(sealing, window, now):
         raise VerificationFailed(
             "key_window_over",
             "The key configuration is not of the present window.",

@@ -35,7 +35,9 @@ CHUNKED_REQUEST_TYPE: Final = "message/ohttp-chunked-req"
 CHUNKED_RESPONSE_TYPE: Final = "message/ohttp-chunked-res"
 KEYS_TYPE: Final = "application/ohttp-keys"
 MAX_CHUNK: Final = 64 << 20
-"""A chunk that says to be longer than this is no chunk of ours; readers may allow less."""
+"""A chunk, or a message without chunks, that says to be longer is none of ours; readers may allow less."""
+RESPONSE_CHUNK: Final = (1 << 20) + (64 << 10)
+"""So much a client holds at most of an answer in chunks: the largest frame of `padding`, and a head."""
 
 Random = Callable[[int], bytes]
 
@@ -246,8 +248,11 @@ class ClientRequest(_Sealing):
         self._aead = aead
         super().__init__(self._context, chunked=chunked)
 
-    def response(self, *, most: int = MAX_CHUNK) -> ResponseReader:
-        """What opens the response, whose chunks have at most `most` bytes."""
+    def response(self, *, most: int = 0) -> ResponseReader:
+        """What opens the response. Its longest chunk has `most` bytes: else RESPONSE_CHUNK, or MAX_CHUNK
+        where there are no chunks.
+        """
+        most = most or (RESPONSE_CHUNK if self._chunked else MAX_CHUNK)
         return ResponseReader(self._context, self.enc, self._aead, chunked=self._chunked, most=most)
 
 
@@ -256,9 +261,7 @@ class ResponseReader(_Opening):
     `sealed_truncated` as well.
     """
 
-    def __init__(
-        self, context: Context, enc: bytes, aead: int, *, chunked: bool, most: int = MAX_CHUNK
-    ) -> None:
+    def __init__(self, context: Context, enc: bytes, aead: int, *, chunked: bool, most: int) -> None:
         super().__init__(chunked=chunked, most=most)
         self._secrets = (context, enc, aead, chunked)
 
