@@ -271,7 +271,7 @@ def test_keys_are_made_by_the_limits() -> None:
     assert (keys.sealing.since, keys.sealing.every, keys.sealing.count) == (5_000, 1000, 7)
     usual = identity.make_sealing(chance(), {}, lambda: 0)
     assert usual is not None
-    assert usual.sealing.every * usual.sealing.count == 14 * 86_400_000
+    assert usual.sealing.every * usual.sealing.count == 7 * 86_400_000
     assert identity.make_sealing(chance(), {"sealing_windows": 0}, lambda: 0) is None
 
 

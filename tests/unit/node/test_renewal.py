@@ -24,7 +24,7 @@ def bundle(sealing: Sealing | None) -> bytes:
 
 @pytest.mark.parametrize(
     ("every", "count", "left"),
-    [(6 * HOUR, 56, HOUR), (HOUR, 2, HOUR // 5), (1000, 10, 1000)],
+    [(6 * HOUR, 28, HOUR), (HOUR, 2, HOUR // 5), (1000, 10, 1000)],
 )
 def test_it_is_due_before_the_end(every: int, count: int, left: int) -> None:
     """An hour before, or a tenth of the whole time where that is short."""

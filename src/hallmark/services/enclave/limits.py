@@ -17,8 +17,8 @@ SEALING_EVERY_MS: Final = 6 * 3600 * 1000
 """`sealing_every_ms`: how long a key opens sealed requests. Whoever takes the enclave's memory learns what
 was sealed to the keys that it holds then.
 """
-SEALING_WINDOWS: Final = 56
-"""`sealing_windows`: how many keys there are, one after the other; 14 days of them. All are made at the
+SEALING_WINDOWS: Final = 28
+"""`sealing_windows`: how many keys there are, one after the other; 7 days of them. All are made at the
 start, so more of them make it longer, by 0.3 ms each. 0: nothing sealed is taken.
 """
 SEALING_GRACE_MS: Final = GRACE_MS - 5_000
