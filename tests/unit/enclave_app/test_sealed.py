@@ -231,6 +231,7 @@ async def test_a_client_that_leaves_ends_the_work(runtime: MemoryRuntime, make_a
             await send(message)
             if message["type"] == "http.response.body":
                 gone.set()
+                await asyncio.Event().wait()  # until the work is ended for it
 
         await app(scope, receive, watched)
 
