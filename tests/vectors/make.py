@@ -29,10 +29,18 @@ from hallmark.core.marks import State
 from hallmark.core.money import Offer, Payment
 from hallmark.core.receipt import Receipt
 from hallmark.core.statements import AnchoredCheckpoint, SignIn, Ticket
+from hallmark.core.tokens import IssuerKeys
 from hallmark.core.typed import TypedStruct
 from hallmark.testing.dossiers import Notary, clearing_policy
 from hallmark.testing.network import CHAIN_ID, LittleNetwork
-from hallmark.testing.payments import offer, payment, price_offer, spend_bytes
+from hallmark.testing.payments import (
+    issuer_epoch,
+    keys_of_issuer,
+    offer,
+    payment,
+    price_offer,
+    spend_bytes,
+)
 from hallmark.verification.schema import DOSSIER_FILE, RECEIPT_FILE, dossier_schema, receipt_schema, text
 
 HERE = Path(__file__).parent
@@ -42,6 +50,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     *(c for c in vars(documents).values() if isinstance(c, type) and issubclass(c, Document) and c.TAG),
     Offer,
     Payment,
+    IssuerKeys,
 )
 
 
@@ -129,6 +138,7 @@ def sample_documents(net: LittleNetwork) -> dict[type[Document], Document]:
         answer.candidates,
         offer(net),
         payment(answer.receipt, offer(net), spend_bytes(net, bytes(20), 9)),
+        keys_of_issuer(net),
         documents.UpstreamRecord("example", "https://example.test", "big", "big-9", "r1"),
         documents.InputRecord("tool", zero32, "client", 1),
         clearing_policy("witnessed", State.WITNESSED, "hardware"),
@@ -176,6 +186,7 @@ def sample_entries(net: LittleNetwork) -> dict[Kind, Entry]:
         Kind.REVIEW: net.review(net.reviewers[0], subject),
         Kind.POLICY: net.policy_entry("attestation", net.attestation),
         Kind.OFFER: price_offer(net, offer(net)),
+        Kind.ISSUER_EPOCH: issuer_epoch(net, keys_of_issuer(net)),
     }
     assert set(made) == set(Kind)
     return made

@@ -12,10 +12,12 @@ from typing import Any
 import msgspec
 
 from hallmark.core.money import FreeUse, Offer
+from hallmark.testing import token_cases
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import LittleNetwork
 from hallmark.testing.paid_cases import WRONGS, answer_of, changed_fields, changed_x402
 from hallmark.testing.payments import free_answer, offer, paid_answer, x402_answer
+from hallmark.testing.withheld import put_document
 from hallmark.verification.dossier import Dossier
 
 
@@ -43,6 +45,16 @@ def payment_vectors() -> dict[str, Any]:
     for wrong in WRONGS:
         made = notary.dossier(answer_of(net, wrong), None)
         cases.append(_case(wrong.name, "failed", wrong.reason, base, made))
+    tokens = token_cases.answer_of(net)
+    shown = notary.dossier(tokens, None)
+    cases.append(_case("tokens", "checked", "", base, shown))
+    unshown = put_document(issuer_keys=None)(shown)
+    cases.append(_case("tokens, the issuer's keys not shown", "claimed", "", base, unshown))
+    for name, reason, change in token_cases.changed_parts(tokens):
+        cases.append(_case(f"tokens, another {name}", "failed", reason, base, change(shown)))
+    for lie in token_cases.WRONGS:
+        made = notary.dossier(token_cases.answer_of(net, lie), None)
+        cases.append(_case(f"tokens, {lie.name}", "failed", lie.reason, base, made))
     trust = notary.trust()
     return {
         "now": net.now,

@@ -34,7 +34,7 @@ LENGTH: Final = struct.Struct(">I")
 
 
 class Kind(enum.IntEnum):
-    """What an entry says. Numbers are for ever; 14 is kept for quality outcomes."""
+    """What an entry says. Numbers are for ever; 15 is kept for quality outcomes."""
 
     REGISTRATION = 1
     RETIREMENT = 2
@@ -49,6 +49,7 @@ class Kind(enum.IntEnum):
     REVIEW = 11
     POLICY = 12
     OFFER = 13
+    ISSUER_EPOCH = 14
 
 
 STATEMENTS: Final[dict[Kind, type[TypedStruct]]] = {
@@ -65,6 +66,7 @@ STATEMENTS: Final[dict[Kind, type[TypedStruct]]] = {
     Kind.REVIEW: s.Review,
     Kind.POLICY: s.PolicyStatement,
     Kind.OFFER: s.PriceOffer,
+    Kind.ISSUER_EPOCH: s.IssuerEpoch,
 }
 CLASSES: Final[dict[int, type[TypedStruct]]] = {kind.value: cls for kind, cls in STATEMENTS.items()}
 KINDS: Final[dict[type[TypedStruct], Kind]] = {cls: kind for kind, cls in STATEMENTS.items()}

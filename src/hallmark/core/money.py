@@ -83,7 +83,7 @@ class Offer(Document, frozen=True):
     until: Uint63
 
 
-Rail = Literal["free", "vault", "exact", "upto", "batch-settlement"]
+Rail = Literal["free", "vault", "exact", "upto", "batch-settlement", "token"]
 
 
 class Payment(Document, frozen=True):
@@ -94,7 +94,8 @@ class Payment(Document, frozen=True):
     number of the payer's in the vault (0: none). `position` is that of the event which ended the request in
     the enclave's journal of accounts: it shows a journal that was put back. `price` is the offer's own for
     this model, so that the sum can be worked out from this record alone. On the rail `free` nobody pays:
-    there is no payer and both amounts are 0.
+    there is no payer and both amounts are 0. On the rail `token` no payer is known: `authorization` is the
+    digest of the tokens that were spent (`core.tokens.TokenSpend`), `reserved` what they are worth together.
     """
 
     TAG = "hallmark/payment/v1"

@@ -28,6 +28,7 @@ from hallmark.core.documents import (
 from hallmark.core.evidence import Verdict as EvidenceVerdict
 from hallmark.core.money import Offer
 from hallmark.core.statements import Review, Role
+from hallmark.core.tokens import IssuerKeys
 
 SEQUENCE_BITS: Final = 40
 """A chain has no gaps, so that its sequences stay below the number of entries of the log."""
@@ -132,6 +133,13 @@ class Approved(msgspec.Struct):
     ended: list[Ended] = []
 
 
+class IssuedKeys(msgspec.Struct, frozen=True):
+    """An issuer's key set and where it stands in the log."""
+
+    position: int
+    document: IssuerKeys
+
+
 class Registry(msgspec.Struct):
     """Everything that the log has established up to `size`. Mutable by `hallmark.verification.fold` alone."""
 
@@ -145,6 +153,14 @@ class Registry(msgspec.Struct):
     clearing: dict[str, list[tuple[int, bytes, ClearingPolicy]]] = {}
     offers: dict[bytes, tuple[int, Offer]] = {}
     """Price offers by the digest of their document, with their positions."""
+    issuers: dict[bytes, tuple[IssuedKeys, ...]] = {}
+    """The newest two key sets of each issuer, the newest last."""
+    issuer_keys: dict[bytes, IssuedKeys] = {}
+    """Key sets by the digest of their document, as long as receipts that were paid with them are taken."""
+    nullifiers: MutableMapping[bytes, int] = {}
+    """Tokens that a receipt was paid with, to its position: u64be position of the key set || SHA-256 of the
+    token. A key set's are forgotten together with it.
+    """
     chains: MutableMapping[bytes, Chain] = {}
     chain_count: int = 0
     links: MutableMapping[int, Link] = {}

@@ -21,6 +21,7 @@ class Role(enum.IntEnum):
     GATEWAY = 2
     FULL_NODE = 3
     REVIEWER = 4
+    ISSUER = 5
 
 
 class Judgement(enum.IntEnum):
@@ -35,7 +36,7 @@ class Registration(TypedStruct, frozen=True):
     """A key joins. For a node, `document` is the digest of its KeyBundle and `evidence` SHA-256 of its
     evidence bytes.
 
-    For a gateway, full node or reviewer, `document` is the digest of its Profile and `evidence` is zero.
+    For a gateway, full node, reviewer or issuer, `document` is the digest of its Profile, `evidence` zero.
     `beacon_*` name a checkpoint that the evidence's nonce was made from. Signed by `key`, then `owner`;
     all but nodes also by the network's authority (threshold). Registering a known key again refreshes its
     evidence.
@@ -224,6 +225,20 @@ class PriceOffer(TypedStruct, frozen=True):
 
     network: Bytes32
     owner: Address
+    document: Bytes32
+    at: Uint64
+
+
+class IssuerEpoch(TypedStruct, frozen=True):
+    """An issuer's keys of one epoch (`document` = digest of an `IssuerKeys`, core.tokens), the only ones that
+    it ever has for it. Signed by `issuer`.
+    """
+
+    NAME: ClassVar[str] = "IssuerEpoch"
+
+    network: Bytes32
+    issuer: Address
+    epoch: Uint64
     document: Bytes32
     at: Uint64
 

@@ -44,6 +44,8 @@ GRACE_MS: Final = 7 * 86_400_000
 """For so long after a key set's end the log may still get a receipt that was paid with it; then what was
 spent of it is forgotten.
 """
+MAX_EPOCH_MS: Final = 92 * 86_400_000
+"""The longest time for which one key set's tokens are good."""
 CHALLENGE_TAG: Final = b"hallmark/token-challenge/v1\0"
 SPEND_TAG: Final = b"hallmark/token-spend/v1\0"
 
@@ -162,12 +164,12 @@ def token_input(nonce: bytes, challenge_digest: bytes, key_id: bytes) -> bytes:
 
 def check_issuer_keys(keys: IssuerKeys) -> None:
     """Raises InvalidInput `issuer_keys_unsound`: not one key for each value, one twice, a time that ends
-    before it begins, no unit, or an asset that cannot be meant.
+    before it begins or lasts longer than a quarter, no unit, or an asset that cannot be meant.
     """
     asset = keys.asset
     sound = (
         len(set(keys.keys)) == len(keys.keys) == VALUES
-        and keys.since < keys.until
+        and keys.since < keys.until <= keys.since + MAX_EPOCH_MS
         and keys.unit > 0
         and 0 <= asset.decimals <= 18
         and asset.chain_id > 0

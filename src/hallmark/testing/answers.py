@@ -53,6 +53,7 @@ class Answer(msgspec.Struct, frozen=True):
     payment: Payment | None = None
     authorization: bytes = b""
     offer: Document | None = None
+    issuer_keys: Document | None = None
 
     @property
     def signature(self) -> bytes:

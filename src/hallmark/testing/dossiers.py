@@ -159,6 +159,7 @@ class Notary:
                 inputs=tuple(record.encode().decode() for record in answer.inputs),
                 payment=answer.payment.encode().decode() if answer.payment else None,
                 offer=answer.offer.encode().decode() if answer.offer else None,
+                issuer_keys=answer.issuer_keys.encode().decode() if answer.issuer_keys else None,
             ),
             salts=Salts(hex0x(answer.salts[0]), hex0x(answer.salts[1])),
             request=RequestCopy(PATH, answer.request.decode()),

@@ -130,6 +130,7 @@ class LittleNetwork:
         self.full_nodes = tuple(Party(f"full node {i}", Role.FULL_NODE) for i in range(full_nodes))
         self.gateway = Party("gateway", Role.GATEWAY)
         self.reviewers = tuple(Party(f"reviewer {i}", Role.REVIEWER) for i in range(3))
+        self.issuer = Party("issuer", Role.ISSUER)
         self.maker = key("maker")
         self.attestation = AttestationPolicy(
             "test", 1, (STUB_KIND,), {STUB_KIND: (hex0x(sha256(b"test root")),)}, 24 * HOUR, 5 * 60_000

@@ -15,12 +15,14 @@ from hallmark.core.money import Asset, FreeUse, Offer, Payment, Price
 from hallmark.core.prices import Use, cost
 from hallmark.core.receipt import Receipt
 from hallmark.core.spending import Spend, SpendingAuthorization
-from hallmark.core.statements import PriceOffer
+from hallmark.core.statements import IssuerEpoch, PriceOffer
+from hallmark.core.tokens import IssuerKeys, TokenSpend
 from hallmark.core.vault import SpendingCeiling, vault_digest
 from hallmark.core.x402_payment import Authorization, Channel, name_of, payment_bytes, signed_by
 from hallmark.crypto.secp256k1 import Key
 from hallmark.testing.answers import Answer
 from hallmark.testing.network import SETTLEMENT, LittleNetwork, key
+from hallmark.testing.tokens import issuer_keys, tokens_of
 
 ASSET = Asset(31_337, hex0x(b"\x11" * 20), 6, "DEV", "Hallmark Development Money", "1", development=True)
 VAULT = b"\x12" * 20
@@ -113,6 +115,40 @@ def x402_payment(net: LittleNetwork, payee: bytes, way: str, most: int) -> Autho
     expires = 0 if channel else later
     made = Authorization(scheme, kind, payer, most, b"", expires, b"", transfer, permit, channel, token=token)
     return sign_x402(made)
+
+
+def keys_of_issuer(net: LittleNetwork, **changes: Any) -> IssuerKeys:
+    """The key set of the network's issuer for its first epoch; changed."""
+    named = {"network": hex0x(net.genesis.network), "issuer": hex0x(net.issuer.address), "asset": ASSET}
+    return issuer_keys(**named | {"since": net.now - 1_000, "until": net.now + 3_600_000} | changes)
+
+
+def issuer_epoch(net: LittleNetwork, keys: IssuerKeys, signer: Key | None = None) -> Entry:
+    """The log entry of a key set, by the network's issuer or by another key."""
+    issuer = signer or net.issuer.key
+    statement = IssuerEpoch(net.genesis.network, net.issuer.address, keys.epoch, keys.digest(), net.now)
+    return net.entry(statement, (issuer,), keys.encode())
+
+
+def token_answer(
+    net: LittleNetwork,
+    terms: Offer,
+    keys: IssuerKeys,
+    spend: TokenSpend | None = None,
+    /,
+    **changes: Any,
+) -> Answer:
+    """An answer by the first node, honestly paid for by a token worth 40; changes are the record's."""
+    spent = spend or TokenSpend.of(keys.digest(), tokens_of(keys, 2))
+
+    def pay(receipt: Receipt) -> tuple[Payment, bytes]:
+        due = payment(receipt, terms, b"").charged
+        honest: dict[str, Any] = {"rail": "token", "payer": None, "account": 0, "charged": due}
+        honest |= {"authorization": hex0x(spent.digest()), "reserved": str(spent.units * keys.unit)}
+        return payment(receipt, terms, b"", **honest | changes), spent.encode()
+
+    made = net.answers.make(net.nodes[0], paid=pay)
+    return msgspec.structs.replace(made, offer=terms, issuer_keys=keys)
 
 
 def sign_x402(payment: Authorization) -> Authorization:

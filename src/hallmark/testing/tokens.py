@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-import os
 from typing import Any
 
 import gmpy2
@@ -14,13 +14,14 @@ from hallmark.core.document import hex0x
 from hallmark.core.hashing import sha256
 from hallmark.core.money import Asset
 from hallmark.core.tokens import VALUES, IssuerKeys, Token
-from hallmark.crypto.blind_rsa import EXPONENT
+from hallmark.crypto.blind_rsa import EXPONENT, Chance
 from hallmark.crypto.blind_signing import BlindSigningKey
 from hallmark.crypto.token_keys import KeySet
 from hallmark.payments.token_signing import SigningKeys
 from hallmark.payments.tokens import finish, make_blank
 
 PRIMES = 7
+START, DAY = 1_790_000_000_000, 86_400_000
 ASSET = Asset(31_337, hex0x(b"\x11" * 20), 6, "DEV", "Hallmark Development Money", "1", development=True)
 
 
@@ -54,19 +55,26 @@ def issuer_keys(**changes: Any) -> IssuerKeys:
         asset=ASSET,
         unit=10,
         epoch=1,
-        since=1_000,
-        until=1 << 50,
+        since=START - DAY,
+        until=START + 30 * DAY,
         keys=tuple(hex0x(key.public.spki) for key in SIGNING),
     )
     return msgspec.structs.replace(keys, **changes)
 
 
-def tokens_of(document: IssuerKeys, *values: int) -> tuple[Token, ...]:
-    """Tokens of these values, as a payer has bought them."""
+def chance_of(name: str) -> Chance:
+    """The same random bytes each time, for vectors."""
+    calls = itertools.count()
+    return lambda size: hashlib.shake_256(f"{name} {next(calls)}".encode()).digest(size)
+
+
+def tokens_of(document: IssuerKeys, *values: int, chance: Chance | None = None) -> tuple[Token, ...]:
+    """Tokens of these values, as a payer has bought them; always the same ones, unless `chance` says so."""
+    random = chance or chance_of("a token")
     keys = KeySet(document)
     issuer = SigningKeys(keys, SIGNING)
-    blanks = [make_blank(keys, value, os.urandom) for value in values]
+    blanks = [make_blank(keys, value, random) for value in values]
     return tuple(
-        finish(keys, blank, issuer.sign(blank.value, blank.blinded.message, os.urandom).signature)
+        finish(keys, blank, issuer.sign(blank.value, blank.blinded.message, random).signature)
         for blank in blanks
     )

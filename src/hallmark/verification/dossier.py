@@ -62,6 +62,7 @@ class Documents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inputs: tuple[str, ...] = ()
     payment: str | None = None
     offer: str | None = None
+    issuer_keys: str | None = None
 
 
 class LoggedPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -29,6 +29,7 @@ from hallmark.core.money import Offer
 from hallmark.core.prices import check_offer
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Registration, Role, text_of
+from hallmark.core.tokens import IssuerKeys, check_issuer_keys
 from hallmark.verification import dispute_checks, reviews
 from hallmark.verification.judged_statement import CLEARING, JudgedStatement
 from hallmark.verification.outcome import NO_SUBJECT, OK, Rule
@@ -227,6 +228,34 @@ def check_offer_terms(case: JudgedStatement) -> str:
     return OK
 
 
+def check_issuer_keys_of_epoch(case: JudgedStatement) -> str:
+    """A registered issuer signed them, they are meant, and they are its only ones for this epoch.
+
+    So that nobody who buys can be told apart by the keys that sign for him: epochs and their beginnings
+    ascend, and no more than two sets of an issuer are in force at one time.
+    """
+    keys, issued = case.document, case.issued
+    if not isinstance(keys, IssuerKeys):
+        return NO_SUBJECT
+    if case.signer(0) != issued.issuer or len(case.signers) != 1:
+        return "bad_signature"
+    if case.registry.member(issued.issuer, Role.ISSUER, case.index) is None:
+        return "issuer_not_registered"
+    named = (keys.network, keys.issuer, keys.epoch)
+    if named != (hex0x(issued.network), hex0x(issued.issuer), issued.epoch):
+        return "issuer_keys_name_other"
+    try:
+        check_issuer_keys(keys)
+    except HallmarkError:
+        return "issuer_keys_unsound"
+    before = case.registry.issuers.get(issued.issuer, ())
+    if before and keys.epoch <= before[-1].document.epoch:
+        return "issuer_epoch_repeated"
+    if before and keys.since <= before[-1].document.since:
+        return "issuer_epochs_overlap"
+    return "issuer_epochs_overlap" if len(before) > 1 and keys.since < before[-2].document.until else OK
+
+
 def check_policy_version(case: JudgedStatement) -> str:
     """A policy replaces an older one of its kind, never a newer one, and is named as its kind says."""
     document, kind = case.document, text_of(case.policy_kind)
@@ -290,6 +319,7 @@ RULES: Final[dict[Kind, tuple[Rule[JudgedStatement], ...]]] = {
     Kind.PUBLICATION: (*FORM, DOCUMENT, ("label", check_card)),
     Kind.VERSION: (*FORM, DOCUMENT, ("label", check_version), ("content", check_content)),
     Kind.OFFER: (*FORM, DOCUMENT, ("offer", check_offer_terms)),
+    Kind.ISSUER_EPOCH: (*FORM, DOCUMENT, ("keys", check_issuer_keys_of_epoch)),
     Kind.POLICY: (*AUTHORITY, DOCUMENT, ("version", check_policy_version)),
     Kind.VERDICT: (*ALWAYS, *dispute_checks.VERDICT_RULES),
     Kind.FAULT: (*ALWAYS, *dispute_checks.FAULT_RULES),

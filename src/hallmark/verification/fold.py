@@ -220,6 +220,7 @@ class Replica:
         if not self._linked:
             self.registry.seen[name] = index
         self.registry.size, self.registry.last_admitted = index + 1, admitted
+        self._state.expire(admitted)
         return checks
 
     def _judged(

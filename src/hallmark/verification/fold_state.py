@@ -18,6 +18,7 @@ from hallmark.core.document import unhex
 from hallmark.core.hashing import ZERO32
 from hallmark.core.registry import Chain, Link, Objection, Registry
 from hallmark.core.statements import Review
+from hallmark.core.tokens import GRACE_MS
 from hallmark.verification.judged_entry import CheckArtifact
 from hallmark.verification.judged_receipt import ReceiptCaches
 from hallmark.verification.objections import INDEX, Judgements
@@ -38,6 +39,17 @@ from hallmark.verification.tree import Tree
 
 CORE: Final = "core"
 HASH: Final = len(ZERO32)
+STATED_NAMES: Final = (
+    "members",
+    "labels",
+    "manifests",
+    "approved",
+    "attestation",
+    "clearing",
+    "offers",
+    "issuers",
+    "issuer_keys",
+)
 
 __all__ = ["FoldState", "Confirms"]
 
@@ -77,7 +89,9 @@ class FoldState:
         )
         self.seen: Table[bytes, int] = Table("seen", Codec.of(int), journal)
         self.spent: Table[bytes, int] = Table("spent", Codec.of(int), journal)
+        self.nullifiers: Table[bytes, int] = Table("nullifiers", Codec.of(int), journal)
         self.registry = Registry(
+            nullifiers=self.nullifiers,
             chains=self.chains,
             links=self.links,
             objections=self.objections,
@@ -100,7 +114,7 @@ class FoldState:
     def tables(self) -> tuple[Table[Any, Any], ...]:
         """All that grow with the log."""
         own = (self.chains, self.links, self.objections, self.reviews, self.seen, self.spent)
-        return (*own, self.times.pages, *self.judgements.tables)
+        return (*own, self.nullifiers, self.times.pages, *self.judgements.tables)
 
     def restore(self, index: Index, network: bytes, confirms: Confirms) -> bool:
         """See `Replica.resume`. Raises as the index does."""
@@ -132,6 +146,14 @@ class FoldState:
                 judgements.failed[position] = (*judgements.failed.get(position, ()), found)
                 judgements.open.add(position)
 
+    def expire(self, admitted: int) -> None:
+        """Forget key sets, and what was spent of them, by which no receipt is taken from now (unix ms) on."""
+        issued = self.registry.issuer_keys
+        over = [digest for digest, one in issued.items() if one.document.until + GRACE_MS <= admitted]
+        for digest in over:
+            self.nullifiers.forget(issued.pop(digest).position.to_bytes(8, "big"))
+            self.stated = True
+
     def changes(self, network: bytes) -> Changes:
         """See `Replica.changes`."""
         rows: dict[str, Rows] = {}
@@ -142,7 +164,9 @@ class FoldState:
         if self.stated:
             core[STATED] = packed_row(self._stated())
         rows[CORE] = core
-        return Changes(self.registry.size, rows, anew=not self._attached)
+        gone = self.nullifiers.forgotten()
+        forget = {self.nullifiers.name: gone} if gone else {}
+        return Changes(self.registry.size, rows, anew=not self._attached, forget=forget)
 
     def kept(self, size: int) -> None:
         """See `Replica.kept`."""
@@ -186,13 +210,15 @@ class FoldState:
             attestation=registry.attestation,
             clearing=registry.clearing,
             offers=registry.offers,
+            issuers=registry.issuers,
+            issuer_keys=registry.issuer_keys,
             attested=[(key, digest, known) for (key, digest), known in memory.attested.items()],
             artifacts=memory.artifacts,
         )
 
     def _take_up(self, head: Head, stated: Stated) -> None:
         registry, judgements, memory = self.registry, self.judgements, self.memory
-        for name in ("members", "labels", "manifests", "approved", "attestation", "clearing", "offers"):
+        for name in STATED_NAMES:
             setattr(registry, name, getattr(stated, name))
         for name in ("size", "last_admitted", "chain_count"):
             setattr(registry, name, getattr(head, name))

@@ -18,8 +18,10 @@ from hallmark.core.errors import HallmarkError
 from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.money import Payment
 from hallmark.core.receipt import Receipt
-from hallmark.core.registry import Chain, Link, Member
+from hallmark.core.registry import Chain, IssuedKeys, Link, Member
 from hallmark.core.statements import Role, Ticket
+from hallmark.core.tokens import GRACE_MS, TokenSpend
+from hallmark.crypto.token_keys import KeySet
 from hallmark.verification.attested import Attested
 from hallmark.verification.judged_entry import SKEW_MS, Context, JudgedEntry, signers_of
 from hallmark.verification.lazy import lazy
@@ -27,6 +29,7 @@ from hallmark.verification.packed import struct_hash
 
 DIRECT = "0x" + "00" * 32
 TICKETS_KEPT = 16_384
+KEY_SETS_KEPT = 64
 PLACE_TAG = b"hallmark/journal-place/v1\0"
 NO_CHAIN = Chain(-1)
 
@@ -50,6 +53,7 @@ class ReceiptCaches:
         self.artifacts: dict[bytes, bytes] = {}
         self.passages: dict[bytes, ParsedTicket | None] = {}
         self.candidates: dict[bytes, Mapping[bytes, bytes] | None] = {}
+        self.key_sets: dict[bytes, KeySet] = {}
 
     def passage(self, ticket: bytes, candidates: bytes, chain_id: int) -> ParsedTicket | None:
         """What these exact bytes say; None when they are not a ticket and its candidates."""
@@ -59,6 +63,14 @@ class ReceiptCaches:
                 self.passages.clear()
             self.passages[key] = parse_ticket(ticket, candidates, chain_id, self.candidates)
         return self.passages[key]
+
+    def key_set(self, digest: bytes, issued: IssuedKeys) -> KeySet:
+        """A key set that stands in the log, its keys read once."""
+        if digest not in self.key_sets:
+            if len(self.key_sets) >= KEY_SETS_KEPT:
+                self.key_sets.clear()
+            self.key_sets[digest] = KeySet(issued.document)
+        return self.key_sets[digest]
 
 
 class JudgedReceipt(JudgedEntry):
@@ -137,6 +149,35 @@ class JudgedReceipt(JudgedEntry):
         if settlement is msgspec.UNSET:
             return b""
         return sha256(PLACE_TAG, unhex(settlement), self.payment.position.to_bytes(8, "big"))
+
+    @lazy
+    def tokens(self) -> TokenSpend | None:
+        """The tokens that were spent; None where it was paid otherwise, or they cannot be read."""
+        if self.payment is None or self.payment.rail != "token":
+            return None
+        try:
+            return TokenSpend.decode(self.attachment(4))
+        except HallmarkError:
+            return None
+
+    @lazy
+    def issued(self) -> IssuedKeys | None:
+        """The key set of the tokens, as the log has it; None once receipts that it paid come too late."""
+        found = self.registry.issuer_keys.get(self.tokens.keys) if self.tokens else None
+        return found if found and self.admitted < found.document.until + GRACE_MS else None
+
+    @lazy
+    def key_set(self) -> KeySet | None:
+        """The same, ready for use."""
+        return self._memory.key_set(self.tokens.keys, self.issued) if self.tokens and self.issued else None
+
+    @lazy
+    def nullifiers(self) -> tuple[bytes, ...]:
+        """What the registry knows the tokens by; 40 bytes each."""
+        if self.tokens is None or self.issued is None or self.key_set is None:
+            return ()
+        place, known = self.issued.position.to_bytes(8, "big"), self.key_set
+        return tuple([place + known.nullifier(token) for token in self.tokens.tokens])
 
     @lazy
     def direct(self) -> bool:

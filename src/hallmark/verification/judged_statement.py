@@ -19,7 +19,8 @@ from hallmark.core.errors import HallmarkError
 from hallmark.core.evidence import Verdict as EvidenceVerdict
 from hallmark.core.money import Offer
 from hallmark.core.objected import Run, decode_runs
-from hallmark.core.statements import Fault, Registration, Role, Verdict, Version, text_of
+from hallmark.core.statements import Fault, IssuerEpoch, Registration, Role, Verdict, Version, text_of
+from hallmark.core.tokens import IssuerKeys
 from hallmark.verification.judged_entry import JudgedEntry
 from hallmark.verification.lazy import lazy
 
@@ -29,12 +30,14 @@ ROLES: Final[dict[int, type[Document]]] = {
     Role.GATEWAY: Profile,
     Role.FULL_NODE: Profile,
     Role.REVIEWER: Profile,
+    Role.ISSUER: Profile,
 }
 DOCUMENTS: Final[dict[Kind, type[Document]]] = {
     Kind.APPROVAL: Measurement,
     Kind.PUBLICATION: ModelCard,
     Kind.VERSION: Manifest,
     Kind.OFFER: Offer,
+    Kind.ISSUER_EPOCH: IssuerKeys,
 }
 
 
@@ -103,6 +106,11 @@ class JudgedStatement(JudgedEntry):
     def fault(self) -> Fault:
         """The statement as a fault."""
         return cast(Fault, self.entry.statement)
+
+    @property
+    def issued(self) -> IssuerEpoch:
+        """The statement as an issuer's epoch."""
+        return cast(IssuerEpoch, self.entry.statement)
 
     @lazy
     def runs(self) -> tuple[Run, ...]:

@@ -24,6 +24,7 @@ from hallmark.core.money import Payment
 from hallmark.core.receipt import Mode, Receipt
 from hallmark.core.registry import Approved
 from hallmark.core.statements import Role
+from hallmark.core.tokens import TokenSpend
 from hallmark.verification import payment_wording, route_wording, wording
 from hallmark.verification.attested import Attested
 from hallmark.verification.fold import Replica
@@ -210,13 +211,27 @@ def _paid(view: View, inclusion: Inclusion | None) -> list[Finding]:
     record, digest = payment_of(view.entry), view.receipt.payment
     if record is None:
         return []
-    detail = payment_wording.detail(record)
+    detail = payment_wording.detail(record, _spent(view, record))
     rungs = [_finding(view, Question.PAID, State.CLAIMED, digest, detail, by="the node")]
     if view.measured:
         rungs.append(_finding(view, Question.PAID, State.CHECKED, digest, detail))
         if inclusion is not None and inclusion.size > view.index:
             rungs.append(_witnessed(view, Question.PAID, inclusion, detail))
     return [waived(rungs[-1])] if record.rail == "free" else rungs
+
+
+def _spent(view: View, record: Payment) -> payment_wording.Spent | None:
+    """The tokens that paid; None where none did, or when what the log says of them is forgotten."""
+    if record.rail != "token" or len(view.entry.attachments) < 5:
+        return None
+    try:
+        spend = TokenSpend.decode(view.entry.attachments[4])
+    except HallmarkError:
+        return None
+    issued = view.replica.registry.issuer_keys.get(spend.keys)
+    if issued is None:
+        return None
+    return payment_wording.spent_of(spend, view.replica.memory.key_set(spend.keys, issued))
 
 
 def payment_of(entry: Entry) -> Payment | None:

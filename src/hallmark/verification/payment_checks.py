@@ -10,6 +10,7 @@ from __future__ import annotations
 from hallmark.core.document import unhex
 from hallmark.core.hashing import ZERO32
 from hallmark.core.money import Payment
+from hallmark.core.statements import Role
 from hallmark.verification.judged_receipt import JudgedReceipt
 from hallmark.verification.outcome import NO_SUBJECT, OK
 from hallmark.verification.payment_rules import Bill, check_bill, check_record
@@ -24,7 +25,9 @@ def check_payment(case: JudgedReceipt) -> str:
        paid.
     4. The price is the offer's for this model, and what is charged follows from it and the use, or is all
        that was reserved, where that is less.
-    5. The payer signed for as much, to this payee and this enclave, and for no receipt before this one.
+    5. The payer signed for as much, to this payee and this enclave, and for no receipt before this one. Or
+       tokens paid for it: each is signed by an issuer whose keys stand in the log and were in force, they are
+       worth what was reserved, and none paid for a receipt before this one.
     6. It ended at a place of the enclave's journal at which no receipt before this one ended.
     """
     receipt = case.receipt
@@ -35,7 +38,7 @@ def check_payment(case: JudgedReceipt) -> str:
     record = case.payment
     if record is None:
         return "payment_unreadable"
-    for check in (_record, _bill, _once):
+    for check in (_record, _issuer, _bill, _once):
         if (found := check(case, record)) != OK:
             return found
     return OK
@@ -43,6 +46,22 @@ def check_payment(case: JudgedReceipt) -> str:
 
 def _record(case: JudgedReceipt, record: Payment) -> str:
     return check_record(case.receipt, record)
+
+
+def _issuer(case: JudgedReceipt, record: Payment) -> str:
+    """The key set of the tokens is known here, and nobody speaks against it or its issuer's key."""
+    if record.rail != "token" or case.tokens is None:
+        return OK
+    issued = case.issued
+    if issued is None:
+        return "token_keys_unknown"
+    if case.objected(issued.position):
+        return "token_keys_rejected"
+    issuer = case.registry.members.get(unhex(issued.document.issuer))
+    if issuer is None or issuer.role is not Role.ISSUER:
+        return "issuer_not_registered"
+    since = issuer.compromised_since
+    return OK if since is None or case.index < since else "issuer_not_registered"
 
 
 def _bill(case: JudgedReceipt, record: Payment) -> str:
@@ -55,7 +74,8 @@ def _bill(case: JudgedReceipt, record: Payment) -> str:
     if case.node is None or case.attested is None:
         return NO_SUBJECT
     label = case.manifest.label if case.manifest is not None else ""
-    return check_bill(Bill(case.receipt, record, offer, case.attested.bundle, label, case.attachment(4)))
+    bundle, paid, keys = case.attested.bundle, case.attachment(4), case.key_set
+    return check_bill(Bill(case.receipt, record, offer, bundle, label, paid, keys))
 
 
 def _once(case: JudgedReceipt, record: Payment) -> str:
@@ -67,4 +87,6 @@ def _once(case: JudgedReceipt, record: Payment) -> str:
     spent = case.registry.spent
     if unhex(record.authorization) in spent:
         return "authorization_reused"
+    if any(token in case.registry.nullifiers for token in case.nullifiers):
+        return "token_reused"
     return "journal_position_reused" if case.journal_place in spent else OK

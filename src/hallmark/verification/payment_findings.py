@@ -18,6 +18,8 @@ from hallmark.core.hashing import ZERO32
 from hallmark.core.marks import Finding, Question, State
 from hallmark.core.money import Offer, Payment
 from hallmark.core.prices import check_offer
+from hallmark.core.tokens import IssuerKeys, TokenSpend
+from hallmark.crypto.token_keys import KeySet
 from hallmark.verification import payment_wording, wording
 from hallmark.verification.examination import Examination, committed, failure, require
 from hallmark.verification.mark_ladder import claimed, ladder, registered
@@ -37,21 +39,25 @@ def paid(exam: Examination) -> Iterable[Finding]:
     receipt, documents = exam.receipt, exam.dossier.documents
     if receipt.payment == ZERO32:
         require(receipt.charged == 0, "payment_record_absent")
-        beside = (documents.payment, documents.offer, exam.authorization_bytes())
-        require(beside == (None, None, None), "payment_record_other")
+        beside = (documents.payment, documents.offer, documents.issuer_keys, exam.authorization_bytes())
+        require(beside == (None, None, None, None), "payment_record_other")
         return []
     if documents.payment is None:
         what = f"{payment_wording.charged(receipt.charged)}; {wording.NOT_SHOWN['payment']}"
         return [claimed(exam, Question.PAID, receipt.payment, {"what": what})]
     record = _record(exam, documents.payment)
     hidden = _hidden(exam, record)
+    spend = _spend(exam, record)
+    keys = _issuer_keys(exam, spend)
     if documents.offer is not None:
-        _held(check_bill(_bill(exam, record, documents.offer)))
-    detail = payment_wording.detail(record)
+        _held(check_bill(_bill(exam, record, documents.offer, keys)))
+    spent = payment_wording.spent_of(spend, keys) if spend and keys else None
+    detail = payment_wording.detail(record, spent)
     if hidden:
         told = detail | {"what": f"{detail['what']}; {wording.NOT_SHOWN[hidden]}"}
         return [claimed(exam, Question.PAID, receipt.payment, told)]
-    unsigned = detail | {"what": f"{detail['what']}; {wording.NOT_SHOWN[OFFER_SIGNATURE]}"}
+    unproven = f"; {wording.NOT_SHOWN[ISSUERS_PLACE]}" if record.rail == "token" else ""
+    unsigned = detail | {"what": f"{detail['what']}; {wording.NOT_SHOWN[OFFER_SIGNATURE]}{unproven}"}
     rungs = ladder(
         exam,
         Question.PAID,
@@ -64,6 +70,7 @@ def paid(exam: Examination) -> Iterable[Finding]:
 
 
 OFFER_SIGNATURE = "offer's signature"
+ISSUERS_PLACE = "issuer's place"
 
 
 def waived(finding: Finding) -> Finding:
@@ -82,7 +89,30 @@ def _record(exam: Examination, text: str) -> Payment:
     return record
 
 
-def _bill(exam: Examination, record: Payment, text: str) -> Bill:
+def _spend(exam: Examination, record: Payment) -> TokenSpend | None:
+    """The tokens that paid, where they are shown; that they are the record's `check_bill` says."""
+    encoded = exam.authorization_bytes()
+    if record.rail != "token" or encoded is None:
+        return None
+    try:
+        return TokenSpend.decode(encoded)
+    except HallmarkError as error:
+        raise failure("authorization_other") from error
+
+
+def _issuer_keys(exam: Examination, spend: TokenSpend | None) -> KeySet | None:
+    """The key set that the tokens name; None when either is not shown."""
+    text = exam.dossier.documents.issuer_keys
+    if text is None or spend is None:
+        return None
+    document = committed(IssuerKeys, text, spend.keys, "token_keys_mismatch")
+    try:
+        return KeySet(document)
+    except HallmarkError as error:
+        raise failure("issuer_keys_unsound") from error
+
+
+def _bill(exam: Examination, record: Payment, text: str, keys: KeySet | None) -> Bill:
     offer = committed(Offer, text, unhex(record.offer), "offer_mismatch")
     require(offer.network == record.network, "offer_names_other")
     try:
@@ -93,7 +123,7 @@ def _bill(exam: Examination, record: Payment, text: str) -> Bill:
     authorization = exam.authorization_bytes()
     if record.rail == "free":
         authorization = authorization or b""
-    return Bill(exam.receipt, record, offer, bundle, _label(exam), authorization)
+    return Bill(exam.receipt, record, offer, bundle, _label(exam), authorization, keys)
 
 
 def _label(exam: Examination) -> str | None:
@@ -112,6 +142,7 @@ def _hidden(exam: Examination, record: Payment) -> str:
     shown = {
         "offer": documents.offer is not None,
         "authorization": not charged or exam.authorization_bytes() is not None,
+        "issuer_keys": record.rail != "token" or documents.issuer_keys is not None,
         "bundle": exam.shows_bundle,
         "manifest": exam.receipt.artifact == ZERO32 or documents.manifest is not None,
     }

@@ -1,8 +1,8 @@
 """What must hold of the money of one receipt, from values alone: one list for full nodes, for the offline
 verifier, and, in web/src/verify/payment.ts, for browsers.
 
-Each rule gives OK or a reason code. What only the log can say (that the offer stands in it, that no receipt
-before this one used the authorization or the place of the journal) is `payment_checks`'.
+Each rule gives OK or a reason code. What only the log can say (that offer and issuer's keys stand in it, that
+no receipt before this one used the authorization, a token or the place of the journal) is `payment_checks`'.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from hallmark.core.money import Offer, Payment, Rail
 from hallmark.core.prices import Use, cost, is_free
 from hallmark.core.receipt import Receipt
 from hallmark.core.spending import SpendingAuthorization
+from hallmark.core.tokens import TokenSpend
 from hallmark.core.typed import TypedStruct
 from hallmark.core.vault import vault_digest
 from hallmark.core.x402_payment import name_of, read_payment, signed_by
 from hallmark.crypto.secp256k1 import is_signed_by
+from hallmark.crypto.token_keys import KeySet
 from hallmark.verification.outcome import OK
 
 
@@ -31,7 +33,8 @@ class Bill(msgspec.Struct, frozen=True):
     """A receipt, its payment record, the offer that the record names, and what they are held against.
 
     `bundle` is the attested key bundle, `label` the manifest's ("" for a provider's answer), `authorization`
-    the payer's (empty where nobody pays); each None when it is not shown, and then not compared.
+    the payer's (empty where nobody pays), `keys` the issuer's where tokens paid; each None when it is not
+    shown, and then not compared.
     """
 
     receipt: Receipt
@@ -40,6 +43,7 @@ class Bill(msgspec.Struct, frozen=True):
     bundle: KeyBundle | None
     label: str | None
     authorization: bytes | None
+    keys: KeySet | None = None
 
 
 def check_bill(bill: Bill) -> str:
@@ -186,10 +190,44 @@ def _x402(bill: Bill, encoded: bytes) -> str:
     return OK if payment.amount == reserved else "authorization_other"
 
 
+def _token(bill: Bill, encoded: bytes) -> str:
+    """Tokens of one key set, which was in force, each signed by its issuer, worth what was reserved."""
+    record = bill.record
+    if record.asset is None:
+        return "rail_not_offered"
+    if record.payer is not None or record.account:
+        return "token_payer_named"
+    try:
+        spend = TokenSpend.decode(encoded)
+    except HallmarkError:
+        return "authorization_other"
+    if record.authorization != hex0x(spend.digest()):
+        return "authorization_other"
+    return OK if bill.keys is None else _spend(bill, spend, bill.keys)
+
+
+def _spend(bill: Bill, spend: TokenSpend, keys: KeySet) -> str:
+    record, document = bill.record, keys.document
+    if spend.keys != keys.digest or document.network != record.network:
+        return "token_keys_other"
+    if document.asset != record.asset:
+        return "asset_other"
+    if not document.since <= bill.receipt.started < document.until:
+        return "token_keys_not_in_force"
+    if spend.units * document.unit != int(record.reserved):
+        return "token_sum_other"
+    try:
+        keys.verify_spend(spend)
+    except HallmarkError as error:
+        return error.reason
+    return OK
+
+
 _RAILS: Final[dict[Rail, Callable[[Bill, bytes], str]]] = {
     "free": _free,
     "vault": _vault,
     "exact": _x402,
     "upto": _x402,
     "batch-settlement": _x402,
+    "token": _token,
 }

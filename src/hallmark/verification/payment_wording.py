@@ -8,8 +8,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import msgspec
+
 from hallmark.core.amounts import show_amount
+from hallmark.core.document import hex0x
 from hallmark.core.money import Asset, Payment, Price
+from hallmark.core.tokens import TokenSpend
+from hallmark.crypto.token_keys import KeySet
 from hallmark.verification.wording import short
 
 SYMBOL: Final = re.compile(r"[A-Za-z0-9.]{1,11}", re.ASCII)
@@ -20,7 +25,25 @@ RAILS: Final = {
     "exact": "by a transfer that it signed",
     "upto": "by a transfer up to a limit that it signed",
     "batch-settlement": "from its payment channel",
+    "token": "by unlinkable tokens",
 }
+ANONYMOUS: Final = "anonymous"
+TOKENS_TELL: Final = (
+    "the issuer cannot see by the tokens which of its buyers paid, but it knows who bought, who was paid and "
+    "when, and time and amounts can give a payer away"
+)
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """Tokens that paid: their issuer, and what each is known by in the log, as 0x-hex."""
+
+    issuer: str
+    nullifiers: tuple[str, ...]
+
+
+def spent_of(spend: TokenSpend, keys: KeySet) -> Spent:
+    """What to say of tokens of a key set."""
+    return Spent(keys.document.issuer, tuple(hex0x(keys.nullifier(token)) for token in spend.tokens))
 
 
 def charged(units: int) -> str:
@@ -63,17 +86,20 @@ def paid(record: Payment) -> str:
     units = amount(int(record.charged), asset)
     if asset is not None and asset.development:
         units = f"{units} ({DEVELOPMENT})"
+    anonymous = record.rail == "token"
     who = f"payer {short(record.payer)}" if record.payer else "no payer"
+    who = "an anonymous payer" if anonymous else who
+    way = f"{RAILS[record.rail]}; {TOKENS_TELL}" if anonymous else RAILS[record.rail]
     used = prices(record, record.price) if record.price else "at no price"
     return (
         f"{who} is charged {units} by payee {short(record.payee)} for request {request}: {used}; "
-        f"{amount(int(record.reserved), asset)} was reserved; under offer {offer}, {RAILS[record.rail]}; "
+        f"{amount(int(record.reserved), asset)} was reserved; under offer {offer}, {way}; "
         "it buys no proof and no good answer, and what of it has been moved is not shown here"
     )
 
 
-def detail(record: Payment) -> dict[str, str]:
-    """What a mark carries of a payment: its words, and each thing by name."""
+def detail(record: Payment, spent: Spent | None = None) -> dict[str, str]:
+    """What a mark carries of a payment: its words, and each thing by name; with the tokens, where shown."""
     asset, price = record.asset, record.price
     found = {
         "what": paid(record),
@@ -86,7 +112,7 @@ def detail(record: Payment) -> dict[str, str]:
     if record.rail == "free":
         return found
     return found | {
-        "payer": record.payer or "",
+        "payer": ANONYMOUS if record.rail == "token" else record.payer or "",
         "asset": asset.address if asset else "",
         "chain": str(asset.chain_id) if asset else "",
         "development": "yes" if asset and asset.development else "",
@@ -95,4 +121,5 @@ def detail(record: Payment) -> dict[str, str]:
         "charged": record.charged,
         "shown": amount(int(record.charged), asset),
         "authorization": record.authorization,
+        **({"issuer": spent.issuer, "nullifiers": " ".join(spent.nullifiers)} if spent else {}),
     }

@@ -16,7 +16,7 @@ import msgspec
 from hallmark.core.documents import AttestationPolicy, ClearingPolicy, Manifest
 from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.money import Offer
-from hallmark.core.registry import Approved, Label, Member
+from hallmark.core.registry import Approved, IssuedKeys, Label, Member
 from hallmark.verification.attested import Attested
 from hallmark.verification.tables import Codec, Journal, Table
 
@@ -68,6 +68,8 @@ class Stated(msgspec.Struct, frozen=True, array_like=True):
     attestation: list[tuple[int, bytes, AttestationPolicy]]
     clearing: dict[str, list[tuple[int, bytes, ClearingPolicy]]]
     offers: dict[bytes, tuple[int, Offer]]
+    issuers: dict[bytes, tuple[IssuedKeys, ...]]
+    issuer_keys: dict[bytes, IssuedKeys]
     attested: list[tuple[bytes, bytes, Attested]]
     artifacts: dict[bytes, bytes]
 

@@ -20,8 +20,8 @@ import msgspec
 
 from hallmark.core.hashing import sha256
 
-RULES: Final = 10
-CODE: Final = "4ccebfbacb65e8f2284287ed1ad856d146c61161a0d869d468402bdc3fe370b7"
+RULES: Final = 11
+CODE: Final = "974414aa01c1f98bcc6cd72f519e8fb73749d91d274c6a7efd870419fa75e40f"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -36,12 +36,14 @@ _NOTHING: Final = object()
 
 class Changes(msgspec.Struct, frozen=True):
     """Rows to write in one transaction: by table, by key; they replace what is there. `size` is the position
-    that they stand for; `anew` says that everything else must go first.
+    that they stand for; `anew` says that everything else must go first. `forget` are rows to delete before,
+    by the beginnings of their keys.
     """
 
     size: int
     rows: Mapping[str, Rows]
     anew: bool = False
+    forget: Mapping[str, tuple[bytes, ...]] = {}
 
 
 class Index(Protocol):
@@ -110,6 +112,10 @@ class MemoryIndex:
         """See `Index`."""
         if changes.anew:
             self.tables = {}
+        for name, prefixes in changes.forget.items():
+            held = self.tables.get(name, {})
+            for key in [key for key in held if isinstance(key, bytes) and key.startswith(prefixes)]:
+                del held[key]
         for name, rows in changes.rows.items():
             self.tables.setdefault(name, {}).update(rows)
 
@@ -163,8 +169,8 @@ class Journal:
 
 
 class Table(MutableMapping[KeyT, T]):
-    """One table; see the module docstring. Rows are put and replaced, never deleted; a value that was given
-    out is not changed in place.
+    """One table; see the module docstring. Rows are put and replaced, never deleted but by `forget`; a value
+    that was given out is not changed in place.
 
     `by_place`: a row's key is the position of the entry that wrote it, so that keys from the committed size
     on need not be looked up. `dense`: what `[]` asks for was put, so that a row that is not there is lost.
@@ -189,6 +195,8 @@ class Table(MutableMapping[KeyT, T]):
         self._writing: dict[KeyT, T] = {}
         self._cache: dict[KeyT, T | None] = {}
         self._size = 0
+        self._forgotten: list[bytes] = []
+        self._going = 0
 
     def attach(self, index: Index, size: int) -> None:
         """Look up in an index, which stands at `size`, what is not held here."""
@@ -243,6 +251,22 @@ class Table(MutableMapping[KeyT, T]):
     def __repr__(self) -> str:
         return repr(dict(self))
 
+    def forget(self, prefix: bytes) -> None:
+        """Let all rows go whose keys begin so: nothing asks for them any more, or puts one. It is not taken
+        back.
+        """
+        tables: tuple[dict[Any, Any], ...] = (self._fresh, self._writing, self._cache)
+        for held in tables:
+            for key in [key for key in held if key.startswith(prefix)]:
+                del held[key]
+        if self._index is not None:
+            self._forgotten.append(prefix)
+
+    def forgotten(self) -> tuple[bytes, ...]:
+        """Beginnings of keys whose rows are to be deleted with the next commit."""
+        self._going = len(self._forgotten)
+        return tuple(self._forgotten)
+
     def prepare(self) -> Rows:
         """Rows put since the last commit."""
         self._writing = {**self._writing, **self._fresh}
@@ -258,6 +282,8 @@ class Table(MutableMapping[KeyT, T]):
             cache.pop(key, None)
             cache[key] = value
         self._writing = {}
+        del self._forgotten[: self._going]
+        self._going = 0
         self._trim()
 
     def _looked_up(self, key: KeyT) -> T | None:

@@ -28,6 +28,7 @@ from hallmark.core.registry import (
     Approved,
     Chain,
     Ended,
+    IssuedKeys,
     Label,
     Link,
     Member,
@@ -36,6 +37,7 @@ from hallmark.core.registry import (
     Span,
 )
 from hallmark.core.statements import Review, Role, text_of
+from hallmark.core.tokens import IssuerKeys
 from hallmark.verification.attested import attest
 from hallmark.verification.judged_receipt import JudgedReceipt, ReceiptCaches
 from hallmark.verification.judged_statement import JudgedStatement
@@ -136,6 +138,14 @@ def quote(case: JudgedStatement, _: ReceiptCaches) -> None:
     case.registry.offers.setdefault(case.committed, (case.index, cast(Offer, case.document)))
 
 
+def issue(case: JudgedStatement, _: ReceiptCaches) -> None:
+    """Answers may be paid for with tokens of these keys."""
+    made = IssuedKeys(case.index, cast(IssuerKeys, case.document))
+    before = case.registry.issuers.get(case.issued.issuer, ())
+    case.registry.issuers[case.issued.issuer] = (*before[-1:], made)
+    case.registry.issuer_keys[case.committed] = made
+
+
 def object_to(case: JudgedStatement, _: ReceiptCaches) -> None:
     """A full node objects to entries; its first verdict on an entry is the one that is kept."""
     registry, judgements = case.registry, case.context.judgements
@@ -205,8 +215,9 @@ def extend_chain(case: JudgedReceipt, accepted: bool) -> None:
         return
     if taken is not None and not accepted:
         return
-    authorization = unhex(case.payment.authorization) if case.payment else b""
+    authorization = unhex(case.payment.authorization) if case.payment and not case.tokens else b""
     spent = (authorization, case.journal_place) if accepted else ()
+    nullifiers = case.nullifiers if accepted else ()
     known = registry.chains.get(receipt.node)
     chain = known or Chain(registry.chain_count)
     link = Link(case.index, case.digest, case.name if taken is None else taken.entry)
@@ -220,6 +231,8 @@ def extend_chain(case: JudgedReceipt, accepted: bool) -> None:
     for used in spent:
         if any(used):
             registry.spent[used] = case.index
+    for nullifier in nullifiers:
+        registry.nullifiers[nullifier] = case.index
 
 
 def _contradict(case: JudgedReceipt, taken: Link) -> None:
@@ -254,6 +267,7 @@ TRANSITIONS: Final[dict[Kind, Callable[[JudgedStatement, ReceiptCaches], None]]]
     Kind.PUBLICATION: publish,
     Kind.VERSION: release,
     Kind.OFFER: quote,
+    Kind.ISSUER_EPOCH: issue,
     Kind.VERDICT: object_to,
     Kind.FAULT: blame,
     Kind.REVIEW: judge_answer,

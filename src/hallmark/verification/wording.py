@@ -40,6 +40,8 @@ NOT_SHOWN: Final = {
     "payment": "its payment record is not shown here; the log holds it beside the receipt",
     "offer": "the offer that it names is not shown here; the log holds it",
     "authorization": "the payer's authorization is not shown here; the log holds it beside the receipt",
+    "issuer_keys": "the issuer's keys are not shown here; the log holds them",
+    "issuer's place": "that the log holds the issuer's keys is not shown here",
     "offer's signature": "that the node's owner signed this offer is not shown here; the log holds it",
 }
 """What to say of a document that a file leaves out, and who can show it. Left out is not contrary: it keeps a

@@ -15,6 +15,7 @@ const DOCUMENTS = [
   "inputs",
   "payment",
   "offer",
+  "issuer_keys",
 ];
 const MEMBERS = [
   "format",

@@ -142,7 +142,7 @@ export const Offer = document("offer", struct({
 export type Offer = Of<typeof Offer.type>;
 
 const Amount = text(/^(0|[1-9][0-9]{0,28})$/);
-const Rail = text(/^(free|vault|exact|upto|batch-settlement)$/);
+const Rail = text(/^(free|vault|exact|upto|batch-settlement|token)$/);
 
 export const Payment = document("payment", struct({
   network: Hex32, offer: Hex32, rail: Rail, payer: nullable(Hex20), payee: Hex20, account: uint63,
@@ -150,6 +150,18 @@ export const Payment = document("payment", struct({
   tokens_out: uint63, images: uint63, milliseconds: uint63, reserved: Amount, charged: Amount, position: uint63,
 }));
 export type Payment = Of<typeof Payment.type>;
+
+/** A public key of 2,048 bits: RSASSA-PSS with SHA-384, 48 bytes of salt, exponent 65,537 (RFC 9578 section 6.5). */
+const TokenKey = text(new RegExp(
+  "^0x30820152303d06092a864886f70d01010a3030a00d300b0609608648016503040202a11a301806092a864886f70d010108300b06096086480165" +
+  "03040202a2030201300382010f003082010a0282010100[89a-f][0-9a-f]{510}[13579bdf]0203010001$",
+));
+
+export const IssuerKeys = document("issuer-keys", struct({
+  network: Hex32, issuer: Hex20, asset: Asset, unit: uint63, epoch: uint63, since: uint63, until: uint63,
+  keys: list(TokenKey),
+}));
+export type IssuerKeys = Of<typeof IssuerKeys.type>;
 
 /** Reads exact bytes. Raises `bad_document` unless they are well-formed and canonical. */
 export function readDocument<T>(type: DocumentType<T>, data: Uint8Array): T {

@@ -24,7 +24,7 @@ const ResponseType = struct({ body: string });
 export const DocumentsType = struct({
   bundle: string, route: string, parameters: nullable(string), configuration: nullable(string),
   candidates: nullable(string), manifest: nullable(string), upstream: nullable(string),
-  inputs: withDefault(list(string), []), payment: nullable(string), offer: nullable(string),
+  inputs: withDefault(list(string), []), payment: nullable(string), offer: nullable(string), issuer_keys: nullable(string),
 });
 const PartType = struct({
   index: uint63, admitted: uint63, bytes: Base64, proof: nullable(string), after: nullable(list(Base64)),

@@ -7,7 +7,7 @@ import { anything, integer, list, nullable, record, struct, text, textOrInteger,
 
 const string = text();
 const NAMES = [
-  "bundle", "route", "parameters", "configuration", "candidates", "manifest", "upstream", "inputs", "payment", "offer",
+  "bundle", "route", "parameters", "configuration", "candidates", "manifest", "upstream", "inputs", "payment", "offer", "issuer_keys",
 ];
 const HallmarkType = struct(
   {

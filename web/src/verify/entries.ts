@@ -25,6 +25,7 @@ export const KINDS: ReadonlyMap<number, readonly [name: string, layout: typed.La
   [11, ["review", typed.Review]],
   [12, ["policy", typed.PolicyStatement]],
   [13, ["offer", typed.PriceOffer]],
+  [14, ["issuer_epoch", typed.IssuerEpoch]],
 ]);
 
 /** A decoded entry. Nothing in it is verified yet. */

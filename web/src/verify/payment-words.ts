@@ -1,5 +1,6 @@
 /** The plain words of payments (verification/payment_wording.py): what was charged for what, and never more. */
 import type { Asset, Payment, Price } from "./documents.ts";
+import type { KeySet, TokenSpend } from "./tokens.ts";
 import { short } from "./words.ts";
 
 const SYMBOL = /^[A-Za-z0-9.]{1,11}$/;
@@ -10,7 +11,22 @@ const RAILS: Readonly<Record<string, string>> = {
   exact: "by a transfer that it signed",
   upto: "by a transfer up to a limit that it signed",
   "batch-settlement": "from its payment channel",
+  token: "by unlinkable tokens",
 };
+const TOKENS_TELL =
+  "the issuer cannot see by the tokens which of its buyers paid, but it knows who bought, who was paid and when, and time " +
+  "and amounts can give a payer away";
+
+/** Tokens that paid: their issuer, and what each is known by in the log. */
+export interface Spent {
+  readonly issuer: string;
+  readonly nullifiers: string;
+}
+
+/** What to say of tokens of a key set. */
+export function spentOf({ tokens }: TokenSpend, keys: KeySet): Spent {
+  return { issuer: keys.document.issuer, nullifiers: tokens.map((token) => keys.nullifier(token)).join(" ") };
+}
 
 /** What a receipt alone says of money. */
 export function charged(units: bigint): string {
@@ -52,24 +68,27 @@ export function paid(record: Payment): string {
   }
   const { asset, price } = record;
   const units = amount(BigInt(record.charged), asset) + (asset?.development ? ` (${DEVELOPMENT})` : "");
-  const who = record.payer ? `payer ${short(record.payer)}` : "no payer";
+  const anonymous = record.rail === "token";
+  const named = record.payer ? `payer ${short(record.payer)}` : "no payer";
+  const who = anonymous ? "an anonymous payer" : named;
+  const tells = anonymous ? `; ${TOKENS_TELL}` : "";
   const used = price ? prices(record, price) : "at no price";
   return (
     `${who} is charged ${units} by payee ${short(record.payee)} for request ${request}: ${used}; ` +
-    `${amount(BigInt(record.reserved), asset)} was reserved; under offer ${offer}, ${RAILS[record.rail] ?? ""}; ` +
+    `${amount(BigInt(record.reserved), asset)} was reserved; under offer ${offer}, ${RAILS[record.rail] ?? ""}${tells}; ` +
     "it buys no proof and no good answer, and what of it has been moved is not shown here"
   );
 }
 
-/** What a mark carries of a payment: its words, and each thing by name. */
-export function detail(record: Payment): Record<string, string> {
+/** What a mark carries of a payment: its words, and each thing by name; with the tokens, where shown. */
+export function detail(record: Payment, spent?: Spent): Record<string, string> {
   const { asset, price, rail, payee, offer, request } = record;
   const tokens = `${record.tokens_in} in, ${record.tokens_out} out`;
   const found = { what: paid(record), rail, payee, offer, request, tokens };
   if (rail === "free") return found;
   return {
     ...found,
-    payer: record.payer ?? "",
+    payer: rail === "token" ? "anonymous" : (record.payer ?? ""),
     asset: asset?.address ?? "",
     chain: asset ? String(asset.chain_id) : "",
     development: asset?.development ? "yes" : "",
@@ -78,5 +97,6 @@ export function detail(record: Payment): Record<string, string> {
     charged: record.charged,
     shown: amount(BigInt(record.charged), asset),
     authorization: record.authorization,
+    ...spent,
   };
 }

@@ -5,7 +5,7 @@
  */
 import { hex0x, same, unbase64, unhex, utf8, ZERO32 } from "./bytes.ts";
 import {
-  digestOf, Manifest, Offer, Payment, readDocument, sameAsset, samePrice, type KeyBundle, type Price,
+  digestOf, IssuerKeys, Manifest, Offer, Payment, readDocument, sameAsset, samePrice, type KeyBundle, type Price,
 } from "./documents.ts";
 import { SIGNATURE_SIZE } from "./entries.ts";
 import { attempted, translated, type HallmarkError } from "./errors.ts";
@@ -14,6 +14,7 @@ import { recover } from "./keys.ts";
 import { claimed, ladder, registered } from "./ladder.ts";
 import type { Finding } from "./marks.ts";
 import * as told from "./payment-words.ts";
+import { areSound, KeySet, readSpend, type TokenSpend } from "./tokens.ts";
 import { Spend, SpendingCeiling, unpack, vaultDigest, type Statement } from "./typed.ts";
 import { NOT_SHOWN } from "./words.ts";
 import { nameOf, readX402, signedBy } from "./x402.ts";
@@ -31,6 +32,7 @@ interface Bill {
   readonly bundle: KeyBundle | undefined;
   readonly label: string | undefined;
   readonly authorization: Uint8Array | undefined;
+  readonly keys: KeySet | undefined;
 }
 
 /** What was charged, for what: the five steps of `payment_findings.paid`. */
@@ -40,7 +42,7 @@ export function paid(exam: Examination): Finding[] {
   const [digest, charged] = [receipt.bytes("payment"), receipt.number("charged")];
   if (same(digest, ZERO32)) {
     required(!charged, "payment_record_absent");
-    const none = documents.payment === null && documents.offer === null && !exam.authorizationBytes();
+    const none = documents.payment === null && documents.offer === null && documents.issuer_keys === null && !exam.authorizationBytes();
     required(none, "payment_record_other");
     return [];
   }
@@ -49,11 +51,14 @@ export function paid(exam: Examination): Finding[] {
   }
   const record = recordOf(exam, documents.payment);
   const hidden = hiddenOf(exam, record);
-  if (documents.offer !== null) checkBill(billOf(exam, record, documents.offer));
-  const detail = told.detail(record);
+  const spend = spendOf(exam, record);
+  const keys = keysOf(exam, spend);
+  if (documents.offer !== null) checkBill(billOf(exam, record, documents.offer, keys));
+  const detail = told.detail(record, spend && keys ? told.spentOf(spend, keys) : undefined);
   const what = detail["what"] ?? "";
   if (hidden) return [claimed(exam, "paid", digest, { ...detail, what: `${what}; ${NOT_SHOWN[hidden]}` })];
-  const unsigned = { ...detail, what: `${what}; ${NOT_SHOWN["offer's signature"]}` };
+  const unproven = record.rail === "token" ? `; ${NOT_SHOWN["issuer's place"]}` : "";
+  const unsigned = { ...detail, what: `${what}; ${NOT_SHOWN["offer's signature"]}${unproven}` };
   const rungs = ladder(exam, "paid", { digest, detail: unsigned, restsOn: registered(exam), witnessed: what });
   return record.rail === "free" ? rungs.slice(-1).map((each) => ({ ...each, state: "not_required" })) : rungs;
 }
@@ -69,14 +74,30 @@ function recordOf({ receipt }: Examination, text: string): Payment {
   return record;
 }
 
-function billOf(exam: Examination, record: Payment, text: string): Bill {
+/** The tokens that paid, where they are shown; that they are the record's `checkBill` says. */
+function spendOf(exam: Examination, record: Payment): TokenSpend | undefined {
+  const encoded = exam.authorizationBytes();
+  if (record.rail !== "token" || encoded === undefined) return undefined;
+  return translated(() => readSpend(encoded), () => failure("authorization_other"));
+}
+
+/** The key set that the tokens name; undefined when either is not shown. */
+function keysOf({ dossier }: Examination, spend: TokenSpend | undefined): KeySet | undefined {
+  const text = dossier.documents.issuer_keys;
+  if (text === null || spend === undefined) return undefined;
+  const document = committed(IssuerKeys, text, spend.keys, "token_keys_mismatch");
+  required(areSound(document), "issuer_keys_unsound");
+  return new KeySet(document);
+}
+
+function billOf(exam: Examination, record: Payment, text: string, keys: KeySet | undefined): Bill {
   const offer = committed(Offer, text, unhex(record.offer), "offer_mismatch");
   required(offer.network === record.network, "offer_names_other");
   required(isSound(offer), "offer_unsound");
   const bundle = exam.showsBundle ? exam.bundle() : undefined;
   const given = exam.authorizationBytes();
   const authorization = record.rail === "free" ? (given ?? new Uint8Array()) : given;
-  return { started: exam.receipt.number("started"), record, offer, bundle, label: labelOf(exam), authorization };
+  return { started: exam.receipt.number("started"), record, offer, bundle, label: labelOf(exam), authorization, keys };
 }
 
 /** The label of the model that answered, "" for a provider's; undefined when its manifest is not shown. */
@@ -88,10 +109,11 @@ function labelOf({ receipt, dossier }: Examination): string | undefined {
 }
 
 /** The first part that would have to be shown for more than the node's word. */
-function hiddenOf(exam: Examination, record: Payment): "offer" | "authorization" | "bundle" | "manifest" | undefined {
+function hiddenOf(exam: Examination, record: Payment): "offer" | "authorization" | "issuer_keys" | "bundle" | "manifest" | undefined {
   const { documents } = exam.dossier;
   if (documents.offer === null) return "offer";
   if (record.rail !== "free" && !exam.authorizationBytes()) return "authorization";
+  if (record.rail === "token" && documents.issuer_keys === null) return "issuer_keys";
   if (!exam.showsBundle) return "bundle";
   return same(exam.receipt.bytes("artifact"), ZERO32) || documents.manifest !== null ? undefined : "manifest";
 }
@@ -116,7 +138,12 @@ function checkBill(bill: Bill): void {
   required(record.rail === "free" || !bundle || bundle.settlement !== undefined, "settlement_key_absent");
   const { authorization } = bill;
   if (record.rail === "free") required(!authorization?.length, "authorization_other");
-  else if (authorization) (record.rail === "vault" ? checkVault : checkX402)(bill, authorization);
+  else if (authorization) judgeOf(record.rail)(bill, authorization);
+}
+
+function judgeOf(rail: string): (bill: Bill, encoded: Uint8Array) => void {
+  if (rail === "token") return checkTokens;
+  return rail === "vault" ? checkVault : checkX402;
 }
 
 function checkAmount({ record, offer, label }: Bill): void {
@@ -150,6 +177,21 @@ function isFree({ free }: Offer, { tokens_in, tokens_out, images }: Payment, lab
   if (free.everything || free.models.includes(label)) return true;
   if ((!free.tokens_in && !free.tokens_out) || images) return false;
   return tokens_in > 0n && tokens_in <= free.tokens_in && tokens_out <= free.tokens_out;
+}
+
+/** Tokens of one key set, which was in force, each signed by its issuer, worth what was reserved. */
+function checkTokens({ record, started, keys }: Bill, encoded: Uint8Array): void {
+  required(record.asset !== null, "rail_not_offered");
+  required(record.payer === null && record.account === 0n, "token_payer_named");
+  const spend = translated(() => readSpend(encoded), () => failure("authorization_other"));
+  required(record.authorization === spend.digest, "authorization_other");
+  if (!keys) return;
+  const { document } = keys;
+  required(same(spend.keys, keys.digest) && document.network === record.network, "token_keys_other");
+  required(sameAsset(document.asset, record.asset), "asset_other");
+  required(document.since <= started && started < document.until, "token_keys_not_in_force");
+  required(spend.units * document.unit === BigInt(record.reserved), "token_sum_other");
+  required(spend.tokens.every((token) => keys.signed(token)), "token_invalid");
 }
 
 /** A payment by x402: a transfer, a permit or a voucher, signed by the payer for this payee and sum. */

@@ -55,6 +55,7 @@ export const Compromise = layout("Compromise", `bytes32 network,address key,uint
 export const Approval = layout("Approval", `bytes32 network,bytes32 document,${AT}`);
 export const Revocation = layout("Revocation", `bytes32 network,bytes32 document,uint64 since,bytes32 reason,${AT}`);
 export const Publication = layout("Publication", `bytes32 network,address owner,bytes32 document,${AT}`);
+export const IssuerEpoch = layout("IssuerEpoch", `bytes32 network,address issuer,uint64 epoch,bytes32 document,${AT}`);
 export const PriceOffer = layout("PriceOffer", `bytes32 network,address owner,bytes32 document,${AT}`);
 export const Version = layout(
   "Version",

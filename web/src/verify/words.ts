@@ -29,6 +29,8 @@ export const NOT_SHOWN = {
   payment: "its payment record is not shown here; the log holds it beside the receipt",
   offer: "the offer that it names is not shown here; the log holds it",
   authorization: "the payer's authorization is not shown here; the log holds it beside the receipt",
+  issuer_keys: "the issuer's keys are not shown here; the log holds them",
+  "issuer's place": "that the log holds the issuer's keys is not shown here",
   "offer's signature": "that the node's owner signed this offer is not shown here; the log holds it",
 } as const;
 /** How a provider is named while its record is the owner's to show. */

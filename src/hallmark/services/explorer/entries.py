@@ -16,6 +16,7 @@ from hallmark.core.statements import (
     Approval,
     Compromise,
     Fault,
+    IssuerEpoch,
     Judgement,
     PolicyStatement,
     PriceOffer,
@@ -29,6 +30,7 @@ from hallmark.core.statements import (
     Version,
     text_of,
 )
+from hallmark.core.tokens import IssuerKeys
 from hallmark.services.explorer import links
 from hallmark.services.explorer.shared_views import Fact
 from hallmark.verification.judged_statement import CLEARING
@@ -135,6 +137,17 @@ def _offer(s: PriceOffer, entry: Entry) -> Words:
     return Words(told, (Fact("Models", labels or "all"), payee, *facts), "")
 
 
+def _issuer_epoch(s: IssuerEpoch, entry: Entry) -> Words:
+    keys = _document(entry, IssuerKeys)
+    facts = (_key("Issuer", s.issuer), Fact("Epoch", str(s.epoch)), _bytes("Keys", s.document))
+    told = f"An issuer of unlinkable tokens says its only keys for epoch {s.epoch}."
+    if keys is None:
+        return Words(told, facts, links.node(s.issuer))
+    asset = f"{keys.unit} atomic units of token {keys.asset.address}"
+    more = (Fact("Smallest token", asset), Fact("Values", str(len(keys.keys))))
+    return Words(told, (*facts, *more), links.node(s.issuer))
+
+
 def _receipt(s: Receipt, _entry: Entry) -> Words:
     receipt_id = s.digest()
     facts = (_bytes("Receipt", receipt_id, links.receipt(receipt_id)), _key("Node", s.node))
@@ -226,6 +239,7 @@ _TABLE: Final[dict[Kind, Callable[[Any, Entry], Words]]] = {
     Kind.REVIEW: _review,
     Kind.POLICY: _policy,
     Kind.OFFER: _offer,
+    Kind.ISSUER_EPOCH: _issuer_epoch,
 }
 
 

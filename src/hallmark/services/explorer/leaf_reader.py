@@ -11,6 +11,7 @@ from hallmark.core.statements import (
     Approval,
     Compromise,
     Fault,
+    IssuerEpoch,
     PolicyStatement,
     PriceOffer,
     Publication,
@@ -96,6 +97,8 @@ def subjects(entry: Entry) -> tuple[bytes, ...]:
             return (owner, document)
         case Version(owner=owner, document=document, artifact=artifact):
             return (owner, document, artifact)
+        case IssuerEpoch(issuer=issuer, document=document):
+            return (issuer, document)
         case Verdict(author=author):
             return (author,)
         case Fault(author=author, culprit=culprit):

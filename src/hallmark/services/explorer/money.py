@@ -13,7 +13,9 @@ from typing import Final
 import msgspec
 
 from hallmark.core.document import hex0x, unhex
+from hallmark.core.errors import HallmarkError
 from hallmark.core.money import Offer, Payment
+from hallmark.core.tokens import TokenSpend
 from hallmark.services.chain.vault_events import Emitted, Leased, LeaseRefused, RowTooLate, Settled
 from hallmark.services.explorer import links, wording
 from hallmark.services.explorer.payment_views import Money
@@ -29,6 +31,11 @@ MOST_ADDED: Final = 2_000
 OTHER_RAIL: Final = (
     "Whether this was settled cannot be said here: payments by x402 are settled by contracts of their own, "
     "which this page does not read."
+)
+
+TOKENS: Final = (
+    "Whether the payee got this cannot be said here: the issuer of the tokens pays payees out, for many "
+    "answers at a time."
 )
 
 
@@ -64,6 +71,8 @@ async def money(
     if record.rail == "free":
         said = "Nobody is charged for this answer, so there is nothing for a vault to settle."
         return Money(said, "nothing", "", facts, tuple(_learned(record)))
+    if record.rail == "token":
+        return Money(TOKENS, "unknown", "", (*facts, *_tokens(watch, told)), tuple(_learned(record)))
     if record.rail != "vault":
         return Money(OTHER_RAIL, "unknown", "", facts, tuple(_learned(record)))
     charge = charge_of(watch, told)
@@ -168,6 +177,8 @@ def chain_words(seen: VaultSeen, before: str = "") -> str:
 def _facts(record: Payment) -> Iterator[Fact]:
     asset = record.asset
     yield Fact("Rail", record.rail)
+    if record.rail == "token":
+        yield Fact("Payer", "anonymous: no address is known of who paid")
     if record.payer:
         yield Fact("Payer", record.payer, links.account(record.payer), record.payer)
     yield Fact("Payee", record.payee, links.account(record.payee), record.payee)
@@ -184,8 +195,26 @@ def _facts(record: Payment) -> Iterator[Fact]:
         yield Fact("Asset", f"{asset.name}, chain {asset.chain_id}", "", asset.address)
         if asset.development:
             yield Fact("What the money is", DEVELOPMENT)
-    yield Fact("Account in the vault", f"{record.account:,}")
+    if record.account:
+        yield Fact("Account in the vault", f"{record.account:,}")
     yield Fact("What it buys", "an attempt at this answer; no proof, and no good answer")
+
+
+def _tokens(watch: FollowedLog, told: ReceiptContext) -> Iterator[Fact]:
+    """Which tokens paid: the issuer, and the names by which nobody can use them again."""
+    try:
+        spend = TokenSpend.decode(told.entry.attachments[4])
+    except (HallmarkError, IndexError):
+        return
+    yield Fact("Tokens", f"{len(spend.tokens)}, of the issuer's keys", "", hex0x(spend.keys))
+    issued = watch.replica.registry.issuer_keys.get(spend.keys)
+    if issued is None:
+        return
+    yield Fact("Issuer", issued.document.issuer, links.node(unhex(issued.document.issuer)))
+    known = watch.replica.memory.key_set(spend.keys, issued)
+    for token in spend.tokens:
+        nullifier, worth = hex0x(known.nullifier(token)), issued.document.unit << token.value
+        yield Fact(f"Spent token of {amount(worth, issued.document.asset)}", nullifier, "", nullifier)
 
 
 def _learned(record: Payment) -> Iterator[Fact]:
@@ -197,6 +226,17 @@ def _learned(record: Payment) -> Iterator[Fact]:
         yield Fact("The chain", "nothing of this answer")
         return
     yield Fact("Payer", "the price before asking, and from its receipts what each answer cost")
+    if record.rail == "token":
+        yield Fact(
+            "Issuer of the tokens",
+            "who bought tokens, when and for how much; which node was paid with some, when and for how much. "
+            "Not which of its buyers it was, but by time and amounts",
+        )
+        yield Fact("Payee, and who runs its host", "that somebody paid, when and how much; not who")
+        yield Fact("Gateway", "nothing, from money")
+        yield Fact("Everybody who reads the log", f"{every}, and the tokens that were spent; no payer")
+        yield Fact("The chain", "who buys of the issuer, and what the issuer pays out; no single answer")
+        return
     signed = "ceiling" if record.rail == "vault" else "signed payment"
     yield Fact(
         "Payee, and who runs its host",

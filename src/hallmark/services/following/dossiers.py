@@ -14,6 +14,7 @@ from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.core.merkle import leaf_hash
 from hallmark.core.money import Payment
 from hallmark.core.receipt import Receipt
+from hallmark.core.tokens import TokenSpend
 from hallmark.ledger.checkpoint import Checkpoint
 from hallmark.ledger.proof import Proof
 from hallmark.services.following.records import Logged
@@ -131,6 +132,7 @@ class Dossiers:
                 manifest=_entry(version).attachments[0].decode() if version else None,
                 payment=_shown(payment),
                 offer=self._offer(payment),
+                issuer_keys=self._issuer_keys(payment, authorization),
             ),
             ticket=hex0x(ticket) if ticket else None,
             evidence=base64.b64encode(evidence).decode() if evidence else None,
@@ -150,6 +152,18 @@ class Dossiers:
             return None
         known = self._replica.registry.offers.get(named)
         return known[1].encode().decode() if known else None
+
+    def _issuer_keys(self, payment: bytes, authorization: bytes) -> str | None:
+        """The exact text of the key set that the tokens name; None where it was not paid by tokens, or when
+        the log's is forgotten.
+        """
+        try:
+            if not payment or Payment.decode(payment).rail != "token":
+                return None
+            known = self._replica.registry.issuer_keys.get(TokenSpend.decode(authorization).keys)
+        except HallmarkError:
+            return None
+        return known.document.encode().decode() if known else None
 
     async def _receipt_part(self, kept: Kept, proof: str | None, most: int) -> LoggedPart | None:
         """The receipt's entry, with the leaves up to the end of its proof's checkpoint when they are few:

@@ -35,7 +35,7 @@ BY_POSITION: Final = (
     "tiles",
     "times",
 )
-BY_NAME: Final = (CORE, "chains", "reviews", "seen", "spent", "firsts", "receipts")
+BY_NAME: Final = (CORE, "chains", "reviews", "seen", "spent", "nullifiers", "firsts", "receipts")
 NAMES: Final = (*BY_POSITION, *BY_NAME)
 PAGE: Final = 1_000
 GET: Final = {name: f"SELECT value FROM fold_{name} WHERE key = ?" for name in NAMES}  # noqa: S608
@@ -98,6 +98,9 @@ class FoldIndex:
         if changes.anew:
             for name in NAMES:
                 transaction.execute(f"DELETE FROM fold_{name}")  # noqa: S608
+        for name, prefixes in changes.forget.items():
+            ranges = [(prefix, _after(prefix)) for prefix in prefixes]
+            transaction.executemany(f"DELETE FROM fold_{name} WHERE key >= ? AND key < ?", ranges)  # noqa: S608
         for name, rows in changes.rows.items():
             transaction.executemany(PUT[name], list(rows.items()))
 
@@ -113,6 +116,11 @@ class FoldIndex:
         for tell in self.told:
             tell()
         self.distrust()
+
+
+def _after(prefix: bytes) -> bytes:
+    """The first key behind all that begin so. A beginning is a position, so there is one."""
+    return (int.from_bytes(prefix, "big") + 1).to_bytes(len(prefix), "big")
 
 
 class Beside(Protocol):

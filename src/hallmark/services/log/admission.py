@@ -52,6 +52,7 @@ SIZES: Final[dict[int, int]] = {
     Kind.REVIEW: SMALL,
     Kind.POLICY: 32_768,
     Kind.OFFER: 16_384,
+    Kind.ISSUER_EPOCH: 16_384,
 }
 """The largest entry of each kind, in bytes."""
 MAX_SIGNATURES: Final = 16
@@ -65,6 +66,7 @@ ONE: Final = frozenset(
         Kind.VERSION,
         Kind.RETIREMENT,
         Kind.OFFER,
+        Kind.ISSUER_EPOCH,
     )
 )
 """Kinds with one signature."""

@@ -22,7 +22,7 @@ from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.money import Payment
 from hallmark.core.objected import decode_runs, digest_of_runs
 from hallmark.core.receipt import Receipt
-from hallmark.core.statements import Fault, Registration, Role, Ticket, Verdict, Version, text_of
+from hallmark.core.statements import Fault, IssuerEpoch, Registration, Role, Ticket, Verdict, Version, text_of
 from hallmark.crypto.secp256k1 import recover
 from hallmark.services.log.membership import Member, Membership, Note
 from hallmark.verification.judged_statement import CLEARING, DOCUMENTS, ROLES
@@ -87,6 +87,9 @@ def presume(entry: Entry, known: Membership) -> Submitter:
             return _member(statement.owner) if known.vouched(statement.owner) else STRANGER
         case Kind.OFFER:
             return _member(statement.owner) if known.vouched(statement.owner) else _unknown()
+        case Kind.ISSUER_EPOCH:
+            known_issuer = known.member(statement.issuer, Role.ISSUER)
+            return Submitter(Lane.MEMBERS, "members", statement.issuer) if known_issuer else _unknown()
         case Kind.VERSION:
             return _version(statement, known)
         case Kind.RETIREMENT | Kind.COMPROMISE:
@@ -256,6 +259,13 @@ def _confirm_owner(entry: Entry, signers: Signers, _known: Membership, _authorit
     return Note(s.struct_hash(), publisher=s.owner)
 
 
+def _confirm_issuer(entry: Entry, signers: Signers, _known: Membership, _authority: Authority) -> Note:
+    s = cast(IssuerEpoch, entry.statement)
+    _signed(signers, s.issuer)
+    _attached(entry, 1, DOCUMENTS[entry.kind], s.document)
+    return Note(s.struct_hash(), s.issuer)
+
+
 def _confirm_verdict(entry: Entry, signers: Signers, _known: Membership, _authority: Authority) -> Note:
     s = cast(Verdict, entry.statement)
     _signed(signers, s.author)
@@ -285,6 +295,7 @@ _CONFIRM: Final[dict[Kind, Callable[[Entry, Signers, Membership, Authority], Not
     Kind.PUBLICATION: _confirm_owner,
     Kind.VERSION: _confirm_owner,
     Kind.OFFER: _confirm_owner,
+    Kind.ISSUER_EPOCH: _confirm_issuer,
     Kind.VERDICT: _confirm_verdict,
     Kind.FAULT: _confirm_said,
     Kind.REVIEW: _confirm_said,
