@@ -19,7 +19,14 @@ from hallmark.core.marks import Question
 from hallmark.core.merkle import inclusion_proof
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import LittleNetwork
-from hallmark.testing.payments import offer, paid_answer, price_offer
+from hallmark.testing.payments import (
+    issuer_epoch,
+    keys_of_issuer,
+    offer,
+    paid_answer,
+    price_offer,
+    token_answer,
+)
 from hallmark.verification.dossier import Anchor, Dossier, LoggedPart, RequestCopy, ResponseCopy, Salts
 from hallmark.verification.tree import root_of
 from hallmark.verification.trust import AnchorContract, Trust
@@ -45,8 +52,8 @@ class Row(NamedTuple):
 
 
 class Withheld:
-    """Two answers with everything that a file can hold: one by an artifact, paid for, and one by a
-    provider.
+    """Three answers with everything that a file can hold: one by an artifact, paid for from the vault, one
+    that tokens paid for, and one by a provider.
     """
 
     def __init__(self, net: LittleNetwork) -> None:
@@ -56,6 +63,11 @@ class Withheld:
         terms = offer(net)
         net.add(price_offer(net, terms))
         self._answer = paid_answer(net, terms, inputs=records, inputs_root=root)
+        net.register(net.issuer)
+        keys = keys_of_issuer(net)
+        net.add(issuer_epoch(net, keys))
+        tokened = token_answer(net, terms, keys)
+        tokened_at = net.add(tokened.entry)
         provided = net.answer(net.nodes[0], upstream_record=PROVIDER)
         self._other = net.answer(net.nodes[1])
         at = net.add(self._answer.entry)
@@ -64,6 +76,7 @@ class Withheld:
         self.reviewed_at = net.add(net.review(net.reviewers[0], at))
         self._foreign = net.add(net.review(net.reviewers[0], self._other_at))
         self.whole = self._followed(self.notary.dossier(self._answer, at, reviews=[self.reviewed_at]), at)
+        self.tokened = self.notary.dossier(tokened, tokened_at)
         self.provided = self.notary.dossier(provided, self._provided_at)
 
     def trust(self, trust: Trust) -> Trust:
@@ -143,6 +156,15 @@ class Withheld:
         for part, change in without.items():
             yield Row(f"{part} of a reviewed answer", Question.REVIEWED, change, "absent",
                       "were not counted", foreign, "review_subject")
+
+    def token_rows(self) -> Iterator[Row]:
+        """A row for each part that only an answer has that tokens paid for."""
+        paid = Question.PAID
+        yield Row("issuer_keys", paid, put_document(issuer_keys=None), "claimed",
+                  "the issuer's keys are not shown", put_document(issuer_keys="{}"), "token_keys_mismatch")
+        yield Row("payment_authorization", paid, put(payment_authorization=None), "claimed",
+                  "the payer's authorization is not shown",
+                  put(payment_authorization="AAAA"), "authorization_other")
 
     def provider_rows(self) -> Iterator[Row]:
         """A row for each part that only a provider's answer has."""

@@ -218,8 +218,8 @@ def _spend(bill: Bill, spend: TokenSpend, keys: KeySet) -> str:
         return "token_sum_other"
     try:
         keys.verify_spend(spend)
-    except HallmarkError as error:
-        return error.reason
+    except HallmarkError:
+        return "token_invalid"
     return OK
 
 

@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 11
-CODE: Final = "974414aa01c1f98bcc6cd72f519e8fb73749d91d274c6a7efd870419fa75e40f"
+CODE: Final = "20ee758746f1ec02547872abbe18b1f32b4b8ddda40481a4963257d56b87f9f7"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -239,7 +239,12 @@ def withheld(batch: Batch) -> None:
     net = DevelopmentNetwork()
     made = Withheld(net)
     trust = made.trust(net.trust(made.notary))
-    for whole, rows in ((made.whole, list(made.rows())), (made.provided, list(made.provider_rows()))):
+    wholes = (
+        (made.whole, list(made.rows())),
+        (made.tokened, list(made.token_rows())),
+        (made.provided, list(made.provider_rows())),
+    )
+    for whole, rows in wholes:
         for row in rows:
             batch.dossier(f"without {row.part}", row.without(whole).encode(), trust, net.now)
             batch.dossier(f"contrary {row.part}", row.contrary(whole).encode(), trust, net.now)

@@ -21,7 +21,7 @@ from hallmark.services.explorer.entries import words_of
 from hallmark.services.explorer.figures import nearest_rank
 from hallmark.store import deferred
 from hallmark.testing.dossiers import clearing_policy
-from hallmark.testing.payments import offer, price_offer
+from hallmark.testing.payments import issuer_epoch, keys_of_issuer, offer, price_offer
 from hallmark.verification.tree import root_of
 
 
@@ -34,6 +34,8 @@ def every_kind(net: Any) -> dict[Kind, int]:
     net.add(net.review(net.reviewers[0], receipt))
     net.add(net.fault(net.full_nodes[1], net.full_nodes[0].address, "refuted_verdict", verdict, verdict))
     net.add(price_offer(net, offer(net)))
+    net.register(net.issuer)
+    net.add(issuer_epoch(net, keys_of_issuer(net)))
     net.add(net.retirement(net.gateway))
     net.add(net.revocation(net.measurement, net.tree.size))
     net.add(net.compromise(net.nodes[1], net.tree.size))
@@ -151,7 +153,7 @@ async def test_parties_of_every_role_with_their_record(exploring: Any) -> None:
     every_kind(net)
     await exploring.witness()
     listed = await exploring.explorer.nodes()
-    assert {row.role for row in listed.rows} == {"node", "gateway", "full_node", "reviewer"}
+    assert {row.role for row in listed.rows} == {"node", "gateway", "full_node", "reviewer", "issuer"}
     rows = {row.key: row for row in listed.rows}
     node = rows[hex0x(net.nodes[0].address)]
     assert (node.receipts, node.assurance, node.capacity, node.until) == (1, "simulated", 8, -1)

@@ -13,9 +13,18 @@ from hypothesis import strategies as st
 from hallmark.core.document import hex0x
 from hallmark.core.hashing import sha256
 from hallmark.core.merkle import leaf_hash
+from hallmark.core.tokens import TokenSpend
 from hallmark.testing.network import LittleNetwork
-from hallmark.testing.payments import offer, paid_receipt, price_offer
+from hallmark.testing.payments import (
+    issuer_epoch,
+    keys_of_issuer,
+    offer,
+    paid_receipt,
+    price_offer,
+    token_answer,
+)
 from hallmark.testing.stub_evidence import verify_stub_evidence
+from hallmark.testing.tokens import tokens_of
 from hallmark.verification.fold import Replica
 from hallmark.verification.fold_state import FoldState
 from hallmark.verification.outcome import Check
@@ -35,6 +44,11 @@ def _network() -> LittleNetwork:
     net.add(price_offer(net, offer(net)))
     for number in range(2):
         net.add(paid_receipt(net, offer(net), nonce=bytes([number]) * 32))
+    net.register(net.issuer)
+    net.add(issuer_epoch(net, keys_of_issuer(net)))
+    for value in range(2):
+        spend = TokenSpend.of(keys_of_issuer(net).digest(), tokens_of(keys_of_issuer(net), 2 + value))
+        net.add(token_answer(net, offer(net), keys_of_issuer(net), spend).entry)
     net.add(net.review(net.reviewers[0], good))
     for author in net.full_nodes[:2]:
         net.add(net.verdict(author, bad, "payment_record_absent"))

@@ -42,6 +42,7 @@ def cases() -> list[tuple[Row, Dossier]]:
     made = scene()
     return [
         *((row, made.whole) for row in made.rows()),
+        *((row, made.tokened) for row in made.token_rows()),
         *((row, made.provided) for row in made.provider_rows()),
     ]
 
@@ -49,7 +50,7 @@ def cases() -> list[tuple[Row, Dossier]]:
 CASES = [pytest.param(row, whole, id=f"{row.part} {row.question.value}") for row, whole in cases()]
 
 
-@pytest.mark.parametrize("whole", ["whole", "provided"])
+@pytest.mark.parametrize("whole", ["whole", "tokened", "provided"])
 def test_with_every_part_nothing_fails(whole: str) -> None:
     """The files that parts are taken out of hold."""
     marks = verify(getattr(scene(), whole)).marks
@@ -101,7 +102,7 @@ INCOMPARABLE = {
     ("configuration", "bundle"), ("configuration", "bundle of a reviewed answer"),
     ("insecure", "bundle"), ("insecure", "bundle of a reviewed answer"), ("insecure", "configuration"),
     ("after", "proof"), ("offer", "payment"), ("payment_authorization", "payment"),
-    ("payment_authorization", "offer"),
+    ("payment_authorization", "offer"), ("issuer_keys", "payment_authorization"),
 }  # fmt: skip
 """(contrary part, part left out) where nothing shown commits to the contrary part: the mark stays at claimed,
 or below, and says what is missing."""
