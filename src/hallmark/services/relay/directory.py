@@ -24,8 +24,6 @@ TIMEOUTS: Final = Timeouts(connect=2.0, head=5.0, idle=5.0)
 MOST: Final = 4 * 1024 * 1024
 MOST_KEYS: Final = 64 * 1024
 SOON_S: Final = 1.0
-ABSENT: Final = {NODES: b"[]", KEYS: b""}
-"""What a gateway that takes nothing sealed has instead."""
 LATE: Final = 3
 """So many times in a row the directory may not be fetched before health says so."""
 
@@ -156,8 +154,6 @@ class Directory:
 
     async def _get(self, path: str, most: int) -> bytes:
         async with self._pool.request("GET", self.gateway.url + path, timeouts=TIMEOUTS) as response:
-            if response.status == 404 and path in ABSENT:
-                return ABSENT[path]
             if response.status != 200:
                 raise Unavailable(
                     "relay_gateway_refuses",
