@@ -112,7 +112,8 @@ class Directory:
             await self.fetch()
             async with self._done:
                 self._done.notify_all()
-            pause = self._refresh_s if self.fetched and not self._failed else min(self._refresh_s, SOON_S)
+            settled = self.fetched and not self._failed and self._nodes
+            pause = self._refresh_s if settled else min(self._refresh_s, SOON_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._asked.wait()
