@@ -77,7 +77,7 @@ test("a response is read in either form, in pieces of every size, with padding a
   const fields: readonly [string, string][] = [["content-type", "text/plain"], ["a", "1"], ["a", "2"]];
   const lines = fields.flatMap(([name, value]) => [sized(name), sized(value)]);
   const open = concat(varint(3), varint(103), sized("link"), sized("x"), varint(0), varint(200), ...lines, varint(0), sized("Sev"), sized("en."), varint(0), varint(0));
-  for (const whole of [known(200, fields, "Seven."), open, concat(open, new Uint8Array(40)), open.subarray(0, open.length - 1), open.subarray(0, open.length - 2)]) {
+  for (const whole of [known(200, fields, "Seven."), open, concat(open, new Uint8Array(40)), open.subarray(0, open.length - 1)]) {
     for (let size = 1; size <= whole.length; size += 1) {
       const parser = new ResponseParser();
       let content = "";

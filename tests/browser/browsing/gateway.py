@@ -7,9 +7,11 @@ like any other, and what it should find is what `hallmark.verification` finds in
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -22,15 +24,21 @@ from hallmark.attestation import verify
 from hallmark.core.answer import DONE, hallmark_event
 from hallmark.core.beacon import EMPTY_ROOT
 from hallmark.core.document import hex0x, unhex
-from hallmark.core.documents import InputRecord, UpstreamRecord
+from hallmark.core.documents import Candidates, InputRecord, SealedPath, Sealing, UpstreamRecord
+from hallmark.core.hashing import sha256
 from hallmark.core.marks import Finding, Question
 from hallmark.core.money import FreeUse, Payment
 from hallmark.core.policy import waive
 from hallmark.core.receipt import Receipt, request_digest, response_digest
 from hallmark.core.shown import shown
+from hallmark.core.statements import Ticket
+from hallmark.http.asgi import Scope
+from hallmark.privacy.key_configurations import Ratchet
+from hallmark.services.sealing.inner import came_sealed
 from hallmark.testing.answers import PATH, Answer
 from hallmark.testing.development import DevelopmentNetwork
 from hallmark.testing.dossiers import Notary, proof_verifier
+from hallmark.testing.network import Party
 from hallmark.testing.payments import offer, payment, price_offer, spend_bytes
 from hallmark.verification.dossier import Dossier
 from hallmark.verification.offline import verify_dossier
@@ -45,9 +53,9 @@ class Fresh(DevelopmentNetwork):
 
     start = 0
 
-    def __init__(self) -> None:
+    def __init__(self, sealing: Sealing) -> None:
         type(self).start = int(time.time() * 1000) - 60_000
-        super().__init__()
+        super().__init__(sealing=sealing)
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -69,10 +77,14 @@ class Given(msgspec.Struct, frozen=True):
 
 
 class FakeGateway:
-    """Routes under /v1. `proving` false: the log takes receipts, and no full node cosigns anything."""
+    """Routes under /v1. `proving` false: the log takes receipts, and no full node cosigns anything. `ratchet`
+    has the keys that its nodes' bundles name; `asked_of` are the nodes that were asked sealed.
+    """
 
     def __init__(self) -> None:
-        self.net = Fresh()
+        self.ratchet = Ratchet(sha256(b"sealing"), since=self.now() - 3_600_000, count=4)
+        self.net = Fresh(self.ratchet.sealing)
+        self.asked_of: list[bytes] = []
         self.notary = Notary(self.net)
         self.trust = self.net.trust(self.notary)
         self.terms = offer(self.net, free=FreeUse(4_000, 512), until=self.net.now + 10 * 86_400_000)
@@ -95,6 +107,16 @@ class FakeGateway:
             Route("/v1/hallmark/stop", self._stop, methods=["POST"]),
         ]
 
+    def enclave_routes(self, node: bytes) -> list[BaseRoute]:
+        """What a node's enclave answers under its seal."""
+
+        async def ask(request: Request) -> Response:
+            self.asked_of.append(node)
+            return await self._ask(request)
+
+        stop = Route("/v1/hallmark/stop", self._stop, methods=["POST"])
+        return [Route(PATH, ask, methods=["POST"]), stop]
+
     def newest(self) -> str:
         """The id of the newest receipt."""
         return next(reversed(self._answers))
@@ -113,7 +135,7 @@ class FakeGateway:
         verified = verify_dossier(
             self._dossier(receipt),
             self.trust,
-            self._now(),
+            self.now(),
             verify_evidence=verify,
             verify_proof=proof_verifier(self.trust),
             status=given.against,
@@ -164,26 +186,29 @@ class FakeGateway:
             self._barrier = self._barrier or asyncio.Barrier(self.given.together)
             await self._barrier.wait()
         chunks = list(_chunks(self.given))
+        way = _Way.of(request.scope, self.asked_of)
         if self.given.endless:
-            return StreamingResponse(self._endless(body, chunks, nonce), media_type="text/event-stream")
-        end = self._end(body, chunks, nonce)
+            return StreamingResponse(self._endless(body, chunks, nonce, way), media_type="text/event-stream")
+        end = self._end(body, chunks, nonce, way)
         return StreamingResponse(iter([*chunks, end]), media_type="text/event-stream")
 
-    async def _endless(self, body: bytes, chunks: list[bytes], nonce: str) -> AsyncIterator[bytes]:
+    async def _endless(
+        self, body: bytes, chunks: list[bytes], nonce: str, way: _Way | None
+    ) -> AsyncIterator[bytes]:
         """Every chunk, and when it is stopped the receipt over them."""
         self._stops[nonce] = asyncio.Event()
         for chunk in chunks:
             yield chunk
         await self._stops[nonce].wait()
-        yield self._end(body, chunks, nonce)
+        yield self._end(body, chunks, nonce, way)
 
     async def _stop(self, request: Request) -> Response:
         self._stops[request.headers["hallmark-nonce"]].set()
         return JSONResponse({"stopped": 1})
 
-    def _end(self, body: bytes, chunks: list[bytes], nonce: str) -> bytes:
+    def _end(self, body: bytes, chunks: list[bytes], nonce: str, way: _Way | None) -> bytes:
         """The receipt's event over these chunks, and the end."""
-        answer = self._answer(body, b"".join(chunks), bytes.fromhex(nonce))
+        answer = self._answer(body, b"".join(chunks), bytes.fromhex(nonce), way)
         receipt = hex0x(answer.receipt.digest())
         self._answers[receipt] = (answer, self.given)
         self._logged[receipt] = self.net.add(answer.entry)
@@ -192,18 +217,39 @@ class FakeGateway:
         frame = json.dumps({**FRAME, "choices": []}, separators=(",", ":")).encode()
         return hallmark_event(frame, json.dumps(hallmark, separators=(",", ":")).encode()) + DONE
 
-    def _answer(self, body: bytes, content: bytes, nonce: bytes) -> Answer:
+    def _answer(self, body: bytes, content: bytes, nonce: bytes, way: _Way | None) -> Answer:
         """A signed answer that covers the bytes that were asked and answered."""
         net, given = self.net, self.given
-        net.now = self._now()
+        net.now = self.now()
+        node = net.nodes[given.node]
+        if way is not None:
+            node = next(one for one in net.nodes if one.address == way.node)
         net.answers.count += 1
         salts = (net.answers.salt("request"), net.answers.salt("response"))
         net.answers.count -= 1
         memory = InputRecord("memory", "0x" + "02" * 32, "notes", net.now - MEMORY_AGE)
         records = (memory,) if given.memory else ()
+        with _ticketed(net.answers, way):
+            answer = self._made(node, way, body, content, nonce=nonce, salts=salts, records=records)
+        terms = self.terms if given.charged else None
+        return msgspec.structs.replace(answer, request=body, response=content, offer=terms)
+
+    def _made(
+        self,
+        node: Party,
+        way: _Way | None,
+        body: bytes,
+        content: bytes,
+        *,
+        nonce: bytes,
+        salts: Any,
+        records: Any,
+    ) -> Answer:
+        given = self.given
         root = root_of(record.encode() for record in records) if records else EMPTY_ROOT
-        answer = net.answers.make(
-            net.nodes[given.node],
+        return self.net.answers.make(
+            node,
+            sealed=None if way is None else way.sealed,
             paid=self._pay if given.charged else None,
             request=request_digest(salts[0], PATH, body),
             response=response_digest(salts[1], content),
@@ -212,8 +258,6 @@ class FakeGateway:
             inputs=records,
             inputs_root=root,
         )
-        terms = self.terms if given.charged else None
-        return msgspec.structs.replace(answer, request=body, response=content, offer=terms)
 
     def _pay(self, receipt: Receipt) -> tuple[Payment, bytes]:
         """What an honest enclave attaches to a receipt that a payer is charged for."""
@@ -239,8 +283,46 @@ class FakeGateway:
         return self.notary.dossier(answer, self._logged[receipt] if self.proving else None)
 
     @staticmethod
-    def _now() -> int:
+    def now() -> int:
+        """Unix ms."""
         return int(time.time() * 1000)
+
+
+class _Way(msgspec.Struct, frozen=True):
+    """How a sealed request came: at which node, under which ticket, and what its door says of it."""
+
+    node: bytes
+    ticket: bytes
+    candidates: Candidates
+    sealed: SealedPath
+
+    @classmethod
+    def of(cls, scope: Scope, asked_of: list[bytes]) -> _Way | None:
+        """Nothing for a plain one."""
+        came = came_sealed(scope)
+        if came is None:
+            return None
+        told = dict(scope["headers"])
+        return cls(
+            asked_of[-1],
+            base64.b64decode(told[b"hallmark-ticket"]),
+            Candidates.decode(base64.b64decode(told[b"hallmark-candidates"])),
+            SealedPath(hex0x(came.configuration), came.window, came.suite, came.size, came.relay),
+        )
+
+
+@contextlib.contextmanager
+def _ticketed(answers: Any, way: _Way | None) -> Iterator[None]:
+    """Answers are made under the ticket that came with the request, where one did."""
+    if way is not None:
+        packed = way.ticket
+        answers.candidates = lambda _: way.candidates
+        answers.ticket = lambda _: (Ticket.unpack(packed[:-65]), packed)
+    try:
+        yield
+    finally:
+        for name in ("candidates", "ticket"):
+            vars(answers).pop(name, None)
 
 
 # Proofs are public: other sites may read them.

@@ -2,11 +2,10 @@
 import { fetchNews, type Model } from "./api.ts";
 import type { FetchNews } from "./follow.ts";
 import { Sealing } from "./sealing.ts";
-import { hardwareOf, pathNote, pathSentence, type Circumstances } from "./seen.ts";
+import { hardwareOf, pathNote, type Circumstances } from "./seen.ts";
 import { pathOf, wasSealed, type AnswerState, type Conversation, type Path } from "./tree.ts";
 import type { Composer } from "./view/composer.ts";
 import { PathSwitch } from "./view/path.ts";
-import { setText } from "./view/dom.ts";
 
 /** See the head of this file. */
 export class Paths {
@@ -34,8 +33,6 @@ export class Paths {
     const left = pathOf(conversation).some(wasSealed);
     this.view.update({ path, why: this.sealing.why, left, at });
     composer.path(path, pathNote(path, at));
-    const lead = document.querySelector(".lead");
-    if (lead !== null) setText(lead, pathSentence(path, at));
     return path === "sealed" && this.sealing.why !== "" ? "The sealed path is not open now; nothing is sent on another." : "";
   }
 

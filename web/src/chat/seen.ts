@@ -15,7 +15,7 @@ export function pathSentence(path: Path, at: Circumstances): string {
     return `Plain path: the gateway reads what you write and what is answered. So ${provider === "" ? "does" : "do"} the enclave of the node that answers${provider}.`;
   }
   const also = provider === "" ? "" : ` The provider ${at.provider} reads it in clear.`;
-  return `Sealed path: this page seals what you write to keys of the node's enclave and hands it to the relay ${at.relay}. The gateway is asked for a route and does not get the question.${also}${simulated(at)}`;
+  return `Sealed path: what you write is sealed to keys of a node's enclave and passed on by the relay ${at.relay}; the gateway does not get it.${also}${simulated(at)}`;
 }
 
 /** The words beside the button that sends. */
@@ -50,7 +50,7 @@ export function whoSees(path: Path, at: Circumstances): readonly (readonly [part
 
 function simulated({ hardware }: Circumstances): string {
   if (hardware === "real") return "";
-  if (hardware === "simulated") return " The hardware of this network is simulated: whoever runs the node's host could read it.";
+  if (hardware === "simulated") return " This network's hardware is simulated: whoever runs the node's host could read it.";
   return " Some nodes' hardware is simulated, and whoever runs such a node's host could read it; the mark ran says which.";
 }
 

@@ -1,5 +1,5 @@
 /** Binary HTTP (RFC 9292): requests in known-length form, responses in either form, read as they come. */
-import { concat, EMPTY, readUTF8, utf8 } from "../verify/bytes.ts";
+import { concat, EMPTY, utf8 } from "../verify/bytes.ts";
 import { HallmarkError } from "../verify/errors.ts";
 import { readVarint, varint } from "./varint.ts";
 
@@ -24,8 +24,15 @@ export interface Head {
 
 const KNOWN = 1;
 const INDETERMINATE = 3;
-/** A head is never longer (bytes). */
-const MOST_HEAD = 1 << 20;
+/** No honest response has more before it. */
+const MOST_INTERIM = 32;
+/** A section of fields is never longer (bytes), nor has it more fields. */
+const MOST_HEAD = 256 << 10;
+const MOST_FIELDS = 256;
+const NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
+/** Without white space around it. */
+const VALUE = /^(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?$/;
+const WITHOUT_CONTENT: readonly number[] = [204, 304];
 
 function sized(data: Uint8Array): Uint8Array {
   return concat(varint(data.length), data);
@@ -53,7 +60,11 @@ export class ResponseParser {
   private state: State = "framing";
   private known = false;
   private status = 0;
+  private interim = 0;
+  private fields = 0;
   private headers = new Map<string, string>();
+  /** Whether a section of unknown length has begun: then it ends with a zero. */
+  private begun = false;
   /** Bytes of the section that are still to come, in known-length form; -1 before its length came. */
   private left = -1;
 
@@ -69,7 +80,7 @@ export class ResponseParser {
   /** Call when everything came: sections at the end may be left out (RFC 9292 section 3.8), one that has begun may not break off. */
   end(): void {
     const sections: readonly State[] = ["fields", "content", "trailers"];
-    const omitted = sections.includes(this.state) && this.left <= 0 && this.held.length === 0;
+    const omitted = sections.includes(this.state) && this.left <= 0 && !this.begun && this.held.length === 0;
     const cut = this.state === "fields" && this.status >= 100 && this.status < 200;
     if ((!omitted && this.state !== "padding") || cut) throw bad();
     if (this.state === "fields") this.head = { status: this.status, headers: this.headers };
@@ -132,12 +143,14 @@ export class ResponseParser {
   private oneField(): boolean {
     if (this.held[0] === 0) {
       this.held = this.held.subarray(1);
+      this.begun = false;
       this.section();
       return true;
     }
     const line = readLine(this.held, 0);
     if (!line) return false;
     this.field(line.name, line.value);
+    this.begun = true;
     this.held = this.held.subarray(line.end);
     return true;
   }
@@ -145,6 +158,7 @@ export class ResponseParser {
   private knownContent(content: Uint8Array[]): boolean {
     if (this.left < 0) return this.number((value) => (this.left = value));
     const part = this.held.subarray(0, this.left);
+    if (this.left > 0 && WITHOUT_CONTENT.includes(this.status)) throw bad();
     if (part.length > 0) content.push(part);
     this.left -= part.length;
     this.held = this.held.subarray(part.length);
@@ -156,7 +170,9 @@ export class ResponseParser {
   private oneChunk(content: Uint8Array[]): boolean {
     if (this.left <= 0) {
       return this.number((value) => {
+        if (value > 0 && WITHOUT_CONTENT.includes(this.status)) throw bad();
         if (value === 0) this.state = "trailers";
+        this.begun = value > 0;
         this.left = value;
       });
     }
@@ -169,17 +185,21 @@ export class ResponseParser {
   }
 
   private field(name: string, value: string): void {
+    this.fields += 1;
+    if (this.fields > MOST_FIELDS || !NAME.test(name) || !VALUE.test(value)) throw bad();
     if (this.state === "trailers") return;
-    if (name !== name.toLowerCase() || name === "" || name.startsWith(":")) throw bad();
     const before = this.headers.get(name);
     this.headers.set(name, before === undefined ? value : `${before}, ${value}`);
   }
 
   /** A section of fields has ended. */
   private section(): void {
+    this.fields = 0;
     if (this.state === "trailers") {
       this.state = "padding";
     } else if (this.status < 200) {
+      this.interim += 1;
+      if (this.interim > MOST_INTERIM) throw bad();
       this.state = "status";
     } else {
       this.head = { status: this.status, headers: this.headers };
@@ -201,7 +221,6 @@ function readText(data: Uint8Array, at: number): { text: string; end: number } |
   const [length, start] = found;
   if (length > MOST_HEAD) throw bad();
   if (data.length < start + length) return undefined;
-  const text = readUTF8(data.subarray(start, start + length));
-  if (text === undefined) throw bad();
+  const text = Array.from(data.subarray(start, start + length), (byte) => String.fromCharCode(byte)).join("");
   return { text, end: start + length };
 }

@@ -3,9 +3,12 @@ import { base64, EMPTY, readUTF8, utf8 } from "../verify/bytes.ts";
 import { HallmarkError } from "../verify/errors.ts";
 import type { Trust } from "../verify/trust.ts";
 import type { Field, Head, Request } from "./binary-http.ts";
-import { checkNode, checkOffer, drawn, readNode, readRoute, type Offer, type SealableNode } from "./node.ts";
+import { checkNode, checkOffer, drawn, readNode, readRoute, type CheckedNode, type Offer, type SealableNode, type ToldNode } from "./node.ts";
 import { PADDED } from "./padding.ts";
 import { digestOfKeys, keysOf, Relay, type Opened } from "./relay.ts";
+
+/** Sealed requests name no host: the key that they are sealed to says for whom they are. */
+const AUTHORITY = "hallmark.invalid";
 
 /** A way to a node, checked: the ticket that offers it, and its keys. */
 export interface Way extends SealableNode {
@@ -31,11 +34,12 @@ export class Answered extends Error {
 export class SealedClient {
   private readonly relay: Relay;
   private readonly trust: Trust;
-  /** The gateway's own word on its keys (application/ohttp-keys), to hold against the relay's; undefined where it is not known. */
-  private readonly published: () => Promise<Uint8Array | undefined>;
+  /** The gateway's own word on its keys (application/ohttp-keys), to hold against the relay's. */
+  private readonly published: () => Promise<Uint8Array>;
+  private readonly known = new Map<string, string>();
   private keys: Uint8Array | undefined;
 
-  constructor(url: string, trust: Trust, published: () => Promise<Uint8Array | undefined>) {
+  constructor(url: string, trust: Trust, published: () => Promise<Uint8Array>) {
     this.relay = new Relay(url);
     this.trust = trust;
     this.published = published;
@@ -47,18 +51,21 @@ export class SealedClient {
   }
 
   /**
-   * A node for a model, drawn at random by this page. Every candidate is asked about, so that the gateway does not learn which
-   * one it is. Throws as `get`, and with the reasons of node.ts.
+   * A node for a model, drawn at random by this page. Every candidate is asked about and checked, so that the gateway neither
+   * learns which one it is nor can leave only one. Throws as `get`, and with the reasons of node.ts.
    */
   async choose(model: string, mode: string, signal: AbortSignal | null): Promise<Way> {
     const asked = utf8(JSON.stringify({ model, ...(mode === "" ? {} : { mode }) }));
     const route = readRoute(await this.gateway("POST", "/v1/hallmark/route", asked, signal));
     const offer = checkOffer(route, this.trust, model, BigInt(Date.now()));
     const told = await Promise.all(offer.nodes.map(async ({ node }) => readNode(await this.get(`/v1/hallmark/nodes/${node}`, signal))));
-    const takers = offer.nodes.flatMap((each, at) => (told[at]?.sealing ? [{ offered: each, told: told[at] }] : []));
-    const one = takers[takers.length === 0 ? 0 : drawn(takers.length, () => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0)];
-    if (!one) throw new HallmarkError("no_sealed_node", "No node that serves this model takes requests of this kind just now.", "Nothing was sent.");
-    const node = checkNode(one.told, one.offered, this.trust, BigInt(Date.now()));
+    // Every one is checked: a gateway that could spoil all but one would choose who answers.
+    const now = BigInt(Date.now());
+    const checked = offer.nodes.map((each, at) => checkNode(told[at] as ToldNode, each, this.trust, now));
+    for (const each of checked) this.only(each);
+    const takers = checked.filter((each): each is SealableNode => each.keys !== undefined);
+    const node = takers[takers.length === 0 ? 0 : drawn(takers.length, () => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0)];
+    if (!node) throw new HallmarkError("no_sealed_node", "No node that serves this model takes requests of this kind just now.", "Nothing was sent.");
     return { ...node, offer, relay: this.relay.url, configuration: digestOfKeys(node.keys) };
   }
 
@@ -71,14 +78,22 @@ export class SealedClient {
       ["hallmark-relay", way.relay],
     ];
     const fields = [...headers, ...route, ["accept-encoding", PADDED] as const];
-    const request = requestTo(way.authority, "POST", path, fields, body);
+    const request = requestTo("POST", path, fields, body);
     return this.relay.exchange({ to: way.node, keys: way.keys, request, ...more });
+  }
+
+  /** One bundle for a node and epoch, as long as this page lives. */
+  private only({ node, epoch, bundle }: CheckedNode): void {
+    const name = `${node} ${epoch}`;
+    const known = this.known.get(name) ?? bundle;
+    if (known !== bundle) throw new HallmarkError("bundle_not_the_only_one", "The node was shown with two key bundles for one epoch.", "Nothing was sent. Tell the network's operators.");
+    this.known.set(name, bundle);
   }
 
   private async gateway(method: string, path: string, body: Uint8Array, signal: AbortSignal | null): Promise<Uint8Array<ArrayBuffer>> {
     this.keys ??= await this.gatewayKeys(signal);
     const fields: Field[] = [["accept-encoding", PADDED], ...(body.length === 0 ? [] : [["content-type", "application/json"] as const])];
-    const request = requestTo("", method, path, fields, body);
+    const request = requestTo(method, path, fields, body);
     let opened: Opened;
     try {
       opened = await this.relay.exchange({ to: "gateway", keys: this.keys, request, signal });
@@ -95,7 +110,7 @@ export class SealedClient {
   private async gatewayKeys(signal: AbortSignal | null): Promise<Uint8Array> {
     const keys = keysOf(await this.relay.info(signal));
     const published = await this.published();
-    if (published !== undefined && digestOfKeys(published) !== digestOfKeys(keys)) {
+    if (digestOfKeys(published) !== digestOfKeys(keys)) {
       throw new HallmarkError(
         "relay_other_keys",
         "The relay hands out other keys for the gateway than the gateway itself does, so one of them would read what is meant for the other.",
@@ -106,7 +121,7 @@ export class SealedClient {
   }
 }
 
-function requestTo(authority: string, method: string, path: string, headers: readonly Field[], content: Uint8Array): Request {
+function requestTo(method: string, path: string, headers: readonly Field[], content: Uint8Array): Request {
   const length: readonly Field[] = content.length === 0 ? [] : [["content-length", String(content.length)]];
-  return { method, scheme: "https", authority, path, headers: [...headers, ...length], content };
+  return { method, scheme: "https", authority: AUTHORITY, path, headers: [...headers, ...length], content };
 }

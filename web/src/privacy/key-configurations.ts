@@ -46,17 +46,19 @@ export function encodeConfiguration({ id, kem, publicKey, symmetric }: KeyConfig
   return concat(Uint8Array.of(id), number(kem, 2), publicKey, number(4 * pairs.length, 2), ...pairs);
 }
 
-/** Reads application/ohttp-keys; configurations for unknown KEMs are left out. Throws `bad_key_configuration`. */
+/** Reads application/ohttp-keys; configurations for unknown KEMs are left out. Throws `bad_key_configuration`, also where two have one key id. */
 export function decodeConfigurations(blob: Uint8Array): KeyConfiguration[] {
   const found: KeyConfiguration[] = [];
+  const ids = new Set<number>();
   for (let at = 0; at < blob.length;) {
     const size = Number(readUint(blob.subarray(at, at + 2)));
     const data = blob.subarray(at + 2, at + 2 + size);
     if (at + 2 > blob.length || data.length !== size || size < 3) throw bad();
+    if (ids.has(data[0] ?? 0)) throw bad();
+    ids.add(data[0] ?? 0);
     if (KEMS.has(Number(readUint(data.subarray(1, 3))))) found.push(decodeConfiguration(data));
     at += 2 + size;
   }
-  if (found.length === 0) throw bad();
   return found;
 }
 

@@ -23,10 +23,12 @@ import { recoverStatement } from "../verify/keys.ts";
 import { ProofVerifier } from "../verify/proof.ts";
 import { Hex20, Hex32, list, nullable, struct, text, uint63, type Of } from "../verify/schema.ts";
 import { networkId, type Trust } from "../verify/trust.ts";
-import { structHash, Ticket, unpack } from "../verify/typed.ts";
+import { structHash, Ticket, unpack, type Statement } from "../verify/typed.ts";
 import { verifyWindow } from "./key-configurations.ts";
 
 const SKEW = 60_000n;
+/** A node's role in a registration. */
+const NODE = 1n;
 const string = text();
 
 const RouteType = struct({
@@ -49,14 +51,20 @@ export interface Offer {
   readonly nodes: readonly { readonly node: string; readonly bundle: string }[];
 }
 
-/** A node that may be sealed to. */
-export interface SealableNode {
+/** A node about which everything holds; without `keys` one that takes nothing sealed. */
+export interface CheckedNode {
   readonly node: string;
-  readonly authority: string;
-  readonly keys: Uint8Array;
-  readonly window: bigint;
+  readonly epoch: bigint;
+  readonly bundle: string;
   readonly assurance: string;
   readonly measurement: string;
+  readonly window: bigint;
+  readonly keys: Uint8Array | undefined;
+}
+
+/** A node that may be sealed to. */
+export interface SealableNode extends CheckedNode {
+  readonly keys: Uint8Array;
 }
 
 function bad(reason: string, message: string, hint = "Nothing was sent. Ask again; another gateway or node may do better."): HallmarkError {
@@ -105,7 +113,7 @@ export function drawn(count: number, random: () => number): number {
 }
 
 /** Obligations 2 to 6. Throws their reasons. */
-export function checkNode(told: ToldNode, offered: { readonly node: string; readonly bundle: string }, trust: Trust, now: bigint): SealableNode {
+export function checkNode(told: ToldNode, offered: { readonly node: string; readonly bundle: string }, trust: Trust, now: bigint): CheckedNode {
   const data = utf8(told.bundle);
   const digest = digestOf(KeyBundle, data);
   const bundle = hex0x(digest) === offered.bundle ? attempted(() => readDocument(KeyBundle, data)) : undefined;
@@ -113,8 +121,6 @@ export function checkNode(told: ToldNode, offered: { readonly node: string; read
     throw bad("bundle_mismatch", "The gateway shows another key bundle than the one that its ticket commits to.");
   }
   if (bundle.network !== hex0x(networkId(trust.origin))) throw bad("wrong_network", "The node's key bundle is of another network.");
-  const { sealing } = bundle;
-  if (!sealing || !told.sealing) throw bad("node_takes_no_capsules", "The node that was drawn takes no requests of this kind.");
   const { evidence, admitted, beacon } = registered(told, digest, trust);
   notRevoked(told.node, trust);
   insecureNothing(told.configuration, bundle.configuration);
@@ -122,10 +128,14 @@ export function checkNode(told: ToldNode, offered: { readonly node: string; read
   if (trust.measurement.some((each) => matches(each, judged) && isRevoked(each, trust))) {
     throw bad("measurement_revoked", "The node's image is revoked by the trust file.");
   }
-  const keys = translated(() => unbase64(told.sealing?.configurations ?? ""), () => bad("key_configuration_unproven", "The node's keys cannot be read."));
-  verifyWindow(sealing, told.sealing.window, keys, told.sealing.path, now);
   const { assurance, measurement } = judged;
-  return { node: told.node, authority: authorityOf(bundle.endpoint), keys, window: told.sealing.window, assurance, measurement };
+  const checked = { node: told.node, epoch: bundle.epoch, bundle: offered.bundle, assurance, measurement };
+  const { sealing } = bundle;
+  const shown = told.sealing;
+  if (!sealing || !shown) return { ...checked, window: 0n, keys: undefined };
+  const keys = translated(() => unbase64(shown.configurations), () => bad("key_configuration_unproven", "The node's keys cannot be read."));
+  verifyWindow(sealing, shown.window, keys, shown.path, now);
+  return { ...checked, window: shown.window, keys };
 }
 
 interface Registered {
@@ -138,12 +148,13 @@ function registered({ registration, bundle, evidence, node }: ToldNode, digest: 
   const mismatch = (): HallmarkError => bad("registration_mismatch", "The log entry that the gateway shows does not register this node with this key bundle.");
   const leaf = translated(() => unbase64(registration.leaf), mismatch);
   const [admitted, data] = translated(() => splitLeaf(leaf), mismatch);
-  const { kind, statement, attachments } = translated(() => decodeEntry(data), mismatch);
+  const { kind, statement, signatures, attachments } = translated(() => decodeEntry(data), mismatch);
   const [attached, beside] = attachments;
   const raw = evidence === null ? EMPTY : translated(() => unbase64(evidence), mismatch);
   const expected = raw.length ? sha256(raw) : ZERO32;
   const holds =
-    kind === "registration" && attachments.length === 2 && attached !== undefined && beside !== undefined &&
+    kind === "registration" && same(statement.bytes("network"), networkId(trust.origin)) && statement.number("role") === NODE &&
+    signed(statement, signatures, trust.chain_id) && attachments.length === 2 && attached !== undefined && beside !== undefined &&
     same(statement.bytes("key"), unhex(node)) && same(statement.bytes("document"), digest) &&
     same(attached, utf8(bundle)) && same(beside, raw) && same(statement.bytes("evidence"), expected);
   if (!holds) throw mismatch();
@@ -154,6 +165,13 @@ function registered({ registration, bundle, evidence, node }: ToldNode, digest: 
   const extra = registration.proof.split("\n")[1]?.startsWith("extra ") ?? false;
   if (proven.index !== registration.index || extra || proven.unknown > 0) throw mismatch();
   return { evidence: raw, admitted, beacon: ["beaconSize", "beaconRoot"].map((field) => statement.bytes(field)) };
+}
+
+/** By the node's key, and by its owner. */
+function signed(statement: Statement, signatures: readonly Uint8Array[], chainId: bigint): boolean {
+  const wanted = ["key", "owner"].map((field) => statement.bytes(field));
+  const found = signatures.map((each) => attempted(() => recoverStatement(statement, chainId, each)));
+  return found.length === wanted.length && wanted.every((each, at) => same(each, found[at] ?? EMPTY));
 }
 
 function notRevoked(node: string, trust: Trust): void {
@@ -185,12 +203,4 @@ function attested(raw: Uint8Array, bundle: Uint8Array, at: Pick<Registered, "adm
     throw error;
   }
   throw bad("evidence_stale", "The node's evidence is older than the trust file allows.");
-}
-
-function authorityOf(endpoint: string): string {
-  try {
-    return new URL(endpoint).host;
-  } catch {
-    return "";
-  }
 }

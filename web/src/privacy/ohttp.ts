@@ -58,13 +58,13 @@ export class ClientRequest {
     return new ClientRequest(concat(head, enc), enc, suite, context, chunked);
   }
 
-  /** Seals the next chunk; the last one says so. */
+  /** Seals the next chunk; the last one says so, and alone may be empty. */
   async seal(plain: Uint8Array, final = false): Promise<Uint8Array> {
     if (this.ended || (!this.chunked && !final)) throw new TypeError("the request has ended");
     this.ended = final;
+    if (this.chunked && !final && plain.length === 0) return NOTHING;
     if (!this.chunked) return this.context.seal(NOTHING, plain);
     if (final) return concat(varint(0), await this.context.seal(FINAL, plain));
-    if (plain.length === 0) throw new TypeError("an empty chunk is only the last one");
     const sealed = await this.context.seal(NOTHING, plain);
     return concat(varint(sealed.length), sealed);
   }

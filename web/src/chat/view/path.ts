@@ -19,7 +19,7 @@ export class PathSwitch {
   readonly field = h("select", { class: "c-field", id: "c-path", "aria-describedby": "c-path-says c-path-why" });
   /** Below the choices. */
   readonly element: HTMLElement;
-  private readonly plain = h("option", { value: "plain" }, "plain: the gateway reads it");
+  private readonly plain = h("option", { value: "plain" }, "plain");
   private readonly sealed = h("option", { value: "sealed" }, "through a relay");
   private readonly says = h("p", { class: "c-path", id: "c-path-says", role: "status" });
   private readonly why = h("p", { class: "c-about", id: "c-path-why" });
@@ -49,7 +49,7 @@ export class PathSwitch {
     if (key === this.drawn) return;
     this.drawn = key;
     this.sealed.disabled = why !== "" && path !== "sealed";
-    setText(this.sealed, path === "sealed" ? "sealed, through a relay" : `through a relay${why === "" ? "" : ": not possible here"}`);
+    setText(this.sealed, path === "sealed" ? "sealed, by a relay" : "through a relay");
     this.field.value = path;
     this.says.setAttribute("data-path", path);
     setText(this.says, pathSentence(path, at));
