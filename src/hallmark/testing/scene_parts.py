@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from hallmark.core.marks import State
-from hallmark.services.explorer.shared_views import Fact, Hop, InputView, Left, LineageStep, Moment, RouteView
+from hallmark.routing.steering import Doubt
+from hallmark.services.explorer.shared_views import (
+    Fact,
+    Hop,
+    InputView,
+    Left,
+    LineageStep,
+    Moment,
+    RouteView,
+    SealedView,
+)
 from hallmark.testing.scene import REACHED, Scene, address, digest, marks_of
 
 LABEL = "tiny-chat"
@@ -79,22 +89,40 @@ def _exposed(scene: Scene) -> str:
 
 def route(scene: Scene) -> RouteView:
     """The way of the request."""
+    sealed = scene.path == "sealed"
+    relay = Hop(
+        "relay",
+        "",
+        "https://relay.example, by the client's word",
+        False,
+        sees="saw an address, a size class of 2048 bytes and a time",
+    )
+    plain, asked = scene.path == "plain", "saw a route request and not the prompt" if sealed else ""
     hops = [
         Hop("client", "", "the asker", True),
-        Hop("gateway", address("gateway"), "gateway one", scene.path == "plain"),
-        Hop("node", node_key(), "node alpha", scene.path == "plain", _exposed(scene)),
+        *([relay] * sealed),
+        Hop("gateway", address("gateway"), "gateway one", plain, sees=asked, beside=sealed),
+        Hop("node", node_key(), "node alpha", plain, _exposed(scene), "carried ciphertext" if sealed else ""),
         Hop("enclave", address("bundle"), "enclave-1.4", True),
     ]
     if scene.asserted_by:
         hops.append(Hop("upstream", "", scene.asserted_by, True))
     left = [
         Left(node_key(1), "measurement_revoked", "Its image is no longer accepted."),
-        Left(node_key(2), "no_slot", "It had no free slot."),
+        Left(node_key(2), "no_slot", "It had no free slot.", doubt=Doubt.WORD.sentence),
     ]
     if scene.fallback:
         left.append(Left(node_key(3), "timed_out", "It was asked first and gave no answer in time.", True))
     return RouteView(
-        True, scene.path, tuple(hops), tuple(map(node_key, range(3))), tuple(left), digest("ticket")
+        True,
+        scene.path,
+        tuple(hops),
+        tuple(map(node_key, range(3))),
+        tuple(left),
+        digest("ticket"),
+        SealedView(digest("keys"), 17, "x-wing/hkdf-sha256/aes-128-gcm", 2048, "https://relay.example")
+        if sealed
+        else None,
     )
 
 

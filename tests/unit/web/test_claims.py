@@ -101,6 +101,24 @@ CASES = (
     ),
     Case("route direct", facts(path="direct"), "You are anonymous.", "The node saw who asked."),
     Case(
+        "route sealed: more than sealed",
+        facts(),
+        "Nobody else can read it.",
+        "The relay saw an address, a size class and a time. payer: anonymous.",
+    ),
+    Case(
+        "route sealed: to what hardware",
+        facts(assurance="simulated"),
+        "Sealed to a key of window 17.",
+        "Sealed to a key of window 17; who runs its host could read the prompt: simulated.",
+    ),
+    Case(
+        "sealed means good",
+        facts(),
+        "It went sealed, so the answer is right.",
+        "The request went sealed, which says nothing about the answer.",
+    ),
+    Case(
         "inputs preserved",
         facts(preserved=True),
         "Used 3 rows of memory.",
@@ -210,9 +228,7 @@ def test_every_rule_has_a_case() -> None:
 )
 def test_conditions_matter(case: Case) -> None:
     """Under facts that allow it, the very same sentence is no violation of the rule."""
-    free = Facts(
-        {**ALL_WITNESSED, "proved": "anchored"}, "hardware", path="sealed", item="CLEAR", label="other"
-    )
+    free = Facts({**ALL_WITNESSED, "proved": "anchored"}, "hardware", path="", item="CLEAR", label="other")
     rule = next(rule for rule in RULES if rule.name == case.rule)
     if rule.when.sentence() == "always":
         return

@@ -318,6 +318,27 @@ def test_the_route_is_filled_where_the_prompt_was_seen() -> None:
     assert "tried, failed" in words(drawn)
 
 
+def test_a_gateway_beside_the_path_is_off_it() -> None:
+    """On the sealed path the request did not pass the gateway: its circle stands on a stub."""
+    hops = (
+        Hop("client", "", "me", True),
+        Hop("relay", "", "r", False, sees="saw an address, a size class of 2048 bytes and a time"),
+        Hop("gateway", "", "g", False, sees="saw a route request and not the prompt", beside=True),
+        Hop("node", "", "n", False, "", "carried ciphertext"),
+    )
+    drawn = draw_route(RouteView(True, "sealed", hops, (), ()))
+    places = [float(part.attrib["cx"]) for part in tree(drawn).iter("circle")]
+    assert places[0] == places[1] == places[3] < places[2]
+    lines = [part.attrib for part in tree(drawn).iter("line") if part.attrib["class"] == "hd-path"]
+    assert len(lines) == 2
+    for said in (
+        "saw a route request and not the prompt",
+        "a size class of 2048 bytes",
+        "carried ciphertext",
+    ):
+        assert said in words(drawn)
+
+
 def test_the_histogram_names_its_percentiles_and_its_height() -> None:
     """p50 and p99 stand at their places, the highest bar has its count, the axis the bins' limits."""
     drawn = draw_histogram((Bin(0, 10, 12), Bin(10, 20, 240), Bin(20, 100, 7)), 18, 96)

@@ -147,6 +147,20 @@ class Filed(FPDF):
         """Where shapes and states are drawn and named."""
         self._say(f"What the seven marks and their ten states mean: {site}/marks", size=9, colour=GREY)
 
+    def _sealed(self) -> None:
+        """To which key the request was sealed, if it was, and who could read it all the same."""
+        route = self._view.route
+        if route.sealed is None:
+            return
+        how = route.sealed
+        exposed = next((hop.exposed for hop in route.hops if hop.role == "node"), "")
+        told = (
+            f"to a key of configuration {how.configuration}, window {how.window}, suite {how.suite}, in a "
+            f"size class of {how.size} bytes, by the enclave's word"
+        )
+        read = f"; who runs its host could read the prompt all the same: {exposed}" if exposed else ""
+        self._row("sealed", f"{told}{read}. That says nothing about the answer.")
+
     def words(self) -> None:
         """The receipt in words: facts, route, inputs, lineage, what fails."""
         view = self._view
@@ -157,9 +171,10 @@ class Filed(FPDF):
             self._say("No record of the path is known here.")
         for hop in view.route.hops[:MOST]:
             self._row(hop.role, " ".join(part for part in (hop.name, hop.key) if part) + f": {hop.told}")
+        self._sealed()
         for one in view.route.left[:MOST]:
             how = "tried, failed" if one.tried else "left out"
-            self._row(how, f"{one.node}: {one.sentence} ({one.reason})")
+            self._row(how, f"{one.node}: {one.sentence} ({one.reason}) {one.doubt}".rstrip())
         self._heading("Inputs")
         self._say(view.inputs_note)
         for put in view.inputs[:MOST]:

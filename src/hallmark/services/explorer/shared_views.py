@@ -31,6 +31,7 @@ class Moment(Shown, frozen=True):
 class Hop(Shown, frozen=True):
     """A party on the way. `saw` says whether it handled the prompt in clear, by the node's record; `exposed`
     why a party that did not could have read it all the same, as who runs the host of simulated hardware can.
+    `sees` is what it saw instead, where that is known; `beside`: the request itself did not pass here.
     """
 
     role: str
@@ -38,6 +39,8 @@ class Hop(Shown, frozen=True):
     name: str
     saw: bool
     exposed: str = ""
+    sees: str = ""
+    beside: bool = False
 
     @property
     def told(self) -> str:
@@ -46,16 +49,33 @@ class Hop(Shown, frozen=True):
             return "saw the prompt in clear"
         if self.exposed:
             return f"could read the prompt: {self.exposed}"
+        if self.sees:
+            return self.sees
         return "did not see the prompt in clear (node's word)"
 
 
 class Left(Shown, frozen=True):
-    """A node that was not chosen: left out for `reason`, or tried and failed with it."""
+    """A node that was not chosen: left out for `reason`, or tried and failed with it. `doubt` is what the log
+    says against that reason, or that nobody but the gateway can tell; "" where the log gives it too.
+    """
 
     node: str
     reason: str
     sentence: str
     tried: bool = False
+    doubt: str = ""
+
+
+class SealedView(Shown, frozen=True):
+    """How a request came sealed, by the enclave's word: SHA-256 of the key configurations, their window, the
+    suite, the size class in bytes, and the relay by the client's word ("": not named).
+    """
+
+    configuration: str
+    window: int
+    suite: str
+    size: int
+    relay: str
 
 
 class RouteView(Shown, frozen=True):
@@ -67,6 +87,7 @@ class RouteView(Shown, frozen=True):
     candidates: tuple[str, ...]
     left: tuple[Left, ...]
     ticket: str = ""
+    sealed: SealedView | None = None
 
 
 class InputView(Shown, frozen=True):

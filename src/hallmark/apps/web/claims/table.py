@@ -224,6 +224,30 @@ ROUTE: Final = (
         "A direct path shows who is asking.",
         When(path=("direct",)),
     ),
+    Rule(
+        "route sealed: more than sealed",
+        r"(you|yours|senders?|askers?|clients?|requests?|questions?) (is|are|was|were|stays?|"
+        r"remains?) anonymous|anonymously|untraceable|unlinkable|(nobody|no one|no-one) (else )?(saw|"
+        r"sees|read|reads|knows|can (see|read|know))|only you|end-to-end|e2ee?|zero[- ]knowledge|"
+        r"(complete|completely|fully|total|totally) private",
+        "Relay, enclave, upstream and everybody who reads the log saw what they saw.",
+        When(path=("sealed",)),
+    ),
+    Rule(
+        "route sealed: to what hardware",
+        r"sealed to (a|an|the|its|this) (key|node|enclave|hardware)",
+        "Who runs the host of simulated hardware could read what was sealed.",
+        When(path=("sealed",), assurance=("simulated", "none")),
+        beside=(r"simulated|no evidence|could read|vouches",),
+    ),
+    Rule(
+        "sealed means good",
+        r"(sealed|private),? (and|so|therefore|thus|means|=) (the answer is )?(right|correct|good|"
+        r"proved|proven|verified|checked|witnessed|true)|"
+        r"sealed (answers?|responses?|results?)|(answers?|responses?|results?) (is|are|was|were) sealed",
+        "What was sealed is how a request travelled; it says nothing about what came back.",
+        scope="anywhere",
+    ),
 )
 
 INPUTS: Final = (

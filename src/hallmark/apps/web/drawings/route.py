@@ -34,10 +34,13 @@ def draw_route(route: RouteView) -> Markup:
         if hop.role in BEYOND and (not number or hops[number - 1].role not in BEYOND):
             parts.append(_edge(y - 12))
             y += EDGE
-        if previous is not None:
+        if hop.beside:
+            parts.append(_aside(hop, y))
+        elif previous is not None:
             parts.insert(0, element("line", x1=PATH, x2=PATH, y1=previous, y2=y, class_="hd-path"))
-        parts.append(_hop(hop, y))
-        previous = y
+        if not hop.beside:
+            parts.append(_hop(hop, y))
+            previous = y
         y += STEP
         if number == chooser and route.left:
             beside, tall = _beside(route.left, y)
@@ -61,6 +64,19 @@ def _hop(hop: Hop, y: float) -> Markup:
         element("circle", cx=PATH, cy=y, r=8, class_="hd-full" if hop.saw else "hd-hollow"),
         text(LABEL, y - 1, name, room=WIDTH - LABEL, lead=hop.role),
         text(LABEL, y + 14, hop.told, kind="hd-said" if hop.saw else "hd-note", room=WIDTH - LABEL),
+    )
+
+
+def _aside(hop: Hop, y: float) -> Markup:
+    """A party that the request did not pass: on a stub beside the path, which runs on behind it."""
+    end = LABEL + 8
+    return element(
+        "g",
+        element("title", f"{hop.role} {hop.name} {hop.key}: {hop.told}"),
+        element("line", x1=PATH, x2=end - 8, y1=y, y2=y, class_="hd-stub"),
+        element("circle", cx=end, cy=y, r=8, class_="hd-full" if hop.saw else "hd-hollow"),
+        text(LABEL + 22, y - 1, hop.name or middle(hop.key), room=WIDTH - LABEL - 22, lead=hop.role),
+        text(LABEL + 22, y + 14, hop.told, kind="hd-note", room=WIDTH - LABEL - 22),
     )
 
 
