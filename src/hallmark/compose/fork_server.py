@@ -39,6 +39,7 @@ PRELOADED: Final = (
     "hallmark.services.anchor",
     "hallmark.services.chain",
     "hallmark.services.relay",
+    "hallmark.services.issuer",
     "hallmark.apps.web",
     "hallmark.compose.vault_keeper",
 )

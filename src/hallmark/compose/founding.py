@@ -21,7 +21,7 @@ from hallmark.compose.genesis import (
 from hallmark.compose.home import Home
 from hallmark.compose.keys import AUTHORITY_THRESHOLD, Keys
 from hallmark.compose.models import Shipped, models_root, prepare_model
-from hallmark.compose.plan import Plan
+from hallmark.compose.plan import Plan, has_issuer, issuer_port
 from hallmark.compose.trustfile import full_node_name, witness_key
 from hallmark.core.beacon import network_id
 from hallmark.core.documents import ClearingPolicy, Manifest, Measurement, ModelCard, Profile
@@ -97,6 +97,10 @@ def found(
         founding.say(policy_entries(author, authority, root.digest()))
         founding.say(_members(author, plan, keys))
     founding.say(_reviewers(author, plan, keys, founding.keys()))
+    registered = founding.keys()
+    if has_issuer(plan) and keys.issuer.address not in registered:
+        profile = Profile("issuer", f"http://127.0.0.1:{issuer_port(plan)}")
+        founding.say((member_entry(author, authority, keys.issuer, Role.ISSUER, profile),))
     founding.say(_policies(author, authority, founding))
     if measurement not in founding.measurements():
         founding.say((approval_entry(author, authority, measurement),))

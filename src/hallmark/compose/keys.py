@@ -21,7 +21,8 @@ _RAW = (serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serializati
 
 class Keys(msgspec.Struct, frozen=True):
     """Keys by role. secp256k1 keys sign statements; Ed25519 seeds (32 bytes) sign checkpoints and
-    cosignatures. `vault` pays for what the vault's keeper sends, `faucet` for development money.
+    cosignatures. `vault` pays for what the vault's keeper sends, `faucet` for development money, `issuer`
+    signs key sets of tokens and holds what they were bought with.
     """
 
     authority: tuple[Key, ...]
@@ -31,6 +32,7 @@ class Keys(msgspec.Struct, frozen=True):
     desk: Key
     vault: Key
     faucet: Key
+    issuer: Key
     reviewers: tuple[Key, ...]
     owners: tuple[Key, ...]
     full_nodes: tuple[Key, ...]
@@ -49,6 +51,7 @@ def load_keys(home: Home, plan: Plan) -> Keys:
         desk=_secp(home, "desk"),
         vault=_secp(home, "vault"),
         faucet=_secp(home, "faucet"),
+        issuer=_secp(home, "issuer"),
         reviewers=tuple(_secp(home, name) for name in plan.reviewers),
         owners=tuple(_secp(home, f"{node.name}-owner") for node in plan.nodes),
         full_nodes=tuple(_secp(home, f"fullnode-{n + 1}") for n in range(count)),

@@ -110,6 +110,7 @@ def ports_of(plan: Plan) -> dict[int, str]:
         plan.chain_port + 1: "the health of chain",
         vault_port(plan): "vault",
         relay_port(plan): "relay",
+        issuer_port(plan): "issuer",
     }
     ports |= {port: f"fullnode-{number}" for number, port in enumerate(plan.full_nodes, start=1)}
     for node in plan.nodes:
@@ -125,6 +126,16 @@ def vault_port(plan: Plan) -> int:
 def relay_port(plan: Plan) -> int:
     """Where the relay takes sealed capsules: next to the pages."""
     return plan.web_port + 1
+
+
+def issuer_port(plan: Plan) -> int:
+    """Where the issuer of tokens listens, where there is one."""
+    return plan.chain_port + 3
+
+
+def has_issuer(plan: Plan) -> bool:
+    """Whether there is an issuer of tokens: where everything is free nobody needs any."""
+    return plan.pricing != "free"
 
 
 def with_offers(home: Home, plan: Plan, offers: Offers) -> Plan:

@@ -19,7 +19,7 @@ from hallmark.compose.founding import Founding, found
 from hallmark.compose.genesis import Author
 from hallmark.compose.home import Home
 from hallmark.compose.keys import AUTHORITY_THRESHOLD, Keys, load_keys
-from hallmark.compose.plan import Offers, Plan, relay_port, with_offers
+from hallmark.compose.plan import Offers, Plan, has_issuer, issuer_port, relay_port, with_offers
 from hallmark.compose.pricing import WORDS, Money, say_offers, write_offers
 from hallmark.compose.supervisor import Service
 from hallmark.compose.trustfile import development_trust, quorum_of, tlog_policy, with_declarations
@@ -86,7 +86,29 @@ def prepare_network(
     trust = with_declarations(trust, founding.entries)
     home.write(trust.to_toml().encode(), "trust.toml")
     write_manifests(home, tuple(models.values()))
-    place = {
+    home.write(msgspec.json.encode(_place(home, plan, money)), "client.json")
+    parts = Parts(
+        trust=trust,
+        policy=tlog_policy(plan, keys),
+        anvil=tools.anvil,
+        contracts=contracts,
+        image=Path(image.path),
+        models=models,
+        funded=tuple(
+            key.address for key in (keys.anchor, keys.vault, keys.faucet, keys.issuer, *keys.owners)
+        ),
+        owners=(keys.publisher.address, *(owner.address for owner in keys.owners)),
+        assets=assets,
+        asset=money.asset(plan.chain_id),
+        names={hex0x(key.address): node.name for key, node in zip(keys.owners, plan.nodes, strict=True)},
+    )
+    wiring = Wiring(home, plan, parts)
+    return Prepared(plan, founding, wiring.first(), wiring.later())
+
+
+def _place(home: Home, plan: Plan, money: Money) -> dict[str, object]:
+    """What clients on this machine need to know: client.json."""
+    return {
         "base_url": f"http://127.0.0.1:{plan.gateway_port}",
         "trust": str(home.file("trust.toml")),
         "relay": f"http://127.0.0.1:{relay_port(plan)}",
@@ -97,22 +119,8 @@ def prepare_network(
             "vault": hex0x(money.vault),
             "development": True,
         },
+        **({"issuer": f"http://127.0.0.1:{issuer_port(plan)}"} if has_issuer(plan) else {}),
     }
-    home.write(msgspec.json.encode(place), "client.json")
-    parts = Parts(
-        trust=trust,
-        policy=tlog_policy(plan, keys),
-        anvil=tools.anvil,
-        contracts=contracts,
-        image=Path(image.path),
-        models=models,
-        funded=tuple(key.address for key in (keys.anchor, keys.vault, keys.faucet, *keys.owners)),
-        owners=(keys.publisher.address, *(owner.address for owner in keys.owners)),
-        assets=assets,
-        names={hex0x(key.address): node.name for key, node in zip(keys.owners, plan.nodes, strict=True)},
-    )
-    wiring = Wiring(home, plan, parts)
-    return Prepared(plan, founding, wiring.first(), wiring.later())
 
 
 def measurement_of(image: ImageInfo) -> Measurement:

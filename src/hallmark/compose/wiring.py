@@ -13,19 +13,21 @@ import msgspec
 from hallmark.compose.home import Home
 from hallmark.compose.keys import AUTHORITY_KEYS
 from hallmark.compose.models import Shipped
-from hallmark.compose.plan import NodePlan, Plan, relay_port, vault_port
+from hallmark.compose.plan import NodePlan, Plan, has_issuer, issuer_port, relay_port, vault_port
 from hallmark.compose.supervisor import Service
 from hallmark.compose.trustfile import full_node_name, quorum_of
 from hallmark.compose.upstream_keys import key_file
 from hallmark.compose.vault_settings import DELAYS, Watched
 from hallmark.compose.vault_settings import Settings as VaultSettings
 from hallmark.core.document import hex0x
+from hallmark.core.money import Asset
 from hallmark.http.serve import Listen
 from hallmark.services.anchor.settings import Settings as AnchorSettings
 from hallmark.services.chain.settings import Settings as ChainSettings
 from hallmark.services.chain.toolchain import repository_root
 from hallmark.services.fullnode.settings import Settings as FullNodeSettings
 from hallmark.services.gateway.settings import Settings as GatewaySettings
+from hallmark.services.issuer.settings import Settings as IssuerSettings
 from hallmark.services.log.settings import Quota
 from hallmark.services.log.settings import Settings as LogSettings
 from hallmark.services.node.sealer import KeyFile
@@ -40,6 +42,8 @@ from hallmark.verification.trust import Trust
 
 SETTLE_S: Final = 60
 """Seconds between two settlements: few enough to watch one."""
+TOKEN_UNIT: Final = 100
+"""What the smallest token is worth: 0.0001 of development money; the largest is 3.2768."""
 POLL_MS: Final = 200
 """How often a node asks the chain, which is on this machine, while a transaction is under way."""
 
@@ -69,6 +73,7 @@ class Parts(msgspec.Struct, frozen=True):
     funded: tuple[bytes, ...]
     owners: tuple[bytes, ...]
     assets: Path
+    asset: Asset
     names: Mapping[str, str] = MappingProxyType({})
 
 
@@ -89,7 +94,9 @@ class Wiring:
     def later(self) -> tuple[Service, ...]:
         """What needs the founding entries: nodes, gateway, anchoring, the vault's keeper, the relay."""
         nodes = (self._node(node) for node in self._plan.nodes)
-        return (*nodes, self._gateway(), self._anchor(), self._vault(), self._web(), self._relay())
+        issuers = (self._issuer(),) if has_issuer(self._plan) else ()
+        later = (self._gateway(), self._anchor(), self._vault(), *issuers, self._web(), self._relay())
+        return (*nodes, *later)
 
     def _chain(self) -> Service:
         # The chain's health port stands next to its JSON-RPC port.
@@ -173,6 +180,7 @@ class Wiring:
                 withdraw_seconds=DELAYS.withdrawal,
                 confirmations=self._plan.confirmations,
                 poll_ms=POLL_MS,
+                issuer=_url(issuer_port(self._plan)) if has_issuer(self._plan) else "",
             ),
         )
         endpoint = f"https://127.0.0.1:{node.port}"
@@ -246,6 +254,23 @@ class Wiring:
             nodes=tuple(Watched(node.name, _url(node.health_port), hex0x(owner)) for node, owner in owners),
         )
         return self._service("vault", "hallmark.compose.vault_keeper", settings, _url(settings.listen.port))
+
+    def _issuer(self) -> Service:
+        settings = IssuerSettings(
+            listen=Listen(issuer_port(self._plan)),
+            database=self._database("issuer"),
+            log_url=self._log_url,
+            origin=self._plan.origin,
+            rpc_url=_url(self._plan.chain_port),
+            chain_id=self._plan.chain_id,
+            key_file=self._key("issuer.secp256k1"),
+            asset=self._parts.asset,
+            unit=TOKEN_UNIT,
+            pay_after_ms=1_000 * SETTLE_S,
+            poll_ms=POLL_MS,
+            confirmations=self._plan.confirmations,
+        )
+        return self._service("issuer", "issuer", settings, _url(settings.listen.port))
 
     def _web(self) -> Service:
         settings = WebSettings(

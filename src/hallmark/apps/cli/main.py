@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "anchor": ("services", "Run the anchoring service."),
     "facilitator": ("services", "Run a facilitator for x402 payments."),
     "relay": ("relay", "Run a relay: passes sealed requests on, opens none."),
+    "issuer": ("services", "Run an issuer of tokens."),
     "web": ("services", "Run the pages, the review desk and the explorer."),
     "image": ("image", "Build or measure the enclave image."),
 }

@@ -1,4 +1,4 @@
-"""`hallmark gateway`, `log`, `fullnode`, `anchor`, `facilitator`, `web`: one service each, in the
+"""`hallmark gateway`, `log`, `fullnode`, `anchor`, `facilitator`, `issuer`, `web`: one service each, in the
 foreground.
 """
 
@@ -37,4 +37,5 @@ log = _service("log", "Run a log, or a standby of one.")
 fullnode = _service("fullnode", "Run a full node.")
 anchor = _service("anchor", "Run the anchoring service.")
 facilitator = _service("facilitator", "Run a facilitator: verifies and settles x402 payments for servers.")
+issuer = _service("issuer", "Run an issuer of tokens: sells them, takes them, pays who earned them.")
 web = _service("web", "Run the pages, the review desk and the explorer.", "hallmark.apps.web")

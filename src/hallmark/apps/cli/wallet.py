@@ -14,6 +14,7 @@ from rich.text import Text
 
 from hallmark.apps.cli.ask import client_of
 from hallmark.apps.cli.output import console, emit
+from hallmark.apps.cli.wallet_tokens import tokens
 from hallmark.core.amounts import show_amount
 from hallmark.core.document import hex0x
 from hallmark.core.errors import InvalidInput
@@ -174,6 +175,9 @@ def fund(home: Path, /, amount: str, *, as_data: bool) -> None:
         return
     console().print(Text(f"made {show_amount(units, found.asset)}; the wallet has {found.words()['wallet']}"))
     _say_development(found.asset)
+
+
+wallet.add_command(tokens)
 
 
 def _client(home: Path) -> Client:

@@ -14,7 +14,7 @@ from hallmark.core.hashing import sha256
 from hallmark.core.prices import Use
 from hallmark.engines.openai_response import DONE
 from hallmark.http.asgi import Receive, Scope, Send, header, respond
-from hallmark.services.enclave.billing import PAYMENT, TOKENS, X402, Asked, is_sealed
+from hallmark.services.enclave.billing import PAYMENT, SEALED, TOKENS, X402, Asked
 from hallmark.services.enclave.receipt_maker import Opening, Outcome, Sealed, seal
 from hallmark.services.enclave.runtime import TEXT_LIMIT, Runtime
 from hallmark.services.enclave.stop_requests import Stoppable, Stops, stopped_early
@@ -59,7 +59,7 @@ async def metered(call: Call, opening: Opening, label: str, most: Use) -> Openin
         opening.started,
         opening.request,
         header(scope, TOKENS) or b"",
-        is_sealed(scope),
+        SEALED in (scope.get("extensions") or {}),
     )
     return msgspec.structs.replace(opening, meter=await call.runtime.open_meter(asked))
 

@@ -19,7 +19,6 @@ from hallmark.core.documents import EnclaveConfiguration
 from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.core.money import Offer
 from hallmark.core.prices import Use, cost, is_free, price_of
-from hallmark.http.asgi import Scope
 from hallmark.payments.accounts import AlreadyUsed, PaymentRequired
 from hallmark.payments.spending import HEADER, Vault, verify_spending
 from hallmark.payments.x402.messages import REQUIRED_HEADER, SIGNATURE_HEADER, Requirements
@@ -34,6 +33,8 @@ from hallmark.services.enclave.x402_billing import X402Billing
 PAYMENT: Final = HEADER.encode()
 X402: Final = SIGNATURE_HEADER.encode()
 TOKENS: Final = b"hallmark-tokens"
+SEALED: Final = "hallmark.sealed"
+"""The extension of a request's scope that says that it came sealed, so that nobody else read its headers."""
 REQUIRED: Final = REQUIRED_HEADER.encode()
 NO_STORE: Final = (b"cache-control", b"no-store")
 MAX_HEADER: Final = 4_096
@@ -235,11 +236,6 @@ class Billing:
         if self._x402 is not None:
             self._x402.terms(terms)
         return (taken,)
-
-
-def is_sealed(scope: Scope) -> bool:
-    """Whether a request came sealed to this enclave, so that nobody else has read its headers."""
-    return "hallmark.sealed" in scope.get("extensions", {})
 
 
 def vault_of(offer: Offer) -> Vault | None:

@@ -34,6 +34,8 @@ class Bill(msgspec.Struct, frozen=True):
     offer: bytes = b""
     response: str = ""
     """x402's PAYMENT-RESPONSE, where it was paid that way."""
+    issuer_keys: bytes = b""
+    """The key set's exact document, where tokens paid."""
 
     @property
     def payment(self) -> bytes:

@@ -159,6 +159,7 @@ async def seal(runtime: Runtime, opening: Opening, outcome: Outcome, *, complete
         "authorization": _base64(bill.authorization) or None,
         "response": bill.response or None,
         "change": base64.b64encode(change).decode() or None,
+        "issuer_keys": bill.issuer_keys.decode() or None,
     }
     headers = [(b"hallmark-charged", str(bill.charged).encode())] if bill.record else []
     headers += [(RESPONSE, bill.response.encode())] if bill.response else []
@@ -184,6 +185,7 @@ def _hallmark(
         "payment": made["payment"],
         "offer": made["offer"],
         "inputs": [record.decode() for record in outcome.inputs],
+        **({"issuer_keys": made["issuer_keys"]} if made["issuer_keys"] else {}),
     }
     return msgspec.json.encode(
         {

@@ -229,7 +229,8 @@ class TokenMeter(AccountMeter):
         """See `Meter`."""
         bill = super().close(request, use)
         self._charged = bill.charged
-        return bill
+        keys = self._spending.known.document.encode()
+        return msgspec.structs.replace(bill, issuer_keys=keys)
 
     async def change(self) -> bytes:
         """See `Meter`. The issuer's word comes before the receipt."""

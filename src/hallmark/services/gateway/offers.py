@@ -68,7 +68,18 @@ class Offers:
     async def listed(self, *, proofs: bool = False) -> dict[str, object]:
         """GET /v1/hallmark/offers."""
         shown = [await self._shown(found, proofs=proofs) for found in self.in_force()]
-        return {"at": self._clock(), "size": self._follower.replica.size, "offers": shown}
+        value: dict[str, object] = {"at": self._clock(), "size": self._follower.replica.size, "offers": shown}
+        return value | {"issuers": await self._issuers()} if proofs else value
+
+    async def _issuers(self) -> list[dict[str, object]]:
+        """Every issuer's key sets whose tokens can be spent now or later, with their proofs."""
+        now, found = self._clock(), self._follower.replica.registry.issuer_keys
+        held = sorted((one.position, digest, one.document) for digest, one in found.items())
+        return [
+            {"digest": hex0x(digest), "issuer": document.issuer, "entry": await self._part(position)}
+            for position, digest, document in held
+            if now < document.until
+        ]
 
     async def of_node(self, node: bytes, *, proofs: bool = False) -> dict[str, object]:
         """GET /v1/hallmark/offers/{node}. Raises NotFound `no_such_node`, `no_offer`."""

@@ -18,10 +18,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     with, pays payees and pays for gas. Nothing else should send from it. Keys in the database are sealed with
     it, so neither is worth anything alone.
 
-    Tokens are bought with `asset`, which has EIP-3009; the smallest is worth `unit` of its atomic units.
-    A key set is sold from for `epoch_ms`, and its tokens can be spent for `spend_epochs` of that in all. The
-    next set is made and logged `ahead_ms` before it is needed. A payee is paid once it has `pay_from` (atomic
-    units), or `pay_after_ms` after it earned the first of it. Quotas are by the asking address.
+    Tokens are bought with `asset`, which has EIP-3009; the smallest is worth `unit` of its units. A key
+    set is sold from for `epoch_ms`, and its tokens can be spent for as long again: the log takes no more than
+    two that are in force at once. The next set is made and logged `ahead_ms` before it is needed. A payee is
+    paid once it has `pay_from` (atomic units), or `pay_after_ms` after it earned the first of it. Quotas are
+    by the asking address.
     """
 
     listen: Listen
@@ -33,8 +34,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_file: str
     asset: Asset
     unit: int = 100
-    epoch_ms: int = 7 * DAY_MS
-    spend_epochs: int = 4
+    epoch_ms: int = 30 * DAY_MS
     ahead_ms: int = DAY_MS
     pay_from: int = 10_000_000
     pay_after_ms: int = DAY_MS // 4

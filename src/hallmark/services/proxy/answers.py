@@ -155,7 +155,7 @@ class Answers:
             raise AnswerBroken("answer_unsigned", "The answer carries no readable receipt.") from error
         receipt = self._client.handle(dossier)
         question.arrived(receipt)
-        await paid.delivered(receipt)
+        await paid.delivered(receipt, answer, stream=stream)
         return receipt
 
     async def _held(self, receipt: AsyncReceipt, policy: str) -> Mapping[Asked, Mark]:

@@ -53,7 +53,7 @@ class AnswerStream:
             _, dossier = open_answer(asked.path, asked.body, b"".join(received), stream=True)
             receipt = self._handle(dossier)
             asked.arrived(receipt)
-            await paid.delivered(receipt)
+            await paid.delivered(receipt, b"".join(received), stream=True)
         self._draft = Draft("".join(text), {}, receipt, payment=receipt.payment)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -9,11 +10,14 @@ from urllib.parse import quote
 
 import msgspec
 
+from hallmark.core.amounts import parse_amount
 from hallmark.core.document import unhex
 from hallmark.core.errors import HallmarkError, InvalidInput, VerificationFailed
+from hallmark.crypto.token_keys import KeySet
 from hallmark.services.sdk.answer_stream import AnswerStream
 from hallmark.services.sdk.answers import Cleared, Draft, clear
 from hallmark.services.sdk.chain_account import Balance, ChainAccount, Movement, Withdrawal
+from hallmark.services.sdk.key_proof import require_proven
 from hallmark.services.sdk.money import Money
 from hallmark.services.sdk.network import Chain, error_of, find, verifier_of
 from hallmark.services.sdk.offers import NodeOffer, read_offers
@@ -21,6 +25,9 @@ from hallmark.services.sdk.paid_request import PaidRequest
 from hallmark.services.sdk.receipts import AsyncReceipt, News, open_answer, read_news
 from hallmark.services.sdk.spending import REGISTRY, Limits, Spending
 from hallmark.services.sdk.spending_store import Spent
+from hallmark.services.sdk.token_price import most_for
+from hallmark.services.sdk.token_request import TokenRequest
+from hallmark.services.sdk.tokens import Leaving, Tokens
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.services.sdk.wallet import Wallet
 from hallmark.services.sdk.way import MAX_ANSWER, Pairs, Question, Way
@@ -73,6 +80,7 @@ class AsyncClient:
         network = self._verifier.trust.network_id if self._verifier is not None else b""
         self._money = Money(place, wallet, chain, network)
         self._spending: Spending | None = None
+        self._token_cap = ""
         self._way = way_of(privacy, place, self._verifier, timeout, named=relay is not None)
 
     async def __aenter__(self) -> AsyncClient:
@@ -99,6 +107,37 @@ class AsyncClient:
         Raises NotFound `no_wallet`, InvalidInput `no_chain`, `bad_amount`, `bad_payee`.
         """
         self._spending = self._money.spending(Limits(max_per_request, max_per_day, pay_to), self.offers)
+
+    @property
+    def tokens(self) -> Tokens:
+        """Money that nobody can link to who bought it (`sdk.tokens`)."""
+        self._money.sealed, self._money.proven = self._way.sealed, self._keys_proven
+        return self._money.tokens
+
+    async def _keys_proven(self, keys: KeySet) -> None:
+        """Raises VerificationFailed `issuer_keys_not_proven`, InvalidInput `no_trust_file`."""
+        if self._verifier is None:
+            raise InvalidInput(
+                "no_trust_file",
+                "Without a trust file nobody can say that these keys are everybody's.",
+                "Give the client `trust=`, a path to the network's trust.toml.",
+            )
+        require_proven(await self.get_json("/v1/hallmark/offers?proofs=true"), keys, self._verifier)
+
+    def spend_tokens(self, *, max_per_request: str) -> None:
+        """Pay for sealed requests with this home's tokens from now on, at most so much (`"0.05"`) for each.
+
+        Raises InvalidInput `tokens_need_sealing` for a plain client, `bad_amount`.
+        """
+        if not self._way.sealed:
+            raise InvalidInput(
+                "tokens_need_sealing",
+                "Tokens are spent in sealed questions alone: whoever else reads them could spend them.",
+                'Make the client with privacy="sealed".',
+            )
+        if not parse_amount(max_per_request, 18):
+            raise InvalidInput("bad_amount", "A limit is more than nothing.")
+        self._token_cap = max_per_request
 
     async def offers(self) -> tuple[NodeOffer, ...]:
         """What answers cost now, by node. `proven` needs a trust file."""
@@ -230,6 +269,10 @@ class AsyncClient:
     def paid(self, question: Question) -> PaidRequest:
         """What pays for it, if anything may be paid."""
         among = question.settlements
+        if self._token_cap:
+            asked = (question.path, question.body)
+            take = functools.partial(self._tokens_for, question)
+            return TokenRequest(self.tokens, take, asked, self.receipt)
         return PaidRequest(self._spending, question.path, question.body, self.receipt, among=among)
 
     async def get_json(self, path: str) -> Any:
@@ -250,7 +293,7 @@ class AsyncClient:
             content, dossier = open_answer(path, body, answer)
             receipt = self._handle(dossier)
             question.arrived(receipt)
-            await paid.delivered(receipt)
+            await paid.delivered(receipt, answer)
         return _draft(msgspec.json.decode(content), receipt)
 
     async def _cleared(
@@ -267,6 +310,12 @@ class AsyncClient:
             return set(), set()
         keys = {unhex(one.settlement) for one in found if one.settlement}
         return keys, {unhex(one.offer.payee) for one in found}
+
+    async def _tokens_for(self, question: Question) -> Leaving | None:
+        """The tokens that go with a question; None where it is free."""
+        offers = await self.offers()
+        wanted = most_for(offers, question.body, self._token_cap, question.settlements)
+        return None if wanted is None else await self.tokens.leave(*wanted)
 
     def _handle(self, dossier: Dossier) -> AsyncReceipt:
         async def ask(wait: str, timeout_ms: int) -> News:

@@ -8,10 +8,14 @@ from typing import Final
 
 from hallmark.core.errors import InvalidInput, NotFound
 from hallmark.crypto.secp256k1 import Key
+from hallmark.http.client import Pool
 from hallmark.services.sdk.chain_account import ChainAccount
+from hallmark.services.sdk.issuer_client import IssuerClient
 from hallmark.services.sdk.network import Chain, Place
 from hallmark.services.sdk.spending import Limits, Listing, Spending
 from hallmark.services.sdk.spending_store import SpendingStore
+from hallmark.services.sdk.token_store import TokenStore
+from hallmark.services.sdk.tokens import Proven, Tokens
 from hallmark.services.sdk.wallet import FOLDER, Wallet, read_key
 
 FAUCET: Final = "faucet.secp256k1"
@@ -29,6 +33,13 @@ class Money:
         self._wallet, self._chain = wallet, chain or place.chain
         self._account: ChainAccount | None = None
         self._store: SpendingStore | None = None
+        self._issuer_url, self._pool = place.issuer, Pool(per_origin=4)
+        self._token_store: TokenStore | None = None
+        self._tokens: Tokens | None = None
+        self.proven: Proven | None = None
+        """What shows that the log has an issuer's key set."""
+        self.sealed = False
+        """Whether nobody may be asked directly, from this machine's address."""
 
     @property
     def chain(self) -> Chain:
@@ -62,6 +73,36 @@ class Money:
             self._store = SpendingStore(self._home / FOLDER)
         return self._store
 
+    @property
+    def tokens(self) -> Tokens:
+        """The home's tokens."""
+        if self._tokens is None:
+            self._token_store = TokenStore(self._home / FOLDER)
+            self._tokens = Tokens(
+                self._token_store,
+                self._issuer,
+                lambda: self.wallet,
+                lambda: self.chain,
+                network=self._network,
+                proven=self.proven,
+            )
+        return self._tokens
+
+    def _issuer(self) -> IssuerClient:
+        if self.sealed:
+            raise InvalidInput(
+                "not_on_the_sealed_way",
+                "An issuer is asked directly, from this machine's address.",
+                "Use a plain client for it, at another time than the questions that must not be told apart.",
+            )
+        if not self._issuer_url:
+            raise InvalidInput(
+                "no_issuer",
+                "No issuer of tokens is known in this home.",
+                "A home of `hallmark up` names one where answers cost something.",
+            )
+        return IssuerClient(self._issuer_url, self._pool)
+
     def spending(self, limits: Limits, listing: Listing) -> Spending:
         """What signs payments within these limits."""
         return Spending(
@@ -80,6 +121,9 @@ class Money:
             await self._account.aclose()
         if self._store is not None:
             self._store.close()
+        if self._token_store is not None:
+            self._token_store.close()
+        await self._pool.aclose()
 
     def _gas(self) -> Key | None:
         if not self.chain.development:

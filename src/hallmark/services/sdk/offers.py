@@ -161,3 +161,8 @@ def _made(offer: Offer, node: _Node, settlement: str, *, proven: bool) -> NodeOf
 def payee_of(offer: NodeOffer) -> bytes:
     """Whom it pays; 20 bytes."""
     return unhex(offer.offer.payee)
+
+
+def logged_entry(part: LoggedPart | None, verifier: Verifier) -> Entry:
+    """The entry of a part that a quorum saw, at the place that it names. Raises as `verify_offer` does."""
+    return _logged(part, verifier)

@@ -131,8 +131,14 @@ class PaidRequest:
         self._signed = None
         return error
 
-    async def delivered(self, receipt: AsyncReceipt) -> None:
-        """The answer holds. Raises as `Spending.delivered` does."""
+    async def delivered(
+        self,
+        receipt: AsyncReceipt,
+        answer: bytes = b"",  # noqa: ARG002 - change comes with it
+        *,
+        stream: bool = False,  # noqa: ARG002
+    ) -> None:
+        """The answer holds (`answer`: every byte of it). Raises as `Spending.delivered` does."""
         opened = Receipt.from_json(receipt.dossier.receipt)
         record = receipt.dossier.documents.payment
         if record is not None:

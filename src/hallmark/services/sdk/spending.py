@@ -384,3 +384,9 @@ def _address(text: str) -> bytes:
         return unhex(text)
     except InvalidInput:
         return b""
+
+
+AskedFor = _Asked
+"""What of a request says how much it can cost."""
+is_free_for = _is_free
+"""Whether a request (its exact body, and what it asks for) is free by an offer."""

@@ -20,6 +20,7 @@ from hallmark.services.sdk.network import Chain
 from hallmark.services.sdk.offers import NodeOffer
 from hallmark.services.sdk.receipts import AsyncReceipt
 from hallmark.services.sdk.spending import REGISTRY
+from hallmark.services.sdk.sync_tokens import PlainTokens
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.services.sdk.wallet import Wallet
 from hallmark.services.sdk.ways import PLAIN
@@ -188,6 +189,15 @@ class Client:
     def spending(self, *, max_per_request: str, max_per_day: str, pay_to: str = REGISTRY) -> None:
         """Pay for requests from now on, within these limits; see `AsyncClient.spending`."""
         self._client.spending(max_per_request=max_per_request, max_per_day=max_per_day, pay_to=pay_to)
+
+    @property
+    def tokens(self) -> PlainTokens:
+        """Money that nobody can link to who bought it; see `sdk.tokens`."""
+        return PlainTokens(self._client.tokens, self._loop)
+
+    def spend_tokens(self, *, max_per_request: str) -> None:
+        """Pay for sealed requests with tokens from now on; see `AsyncClient.spend_tokens`."""
+        self._client.spend_tokens(max_per_request=max_per_request)
 
     def offers(self) -> tuple[NodeOffer, ...]:
         """What answers cost now, by node."""
