@@ -132,6 +132,7 @@ CASES = (
         {"question": "paid", "kind": "label"},
     ),
     Case("paid: promises", facts(), "The payment is final.", "A payment of 1200 atomic units is named."),
+    Case("paid: untraceable", facts(), "The payer is fully anonymous.", "An anonymous payer is charged."),
     Case("paid: words of others", facts(), "witnessed", "recorded", {"question": "paid", "kind": "word"}),
     Case(
         "proved below witnessed",

@@ -277,6 +277,12 @@ PAID: Final = (
         "A payment buys an attempt.",
     ),
     Rule(
+        "paid: untraceable",
+        r"untraceable|cannot be traced|(can|will) never be (found|traced|known)|"
+        r"(fully|perfectly|completely|truly) anonymous",
+        "An issuer knows who bought tokens, and time and amounts can give a payer away.",
+    ),
+    Rule(
         "paid: words of others",
         r"attested|witnessed|anchored|checked( here)?|proved|proven|verified|final|settled|absent|"
         r"claimed|stale|"
