@@ -359,3 +359,30 @@ async def test_metrics_are_for_this_machine_alone(tmp_path: Path) -> None:
             async with Pool().request("GET", f"{scene.url}/metrics", headers) as response:
                 assert response.status == status
                 assert (b"hallmark_relay" in await response.read()) == (status == 200)
+
+
+async def test_slow_senders_take_nobodys_place(tmp_path: Path) -> None:
+    """While capsules arrive slowly, others pass; of those that arrive there is a bound as well."""
+    async with running(tmp_path, at_once=1) as scene:
+        host, port = scene.url.removeprefix("http://").split(":")
+        sources, writers = scene.scene.relay.sources, []
+        for number in range(1, 4):
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.write(
+                f"POST /v1/relay/0x{ONE.hex()} HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n"
+                f"content-type: {CHUNKED_REQUEST.decode()}\r\n\r\nx".encode()
+            )
+            writers.append(writer)
+            await asyncio.wait_for(_until(lambda n=number: sources.begun == n), 5)
+        assert sources.under_way == 0
+        assert (await scene.post(scene.scene.to(TWO)))[0] == 200
+        scene.two.gate.clear()
+        scene.two.reached.clear()
+        last = asyncio.create_task(scene.post(scene.scene.to(TWO)))
+        await scene.two.reached.wait()
+        assert await scene.refused(scene.scene.to(TWO)) == (503, "relay_busy")
+        scene.two.gate.set()
+        assert (await last)[0] == 200
+        for writer in writers:
+            writer.close()
+        await asyncio.wait_for(_until(lambda: sources.begun == 0), 5)

@@ -15,7 +15,7 @@ from hallmark.http.errors import not_allowed
 from hallmark.http.health import Health
 from hallmark.http.serve import Service
 from hallmark.services.relay.directory import Directory, Target
-from hallmark.services.relay.forward import Forwarder, NotACapsule
+from hallmark.services.relay.forward import Forwarder, Incoming, NotACapsule
 from hallmark.services.relay.info import (
     INFO,
     REQUESTS,
@@ -54,13 +54,16 @@ class Admission:
     def __init__(self, sources: Sources, check: TokenCheck | None, spent: Spent) -> None:
         self.sources, self.check, self._spent = sources, check, spent
 
-    async def admit(self, scope: Scope, source: bytes) -> None:
-        """Take what a capsule costs. Raises RateLimited, Unauthorized, Conflict."""
+    def take(self, source: bytes) -> None:
+        """Take one of an address's quota, where addresses have one. Raises RateLimited."""
         if self.check is None:
             self.sources.take(source, time.monotonic())
-            return
-        token = self.check.verify(header(scope, b"authorization"), time.time())
-        await self._spent.spend(token.epoch, token.nullifier)
+
+    async def spend(self, scope: Scope) -> None:
+        """Spend a capsule's token, where it needs one. Raises Unauthorized, Conflict."""
+        if self.check is not None:
+            token = self.check.verify(header(scope, b"authorization"), time.time())
+            await self._spent.spend(token.epoch, token.nullifier)
 
     async def forget(self) -> None:
         """Forget tokens of epochs that have ended."""
@@ -153,17 +156,21 @@ class Relay:
         source = sources.name((scope.get("client") or ("",))[0])
         with sources.place(source):
             target = await self._directory.node(node) if node else self._directory.gateway
-            await self._admission.admit(scope, source)
-            await self._forward(scope, target, kind, receive, send=send)
+            incoming = Incoming(receive)
+            self._admission.take(source)
+            await incoming.first()
+            with sources.carry():
+                await self._admission.spend(scope)
+                await self._forward(scope, target, kind, incoming, send=send)
 
     async def _forward(
-        self, scope: Scope, target: Target, kind: bytes, receive: Receive, *, send: Send
+        self, scope: Scope, target: Target, kind: bytes, incoming: Incoming, *, send: Send
     ) -> None:
         async def forwarded(message: Message) -> None:
             scope[FORWARDED] = True
             await send(message)
 
-        incoming = await self._forwarder.forward(target, kind, receive, forwarded)
+        await self._forwarder.forward(target, kind, incoming, forwarded)
         self._bytes.add(n=incoming.size)
         if not is_of_a_class(incoming.size, kind):
             self._odd.add()

@@ -32,27 +32,25 @@ class NotACapsule(InvalidInput):
 
 
 class Incoming:
-    """A request's body. `ended` is set once all of it has come, `size` counts."""
+    """A request's body. `begun` is what `first` has read of it, `size` counts, `ended` is set once all has
+    come.
+    """
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
+        self.begun: list[bytes] = []
         self.ended = asyncio.Event()
         self.size = 0
 
-    async def first(self) -> tuple[list[bytes], bool]:
-        """The first BUFFER bytes or a little more, and whether that is all. Raises Disconnected."""
-        parts: list[bytes] = []
-        while self.size <= BUFFER:
-            parts.append(await self._next())
-            if self.ended.is_set():
-                return parts, True
-        return parts, False
+    async def first(self) -> None:
+        """Read the first BUFFER bytes or a little more, or all that there are. Raises Disconnected."""
+        while self.size <= BUFFER and not self.ended.is_set():
+            self.begun.append(await self._next())
 
-    async def rest(self, begun: list[bytes]) -> AsyncIterator[bytes]:
-        """`begun`, then what follows. Raises Disconnected."""
-        for part in begun:
-            yield part
-        begun.clear()
+    async def rest(self) -> AsyncIterator[bytes]:
+        """What was read, then what follows. Raises Disconnected."""
+        while self.begun:
+            yield self.begun.pop(0)
         while not self.ended.is_set():
             yield await self._next()
 
@@ -79,15 +77,13 @@ class Forwarder:
         self._pool, self._most, self._timeouts = pool, most, timeouts
         self._status = f"{name}; received-status="
 
-    async def forward(self, target: Target, kind: bytes, receive: Receive, send: Send) -> Incoming:
-        """Pass one capsule on; the body that was read.
+    async def forward(self, target: Target, kind: bytes, incoming: Incoming, send: Send) -> None:
+        """Pass one capsule on.
 
         Raises Unavailable `relay_peer_away` (nothing was sent), `relay_peer_silent`, `relay_answer_type`,
         `relay_answer_too_large`, Disconnected.
         """
-        incoming = Incoming(receive)
-        begun, whole = await incoming.first()
-        body = b"".join(begun) if whole else incoming.rest(begun)
+        body = b"".join(incoming.begun) if incoming.ended.is_set() else incoming.rest()
         exchange = self._pool.request(
             "POST",
             target.url + SEALED,
@@ -97,7 +93,6 @@ class Forwarder:
             timeouts=self._timeouts,
         )
         await until_disconnect(incoming.after, self._exchange(exchange, send))
-        return incoming
 
     async def _exchange(self, exchange: Exchange, send: Send) -> None:
         try:

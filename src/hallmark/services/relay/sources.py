@@ -11,10 +11,14 @@ import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from hallmark.core.errors import RateLimited, Unavailable
 from hallmark.services.log.quotas import Buckets, source_of, whole_seconds
 from hallmark.services.log.settings import Quota
+
+ARRIVING: Final = 4
+"""So many times as many capsules may be arriving or under way as may be under way."""
 
 
 class Sources:
@@ -33,7 +37,7 @@ class Sources:
         self._most, self._by_address = at_once, by_address
         self._under_way: Counter[bytes] = Counter()
         self._timer: asyncio.TimerHandle | None = None
-        self.under_way = 0
+        self.begun = self.under_way = 0
         self._begin()
 
     def __len__(self) -> int:
@@ -58,22 +62,35 @@ class Sources:
 
     @contextlib.contextmanager
     def place(self, source: bytes) -> Iterator[None]:
-        """Hold a place while a capsule is under way. Raises Unavailable `relay_busy`, RateLimited
-        `relay_at_once`.
+        """Hold an address's place from a capsule's head to its answer's end. Raises Unavailable `relay_busy`,
+        RateLimited `relay_at_once`.
         """
-        if self.under_way >= self._most:
-            raise Unavailable("relay_busy", "The relay carries as many capsules as it can.", "Send it again.")
+        if self.begun >= ARRIVING * self._most:
+            raise _busy()
         if self._under_way[source] >= self._by_address:
             raise RateLimited("relay_at_once", "This address has too many capsules under way.", 1)
-        self.under_way += 1
+        self.begun += 1
         self._under_way[source] += 1
         try:
             yield
         finally:
-            self.under_way -= 1
+            self.begun -= 1
             self._under_way[source] -= 1
             if self._under_way[source] <= 0:
                 del self._under_way[source]
+
+    @contextlib.contextmanager
+    def carry(self) -> Iterator[None]:
+        """Hold a place among those that are passed on: who sends slowly has none yet. Raises Unavailable
+        `relay_busy`.
+        """
+        if self.under_way >= self._most:
+            raise _busy()
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.under_way -= 1
 
     def forget(self) -> None:
         """Forget the key and what was counted under it."""
@@ -85,3 +102,7 @@ class Sources:
     def _begin(self) -> None:
         self._key = self._random(32)
         self._buckets = Buckets(self._quota)
+
+
+def _busy() -> Unavailable:
+    return Unavailable("relay_busy", "The relay carries as many capsules as it can.", "Send it again.")
