@@ -188,7 +188,6 @@ async def test_what_is_public_may_be_asked_sealed(sealed: Sealed, path: str) -> 
         ("POST", "/v1/completions"),
         ("POST", "/v1/embeddings"),
         ("POST", "/v1/hallmark/infer"),
-        ("POST", "/v1/hallmark/receipts"),
         ("POST", "/v1/hallmark/stop"),
         ("GET", "/explore"),
         ("GET", "/v1/hallmark/review"),

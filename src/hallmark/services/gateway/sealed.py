@@ -28,13 +28,15 @@ REPLAYS_MS: Final = 3 * 3_600_000
 """For so long, and at most twice as long, a request that was taken is known again."""
 BODY: Final = 256 * 1024
 PATHS: Final = {
-    "POST": re.compile(r"/v1/hallmark/route"),
+    "POST": re.compile(r"/v1/hallmark/(route|receipts)"),
     "GET": re.compile(
         r"/v1/hallmark/(network|offers(/0x[0-9a-f]{40})?|nodes(/0x[0-9a-f]{40})?|receipts/[A-Za-z0-9._:-]{1,200}"
         r"|trust|trust\.json)|/v1/models(/.{1,256})?"
     ),
 }
-"""What may be asked sealed. A path that carries a prompt is none of them."""
+"""What may be asked sealed. A path that carries a prompt is none of them. Who was answered sealed hands in
+the receipt's log entry, as no gateway saw the answer: it is what the log shows to everybody.
+"""
 
 
 class GatewayKeys:
