@@ -14,6 +14,7 @@ from hallmark.services.explorer.network_views import (
     ModelPrice,
     NetworkPage,
     Slots,
+    TakesSealed,
 )
 from hallmark.services.explorer.shared_views import Fact
 from hallmark.services.explorer.views import (
@@ -295,6 +296,16 @@ class SceneExplorer:
             trouble="Not ready: d.hallmark.test: silent, no_answer.",
             gateway_answers=True,
             observed=observed(self.scene.now, hours),
+            sealed=(
+                TakesSealed(
+                    "node alpha",
+                    f"/explore/nodes/{parts.node_key()}",
+                    parts.node_key(),
+                    digest("root"),
+                    17,
+                    self.scene.now + 3_600_000,
+                ),
+            ),
             prices=(ModelPrice(parts.LABEL, "0.15 DEV for a million tokens in", "nothing", OFFER),),
         )
         return self.scene.poisoned(page)

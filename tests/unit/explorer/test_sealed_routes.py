@@ -12,6 +12,7 @@ from hallmark.core.documents import Candidates, Exclusion
 from hallmark.routing.steering import Doubt
 from hallmark.services.explorer import receipt_story
 from hallmark.services.explorer.shared_views import RouteView, SealedView
+from hallmark.testing.explorer import ExplorerFixture
 from hallmark.testing.followed_log import FollowedLogFixture
 from hallmark.testing.network import SEALING, LittleNetwork, Party, sealed_path
 
@@ -78,3 +79,25 @@ async def test_what_the_log_says_of_who_was_left_out(
     net.answers.candidates = steered  # type: ignore[method-assign]
     (left,) = (await route(watching)).left
     assert (left.node, left.reason, left.doubt) == (other, reason or "unnamed", doubt.sentence)
+
+
+async def test_the_network_page_says_who_takes_sealed_requests() -> None:
+    """By registered bundles: window, its end, and the root of all keys; none when the schedule is over."""
+    exploring = ExplorerFixture(LittleNetwork(sealing=SEALING))
+    await exploring.witness()
+    rows = (await exploring.explorer.network()).sealed
+    assert {row.node for row in rows} == {hex0x(node.address) for node in exploring.net.nodes}
+    assert {(row.root, row.window, row.until) for row in rows} == {
+        (SEALING.root, 0, SEALING.since + SEALING.every)
+    }
+    exploring.net.tick(SEALING.count * SEALING.every)
+    assert {(row.window, row.until) for row in (await exploring.explorer.network()).sealed} == {(-1, 0)}
+    exploring.database.close()
+
+
+async def test_a_network_without_keys_names_nobody() -> None:
+    """A plain node is not listed."""
+    exploring = ExplorerFixture()
+    await exploring.witness()
+    assert (await exploring.explorer.network()).sealed == ()
+    exploring.database.close()

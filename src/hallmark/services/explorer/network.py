@@ -8,23 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.errors import HallmarkError
+from hallmark.core.sealing import window_at
 from hallmark.core.statements import Role
 from hallmark.http.client import Pool, Timeouts
 from hallmark.http.health import Health
 from hallmark.ledger.checkpoint import verify_log_signature
 from hallmark.ledger.note import Note
 from hallmark.ledger.policy import Policy, cosignatures
+from hallmark.routing.capacity import present
 from hallmark.services.explorer import links, offers, wording
 from hallmark.services.explorer.filters import KEY
 from hallmark.services.explorer.health_probe import HERE, HealthProbe, party
-from hallmark.services.explorer.network_views import Failed, FullNodeSeen, NetworkPage, Observed, Party, Slots
+from hallmark.services.explorer.network_views import (
+    Failed,
+    FullNodeSeen,
+    NetworkPage,
+    Observed,
+    Party,
+    Slots,
+    TakesSealed,
+)
 from hallmark.services.explorer.receipt_context import called
 from hallmark.services.explorer.shared_views import Fact
 from hallmark.services.explorer.trust_gap import Measured, Saw
@@ -123,7 +133,18 @@ class Network:
             gateway_answers=told is not None,
             observed=known.observed,
             prices=offers.prices_now(watch, now),
+            sealed=tuple(self._sealed(now)),
         )
+
+    def _sealed(self, now: int) -> Iterator[TakesSealed]:
+        """Present nodes whose bundles name keys that requests can be sealed to."""
+        for key, bundle in present(self._watch.replica.registry):
+            sealing, node = bundle.sealing, hex0x(key)
+            if sealing is msgspec.UNSET:
+                continue
+            window = window_at(sealing, now)
+            at, until = (-1, 0) if window is None else (window, sealing.since + (window + 1) * sealing.every)
+            yield TakesSealed(self._called(node) or node, links.node(key), node, sealing.root, at, until)
 
     async def _ask(self, hours: int) -> GatewayNetwork | None:
         try:

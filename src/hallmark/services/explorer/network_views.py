@@ -99,6 +99,19 @@ class ModelPrice(Shown, frozen=True):
     offer: str
 
 
+class TakesSealed(Shown, frozen=True):
+    """A present node that takes sealed requests, by its registered key bundle: the root under which the keys
+    of all windows stand, the window now and until when it lasts (unix ms); -1 and 0 when they have run out.
+    """
+
+    name: str
+    link: str
+    node: str
+    root: str
+    window: int
+    until: int
+
+
 class NetworkPage(Shown, frozen=True):
     """Usable capacity now. `trust_gap_*` are ms over the last `trust_gap_count` receipts, measured
     here; `backlog` is how many log entries no quorum covers yet, `signed` the size of the newest checkpoint
@@ -128,3 +141,4 @@ class NetworkPage(Shown, frozen=True):
     gateway_answers: bool = False
     observed: Observed = Observed()
     prices: tuple[ModelPrice, ...] = ()
+    sealed: tuple[TakesSealed, ...] = ()
