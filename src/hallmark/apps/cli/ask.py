@@ -55,6 +55,9 @@ def _answering(command: F) -> F:
         command
     )
     command = click.option(
+        "--tokens", is_flag=True, help="Pay with tokens if it is not free; with --sealed alone."
+    )(command)
+    command = click.option(
         "--max", "most", default="0.05", show_default=True, metavar="AMOUNT", help="Pay at most this for it."
     )(command)
     return click.option("--save", type=click.Path(path_type=Path), help="Save the receipt to a file.")(
@@ -63,7 +66,15 @@ def _answering(command: F) -> F:
 
 
 def _pays(client: Client, options: dict[str, Any]) -> None:
-    if options["pay"]:
+    if options["pay"] and options["tokens"]:
+        raise InvalidInput(
+            "two_ways_to_pay",
+            "--pay says who pays, --tokens says it to nobody.",
+            "Give one of them.",
+        )
+    if options["tokens"]:
+        client.spend_tokens(max_per_request=options["most"])
+    elif options["pay"]:
         client.spending(max_per_request=options["most"], max_per_day=PER_DAY)
 
 
