@@ -37,7 +37,10 @@ from hallmark.testing.dossiers import Notary
 from hallmark.testing.fuzzing import Target, mutated, targets
 from hallmark.testing.network import LittleNetwork
 
-SLOW = {"saved receipt": 20, "feed": 4, "policy": 4, "trust file": 10}
+SLOW = {
+    "saved receipt": 20, "feed": 4, "policy": 4, "trust file": 10, "sealed request": 10, "sealed response": 4,
+    "Binary HTTP response": 4, "padded frames": 4,
+}  # fmt: skip
 OIDS = (
     "2.5.29.17", "2.5.29.18", "2.5.29.14", "2.5.29.35", "2.5.29.31", "2.5.29.32", "2.5.29.30", "2.5.29.37",
     "1.3.6.1.5.5.7.1.1", "1.3.6.1.5.5.7.1.24", "1.3.6.1.4.1.11129.2.4.2", "1.2.3.4",

@@ -127,15 +127,17 @@ class Sequence:
         self._base = int.from_bytes(base, "big")
         self._number = 0
 
-    def seal(self, message: bytes, aad: bytes = b"") -> bytes:
-        """The next message, 16 bytes longer. Raises InvalidInput `too_many_messages`."""
+    def seal(self, message: bytes, aad: bytes | None = None) -> bytes:
+        """The next message, 16 bytes longer; no `aad` is the same as an empty one, and quicker. Raises
+        InvalidInput `too_many_messages`.
+        """
         number = self._number
         if number >= MOST_MESSAGES:
             raise too_many()
         self._number = number + 1
         return self._cipher.encrypt((self._base ^ number).to_bytes(NONCE, "big"), message, aad)
 
-    def open(self, sealed: bytes, aad: bytes = b"") -> bytes:
+    def open(self, sealed: bytes, aad: bytes | None = None) -> bytes:
         """The next message. Raises VerificationFailed `sealed_for_another`; nothing opens after that."""
         number = self._number
         if number >= MOST_MESSAGES:

@@ -119,7 +119,10 @@ class _Sealing:
         if not chunk:
             return b""
         sealed = self._sequence.seal(chunk)
-        return varint.encode(len(sealed)) + sealed
+        size = len(sealed)
+        if 0x40 <= size < 0x4000:  # most lengths have two bytes: no call for them
+            return (size | 0x4000).to_bytes(2, "big") + sealed
+        return varint.encode(size) + sealed
 
 
 class _Opening:
@@ -132,7 +135,7 @@ class _Opening:
     def __init__(self, *, chunked: bool, most: int) -> None:
         self._most = most + TAG
         self._last = not chunked
-        self._final = FINAL if chunked else b""
+        self._final = FINAL if chunked else None
         self._held, self._wanted = bytearray(), 0
         self._sequence: Sequence | None = None
         self._failure: VerificationFailed | None = None
@@ -148,14 +151,14 @@ class _Opening:
             data, self._held = bytes(self._held), bytearray()
         found: list[bytes] = []
         try:
-            at = self._open(data, found)
+            rest = self._open(data, found)
         except VerificationFailed as error:
             self._failure = error
             if not found:
                 raise
-        else:
-            if at < len(data):
-                self._held += data[at:]
+            return found
+        if rest:
+            self._held += rest
         return found
 
     def end(self) -> list[bytes]:
@@ -173,9 +176,9 @@ class _Opening:
                 return [chunk] if chunk else []
         raise self._failure
 
-    def _open(self, data: bytes, found: list[bytes]) -> int:
-        """Open what is whole; where the rest begins, which is looked at again once there are `_wanted` bytes
-        of it: no byte is copied more than a few times, however slowly they come.
+    def _open(self, data: bytes, found: list[bytes]) -> bytes:
+        """Open what is whole; the rest, which is looked at again once there are `_wanted` bytes of it: no
+        byte is copied more than a few times, however slowly they come.
         """
         at, size = 0, len(data)
         sequence = self._sequence
@@ -184,7 +187,7 @@ class _Opening:
             sequence = self._sequence
             if sequence is None:
                 self._wanted = at
-                return 0
+                return data
         while at < size and not self._last:
             if 0x40 <= data[at] < 0x80 and at + 1 < size:  # most lengths have two bytes: no call for them
                 length, start = (data[at] & 0x3F) << 8 | data[at + 1], at + 2
@@ -192,7 +195,7 @@ class _Opening:
                 length, start = read
             else:
                 self._wanted = size - at + 1
-                return at
+                return data[at:]
             end = start + length
             if not length:
                 self._last, at = True, start
@@ -200,17 +203,19 @@ class _Opening:
                 raise self._tampered()
             elif end > size:
                 self._wanted = end - at
-                return at
+                return data[at:]
             else:
                 try:
                     found.append(sequence.open(data[start:end]))
                 except VerificationFailed as error:
                     raise self._tampered() from error
+                if end == size:
+                    return b""
                 at = end
         if size - at > self._most:
             raise self._tampered()
         self._wanted = self._most + 1
-        return at
+        return data[at:]
 
     def _begin(self, data: bytes) -> int:
         """Read the header and set the sequence; the size of the header, or of what must be there first."""

@@ -34,6 +34,7 @@ from hallmark.services.sdk.offers import read_offers
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.testing import payments
 from hallmark.testing.dossiers import Notary
+from hallmark.testing.fuzzing_sealed import sealed_targets
 from hallmark.testing.log_admission import Gate
 from hallmark.testing.network import LittleNetwork
 from hallmark.verification.dossier import Dossier
@@ -112,6 +113,8 @@ def targets(chains: Sequence[bytes] = (), evidence: Sequence[bytes] = ()) -> Ite
     yield Target("answer", (body,), split_hallmark)
     yield Target("answer stream", (b"data: " + body + b"\n\ndata: [DONE]\n\n",), split_hallmark_stream)
     yield from _payments(net, verifier)
+    for name, seeds, call in sealed_targets():
+        yield Target(name, seeds, call)
     yield from _attestation(tuple(chains) or CHAINS, tuple(evidence) or EVIDENCE)
 
 
