@@ -13,6 +13,7 @@ import pytest
 from hallmark.store.raw import RawDatabase
 from hallmark.testing import postgres
 from hallmark.testing.real_network import Network, hallmark, logs
+from hallmark.testing.tool_server import tool_server
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +25,18 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     assert started.returncode == 0, started.stdout + started.stderr + logs(home)
     yield Network(home)
     stopped = hallmark(home, "down")
+    assert stopped.returncode == 0, stopped.stderr
+
+
+@pytest.fixture(scope="session")
+def tool_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    """A development network with an upstream server, `big`, that calls tools, for the whole session."""
+    home = tmp_path_factory.mktemp("tools") / "home"
+    with tool_server() as upstream:
+        started = hallmark(home, "up", "--detach", "--no-ask", "--upstream", f"big={upstream}")
+        assert started.returncode == 0, started.stdout + started.stderr + logs(home)
+        yield Network(home)
+        stopped = hallmark(home, "down")
     assert stopped.returncode == 0, stopped.stderr
 
 
