@@ -181,6 +181,20 @@ async def test_a_dead_enclave_is_replaced_with_new_keys(tmp_path: Path) -> None:
         assert json.loads(await host.ask("/receipt"))["sequence"] == 0
 
 
+async def test_an_enclave_is_replaced_before_its_sealing_keys_run_out(tmp_path: Path) -> None:
+    """The host ends it in time, says why meanwhile, and its successor registers keys of its own."""
+    limits = {"sealing_every_ms": 4_000, "sealing_windows": 2, "sealing_grace_ms": 0}
+    async with hosted(tmp_path, limits=limits, drain_ms=200) as (host, log):
+        before = await host.ready()
+        after = await host.until(lambda s: s.get("state") == "ready" and s["node"] != before["node"])
+        assert after["restarts"] == 1
+        assert "enclave_renewed" in host.said()
+        bundles = [KeyBundle.decode(decode(entry).attachments[0]) for entry in log.entries[:2]]
+        assert [bundle.signing_key for bundle in bundles] == [before["node"], after["node"]]
+        assert bundles[0].sealing != bundles[1].sealing
+        assert not isinstance(bundles[1].sealing, msgspec.UnsetType)
+
+
 async def test_evidence_is_refreshed(tmp_path: Path) -> None:
     """At each interval the same key registers again, with evidence for a newer beacon."""
     async with hosted(tmp_path, refresh_ms=300) as (host, log):
