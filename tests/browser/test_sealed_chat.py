@@ -82,6 +82,7 @@ def test_a_sealed_question_goes_its_whole_way(stage: SealedStage, origin: str, o
     nobody_else_saw(stage, WORDS, "striped")
     assert receipt.encode() not in stage.passed.all, "its proof was asked for plainly"
     assert receipt.encode() in stage.opened.all
+    assert stage.handed_in == [receipt]
     answer.get_by_role("button", name="Details").click()
     answer.get_by_text("as this page told the enclave").wait_for()
     assert overstated(stage, page) == ""

@@ -36,6 +36,7 @@ def test_a_sealed_question_is_answered_and_proved(living: Living, opened: Open, 
     browser's own holds a word of it.
     """
     page: Page = opened()
+    page.set_default_timeout(90_000)  # eleven processes share this machine with the browser
     asked: list[str] = []
     page.on("request", lambda request: asked.append(f"{request.method} {request.url}"))
     enter(page, living.url)

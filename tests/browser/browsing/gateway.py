@@ -82,7 +82,7 @@ class FakeGateway:
     """
 
     def __init__(self) -> None:
-        self.ratchet = Ratchet(sha256(b"sealing"), since=self.now() - 3_600_000, count=4)
+        self.ratchet = Ratchet(sha256(b"sealing"), since=self.now() - 3_600_000, every=3 * 3_600_000, count=4)
         self.net = Fresh(self.ratchet.sealing)
         self.asked_of: list[bytes] = []
         self.notary = Notary(self.net)

@@ -25,6 +25,7 @@ from browsing.serving import served
 from browsing.stage import Stage
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import Candidate, Candidates
+from hallmark.core.entries import decode
 from hallmark.core.hashing import sha256
 from hallmark.core.receipt import Mode
 from hallmark.crypto.hpke import KEM_X25519, KEM_XWING, make_key
@@ -95,6 +96,7 @@ class SealedStage(Stage):
         super().__init__()
         self.change: Change = lambda record: record
         self.keys = OwnKeys()
+        self.handed_in: list[str] = []
         net = self.gateway.net
         doors = {node.address: self._door(node.address) for node in net.nodes}
         self.opened = Heard(self._directory())
@@ -140,12 +142,19 @@ class SealedStage(Stage):
             routes=[
                 Route("/v1/hallmark/route", self._route, methods=["POST"]),
                 Route("/v1/hallmark/nodes/{node}", self._node),
+                Route("/v1/hallmark/receipts", self._take, methods=["POST"]),
                 *(route for route in self.gateway.routes() if "receipts" in getattr(route, "path", "")),
             ]
         )
 
     async def _route(self, _: Request) -> Response:
         return JSONResponse(ticket_of(self.gateway))
+
+    async def _take(self, request: Request) -> Response:
+        """As a gateway does: an entry of the log, of a receipt that it then can show the proof of."""
+        entry = decode(await request.body())
+        self.handed_in.append(hex0x(entry.statement.digest()))  # type: ignore[attr-defined]
+        return JSONResponse({"id": self.handed_in[-1]}, 202)
 
     async def _node(self, request: Request) -> Response:
         return JSONResponse(self.change(record_of(self.gateway, unhex(request.path_params["node"]))))

@@ -86,10 +86,11 @@ export class Answers {
     this.known.set(id, NOTHING);
   }
 
-  /** A receipt has arrived with its answer, and is kept: verify, follow. */
-  async arrived(id: string, answer: AnswerState, dossier: RawMembers): Promise<void> {
+  /** A receipt has arrived with its answer, and is kept: verify, follow once it is handed in, where that is this page's to do. */
+  async arrived(id: string, answer: AnswerState, dossier: RawMembers, handedIn: Promise<void> = Promise.resolve()): Promise<void> {
     this.fresh.add(id);
     await this.verify(id, answer, dossier, "[]", {});
+    await handedIn;
     void this.follow(id, answer);
   }
 

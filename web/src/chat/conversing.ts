@@ -206,7 +206,8 @@ export class Conversing {
     if (!kept) return;
     this.app.scrolling.stay();
     this.app.speaker.finish();
-    if (ended.dossier !== undefined) await this.app.answers.arrived(id, ended.state, ended.dossier);
+    const handedIn = path === "sealed" && ended.dossier !== undefined ? this.app.paths.sealing.submit(dossierText(ended.dossier)) : undefined;
+    if (ended.dossier !== undefined) await this.app.answers.arrived(id, ended.state, ended.dossier, handedIn);
     else if (ended.state.receipt !== "") void this.app.answers.follow(id, ended.state);
   }
 

@@ -8,6 +8,8 @@ import { pause, visible } from "../waiting.ts";
 const ROUNDS = 90;
 const WAIT = 20_000;
 const PAUSE = [250, 1_000, 3_000, 10_000] as const;
+/** A fresh receipt of a sealed answer comes to the gateway by the log alone: it is asked about so often at first. */
+const [SOON, FIRST] = [1_000, 15] as const;
 
 /** What a round brought; no dossier while nothing is known but the id. `note` says in words why there is nothing new. */
 export interface Step {
@@ -49,6 +51,11 @@ export async function follow(
       await step({ dossier, status, stage: "", note });
     }
     // The gateway holds a question that waits; one that it answers at once is not repeated without a pause.
-    if (Date.now() - began < 1_000) await pause(PAUSE[Math.min(round, PAUSE.length - 1)] ?? 10_000, signal);
+    if (Date.now() - began < 1_000) await pause(pauseOf(round, fresh), signal);
   }
+}
+
+function pauseOf(round: number, fresh: boolean): number {
+  const usual = PAUSE[Math.min(round, PAUSE.length - 1)] ?? 10_000;
+  return fresh && round < FIRST ? Math.min(usual, SOON) : usual;
 }
