@@ -82,6 +82,7 @@ async def test_an_answer_with_its_marks(stock: openai.AsyncOpenAI, url: str) -> 
         shown = await plain.get("/", headers={"accept": "text/html"})
         assert told["id"] in shown.text
         assert "<script" not in shown.text
+        assert "hardware is simulated" in shown.text
         for text in (shown.text, str(standing)):
             assert SECRET not in text
             assert TEXT not in text

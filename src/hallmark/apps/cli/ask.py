@@ -116,8 +116,10 @@ def _say_way(receipt: PlainReceipt) -> None:
         f"sealed to node {short(hex0x(sealed.node.node))}, keys {short(sealed.node.configuration_digest)}",
         f"  the relay saw your address, {sealed.size:,} bytes as a size class, the time, and which node",
         "  the gateway saw a route request from the relay's address",
-        f"  the enclave saw the question and no address ({sealed.node.assurance} hardware)",
+        "  the enclave saw the question and no address",
     ]
+    if sealed.node.assurance == "simulated":
+        lines.append("  its hardware is simulated: whoever runs its host could read the question too")
     if "upstream" in seen:
         lines.append("  the provider that answered saw the question in clear")
     for line in lines:
