@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -47,10 +48,9 @@ class Pipe:
         other.shutdown(socket.SHUT_WR)
 
 
-@pytest.fixture(scope="module")
-def processes(tool_network: Network) -> dict[str, list[int]]:
-    """Every process of the network: those of each service, and the enclaves' among them apart."""
-    status = tool_network.status()
+def processes_of(network: Network) -> dict[str, list[int]]:
+    """Every process of the network now: those of each service, and the enclaves' among them apart."""
+    status = network.status()
     found = {name: descendants(service["pid"]) for name, service in status.items() if service.get("pid")}
     everybody = {pid for pids in found.values() for pid in pids}
     enclaves = [pid for pid in everybody if runs(pid, ENCLAVE)]
@@ -72,13 +72,14 @@ def prompt(words: list[bytes]) -> str:
 
 
 def having(processes: dict[str, list[int]], words: list[bytes]) -> dict[str, set[bytes]]:
-    """Services of which a process has any of the words in its memory; enclaves are looked at last."""
+    """Services of which a process has any of the words in its memory."""
     found: dict[str, set[bytes]] = {}
     for name, pids in processes.items():
         for pid in pids:
-            here = in_memory(pid, words)
-            if here:
-                found[name] = found.get(name, set()) | here
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended, with its memory
+                here = in_memory(pid, words)
+                if here:
+                    found[name] = found.get(name, set()) | here
     return found
 
 
@@ -92,9 +93,7 @@ def metrics(network: Network) -> Iterator[str]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="other processes' memory is root's to read")
-async def test_a_sealed_question_leaves_no_word(
-    tool_network: Network, processes: dict[str, list[int]], words: list[bytes]
-) -> None:
+async def test_a_sealed_question_leaves_no_word(tool_network: Network, words: list[bytes]) -> None:
     """While the answer comes and after it no process but the enclaves has a word of the question, no file, no
     figure, no packet; the enclaves write no file.
     """
@@ -108,10 +107,12 @@ async def test_a_sealed_question_leaves_no_word(
             stream = client.stream(prompt(words), model="pydoc")
             pieces = aiter(stream)
             text = await anext(pieces)
+            processes = processes_of(tool_network)
             during = having(processes, words)
             async for piece in pieces:
                 text += piece
             await stream.draft.receipt.wait("witnessed", 20)
+        processes = processes_of(tool_network)
         after = having(processes, words)
     assert "fifo" in text
     assert not (set(during) | set(after)) - {"enclaves"}, (during, after)
@@ -125,18 +126,17 @@ async def test_a_sealed_question_leaves_no_word(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="other processes' memory is root's to read")
-def test_a_plain_question_is_found(
-    tool_network: Network, processes: dict[str, list[int]], words: list[bytes]
-) -> None:
+def test_a_plain_question_is_found(tool_network: Network, words: list[bytes]) -> None:
     """The same search finds the words of a plain question: at the gateway, and on the wire before it."""
     asked = {"model": "pydoc", "messages": [{"role": "user", "content": prompt(words)}]}
     body, place = json.dumps(asked).encode(), httpx.URL(tool_network.gateway)
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {place.host}\r\ncontent-length: {len(body)}\r\n"
     with Wire(words) as wire, socket.create_connection((place.host, place.port or 80)) as line:
         line.sendall(head.encode() + b"connection: close\r\n\r\n" + body[:-1])
+        gateway = {"gateway": processes_of(tool_network)["gateway"]}
         # While the last byte is missing the gateway has to keep all others.
-        patiently(lambda: having({"gateway": processes["gateway"]}, words) != {}, "the words")
-        found = having({"gateway": processes["gateway"]}, words)
+        patiently(lambda: having(gateway, words) != {}, "the words")
+        found = having(gateway, words)
         line.sendall(body[-1:])
         answer = b"".join(iter(lambda: line.recv(65_536), b""))
     assert b" 200 " in answer[:20]
