@@ -54,10 +54,12 @@ STEPS: Final[Mapping[str, str]] = {
     "no_node_answers": "Get a node running, or the network between the gateway and the nodes.",
     "no_node_eligible": "See GET /v1/hallmark/network for each node's reason.",
     "answers_failing": "See the requests that failed on /network, and get the providers or nodes to answer.",
+    # issuer
+    "issuer_starting": "Wait: it puts its keys into the log. If it stays so, see that log and chain answer.",
     # facilitator
     "facilitator_starting": "Wait: it looks at its chain. If it stays so, see that the endpoint answers.",
     "other_chain": "Set chain_id to the endpoint's, or rpc_url to an endpoint of that chain.",
-    "signer_unfunded": "Send gas money to the facilitator's account; it settles nothing until then.",
+    "signer_unfunded": "Send gas money to the service's account; it settles nothing until then.",
     # node
     "enclave": "Wait: the enclave starts. If it stays so, read the end of the node's log.jsonl.",
     "registration": "Wait until the log takes the registration; if it stays so, look at the log's health.",
