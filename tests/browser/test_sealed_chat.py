@@ -184,7 +184,7 @@ SPOILED = {
         **record,
         "configuration": record["configuration"].replace('"limits":{}', '"limits":{"a":1}'),
     },
-    "no_sealed_node": lambda record: {**record, "sealing": None},
+    "key_configuration_missing": lambda record: {**record, "sealing": None},
 }
 
 

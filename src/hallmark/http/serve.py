@@ -204,9 +204,15 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    sock = bind(listen)
+    beside = tuple(tasks)
+    try:
+        sock = bind(listen)
+    except OSError:
+        for each in beside:
+            each.close()
+        raise
     async with asyncio.TaskGroup() as group:
-        running = [group.create_task(task) for task in tasks]
+        running = [group.create_task(each) for each in beside]
         async with serving(app, sock, tls=tls):
             settled = loop.call_later(SETTLED_S, give_back)
             await stop.wait()

@@ -225,5 +225,6 @@ def test_a_gateways_keys_are_those_of_its_secret() -> None:
     first, again = GatewayKeys(secret, lambda: 5), GatewayKeys(secret, lambda: 9)
     assert first.published == again.published
     assert GatewayKeys(os.urandom(32), lambda: 5).published != first.published
-    (window,) = first.in_force()
+    window, before = first.in_force()
+    assert not before.keys
     assert {key.key_id for key in decode_list(first.published)} == window.keys.keys()

@@ -146,6 +146,38 @@ async def test_a_forged_stream_ends_in_an_error(
     assert b'"hallmark"' not in seen
 
 
+NO_ANSWERS = [
+    (200, b"application/json", b'{"choices":[{"message":{"content":"made up"}}]}'),
+    (200, b"text/event-stream", b'data: {"choices":[]}\n\ndata: [DONE]\n\n'),
+    (200, b"text/event-stream", b""),
+    (201, b"application/json", b'{"choices":[{"message":{"content":"made up"}}]}'),
+    (302, b"application/json", b"{}"),
+]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("says", NO_ANSWERS)
+async def test_what_has_no_receipt_is_no_answer(
+    local: SealedNetwork, url: str, says: tuple[int, bytes, bytes], streamed: bool
+) -> None:
+    """Whatever an enclave says without one, an application gets an error or a stream that breaks."""
+    for node in local.nodes:
+        node.behaviour, node.says = "says", says
+    body = {**ASKED, "stream": streamed}
+    parts: list[bytes] = []
+    async with httpx.AsyncClient() as plain:
+        async with plain.stream("POST", f"{url}/v1/chat/completions", json=body) as response:
+            if response.status_code < 400:
+                with pytest.raises(httpx.RemoteProtocolError):
+                    await into(parts, response)
+            else:
+                await into(parts, response)
+    seen = b"".join(parts)
+    assert b"[DONE]" not in seen
+    assert b"made up" not in seen
+    assert b'"error"' in seen
+
+
 async def test_a_policy_holds(local: SealedNetwork) -> None:
     """With a policy nothing goes on before it is met: not an answer, not a piece of a stream."""
     proxy = made(local, "witnessed", hold_s=0.4)

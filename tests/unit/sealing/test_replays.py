@@ -7,11 +7,19 @@ import os
 import pytest
 
 from hallmark.core.errors import Unavailable, VerificationFailed
+from hallmark.http.asgi import Receive, Scope, Send, respond
+from hallmark.privacy.ohttp import KeyConfiguration
+from hallmark.services.gateway.sealed import REPLAYS_MS, GatewayKeys
+from hallmark.services.sealing.keys import ScheduledKeys
 from hallmark.services.sealing.replays import ReplayCache
+from hallmark.services.sealing.server import SealedApp
+from hallmark.testing.sealing import EVERY, SINCE, Sealed, ask, from_blob, post, ratchet
 
 
-def test_each_is_admitted_once_a_window() -> None:
-    """Ten thousand keys of both sizes; each is known afterwards, and none that is new."""
+def test_each_is_admitted_once() -> None:
+    """Ten thousand keys of both sizes; each is known afterwards, in the next window too, and none is that is
+    new.
+    """
     cache = ReplayCache(os.urandom(32))
     seen = [os.urandom(32 if number % 2 else 1120) for number in range(10_000)]
     for key in seen:
@@ -19,18 +27,20 @@ def test_each_is_admitted_once_a_window() -> None:
     for key in seen[::7]:
         with pytest.raises(VerificationFailed):
             cache.admit(7, key)
-        cache.admit(8, key)
+        with pytest.raises(VerificationFailed):
+            cache.admit(8, key)
+    cache.admit(8, os.urandom(32))
 
 
 def test_what_is_forgotten_is_the_whole_window() -> None:
     """Windows that are kept forget nothing."""
     cache = ReplayCache(bytes(32))
     cache.admit(1, b"a")
+    cache.admit(2, b"b")
+    cache.forget(2)
     cache.admit(2, b"a")
-    cache.keep({2, 3})
-    cache.admit(1, b"a")
     with pytest.raises(VerificationFailed):
-        cache.admit(2, b"a")
+        cache.admit(2, b"b")
 
 
 def test_a_full_window_takes_nothing_more() -> None:
@@ -53,3 +63,46 @@ def test_memory_is_what_is_kept_of_them() -> None:
     buckets = cache._windows[1]._buckets.values()
     assert sum(map(len, buckets)) == 8 * 50_000
     assert len(buckets) <= 4096
+
+
+async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+    """Whatever is asked."""
+    await respond(send, 200, b"{}")
+
+
+def sealed_to(configuration: KeyConfiguration) -> Sealed:
+    """A request of its own."""
+    return Sealed(configuration, post("/v1/thing", b"x"))
+
+
+async def test_a_clock_that_is_set_back_and_forth_makes_no_request_new() -> None:
+    """Who runs the host sets the clock: what was seen in a window that began early is known when it comes
+    again, whatever was asked in between.
+    """
+    at = [SINCE + EVERY - 1]
+    app = SealedApp(answers, ScheduledKeys(ratchet(), lambda: at[0]))
+    first, second = (from_blob(ratchet().blob(window)) for window in (0, 1))
+    early = sealed_to(second)
+    assert (await ask(app, early)).status == 200
+    at[0] = SINCE + 1
+    assert (await ask(app, sealed_to(first))).status == 200
+    at[0] = SINCE + EVERY
+    assert (await ask(app, early)).reason == "sealed_unreadable"
+    assert (await ask(app, sealed_to(second))).status == 200
+    at[0] = SINCE + 2 * EVERY - 1
+    assert (await ask(app, sealed_to(second))).status == 200
+    assert (await ask(app, early)).reason == "sealed_unreadable"
+
+
+async def test_a_gateway_knows_a_request_over_the_border_of_its_windows() -> None:
+    """Its keys stay, so what was taken just before a window's end would open just after it."""
+    at = [10 * REPLAYS_MS - 1]
+    keys = GatewayKeys(bytes(32), lambda: at[0])
+    app = SealedApp(answers, keys)
+    request = sealed_to(from_blob(keys.published))
+    assert (await ask(app, request)).status == 200
+    at[0] += 1
+    assert (await ask(app, request)).reason == "sealed_unreadable"
+    at[0] += REPLAYS_MS - 1
+    assert (await ask(app, request)).reason == "sealed_unreadable"
+    assert (await ask(app, sealed_to(from_blob(keys.published)))).status == 200

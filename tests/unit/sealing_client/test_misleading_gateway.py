@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +15,11 @@ from hallmark import AsyncClient
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Candidate, Candidates, Sealing
 from hallmark.core.errors import HallmarkError
+from hallmark.core.receipt import Mode
 from hallmark.privacy.key_configurations import Ratchet
+from hallmark.routing.ticket import Place, sign_ticket
 from hallmark.services.relay.info import TO_NODE
-from hallmark.services.sealing.refusals import CLEAR, NothingSent
+from hallmark.services.sealing.refusals import CLEAR, NothingSent, NotReached
 from hallmark.testing.network import Party, key
 from hallmark.testing.sealed_network import HOUR_MS, SealedNetwork, only
 from hallmark.testing.stub_evidence import verify_stub_evidence
@@ -49,12 +52,22 @@ TICKETS: dict[str, Callable[[SealedNetwork, Record], Record]] = {
     "ticket_unsigned": lambda local, _: local.ticket(candidates(local)) | {"ticket": _other_signature(local)},
     "ticket_gateway_unknown": lambda local, _: local.ticket(candidates(local), signer=key("a stranger")),
     "ticket_not_in_force": lambda local, _: local.ticket(candidates(local), now=local.net.now - HOUR_MS),
+    "ticket_wrong_network": lambda local, _: _of_another_network(local),
     "candidates_mismatch": lambda _, route: route | {"candidates": only(route).encode().decode()},
     "ticket_other_model": lambda local, _: local.ticket(candidates(local, model="another")),
     "candidates_steered": lambda local, _: local.ticket(
         candidates(local, candidates=candidates(local).candidates[:1] * 2)
     ),
 }
+
+
+def _of_another_network(local: SealedNetwork) -> Record:
+    size, root = local.net.beacon()
+    place = Place(b"\7" * 32, local.net.genesis.chain_id, size, root)
+    signed = sign_ticket(
+        candidates(local), place, local.net.gateway.key, now=local.net.now, nonce=os.urandom(32)
+    )
+    return {"ticket": hex0x(signed.packed), "candidates": signed.candidates.decode()}
 
 
 def _other_signature(local: SealedNetwork) -> str:
@@ -140,6 +153,21 @@ async def test_a_record_that_misleads(local: SealedNetwork, client: AsyncClient,
     assert await refused(client, local) == reason
 
 
+@pytest.mark.parametrize("reason", ["bundle_not_of_node", "node_without_enclave"])
+async def test_a_ticket_and_a_record_that_agree(
+    local: SealedNetwork, client: AsyncClient, reason: str
+) -> None:
+    """Another node's bundle under this node's name, and a bundle of a node without an enclave."""
+    node, other = (party.bundle for party in local.net.nodes)
+    assert node is not None
+    assert other is not None
+    shown = other if reason == "bundle_not_of_node" else msgspec.structs.replace(node, mode=Mode.VANILLA)
+    one = Candidate(node.signing_key, hex0x(shown.digest()))
+    local.directory.ticket = lambda _: local.ticket(candidates(local, candidates=(one,)))
+    local.directory.change = lambda record: record | {"bundle": shown.encode().decode()}
+    assert await refused(client, local) == reason
+
+
 async def test_too_few_cosignatures_prove_nothing(local: SealedNetwork, client: AsyncClient) -> None:
     """A registration that a minority of the full nodes cosigned is not in the log."""
     local.directory.change = lambda record: _few(local, record)
@@ -220,3 +248,10 @@ async def test_a_schedule_that_is_over(local: SealedNetwork, client: AsyncClient
     assert isinstance(bundle.sealing, Sealing)
     record = msgspec.json.encode(data | {"sealing": None})
     assert checker.check(record, choice, after) is None
+    client.way.path._clock = lambda: after  # type: ignore[attr-defined]
+    local.directory.ticket = lambda _: local.ticket(candidates(local), now=after)
+    local.directory.change = lambda record: record | {"sealing": None}
+    with pytest.raises(NotReached) as caught:
+        await client.ask("Which?", model="digits")
+    assert caught.value.reason == "no_sealed_node"
+    assert not [path for path, _, _ in local.honest.seen if path.startswith(TO_NODE + "0x")]

@@ -132,7 +132,12 @@ export function checkNode(told: ToldNode, offered: { readonly node: string; read
   const checked = { node: told.node, epoch: bundle.epoch, bundle: offered.bundle, assurance, measurement };
   const { sealing } = bundle;
   const shown = told.sealing;
-  if (!sealing || !shown) return { ...checked, window: 0n, keys: undefined };
+  if (!sealing) return { ...checked, window: 0n, keys: undefined };
+  if (!shown) {
+    // A gateway that hid the keys of all nodes but one would choose who answers.
+    if (now < sealing.since + sealing.count * sealing.every) throw bad("key_configuration_missing", "The node has keys now, and they are not shown.");
+    return { ...checked, window: 0n, keys: undefined };
+  }
   const keys = translated(() => unbase64(shown.configurations), () => bad("key_configuration_unproven", "The node's keys cannot be read."));
   verifyWindow(sealing, shown.window, keys, shown.path, now);
   return { ...checked, window: shown.window, keys };

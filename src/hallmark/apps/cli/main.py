@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("ask", "Ask a language model."),
     "infer": ("ask", "Run a tensor model."),
     "models": ("ask", "List the models and who can serve them."),
-    "proxy": ("proxy", "A local server for any OpenAI client, whose questions only an enclave can read."),
+    "proxy": ("proxy", "A local server for any OpenAI client; it seals questions to enclaves."),
     "wallet": ("wallet", "A wallet that pays for answers: balance, deposit, withdraw, history."),
     "receipt": ("receipt", "Show one receipt's marks as they are now, or make a receipt of an answer."),
     "verify": ("verify", "Verify a saved receipt, offline."),

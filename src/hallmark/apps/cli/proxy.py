@@ -27,7 +27,7 @@ LISTEN: Final = f"127.0.0.1:{PORT}"
 @click.option("--listen-beyond-loopback", is_flag=True, help="Allow an address that other machines reach.")
 @click.pass_obj
 def proxy(home: Path, /, **options: Any) -> None:
-    """Run a local OpenAI-compatible server whose questions only an enclave can read.
+    """Run a local OpenAI-compatible server that seals each question to an enclave.
 
     Point an application at http://127.0.0.1:21400/v1, with any API key. http://127.0.0.1:21400/ shows what
     the proxy trusts and what it did.
@@ -64,16 +64,13 @@ async def _serve(home: Path, options: dict[str, Any]) -> None:
             origins=frozenset(options["allow_origin"]),
             hold_s=options["hold_s"],
         )
-        out = console(stderr=True)
-        out.print(f"http://{options['listen']}/v1   for any OpenAI client; the key does not matter")
-        out.print(f"http://{options['listen']}/     what it trusts and what it did")
         try:
-            await serve(own.service, listen, tasks=(own.watch(),))
+            await serve(own.service, listen, tasks=(own.watch(), _say(options["listen"])))
         except OSError as error:
             raise Unavailable(
                 "port_taken",
                 f"The port cannot be listened on ({error.strerror}).",
-                "See --listen.",
+                "Is a proxy running already? Else name another with --listen.",
             ) from error
         finally:
             await own.aclose()
@@ -82,6 +79,13 @@ async def _serve(home: Path, options: dict[str, Any]) -> None:
         raise first if isinstance(first, HallmarkError) else group from group
     finally:
         await client.aclose()
+
+
+async def _say(listen: str) -> None:
+    """Where it is, once it listens."""
+    out = console(stderr=True)
+    out.print(f"http://{listen}/v1   for any OpenAI client; the key does not matter")
+    out.print(f"http://{listen}/     what it trusts and what it did")
 
 
 def listen_of(text: str, *, beyond: bool) -> Any:

@@ -53,8 +53,11 @@ class GatewayKeys:
         self._digest = sha256(self.published)
 
     def in_force(self) -> tuple[Window, ...]:
-        """See `KeyHolder`. Windows here bound only what is remembered of requests: the keys stay."""
-        return (Window(self._clock() // REPLAYS_MS, self._digest, self._keys),)
+        """See `KeyHolder`. Windows here bound only what is remembered of requests: the keys stay, and the
+        window before is there to be remembered.
+        """
+        now = self._clock() // REPLAYS_MS
+        return (Window(now, self._digest, self._keys), Window(now - 1, self._digest, {}))
 
 
 def sealed_app(api: ASGIApp, keys: GatewayKeys, random: Callable[[int], bytes]) -> SealedApp:

@@ -103,7 +103,9 @@ class Answers:
                 await self._whole(question, paid, reply, policy, out=out)
 
     async def _refused(self, paid: PaidRequest, reply: Reply, out: _Out) -> None:
-        """Pass the enclave's own refusal on: it came sealed."""
+        """Pass the enclave's own refusal on: it came sealed. What might be taken for an answer is none."""
+        if reply.status < 400:
+            raise AnswerBroken("answer_unsigned", "What came back is neither an answer nor a refusal.")
         body = await reply.read(MAX_ANSWER)
         await paid.refused(reply, body)
         self._desk.failed(error_of(reply.status, body))

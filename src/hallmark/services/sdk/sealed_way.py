@@ -160,7 +160,11 @@ class SealedQuestion:
                 await asyncio.sleep(PAUSE_S)
         if last or reply.status not in (429, 503):
             return exchange, reply
-        body = await reply.read()
+        try:
+            body = await reply.read()
+        except BaseException:
+            await exchange.__aexit__(None, None, None)
+            raise
         if error_of(reply.status, body).reason in NOT_BEGUN:
             await exchange.__aexit__(None, None, None)
             return None

@@ -70,11 +70,17 @@ class RelayLink:
                 async with self._pool.request("GET", self.url + INFO) as response:
                     body = await response.read(1 << 20)
                     if response.status != 200:
-                        raise NotReached("relay_unreachable", "The relay does not say what it is.")
+                        raise NotReached(
+                            "relay_unreachable",
+                            "What answers at the relay's address does not say that it is a relay.",
+                            "Is the address right? GET /v1/relay shows a relay.",
+                        )
             except NotReached:
                 raise
             except HallmarkError as error:
-                raise NotReached("relay_unreachable", "The relay cannot be reached.") from error
+                raise NotReached(
+                    "relay_unreachable", "The relay cannot be reached.", "Is it up? Else name another one."
+                ) from error
             self._info = _read(body)
         return self._info
 

@@ -2,13 +2,13 @@
 
 Of each, 8 bytes are kept of a keyed hash whose key nobody has: nobody can make another request look like one
 that was seen. A window remembers `most` of them, about 9 MB at the default. When it is full, nothing more is
-taken in that window: forgetting the oldest would let it be replayed.
+taken in that window: forgetting the oldest would let it be replayed. A window is forgotten once its
+keys are gone, never because a clock was set back: who runs the host can do that.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
 from typing import Final
 
 from hallmark.core.errors import Unavailable
@@ -27,19 +27,19 @@ class ReplayCache:
         self._secret, self._most = secret, most
         self._windows: dict[int, _Seen] = {}
 
-    def keep(self, windows: Collection[int]) -> None:
-        """Forget what was seen in windows that are not among these: their keys are gone."""
-        if self._windows.keys() - windows:
-            self._windows = {at: seen for at, seen in self._windows.items() if at in windows}
+    def forget(self, before: int) -> None:
+        """Forget what was seen in windows before this one: their keys are gone."""
+        if any(at < before for at in self._windows):
+            self._windows = {at: seen for at, seen in self._windows.items() if at >= before}
 
     def admit(self, window: int, encapsulated: bytes) -> None:
-        """Take a request that opened. Raises VerificationFailed `sealed_unreadable` when it came before,
-        Unavailable `sealed_window_full`.
+        """Take a request that opened. Raises VerificationFailed `sealed_unreadable` when it came before, in
+        this window or another one that is not forgotten, Unavailable `sealed_window_full`.
         """
         seen = self._windows.setdefault(window, _Seen())
         mark = hashlib.blake2b(encapsulated, key=self._secret, digest_size=KEPT + 2).digest()
         bucket, kept = int.from_bytes(mark[:2], "big") >> (16 - BUCKETS), mark[2:]
-        if seen.has(bucket, kept):
+        if any(each.has(bucket, kept) for each in self._windows.values()):
             raise unreadable()
         if seen.count >= self._most:
             raise Unavailable(

@@ -158,7 +158,7 @@ class SealedApp:
         window = next((each for each in windows if request.key_id in each.keys), None)
         if window is None:
             raise stale()
-        self._replays.keep({window.number for window in windows})
+        self._replays.forget(min(each.number for each in windows))
         problem = None
         try:
             self._replays.admit(window.number, request.enc)
