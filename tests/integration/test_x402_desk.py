@@ -250,6 +250,15 @@ async def test_what_somebody_else_submitted_has_come(host: Host) -> None:
     assert (len(told.transaction), told.reason) == (32, "")
 
 
+async def test_a_nonce_that_paid_somebody_else_paid_nothing(host: Host) -> None:
+    """A payer that signs one nonce twice, the second time to itself, and submits that one, has not paid."""
+    payment = host.chain.transfer(30)
+    await host.wanted(payment)
+    await host.chain.send(payment_call(host.chain.transfer(30, like=payment), 30))
+    told = await host.due(payment, 30)
+    assert (told.transaction, told.reason) == (b"", "payment_used")
+
+
 async def test_money_is_promised_once(host: Host) -> None:
     """What a payer's open payments may take is not there for another."""
     has = await host.chain.token.balance(PAYER.address)

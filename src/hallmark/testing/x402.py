@@ -74,9 +74,14 @@ class Chain(msgspec.Struct):
         await fund(self.rpc, key)
         await self.send(To(self.token.address, approve_call(digests.PERMIT2, 2**256 - 1)), key)
 
-    def transfer(self, value: int, *, key: Key = PAYER, until: int = FOREVER) -> Authorization:
-        """A signed payment by EIP-3009."""
-        one = Transfer(key.address, PAYEE.address, value, 0, until, next(SALTS).to_bytes(32, "big"))
+    def transfer(
+        self, value: int, *, key: Key = PAYER, until: int = FOREVER, like: Authorization | None = None
+    ) -> Authorization:
+        """A signed payment by EIP-3009; for `like`, with its nonce and to the payer itself."""
+        to, nonce = PAYEE.address, next(SALTS).to_bytes(32, "big")
+        if like is not None and like.transfer is not None:
+            to, nonce = key.address, like.transfer.nonce
+        one = Transfer(key.address, to, value, 0, until, nonce)
         digest = authorization_digest(TRANSFER, one, self.domain)
         return Authorization(
             scheme="exact",

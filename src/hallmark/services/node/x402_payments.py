@@ -12,6 +12,7 @@ back. What its other open payments may take is not counted as available; more ca
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import Final
 
@@ -21,7 +22,7 @@ from hallmark.core.document import hex0x
 from hallmark.core.errors import HallmarkError, InvalidInput, Unavailable
 from hallmark.core.hashing import keccak256
 from hallmark.core.x402_payment import Authorization, read_payment
-from hallmark.services.chain.rpc import RPC, Reverted, quantity
+from hallmark.services.chain.rpc import RPC, Reverted, data, quantity
 from hallmark.services.chain.sender import Mined, Sender, Underway
 from hallmark.services.chain.x402_settlement import error_name, payer_state, payment_call
 from hallmark.services.enclave import control
@@ -36,6 +37,7 @@ BLOCKS_BACK: Final = 5_000
 LATEST: Final = 2**62
 """No time beyond this one is kept: a store's numbers end."""
 AUTHORIZATION_USED: Final = keccak256(b"AuthorizationUsed(address,bytes32)")
+MOVED: Final = keccak256(b"Transfer(address,address,uint256)")
 
 
 class X402Chain(msgspec.Struct, frozen=True):
@@ -239,8 +241,9 @@ class X402Payments:
         return b"", "payment_refused"
 
     async def _by_another(self, payment: Authorization) -> bytes:
-        """The transaction that used an EIP-3009 authorization: what anybody may submit has paid the payee,
-        where a cancelled one has not.
+        """The transaction in which somebody else submitted an EIP-3009 authorization: anybody may, and the
+        payee has the money. That its nonce is used says less: it may have been cancelled, and its payer may
+        have signed the same nonce for another payee.
         """
         if payment.transfer is None:
             return b""
@@ -254,8 +257,30 @@ class X402Payments:
         found = await self._chain.rpc.call("eth_getLogs", asked)
         for event in found if isinstance(found, list) else ():
             if isinstance(event, dict) and event.get("topics") == asked["topics"]:
-                return bytes.fromhex(str(event.get("transactionHash", "0x"))[2:])
+                transaction = bytes.fromhex(str(event.get("transactionHash", "0x"))[2:])
+                if await self._paid_in(transaction, asked["topics"], payment):
+                    return transaction
         return b""
+
+    async def _paid_in(self, transaction: bytes, used: object, payment: Authorization) -> bool:
+        """Whether the token's event after that of the used nonce moves this payment to its payee."""
+        assert payment.transfer is not None, "an authorization was looked for"
+        receipt = await self._chain.rpc.call("eth_getTransactionReceipt", hex0x(transaction))
+        logs = receipt.get("logs") if isinstance(receipt, dict) else None
+        token, transfer = hex0x(payment.token), payment.transfer
+        events = [
+            one
+            for one in (logs if isinstance(logs, list) else ())
+            if isinstance(one, dict) and str(one.get("address", "")).lower() == token
+        ]
+        parties = [hex0x(bytes(12) + party) for party in (transfer.holder, transfer.to)]
+        moved = [hex0x(MOVED), *parties]
+        return any(
+            first.get("topics") == used
+            and second.get("topics") == moved
+            and data(second.get("data")) == transfer.value.to_bytes(32, "big")
+            for first, second in itertools.pairwise(events)
+        )
 
 
 async def _receipt(rpc: RPC, transaction: bytes) -> Mined | None:
