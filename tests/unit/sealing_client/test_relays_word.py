@@ -12,10 +12,15 @@ from hallmark.http.asgi import Receive, Scope, Send, read_body, respond
 from hallmark.privacy.binary_http import END, content_piece, start_response
 from hallmark.privacy.ohttp import ServerRequest
 from hallmark.services.relay.info import CHUNKED_RESPONSE, INFO, TO_GATEWAY, TO_NODE
+from hallmark.services.sdk.paid_request import PaidRequest
+from hallmark.services.sdk.way import Pairs
+from hallmark.services.sdk.way import Question as Asked
 from hallmark.services.sealing.refusals import CLEAR
+from hallmark.testing.ports import free_port
 from hallmark.testing.relays import Mischief
 from hallmark.testing.sealed_network import SealedNetwork
 
+ASKED = b'{"model":"digits","messages":[{"role":"user","content":"Which?"}]}'
 PADDED = ((b"content-encoding", b"hallmark-padded"),)
 
 
@@ -136,3 +141,70 @@ async def test_a_broken_refusal_leaves_no_connection_behind(
             await client.ask("Which?", model="digits")
     assert local.relay.done
     assert not any(lane.in_use for lane in client.way._pool._lanes.values())  # type: ignore[attr-defined]
+
+
+class Paying(PaidRequest):
+    """A payment that goes with a question, and what became of it."""
+
+    def __init__(self) -> None:
+        super().__init__(None, "", b"", lambda _: pytest.fail("nothing is looked up"))
+        self.fate: list[bool] = []
+
+    @property
+    def headers(self) -> Pairs:
+        """See `PaidRequest`."""
+        return ((b"hallmark-tokens", b"some"),)
+
+    async def failed(self, *, sent: bool) -> None:
+        """See `PaidRequest`."""
+        self.fate.append(sent)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        (404, "relay_unknown_node"),
+        (503, "relay_peer_away"),
+        (503, "relay_peer_silent"),
+        (400, "key_configuration_stale"),
+        (429, "relay_rate"),
+    ],
+)
+async def test_a_relays_word_gives_no_money_back(
+    local: SealedNetwork, client: AsyncClient, said: tuple[int, str]
+) -> None:
+    """It may have handed the capsule in: what was paid is not spent again, and goes to no second node."""
+    capsules = 0
+    honest = local.relay._app
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal capsules
+        if scope["path"].startswith(TO_NODE + "0x"):
+            capsules += 1
+            await respond(send, said[0], code(said[1]))
+        else:
+            await honest(scope, receive, send)
+
+    local.relay._app = app
+    assert await _fate(client) == [True]
+    assert capsules == 1
+
+
+async def test_money_stays_where_nothing_left(local: SealedNetwork, client: AsyncClient) -> None:
+    """A relay that cannot be connected to has got nothing."""
+    question = client.question("/v1/chat/completions", ASKED)
+    await question.prepare()
+    client.way.path.link.url = f"http://127.0.0.1:{free_port()}"  # type: ignore[attr-defined]
+    assert await _fate(client, question) == [False]
+    assert not any(node.bodies for node in local.nodes)
+
+
+async def _fate(client: AsyncClient, question: Asked | None = None) -> list[bool]:
+    paying = Paying()
+    if question is None:
+        question = client.question("/v1/chat/completions", ASKED)
+        await question.prepare()
+    with pytest.raises(HallmarkError):
+        async with question.sent(paying):
+            pass
+    return paying.fate

@@ -24,7 +24,7 @@ from hallmark.services.sealing.client import Passage, SealedPath, question_reque
 from hallmark.services.sealing.exchange import SealedExchange, SealedReply, chosen
 from hallmark.services.sealing.known_bundles import KnownBundles
 from hallmark.services.sealing.node_check import CheckedNode
-from hallmark.services.sealing.refusals import AnswerBroken, NothingSent, NotReached
+from hallmark.services.sealing.refusals import AnswerBroken, NotReached
 from hallmark.services.sealing.relay_link import RelayLink, Stale, Undelivered
 from hallmark.services.sealing.route_compare import Sealed, compare
 
@@ -94,6 +94,8 @@ class SealedQuestion:
         self.nonce = secrets.token_bytes(32)
         self.sealed: Sealed | None = None
         self._passage: Passage | None = None
+        self._left = False
+        """Whether something of it may have left this machine."""
 
     async def prepare(self) -> None:
         """Have a route, and check every node that it names. Raises as `SealedPath.passage` does."""
@@ -124,8 +126,8 @@ class SealedQuestion:
                     exchange, reply = found
                     break
             assert exchange is not None
-        except HallmarkError as error:
-            await paid.failed(sent=not isinstance(error, NothingSent) and error.reason not in UNSENT)
+        except HallmarkError:
+            await paid.failed(sent=self._left)
             raise
         try:
             yield reply
@@ -150,8 +152,8 @@ class SealedQuestion:
                 exchange, reply = await self._exchanged(node, paid)
                 break
             except Undelivered as error:
-                # By the relay's word alone: a provider may have been asked and paid already.
-                if last or self._provider(node):
+                # By the relay's word alone: a provider may have been asked, and somebody paid, already.
+                if last or self._provider(node) or paid.headers:
                     raise error.error from error
                 return None
             except NotReached as error:
@@ -179,8 +181,12 @@ class SealedQuestion:
             exchange = self._way.exchange(hex0x(node.node), chosen(node.keys), request)
             ticket = self._passage.ticket.digest
             self.sealed = Sealed(node, exchange.suite, exchange.size, self._way.link.url, ticket)
+            before, self._left = self._left, True
             try:
                 return exchange, await exchange.__aenter__()
+            except Undelivered as error:
+                self._left = before or error.error.reason != UNREACHED
+                raise
             except Stale as error:
                 fresh = await self._way.again(node) if not attempt else None
                 if fresh is None or fresh.window == node.window:
@@ -197,7 +203,10 @@ class SealedQuestion:
 
 
 LOST: Final = frozenset(("answer_lost",))
-UNSENT: Final = frozenset(("relay_unreachable", "relay_undelivered", "no_sealed_node", "no_common_suite"))
+UNREACHED: Final = "relay_unreachable"
+"""The reason before which nothing has left this machine. What else a relay says of a capsule decides over no
+money.
+"""
 
 
 def _settlement(node: CheckedNode) -> str:
