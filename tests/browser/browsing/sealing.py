@@ -95,6 +95,7 @@ class SealedStage(Stage):
     def __init__(self) -> None:
         super().__init__()
         self.change: Change = lambda record: record
+        self.offered: int | None = None
         self.keys = OwnKeys()
         self.handed_in: list[str] = []
         net = self.gateway.net
@@ -123,10 +124,9 @@ class SealedStage(Stage):
                 yield origin
 
     def alone(self) -> str:
-        """From now on one node alone takes sealed requests; the relay's path to it."""
-        kept = hex0x(self.gateway.net.nodes[0].address)
-        self.change = lambda record: record if record["node"] == kept else {**record, "sealing": None}
-        return f"/v1/relay/{kept}"
+        """From now on one node alone is a candidate; the relay's path to it."""
+        self.offered = 1
+        return f"/v1/relay/{hex0x(self.gateway.net.nodes[0].address)}"
 
     def _door(self, node: bytes) -> SealedApp:
         gateway = self.gateway
@@ -148,7 +148,7 @@ class SealedStage(Stage):
         )
 
     async def _route(self, _: Request) -> Response:
-        return JSONResponse(ticket_of(self.gateway))
+        return JSONResponse(ticket_of(self.gateway, self.offered))
 
     async def _take(self, request: Request) -> Response:
         """As a gateway does: an entry of the log, of a receipt that it then can show the proof of."""
@@ -160,10 +160,10 @@ class SealedStage(Stage):
         return JSONResponse(self.change(record_of(self.gateway, unhex(request.path_params["node"]))))
 
 
-def ticket_of(gateway: FakeGateway) -> dict[str, Any]:
-    """The answer to POST /v1/hallmark/route: every node is a candidate."""
+def ticket_of(gateway: FakeGateway, offered: int | None = None) -> dict[str, Any]:
+    """The answer to POST /v1/hallmark/route: every node is a candidate, or the first `offered`."""
     net = gateway.net
-    named = [(hex0x(node.address), node.bundle) for node in net.nodes]
+    named = [(hex0x(node.address), node.bundle) for node in net.nodes[:offered]]
     both = tuple(Candidate(node, hex0x(bundle.digest())) for node, bundle in named if bundle)
     size, root = net.beacon()
     place = Place(net.genesis.network, net.genesis.chain_id, size, root)
