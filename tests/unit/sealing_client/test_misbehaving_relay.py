@@ -177,6 +177,18 @@ def _sealed(record: RouteRecord, **changes: Any) -> RouteRecord:
     return _with(record, sealed=msgspec.structs.replace(record.sealed, **changes))
 
 
+@pytest.mark.parametrize("saw", [("gateway", "enclave"), ("enclave", "relay"), ("enclave", "anybody"), ()])
+async def test_who_saw_it_in_clear(local: SealedNetwork, client: AsyncClient, saw: tuple[str, ...]) -> None:
+    """The enclave, and a provider where one answers: whoever else is named, or nobody, is not this way."""
+    receipt = (await client.ask("Which?", model="digits")).receipt
+    assert receipt.sealed is not None
+    record = _with(RouteRecord.decode(receipt.dossier.documents.route.encode()), saw_prompt=saw)
+    documents = msgspec.structs.replace(receipt.dossier.documents, route=record.encode().decode())
+    with pytest.raises(AnswerBroken) as caught:
+        compare(msgspec.structs.replace(receipt.dossier, documents=documents), receipt.sealed)
+    assert caught.value.reason == "sealed_seen_in_clear"
+
+
 async def test_the_route_record_says_what_was_sealed(local: SealedNetwork, client: AsyncClient) -> None:
     """Each part of the record that is not what the client did has a reason."""
     receipt = (await client.ask("Which?", model="digits")).receipt

@@ -15,6 +15,8 @@ import type { SealedAsking } from "./runs.ts";
 const LOOK_AGAIN_MS = 10_000;
 const WAIT_MS = 10_000;
 const WAYS_KEPT = 32;
+/** Who may have seen a sealed question in clear, as route records name them. */
+const SEE_IT: readonly string[] = ["enclave", "enclave upstream"];
 
 /** See the head of this file. */
 export class Sealing {
@@ -216,10 +218,11 @@ function answered(status: number, body: string): Failed {
 /** The receipt says that the question came the way that it went: sealed to these keys, at this node, under this ticket. */
 function check(dossier: RawMembers, way: Way | undefined): void {
   const route = documentOf(dossier, "route");
-  const sealed = route["sealed"] as { readonly configuration?: unknown } | undefined;
+  const sealed = route["sealed"] as { readonly configuration?: unknown; readonly relay?: unknown } | undefined;
   const holds =
     way !== undefined && textAt(dossier, "receipt", "node") === way.node && route["path"] === "sealed" &&
-    route["ticket"] === way.offer.digest && sealed?.configuration === way.configuration;
+    route["ticket"] === way.offer.digest && sealed?.configuration === way.configuration && sealed.relay === way.relay &&
+    Array.isArray(route["saw_prompt"]) && SEE_IT.includes(route["saw_prompt"].join(" "));
   if (holds) return;
   throw new HallmarkError(
     "route_mismatch",

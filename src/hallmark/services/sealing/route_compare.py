@@ -6,6 +6,8 @@ question and sealed it anew, or the enclave says of the way what is not so.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from hallmark.core.document import hex0x
@@ -15,8 +17,8 @@ from hallmark.services.sealing.node_check import CheckedNode
 from hallmark.services.sealing.refusals import AnswerBroken
 from hallmark.verification.dossier import Dossier
 
-SEES_NOTHING = frozenset(("gateway", "relay", "host"))
-"""Who may not have seen the question in clear on this way."""
+SEE_IT: Final = (("enclave",), ("enclave", "upstream"))
+"""Who may have seen the question in clear on this way, as records name them."""
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -54,5 +56,5 @@ def compare(dossier: Dossier, sealed: Sealed) -> None:
         raise AnswerBroken("sealed_other_size", "The receipt says another size class than what was sent.")
     if said.relay != sealed.relay:
         raise AnswerBroken("sealed_other_relay", "The receipt names another relay than the one used.")
-    if SEES_NOTHING & set(record.saw_prompt):
+    if record.saw_prompt not in SEE_IT:
         raise AnswerBroken("sealed_seen_in_clear", "The receipt says that others saw the question in clear.")
