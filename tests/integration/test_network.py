@@ -41,9 +41,9 @@ def saved(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_status_names_every_service_with_state_and_address(network: Network) -> None:
-    """Two nodes, four full nodes, log, chain, anchoring and gateway are ready, each with a url."""
+    """Two nodes, four full nodes and all that stands beside them are ready, each with a url."""
     status = network.status()
-    expected = {"chain", "log", "gateway", "anchor", "vault", "web", "relay", "node-1", "node-2"}
+    expected = {"chain", "log", "gateway", "anchor", "vault", "web", "relay", "issuer", "node-1", "node-2"}
     expected |= {f"fullnode-{n}" for n in range(1, 5)}
     assert set(status) == expected
     assert {service["state"] for service in status.values()} == {"ready"}
@@ -54,7 +54,7 @@ def test_everything_is_inside_the_home(network: Network) -> None:
     """Each service has a store of its own there, for its owner only, whatever the home is called."""
     assert [path.name for path in network.home.parent.iterdir()] == [network.home.name]
     stores = sorted(network.home.glob("services/*/store.db"))
-    assert len(stores) == 11
+    assert len(stores) == 12
     assert {path.stat().st_mode & 0o777 for path in stores} == {0o600}
 
 

@@ -3,10 +3,13 @@
 `load` reads an artifact and gives the engine that its model.json names; a new engine is one file and one
 row of
 `LOADERS`. Engines are imported only when an artifact needs them.
+
+onnxruntime makes a device id and a telemetry database as it is imported, unless its environment forbids it.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +21,8 @@ from hallmark.engines.protocol import Description, Engine
 from hallmark.engines.stepper import Stepper
 
 __all__ = ["Engine", "describe_format", "load"]
+
+os.putenv("ORT_DISABLE_TELEMETRY", "1")
 
 
 def load(

@@ -13,16 +13,15 @@ Every step is one transaction, so a kill leaves it done or not begun; whoever as
 from __future__ import annotations
 
 import enum
+import secrets
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from hallmark.core.errors import Conflict, HallmarkError, NotFound
-from hallmark.core.hashing import sha256
 from hallmark.store.raw import RawDatabase, Row, Transaction
 
-PAYOUT_TAG: Final = b"hallmark/issuer-payout/v1\0"
 KEPT_MS: Final = 30 * 86_400_000
 """For so long after the end of its key set a spend is remembered."""
 
@@ -272,7 +271,7 @@ class Store:
                     continue
                 last = transaction.fetch("SELECT MAX(number) FROM payouts")[0][0]
                 number = int(last or 0) + 1
-                name = sha256(PAYOUT_TAG, bytes(payee), number.to_bytes(8, "big"))
+                name = secrets.token_bytes(32)  # a store that begins anew takes no old transfer for its own
                 transaction.execute(
                     "INSERT INTO payouts VALUES (?, ?, ?, ?, ?, 0)", (name, number, bytes(payee), amount, now)
                 )
