@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -19,6 +18,7 @@ from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.http.client import Pool, Timeouts
 from hallmark.payments.issuing import MAX_MESSAGE
 from hallmark.services.enclave import control
+from hallmark.services.node.desk_work import DeskWork
 from hallmark.services.node.enclave_link import Say
 from hallmark.services.node.token_store import DueTokens, TokenStore
 from hallmark.telemetry.logs import get_logger
@@ -64,47 +64,41 @@ class TokenDesk:
     def __init__(self, url: str, store: TokenStore) -> None:
         self._url, self._store = url.rstrip("/"), store
         self._pool = Pool(per_origin=16, timeouts=Timeouts(connect=2.0, head=10.0, idle=10.0))
-        self._say: Say | None = None
+        self._work = DeskWork()
         self._told: set[str] = set()
         self._wake = asyncio.Event()
-        self._running: tuple[asyncio.Task[None], ...] = ()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._settling: set[bytes] = set()
         self.problem = ""
         self.settled = 0
 
     def start(self) -> None:
         """Go on with what is due, and keep the key sets up to date."""
-        self._running = tuple(asyncio.create_task(one) for one in (self._resume(), self._watch()))
+        self._work.run(self._resume(), self._watch())
 
     def begin(self, say: Say) -> None:
         """An enclave serves: it knows no key set."""
-        self._say, self._told = say, set()
+        self._work.say, self._told = say, set()
         self._wake.set()
 
     def end(self) -> None:
         """The enclave is gone: nobody waits for an answer. What is due is settled all the same."""
-        self._say = None
+        self._work.say = None
 
     async def close(self, limit_s: float) -> None:
         """Wait for what is under way, for a bounded time; what is left is on disk."""
         self.end()
-        if self._tasks and limit_s:
-            await asyncio.wait(tuple(self._tasks), timeout=limit_s)
-        tasks = (*self._running, *self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._work.wait(limit_s)
+        await self._work.cancel()
         await self._pool.aclose()
 
     def take(self, message: control.HoldWanted | control.TokensDue) -> None:
         """One message of the enclave's."""
         if isinstance(message, control.TokensDue):
-            self._begin(self._due(message))
-        elif len(self._tasks) >= MOST_ASKED:
-            self._tell(control.IssuerAnswer(message.id, UNREACHABLE))
+            self._work.begin(self._due(message))
+        elif len(self._work.tasks) >= MOST_ASKED:
+            self._work.tell(control.IssuerAnswer(message.id, UNREACHABLE))
         else:
-            self._begin(self._hold(message))
+            self._work.begin(self._hold(message))
 
     def status(self) -> dict[str, object]:
         """As /healthz shows it."""
@@ -116,21 +110,12 @@ class TokenDesk:
             "problem": self.problem,
         }
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _tell(self, message: control.ToEnclave) -> None:
-        if self._say is not None:
-            self._say(message)
-
     async def _hold(self, message: control.HoldWanted) -> None:
         try:
             reason, body = await self._post("hold", message.body)
         except HallmarkError:
             reason, body = UNREACHABLE, b""
-        self._tell(control.IssuerAnswer(message.id, reason, body))
+        self._work.tell(control.IssuerAnswer(message.id, reason, body))
 
     async def _due(self, message: control.TokensDue) -> None:
         """What is due must get to the disk, however long that takes."""
@@ -164,7 +149,7 @@ class TokenDesk:
         if reason:
             get_logger().warning("tokens_refused", reason=reason)
         if number >= 0:
-            self._tell(control.IssuerAnswer(number, reason, body))
+            self._work.tell(control.IssuerAnswer(number, reason, body))
 
     async def _post(self, path: str, body: bytes) -> tuple[str, bytes]:
         """A reason (empty: none) and what the issuer said. Raises what a connection raises, and Unavailable
@@ -183,7 +168,7 @@ class TokenDesk:
         while True:
             try:
                 for due in await self._store.waiting(_now()):
-                    self._begin(self._settle(due))
+                    self._work.begin(self._settle(due))
                 return
             except HallmarkError as error:
                 get_logger().error("tokens_unread", reason=error.reason)
@@ -219,8 +204,8 @@ class TokenDesk:
             raise Unavailable(UNREACHABLE, "The issuer's page of key sets cannot be read.") from error
         sealing, signature = unhex(page.sealing), unhex(page.sealing_signature)
         for one in page.sets:
-            if one.logged and one.digest not in self._told and self._say is not None:
-                self._say(control.TokenKeys(one.document.encode(), sealing, signature))
+            if one.logged and one.digest not in self._told and self._work.say is not None:
+                self._work.say(control.TokenKeys(one.document.encode(), sealing, signature))
                 self._told.add(one.digest)
 
 

@@ -8,14 +8,15 @@ ClaimsSigned     `x402_channels`, which asked for them
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.core.x402_payment import read_payment
 from hallmark.payments.x402.actions import Sweep
 from hallmark.services.chain.x402_contracts import missing
 from hallmark.services.enclave import control
+from hallmark.services.node.desk_work import DeskWork
 from hallmark.services.node.enclave_link import Say
 from hallmark.services.node.offer_file import NOTHING, Taken
 from hallmark.services.node.settings import Payments
@@ -67,26 +68,23 @@ class X402Desk:
         self.channels = X402Channels(
             chain, every_s=settings.settle_seconds, collect_from=settings.collect_from, sweep=sweep
         )
-        self._say: Say | None = None
-        self._running: tuple[asyncio.Task[None], ...] = ()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._work = DeskWork()
         self.taken = NOTHING
         """What the chain's contracts and the gas key's balance let be taken now."""
 
     def start(self) -> None:
         """Go on with what is due, and keep an eye on the chain."""
-        work = (self._resume(), self._watch(), self.channels.run())
-        self._running = tuple(asyncio.create_task(one) for one in work)
+        self._work.run(self._resume(), self._watch(), self.channels.run())
 
     def begin(self, say: Say) -> None:
         """An enclave serves."""
-        self._say = say
+        self._work.say = say
         self.payments.begin(say)
         self.channels.begin(say)
 
     def end(self) -> None:
         """The enclave is gone: nobody waits for an answer."""
-        self._say = None
+        self._work.say = None
         self.payments.end()
         self.channels.end()
 
@@ -95,13 +93,9 @@ class X402Desk:
         disk.
         """
         self.end()
-        if self._tasks and limit_s:
-            await asyncio.wait(tuple(self._tasks), timeout=limit_s)
+        await self._work.wait(limit_s)
         await self.payments.close(limit_s)
-        tasks = (*self._running, *self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._work.cancel()
         await self.channels.close()
 
     def take(self, message: control.PaymentWanted | control.PaymentDue | control.ClaimsSigned) -> None:
@@ -109,11 +103,11 @@ class X402Desk:
         if isinstance(message, control.ClaimsSigned):
             self.channels.signed(message)
         elif isinstance(message, control.PaymentDue):
-            self._begin(self._due(message))
-        elif len(self._tasks) >= MOST_ASKED:
-            self._tell(control.PaymentState(message.id, UNREACHABLE))
+            self._work.begin(self._due(message))
+        elif len(self._work.tasks) >= MOST_ASKED:
+            self._work.tell(control.PaymentState(message.id, UNREACHABLE))
         else:
-            self._begin(self._wanted(message))
+            self._work.begin(self._wanted(message))
 
     def status(self) -> dict[str, object]:
         """As /healthz shows it."""
@@ -129,27 +123,18 @@ class X402Desk:
             "problem": self.channels.problem,
         }
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _tell(self, message: control.ToEnclave) -> None:
-        if self._say is not None:
-            self._say(message)
-
     async def _wanted(self, message: control.PaymentWanted) -> None:
         reason = UNREACHABLE
         try:
             payment = read_payment(message.payment)
             answer = self.payments.wanted if payment.channel is None else self.channels.wanted
-            self._tell(await answer(message, payment))
+            self._work.tell(await answer(message, payment))
             return
         except (DepositRefused, InvalidInput) as error:
             reason = error.reason
         except HallmarkError as error:
             get_logger().warning("payment_unread", reason=error.reason)
-        self._tell(control.PaymentState(message.id, reason))
+        self._work.tell(control.PaymentState(message.id, reason))
 
     async def _due(self, message: control.PaymentDue) -> None:
         """What is due must get to the disk, however long that takes."""
