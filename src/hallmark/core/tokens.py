@@ -150,11 +150,14 @@ def challenge(keys: IssuerKeys) -> bytes:
     The issuer's name is its address as text. The context is SHA-256(tag || network || issuer || u64be epoch);
     there is no origin, because a token is good at every node.
     """
-    name = keys.issuer.encode()
     bound = (unhex(keys.network), unhex(keys.issuer), keys.epoch.to_bytes(8, "big"))
-    context = sha256(CHALLENGE_TAG, *bound)
+    return token_challenge(keys.issuer.encode(), sha256(CHALLENGE_TAG, *bound))
+
+
+def token_challenge(name: bytes, context: bytes, origin: bytes = b"") -> bytes:
+    """A TokenChallenge of an issuer's name, a redemption context and an origin (RFC 9577 section 2.1)."""
     head = TOKEN_TYPE.to_bytes(2, "big") + len(name).to_bytes(2, "big") + name
-    return head + bytes((len(context),)) + context + bytes(2)
+    return head + bytes((len(context),)) + context + len(origin).to_bytes(2, "big") + origin
 
 
 def token_input(nonce: bytes, challenge_digest: bytes, key_id: bytes) -> bytes:

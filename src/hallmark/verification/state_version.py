@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 11
-CODE: Final = "20ee758746f1ec02547872abbe18b1f32b4b8ddda40481a4963257d56b87f9f7"
+CODE: Final = "86871ff52ba90b929aac7698359a876e90268a355d9e63a8b5280326ea4a6f33"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from hallmark.core.errors import InvalidInput, Unauthorized
 from hallmark.core.hashing import sha256
+from hallmark.core.tokens import token_challenge
 from hallmark.services.relay.settings import Tokens
 
 TYPE: Final = b"\x00\x02"
@@ -67,9 +68,7 @@ class TokenCheck:
     def challenge(self, epoch: int) -> bytes:
         """The TokenChallenge of an epoch (RFC 9577 section 2.1.1)."""
         context = sha256(CONTEXT, epoch.to_bytes(8, "big"))
-        issuer, origin = self._settings.issuer.encode(), self._settings.origin.encode()
-        sized = (len(issuer).to_bytes(2, "big"), issuer, b"\x20", context, len(origin).to_bytes(2, "big"))
-        return b"".join((TYPE, *sized, origin))
+        return token_challenge(self._settings.issuer.encode(), context, self._settings.origin.encode())
 
     def shown(self, now: float) -> tuple[str, str]:
         """The challenge of now and the issuer's key, as base64url."""
