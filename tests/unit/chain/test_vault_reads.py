@@ -10,6 +10,7 @@ import pytest
 from hallmark.core.document import hex0x
 from hallmark.core.errors import Unavailable, VerificationFailed
 from hallmark.crypto.secp256k1 import Key
+from hallmark.services.chain import transactions
 from hallmark.services.chain.contract import FACTORY, create2_address
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.chain.token import TokenContract
@@ -116,3 +117,21 @@ async def test_a_chain_that_does_not_deploy_says_why() -> None:
         await deploy_code(Endpoint(CHAIN, {FACTORY: "0x60"}), KEY, CODE, timeout_s=0)
     assert error.value.reason == "deployment_failed"
     assert hex0x(KEY.address) in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("receipt", "told"),
+    [({"status": "0x0"}, "mined and reverted"), (None, "does not know a transaction")],
+)
+async def test_waiting_ends_once_nothing_can_come_of_it(
+    monkeypatch: pytest.MonkeyPatch, receipt: object, told: str
+) -> None:
+    """A transaction that reverted, or that the chain has lost, is not waited for until the time is over."""
+    monkeypatch.setattr(transactions, "LOOKS_A_SECOND", 1_000)
+    lost = {**CHAIN, "eth_estimateGas": "0x5208", "eth_getTransactionReceipt": receipt}
+    with pytest.raises(Unavailable) as error:
+        await deploy_code(Endpoint(lost, {FACTORY: "0x60"}), KEY, CODE, timeout_s=10_000)
+    assert (error.value.reason, told in str(error.value)) == ("deployment_failed", True)
+    with pytest.raises(Unavailable) as error:
+        await transactions.perform(Endpoint(lost), KEY, A, timeout_s=10_000)
+    assert (error.value.reason, told in str(error.value)) == ("transaction_failed", True)

@@ -27,6 +27,8 @@ DEPLOYMENT_GAS: Final = 3_000_000
 MOST_GAS: Final = 5_000_000
 MOST_ESTIMATED: Final = 10**9
 LOOKS_A_SECOND: Final = 5
+LOST: Final = 25
+"""So many looks in a row a chain may not know a transaction: then it was dropped, or went with a reorg."""
 TRIES: Final = 8
 """So often a transaction is signed anew when its nonce was another's of the same key."""
 
@@ -186,14 +188,35 @@ async def perform(
 
 async def _mined(rpc: RPC, transaction: bytes, timeout_s: float) -> None:
     """Until it is in a block and did what it should. Raises Unavailable `transaction_failed`."""
+    waiting = _Waiting(rpc, transaction)
     for _ in range(max(1, int(timeout_s * LOOKS_A_SECOND))):
-        receipt = await rpc.call("eth_getTransactionReceipt", hex0x(transaction))
-        if isinstance(receipt, dict):
-            if receipt.get("status") == "0x1":
-                return
-            raise Unavailable("transaction_failed", "A transaction was mined and reverted.")
+        if await waiting.is_done():
+            return
+        if waiting.trouble:
+            raise Unavailable("transaction_failed", waiting.trouble)
         await asyncio.sleep(1 / LOOKS_A_SECOND)
     raise Unavailable("transaction_failed", "A transaction was not mined in time.")
+
+
+class _Waiting:
+    """A transaction that was handed to the chain; `trouble` is why nothing comes of it, once that is sure."""
+
+    def __init__(self, rpc: RPC, transaction: bytes) -> None:
+        self._rpc, self._transaction = rpc, transaction
+        self._unknown = 0
+        self.trouble = ""
+
+    async def is_done(self) -> bool:
+        """Whether it is in a block and did what it should. Raises Unavailable `chain_unreachable`."""
+        receipt = await self._rpc.call("eth_getTransactionReceipt", hex0x(self._transaction))
+        if isinstance(receipt, dict):
+            succeeded = receipt.get("status") == "0x1"
+            self.trouble = "" if succeeded else "A transaction was mined and reverted."
+            return succeeded
+        self._unknown = 0 if await is_known(self._rpc, self._transaction) else self._unknown + 1
+        if self._unknown >= LOST:
+            self.trouble = "The chain does not know a transaction that it was handed."
+        return False
 
 
 async def deploy_anchor(
@@ -240,13 +263,18 @@ async def deploy_code(
         nonce=await rpc.nonce(key.address),
         fees=await suggest_fees(rpc),
     )
-    accepted = await send_raw(rpc, signed.raw)
+    # Refused or not: whoever else deploys the same code puts it at the same address.
+    await send_raw(rpc, signed.raw)
+    waiting = _Waiting(rpc, signed.hash)
     for _ in range(max(1, int(timeout_s * LOOKS_A_SECOND))):
+        await waiting.is_done()
         if await rpc.code(address):
             return Deployment(address, signed.hash)
+        if waiting.trouble:
+            break
         await asyncio.sleep(1 / LOOKS_A_SECOND)
     raise Unavailable(
         "deployment_failed",
-        f"{what} did not appear on the chain." if accepted else "The chain refused the deployment.",
+        f"{what} did not appear on the chain. {waiting.trouble}".strip(),
         f"Does {hex0x(key.address)} have funds?",
     )
