@@ -53,6 +53,17 @@ DOCUMENTS: tuple[type[Document], ...] = (
     IssuerKeys,
 )
 
+KEPT = frozenset(
+    (
+        documents.KeyBundle,
+        documents.Measurement,
+        documents.Manifest,
+        documents.ClearingPolicy,
+        documents.AttestationPolicy,
+    )
+)
+"""Documents that the folded log keeps: their numbers have 63 bits."""
+
 
 def typed_vectors(net: LittleNetwork) -> dict[str, Any]:
     """Each statement: packed bytes, struct hash, signing digest; and packed bytes that are refused."""
@@ -92,6 +103,12 @@ def document_vectors(net: LittleNetwork) -> dict[str, Any]:
             "a float": data.replace(b"{", b'{"' + first.encode() + b'":1.5,', 1),
             "not JSON": data[:-1],
         }
+        if cls in KEPT:
+            numbers = {name: n for name, n in msgspec.json.decode(data).items() if type(n) is int}
+            for name, number in numbers.items():
+                for bad in (-1, 1 << 63):
+                    old, new = (f'"{name}":{value}'.encode() for value in (number, bad))
+                    wrong[f"{name} is {bad}"] = data.replace(old, new, 1)
         found[cls.__name__] = {
             "tag": cls.TAG,
             "valid": {"bytes": data.decode(), "digest": digest_of(cls, data).hex()},

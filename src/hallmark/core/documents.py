@@ -1,6 +1,7 @@
 """The canonical documents that statements commit to. All are `Document`s: exact bytes, integers only.
 
-Times are unix milliseconds. Digests are 0x-hex SHA-256 unless said otherwise.
+Times are unix milliseconds. Digests are 0x-hex SHA-256 unless said otherwise. Numbers in documents that the
+folded log keeps have 63 bits at most: of more, it could not be written down.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from hallmark.core.document import Document, Hex20, Hex32, Hex48, HexBytes, Uint
 class HPKEKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One HPKE key (RFC 9180 code points): upstreams' API keys are sealed to it."""
 
-    id: int
-    kem: int
-    kdf: int
-    aead: int
+    id: Uint63
+    kem: Uint63
+    kdf: Uint63
+    aead: Uint63
     public_key: HexBytes
 
 
@@ -51,15 +52,15 @@ class KeyBundle(Document, frozen=True):
     owner: Hex20
     endpoint: str
     payment: Hex20
-    epoch: int
+    epoch: Uint63
     signing_key: Hex20
     hpke: tuple[HPKEKey, ...]
     tls_spki: Hex32
     image: Hex48
     configuration: Hex32
     artifacts: tuple[Hex32, ...]
-    mode: int
-    capacity: int
+    mode: Uint63
+    capacity: Uint63
     engine: str
     upstreams: tuple[str, ...] = ()
     settlement: Hex20 | msgspec.UnsetType = msgspec.UNSET
@@ -93,7 +94,7 @@ class Measurement(Document, frozen=True):
     evidence: str
     registers: dict[str, HexBytes]
     source: str
-    not_after: int = 0
+    not_after: Uint63 = 0
 
 
 class ModelCard(Document, frozen=True):
@@ -120,7 +121,7 @@ class Manifest(Document, frozen=True):
     version: str
     artifact: Hex32
     sha256: Hex32
-    size: int
+    size: Uint63
     format: str
     task: str
     card: Hex32
@@ -271,9 +272,9 @@ class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     question: str
     state: str
     verifiers: tuple[str, ...] = ()
-    max_age: int = 0
+    max_age: Uint63 = 0
     assurance: tuple[str, ...] = ("hardware",)
-    count: int = 0
+    count: Uint63 = 0
 
 
 class ClearingPolicy(Document, frozen=True):
@@ -289,15 +290,15 @@ class ClearingPolicy(Document, frozen=True):
     TAG = "hallmark/clearing-policy/v1"
 
     name: str
-    version: int
+    version: Uint63
     requires: tuple[Requirement, ...]
     not_required: tuple[str, ...] = ()
     enforcement: str = "enforce"
     classes: tuple[str, ...] = ()
-    min_value: int = 0
-    sla: int = 0
-    dispute_window: int = 0
-    resample: int = 50_000
+    min_value: Uint63 = 0
+    sla: Uint63 = 0
+    dispute_window: Uint63 = 0
+    resample: Uint63 = 50_000
 
 
 class AttestationPolicy(Document, frozen=True):
@@ -311,11 +312,11 @@ class AttestationPolicy(Document, frozen=True):
     TAG = "hallmark/attestation-policy/v1"
 
     name: str
-    version: int
+    version: Uint63
     kinds: tuple[str, ...]
     roots: dict[str, tuple[Hex32, ...]]
-    max_age: int
-    skew: int
+    max_age: Uint63
+    skew: Uint63
     tcb_statuses: tuple[str, ...] = ("UpToDate",)
     denied_advisories: tuple[str, ...] = ()
     snp_products: tuple[str, ...] = ("Genoa", "Turin")

@@ -31,7 +31,7 @@ class Asset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     chain_id: Uint63
     address: Hex20
-    decimals: int
+    decimals: Uint63
     symbol: str
     name: str
     version: str

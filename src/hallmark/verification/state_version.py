@@ -20,8 +20,8 @@ import msgspec
 
 from hallmark.core.hashing import sha256
 
-RULES: Final = 11
-CODE: Final = "86871ff52ba90b929aac7698359a876e90268a355d9e63a8b5280326ea4a6f33"
+RULES: Final = 12
+CODE: Final = "2276bbfe1b8d7ef4fedc237aa342d769c84027c3cc0fe6c450babee344a23b31"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

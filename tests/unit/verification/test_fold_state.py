@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hallmark.core.document import hex0x
+from hallmark.core.document import Document, digest_of, hex0x
+from hallmark.core.documents import KeyBundle
 from hallmark.core.hashing import sha256
 from hallmark.core.merkle import leaf_hash
+from hallmark.core.receipt import Mode
+from hallmark.core.statements import Role
 from hallmark.core.tokens import TokenSpend
-from hallmark.testing.network import LittleNetwork
+from hallmark.testing.network import LittleNetwork, Party
 from hallmark.testing.payments import (
     issuer_epoch,
     keys_of_issuer,
@@ -28,7 +31,7 @@ from hallmark.testing.tokens import tokens_of
 from hallmark.verification.fold import Replica
 from hallmark.verification.fold_state import FoldState
 from hallmark.verification.outcome import Check
-from hallmark.verification.snapshot import HEAD, STATED, Head, packed_row, unpacked_row
+from hallmark.verification.snapshot import HEAD, STATED, Head, Stated, packed_row, unpacked_row
 from hallmark.verification.tables import Changes, Index, Key, MemoryIndex, StateUnavailable
 from hallmark.verification.tree import Tree
 
@@ -126,6 +129,51 @@ def test_a_fold_with_restarts_is_the_fold(steps: Sequence[tuple[int, bool, bool]
     for at in range(replica.size, len(net.leaves)):
         replica.feed(at, net.leaves[at])
     assert _known(replica, net.full_nodes[2].address) == known
+
+
+@pytest.mark.parametrize("name", ["epoch", "mode", "capacity"])
+def test_numbers_that_cannot_be_written_down_stop_nobody(name: str) -> None:
+    """A registration whose bundle has a number of any size is refused, and the fold can still be kept."""
+    net = LittleNetwork()
+    party = Party("a new node", Role.NODE)
+    sound = net.bundle(party, Mode.VANILLA)
+    for number in (1 << 63, 1 << 64, 10**400, -1, -(1 << 63) - 1):
+        # Such a bundle cannot be made any more: its bytes can.
+        field = f'"{name}":{getattr(sound, name)}'.encode()
+        party.bundle = sound
+        whole = net.registration(party)
+        data = whole.attachments[0].replace(field, f'"{name}":{number}'.encode())
+        statement = msgspec.structs.replace(whole.statement, document=digest_of(KeyBundle, data))
+        net.add(net.entry(statement, (party.key, party.owner), data, b""))
+        replica = net.replica()
+        assert "document_unreadable" in replica.failures(replica.size - 1)
+        _keep(replica, MemoryIndex())
+
+
+def test_documents_that_are_kept_have_bounded_numbers() -> None:
+    """No document behind what statements established has a number without bounds, however deep."""
+    assert _unbounded(msgspec.inspect.type_info(Stated), within=False) == []
+
+
+def _unbounded(info: msgspec.inspect.Type, *, within: bool) -> list[str]:
+    match info:
+        case msgspec.inspect.StructType(cls=cls, fields=fields):
+            inside = within or issubclass(cls, Document)
+            found = [(field.name, _unbounded(field.type, within=inside)) for field in fields]
+            return [f"{cls.__name__}.{name} {path}" for name, paths in found for path in paths]
+        case msgspec.inspect.IntType(ge=ge, le=le):
+            return ["int"] if within and (ge is None or le is None) else []
+        case msgspec.inspect.UnionType(types=types):
+            parts: tuple[msgspec.inspect.Type, ...] = types
+        case msgspec.inspect.TupleType(item_types=items):
+            parts = items
+        case msgspec.inspect.CollectionType(item_type=item):
+            parts = (item,)
+        case msgspec.inspect.DictType(key_type=key, value_type=value):
+            parts = (key, value)
+        case _:
+            parts = ()
+    return [path for part in parts for path in _unbounded(part, within=within)]
 
 
 class _Counting(MemoryIndex):

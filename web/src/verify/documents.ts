@@ -26,28 +26,28 @@ const string = text();
 const texts = list(string);
 const NO_TEXTS: readonly string[] = [];
 
-const HPKEKey = struct({ id: integer, kem: integer, kdf: integer, aead: integer, public_key: HexBytes });
+const HPKEKey = struct({ id: uint63, kem: uint63, kdf: uint63, aead: uint63, public_key: HexBytes });
 
 /** All keys that requests are sealed to: the root over all windows, when the first begins, how long each lasts. */
 const Sealing = struct({ root: Hex32, since: uint63, every: uint63, count: uint63 });
 export type Sealing = Of<typeof Sealing>;
 
 export const KeyBundle = document("key-bundle", struct({
-  network: Hex32, owner: Hex20, endpoint: string, payment: Hex20, epoch: integer, signing_key: Hex20,
-  hpke: list(HPKEKey), tls_spki: Hex32, image: Hex48, configuration: Hex32, artifacts: list(Hex32), mode: integer,
-  capacity: integer, engine: string, upstreams: withDefault(texts, NO_TEXTS), settlement: optional(Hex20),
+  network: Hex32, owner: Hex20, endpoint: string, payment: Hex20, epoch: uint63, signing_key: Hex20,
+  hpke: list(HPKEKey), tls_spki: Hex32, image: Hex48, configuration: Hex32, artifacts: list(Hex32), mode: uint63,
+  capacity: uint63, engine: string, upstreams: withDefault(texts, NO_TEXTS), settlement: optional(Hex20),
   sealing: optional(Sealing),
 }));
 export type KeyBundle = Of<typeof KeyBundle.type>;
 
 export const Measurement = document("measurement", struct({
   name: string, version: string, evidence: string, registers: table(HexBytes), source: string,
-  not_after: withDefault(integer, 0n),
+  not_after: withDefault(uint63, 0n),
 }));
 export type Measurement = Of<typeof Measurement.type>;
 
 export const Manifest = document("manifest", struct({
-  label: string, version: string, artifact: Hex32, sha256: Hex32, size: integer, format: string, task: string,
+  label: string, version: string, artifact: Hex32, sha256: Hex32, size: uint63, format: string, task: string,
   card: Hex32, derived_from: withDefault(string, ""),
 }));
 export type Manifest = Of<typeof Manifest.type>;
@@ -95,28 +95,28 @@ export const EnclaveConfiguration = document("configuration", struct({
 export type EnclaveConfiguration = Of<typeof EnclaveConfiguration.type>;
 
 const Requirement = struct({
-  question: string, state: string, verifiers: withDefault(texts, NO_TEXTS), max_age: withDefault(integer, 0n),
-  assurance: withDefault(texts, ["hardware"]), count: withDefault(integer, 0n),
+  question: string, state: string, verifiers: withDefault(texts, NO_TEXTS), max_age: withDefault(uint63, 0n),
+  assurance: withDefault(texts, ["hardware"]), count: withDefault(uint63, 0n),
 });
 export type Requirement = Of<typeof Requirement>;
 
 export const ClearingPolicy = document("clearing-policy", struct({
-  name: string, version: integer, requires: list(Requirement), not_required: withDefault(texts, NO_TEXTS),
+  name: string, version: uint63, requires: list(Requirement), not_required: withDefault(texts, NO_TEXTS),
   enforcement: withDefault(string, "enforce"), classes: withDefault(texts, NO_TEXTS),
-  min_value: withDefault(integer, 0n), sla: withDefault(integer, 0n), dispute_window: withDefault(integer, 0n),
-  resample: withDefault(integer, 50_000n),
+  min_value: withDefault(uint63, 0n), sla: withDefault(uint63, 0n), dispute_window: withDefault(uint63, 0n),
+  resample: withDefault(uint63, 50_000n),
 }));
 export type ClearingPolicy = Of<typeof ClearingPolicy.type>;
 
 export const AttestationPolicy = document("attestation-policy", struct({
-  name: string, version: integer, kinds: texts, roots: table(list(Hex32)), max_age: integer, skew: integer,
+  name: string, version: uint63, kinds: texts, roots: table(list(Hex32)), max_age: uint63, skew: uint63,
   tcb_statuses: withDefault(texts, ["UpToDate"]), denied_advisories: withDefault(texts, NO_TEXTS),
   snp_products: withDefault(texts, ["Genoa", "Turin"]), debug: withDefault(boolean, false),
 }));
 export type AttestationPolicy = Of<typeof AttestationPolicy.type>;
 
 const Asset = struct({
-  chain_id: uint63, address: Hex20, decimals: integer, symbol: string, name: string, version: string,
+  chain_id: uint63, address: Hex20, decimals: uint63, symbol: string, name: string, version: string,
   development: withDefault(boolean, false),
 });
 export type Asset = Of<typeof Asset>;
