@@ -7,7 +7,8 @@ Rules it keeps:
 - a request goes out twice only when a *reused* connection turns out closed before any response byte, and
   one that is not idempotent (POST, RFC 9110 section 9.2.2) only when not a byte of it had been written;
 - leaving the `async with` block early drops the connection, so the peer sees the disconnect;
-- a request body may be an async iterable, which is sent chunked and never repeated.
+- a request body may be an async iterable, which is never repeated and is sent chunked, or as it is where the
+  headers name its length; once an answer has begun, no more of it is sent.
 """
 
 from __future__ import annotations
@@ -220,10 +221,15 @@ class Exchange:
             await connection.send(self._head, self._body, bodiless=self._head.startswith(b"HEAD "))
             return
         await connection.send(self._head, b"")
+        chunked = b"\r\ntransfer-encoding: chunked\r\n" in self._head
         async for part in self._body:
+            if connection.head_done:
+                connection.spoil()
+                return
             if part:
-                await connection.write(b"%x\r\n%b\r\n" % (len(part), part))
-        await connection.write(b"0\r\n\r\n")
+                await connection.write(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
+        if chunked:
+            await connection.write(b"0\r\n\r\n")
 
 
 async def _connect(origin: Origin, timeouts: Timeouts) -> Connection:
@@ -248,12 +254,14 @@ async def _connect(origin: Origin, timeouts: Timeouts) -> Connection:
 
 def _head(method: str, path: bytes, authority: bytes, headers: HeaderList, body: Body) -> bytes:
     parts = [method.encode("ascii"), b" ", path, b" HTTP/1.1\r\nhost: ", authority, b"\r\n"]
+    sized = False
     for name, value in headers:
+        sized = sized or name == b"content-length"
         if b"\n" in name or b"\n" in value or b"\r" in name or b"\r" in value or b"\0" in value:
             raise InvalidInput("bad_header", "A header holds a line break.")
         parts += (name, b": ", value, b"\r\n")
     if not isinstance(body, bytes):
-        parts.append(b"transfer-encoding: chunked\r\n")
+        parts.append(b"" if sized else b"transfer-encoding: chunked\r\n")
     elif body or method in ("POST", "PUT", "PATCH"):
         parts.append(b"content-length: %d\r\n" % len(body))
     parts.append(b"\r\n")

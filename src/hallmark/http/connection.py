@@ -53,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._head_bytes = 0
         self._bodiless = False
+        self._spoiled = False
         self._keep_alive = False
         self._until_close = True
         self._error: HallmarkError | None = None
@@ -220,6 +221,7 @@ class Connection(asyncio.Protocol):
             self.complete
             and not self._closed
             and not self._bodiless
+            and not self._spoiled
             and self._error is None
             and self._keep_alive
         )
@@ -230,6 +232,10 @@ class Connection(asyncio.Protocol):
         if not reusable:
             self.abort()
         return reusable
+
+    def spoil(self) -> None:
+        """The request was not sent to its end: when the answer is, the connection closes."""
+        self._spoiled = True
 
     @property
     def usable(self) -> bool:

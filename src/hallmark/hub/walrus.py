@@ -95,7 +95,12 @@ def blob_id_of_file(path: Path, shards: int = SHARDS) -> bytes:
     `blob_id`.
     """
     with path.open("rb") as file:
-        return _blob_id(FileSource(file.fileno()), os.fstat(file.fileno()).st_size, shards)
+        return blob_id_of_descriptor(file.fileno(), shards)
+
+
+def blob_id_of_descriptor(descriptor: int, shards: int = SHARDS) -> bytes:
+    """`blob_id_of_file` of an open file."""
+    return _blob_id(FileSource(descriptor), os.fstat(descriptor).st_size, shards)
 
 
 def blob_text(identifier: bytes) -> str:
@@ -129,6 +134,14 @@ def shape_of(length: int, shards: int = SHARDS) -> Shape:
         limit = MAX_SYMBOL * rows * columns
         raise TooLarge("blob_too_large", f"A blob for {shards} shards has at most {limit} bytes.")
     return Shape(shards, rows, columns, symbol, length)
+
+
+def encoded_size(length: int, shards: int = SHARDS) -> int:
+    """Bytes that Walrus stores for a blob of `length` bytes: all slivers, and each shard's copy of the
+    metadata. Raises as `blob_id`.
+    """
+    shape = shape_of(length, shards)
+    return shards * (64 * shards + 32) + shards * (shape.rows + shape.columns) * shape.symbol
 
 
 def merkle_root(leaves: list[bytes]) -> bytes:

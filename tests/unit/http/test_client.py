@@ -438,6 +438,60 @@ async def test_waiters_are_served_in_turn_and_cancelled_ones_skipped() -> None:
         assert await get(pool, url) == b"hi"
 
 
+async def test_a_streamed_body_of_known_length_is_sent_as_it_is() -> None:
+    """With a content-length among the headers there are no chunks; the connection goes on."""
+    seen: list[bytes] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            seen.append(await read_request(reader))
+            writer.write(OK)
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"hel"
+        yield b"lo"
+
+    async with raw_server(handler) as port:
+        pool = Pool()
+        for _ in range(2):
+            sized = [(b"content-length", b"5")]
+            async with pool.request("PUT", f"http://127.0.0.1:{port}/", sized, parts()) as response:
+                assert await response.read() == b"hi"
+        await pool.aclose()
+    assert all(one.endswith(b"\r\n\r\nhello") and b"chunked" not in one for one in seen)
+
+
+async def test_an_early_answer_ends_the_sending() -> None:
+    """Who answers before the body is complete gets no more of it, and its answer arrives; the connection is
+    not used again.
+    """
+    sent, answered = 0, asyncio.Event()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno")
+        await writer.drain()
+        answered.set()
+        await reader.read()
+
+    async def parts() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(1_000):
+            sent += 1
+            yield b"x"
+            await answered.wait()
+            await asyncio.sleep(0)
+
+    async with raw_server(handler) as port:
+        pool = Pool()
+        for count in (1, 2):
+            sized = [(b"content-length", b"1000")]
+            async with pool.request("PUT", f"http://127.0.0.1:{port}/", sized, parts()) as response:
+                assert (response.status, await response.read()) == (413, b"no")
+            assert sent < 1_000 * count
+        await pool.aclose()
+
+
 async def test_a_streamed_request_body_is_chunked() -> None:
     """An async iterable is sent with chunked framing."""
     seen = b""

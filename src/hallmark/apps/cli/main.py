@@ -44,6 +44,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "relay": ("relay", "Run a relay: passes sealed requests on, opens none."),
     "issuer": ("services", "Run an issuer of tokens."),
     "web": ("services", "Run the pages, the review desk and the explorer."),
+    "hub": ("services", "Run a blob store."),
+    "blob": ("blob", "Put, get and verify blobs by their Walrus blob ID."),
     "image": ("image", "Build or measure the enclave image."),
 }
 

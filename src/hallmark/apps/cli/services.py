@@ -1,5 +1,5 @@
-"""`hallmark gateway`, `log`, `fullnode`, `anchor`, `facilitator`, `issuer`, `web`: one service each, in the
-foreground.
+"""`hallmark gateway`, `log`, `fullnode`, `anchor`, `facilitator`, `issuer`, `hub`, `web`: one service each,
+in the foreground.
 """
 
 from __future__ import annotations
@@ -38,4 +38,5 @@ fullnode = _service("fullnode", "Run a full node.")
 anchor = _service("anchor", "Run the anchoring service.")
 facilitator = _service("facilitator", "Run a facilitator: verifies and settles x402 payments for servers.")
 issuer = _service("issuer", "Run an issuer of tokens: sells them, takes them, pays who earned them.")
+hub = _service("hub", "Run a blob store: the publisher and aggregator of Walrus, on a directory.")
 web = _service("web", "Run the pages, the review desk and the explorer.", "hallmark.apps.web")

@@ -1,0 +1,149 @@
+"""`hallmark blob`: put, get and verify blobs at any publisher and aggregator of Walrus, ours or its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from hallmark.apps.cli.output import console
+from hallmark.core.errors import InvalidInput, NotFound
+
+MOST: Final = 14_599_533_452
+T = TypeVar("T")
+
+
+@click.group()
+def blob() -> None:
+    """Blobs by their Walrus blob ID, which is computed here and never believed."""
+
+
+def _store(command: Callable[..., Any]) -> Callable[..., Any]:
+    option = click.option("--store", metavar="URL", help="Publisher or aggregator; default: the home's.")
+    return option(command)
+
+
+@blob.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_store
+@click.option("--epochs", default=1, show_default=True, help="For how many epochs it is to be kept.")
+@click.option("--permanent", is_flag=True, help="Nobody may delete it before.")
+@click.option("--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE")
+@click.pass_obj
+def put(
+    home: Path, /, *, file: Path, store: str | None, epochs: int, permanent: bool, key_file: Path | None
+) -> None:
+    """Store FILE and print its blob ID. --key-file holds what the store wants to be shown, if anything."""
+    from hallmark.hub.walrus import blob_id_of_file, blob_text
+    from hallmark.services.hub.client import HubClient, PutResult
+
+    identifier = blob_text(blob_id_of_file(file))
+    secret = key_file.read_text().strip() if key_file else ""
+    query = f"epochs={epochs}" + ("&permanent=true" if permanent else "")
+
+    async def work(client: HubClient) -> PutResult:
+        return await client.put(file, identifier, query)
+
+    result = _run(home, store, work, secret)
+    done = "stored" if result.created else "was stored already"
+    until = f", until epoch {result.ends}" if result.ends else ""
+    console(stderr=True).print(f"{file.name}: {file.stat().st_size:,} bytes {done}{until}", markup=False)
+    click.echo(identifier)
+
+
+@blob.command()
+@click.argument("identifier", metavar="ID")
+@_store
+@click.option("-o", "--output", metavar="FILE", help="Where it goes; default: a file named ID; - is stdout.")
+@click.pass_obj
+def get(home: Path, /, *, identifier: str, store: str | None, output: str | None) -> None:
+    """Fetch a blob. Its ID is computed before the file is in its place."""
+    if output == "-":
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / "blob"
+            _get(home, store, identifier, target)
+            with target.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+        return
+    target = Path(output or identifier)
+    size = _get(home, store, identifier, target)
+    console(stderr=True).print(f"{target}: {size:,} bytes, and its ID holds", markup=False)
+
+
+@blob.command()
+@click.argument("what", metavar="ID|FILE")
+@_store
+@click.pass_obj
+def verify(home: Path, /, *, what: str, store: str | None) -> None:
+    """Of a FILE: compute its ID, and with --store see that the store has a blob of this ID and length. Of an
+    ID: fetch the blob, compute its ID and throw it away.
+    """
+    from hallmark.hub.walrus import blob_id_of_file, blob_text
+    from hallmark.services.hub.client import HubClient
+
+    path = Path(what)
+    if not path.is_file():
+        with tempfile.TemporaryDirectory() as folder:
+            size = _get(home, store, what, Path(folder) / "blob")
+        click.echo(f"{what}: {size:,} bytes, and its ID holds")
+        return
+    identifier = blob_text(blob_id_of_file(path))
+    if store is not None:
+
+        async def work(client: HubClient) -> int | None:
+            return await client.size(identifier)
+
+        stored = _run(home, store, work)
+        if stored not in (None, path.stat().st_size):
+            raise InvalidInput(
+                "blob_length_differs",
+                f"The store says that {identifier} has {stored} bytes; the file has another length.",
+                "Fetch it: hallmark blob verify ID computes what it has.",
+            )
+    click.echo(identifier)
+
+
+def _get(home: Path, store: str | None, identifier: str, target: Path) -> int:
+    from hallmark.hub.walrus import blob_id_of_file, parse_blob_text
+    from hallmark.services.hub.client import HubClient
+
+    parse_blob_text(identifier)
+
+    async def compute(path: Path) -> bytes:
+        return await asyncio.to_thread(blob_id_of_file, path)
+
+    async def work(client: HubClient) -> int:
+        return await client.get(identifier, target, compute, most=MOST)
+
+    return _run(home, store, work)
+
+
+def _run(home: Path, store: str | None, work: Callable[[Any], Awaitable[T]], secret: str = "") -> T:
+    from hallmark.http.client import Pool
+    from hallmark.services.hub.client import HubClient
+
+    url = store or os.environ.get("HALLMARK_STORE") or _home_store(home)
+
+    async def run() -> T:
+        pool = Pool()
+        try:
+            return await work(HubClient(url, pool, secret=secret))
+        finally:
+            await pool.aclose()
+
+    return asyncio.run(run())
+
+
+def _home_store(home: Path) -> str:
+    raise NotFound(
+        "no_blob_store",
+        f"No network in {home} has a blob store.",
+        "Name one with --store, or in HALLMARK_STORE.",
+    )

@@ -1,0 +1,103 @@
+"""HTTP of a blob store: the paths of Walrus's publisher and aggregator, and their errors."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Final
+from urllib.parse import unquote
+
+from hallmark.core.errors import HallmarkError, NotFound
+from hallmark.http.asgi import Receive, Scope, Send, header, respond, respond_json
+from hallmark.http.errors import headers_of, not_allowed
+from hallmark.services.hub.aggregator import Aggregator
+from hallmark.services.hub.publisher import Publisher
+from hallmark.services.hub.wire import error_body, status_of
+from hallmark.telemetry.logs import get_logger
+
+READS: Final = ("GET", "HEAD")
+PATHS: Final = (
+    ("PUT", "/v1/blobs", "Store the body: epochs, deletable or permanent, force."),
+    ("GET", "/v1/blobs/{blob_id}", "A blob, or the one range that Range names; strict_consistency_check."),
+    ("HEAD", "/v1/blobs/{blob_id}", "Its length."),
+    ("GET", "/v1/blobs/{blob_id}/byte-range", "Its bytes from start, length many."),
+    ("GET", "/v1/blobs/by-object-id/{object_id}", "The blob of an object that a PUT made."),
+    ("GET", "/v1alpha/blobs/concat", "The blobs of ids, one behind the other; POST takes them as JSON."),
+    ("GET", "/v1/api", "This list; as OpenAPI where Accept is application/json."),
+    ("GET", "/status", "OK while it runs."),
+)
+OPEN: Final = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"*"))
+"""Pages of any site may read; to put they would have to ask first, and nobody answers."""
+
+
+class Store:
+    """The app."""
+
+    def __init__(self, publisher: Publisher, aggregator: Aggregator) -> None:
+        self._publisher, self._aggregator = publisher, aggregator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; errors as Walrus writes them."""
+        started = False
+
+        async def watched(message: dict[str, object]) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start" and scope["method"] in READS:
+                message = {**message, "headers": [*message["headers"], *OPEN]}  # type: ignore[misc]
+            started = True
+            await send(message)
+
+        try:
+            await self._route(scope, receive, watched)  # type: ignore[arg-type]  # a message is a dict
+        except HallmarkError as error:
+            if started:
+                raise
+            if status_of(error) >= 500:
+                get_logger().warning("blob_refused", reason=error.reason)
+            await respond(watched, status_of(error), error_body(error), headers_of(error))  # type: ignore[arg-type]
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        raw = (scope.get("raw_path") or path.encode()).partition(b"?")[0].decode("latin-1")
+        parts = [unquote(part, errors="replace") for part in raw.split("/")[1:]]
+        if path == "/v1/blobs":
+            _require(method, "PUT")
+            await respond_json(send, await self._publisher.put_blob(scope, receive))
+            return
+        if path == "/v1alpha/blobs/concat":
+            _require(method, "GET", "POST")
+            await self._aggregator.concat(scope, receive, send)
+            return
+        _require(method, *READS)
+        match parts:
+            case ["v1", "blobs", "by-object-id", object_id]:
+                await self._aggregator.by_object(scope, send, object_id)
+            case ["v1", "blobs", identifier, "byte-range"]:
+                await self._aggregator.byte_range(scope, send, identifier)
+            case ["v1", "blobs", identifier]:
+                await self._aggregator.blob(scope, send, identifier)
+            case ["v1", "api"]:
+                await _describe(scope, send)
+            case ["status"]:
+                await respond(send, 200, b"OK", content_type=b"text/plain; charset=utf-8")
+            case _:
+                raise NotFound("no_such_page", "There is no such page here.", "GET /v1/api lists what is.")
+
+
+def _require(method: str, *allowed: str) -> None:
+    if method not in allowed:
+        raise not_allowed(*allowed)
+
+
+async def _describe(scope: Scope, send: Send) -> None:
+    if b"application/json" in (header(scope, b"accept") or b""):
+        paths: dict[str, dict[str, object]] = {}
+        for method, path, what in PATHS:
+            paths.setdefault(path, {})[method.lower()] = {"summary": what, "responses": {}}
+        info = {"title": "Hallmark blob store", "version": "1"}
+        await respond_json(send, {"openapi": "3.1.0", "info": info, "paths": paths})
+        return
+    rows = "".join(
+        f"<tr><td>{method}<td><code>{escape(path)}</code><td>{escape(what)}" for method, path, what in PATHS
+    )
+    page = f"<!doctype html><html lang=en><meta charset=utf-8><title>Blob store</title><table>{rows}</table>"
+    await respond(send, 200, page.encode(), content_type=b"text/html; charset=utf-8")

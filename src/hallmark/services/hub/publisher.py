@@ -1,0 +1,117 @@
+"""The publisher: `PUT /v1/blobs`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Final
+
+from hallmark.core.document import unhex
+from hallmark.core.errors import Unauthorized, Unavailable
+from hallmark.core.hashing import sha256
+from hallmark.http.asgi import Disconnected, Receive, Scope, header
+from hallmark.http.limits import SlowRequest
+from hallmark.hub.record import BlobRecord
+from hallmark.services.hub.blobs import Blobs
+from hallmark.services.hub.objects import BlobObject, Objects
+from hallmark.services.hub.query import PutOptions, put_options
+from hallmark.services.hub.settings import Settings
+from hallmark.services.hub.staging import stage, too_large
+from hallmark.services.hub.wire import already_certified, newly_created
+from hallmark.telemetry.logs import get_logger
+
+BEARER: Final = b"bearer "
+
+
+class Publisher:
+    """Takes blobs from those who may put them. `now` is unix seconds; `random` gives object IDs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        blobs: Blobs,
+        objects: Objects,
+        *,
+        now: Callable[[], float] = time.time,
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._settings, self._blobs, self._objects = settings, blobs, objects
+        self._now, self._random = now, random
+        self._keys = tuple(unhex(key) for key in settings.keys)
+        self.under_way = self.stored = self.bytes = 0
+
+    async def put_blob(self, scope: Scope, receive: Receive) -> dict[str, Any]:
+        """Store the body. Raises Unauthorized `blob_key`, InvalidInput, SlowRequest, Unavailable."""
+        options = self.options(scope)
+        with self.place(), self._blobs.staging.new(self._settings.most_blob) as staged:
+            await stage(staged, self.body(scope, receive, self._settings.most_blob))
+            record = await self._blobs.put(staged)
+        return await self.promise(record, options)
+
+    def options(self, scope: Scope) -> PutOptions:
+        """What is asked for, of somebody who may. Raises Unauthorized `blob_key`, InvalidInput."""
+        if not self._settings.anonymous and not self._may(header(scope, b"authorization") or b""):
+            error = Unauthorized(
+                "blob_key",
+                "Blobs are stored here for those who have a key.",
+                "Send Authorization: Bearer KEY; the operator has one.",
+            )
+            error.headers = ((b"www-authenticate", b"Bearer"),)  # type: ignore[attr-defined]  # see http.errors
+            raise error
+        return put_options(scope, self._settings.most_epochs)
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place among the uploads. Raises Unavailable `blob_store_busy`."""
+        if self.under_way >= self._settings.under_way:
+            raise Unavailable(
+                "blob_store_busy", "The store takes as many uploads at once as it can.", "Send it again."
+            )
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.under_way -= 1
+
+    async def body(self, scope: Scope, receive: Receive, most: int) -> AsyncIterator[bytes]:
+        """The request's body as it comes. Raises TooLarge `blob_too_large`, SlowRequest `body_too_slow`,
+        Disconnected.
+        """
+        announced = header(scope, b"content-length")
+        if announced is not None and int(announced[:18]) > most:
+            raise too_large(most)
+        more = True
+        while more:
+            try:
+                async with asyncio.timeout(self._settings.idle_s):
+                    message = await receive()
+            except TimeoutError:
+                raise SlowRequest("body_too_slow", "The request body took too long to arrive.") from None
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            more = message.get("more_body", False)
+            yield message.get("body", b"")
+
+    async def promise(self, record: BlobRecord, options: PutOptions) -> dict[str, Any]:
+        """Write down for how long a stored blob is kept, unless that was promised already."""
+        epoch = int(self._now()) // self._settings.epoch_s
+        ends = epoch + options.epochs
+        self.stored, self.bytes = self.stored + 1, self.bytes + record.size
+        get_logger().info("blob_stored", id=record.blob_id, size=record.size)
+        if not options.force:
+            known = await self._objects.longest(record.blob_id, permanent=not options.deletable)
+            if known is not None and known.ends >= ends:
+                return already_certified(known)
+        made = BlobObject(self._random(32), record.blob_id, record.size, epoch, ends, options.deletable)
+        await self._objects.add(made)
+        return newly_created(made)
+
+    def _may(self, shown: bytes) -> bool:
+        if shown[: len(BEARER)].lower() != BEARER:
+            return False
+        digest = sha256(shown[len(BEARER) :].strip())
+        matches = [hmac.compare_digest(digest, key) for key in self._keys]
+        return any(matches)

@@ -1,0 +1,68 @@
+"""A blob store put together: storage, staging, objects, app, health, metrics."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from hallmark.http.health import ready, unless
+from hallmark.http.limits import Limits
+from hallmark.http.serve import Service, serve
+from hallmark.services.hub.aggregator import Aggregator
+from hallmark.services.hub.app import Store
+from hallmark.services.hub.blobs import Blobs, Identify
+from hallmark.services.hub.identify import Identifier
+from hallmark.services.hub.objects import Objects
+from hallmark.services.hub.publisher import Publisher
+from hallmark.services.hub.settings import Settings
+from hallmark.services.hub.staging import Staging
+from hallmark.services.hub.storage import DirectoryStorage
+from hallmark.store.raw import RawDatabase
+from hallmark.telemetry.metrics import Metrics
+
+DAY_S: Final = 86_400.0
+
+
+class BlobService:
+    """A blob store's parts; `service` is the ASGI app. Then `aclose`. Raises Conflict `blob_store_in_use`,
+    Unavailable `blob_disk`, and what the database raises.
+    """
+
+    def __init__(
+        self, settings: Settings, database: RawDatabase, *, identify: Identify | None = None
+    ) -> None:
+        self.database = database
+        folder = Path(settings.directory)
+        self.staging = Staging(folder / "staging", settings.free)
+        identify = identify or Identifier(self.staging.folder, settings.at_once)
+        self.blobs = Blobs(DirectoryStorage(folder), self.staging, identify)
+        objects = Objects(database)
+        publisher = Publisher(settings, self.blobs, objects, random=os.urandom)
+        metrics = Metrics()
+        metrics.gauge("blobs_under_way", "Uploads under way.", lambda: publisher.under_way)
+        metrics.gauge("blobs_stored", "Blobs that were put since the start.", lambda: publisher.stored)
+        metrics.gauge("blob_bytes_stored", "Bytes of blobs that were put.", lambda: publisher.bytes)
+        metrics.gauge("blobs_damaged", "Copies that were not what was stored.", lambda: self.blobs.damaged)
+        self.service = Service(
+            Store(publisher, Aggregator(self.blobs, objects)),
+            health=lambda: unless(database.problem, ready()),
+            registry=metrics.registry,
+            # The publisher bounds bodies itself: in bytes, and in how long one may stand still.
+            limits=Limits(body=1 << 60, body_s=DAY_S),
+        )
+
+    async def aclose(self) -> None:
+        """Let go of storage, directory and database."""
+        await self.blobs.storage.aclose()
+        self.staging.close()
+        self.database.close()
+
+
+async def serve_hub(settings: Settings) -> None:
+    """Serve until SIGTERM. Raises as BlobService."""
+    hub = BlobService(settings, RawDatabase(settings.database))
+    try:
+        await serve(hub.service, settings.listen)
+    finally:
+        await hub.aclose()

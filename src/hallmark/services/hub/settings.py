@@ -1,0 +1,38 @@
+"""Settings of a blob store."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hallmark.core.document import Hex32
+from hallmark.http.serve import Listen
+
+GIB = 1 << 30
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One blob store.
+
+    `directory` holds what is on its way and, where `storage` is empty, the blobs. `database` says what was
+    promised for how long. Nobody may put anything but who shows a key (`keys`: SHA-256 of the secret that
+    comes as `Authorization: Bearer SECRET`), unless `anonymous` is set; everybody may get.
+
+    A blob has at most `most_blob` bytes, a quilt `most_quilt`, and `free` bytes of the disk stay free. So
+    many IDs are computed `at_once`, so many uploads are `under_way`. An upload may stand still for `idle_s`.
+    An epoch is `epoch_s` long and counted from 1970; the default is Walrus's own, two weeks. A put may ask
+    for `most_epochs`.
+    """
+
+    listen: Listen
+    directory: str
+    database: str
+    keys: tuple[Hex32, ...] = ()
+    anonymous: bool = False
+    most_blob: int = 14_599_533_452
+    most_quilt: int = 64 << 20
+    free: int = GIB
+    at_once: int = 2
+    under_way: int = 64
+    idle_s: float = 30.0
+    epoch_s: int = 1_209_600
+    most_epochs: int = 53
