@@ -101,7 +101,7 @@ def store_settings(folder: Path, **changes: Any) -> Settings:
 async def blob_store(folder: Path, **changes: Any) -> AsyncIterator[RunningStore]:
     """A store on a port of its own for the time of a block."""
     settings = store_settings(folder, **changes)
-    service = BlobService(settings, RawDatabase(settings.database), identify=identify)
+    service = BlobService(settings, RawDatabase(settings.database), identify=identify, shards=SHARDS)
     pool = Pool()
     try:
         async with listening(service.service, bind(Listen(free_port()))) as url:

@@ -15,7 +15,7 @@ import msgspec
 
 from hallmark.core.document import unhex
 from hallmark.core.errors import InvalidInput
-from hallmark.http.asgi import Headers, Receive, Scope, Send, header, read_body
+from hallmark.http.asgi import Receive, Scope, Send, header, read_body
 from hallmark.hub.ranges import Span, byte_range, parse_range
 from hallmark.hub.record import BlobRecord
 from hallmark.hub.walrus import parse_blob_text
@@ -94,7 +94,7 @@ class Aggregator:
         ]
         etag = hashlib.sha256(",".join(ids).encode()).hexdigest()
         size = sum(record.size for record in records)
-        await _send(scope, send, self._joined(records), size, etag)
+        await send_bytes(scope, send, self._joined(records), size, etag)
 
     async def send(
         self,
@@ -105,10 +105,10 @@ class Aggregator:
         etag: str,
         *,
         status: int = 200,
-        headers: Headers = (),
+        headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         """Send bytes of a blob."""
-        await _send(
+        await send_bytes(
             scope, send, self._blobs.read(record, span), span.length, etag, status=status, headers=headers
         )
 
@@ -123,7 +123,7 @@ class Aggregator:
         return (await self._objects.find(unhex(object_id))).blob_id
 
 
-async def _send(
+async def send_bytes(
     scope: Scope,
     send: Send,
     coming: AsyncIterator[bytes],
@@ -131,15 +131,17 @@ async def _send(
     etag: str,
     *,
     status: int = 200,
-    headers: Headers = (),
+    headers: Sequence[tuple[bytes, bytes]] = (),
 ) -> None:
+    """Send `size` bytes as they come, the head with the first of them."""
     tag = f'"{etag}"'.encode()
     same = [(b"etag", tag), (b"cache-control", CACHED), *SAFE]
     if tag in (header(scope, b"if-none-match") or b"").replace(b" ", b"").split(b","):
         await send({"type": "http.response.start", "status": 304, "headers": same})
         await send({"type": "http.response.body", "body": b""})
         return
-    told = [(b"content-type", _content_type(scope)), (b"content-length", str(size).encode()), *same, *headers]
+    kind = [] if any(name == b"content-type" for name, _ in headers) else [_content_type(scope)]
+    told = [*kind, (b"content-length", str(size).encode()), *same, *headers]
     start = {"type": "http.response.start", "status": status, "headers": told}
     if scope["method"] == "HEAD":
         await send(start)
@@ -153,13 +155,13 @@ async def _send(
     await send({"type": "http.response.body", "body": b""})
 
 
-def _content_type(scope: Scope) -> bytes:
+def _content_type(scope: Scope) -> tuple[bytes, bytes]:
     """As an aggregator of Walrus: what the request wants by name, else what it says it has."""
     accept = header(scope, b"accept")
     if accept and b"*" not in accept:
-        return accept
+        return b"content-type", accept
     asked = header(scope, b"content-type") if scope["method"] == "GET" else None
-    return asked or b"application/octet-stream"
+    return b"content-type", asked or b"application/octet-stream"
 
 
 def _known_form(identifier: str) -> str:

@@ -11,6 +11,7 @@ from hallmark.http.asgi import Receive, Scope, Send, header, respond, respond_js
 from hallmark.http.errors import headers_of, not_allowed
 from hallmark.services.hub.aggregator import Aggregator
 from hallmark.services.hub.publisher import Publisher
+from hallmark.services.hub.quilts import Quilts
 from hallmark.services.hub.wire import error_body, status_of
 from hallmark.telemetry.logs import get_logger
 
@@ -21,6 +22,10 @@ PATHS: Final = (
     ("HEAD", "/v1/blobs/{blob_id}", "Its length."),
     ("GET", "/v1/blobs/{blob_id}/byte-range", "Its bytes from start, length many."),
     ("GET", "/v1/blobs/by-object-id/{object_id}", "The blob of an object that a PUT made."),
+    ("PUT", "/v1/quilts", "Store the files of a form as one blob; _metadata has their tags."),
+    ("GET", "/v1/quilts/{quilt_id}/patches", "The files of a quilt."),
+    ("GET", "/v1/blobs/by-quilt-id/{quilt_id}/{identifier}", "A file of a quilt by its name."),
+    ("GET", "/v1/blobs/by-quilt-patch-id/{quilt_patch_id}", "A file of a quilt by its own ID."),
     ("GET", "/v1alpha/blobs/concat", "The blobs of ids, one behind the other; POST takes them as JSON."),
     ("GET", "/v1/api", "This list; as OpenAPI where Accept is application/json."),
     ("GET", "/status", "OK while it runs."),
@@ -32,8 +37,8 @@ OPEN: Final = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-
 class Store:
     """The app."""
 
-    def __init__(self, publisher: Publisher, aggregator: Aggregator) -> None:
-        self._publisher, self._aggregator = publisher, aggregator
+    def __init__(self, publisher: Publisher, aggregator: Aggregator, quilts: Quilts) -> None:
+        self._publisher, self._aggregator, self._quilts = publisher, aggregator, quilts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; errors as Walrus writes them."""
@@ -63,6 +68,10 @@ class Store:
             _require(method, "PUT")
             await respond_json(send, await self._publisher.put_blob(scope, receive))
             return
+        if path == "/v1/quilts":
+            _require(method, "PUT")
+            await respond_json(send, await self._quilts.put(scope, receive))
+            return
         if path == "/v1alpha/blobs/concat":
             _require(method, "GET", "POST")
             await self._aggregator.concat(scope, receive, send)
@@ -71,6 +80,12 @@ class Store:
         match parts:
             case ["v1", "blobs", "by-object-id", object_id]:
                 await self._aggregator.by_object(scope, send, object_id)
+            case ["v1", "blobs", "by-quilt-id", identifier, name]:
+                await self._quilts.by_identifier(scope, send, identifier, name)
+            case ["v1", "blobs", "by-quilt-patch-id", patch_id]:
+                await self._quilts.by_patch_id(scope, send, patch_id)
+            case ["v1", "quilts", identifier, "patches"]:
+                await self._quilts.list_patches(send, identifier)
             case ["v1", "blobs", identifier, "byte-range"]:
                 await self._aggregator.byte_range(scope, send, identifier)
             case ["v1", "blobs", identifier]:

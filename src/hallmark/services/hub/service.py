@@ -9,12 +9,14 @@ from typing import Final
 from hallmark.http.health import ready, unless
 from hallmark.http.limits import Limits
 from hallmark.http.serve import Service, serve
+from hallmark.hub.walrus import SHARDS
 from hallmark.services.hub.aggregator import Aggregator
 from hallmark.services.hub.app import Store
 from hallmark.services.hub.blobs import Blobs, Identify
 from hallmark.services.hub.identify import Identifier
 from hallmark.services.hub.objects import Objects
 from hallmark.services.hub.publisher import Publisher
+from hallmark.services.hub.quilts import Quilts
 from hallmark.services.hub.settings import Settings
 from hallmark.services.hub.staging import Staging
 from hallmark.services.hub.storage import DirectoryStorage
@@ -30,7 +32,12 @@ class BlobService:
     """
 
     def __init__(
-        self, settings: Settings, database: RawDatabase, *, identify: Identify | None = None
+        self,
+        settings: Settings,
+        database: RawDatabase,
+        *,
+        identify: Identify | None = None,
+        shards: int = SHARDS,
     ) -> None:
         self.database = database
         folder = Path(settings.directory)
@@ -39,13 +46,14 @@ class BlobService:
         self.blobs = Blobs(DirectoryStorage(folder), self.staging, identify)
         objects = Objects(database)
         publisher = Publisher(settings, self.blobs, objects, random=os.urandom)
+        quilts = Quilts(self.blobs, publisher, settings.most_quilt, shards=shards)
         metrics = Metrics()
         metrics.gauge("blobs_under_way", "Uploads under way.", lambda: publisher.under_way)
         metrics.gauge("blobs_stored", "Blobs that were put since the start.", lambda: publisher.stored)
         metrics.gauge("blob_bytes_stored", "Bytes of blobs that were put.", lambda: publisher.bytes)
         metrics.gauge("blobs_damaged", "Copies that were not what was stored.", lambda: self.blobs.damaged)
         self.service = Service(
-            Store(publisher, Aggregator(self.blobs, objects)),
+            Store(publisher, Aggregator(self.blobs, objects), quilts),
             health=lambda: unless(database.problem, ready()),
             registry=metrics.registry,
             # The publisher bounds bodies itself: in bytes, and in how long one may stand still.

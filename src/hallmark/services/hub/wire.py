@@ -37,6 +37,8 @@ REASONS: Final = {
     "bad_byte_range": "INVALID_BYTE_RANGE",
     "bad_store_request": "MALFORMED_REQUEST",
     "bad_quilt": "MALFORMED_REQUEST",
+    "bad_multipart": "MALFORMED_REQUEST",
+    "bad_quilt_patch_id": "INVALID_ID_FORMAT",
     "blob_deletable_and_permanent": "INVALID_BLOB_PERSISTENCE",
     "blob_check_contradicts": "INVALID_CONSISTENCY_CHECK_OPTIONS",
     "bad_blob_id": "INVALID_ID_FORMAT",
