@@ -110,7 +110,7 @@ def test_with_two_dead_nothing_is_witnessed_until_one_is_back(net: RealNetwork) 
     for victim in net.watchers[:2]:
         victim.kill()
     index = net.add(net.receipt_entry(net.nodes[0]))
-    waiting = httpx.get(f"{net.log.url}/proof/{index}?wait=1500", timeout=10)
+    waiting = httpx.get(f"{net.log.url}/proof/{index}?wait=1500", timeout=30)
     assert waiting.status_code == 503
     assert net.witnessed() == before
     for victim in net.watchers[:2]:
@@ -131,8 +131,8 @@ def test_a_fifth_full_node_joins_copies_and_catches_up(net: RealNetwork) -> None
         assert status["registered"]
         assert status["root"] == "0x" + net.tree.root(status["size"]).hex()
         size = status["size"]
-        served = httpx.get(f"{fifth.url}/leaves?start=0&end={size}", timeout=5).content
-        assert served == httpx.get(f"{net.log.url}/leaves?start=0&end={size}", timeout=5).content
+        served = httpx.get(f"{fifth.url}/leaves?start=0&end={size}", timeout=30).content
+        assert served == httpx.get(f"{net.log.url}/leaves?start=0&end={size}", timeout=30).content
     finally:
         fifth.kill()
 
@@ -149,13 +149,13 @@ def test_full_nodes_sign_for_the_chain_what_they_cosigned(net: RealNetwork) -> N
     signers = set()
     for watcher in net.watchers:
         body = {"origin": origin, "size": size, "root": "0x" + root.hex()}
-        answer = httpx.post(f"{watcher.url}/anchor-signature", json=body, timeout=5)
+        answer = httpx.post(f"{watcher.url}/anchor-signature", json=body, timeout=30)
         if answer.status_code == 200:
             statement = AnchoredCheckpoint(net.genesis.network, sha256(origin.encode()), size, root)
             signature = bytes.fromhex(answer.json()["signature"][2:])
             signers.add(recover_statement(statement, net.genesis.chain_id, signature))
         body["root"] = "0x" + "00" * 32
-        assert httpx.post(f"{watcher.url}/anchor-signature", json=body, timeout=5).status_code in (404, 409)
+        assert httpx.post(f"{watcher.url}/anchor-signature", json=body, timeout=30).status_code in (404, 409)
     assert len(signers & {party.address for party in net.full_nodes}) >= 3
 
 
@@ -191,5 +191,5 @@ def test_a_log_that_repeats_an_entry_is_refused_by_all(net: RealNetwork) -> None
     for watcher in net.watchers:
         patiently(lambda w=watcher: w.status()["state"] == "refusing", "every full node refuses")
         assert watcher.status()["reason"] == "log_duplicate_entry"
-        assert httpx.get(f"{watcher.url}/healthz", timeout=5).status_code == 503
+        assert httpx.get(f"{watcher.url}/healthz", timeout=30).status_code == 503
     assert net.witnessed() <= end + 1

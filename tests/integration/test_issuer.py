@@ -149,7 +149,7 @@ class Node:
         """Until it knows what the issuer sells."""
         self.desk.start()
         self.desk.begin(self._hear)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await self.known.wait()
 
     def _send(self, message: control.FromEnclave) -> None:

@@ -266,7 +266,7 @@ async def test_a_stop_does_not_wait_for_a_chain_that_is_down(scene: Scene) -> No
     state = await scene.leased("ann", 100)
     scene.enclave.charged = {state.account: 40}
     scene.proxy.down = True
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await scene.host.settle(0.5)
     scene.proxy.down = False
     await scene.restart()
@@ -283,7 +283,7 @@ async def test_a_stop_does_not_wait_for_a_chain_that_stops_as_well(scene: Scene)
     stopping = asyncio.create_task(scene.host.settle(3_600))
     await scene.proxy.asked("eth_sendRawTransaction", sent + 1)
     scene.proxy.down = True
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await stopping
     scene.proxy.down, scene.proxy.nulls = False, frozenset()
     await scene.restart()
@@ -422,7 +422,7 @@ async def test_epochs_come_by_themselves(scene: Scene) -> None:
     state = await scene.leased("ann", 100)
     before = int(time.time() * 1000)
     scene.enclave.charged = {state.account: 49}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await scene.chain.token.balance(PAYEE) < 49:
             await scene.proxy.asked("eth_sendRawTransaction", 2)
     status = scene.host.status()["settlement"]

@@ -153,7 +153,7 @@ def _everywhere(network: Network) -> dict[str, bytes]:
     for port in ports:
         for path in ("healthz", "metrics", "v1/hallmark/network", "v1/models"):
             with contextlib.suppress(httpx.HTTPError):
-                found[f"{port}/{path}"] = httpx.get(f"http://127.0.0.1:{port}/{path}", timeout=5).content
+                found[f"{port}/{path}"] = httpx.get(f"http://127.0.0.1:{port}/{path}", timeout=30).content
     return found
 
 
@@ -212,7 +212,7 @@ def test_a_revoked_measurement_stops_nodes_and_shows(with_upstream: Network, tmp
     done = with_upstream.run("ask", "What does os.mkfifo do?", "--save", str(saved))
     assert done.returncode == 0, done.stderr
     index = json.loads(saved.read_text())["entry"]["index"]
-    network = httpx.get(f"{with_upstream.gateway}/v1/hallmark/network", timeout=10).json()
+    network = httpx.get(f"{with_upstream.gateway}/v1/hallmark/network", timeout=30).json()
     trust = tomllib.loads(with_upstream.trust.read_text())
     assert len(trust["measurement"]) == 1
     digest = next(iter(network["measurements"]))["digest"]
