@@ -4,6 +4,17 @@ pragma solidity 0.8.37;
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
+/// @notice ERC-20 and nothing else: no authorizations, no version of a signing domain.
+contract PlainToken is ERC20("Plain", "PLAIN") {
+    function faucet(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function decimals() public pure override returns (uint8) {
+        return 6;
+    }
+}
+
 /// @notice Takes one in a hundred of every transfer.
 contract FeeToken is ERC20("Fee", "FEE") {
     function faucet(address to, uint256 amount) external {

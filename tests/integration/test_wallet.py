@@ -30,7 +30,14 @@ from hallmark.services.sdk.spending_store import SpendingStore
 from hallmark.services.sdk.wallet import Wallet
 from hallmark.testing.anvil import CHAIN_ID, fund, running_anvil
 from hallmark.testing.real_network import hallmark
-from hallmark.testing.vaults import SUBMITTER, VaultOnChain, fresh_vault, named_key
+from hallmark.testing.vaults import (
+    SUBMITTER,
+    VaultOnChain,
+    deploy_hostile,
+    fresh_vault,
+    named_key,
+    new_vault,
+)
 
 pytestmark = pytest.mark.integration
 ENCLAVE, PAYEE = named_key("enclave"), named_key("payee").address
@@ -85,6 +92,30 @@ async def test_a_deposit_needs_no_gas_of_the_payer(chain: VaultOnChain, account:
     assert caught.value.reason == "insufficient_funds"
     with pytest.raises(InvalidInput, match="below the asset's smallest unit"):
         await account.deposit("0.0000001")
+
+
+async def test_a_token_without_authorizations_is_approved(chain: VaultOnChain, tmp_path: Path) -> None:
+    """Approved and deposited by two transactions of the payer's, who pays their gas; exactly so much may be
+    taken, and is.
+    """
+    plain = await new_vault(chain.rpc, asset=await deploy_hostile(chain.rpc, "PlainToken"))
+    account = ChainAccount(place(plain), Wallet.new(tmp_path), SUBMITTER)
+    payer = account.wallet.key
+    try:
+        assert not await account.token.takes_authorizations()
+        await account.fund("7.25")
+        await fund(chain.rpc, payer)
+        before = await chain.rpc.balance(payer.address)
+        await account.deposit("5.00")
+        assert await chain.rpc.balance(payer.address) < before
+        assert await plain.token.allowance(payer.address, plain.address) == 0
+        assert (await account.balance()).words()["deposited"] == "5.00 PLAIN"
+        assert await plain.token.balance(plain.address) == 5_000_000
+        with pytest.raises(Conflict) as caught:
+            await account.deposit("2.26")
+        assert caught.value.reason == "insufficient_funds"
+    finally:
+        await account.aclose()
 
 
 async def test_leases_and_charges_show(chain: VaultOnChain, account: ChainAccount) -> None:

@@ -96,9 +96,12 @@ class TokenContract:
         return "".join(filter(str.isprintable, told))[:32]
 
     async def domain(self, chain_id: int) -> TokenDomain:
-        """The EIP-712 domain by the token's own name and version."""
+        """The EIP-712 domain by the token's own name and version; an ERC-20 without one has "" there."""
         name = str(await self._read("name", [], [], "string"))
-        version = str(await self._read("version", [], [], "string"))
+        try:
+            version = str(await self._read("version", [], [], "string"))
+        except (Reverted, VerificationFailed):
+            version = ""
         return TokenDomain(name, version, chain_id, self.address)
 
     async def takes_authorizations(self) -> bool:
