@@ -16,9 +16,12 @@ from playwright.sync_api import Locator, Page, expect
 
 from hallmark.apps.web.claims import violations
 from hallmark.core.marks import Question, State
+from hallmark.core.money import FreeUse
+from hallmark.testing.scene_payments import PAYER
 
 pytestmark = pytest.mark.integration
 Open = Any
+WORTHLESS = "(development money, worth nothing) in no lease, beside 1 open lease."
 NEGATIVE = (State.STALE, State.DISPUTED, State.REVOKED, State.FAILED)
 
 
@@ -94,9 +97,7 @@ def test_what_the_network_holds_against_an_answer(stage: Stage, origin: str, ope
 
 
 def test_the_running_cost_stands_above_the_conversation(stage: Stage, origin: str, opened: Open) -> None:
-    """The price of the model, what the answers' payment records add up to; a priced request is refused with a
-    sentence that says what this page does not do.
-    """
+    """The price of the model, and what the answers' payment records add up to."""
     page = opened()
     enter(page, origin)
     cost = page.locator(".c-cost")
@@ -109,6 +110,53 @@ def test_the_running_cost_stands_above_the_conversation(stage: Stage, origin: st
     ask(page, "three")
     cost.get_by_text("1 answer without a payment record").wait_for()
     assert told(judged(stage, page)) == ""
+
+
+def test_what_is_left_is_shown_and_looked_at_after_each_answer(
+    stage: Stage, origin: str, opened: Open
+) -> None:
+    """A wallet's address typed shows what its vault account holds, and after an answer what it holds then. It
+    is still there on the next visit. What is no address, or nobody's, is said to be that.
+    """
+    page = opened(allow=("404",))
+    enter(page, origin)
+    stage.gateway.given, stage.left = Given(charged=True), "4.99 DEV"
+    cost = page.locator(".c-cost")
+    cost.get_by_text("What is left").click()
+    field, words = cost.get_by_label("A wallet's address"), cost.locator("p.c-about").last
+    for typed, told_so in (
+        ("0x12", "A wallet's address is 0x and 40 hexadecimal digits."),
+        ("0x" + "ab" * 20, "What is left is not known: There is no such account here."),
+        (PAYER, f"Left: 4.99 DEV {WORTHLESS}"),
+    ):
+        field.fill(typed)
+        field.press("Tab")
+        expect(words).to_have_text(told_so)
+    stage.left = "4.75 DEV"
+    ask(page, "What does that cost?")
+    expect(words).to_have_text(f"Left: 4.75 DEV {WORTHLESS}")
+    assert told(judged(stage, page)) == ""
+    page.reload()
+    expect(words).to_have_text(f"Left: 4.75 DEV {WORTHLESS}")
+    stage.gateway.given, stage.left = Given(), ""
+
+
+def test_what_has_a_price_is_refused_with_what_to_do(stage: Stage, origin: str, opened: Open) -> None:
+    """Where everything has a price, the page says so before anybody asks, and the refusal says what to do."""
+    page, terms = opened(allow=("402",)), stage.gateway.terms
+    stage.gateway.terms = msgspec.structs.replace(terms, free=FreeUse())
+    stage.gateway.given = Given(refused=True)
+    enter(page, origin)
+    price = page.locator(".c-cost p.c-about").first
+    expect(price).to_contain_text("This page signs no payments, so what has a price is not answered here.")
+    expect(price).to_contain_text("hallmark ask --pay")
+    page.locator("textarea.c-area").fill("May I?")
+    page.keyboard.press("Enter")
+    said = page.locator(ANSWER).locator(".c-trouble > p")
+    expect(said.first).to_have_text("payment_required This request has a price, and no payment came with it.")
+    expect(said.last).to_contain_text("This page signs no payments. Ask in a terminal with hallmark ask")
+    expect(said.last).to_contain_text("hallmark up --small-free")
+    stage.gateway.given, stage.gateway.terms = Given(), terms
 
 
 def test_another_node_draws_a_line(stage: Stage, origin: str, opened: Open) -> None:

@@ -29,7 +29,7 @@ test("a model's price says what is for nothing, and that this page signs no paym
   assert.match(priceWords("tiny", [offer({ free: { models: ["tiny"] } })]), /for nothing, by the offer/);
   const small = priceWords("tiny", [offer({ ...priced, free: { tokens_in: 4000, tokens_out: 512 } })]);
   assert.match(small, /^Requests of at most 4000 tokens in and 512 out for nothing\. Above that it costs 0\.15 DEV \(development money\) for a million tokens in/);
-  assert.match(small, /This page signs no payments: what has a price is refused with 402\.$/);
+  assert.match(small, /This page signs no payments, so what has a price is not answered here\. Ask in a terminal with hallmark ask --pay/);
   assert.match(priceWords("tiny", [offer(priced)]), /^It costs 0\.15 DEV/);
   assert.match(priceWords("tiny", [offer({})]), /has no price for it/);
 });
@@ -41,10 +41,10 @@ test("what is left is what the account's page says, and unknown is said to be un
   assert.match(leftWords("x"), /No vault account/);
 });
 
-test("a refusal for payment says that this page does not sign, and who does", () => {
+test("a refusal for payment says that this page does not sign, and what to do instead", () => {
   const body = { error: { code: "payment_required", message: "This costs. Pay.", hint: "Pay." } };
   const trouble = troubleOf(body, 402);
   assert.equal(trouble.reason, "payment_required");
-  assert.match(trouble.hint, /^Pay\. This page signs no payments; hallmark ask and the Python client do/);
+  assert.match(trouble.hint, /^This page signs no payments\. Ask in a terminal with hallmark ask --pay .* hallmark up --small-free\.$/);
   assert.equal(troubleOf(body, 500).hint, "Pay.");
 });

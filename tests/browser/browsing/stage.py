@@ -15,6 +15,7 @@ from hallmark.apps.web.app import create_app
 from hallmark.apps.web.claims import Facts
 from hallmark.apps.web.legend import legend
 from hallmark.apps.web.surfaces import Surfaces
+from hallmark.services.explorer.payment_views import AccountPage
 from hallmark.services.explorer.views import ReceiptPage, Receipts
 from hallmark.services.review.views import ItemPage, Person, QueuePage
 from hallmark.testing import scene_parts as parts
@@ -28,11 +29,14 @@ BUILT = Path(__file__).parents[3] / ".build" / "web"
 
 
 class Stage:
-    """`scene` is what single pages show; `rows`, where given, are one scene for each line of a list."""
+    """`scene` is what single pages show; `rows`, where given, are one scene for each line of a list; `left`,
+    where given, is what vault accounts hold.
+    """
 
     def __init__(self, scene: Scene | None = None, rows: tuple[Scene, ...] = ()) -> None:
         self.scene, self.rows = scene or Scene(), rows
         self.gateway = FakeGateway()
+        self.left = ""
         self.surfaces: Surfaces = msgspec.structs.replace(
             fakes.surfaces(self.scene, BUILT, ""), desk=_Desk(self), explorer=_Explorer(self)
         )
@@ -119,6 +123,11 @@ class _Explorer:
         row = msgspec.structs.replace(page.row, id=receipt)
         return msgspec.structs.replace(page, row=row) if known else page
 
+    @property
+    def payments(self) -> _Payments:
+        """The scene's money."""
+        return _Payments(self._stage)
+
     async def dossier(self, receipt: str) -> bytes:
         """The public dossier of a receipt of the gateway's, without what is its owner's."""
         if not self._stage.gateway.knows(receipt):
@@ -139,3 +148,19 @@ class _Explorer:
         end = start + limit
         following = str(end) if end < len(rows) else ""
         return Receipts(len(rows), following, 1_088, tuple(rows[start:end]))
+
+
+class _Payments:
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(SceneExplorer(self._stage.scene).payments, name)
+
+    async def account(self, address: str) -> AccountPage:
+        """The scene's, with what is left in it."""
+        page = await SceneExplorer(self._stage.scene).payments.account(address)
+        if not self._stage.left:
+            return page
+        held = [msgspec.structs.replace(one, shown=self._stage.left) for one in page.balances]
+        return msgspec.structs.replace(page, balances=tuple(held))

@@ -1,5 +1,5 @@
 // Calls to the gateway that this page came from.
-import { SIGNS_NOTHING } from "./cost.ts";
+import { PAY_ELSEWHERE, SIGNS_NOTHING } from "./cost.ts";
 import { PATH, requestHeaders } from "./request.ts";
 import { EventSplitter, isRecord, readPiece } from "./sse.ts";
 import type { Trouble } from "./tree.ts";
@@ -16,7 +16,7 @@ export class Failed extends Error {
   }
 }
 
-const UNSIGNED = `${SIGNS_NOTHING}; hallmark ask and the Python client do, from a wallet.`;
+const UNSIGNED = `${SIGNS_NOTHING}. ${PAY_ELSEWHERE}`;
 
 /** A model as the gateway lists it. `artifact` is empty where a provider merely asserts its model. */
 export interface Model {
@@ -106,7 +106,7 @@ export function troubleOf(body: unknown, status: number): Trouble {
   return {
     reason: text("code") || `http_${status}`,
     message: withoutHint(text("message"), text("hint")) || "The gateway answered with an error that says nothing more.",
-    hint: [text("hint"), status === 402 ? UNSIGNED : ""].filter(Boolean).join(" "),
+    hint: status === 402 ? UNSIGNED : text("hint"),
     detail: JSON.stringify({ status, body }, null, 1),
   };
 }

@@ -7,6 +7,10 @@ import { isRecord } from "./sse.ts";
 
 /** This page holds no wallet key. */
 export const SIGNS_NOTHING = "This page signs no payments";
+/** What somebody can do who wants an answer that has a price. */
+export const PAY_ELSEWHERE =
+  'Ask in a terminal with hallmark ask --pay "...", which pays from a wallet (once before: hallmark wallet new, fund, deposit), or from Python. ' +
+  "Who runs this network makes small requests free with hallmark up --small-free.";
 export const ADDRESS = /^0x[0-9a-f]{40}$/;
 const COUNTED = [
   ["million_tokens_in", "a million tokens in"],
@@ -51,7 +55,7 @@ export function priceWords(label: string, offers: readonly Offer[]): string {
     const [most, out] = [numberIn(free, "tokens_in"), numberIn(free, "tokens_out")];
     const small = most || out ? `Requests of at most ${most} tokens in and ${out} out for nothing. Above that ` : "It costs ";
     if (price === "") return most || out ? `${small}it is not served.` : "Its owner's offer has no price for it.";
-    return `${small}${most || out ? "it costs " : ""}${price}. ${SIGNS_NOTHING}: what has a price is refused with 402.`;
+    return `${small}${most || out ? "it costs " : ""}${price}. ${SIGNS_NOTHING}, so what has a price is not answered here. ${PAY_ELSEWHERE}`;
   });
   return [...new Set(told)].join(" ");
 }

@@ -25,6 +25,7 @@ export class Cost {
     maxlength: "42",
   });
   private asked = 0;
+  private answers = 0;
 
   constructor() {
     this.address.value = kept();
@@ -54,10 +55,12 @@ export class Cost {
     const known = this.offers === undefined || model === "" ? "" : priceWords(model, this.offers);
     setText(this.price, known);
     setText(this.soFar, costWords(dossiers));
-    void this.look(false);
+    const answered = dossiers.length !== this.answers;
+    this.answers = dossiers.length;
+    void this.look(answered);
   }
 
-  /** Asks what is left, at most every 15 s unless `now`. */
+  /** Asks what is left: `now`, after each answer, and otherwise at most every 15 s. */
   private async look(now: boolean): Promise<void> {
     const address = this.address.value.trim().toLowerCase();
     if (!ADDRESS.test(address)) {
