@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,14 +12,13 @@ import httpx
 import openai
 import pytest
 
-from hallmark.services.chain.toolchain import find_node
 from hallmark.testing.ports import free_port
 from hallmark.testing.processes import patiently
 from hallmark.testing.real_network import Network
+from hallmark.testing.stock_clients import litellm, llm, openai_for_javascript
 
 pytestmark = pytest.mark.integration
 
-HERE = Path(__file__).parent / "node_client"
 ASKED: Any = [{"role": "user", "content": "What does os.mkfifo do?"}]
 TOOL: Any = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 
@@ -69,21 +65,9 @@ def test_the_openai_sdk_for_python(proxy: str) -> None:
     assert unknown.value.code == "model_not_found"
 
 
-def test_the_openai_sdk_for_javascript(proxy: str, tmp_path: Path) -> None:
+def test_the_openai_sdk_for_javascript(proxy: str) -> None:
     """The same script as against a gateway."""
-    for name in ("package.json", "package-lock.json", "ask.mjs"):
-        shutil.copy(HERE / name, tmp_path)
-    tools = find_node()
-    path = f"{Path(tools.node).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    env = {**os.environ, "PATH": path}
-    install = [*tools.npm, "ci", "--ignore-scripts"]
-    subprocess.run(install, cwd=tmp_path, env=env, check=True, capture_output=True)
-    command = [str(tools.node), "ask.mjs", f"{proxy}/v1"]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    said = openai_for_javascript(f"{proxy}/v1")
     assert "fifo" in said["whole"]
     assert said["streamed"] == said["whole"]
     assert said["receipt"].startswith("0x")
@@ -92,17 +76,18 @@ def test_the_openai_sdk_for_javascript(proxy: str, tmp_path: Path) -> None:
 
 def test_llm_on_the_command_line(proxy: str, tmp_path: Path) -> None:
     """`llm -m ...`, streamed and not."""
-    config = f"- model_id: hallmark\n  model_name: pydoc\n  api_base: {proxy}/v1\n  api_key_name: hallmark\n"
-    (tmp_path / "extra-openai-models.yaml").write_text(config)
-    (tmp_path / "keys.json").write_text('{"hallmark": "unused"}')
-    command = [str(Path(sys.executable).parent / "llm"), "-m", "hallmark", "What does os.mkfifo do?"]
-    env = {**os.environ, "LLM_USER_PATH": str(tmp_path)}
-    for more in ([], ["--no-stream"]):
-        done = subprocess.run(
-            [*command, *more], env=env, capture_output=True, text=True, check=False, timeout=120
-        )
-        assert done.returncode == 0, done.stderr
-        assert "fifo" in done.stdout
+    for options in ([], ["--no-stream"]):
+        assert "fifo" in llm(f"{proxy}/v1", tmp_path, *options)
+
+
+def test_litellm(proxy: str) -> None:
+    """Answer, stream, a tool call whole and streamed, a refusal; the receipt says sealed."""
+    said = litellm(f"{proxy}/v1", "big")
+    assert "fifo" in said["whole"]
+    assert said["streamed"] == said["whole"]
+    assert said["hallmark"]["marks"]["route"]["detail"]["path"] == "sealed"
+    assert (said["tool"], said["tool_streamed"]) == ("look", "look")
+    assert "There is no model 'nothing' here" in said["refusal"]
 
 
 def test_marks_follow(proxy: str) -> None:

@@ -1,24 +1,19 @@
-"""Environments of stock x402 libraries for tests: one of PyPI, one of npm, made once for each of their lock
-files and kept outside of the repository (`HALLMARK_TEST_CACHE`, else the user's cache folder).
-"""
+"""Stock x402 clients and shops for tests, of PyPI and of npm, each in an environment of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from hallmark.core.hashing import sha256
-from hallmark.services.chain.toolchain import exclusive, find_node, repository_root
+from hallmark.services.chain.toolchain import find_node, repository_root
 from hallmark.testing.ports import free_port
+from hallmark.testing.stock_environments import npm_folder_of, python_of
 
 CLIENTS: Final = repository_root() / "tests" / "integration" / "x402_clients"
 PATIENCE_S: Final = 120
@@ -26,36 +21,12 @@ PATIENCE_S: Final = 120
 
 def python() -> Path:
     """The interpreter of an environment with `x402_clients/requirements.txt`."""
-    folder = _folder("py", CLIENTS / "requirements.txt", sys.version)
-    interpreter = folder / "bin" / "python"
-    with exclusive(folder.with_suffix(".lock")):
-        if not (folder / "done").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-            uv, lock = str(Path(sys.executable).parent / "uv"), str(CLIENTS / "requirements.txt")
-            install = [uv, "pip", "sync", "-q", "--require-hashes", lock]
-            subprocess.run(install, env={**os.environ, "VIRTUAL_ENV": str(folder)}, check=True)
-            (folder / "done").touch()
-    return interpreter
+    return python_of("x402-py", CLIENTS / "requirements.txt")
 
 
 def npm_folder() -> Path:
     """A folder with the packages of `x402_clients/package-lock.json`, and the scripts beside them."""
-    folder = _folder("npm", CLIENTS / "package-lock.json", "")
-    with exclusive(folder.with_suffix(".lock")):
-        if not (folder / "done").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(CLIENTS / name, folder)
-            tools = find_node()
-            path = os.pathsep.join((str(Path(tools.node).parent), os.environ.get("PATH", "")))
-            install = [*tools.npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--legacy-peer-deps"]
-            subprocess.run(install, cwd=folder, env={**os.environ, "PATH": path}, check=True)
-            (folder / "done").touch()
-        for script in CLIENTS.glob("*.mjs"):
-            shutil.copy(script, folder)
-    return folder
+    return npm_folder_of("x402-npm", CLIENTS, ["--legacy-peer-deps"])
 
 
 def command(script: str) -> list[str]:
@@ -95,12 +66,3 @@ def shop(script: str, folder: Path, settings: dict[str, Any]) -> Iterator[str]:
         finally:
             process.kill()
             process.wait(10)
-
-
-def _folder(name: str, lock: Path, more: str) -> Path:
-    given = os.environ.get("HALLMARK_TEST_CACHE")
-    cache = (
-        Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hallmark"
-    )
-    cache.mkdir(parents=True, exist_ok=True)
-    return cache / f"x402-{name}-{sha256(lock.read_bytes() + more.encode()).hex()[:16]}"
