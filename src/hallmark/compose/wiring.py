@@ -48,7 +48,7 @@ POLL_MS: Final = 200
 """How often a node asks the chain, which is on this machine, while a transaction is under way."""
 
 FROM_HERE: Final = Quota(rate=1_000.0, burst=10_000)
-"""What one address may send through the relay: everybody has this machine's."""
+"""What one address may send sealed, to the relay and to the gateway: everybody has this machine's."""
 
 
 class Contracts(msgspec.Struct, frozen=True):
@@ -212,7 +212,7 @@ class Wiring:
             confirmations=self._plan.confirmations,
             web_url=_url(self._plan.web_port),
             names=dict(self._parts.names),
-            sealing_file=self._key("gateway.sealing"),
+            sealed_by_address=FROM_HERE,
         )
         return self._service("gateway", "gateway", settings, _url(self._plan.gateway_port))
 

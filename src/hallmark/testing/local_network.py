@@ -86,13 +86,14 @@ class LocalNetwork:
         log = Service(self.log)
         self.log_url = await self._stack.enter_async_context(listening(log, bind(Listen(free_port()))))
         if self._with_gateway:
-            await self._start_gateway(self.log_url)
+            await self.start_gateway()
         return self
 
-    async def _start_gateway(self, log_url: str) -> None:
+    async def start_gateway(self, **changes: Any) -> None:
+        """Start one, or another over the same database, with changed settings; `url` is its address."""
         settings = Settings(
             Listen(port=0),
-            log_url,
+            self.log_url,
             trust_file="",
             key_file="",
             database="",
@@ -103,10 +104,11 @@ class LocalNetwork:
             submit_ms=self._submit_ms,
             names={hex0x(node.owner.address): f"node-{n}" for n, node in enumerate(self.net.nodes, 1)},
         )
+        settings = msgspec.structs.replace(settings, **changes)
         world = World(lambda: self.net.now, os.urandom, self._chance.randrange, verify_stub_evidence)
         self.gateway = Gateway(settings, self.trust, self.net.gateway.key, self._database, world)
         self._stack.push_async_callback(self.gateway.aclose)
-        self._tasks = [asyncio.ensure_future(task) for task in self.gateway.tasks]
+        self._tasks += [asyncio.ensure_future(task) for task in self.gateway.tasks]
         await self.gateway.follower.reached(len(self.net.leaves), 10)
         await self.gateway.looking.look()
         self.url = await self._stack.enter_async_context(

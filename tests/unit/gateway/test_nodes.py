@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,11 +16,15 @@ from hallmark.core.documents import EnclaveConfiguration, KeyBundle
 from hallmark.core.entries import decode, split_leaf
 from hallmark.core.statements import Registration
 from hallmark.crypto.hpke import KEM_X25519, KEM_XWING
+from hallmark.http.serve import Listen
 from hallmark.privacy.binary_http import Request, ResponseParser, encode_request
 from hallmark.privacy.key_configurations import verify_window
 from hallmark.privacy.ohttp import CHUNKED_REQUEST_TYPE, ClientRequest, KeyConfiguration, decode_list
 from hallmark.privacy.padding import pad_request
-from hallmark.services.gateway.sealed import GatewayKeys
+from hallmark.services.gateway.sealed import TURN_MS
+from hallmark.services.gateway.settings import Settings
+from hallmark.services.log.settings import Quota
+from hallmark.services.sealing.replays import MOST
 from hallmark.testing.dossiers import proof_verifier
 from hallmark.testing.local_network import LocalNetwork
 from hallmark.testing.network import HOUR
@@ -219,12 +222,29 @@ async def test_the_same_capsule_is_taken_once(sealed: Sealed) -> None:
         assert (status, json.loads(body)["error"]["code"]) == (400, "sealed_unreadable")
 
 
-def test_a_gateways_keys_are_those_of_its_secret() -> None:
-    """The same after a restart; another secret has other keys, nearly always under other ids."""
-    secret = os.urandom(32)
-    first, again = GatewayKeys(secret, lambda: 5), GatewayKeys(secret, lambda: 9)
-    assert first.published == again.published
-    assert GatewayKeys(os.urandom(32), lambda: 5).published != first.published
-    window, before = first.in_force()
-    assert not before.keys
-    assert {key.key_id for key in decode_list(first.published)} == window.keys.keys()
+async def test_no_capsule_outlives_a_restart(sealed: Sealed, local: LocalNetwork) -> None:
+    """The keys are made at the start and kept nowhere: with what was remembered of requests they are gone."""
+    request = ClientRequest(sealed.keys[1])
+    inner = encode_request(Request(b"GET", b"https", b"hallmark.invalid", b"/v1/models", (), b""))
+    capsule = request.header + request.seal(pad_request(inner), final=True)
+    assert (await sealed.raw(capsule))[0] == 200
+    await local.start_gateway()
+    status, body = await sealed.raw(capsule)
+    assert status == 400
+    # One start in 128 has the ids of the one before, and keys of its own all the same.
+    assert json.loads(body)["error"]["code"] in ("key_configuration_stale", "sealed_unreadable")
+
+
+async def test_the_sealed_door_has_a_quota_by_address(ask: Asker, local: LocalNetwork) -> None:
+    """One address cannot fill what is remembered of everybody's requests; what is asked plain goes on."""
+    quota = Settings(Listen(0), log_url="", trust_file="", key_file="", database="").sealed_by_address
+    assert quota.burst + quota.rate * TURN_MS / 1000 < MOST
+    await local.start_gateway(sealed_by_address=Quota(rate=0.001, burst=3))
+    headers = {"content-type": CHUNKED_REQUEST_TYPE}
+    codes = []
+    for _ in range(4):
+        status, told, body = await ask.raw("/v1/hallmark/sealed", b"junk", headers=headers)
+        codes.append((status, json.loads(body)["error"]["code"]))
+    assert codes == [(400, "sealed_unreadable")] * 3 + [(429, "sealed_rate")]
+    assert int(told["retry-after"]) > 0
+    assert (await ask.get("/v1/models"))[0] == 200

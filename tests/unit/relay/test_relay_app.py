@@ -178,6 +178,30 @@ async def test_a_new_node_is_found_when_it_is_asked_for(tmp_path: Path) -> None:
         looking.cancel()
 
 
+async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+    """A gateway that cannot open what it gets."""
+    await read_body(receive, 1 << 20)
+    await respond(send, 400, b"{}")
+
+
+async def test_a_gateway_that_began_anew_is_asked_for_its_keys(tmp_path: Path) -> None:
+    """Before its refusal goes on, so who then asks the relay for the gateway's keys gets those in force; at
+    most once a second.
+    """
+    async with running(tmp_path) as scene:
+        relay, gateway = scene.scene.relay.directory, scene.scene.gateway
+        looking = asyncio.create_task(relay.run())
+        async with relay._done:
+            await relay._done.wait_for(lambda: relay.fetched > 1)
+        gateway.sealed, gateway.keys = refusing, b"anew"
+        assert (await scene.post(f"{scene.url}/v1/relay/gateway"))[0] == 400
+        assert relay.keys == b"configurations"
+        relay._last = float("-inf")
+        assert (await scene.post(f"{scene.url}/v1/relay/gateway"))[0] == 400
+        assert relay.keys == b"anew"
+        looking.cancel()
+
+
 async def test_answers_stream_and_a_client_that_leaves_is_noticed(tmp_path: Path) -> None:
     """The first bytes come before the last are made; who leaves lets the node know."""
     async with running(tmp_path) as scene:

@@ -8,8 +8,8 @@ import pytest
 
 from hallmark.core.errors import Unavailable, VerificationFailed
 from hallmark.http.asgi import Receive, Scope, Send, respond
-from hallmark.privacy.ohttp import KeyConfiguration
-from hallmark.services.gateway.sealed import REPLAYS_MS, GatewayKeys
+from hallmark.privacy.ohttp import KeyConfiguration, decode_list
+from hallmark.services.gateway.sealed import TURN_MS, GatewayKeys
 from hallmark.services.sealing.keys import ScheduledKeys
 from hallmark.services.sealing.replays import ReplayCache
 from hallmark.services.sealing.server import SealedApp
@@ -94,15 +94,37 @@ async def test_a_clock_that_is_set_back_and_forth_makes_no_request_new() -> None
     assert (await ask(app, early)).reason == "sealed_unreadable"
 
 
-async def test_a_gateway_knows_a_request_over_the_border_of_its_windows() -> None:
-    """Its keys stay, so what was taken just before a window's end would open just after it."""
-    at = [10 * REPLAYS_MS - 1]
-    keys = GatewayKeys(bytes(32), lambda: at[0])
+async def test_a_gateway_takes_no_request_twice_however_long_one_waits() -> None:
+    """Keys of the turn before still open what was under way, once; then they are gone, with what was
+    remembered of them, and a clock that is set back brings nothing back.
+    """
+    at = [10 * TURN_MS]
+    keys = GatewayKeys(os.urandom, lambda: at[0])
     app = SealedApp(answers, keys)
-    request = sealed_to(from_blob(keys.published))
-    assert (await ask(app, request)).status == 200
-    at[0] += 1
-    assert (await ask(app, request)).reason == "sealed_unreadable"
-    at[0] += REPLAYS_MS - 1
-    assert (await ask(app, request)).reason == "sealed_unreadable"
+    blob = keys.published
+    early, late = sealed_to(from_blob(blob)), sealed_to(from_blob(blob))
+    assert (await ask(app, early)).status == 200
+    at[0] += TURN_MS
+    assert keys.published != blob
+    assert (await ask(app, early)).reason == "sealed_unreadable"
+    assert (await ask(app, late)).status == 200
     assert (await ask(app, sealed_to(from_blob(keys.published)))).status == 200
+    at[0] += TURN_MS
+    for again in (early, late):
+        assert (await ask(app, again)).reason == "key_configuration_stale"
+    at[0] = 10 * TURN_MS
+    assert (await ask(app, early)).reason == "key_configuration_stale"
+
+
+def test_a_gateways_keys_of_two_turns_have_different_ids() -> None:
+    """So who has older ones is told so; after a long silence none but the newest are there."""
+    for first in (0, 1, 253, 254, 255):
+        at = [0]
+        keys = GatewayKeys(lambda n: bytes([first]) if n == 1 else os.urandom(n), lambda: at[0])  # noqa: B023
+        for turn in (1, 2, 3):
+            at[0] = turn * TURN_MS
+            newest, before = keys.in_force()
+            assert len(newest.keys.keys() | before.keys.keys()) == 4
+            assert {key.key_id for key in decode_list(keys.published)} == newest.keys.keys()
+        at[0] = 9 * TURN_MS
+        assert [window.number for window in keys.in_force()] == [9]

@@ -31,19 +31,8 @@ def main() -> None:
     roots = {kind: [unhex(root) for root in found] for kind, found in trust.attestation.roots.items()}
     judge = functools.partial(verify, roots=roots)
     world = World(lambda: time.time_ns() // 1_000_000, os.urandom, secrets.randbelow, judge)
-    sealing = _sealing(Path(settings.sealing_file)) if settings.sealing_file else b""
-    run(_serve(Gateway(settings, trust, key, database, world, sealing=sealing), settings))
+    run(_serve(Gateway(settings, trust, key, database, world), settings))
     database.close()
-
-
-def _sealing(path: Path) -> bytes:
-    """The secret of the gateway's sealing key; made at the first start, for its owner only."""
-    if not path.exists():
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_bytes(32).hex())
-            file.flush()
-            os.fsync(file.fileno())
-    return bytes.fromhex(path.read_text().strip())
 
 
 async def _serve(gateway: Gateway, settings: Settings) -> None:

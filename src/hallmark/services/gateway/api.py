@@ -29,9 +29,10 @@ from hallmark.services.gateway.proxy import Proxy
 from hallmark.services.gateway.receipt_status import MAX_WAIT_MS, ReceiptStatus
 from hallmark.services.gateway.receipt_store import Kept
 from hallmark.services.gateway.route_planner import RoutePlanner, wanted
-from hallmark.services.gateway.sealed import GatewayKeys, sealed_app
+from hallmark.services.gateway.sealed import GatewayKeys, counted, sealed_app
 from hallmark.services.gateway.stop_requests import STOP_PATH
 from hallmark.services.gateway.traffic import HOURS
+from hallmark.services.log.settings import Quota
 from hallmark.verification.trust import Trust
 
 RECEIPT: Final = re.compile(r"/v1/hallmark/receipts/([A-Za-z0-9._:-]{1,200})")
@@ -73,6 +74,7 @@ class API:
         nodes: NodeDirectory,
         keys: GatewayKeys,
         random: Callable[[int], bytes],
+        sealed_quota: Quota,
         planner: RoutePlanner,
         pages: ASGIApp,
         trust: Trust,
@@ -100,7 +102,7 @@ class API:
         self._posts: dict[str, Handler] = dict.fromkeys(ANSWERS, relay.serve)
         self._posts |= {"/v1/hallmark/route": self._route, "/v1/hallmark/receipts": self._hand_in}
         self._posts[STOP_PATH] = relay.stopping.serve
-        self._posts[SEALED] = sealed_app(self, keys, random)
+        self._posts[SEALED] = counted(sealed_app(self, keys, random), sealed_quota)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

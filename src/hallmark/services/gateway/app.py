@@ -82,10 +82,7 @@ class Gateway:
         signer: Signer,
         database: RawDatabase,
         world: World,
-        *,
-        sealing: bytes = b"",
     ) -> None:
-        """`sealing` are the 32 secret bytes of the gateway's own sealing key; empty: new ones."""
         self._pool, self.metrics = Pool(per_origin=256), Metrics()
         self._rpc = RPC(settings.rpc_url) if settings.rpc_url else None
         self.loads = LoadTable()
@@ -120,8 +117,9 @@ class Gateway:
             overview=overview,
             offers=offers,
             nodes=nodes,
-            keys=GatewayKeys(sealing or world.random(32), world.clock),
+            keys=GatewayKeys(world.random, world.clock),
             random=world.random,
+            sealed_quota=settings.sealed_by_address,
             planner=planner,
             pages=PageProxy(self._pool, settings.web_url),
             trust=trust,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from hallmark.http.serve import Listen
+from hallmark.services.log.settings import Quota
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,8 +26,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     by `skew_ms` or more degrades health.
     `cors_origins` are the origins of pages elsewhere that may call the API (`https://app.example`, or `*` for
     all); none by default, never with credentials. `names` are what the network's operator calls its nodes, by
-    their owners' addresses; a registration has no name. `sealing_file` holds 64 hex digits, from which the
-    keys come that requests are sealed to here; it is made when it is not there. Empty: others at each start.
+    their owners' addresses; a registration has no name. `sealed_by_address` is how
+    many sealed requests one address (IPv6: one /64) may send: a relay is one, with all its clients.
     """
 
     listen: Listen
@@ -51,4 +52,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     skew_ms: int = 10_000
     cors_origins: tuple[str, ...] = ()
     names: dict[str, str] = {}
-    sealing_file: str = ""
+    sealed_by_address: Quota = Quota(rate=50.0, burst=2_000)

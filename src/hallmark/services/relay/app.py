@@ -167,6 +167,9 @@ class Relay:
         self, scope: Scope, target: Target, kind: bytes, incoming: Incoming, *, send: Send
     ) -> None:
         async def forwarded(message: Message) -> None:
+            if not scope.get(FORWARDED) and target is self._directory.gateway and message["status"] == 400:
+                # It may have begun anew: who asks the relay for its keys next gets the new ones.
+                await self._directory.refreshed()
             scope[FORWARDED] = True
             await send(message)
 
