@@ -94,6 +94,18 @@ async def test_counters_count_across_restarts(tmp_path: Path) -> None:
     assert seen == [1, 2, 3]
 
 
+async def test_counters_are_at_least_what_is_asked(tmp_path: Path) -> None:
+    """A counter follows what it is given, never falls with it, and begins there where the store is new."""
+    seen = []
+    for least in (100, 100, 50, 200, 1):
+        async with opened(tmp_path) as outbox:
+            seen.append(await outbox.count("epoch", least))
+    (tmp_path / "new").mkdir()
+    async with opened(tmp_path / "new") as outbox:
+        seen.append(await outbox.count("epoch", 300))
+    assert seen == [100, 101, 102, 200, 201, 300]
+
+
 class Log(LogClient):
     """A log that answers from a script."""
 

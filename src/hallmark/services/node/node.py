@@ -168,7 +168,8 @@ class Node:
         self._attested = asyncio.Queue()
         self._registered = False
         beacon = await self._log.beacon()
-        epoch = await self._outbox.count("epoch")
+        # Seconds, so that they ascend where the counter is lost too: a second bundle for an epoch is refused.
+        epoch = await self._outbox.count("epoch", int(time.time()))
         journal = None if self.payments is None else await self.payments.begin(self._say, self._give_up)
         self.running = running = await self._starter.start(
             self._cargo,

@@ -76,16 +76,18 @@ class Outbox:
         update = "UPDATE outbox_entries SET refused = ? WHERE number = ?"
         await self._database.async_write(lambda t: t.execute(update, (reason[:64], number)))
 
-    async def count(self, name: str) -> int:
-        """The next value, from 1, of a counter that survives restarts."""
+    async def count(self, name: str, least: int = 1) -> int:
+        """The next value of a counter that survives restarts: `least` or more, above every earlier one."""
 
         def work(transaction: Transaction) -> int:
+            held = transaction.fetch("SELECT value FROM node_counters WHERE name = ?", (name,))
+            value = max(least, int(held[0][0]) + 1) if held else least
             add = (
-                "INSERT INTO node_counters VALUES (?, 1) "
-                "ON CONFLICT (name) DO UPDATE SET value = node_counters.value + 1"
+                "INSERT INTO node_counters VALUES (?, ?) "
+                "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
             )
-            transaction.execute(add, (name,))
-            return int(transaction.fetch("SELECT value FROM node_counters WHERE name = ?", (name,))[0][0])
+            transaction.execute(add, (name, value))
+            return value
 
         return await self._database.async_write(work)
 
