@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from msgspec.structs import replace
 
 from hallmark.core.document import hex0x
 from hallmark.core.errors import NotFound
@@ -53,9 +52,7 @@ class Stage:
         self.exploring = exploring = ExplorerFixture(rpc=chain.rpc)
         self.net = net = exploring.net
         node = net.nodes[0]
-        assert node.bundle is not None
-        node.bundle = replace(node.bundle, payment=PAYEE)
-        net.register(node)
+        net.restart(node, payment=PAYEE)
         self.terms: Offer = offer(net, vault=hex0x(chain.address))
         net.add(price_offer(net, self.terms))
         self._count = 0

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs
 
-import msgspec
 import pytest
 
 from hallmark.compose.vault_keeper import Keeper
@@ -49,11 +48,9 @@ class Place:
     def __init__(self) -> None:
         self.net = LittleNetwork()
         self.node = self.net.nodes[0]
-        assert self.node.bundle is not None
         # The zero address cannot be a payee.
         payee = hex0x(self.node.owner.address)
-        self.node.bundle = msgspec.structs.replace(self.node.bundle, payment=payee)
-        self.node.registered = self.net.register(self.node)
+        self.net.restart(self.node, payment=payee)
         self.serving = True
         self.witnessed = True
 

@@ -26,12 +26,20 @@ from hallmark.core.documents import (
     Profile,
 )
 from hallmark.core.evidence import Verdict as EvidenceVerdict
+from hallmark.core.hashing import sha256
 from hallmark.core.money import Offer
 from hallmark.core.statements import Review, Role
 from hallmark.core.tokens import IssuerKeys
 
 SEQUENCE_BITS: Final = 40
 """A chain has no gaps, so that its sequences stay below the number of entries of the log."""
+
+
+def host_of(owner: bytes, endpoint: str) -> bytes:
+    """What a host is known by, whatever keys its enclaves have: its owner (20 bytes) and its address as the
+    bundle spells it; 32 bytes.
+    """
+    return sha256(owner, endpoint.encode())
 
 
 class Span(msgspec.Struct):
@@ -153,6 +161,10 @@ class Registry(msgspec.Struct):
     clearing: dict[str, list[tuple[int, bytes, ClearingPolicy]]] = {}
     offers: dict[bytes, tuple[int, Offer]] = {}
     """Price offers by the digest of their document, with their positions."""
+    epochs: dict[bytes, int] = {}
+    """The highest epoch that was registered of each host (`host_of`): one number a host, however often its
+    enclaves start.
+    """
     issuers: dict[bytes, tuple[IssuedKeys, ...]] = {}
     """The newest two key sets of each issuer, the newest last."""
     issuer_keys: dict[bytes, IssuedKeys] = {}

@@ -202,6 +202,17 @@ class LittleNetwork:
         party.registered = self.add(self.registration(party))
         return party.registered
 
+    def restart(self, party: Party, **changes: Any) -> int:
+        """A new enclave at the place of a node's, with another key and a bundle that differs in `changes`;
+        where it was registered.
+        """
+        assert party.bundle is not None
+        epoch, party.sequence, party.previous = party.bundle.epoch + 1, 0, ZERO32
+        party.key = key(f"{party.name}, epoch {epoch}")
+        own = {"signing_key": hex0x(party.address), "epoch": epoch}
+        party.bundle = msgspec.structs.replace(party.bundle, **(own | changes))
+        return self.register(party)
+
     def registration(self, party: Party, **changes: Any) -> Entry:
         """A registration; `changes` replace fields of the statement before it is signed."""
         size, root = self.beacon()

@@ -28,6 +28,7 @@ from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.money import Offer
 from hallmark.core.prices import check_offer
 from hallmark.core.receipt import Mode
+from hallmark.core.registry import host_of
 from hallmark.core.statements import Registration, Role, text_of
 from hallmark.core.tokens import IssuerKeys, check_issuer_keys
 from hallmark.verification import dispute_checks, reviews
@@ -103,6 +104,23 @@ def check_named_key(case: JudgedStatement) -> str:
         if named == (hex0x(statement.network), hex0x(statement.key), hex0x(statement.owner))
         else ("bundle_names_other")
     )
+
+
+def check_only_bundle(case: JudgedStatement) -> str:
+    """It is the one bundle of its key, and of its host for this epoch.
+
+    So that nobody who seals can be told apart by the keys that he was given: a key keeps its bundle for ever,
+    and the epochs of an owner at one address ascend, so that only the highest of them need be remembered. The
+    same bundle may come again, with fresh evidence.
+    """
+    bundle, statement = case.document, case.registration
+    if not isinstance(bundle, KeyBundle):
+        return NO_SUBJECT
+    known = case.registry.members.get(statement.key)
+    if known is not None:
+        return OK if case.committed in known.bundles else "bundle_changed"
+    highest = case.registry.epochs.get(host_of(statement.owner, bundle.endpoint), -1)
+    return OK if bundle.epoch > highest else "epoch_taken"
 
 
 def check_registration_beacon(case: JudgedStatement) -> str:
@@ -304,6 +322,7 @@ RULES: Final[dict[Kind, tuple[Rule[JudgedStatement], ...]]] = {
         ("signature", check_registrants),
         ("key", check_standing),
         ("bundle", check_named_key),
+        ("epoch", check_only_bundle),
         ("beacon", check_registration_beacon),
         ("evidence", check_registered_evidence),
     ),

@@ -47,6 +47,7 @@ STATED_NAMES: Final = (
     "attestation",
     "clearing",
     "offers",
+    "epochs",
     "issuers",
     "issuer_keys",
 )
@@ -210,6 +211,7 @@ class FoldState:
             attestation=registry.attestation,
             clearing=registry.clearing,
             offers=registry.offers,
+            epochs=registry.epochs,
             issuers=registry.issuers,
             issuer_keys=registry.issuer_keys,
             attested=[(key, digest, known) for (key, digest), known in memory.attested.items()],

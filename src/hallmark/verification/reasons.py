@@ -32,6 +32,8 @@ _RAN: Final = {
     "foreign_bundle": "The key never registered this bundle.",
     "bundle_mismatch": "The bundle is not the one that the receipt commits to.",
     "bundle_names_other": "The bundle names another network, key or owner than its registration.",
+    "bundle_changed": "The key registered another bundle before, and a key keeps its bundle for ever.",
+    "epoch_taken": "The owner registered another bundle for this epoch, or a later one, at this address.",
     "configuration_mismatch": "The configuration is not the one that the bundle commits to.",
     "insecure_mismatch": "The list of insecure switches is not the configuration's.",
     "no_attestation_policy": "No attestation policy is in force.",

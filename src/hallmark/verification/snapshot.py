@@ -68,6 +68,7 @@ class Stated(msgspec.Struct, frozen=True, array_like=True):
     attestation: list[tuple[int, bytes, AttestationPolicy]]
     clearing: dict[str, list[tuple[int, bytes, ClearingPolicy]]]
     offers: dict[bytes, tuple[int, Offer]]
+    epochs: dict[bytes, int]
     issuers: dict[bytes, tuple[IssuedKeys, ...]]
     issuer_keys: dict[bytes, IssuedKeys]
     attested: list[tuple[bytes, bytes, Attested]]

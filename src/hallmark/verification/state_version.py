@@ -20,8 +20,8 @@ import msgspec
 
 from hallmark.core.hashing import sha256
 
-RULES: Final = 12
-CODE: Final = "2276bbfe1b8d7ef4fedc237aa342d769c84027c3cc0fe6c450babee344a23b31"
+RULES: Final = 13
+CODE: Final = "6819d77c2ad783bf07a5cd288a6fc0e0d7a20213a90ae9b74c3e9e6a710005aa"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -35,6 +35,7 @@ from hallmark.core.registry import (
     Objection,
     Registry,
     Span,
+    host_of,
 )
 from hallmark.core.statements import Review, Role, text_of
 from hallmark.core.tokens import IssuerKeys
@@ -57,8 +58,9 @@ def register(case: JudgedStatement, memory: ReceiptCaches) -> None:
     member = registry.members.get(statement.key) or Member(
         statement.key, Role(statement.role), statement.owner, Span(case.index), statement.document
     )
-    attested = None
+    attested, host = None, b""
     if isinstance(document, KeyBundle):
+        host = host_of(statement.owner, document.endpoint)
         attested = attest(registry, case.index, document, case.evidence)
     if member.role is Role.FULL_NODE and statement.key not in registry.members:
         reopen(case.context.judgements)
@@ -66,6 +68,7 @@ def register(case: JudgedStatement, memory: ReceiptCaches) -> None:
     member.document = statement.document
     member.bundles[statement.document] = case.index
     if isinstance(document, KeyBundle) and attested is not None:
+        registry.epochs[host] = max(document.epoch, registry.epochs.get(host, 0))
         member.bundle = document
         member.evidence_verdict = case.evidence
         member.evidence_at = case.evidence.made_at if case.evidence else 0

@@ -213,9 +213,7 @@ async def test_objections_say_what_became_of_them(exploring: Any) -> None:
 async def test_labels_published_and_passed_on(exploring: Any) -> None:
     """A label shows what it points to; one that a node passes on shows that a provider asserts it."""
     net = exploring.net
-    node = net.nodes[1]
-    node.bundle = net.bundle(node, upstreams=("big",))
-    net.register(node)
+    net.restart(net.nodes[1], upstreams=("big",))
     net.add(net.receipt_entry(net.nodes[0]))
     record = UpstreamRecord("example", "https://api.example", "digits", "x", "r")
     net.add(net.receipt_entry(net.nodes[0], upstream_record=record))

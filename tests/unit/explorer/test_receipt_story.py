@@ -86,11 +86,7 @@ async def test_an_address_that_is_none_names_no_provider(watching: FollowedLogFi
     net = watching.net
     node = net.nodes[0]
     node.configuration = msgspec.structs.replace(net.configure(node), upstreams={"digits": address})
-    assert node.bundle is not None
-    node.bundle = msgspec.structs.replace(
-        node.bundle, configuration=hex0x(node.configuration.digest()), upstreams=("digits",)
-    )
-    net.register(node)
+    net.restart(node, configuration=hex0x(node.configuration.digest()), upstreams=("digits",))
     record = UpstreamRecord("example", address, "digits", "digits-9", "r")
     index = net.add(net.receipt_entry(node, upstream_record=record))
     await watching.witness()
@@ -105,11 +101,7 @@ async def test_a_providers_answer_is_asserted_by_it(watching: FollowedLogFixture
     node.configuration = msgspec.structs.replace(
         configuration, upstreams={"digits": "https://api.example.com/v1"}
     )
-    assert node.bundle is not None
-    node.bundle = msgspec.structs.replace(
-        node.bundle, configuration=hex0x(node.configuration.digest()), upstreams=("digits",)
-    )
-    net.register(node)
+    net.restart(node, configuration=hex0x(node.configuration.digest()), upstreams=("digits",))
     record = UpstreamRecord("example", "https://api.example.com/v1", "digits", "digits-9", "r")
     index = net.add(net.receipt_entry(node, upstream_record=record))
     await watching.witness()

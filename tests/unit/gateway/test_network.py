@@ -107,7 +107,7 @@ def test_whoever_left_or_was_replaced_offers_nothing() -> None:
     newer.owner = net.nodes[0].owner
     bundle = net.bundle(newer)
     newer.bundle = msgspec.structs.replace(
-        bundle, endpoint=net.nodes[0].bundle.endpoint, owner=net.nodes[0].bundle.owner
+        bundle, endpoint=net.nodes[0].bundle.endpoint, owner=net.nodes[0].bundle.owner, epoch=2
     )
     net.register(newer)
     _, total = told(net)

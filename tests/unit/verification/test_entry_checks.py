@@ -12,6 +12,7 @@ from hallmark.core.entries import Entry
 from hallmark.core.hashing import ZERO32
 from hallmark.core.marks import State
 from hallmark.core.receipt import Mode
+from hallmark.core.registry import host_of
 from hallmark.core.statements import Approval, Compromise, Publication, Registration, Retirement, Role, code
 from hallmark.testing.dossiers import clearing_policy
 from hallmark.testing.network import HOUR, LittleNetwork, Party, key
@@ -58,6 +59,27 @@ def _stolen_bundle(net: LittleNetwork) -> Entry:
     party = _fresh(net)
     party.bundle = net.nodes[0].bundle
     return net.registration(party)
+
+
+def _other_bundle_of_a_key(net: LittleNetwork) -> Entry:
+    node = net.nodes[0]
+    node.bundle = msgspec.structs.replace(net.bundle(node), epoch=2)
+    return net.registration(node)
+
+
+def _second_enclave(net: LittleNetwork, epoch: int) -> Party:
+    """Another key of the first node's owner, at its address."""
+    first, party = net.nodes[0], _fresh(net)
+    assert first.bundle is not None
+    party.owner = first.owner
+    party.bundle = msgspec.structs.replace(
+        net.bundle(party), owner=first.bundle.owner, endpoint=first.bundle.endpoint, epoch=epoch
+    )
+    return party
+
+
+def _epoch(epoch: int) -> Wrong:
+    return lambda net: net.registration(_second_enclave(net, epoch))
 
 
 def _other_evidence(net: LittleNetwork) -> Entry:
@@ -242,6 +264,9 @@ WRONG: dict[str, tuple[str, Wrong]] = {
     "gateway without authority": ("authority_threshold", _gateway_without_authority),
     "one authority key twice": ("authority_threshold", _gateway_by_one_key_twice),
     "stolen bundle": ("bundle_names_other", _stolen_bundle),
+    "other bundle of a key": ("bundle_changed", _other_bundle_of_a_key),
+    "epoch taken": ("epoch_taken", _epoch(1)),
+    "epoch below a taken one": ("epoch_taken", _epoch(0)),
     "beacon unknown": ("beacon_unknown", _registration(beacon_root=OTHER)),
     "beacon ahead": ("beacon_in_future", _registration(beacon_size=10_000)),
     "evidence replaced": ("evidence_mismatch", _other_evidence),
@@ -317,6 +342,55 @@ def test_refreshed_evidence_replaces_the_old() -> None:
     replica = net.replica()
     assert replica.failures(good) == ()
     assert replica.failures(bad) == ("evidence_stale",)
+
+
+def test_a_host_registers_one_bundle_an_epoch() -> None:
+    """Epochs of an owner at one address ascend, with gaps; nobody else's are touched, and all cost one
+    number.
+    """
+    net = LittleNetwork()
+    second, third, late = (_second_enclave(net, epoch) for epoch in (5, 9, 7))
+    for number, party in enumerate((second, third, late)):
+        party.key = key(f"enclave {number}")
+        assert party.bundle is not None
+        party.bundle = msgspec.structs.replace(party.bundle, signing_key=hex0x(party.address))
+    fresh = _fresh(net)
+    good = [net.register(party) for party in (second, third, fresh)]
+    bad = net.register(late)
+    replica = net.replica()
+    assert [replica.failures(at) for at in good] == [(), (), ()]
+    assert replica.failures(bad) == ("epoch_taken",)
+    assert late.address not in replica.registry.members
+    first = net.nodes[0]
+    assert first.bundle is not None
+    assert replica.registry.epochs[host_of(first.owner.address, first.bundle.endpoint)] == 9
+    assert len(replica.registry.epochs) == len(net.nodes) + 1
+
+
+def test_an_earlier_bundle_is_refreshed_after_a_later_one() -> None:
+    """What stands in the log already may come again with fresh evidence: it is no second bundle."""
+    net = LittleNetwork()
+    second = _second_enclave(net, 2)
+    net.register(second)
+    again = net.register(net.nodes[0])
+    third = _second_enclave(net, 2)
+    third.key = key("a third enclave")
+    third.bundle = msgspec.structs.replace(second.bundle, signing_key=hex0x(third.address))
+    refused = net.register(third)
+    replica = net.replica()
+    assert replica.failures(again) == ()
+    assert replica.failures(refused) == ("epoch_taken",)
+
+
+def test_a_bundle_that_was_refused_takes_no_epoch() -> None:
+    """An epoch is taken by a registration that holds, by nothing else."""
+    net = LittleNetwork()
+    party = _second_enclave(net, 2)
+    bad = net.add(_signed_by("a new node", "somebody")(net, net.registration(party)))
+    good = net.register(party)
+    replica = net.replica()
+    assert replica.failures(bad) == ("bad_signature",)
+    assert replica.failures(good) == ()
 
 
 def test_authority_may_declare_a_compromise() -> None:

@@ -95,9 +95,7 @@ def test_a_place_of_the_journal_is_used_once() -> None:
     further = honest(net, terms, position=6, spend={"nonce": b"\2" * 32})
     assert found(net, further) == ()
     other, settlement = net.nodes[1], key("another enclave").address
-    assert other.bundle is not None
-    other.bundle = msgspec.structs.replace(other.bundle, settlement=hex0x(settlement))
-    net.register(other)
+    net.restart(other, settlement=hex0x(settlement))
     theirs = offer(net, owner=hex0x(other.owner.address))
     net.add(price_offer(net, theirs, other.owner))
     paid = honest(net, theirs, position=5, spend={"nonce": b"\3" * 32, "enclave": settlement})
@@ -109,10 +107,7 @@ def test_only_a_key_that_the_bundle_names_draws_on_accounts() -> None:
     nothing.
     """
     net = LittleNetwork()
-    node = net.nodes[0]
-    assert node.bundle is not None
-    node.bundle = msgspec.structs.replace(node.bundle, settlement=msgspec.UNSET)
-    net.register(node)
+    net.restart(net.nodes[0], settlement=msgspec.UNSET)
     terms = offer(net, free=FreeUse(models=(net.card.label,)))
     net.add(price_offer(net, terms))
     assert found(net, honest(net, terms)) == ("settlement_key_absent",)
