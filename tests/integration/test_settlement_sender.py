@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
 from hallmark.core.document import hex0x
 from hallmark.core.errors import Conflict
 from hallmark.crypto.secp256k1 import Key
+from hallmark.services.chain.heads import REMEMBERED
 from hallmark.services.chain.rpc import RPC, Reverted
 from hallmark.services.chain.sender import Sender, Underway
 from hallmark.services.chain.token import faucet_call
@@ -69,6 +71,17 @@ class Bench:
     async def poured(self) -> int:
         """What was executed."""
         return await self.chain.token.balance(HOLDER)
+
+
+class Counting(RPC):
+    """Counts what it is asked."""
+
+    calls = 0
+
+    async def call(self, method: str, *params: object) -> Any:
+        """One call more."""
+        self.calls += 1
+        return await super().call(method, *params)
 
 
 @pytest.fixture
@@ -200,6 +213,42 @@ async def test_a_reorganisation_loses_nothing(bench: Bench, depth: int) -> None:
     await bench.settle(last, *submitted)
     assert [one.hashes for one in submitted] == hashes
     assert await bench.poured() == 13
+
+
+async def test_what_is_done_costs_one_look_for_a_block(bench: Bench) -> None:
+    """While it is young a new block is two questions and an old one is one; afterwards there are none."""
+    bench.rpc = counted = Counting(bench.rpc.url)
+    bench.sender = bench.another()
+    submitted = bench.pour()
+    await bench.settle(submitted)
+    await bench.step()
+    for blocks, calls in ((0, 1), (1, 1), (0, 2), (0, 1)):
+        before = counted.calls
+        await bench.step(blocks=blocks)
+        assert counted.calls - before == calls
+    for _ in range(REMEMBERED + 1):
+        await bench.chain.rpc.call("evm_mine")
+    await bench.step()
+    before = counted.calls
+    await bench.step()
+    await counted.aclose()
+    assert (counted.calls, await bench.poured()) == (before, 1)
+
+
+async def test_what_is_done_and_lost_goes_in_again_by_itself(bench: Bench) -> None:
+    """Nothing has to be submitted for that, and who asks is told that it is on its way."""
+    before = await bench.rpc.call("evm_snapshot")
+    submitted = bench.pour()
+    await bench.settle(submitted)
+    hashes = list(submitted.hashes)
+    assert not await bench.sender.sends_again(hashes)
+    await bench.rpc.call("evm_revert", before)
+    await bench.rpc.call("anvil_dropAllTransactions")
+    assert await bench.sender.sends_again(hashes)
+    assert not await bench.sender.sends_again([bytes(32)])
+    await bench.step(blocks=1)
+    assert (submitted.hashes, await bench.poured()) == (hashes, 1)
+    assert not await bench.sender.sends_again(hashes)
 
 
 async def test_blocks_that_change_places_change_nothing(bench: Bench) -> None:

@@ -5,115 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TypeVar
 
-import msgspec
 import pytest
 
-from hallmark.core import x402_digests as digests
 from hallmark.core.document import hex0x
 from hallmark.core.hashing import keccak256
 from hallmark.core.vault import contract_domain
-from hallmark.core.x402_payment import Authorization, Channel, name_of, payment_bytes
-from hallmark.payments.x402.actions import Claim, Sweep, claims_payload
+from hallmark.core.x402_payment import Authorization, name_of, payment_bytes
 from hallmark.services.chain.contract import abi_encode, selector
 from hallmark.services.chain.rpc import RPC
-from hallmark.services.chain.sender import Sender
 from hallmark.services.chain.token import transfer_call
 from hallmark.services.chain.x402_settlement import To, payment_call, withdraw_calls
 from hallmark.services.enclave import control
-from hallmark.services.node.settings import Payments
-from hallmark.services.node.x402_desk import X402Desk
-from hallmark.services.node.x402_payments import X402Chain
-from hallmark.services.node.x402_store import X402Store
-from hallmark.store.raw import RawDatabase
-from hallmark.testing.anvil import CHAIN_ID, fund, running_anvil
+from hallmark.testing.anvil import fund, running_anvil
 from hallmark.testing.rpc_proxy import RPCProxy
-from hallmark.testing.vaults import named_key
-from hallmark.testing.x402 import PAYEE, PAYER, Chain, authorized, voucher, x402_chain
+from hallmark.testing.x402 import PAYEE, PAYER, Chain, voucher, x402_chain
+from hallmark.testing.x402_host import GAS, Host, with_deposit
 
 pytestmark = pytest.mark.integration
-
-GAS = named_key("x402 host")
-SETTINGS = Payments("offer", settle_seconds=200, withdraw_seconds=900)
-Message = TypeVar("Message")
-
-
-class Host:
-    """A host whose enclave is this test. `claims` are what it signs for next."""
-
-    def __init__(self, chain: Chain, rpc: RPC, path: Path) -> None:
-        self.chain, self.rpc = chain, rpc
-        self.database = RawDatabase(f"sqlite:///{path}")
-        self.sender = Sender(rpc, GAS, CHAIN_ID, confirmations=1, poll_s=0.05)
-        there = X402Chain(rpc, self.sender, CHAIN_ID, 1)
-        self.desk = X402Desk(
-            SETTINGS,
-            there,
-            X402Store(self.database),
-            sender=GAS.address,
-            sweep=Sweep(PAYEE.address, chain.token.address),
-            changed=lambda: self.changed.set(),
-        )
-        self.changed = asyncio.Event()
-        self.said: asyncio.Queue[control.ToEnclave] = asyncio.Queue()
-        self.claims: list[Claim] = []
-        self._sending = asyncio.create_task(self.sender.run())
-        self.desk.start()
-        self.desk.begin(self._hear)
-
-    def _hear(self, message: control.ToEnclave) -> None:
-        if isinstance(message, control.ClaimsWanted):
-            left = [
-                one for one in self.claims if digests.channel_id(one.config, CHAIN_ID) not in message.lost
-            ]
-            signed = claims_payload(authorized(*left)) if left else b""
-            self.desk.take(control.ClaimsSigned(message.id, signed))
-            return
-        if isinstance(message, control.ChannelsClaimed):
-            kept = [
-                one
-                for one in self.claims
-                if message.claimed.get(digests.channel_id(one.config, CHAIN_ID), 0) < one.total_claimed
-            ]
-            self.claims = kept
-        self.said.put_nowait(message)
-
-    async def heard(self, kind: type[Message]) -> Message:
-        """The next message of a kind."""
-        async with asyncio.timeout(60):
-            while not isinstance(message := await self.said.get(), kind):
-                pass
-        return message
-
-    async def wanted(self, payment: Authorization) -> control.PaymentState:
-        """A payer comes with a payment."""
-        self.desk.take(control.PaymentWanted(7, name_of(payment, b""), payment_bytes(payment)))
-        return await self.heard(control.PaymentState)
-
-    async def due(self, payment: Authorization, amount: int) -> control.PaymentSettled:
-        """It came to so much."""
-        self.desk.take(control.PaymentDue(name_of(payment, b""), amount))
-        return await self.heard(control.PaymentSettled)
-
-    async def settled(self) -> None:
-        """Until nothing is due."""
-        async with asyncio.timeout(60):
-            while self.desk.payments.waiting:  # noqa: ASYNC110 - a counter
-                await asyncio.sleep(0.02)
-
-    async def kill(self) -> None:
-        """As a crash: nothing is waited for. A second time nothing happens."""
-        if self._sending.cancelled():
-            return
-        await self.desk.close(0)
-        self._sending.cancel()
-        await asyncio.gather(self._sending, return_exceptions=True)
-        self.database.close()
-
-    async def sent(self) -> int:
-        """Transactions of the gas key that blocks have."""
-        return await self.chain.rpc.nonce(GAS.address)
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +187,7 @@ async def test_a_channel_from_deposit_to_sweep(host: Host) -> None:
     one, other = (chain.channel(delay=900) for _ in range(2))
     for config in (one, other):
         sent, states = await host.sent(), []
-        asked = _deposit(chain, config, 1_000)
+        asked = with_deposit(chain, config, 1_000)
         for number in range(64):
             host.desk.take(control.PaymentWanted(number, bytes(32), payment_bytes(asked)))
         for _ in range(64):
@@ -287,7 +196,7 @@ async def test_a_channel_from_deposit_to_sweep(host: Host) -> None:
         assert await host.sent() == sent + 1
     begin, finish = withdraw_calls(other, 1_000)
     await chain.send(begin, PAYER)
-    assert (await _look(host, chain, other)).withdraw_at > 0
+    assert (await host.look(other)).withdraw_at > 0
     await chain.rpc.call("evm_increaseTime", 901)
     await chain.send(finish, PAYER)
     before = await chain.token.balance(PAYEE.address)
@@ -297,45 +206,19 @@ async def test_a_channel_from_deposit_to_sweep(host: Host) -> None:
     assert await chain.token.balance(PAYEE.address) == before + 350
     assert (host.desk.channels.claims, host.desk.channels.lost) == (1, 1)
     sent = await host.sent()
-    host.claims = [voucher(one, 400, 350)]
+    host.claims, host.believed = [voucher(one, 400, 350)], {}
     async with asyncio.timeout(60):
         assert await host.desk.channels.round()
     assert await host.sent() == sent
-    assert (await _look(host, chain, one)).claimed == 350
+    assert (await host.look(one)).claimed == 350
 
 
 async def test_a_deposit_that_the_chain_refuses(host: Host) -> None:
     """It is told so, and costs no gas."""
     sent, has = await host.sent(), await host.chain.token.balance(PAYER.address)
-    asked = _deposit(host.chain, host.chain.channel(), has + 1)
-    host.desk.take(control.PaymentWanted(1, bytes(32), payment_bytes(asked)))
-    assert (await host.heard(control.PaymentState)).reason == "deposit_refused"
+    asked = with_deposit(host.chain, host.chain.channel(), has + 1)
+    assert (await host.deposit(asked)).reason == "deposit_refused"
     assert await host.sent() == sent
-
-
-async def _look(host: Host, chain: Chain, config: digests.Channel) -> control.PaymentState:
-    asked = _deposit(chain, config, 1)
-    assert asked.channel is not None
-    asked = msgspec.structs.replace(asked, channel=msgspec.structs.replace(asked.channel, deposit=None))
-    host.desk.take(control.PaymentWanted(2, bytes(32), payment_bytes(asked)))
-    return await host.heard(control.PaymentState)
-
-
-def _deposit(chain: Chain, config: digests.Channel, amount: int) -> Authorization:
-    """A voucher of a channel with its deposit, as the enclave judged it."""
-    name = digests.channel_id(config, CHAIN_ID)
-    channel = Channel(config, name, 10, chain.deposit(config, amount))
-    return Authorization(
-        "batch-settlement",
-        "voucher",
-        PAYER.address,
-        10,
-        bytes(32),
-        0,
-        b"",
-        channel=channel,
-        token=config.token,
-    )
 
 
 def _cancel(chain: Chain, payment: Authorization) -> To:

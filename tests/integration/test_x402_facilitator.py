@@ -421,16 +421,23 @@ async def test_fees_are_raised_until_it_is_mined(chain: Chain, settings: Setting
     assert await chain.token.balance(PAYEE.address) == before + 40
 
 
-async def test_a_chain_that_goes_back_gets_it_again(chain: Chain, settings: Settings, tmp_path: Path) -> None:
-    """The block with the settlement is gone: it goes out again by itself, and is paid once."""
+@pytest.mark.parametrize("depth", [0, 20])
+async def test_a_chain_that_goes_back_gets_it_again(
+    chain: Chain, settings: Settings, tmp_path: Path, depth: int
+) -> None:
+    """The block with the settlement is gone, and many after it: it goes out again, and is paid once."""
     before = await chain.token.balance(PAYEE.address)
     with running_facilitator(tmp_path, settings) as url:
         snapshot = await chain.rpc.call("evm_snapshot")
         done = await post(url, "/settle", request_body(chain.transfer(40)))
         assert done["success"]
+        for _ in range(depth):
+            await chain.rpc.call("evm_mine")
         await chain.rpc.call("evm_revert", snapshot)
+        await chain.rpc.call("anvil_dropAllTransactions")
         assert await chain.token.balance(PAYEE.address) == before
-        await chain.rpc.call("evm_mine")
+        for _ in range(depth + 1):
+            await chain.rpc.call("evm_mine")
         for _ in range(400):
             if await chain.token.balance(PAYEE.address) == before + 40:
                 break

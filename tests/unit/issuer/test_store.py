@@ -91,7 +91,11 @@ async def test_payees_are_paid_what_they_earned_once(store: Store) -> None:
     (due,) = await store.begin_payouts(pay_from=100, before=9, now=20)
     assert (due.payee, due.amount) == (PAYEE, 110)
     assert await store.begin_payouts(pay_from=100, before=9, now=30) == [due]
-    await store.paid_out(due.id)
+    await store.paid_out(due.id, 7)
+    assert (await store.paid_since(6), await store.paid_since(7)) == ([due], [])
+    await store.unpaid(due.id)
+    assert await store.begin_payouts(pay_from=0, before=99, now=40) == [due]
+    await store.paid_out(due.id, 8)
     assert await store.begin_payouts(pay_from=0, before=99, now=40) == []
     assert await store.totals() == {"sold": 0, "held": 0, "earned": 110, "owed": 0, "paid": 110}
     await store.hold(hold(3), [b"c"], 0)

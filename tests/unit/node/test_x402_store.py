@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from hallmark.core.errors import InvalidInput
 from hallmark.services.node.settings import Payments
 from hallmark.services.node.x402_desk import check_delays
-from hallmark.services.node.x402_store import KEPT_S, Kept, Presented, State, X402Store
+from hallmark.services.node.x402_store import KEPT_S, Claimed, Kept, Presented, State, X402Store
 from hallmark.store.raw import RawDatabase
 
 PAYER, TOKEN, NAME, OTHER = b"\1" * 20, b"\2" * 20, b"\3" * 32, b"\4" * 32
@@ -60,6 +60,57 @@ async def test_what_is_not_kept_cannot_be_due(database: RawDatabase) -> None:
     assert await store.find(NAME) is not None
     await store.forget(NAME, due=True)
     assert await store.find(NAME) is None
+
+
+async def test_what_a_young_block_made_so_can_become_due_again(database: RawDatabase) -> None:
+    """Settled or refused, for another process too; what is old, or no block decided, cannot."""
+    store = X402Store(database)
+    names = [bytes([number]) * 32 for number in range(4)]
+    for name in names:
+        await store.keep(replace(ONE, name=name), 1_000)
+        await store.due(name, 5)
+    await store.over(names[0], b"\6" * 32, "", block=7)
+    await store.over(names[1], b"", "insufficient_balance", block=8)
+    await store.over(names[2], b"", "payment_expired")
+    assert {row.name for row in await X402Store(database).young()} == set(names[:2])
+    for name in names[:2]:
+        again = await store.again(name)
+        assert again == Kept(name, b"{}", State.DUE, 5, ())
+    refused = await store.again(names[2])
+    assert refused is not None
+    assert refused.state is State.REFUSED
+    await store.over(names[0], b"\6" * 32, "", block=7)
+    await store.over(names[3], b"\6" * 32, "", block=8)
+    await store.aged(7)
+    assert [row.name for row in await store.young()] == [names[3]]
+    settled = await store.again(names[0])
+    assert settled is not None
+    assert settled.state is State.SETTLED
+
+
+async def test_a_deposit_is_kept_and_promised_only_while_it_is_lost(database: RawDatabase) -> None:
+    """In its block it is settled; once that is gone it is due, and its money no other payment's."""
+    store = X402Store(database)
+    await store.deposited(ONE, b"\6" * 32, 7)
+    (row,) = await store.young()
+    assert row == Kept(NAME, b"{}", State.SETTLED, ONE.most, (b"\6" * 32,), b"\6" * 32, "", 7)
+    other = replace(ONE, name=OTHER, most=5)
+    assert await store.keep(other, 1_000) == 0
+    await store.again(NAME)
+    assert await store.keep(other, 1_000) == ONE.most
+    await store.deposited(ONE, b"\7" * 32, 9)
+    (row,) = await store.young()
+    assert (row.transaction, row.block) == (b"\7" * 32, 9)
+
+
+async def test_claims_of_late_are_kept(database: RawDatabase) -> None:
+    """The newest word on each channel, less than before too, until it is old."""
+    store = X402Store(database)
+    await store.claimed({NAME: 10**28, OTHER: 5}, 7)
+    await store.claimed({OTHER: 3}, 9)
+    assert set(await X402Store(database).claims()) == {Claimed(NAME, 10**28, 7), Claimed(OTHER, 3, 9)}
+    await store.aged(7)
+    assert await store.claims() == [Claimed(OTHER, 3, 9)]
 
 
 async def test_promises_of_a_payer_add_up(database: RawDatabase) -> None:

@@ -85,6 +85,17 @@ def test_channels_outlive_a_restart() -> None:
     serve(again, restored, 2, 140, 1)
 
 
+def test_claims_follow_the_chain_in_both_directions() -> None:
+    """What the chain went back behind is claimed again; of a channel that is not known nothing is."""
+    accounts, channels = opened()
+    serve(accounts, channels, 1, 100, 40)
+    for claimed, claimable in ((40, {}), (0, {CHANNEL: 40}), (30, {CHANNEL: 40}), (40, {})):
+        channels.claimed(CHANNEL, claimed)
+        assert channels.claimable() == claimable
+    channels.claimed(bytes(32), 5)
+    assert channels.state(bytes(32)) is None
+
+
 def test_a_client_that_is_out_of_step_is_told_the_state() -> None:
     """With x402's own code and the client's own last signature, so that stock clients go on by themselves."""
     accounts, channels = opened()

@@ -169,9 +169,11 @@ class Channels:
         return tuple(Claim(one.config, one.signed, one.signature, amount) for one, amount in found)
 
     def claimed(self, channel: bytes, amount: int) -> None:
-        """The chain has claims of so much in all, and will not forget them."""
+        """The chain has claims of so much in all: more than before, or less where it went back behind some,
+        which are claimed again then.
+        """
         state = self._channels.get(channel)
-        if state is not None and amount > state.chain.total_claimed:
+        if state is not None:
             chain = msgspec.structs.replace(state.chain, total_claimed=amount)
             self._channels[channel] = msgspec.structs.replace(state, chain=chain)
 

@@ -6,8 +6,9 @@ Rules it keeps:
 - transactions go out in the order in which they were submitted, each with the nonce after the one before;
 - one that the chain forgot is sent again, the same bytes. Fees are raised once the base fee is above what it
   offers, or after long, and never by much: a spike is waited out;
-- it is done when `confirmations` blocks hold it, its own counted. What is done is remembered for a while: a
-  chain that goes back behind it gets the same bytes again, so nothing happens twice;
+- it is done when `confirmations` blocks hold it, its own counted. What is done is remembered for a while, and
+  each new block is a reason to look: a chain that goes back behind it gets the same bytes again, so nothing
+  happens twice. While nothing is remembered, nothing is asked;
 - a nonce that something else used up makes it overtaken, once that is as deep. It is not sent again by
   itself: who submitted it asks the chain what is still to be done;
 - what would revert is not sent.
@@ -21,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 import msgspec
@@ -29,6 +30,7 @@ import msgspec
 from hallmark.core.document import hex0x
 from hallmark.core.errors import Conflict, HallmarkError, Unavailable
 from hallmark.crypto.secp256k1 import Key
+from hallmark.services.chain.heads import REMEMBERED, SLOWEST_S
 from hallmark.services.chain.rpc import RPC, Reverted, quantity
 from hallmark.services.chain.transactions import (
     Call,
@@ -45,8 +47,6 @@ from hallmark.telemetry.logs import get_logger
 
 MOST_UNDER_WAY: Final = 16
 MOST_WAITING: Final = 1024
-REMEMBERED: Final = 64
-"""Blocks for which a transaction that is done is still sent again when the chain goes back behind it."""
 PATIENCE: Final = 10
 """Times `resend_s` after which even a transaction that pays the base fee offers more."""
 MOST_TIP: Final = 50 * 10**9
@@ -139,7 +139,7 @@ class Sender:
         self._confirmations, self._poll_s, self._resend_s = confirmations, poll_s, resend_s
         self._queue: deque[Underway] = deque()
         self._sent: dict[int, Underway] = {}
-        self._gap_at = -1
+        self._gap_at = self._head = -1
         self._unfunded = False
         self._wake = asyncio.Event()
         self.problem = ""
@@ -163,16 +163,34 @@ class Sender:
         """Transactions that are not confirmed."""
         return len(self._queue) + len(self._unfinished())
 
+    async def sends_again(self, transactions: Collection[bytes] | None = None) -> bool:
+        """Whether one of these (by its hash; None: any) got lost by the chain and goes out again from here.
+        Raises Unavailable `chain_unreachable`.
+        """
+        known = [
+            sent.nonce
+            for sent in self._sent.values()
+            if transactions is None or not set(transactions).isdisjoint(sent.hashes)
+        ]
+        if not known or max(known) < await self._rpc.nonce(self._key.address):
+            return False
+        self._head = -1
+        self._wake.set()
+        return True
+
     async def run(self) -> None:
         """Send and follow until cancelled."""
         loop = asyncio.get_running_loop()
+        quiet = self._poll_s
         while True:
             self._wake.clear()
             pause: float | None = self._poll_s
+            head = self._head
             try:
                 await self.step(loop.time())
-                if not self.waiting:
-                    pause = None
+                quiet = min(2 * quiet, SLOWEST_S) if self._head == head else self._poll_s
+                if not self.waiting and not self._lost():
+                    pause = quiet if self._sent else None
             except HallmarkError as error:
                 self._problem(error.reason)
                 pause = min(RETRY_S, 4 * self._poll_s)
@@ -186,11 +204,14 @@ class Sender:
 
     async def step(self, now: float) -> None:
         """Do whatever can be done at `now` (seconds of any clock). Raises Unavailable `chain_unreachable`."""
-        if not self.waiting:
+        if not self._queue and not self._sent:
             return
-        head, mined = await self._rpc.head(), await self._rpc.nonce(self._key.address)
+        head, due = await self._rpc.head(), bool(self.waiting or self._lost())
+        if not due and head == self._head:
+            return
+        self._head, mined = head, await self._rpc.nonce(self._key.address)
         await self._follow(head, mined)
-        if await self._no_gap(head, mined):
+        if (due or mined <= max(self._sent, default=-1)) and await self._no_gap(head, mined):
             base, self._unfunded = await base_fee(self._rpc), False
             await self._send_again(mined, base, now)
             await self._send_new(mined, base, now)
@@ -198,6 +219,10 @@ class Sender:
         for nonce, sent in list(self._sent.items()):
             if sent.done and 0 <= sent.block < head - REMEMBERED:
                 del self._sent[nonce]
+
+    def _lost(self) -> bool:
+        """Whether the chain went back behind something that was done."""
+        return any(sent.block < 0 for sent in self._sent.values() if sent.done)
 
     def _unfinished(self) -> list[Underway]:
         return [sent for sent in self._sent.values() if not sent.done]
@@ -243,7 +268,8 @@ class Sender:
             return False
         get_logger().warning("nonces_lost", first=mined)
         later = [self._sent.pop(nonce) for nonce in sorted(self._sent) if nonce > mined]
-        for nonce, sent in enumerate((sent for sent in later if not sent.done), mined):
+        for nonce, sent in enumerate(later, mined):
+            sent.block = -1
             await self._sign(sent, nonce, sent.fees)
         self._gap_at = -1
         return True

@@ -168,7 +168,7 @@ class PaymentSettled(msgspec.Struct, frozen=True, tag="payment_settled"):
 
 
 class ChannelsClaimed(msgspec.Struct, frozen=True, tag="channels_claimed"):
-    """All that was claimed from channels (by their 32-byte ids), as far as the chain will not forget it."""
+    """All that was claimed from channels (by their 32-byte ids) as the chain has it, less than before too."""
 
     claimed: dict[bytes, int]
 

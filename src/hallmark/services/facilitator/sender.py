@@ -7,7 +7,7 @@ The rules that it keeps:
 2. A transaction is written down before it is sent; after a kill at any point the same bytes go out again.
 3. One that waits for long is replaced under its own nonce, with higher fees up to a cap.
 4. A settlement is over when a block holds one of its transactions, deep enough. If the chain then loses it,
-   it goes out again: an authorization moves money once, whatever is sent how often.
+   for 64 blocks, it goes out again: an authorization moves money once, whatever is sent how often.
 5. One whose nonce was used by another transaction goes out again with a new one, if the chain would still
    take it.
 
@@ -27,6 +27,7 @@ from msgspec.structs import replace
 from hallmark.core.document import hex0x
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.crypto.secp256k1 import Key
+from hallmark.services.chain.heads import REMEMBERED, Heads
 from hallmark.services.chain.rpc import RPC, Reverted, data, quantity
 from hallmark.services.chain.transactions import (
     Call,
@@ -42,8 +43,6 @@ from hallmark.services.facilitator.settings import Settings
 from hallmark.services.facilitator.store import Settlement, State, Store
 from hallmark.telemetry.logs import get_logger
 
-FOLLOWED_BLOCKS: Final = 12
-"""A mined settlement is looked at for so many blocks more."""
 FIRST_LOOK_S: Final = 0.002
 IDLE_POLLS: Final = 20
 MISSED_MS: Final = 5_000
@@ -66,7 +65,7 @@ class Sender:
         self._wake = asyncio.Event()
         self._waiting: dict[bytes, asyncio.Event] = {}
         self._missed: dict[bytes, int] = {}
-        self._seen = (0, "")
+        self._heads, self._doubt = Heads(rpc), True
         self._pause = FIRST_LOOK_S
         self.problem = ""
         self.sent = 0
@@ -139,28 +138,18 @@ class Sender:
 
         Raises Unavailable `chain_unreachable`.
         """
-        head, extends = await self._newest()
-        for row in () if extends else await self._store.lately(head - FOLLOWED_BLOCKS):
+        newest = await self._heads.look()
+        head, self._doubt = newest.number, self._doubt or not newest.kept
+        for row in await self._store.lately(head - REMEMBERED) if self._doubt else ():
             if await self._receipt(row) is None:
+                get_logger().warning("settlement_lost", settlement=row.id, block=row.block)
                 await self._store.save(replace(row, state=State.SENT, block=0, since=now))
+        self._doubt = False
         rows = await self._store.under_way()
         mined = await self._rpc.nonce(self.address) if rows else 0
         for row in rows:
             await self._follow(row, head, mined, now)
         return bool(rows)
-
-    async def _newest(self) -> tuple[int, bool]:
-        """Number of the newest block, and whether the chain still holds the one that was newest before."""
-        block = await self._rpc.call("eth_getBlockByNumber", "latest", False)
-        if not isinstance(block, dict):
-            raise Unavailable("chain_unreachable", "The chain endpoint shows no newest block.")
-        number, (before, name) = quantity(block.get("number")), self._seen
-        extends = False
-        if name:
-            known = await self._rpc.call("eth_getBlockByNumber", hex(before), False)
-            extends = isinstance(known, dict) and known.get("hash") == name
-        self._seen = (number, str(block.get("hash", "")))
-        return number, extends
 
     async def _follow(self, row: Settlement, head: int, mined: int, now: int) -> None:
         receipt = await self._receipt(row)

@@ -1,7 +1,8 @@
 """Payees get their money: a transfer of all that is owed, once it is enough or has waited for long enough.
 
 Each is a transfer that the issuer authorizes (EIP-3009) under a nonce that belongs to the payout: the token
-itself takes a nonce once, so whatever is sent how often after whichever kill, a payee is paid once.
+itself takes a nonce once, so whatever is sent how often after whichever kill, a payee is paid once. A payout
+that the chain loses, for 64 blocks, is due once more.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from hallmark.core.eip3009 import Authorization as Transfer
 from hallmark.core.errors import HallmarkError
 from hallmark.core.x402_payment import Authorization
 from hallmark.crypto.secp256k1 import Key
+from hallmark.services.chain.heads import REMEMBERED, Heads
 from hallmark.services.chain.rpc import RPC, Reverted
 from hallmark.services.chain.x402_settlement import payer_state, payment_call
 from hallmark.services.facilitator.sender import Sender, TooDear
@@ -44,6 +46,7 @@ class Payouts:
         money = settings.asset
         self._token = unhex(money.address)
         self._domain = TokenDomain(money.name, money.version, settings.chain_id, self._token)
+        self._heads, self._doubt, self._youngest = Heads(rpc), True, 0
         self.problem = ""
 
     async def run(self) -> None:
@@ -62,9 +65,26 @@ class Payouts:
 
     async def round(self, now: int) -> int:
         """Make and send what is due at `now` (unix ms); how many payouts are not over yet."""
+        await self._look_again()
         before = now - self._settings.pay_after_ms
         due = await self._store.begin_payouts(self._settings.pay_from, before, now)
         return len(due) - sum([await self._pay(one) for one in due])
+
+    async def _look_again(self) -> None:
+        """Those of late that the chain has lost are due once more. Without any, nothing is asked."""
+        if self._youngest < 0:
+            return
+        head = await self._heads.look()
+        self._doubt = self._doubt or not head.kept
+        young = await self._store.paid_since(head.number - REMEMBERED) if self._doubt else []
+        for payout in young:
+            if not (await payer_state(self._rpc, self._authorized(payout))).used:
+                get_logger().warning("payout_lost", payout=payout.id)
+                await self._store.unpaid(payout.id)
+        self._youngest = max(self._youngest, head.number) if young else self._youngest
+        self._doubt = False
+        if self._youngest <= head.number - REMEMBERED:
+            self._youngest = -1
 
     async def _pay(self, payout: Payout) -> bool:
         """Have one sent if it is not; whether the chain has it."""
@@ -73,8 +93,10 @@ class Payouts:
             return False
         payment = self._authorized(payout)
         done = row is not None and row.state is State.SETTLED
+        head = await self._rpc.head()
         if done or (await payer_state(self._rpc, payment)).used:
-            await self._store.paid_out(payout.id)
+            await self._store.paid_out(payout.id, head)
+            self._youngest, self._doubt = max(self._youngest, head), True
             get_logger().info("paid_out", payout=payout.id)
             return True
         call = payment_call(payment, payout.amount)

@@ -283,10 +283,21 @@ class Store:
 
         return await self._database.async_write(work)
 
-    async def paid_out(self, name: bytes) -> None:
-        """The chain has a payout."""
-        query = "UPDATE payouts SET paid = 1 WHERE id = ?"
+    async def paid_out(self, name: bytes, block: int) -> None:
+        """The chain has a payout, as of this block."""
+        query = "UPDATE payouts SET paid = ? WHERE id = ?"
+        await self._database.async_write(lambda t: t.execute(query, (max(1, block), name)), brief=True)
+
+    async def unpaid(self, name: bytes) -> None:
+        """The chain has lost a payout: it is due once more."""
+        query = "UPDATE payouts SET paid = 0 WHERE id = ?"
         await self._database.async_write(lambda t: t.execute(query, (name,)), brief=True)
+
+    async def paid_since(self, block: int) -> list[Payout]:
+        """Payouts that the chain was seen to have after this block, which it could still lose."""
+        query = "SELECT id, payee, amount, at FROM payouts WHERE paid > ? ORDER BY number"
+        rows = await self._database.async_read(lambda t: t.fetch(query, (max(1, block),)))
+        return [Payout(bytes(name), bytes(payee), int(amount), at) for name, payee, amount, at in rows]
 
     async def totals(self) -> dict[str, int]:
         """Atomic units: `sold` for tokens, `held`, `earned` by payees, of that `owed` and `paid`."""
@@ -296,7 +307,7 @@ class Store:
                 return sum(int(row[0]) for row in transaction.fetch(query))
 
             owed = total("SELECT amount FROM owed") + total("SELECT amount FROM payouts WHERE paid = 0")
-            paid = total("SELECT amount FROM payouts WHERE paid = 1")
+            paid = total("SELECT amount FROM payouts WHERE paid > 0")
             return {
                 "sold": total("SELECT amount FROM purchases WHERE paid = 1"),
                 "held": total("SELECT reserved FROM holds WHERE state = 'held'"),

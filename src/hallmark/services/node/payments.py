@@ -26,8 +26,8 @@ from hallmark.services.node.settings import Payments
 from hallmark.services.node.settlement import Settlement
 from hallmark.services.node.token_desk import TokenDesk
 from hallmark.services.node.vault_account import UNREACHABLE, VaultAccounts, VaultChain
+from hallmark.services.node.x402_chain import X402Chain
 from hallmark.services.node.x402_desk import X402Desk
-from hallmark.services.node.x402_payments import X402Chain
 from hallmark.services.node.x402_store import X402Store
 from hallmark.store.urls import parse_url
 from hallmark.telemetry.logs import get_logger
@@ -89,7 +89,8 @@ class _Desk:
         self._settling = asyncio.create_task(self.settlement.run())
         self.x402: X402Desk | None = None
         if x402 is not None:
-            there = X402Chain(self.rpc, self.sender, place.chain_id, settings.confirmations)
+            deep, often = settings.confirmations, settings.poll_ms / 1000
+            there = X402Chain(self.rpc, self.sender, place.chain_id, deep, often)
             sweep = Sweep(place.payee, place.token)
             self.x402 = X402Desk(settings, there, x402, sender=key.address, sweep=sweep, changed=changed)
             self.x402.start()

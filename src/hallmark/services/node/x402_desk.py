@@ -14,14 +14,16 @@ from typing import Final
 from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.core.x402_payment import read_payment
 from hallmark.payments.x402.actions import Sweep
+from hallmark.services.chain.heads import HeadWatch
 from hallmark.services.chain.x402_contracts import missing
 from hallmark.services.enclave import control
 from hallmark.services.node.desk_work import DeskWork
 from hallmark.services.node.enclave_link import Say
 from hallmark.services.node.offer_file import NOTHING, Taken
 from hallmark.services.node.settings import Payments
-from hallmark.services.node.x402_channels import DepositRefused, X402Channels
-from hallmark.services.node.x402_payments import RETRY_S, UNREACHABLE, X402Chain, X402Payments
+from hallmark.services.node.x402_chain import X402Chain
+from hallmark.services.node.x402_channels import Claiming, DepositRefused, X402Channels
+from hallmark.services.node.x402_payments import RETRY_S, UNREACHABLE, X402Payments
 from hallmark.services.node.x402_store import X402Store
 from hallmark.telemetry.logs import get_logger
 
@@ -64,17 +66,20 @@ class X402Desk:
         changed: Callable[[], None],
     ) -> None:
         self._settings, self._chain, self._sender, self._changed = settings, chain, sender, changed
-        self.payments = X402Payments(chain, store)
+        self._heads = HeadWatch(chain.rpc, poll_s=chain.poll_s)
+        self.payments = X402Payments(chain, store, self._heads)
+        claiming = Claiming(settings.settle_seconds, settings.collect_from, sweep)
         self.channels = X402Channels(
-            chain, every_s=settings.settle_seconds, collect_from=settings.collect_from, sweep=sweep
+            chain, claiming, store=store, watch=self._heads, deposited=self.payments.deposited
         )
+        self.payments.deposited_again = self.channels.claim_soon
         self._work = DeskWork()
         self.taken = NOTHING
         """What the chain's contracts and the gas key's balance let be taken now."""
 
     def start(self) -> None:
         """Go on with what is due, and keep an eye on the chain."""
-        self._work.run(self._resume(), self._watch(), self.channels.run())
+        self._work.run(self._resume(), self._watch(), self.channels.run(), self._heads.run())
 
     def begin(self, say: Say) -> None:
         """An enclave serves."""

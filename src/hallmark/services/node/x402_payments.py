@@ -5,6 +5,10 @@ whatever happens to host and enclave: it is submitted anew after each start, fol
 over only when a block has it or the chain will not take it. The payer's nonce lets it move money once,
 however often it is sent.
 
+Deep is not for ever. What is over is looked for again while its block is young, whenever the chain went back
+and after each start, and is due once more when the chain has it no longer. Deposits into channels, which
+`x402_channels` submits, are looked after in the same way.
+
 The money is locked nowhere, so the payer can move it away while it is being answered, or take its signature
 back. What its other open payments may take is not counted as available; more cannot be known in time.
 """
@@ -12,50 +16,40 @@ back. What its other open payments may take is not counted as available; more ca
 from __future__ import annotations
 
 import asyncio
-import itertools
+import contextlib
 import time
+from collections.abc import Callable
 from typing import Final
-
-import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.errors import HallmarkError, InvalidInput, Unavailable
-from hallmark.core.hashing import keccak256
 from hallmark.core.x402_payment import Authorization, read_payment
-from hallmark.services.chain.rpc import RPC, Reverted, data, quantity
-from hallmark.services.chain.sender import Mined, Sender, Underway
-from hallmark.services.chain.x402_settlement import error_name, payer_state, payment_call
+from hallmark.services.chain.heads import REMEMBERED, Head, HeadWatch
+from hallmark.services.chain.rpc import Reverted
+from hallmark.services.chain.sender import Mined, Underway
+from hallmark.services.chain.x402_settlement import error_name, payer_state
 from hallmark.services.enclave import control
 from hallmark.services.node.enclave_link import Say
+from hallmark.services.node.x402_chain import Ended, X402Chain, deposit_payment, in_block, judge, sent_for
 from hallmark.services.node.x402_store import Kept, Presented, State, X402Store
 from hallmark.telemetry.logs import get_logger
 
 UNREACHABLE: Final = "chain_unreachable"
 RETRY_S: Final = 2.0
-BLOCKS_BACK: Final = 5_000
-"""How far back a payment is looked for that somebody else submitted."""
 LATEST: Final = 2**62
 """No time beyond this one is kept: a store's numbers end."""
-AUTHORIZATION_USED: Final = keccak256(b"AuthorizationUsed(address,bytes32)")
-MOVED: Final = keccak256(b"Transfer(address,address,uint256)")
-
-
-class X402Chain(msgspec.Struct, frozen=True):
-    """One chain: the endpoint that is asked, who sends there, its number, after how many blocks a transaction
-    counts.
-    """
-
-    rpc: RPC
-    sender: Sender
-    chain_id: int
-    confirmations: int
 
 
 class X402Payments:
     """See the module docstring. `resume` once, `begin` for each enclave, `close` at the end."""
 
-    def __init__(self, chain: X402Chain, store: X402Store) -> None:
-        self._chain, self._store = chain, store
+    def __init__(self, chain: X402Chain, store: X402Store, watch: HeadWatch) -> None:
+        self._chain, self._store, self._watch = chain, store, watch
+        self._young: dict[bytes, Kept] = {}
+        self._doubted: set[bytes] = set()
+        watch.listeners.append(self._on_head)
+        self.deposited_again: Callable[[], None] = lambda: None
+        """Called when a deposit that the chain had lost is in a block once more."""
         self._say: Say = _unheard
         self._settling: dict[bytes, asyncio.Task[None]] = {}
         self._underway: dict[bytes, Underway] = {}
@@ -73,6 +67,9 @@ class X402Payments:
         await self._store.prune(_now())
         for row in await self._store.waiting():
             self._go_on(row)
+        for row in await self._store.young():
+            self._remember(row)
+            self._doubted.add(row.name)
 
     def begin(self, say: Say) -> None:
         """Another enclave is told from now on."""
@@ -119,7 +116,22 @@ class X402Payments:
             if name in self._included:
                 self._say(control.PaymentSettled(name, self._included[name]))
             return
-        self._say(control.PaymentSettled(name) if row is None else _told(row))
+        if row is None:
+            self._say(control.PaymentSettled(name))
+        else:
+            await self._tell(row)
+
+    async def deposited(self, digest: bytes, payment: bytes, mined: Mined) -> None:
+        """A block has the deposit that came with a channel's payment (its bytes). Raises what the store
+        raises.
+        """
+        signed = _signed(read_payment(payment))
+        expires = min(signed.expires, LATEST)
+        one = Presented(digest, signed.payer, signed.token, signed.amount, expires, payment)
+        await self._store.deposited(one, mined.transaction, mined.block)
+        row = await self._store.find(digest)
+        if row is not None and row.block:
+            self._remember(row)
 
     async def _forget(self, name: bytes) -> None:
         row = await self._store.find(name)
@@ -133,9 +145,18 @@ class X402Payments:
         elif row is not None and row.state is State.KEPT:
             await self._store.forget(name)
         elif row is not None:
-            self._say(_told(row))
+            await self._tell(row)
             return
         self._say(control.PaymentSettled(name))
+
+    async def _tell(self, row: Kept) -> None:
+        """Say what became of it, if the chain still shows that; else it is settled anew, and said then."""
+        if row.block:
+            with contextlib.suppress(HallmarkError):
+                await self._look_again(row)
+                row = await self._store.find(row.name) or row
+        if row.state is not State.DUE:
+            self._say(control.PaymentSettled(row.name, row.transaction, row.reason))
 
     def _go_on(self, row: Kept) -> None:
         if row.name not in self._settling:
@@ -152,9 +173,8 @@ class X402Payments:
         said = ""
         while True:
             try:
-                payment = read_payment(row.payment)
-                transaction, reason = await self._try(row, payment)
-                await self._store.over(row.name, transaction, reason)
+                ended = await self._try(row, read_payment(row.payment))
+                await self._over(row.name, ended)
                 break
             except HallmarkError as error:
                 if error.reason != said:
@@ -165,12 +185,67 @@ class X402Payments:
                 get_logger().error("internal_error", exc_info=error)
             await asyncio.sleep(RETRY_S)
             row = await self._again(row)
-        self.settled += not reason
-        self.refused += bool(reason)
-        if reason:
-            get_logger().warning("payment_refused", payment=hex0x(row.name), reason=reason)
-        if reason or self._included.get(row.name) != transaction:
-            self._say(control.PaymentSettled(row.name, transaction, reason))
+        self.settled += not ended.reason
+        self.refused += bool(ended.reason)
+        if ended.reason:
+            get_logger().warning("payment_refused", payment=hex0x(row.name), reason=ended.reason)
+        if ended.reason or self._included.get(row.name) != ended.transaction:
+            self._say(control.PaymentSettled(row.name, ended.transaction, ended.reason))
+
+        if not ended.reason and read_payment(row.payment).channel is not None:
+            self.deposited_again()
+
+    async def _over(self, name: bytes, ended: Ended) -> None:
+        await self._store.over(name, ended.transaction, ended.reason, block=ended.block)
+        row = await self._store.find(name)
+        if row is not None and row.block:
+            self._remember(row)
+
+    def _remember(self, row: Kept) -> None:
+        """Look for its transaction once, and whenever the chain went back, while its block is young."""
+        self._young[row.name] = row
+        if row.state is State.SETTLED:
+            self._doubted.add(row.name)
+        self._watch.young(row.block)
+
+    async def _on_head(self, head: Head) -> bool:
+        """See to what is young. Raises what store and chain raise."""
+        aged = head.number - REMEMBERED
+        if not head.kept:
+            self._doubted.update(self._young)
+        for name in self._doubted - self._settling.keys():
+            row = self._young.get(name)
+            if row is not None:
+                await self._look_again(row, aged=aged)
+            self._doubted.discard(name)
+        old = {name for name, row in self._young.items() if row.block <= aged} - self._doubted
+        if old:
+            await self._store.aged(aged)
+        for name in old:
+            del self._young[name]
+        return bool(self._doubted)
+
+    async def _look_again(self, row: Kept, *, aged: int = 0) -> None:
+        """It is due once more when the chain does not show what became of it. Of what happened in block
+        `aged` or before, a chain need not have kept receipts: there the payer's nonce is enough.
+        """
+        if row.state is State.SETTLED:
+            found = await in_block(self._chain.rpc, (*row.hashes, row.transaction))
+            if found is not None:
+                if (found.transaction, found.block) != (row.transaction, row.block):
+                    await self._over(row.name, Ended(found.transaction, "", found.block))
+                return
+        if row.block <= aged:
+            signed = _signed(read_payment(row.payment))
+            if row.state is State.REFUSED or (await payer_state(self._chain.rpc, signed)).used:
+                return
+        lost = await self._store.again(row.name)
+        self._young.pop(row.name, None)
+        if lost is not None and lost.state is State.DUE:
+            if row.state is State.SETTLED:
+                get_logger().warning("payment_lost", payment=hex0x(row.name), block=row.block)
+            self._included.pop(row.name, None)
+            self._go_on(lost)
 
     async def _again(self, row: Kept) -> Kept:
         try:
@@ -178,121 +253,58 @@ class X402Payments:
         except HallmarkError:
             return row
 
-    async def _try(self, row: Kept, payment: Authorization) -> tuple[bytes, str]:
-        """Its transaction once it is deep, or the reason why there will be none. Raises HallmarkError where
-        it must be tried again.
-        """
-        name = row.name
+    async def _try(self, row: Kept, payment: Authorization) -> Ended:
+        """What became of it, once that is deep. Raises HallmarkError where it must be tried again."""
+        name, signed = row.name, _signed(payment)
         before = await self._found(row)
         if before is not None:
-            return before, ""
+            return Ended(before.transaction, "", before.block)
+        if row.hashes and await self._chain.sender.sends_again(row.hashes):
+            raise Unavailable("sent_again", "The chain lost the payment's transaction, which goes in again.")
         try:
-            call = payment_call(payment, row.amount)
+            call = sent_for(payment, row.amount)
         except InvalidInput as error:  # it is not what the payer signed for: no chain would take it
-            return b"", error.reason
+            return Ended(b"", error.reason, 0)
 
         async def note(transaction: bytes) -> None:
             await self._store.signed(name, transaction)
 
         underway = self._chain.sender.submit(call.contract, call.data, signed=note)
         self._underway[name] = underway
+        why = ""
         try:
             mined = await asyncio.shield(underway.included)
             if mined.ok:
                 self._in_block(name, mined.transaction)
                 mined = await asyncio.shield(underway.confirmed)
+                return Ended(mined.transaction, "", mined.block)
         except Reverted as revert:
-            return await self._judge(payment, error_name(revert))
+            why = error_name(revert)
         finally:
             self._underway.pop(name, None)
-        if mined.ok:
-            return mined.transaction, ""
-        return await self._judge(payment, "")
+        return await judge(self._chain, signed, (*row.hashes, *underway.hashes), why)
 
     def _in_block(self, name: bytes, transaction: bytes) -> None:
         self._included[name] = transaction
         self._say(control.PaymentSettled(name, transaction))
 
-    async def _found(self, row: Kept) -> bytes | None:
+    async def _found(self, row: Kept) -> Mined | None:
         """The transaction of an earlier try that a block has, once that is deep enough."""
         rpc = self._chain.rpc
-        for transaction in reversed(row.hashes):
-            mined = await _receipt(rpc, transaction)
-            if mined is None or not mined.ok:
-                continue
-            if row.name not in self._included:
-                self._in_block(row.name, transaction)
-            if await rpc.head() - mined.block + 1 < self._chain.confirmations:
-                raise Unavailable("not_deep_yet", "Too few blocks hold the payment's transaction.")
-            return transaction
-        return None
-
-    async def _judge(self, payment: Authorization, why: str) -> tuple[bytes, str]:
-        """Why the chain does not take it. Somebody else may have submitted it: then the money has come."""
-        state = await payer_state(self._chain.rpc, payment)
-        if state.used:
-            transaction = await self._by_another(payment)
-            return (transaction, "") if transaction else (b"", "payment_used")
-        if payment.expires <= _now():
-            return b"", "payment_expired"
-        if state.balance < payment.amount or (payment.permit and state.allowance < payment.amount):
-            return b"", "insufficient_balance"
-        get_logger().warning("payment_reverts", error=why or "unknown")
-        return b"", "payment_refused"
-
-    async def _by_another(self, payment: Authorization) -> bytes:
-        """The transaction in which somebody else submitted an EIP-3009 authorization: anybody may, and the
-        payee has the money. That its nonce is used says less: it may have been cancelled, and its payer may
-        have signed the same nonce for another payee.
-        """
-        if payment.transfer is None:
-            return b""
-        holder = hex0x(bytes(12) + payment.payer)
-        asked = {
-            "address": hex0x(payment.token),
-            "topics": [hex0x(AUTHORIZATION_USED), holder, hex0x(payment.transfer.nonce)],
-            "fromBlock": hex(max(0, await self._chain.rpc.head() - BLOCKS_BACK)),
-            "toBlock": "latest",
-        }
-        found = await self._chain.rpc.call("eth_getLogs", asked)
-        for event in found if isinstance(found, list) else ():
-            if isinstance(event, dict) and event.get("topics") == asked["topics"]:
-                transaction = bytes.fromhex(str(event.get("transactionHash", "0x"))[2:])
-                if await self._paid_in(transaction, asked["topics"], payment):
-                    return transaction
-        return b""
-
-    async def _paid_in(self, transaction: bytes, used: object, payment: Authorization) -> bool:
-        """Whether the token's event after that of the used nonce moves this payment to its payee."""
-        assert payment.transfer is not None, "an authorization was looked for"
-        receipt = await self._chain.rpc.call("eth_getTransactionReceipt", hex0x(transaction))
-        logs = receipt.get("logs") if isinstance(receipt, dict) else None
-        token, transfer = hex0x(payment.token), payment.transfer
-        events = [
-            one
-            for one in (logs if isinstance(logs, list) else ())
-            if isinstance(one, dict) and str(one.get("address", "")).lower() == token
-        ]
-        parties = [hex0x(bytes(12) + party) for party in (transfer.holder, transfer.to)]
-        moved = [hex0x(MOVED), *parties]
-        return any(
-            first.get("topics") == used
-            and second.get("topics") == moved
-            and data(second.get("data")) == transfer.value.to_bytes(32, "big")
-            for first, second in itertools.pairwise(events)
-        )
+        mined = await in_block(rpc, row.hashes)
+        if mined is None:
+            return None
+        if row.name not in self._included:
+            self._in_block(row.name, mined.transaction)
+        if await rpc.head() - mined.block + 1 < self._chain.confirmations:
+            raise Unavailable("not_deep_yet", "Too few blocks hold the payment's transaction.")
+        return mined
 
 
-async def _receipt(rpc: RPC, transaction: bytes) -> Mined | None:
-    receipt = await rpc.call("eth_getTransactionReceipt", hex0x(transaction))
-    if not isinstance(receipt, dict) or receipt.get("blockNumber") is None:
-        return None
-    ok = quantity(receipt.get("status", "0x1")) == 1
-    return Mined(transaction, quantity(receipt["blockNumber"]), ok)
-
-
-def _told(row: Kept) -> control.PaymentSettled:
-    return control.PaymentSettled(row.name, row.transaction, row.reason)
+def _signed(payment: Authorization) -> Authorization:
+    """What the payer signed that moves money: a channel's deposit, or the payment itself."""
+    channel = payment.channel
+    return payment if channel is None or channel.deposit is None else deposit_payment(channel)
 
 
 def _now() -> int:

@@ -5,13 +5,17 @@
     settled   a block has it, deep enough
     refused   the chain will not take it
 
+A chain can go back behind both of the last two. While the block that made them so is young they are looked at
+again, over restarts too, and can become due once more. So are deposits into channels, which are kept from
+their first block on, and what was claimed from channels.
+
 Payments that have expired and are not due are thrown away after a while.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +29,8 @@ TABLE: Final = (
     "most TEXT NOT NULL, expires INTEGER NOT NULL, payment BLOB NOT NULL, state TEXT NOT NULL, "
     "amount TEXT NOT NULL, hashes BLOB NOT NULL, hash BLOB NOT NULL, reason TEXT NOT NULL)"
 )
-COLUMNS: Final = "name, payment, state, amount, hashes, hash, reason"
+COLUMNS: Final = "name, payment, state, amount, hashes, hash, reason, block"
+YOUNG: Final = "state IN ('settled', 'refused') AND block > 0"
 HASH: Final = 32
 
 
@@ -40,7 +45,8 @@ class State(enum.StrEnum):
 
 class Kept(msgspec.Struct, frozen=True):
     """One payment: its 32-byte name, the bytes that the enclave gave, how much is due, the hashes of all
-    transactions that were signed for it, the one that a block has, or the reason why none will.
+    transactions that were signed for it, the one that a block has, or the reason why none will. `block` is
+    the one that made it so; 0 when that is past doubt.
     """
 
     name: bytes
@@ -50,6 +56,7 @@ class Kept(msgspec.Struct, frozen=True):
     hashes: tuple[bytes, ...]
     transaction: bytes = b""
     reason: str = ""
+    block: int = 0
 
 
 class Presented(msgspec.Struct, frozen=True):
@@ -63,9 +70,26 @@ class Presented(msgspec.Struct, frozen=True):
     payment: bytes
 
 
+class Claimed(msgspec.Struct, frozen=True):
+    """All that the chain was seen to have claimed from a channel (its 32-byte id), and in which block."""
+
+    channel: bytes
+    amount: int
+    block: int
+
+
 def create(transaction: Transaction) -> None:
     """The table of version 1."""
     transaction.execute(TABLE)
+
+
+def look_again(transaction: Transaction) -> None:
+    """Version 2: what a chain that goes back could take away."""
+    transaction.execute("ALTER TABLE x402_payments ADD COLUMN block INTEGER NOT NULL DEFAULT 0")
+    transaction.execute("CREATE INDEX x402_payments_block ON x402_payments (block)")
+    transaction.execute(
+        "CREATE TABLE x402_claims (channel BLOB PRIMARY KEY, amount TEXT NOT NULL, block INTEGER NOT NULL)"
+    )
 
 
 class X402Store:
@@ -73,7 +97,7 @@ class X402Store:
 
     def __init__(self, database: RawDatabase) -> None:
         self._database = database
-        database.migrate("node_x402", (create,))
+        database.migrate("node_x402", (create, look_again))
 
     async def keep(self, one: Presented, now: int) -> int:
         """Keep a payment, if it is not; what its payer's other payments may still take of the same token at
@@ -87,7 +111,7 @@ class X402Store:
                 (one.payer, one.token, one.name, now),
             )
             transaction.execute(
-                "INSERT INTO x402_payments VALUES (?, ?, ?, ?, ?, ?, 'kept', '0', ?, ?, '') "
+                "INSERT INTO x402_payments VALUES (?, ?, ?, ?, ?, ?, 'kept', '0', ?, ?, '', 0) "
                 "ON CONFLICT (name) DO NOTHING",
                 (one.name, one.payer, one.token, str(one.most), one.expires, one.payment, b"", b""),
             )
@@ -128,12 +152,67 @@ class X402Store:
 
         await self._database.async_write(work, brief=True)
 
-    async def over(self, name: bytes, transaction_hash: bytes, reason: str) -> None:
-        """It is in a block, deep enough (a hash where it is known), or the chain refuses it (a reason)."""
+    async def over(self, name: bytes, transaction_hash: bytes, reason: str, *, block: int = 0) -> None:
+        """It is in a block, deep enough (a hash where it is known), or the chain refuses it (a reason), as of
+        `block`; 0 when no chain that goes back can change that.
+        """
         state = State.REFUSED if reason else State.SETTLED
-        update = "UPDATE x402_payments SET state = ?, hash = ?, reason = ? WHERE name = ?"
-        values = (state.value, transaction_hash, reason, name)
+        update = "UPDATE x402_payments SET state = ?, hash = ?, reason = ?, block = ? WHERE name = ?"
+        values = (state.value, transaction_hash, reason, block, name)
         await self._database.async_write(lambda t: t.execute(update, values), brief=True)
+
+    async def deposited(self, one: Presented, transaction_hash: bytes, block: int) -> None:
+        """A block has a channel's deposit: kept, so that it can go in again."""
+        insert = (
+            "INSERT INTO x402_payments VALUES (?, ?, ?, ?, ?, ?, 'settled', ?, ?, ?, '', ?) "
+            "ON CONFLICT (name) DO UPDATE "
+            "SET state = excluded.state, hash = excluded.hash, block = excluded.block"
+        )
+        most, hashed = str(one.most), transaction_hash
+        values = (one.name, one.payer, one.token, most, one.expires, one.payment, most, hashed, hashed, block)
+        await self._database.async_write(lambda t: t.execute(insert, values), brief=True)
+
+    async def again(self, name: bytes) -> Kept | None:
+        """The chain went back behind what became of it: it is due once more."""
+
+        def work(transaction: Transaction) -> Kept | None:
+            transaction.execute(
+                "UPDATE x402_payments SET state = 'due', hash = ?, reason = '', block = 0 "  # noqa: S608 - constants
+                f"WHERE name = ? AND {YOUNG}",
+                (b"", name),
+            )
+            return _first(transaction, "WHERE name = ?", (name,))
+
+        return await self._database.async_write(work, brief=True)
+
+    async def young(self) -> list[Kept]:
+        """Everything that a chain that goes back could change."""
+        return await self._database.async_read(lambda t: _all(t, f"WHERE {YOUNG}", ()))
+
+    async def aged(self, block: int) -> None:
+        """What happened in this block or before it is past doubt."""
+
+        def work(transaction: Transaction) -> None:
+            aged = f"UPDATE x402_payments SET block = 0 WHERE {YOUNG} AND block <= ?"  # noqa: S608 - constants
+            transaction.execute(aged, (block,))
+            transaction.execute("UPDATE x402_claims SET block = 0 WHERE block > 0 AND block <= ?", (block,))
+
+        await self._database.async_write(work, brief=True)
+
+    async def claimed(self, claims: Mapping[bytes, int], block: int) -> None:
+        """So much in all was claimed from channels (by their 32-byte ids), as of this block."""
+        rows = [(channel, str(amount), block) for channel, amount in claims.items()]
+        insert = (
+            "INSERT INTO x402_claims VALUES (?, ?, ?) ON CONFLICT (channel) "
+            "DO UPDATE SET amount = excluded.amount, block = excluded.block"
+        )
+        await self._database.async_write(lambda t: t.executemany(insert, rows), brief=True)
+
+    async def claims(self) -> list[Claimed]:
+        """What was claimed of channels lately."""
+        query = "SELECT channel, amount, block FROM x402_claims WHERE block > 0"
+        rows = await self._database.async_read(lambda t: t.fetch(query))
+        return [Claimed(bytes(channel), int(amount), int(block)) for channel, amount, block in rows]
 
     async def waiting(self) -> list[Kept]:
         """Everything that is due."""
@@ -151,6 +230,7 @@ def _first(transaction: Transaction, where: str, values: Sequence[Any]) -> Kept 
 
 def _all(transaction: Transaction, where: str, values: Sequence[Any]) -> list[Kept]:
     query = f"SELECT {COLUMNS} FROM x402_payments {where}"  # noqa: S608 - constants of this module
+    rows = transaction.fetch(query, tuple(values))
     return [
         Kept(
             bytes(name),
@@ -160,6 +240,7 @@ def _all(transaction: Transaction, where: str, values: Sequence[Any]) -> list[Ke
             tuple(bytes(hashes)[at : at + HASH] for at in range(0, len(bytes(hashes)), HASH)),
             bytes(found),
             str(reason),
+            int(block),
         )
-        for name, payment, state, amount, hashes, found, reason in transaction.fetch(query, tuple(values))
+        for name, payment, state, amount, hashes, found, reason, block in rows
     ]
