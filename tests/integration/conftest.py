@@ -12,6 +12,7 @@ import pytest
 
 from hallmark.store.raw import RawDatabase
 from hallmark.testing import postgres
+from hallmark.testing.held_upstream import HeldUpstream, held_upstream
 from hallmark.testing.real_network import Network, hallmark, logs
 from hallmark.testing.tool_server import tool_server
 
@@ -41,10 +42,17 @@ def tool_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 
 @pytest.fixture(scope="session")
-def paid_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+def held() -> Iterator[HeldUpstream]:
+    """What answers as the model `held` of the paid network."""
+    with held_upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="session")
+def paid_network(tmp_path_factory: pytest.TempPathFactory, held: HeldUpstream) -> Iterator[Network]:
     """A development network whose owners price everything, for the whole session."""
     home = tmp_path_factory.mktemp("paid") / "home"
-    started = hallmark(home, "up", "--paid", "--detach", "--no-ask")
+    started = hallmark(home, "up", "--paid", "--detach", "--no-ask", "--upstream", f"held={held.url}")
     assert started.returncode == 0, started.stdout + started.stderr + logs(home)
     yield Network(home)
     stopped = hallmark(home, "down")

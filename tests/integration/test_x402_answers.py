@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -28,6 +29,7 @@ from hallmark.services.chain.token import TokenContract, approve_call, faucet_ca
 from hallmark.services.chain.x402_settlement import channel_state
 from hallmark.testing import x402_payers
 from hallmark.testing.anvil import fund, transact
+from hallmark.testing.held_upstream import WORDS, HeldUpstream
 from hallmark.testing.real_network import Network
 from hallmark.testing.stock_x402 import command, pay
 
@@ -134,34 +136,56 @@ def record_of(result: dict[str, Any]) -> Payment:
     return Payment.decode(hallmark_of(result)["documents"]["payment"].encode())
 
 
-async def test_stock_clients_pay(paid_network: Network, tmp_path: Path) -> None:
+async def test_stock_clients_pay(paid_network: Network, held: HeldUpstream, tmp_path: Path) -> None:
     """PyPI's over httpx, npm's over fetch and axios, beside each other, each with its own payer."""
     async with asyncio.TaskGroup() as group:
         for script, client in (("pay.py", "httpx"), ("pay.mjs", "fetch"), ("pay.mjs", "axios")):
             folder = tmp_path / client
             folder.mkdir()
-            group.create_task(_pays(paid_network, folder, script, client))
+            group.create_task(_pays(Market(paid_network), held, folder, script, client))
 
 
-async def _pays(network: Network, folder: Path, script: str, client: str) -> None:
-    """Unmodified, in every way that it knows; what is settled on the chain is what the receipts say."""
-    market = Market(network)
-    await market.open()
-    streams = (False,) if client == "axios" else (False, True)
-    orders: list[dict[str, Any]] = [
-        {
-            "url": market.gateway + PATH,
+def _orders(gateway: str, held: HeldUpstream, client: str) -> list[dict[str, Any]]:
+    """Every way to pay, whole and streamed. A stream goes on only as its client says that it has the piece
+    before.
+    """
+    orders = []
+    for way, stream in itertools.product(WAYS, (False, True)):
+        name = f"{client} {way}"
+        asked = ASKED
+        if stream:
+            asked = {
+                **ASKED,
+                "model": "held",
+                "messages": [{"role": "user", "content": name}],
+                "stream": True,
+            }
+        # axios reads neither PAYMENT-RESPONSE nor a corrective 402: its second voucher is out of step
+        channel = way == "batch-settlement"
+        if channel and client == "axios" and not stream:
+            continue
+        order = {
+            "url": gateway + PATH,
             "method": "POST",
             "way": way,
-            "json": {**ASKED, "stream": stream},
+            "json": asked,
             "client": client,
-            # axios reads neither PAYMENT-RESPONSE nor a corrective 402: one voucher is all that it can sign
-            "times": 3 if way == "batch-settlement" and client != "axios" else 1,
+            "times": 3 if channel and client != "axios" else 1,
+            "arrived": f"{held.origin}/arrived/{quote(name)}" if stream else "",
         }
-        for way, stream in itertools.product(WAYS, streams)
-    ]
+        orders.append(order)
+    return orders
+
+
+async def _pays(market: Market, held: HeldUpstream, folder: Path, script: str, client: str) -> None:
+    """Unmodified, in every way that it knows; what is settled on the chain is what the receipts say."""
+    await market.open()
+    orders = _orders(market.gateway, held, client)
     key, rpc = market.payer.secret, market.rpc_url
     paid = await asyncio.to_thread(pay, script, folder, key, rpc, orders)
+    for order in orders:
+        if order["arrived"]:
+            assert held.ended[order["json"]["messages"][0]["content"]] == order["times"], paid
     at_once, channels, charged = 0, dict[str, int](), 0
     for order, done in zip(orders, paid, strict=True):
         for one in done:
@@ -174,9 +198,11 @@ async def _pays(network: Network, folder: Path, script: str, client: str) -> Non
                 at_once += int(record.charged)
             else:
                 charged += int(record.charged)
-            if order["json"]["stream"]:
+            if order["arrived"]:
                 assert told is None
-                assert one["body"].count("data: ") > 2
+                assert one["chunks"] >= len(WORDS), "pieces were gathered on the way"
+                assert one["first"] > 0
+                assert one["body"].count("data: ") > len(WORDS)
                 told = json.loads(base64.b64decode(hallmark_of(one)["payment_response"]))
             elif rail != "batch-settlement":
                 assert told["amount"] == record.charged
