@@ -12,13 +12,19 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hallmark.apps.cli.main import cli
+from hallmark.core.document import hex0x
 from hallmark.core.vault import Row
 from hallmark.http.asgi import Receive, Scope, Send, respond_json
 from hallmark.http.serve import Listen, Service, bind, serving
+from hallmark.services.chain.token import faucet_call, transfer_call
+from hallmark.services.chain.toolchain import prepare_x402, repository_root
 from hallmark.services.chain.vault import collect_call
+from hallmark.services.chain.x402_contracts import install
 from hallmark.services.node.earnings import read_earnings
+from hallmark.services.node.rail_earnings import HostEarnings, RailSums, Sum
 from hallmark.services.node.settings import Payments, Settings
-from hallmark.testing.anvil import CHAIN_ID, running_anvil
+from hallmark.testing.anvil import CHAIN_ID, fund, running_anvil
+from hallmark.testing.issuers import ISSUER
 from hallmark.testing.ports import free_port
 from hallmark.testing.settling import offer_entry
 from hallmark.testing.vaults import SHORT, VaultOnChain, fresh_vault, named_key, new_payers
@@ -115,23 +121,36 @@ async def test_the_command_says_what_it_is(chain: VaultOnChain, url: str, tmp_pa
 
 
 class Telling(Service):
-    """A node's host that says how its settlement stands."""
+    """A node's host that says how its settlement stands, and what came by other rails in a token."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: HostEarnings) -> None:
         super().__init__(self)
+        self._told = told
 
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Whatever is asked."""
+        if scope["path"] == "/earnings":
+            await respond_json(send, msgspec.to_builtins(self._told))
+            return
         settlement = {"next": 1, "unsettled": "5", "too_late": "3", "problem": "chain_unreachable"}
         paid = {"settlement_key": "0x" + TWO.address.hex(), "settlement": settlement}
         await respond_json(send, {"state": "ready", "payments": paid})
 
 
 async def test_what_the_host_knows_is_added(chain: VaultOnChain, url: str, tmp_path: Path) -> None:
-    """What is charged and not settled, when that is due, and what its enclave's key has earned."""
+    """What is charged and not settled, when that is due, what its enclave's key has earned, and each of the
+    other rails by itself.
+    """
     port = free_port()
     path = settings_file(tmp_path, chain, url, port)
-    async with serving(Telling(), bind(Listen(port))):
+    token = chain.parameters.asset
+    await install(chain.rpc, prepare_x402(repository_root()))
+    await fund(chain.rpc, ISSUER)
+    await chain.send(faucet_call(ISSUER.address, 500), to=token)
+    await chain.send(transfer_call(PAYEE, 40), to=token, key=ISSUER)
+    exact = RailSums(Sum(2, "700"), Sum(1, "50"), Sum(3, "90"))
+    host = HostEarnings(hex0x(token), {"exact": exact}, Sum(1, "350"), hex0x(ISSUER.address), 2)
+    async with serving(Telling(host), bind(Listen(port))):
         done = await asyncio.to_thread(earnings, path)
     assert done.exit_code == 0, done.output
     for part in (
@@ -139,5 +158,12 @@ async def test_what_the_host_knows_is_added(chain: VaultOnChain, url: str, tmp_p
         "Charged and not settled yet: 0.000005 DEV, due at 1970",
         "chain_unreachable",
         "Lost, because it came too late: 0.000003 DEV.",
+        "x402 exact: 0.0007 DEV (2 payments) settled, 0.00005 DEV (1 payment) due, "
+        "0.00009 DEV (3 payments) refused",
+        "x402 upto: nothing settled, nothing due, nothing refused",
+        "x402 channels: this node claimed 0.00035 DEV (1 channel).",
+        "whoever claimed: 0.00 DEV was paid out, 0.00 DEV waits to be",
+        f"issuer {hex0x(ISSUER.address)} paid out 0.00004 DEV (1 transfer) in blocks",
+        "2 settlements wait for it",
     ):
         assert part in done.output, done.output

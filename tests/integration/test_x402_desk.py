@@ -17,6 +17,7 @@ from hallmark.services.chain.rpc import RPC
 from hallmark.services.chain.token import transfer_call
 from hallmark.services.chain.x402_settlement import To, payment_call, withdraw_calls
 from hallmark.services.enclave import control
+from hallmark.services.node.rail_earnings import Sum
 from hallmark.testing.anvil import fund, running_anvil
 from hallmark.testing.rpc_proxy import RPCProxy
 from hallmark.testing.x402 import PAYEE, PAYER, Chain, voucher, x402_chain
@@ -83,6 +84,11 @@ async def test_each_kind_is_settled_once(host: Host) -> None:
         assert await chain.token.balance(PAYEE.address) == before + amount
         assert await host.sent() == sent + 1
     assert (host.desk.payments.settled, host.desk.payments.refused) == (3, 0)
+    told = await host.store.earned(chain.token.address)
+    assert {rail: sums.settled for rail, sums in told.rails.items()} == {
+        "exact": Sum(2, "1000"),
+        "upto": Sum(1, "120"),
+    }
 
 
 async def test_nothing_is_sent_for_nothing(host: Host) -> None:
@@ -211,6 +217,7 @@ async def test_a_channel_from_deposit_to_sweep(host: Host) -> None:
         assert await host.desk.channels.round()
     assert await host.sent() == sent
     assert (await host.look(one)).claimed == 350
+    assert (await host.store.earned(chain.token.address)).claimed == Sum(1, "350")
 
 
 async def test_a_deposit_that_the_chain_refuses(host: Host) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from hallmark.core.document import hex0x
 from hallmark.core.errors import InvalidInput
+from hallmark.services.node.rail_earnings import HostEarnings, RailSums, Sum
 from hallmark.services.node.settings import Payments
 from hallmark.services.node.x402_desk import check_delays
 from hallmark.services.node.x402_store import KEPT_S, Claimed, Kept, Presented, State, X402Store
@@ -106,11 +108,40 @@ async def test_a_deposit_is_kept_and_promised_only_while_it_is_lost(database: Ra
 async def test_claims_of_late_are_kept(database: RawDatabase) -> None:
     """The newest word on each channel, less than before too, until it is old."""
     store = X402Store(database)
-    await store.claimed({NAME: 10**28, OTHER: 5}, 7)
-    await store.claimed({OTHER: 3}, 9)
+    await store.claimed({NAME: 10**28, OTHER: 5}, 7, TOKEN)
+    await store.claimed({OTHER: 3}, 9, TOKEN)
     assert set(await X402Store(database).claims()) == {Claimed(NAME, 10**28, 7), Claimed(OTHER, 3, 9)}
     await store.aged(7)
     assert await store.claims() == [Claimed(OTHER, 3, 9)]
+
+
+async def test_what_each_rail_came_to(database: RawDatabase) -> None:
+    """By what became of it, in one token, deposits left out; what is thrown away stays in the sums."""
+    store = X402Store(database)
+    for number, (rail, amount) in enumerate((("exact", 7), ("exact", 10**28), ("upto", 5), ("upto", 6))):
+        one = replace(ONE, name=bytes([number]) * 32, rail=rail, expires=2_000 + number)
+        await store.keep(one, 1_000)
+        await store.due(one.name, amount)
+    await store.over(bytes(32), b"\6" * 32, "", block=7)
+    await store.over(b"\1" * 32, b"\6" * 32, "", block=7)
+    await store.over(b"\2" * 32, b"", "insufficient_balance", block=7)
+    await store.deposited(replace(ONE, name=b"\x08" * 32, rail="deposit"), b"\6" * 32, 7)
+    await store.claimed({NAME: 30, OTHER: 5}, 7, TOKEN)
+    await store.claimed({b"\x09" * 32: 99}, 7, PAYER)
+    told = HostEarnings(
+        hex0x(TOKEN),
+        {
+            "exact": RailSums(Sum(2, str(10**28 + 7))),
+            "upto": RailSums(due=Sum(1, "6"), refused=Sum(1, "5")),
+        },
+        Sum(2, "35"),
+    )
+    assert await store.earned(TOKEN) == told
+    await store.prune(2_003 + KEPT_S)
+    assert [row.name for row in await store.young()] == []
+    upto = RailSums(due=Sum(1, "6"))
+    assert await store.earned(TOKEN) == replace(told, rails={**told.rails, "upto": upto})
+    assert (await store.earned(PAYER)).rails == {"exact": RailSums(), "upto": RailSums()}
 
 
 async def test_promises_of_a_payer_add_up(database: RawDatabase) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from hallmark.apps.cli.node_rails import rail_words
 from hallmark.apps.cli.output import clock, console, emit
 from hallmark.apps.cli.services import take_over
 from hallmark.compose.home import Home
@@ -24,8 +25,10 @@ from hallmark.http.client import Pool, Timeouts
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.node.earnings import Earnings, read_earnings
 from hallmark.services.node.offer_file import read_offer
+from hallmark.services.node.rail_earnings import HostEarnings, Paid, read_paid
 from hallmark.services.node.settings import Settings
 
+T = TypeVar("T")
 BLOCKS = 50_000
 ASKED = Timeouts(connect=2.0, head=3.0, idle=3.0)
 UNKNOWN = "The node's host does not answer, so what it has charged and not settled is not known here."
@@ -48,7 +51,9 @@ class _Health(msgspec.Struct, frozen=True):
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """One node's earnings as they are shown; `host` is what its host says, None when it does not answer."""
+    """One node's earnings as they are shown; `host` and `rails` are what its host says, None when it does not
+    answer, and `paid` what the chain says of the same rails.
+    """
 
     node: str
     payee: str
@@ -56,6 +61,8 @@ class Shown(msgspec.Struct, frozen=True):
     vault: str
     earnings: Earnings
     host: _Paid | None
+    rails: HostEarnings | None
+    paid: Paid
 
 
 @click.group(invoke_without_command=True)
@@ -82,7 +89,7 @@ def node(context: click.Context, /, config: Path | None) -> None:
 def earnings(
     home_path: Path, /, *, name: str | None, config: Path | None, blocks: int, as_json: bool
 ) -> None:
-    """Show what a node was paid, from the chain: each settlement, each collection, what waits."""
+    """Show what a node was paid, by each rail: the vault's settlements and collections, x402, tokens."""
     found = {str(config): config} if config is not None else _settings_of(Home(home_path), name)
     shown = asyncio.run(_shown({one: _read(path) for one, path in found.items()}, blocks))
     if as_json:
@@ -127,14 +134,21 @@ async def _one(pool: Pool, name: str, settings: Settings, blocks: int) -> Shown:
     paid = settings.payments
     if paid is None or not paid.rpc_url or offer.asset is None or offer.vault is None:
         raise NotFound("not_paid", f"{name} takes no payments.", "Its settings name no offer or no chain.")
-    host = await _asked(pool, settings)
+    told = await _asked(pool, settings, "healthz", _Health)
+    rails = await _asked(pool, settings, "earnings", HostEarnings)
+    if rails is not None and rails.token != offer.asset.address:
+        rails = None  # of another offer than the one on disk
     rpc = RPC(paid.rpc_url)
     try:
         vault, payee = unhex(offer.vault), unhex(offer.payee)
         read = await read_earnings(rpc, vault, payee, blocks=blocks)
+        issuer = unhex(rails.issuer) if rails is not None and rails.issuer else b""
+        seen = range(read.first, read.last + 1)
+        paid_so = await read_paid(rpc, unhex(offer.asset.address), payee, issuer, seen)
     finally:
         await rpc.aclose()
-    return Shown(name, offer.payee, offer.asset, offer.vault, read, host)
+    host = told.payments if told is not None else None
+    return Shown(name, offer.payee, offer.asset, offer.vault, read, host, rails, paid_so)
 
 
 def _offer(name: str, settings: Settings) -> Offer:
@@ -146,12 +160,12 @@ def _offer(name: str, settings: Settings) -> Offer:
     raise NotFound("not_paid", f"{name} takes no payments.", "Its settings name no offer that is there.")
 
 
-async def _asked(pool: Pool, settings: Settings) -> _Paid | None:
-    """What the node's host says of payments; None when it does not answer."""
-    url = f"http://{settings.health.host}:{settings.health.port}/healthz"
+async def _asked(pool: Pool, settings: Settings, path: str, kind: type[T]) -> T | None:
+    """What the node's host says; None when it does not answer, or knows nothing of this."""
+    url = f"http://{settings.health.host}:{settings.health.port}/{path}"
     try:
         async with pool.request("GET", url) as response:
-            return (await response.json(_Health, 1 << 20)).payments
+            return await response.json(kind, 1 << 20)
     except HallmarkError:
         return None
 
@@ -164,8 +178,9 @@ def _print(shown: Shown) -> None:
     if read.epochs or read.collections:
         out.print(_table(shown))
     else:
-        out.print(Text(f"  Nothing was settled in blocks {read.first:,} to {read.last:,}."))
-    for sentence in _sums(shown):
+        out.print(Text(f"  The vault settled nothing in blocks {read.first:,} to {read.last:,}."))
+    where = f"in blocks {read.first:,} to {read.last:,}"
+    for sentence in (*_sums(shown, where), *rail_words(shown.rails, shown.paid, shown.asset, where)):
         out.print(Text(f"  {sentence}"))
 
 
@@ -191,10 +206,10 @@ def _when(seconds: int) -> str:
     return clock(1000 * seconds) if seconds else "-"
 
 
-def _sums(shown: Shown) -> Iterable[str]:
+def _sums(shown: Shown, where: str) -> Iterable[str]:
+    """Of the vault."""
     read, host, asset = shown.earnings, shown.host, shown.asset
-    where = f"in blocks {read.first:,} to {read.last:,}"
-    yield f"Earned by this payee's enclaves {where}: {show_amount(read.earned, asset)}."
+    yield f"Earned in the vault by this payee's enclaves {where}: {show_amount(read.earned, asset)}."
     if host is not None and host.settlement_key:
         mine = read.earned_by(unhex(host.settlement_key))
         yield f"Of it by the enclave key that this node has now: {show_amount(mine, asset)}."

@@ -1,4 +1,4 @@
-"""What a node says about itself, on its own port: /healthz with its state and load, /metrics."""
+"""What a node says about itself, on its own port: /healthz with its state and load, /metrics, /earnings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class NodeService(Service):
         metrics.gauge("node_piped_bytes", "Bytes passed in both directions.", lambda: node.pipes.meter.bytes)
         metrics.gauge("node_receipts", "Receipts of all enclaves since the start.", lambda: node.receipts)
         metrics.gauge("node_restarts", "Enclaves that had to be replaced.", lambda: node.restarts)
-        super().__init__(_nothing, health=self._health_now, registry=metrics.registry)
+        super().__init__(self._earnings, health=self._health_now, registry=metrics.registry)
         self._node = node
         self._problem = problem
         self._settings = settings
@@ -61,6 +61,11 @@ class NodeService(Service):
             "payments": node.payments.status() if node.payments is not None else None,
         }
 
-
-async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    raise NotFound("no_such_path", "A node's host has /healthz and /metrics only.")
+    async def _earnings(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """What came by other rails than the vault."""
+        payments = self._node.payments
+        if scope["path"] != "/earnings":
+            raise NotFound("no_such_path", "A node's host has /healthz, /metrics and /earnings only.")
+        if payments is None:
+            raise NotFound("not_paid", "This node takes no payments.")
+        await respond_json(send, msgspec.to_builtins(await payments.earned()))

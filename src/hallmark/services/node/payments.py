@@ -11,7 +11,7 @@ import msgspec
 
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import EnclaveConfiguration, KeyBundle
-from hallmark.core.errors import HallmarkError, InvalidInput
+from hallmark.core.errors import HallmarkError, InvalidInput, NotFound
 from hallmark.core.hashing import sha256
 from hallmark.crypto.secp256k1 import Key
 from hallmark.payments.x402.actions import Sweep
@@ -22,6 +22,7 @@ from hallmark.services.enclave import control
 from hallmark.services.node.enclave_link import Say
 from hallmark.services.node.journal_file import JournalFile
 from hallmark.services.node.offer_file import NOTHING, OfferFile
+from hallmark.services.node.rail_earnings import HostEarnings
 from hallmark.services.node.settings import Payments
 from hallmark.services.node.settlement import Settlement
 from hallmark.services.node.token_desk import TokenDesk
@@ -296,6 +297,17 @@ class NodePayments:
                 "x402": desk.x402.status() if desk.x402 is not None else None,
             }
         return told
+
+    async def earned(self) -> HostEarnings:
+        """What came by other rails than the vault, in the offer's token. Raises NotFound `not_paid`, and what
+        the store raises.
+        """
+        if self.desk is None or self._x402 is None:
+            raise NotFound("not_paid", "This node's offer names no chain, or is not in force yet.")
+        told, tokens = await self._x402.earned(self.desk.place.token), self._tokens
+        if tokens is None:
+            return told
+        return msgspec.structs.replace(told, issuer=tokens.issuer, tokens_waiting=tokens.waiting)
 
     def _leave_desk(self) -> None:
         """Another vault, or the end: what was on its way to this one is not followed any more."""

@@ -68,7 +68,8 @@ class TokenDesk:
         self._told: set[str] = set()
         self._wake = asyncio.Event()
         self._settling: set[bytes] = set()
-        self.problem = ""
+        self.problem = self.issuer = ""
+        """`issuer` is its address (0x-hex), once it has said so."""
         self.settled = 0
 
     def start(self) -> None:
@@ -100,12 +101,17 @@ class TokenDesk:
         else:
             self._work.begin(self._hold(message))
 
+    @property
+    def waiting(self) -> int:
+        """Settlements that the issuer has not answered."""
+        return len(self._settling)
+
     def status(self) -> dict[str, object]:
         """As /healthz shows it."""
         return {
             "issuer": self._url,
             "key_sets": len(self._told),
-            "waiting": len(self._settling),
+            "waiting": self.waiting,
             "settled": self.settled,
             "problem": self.problem,
         }
@@ -202,6 +208,7 @@ class TokenDesk:
             page = msgspec.json.decode(data, type=KeysPage)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Unavailable(UNREACHABLE, "The issuer's page of key sets cannot be read.") from error
+        self.issuer = page.issuer
         sealing, signature = unhex(page.sealing), unhex(page.sealing_signature)
         for one in page.sets:
             if one.logged and one.digest not in self._told and self._work.say is not None:

@@ -214,7 +214,7 @@ class X402Channels:
 
     async def _claimed(self, claimed: dict[bytes, int], block: int) -> None:
         """The chain has so much in all, as of this block."""
-        await self._store.claimed(claimed, block)
+        await self._store.claimed(claimed, block, self._sweep_of.token)
         self._young(block)
         if self._say is not None:
             self._say(control.ChannelsClaimed(claimed))

@@ -97,6 +97,7 @@ class X402Payments:
             payment.amount,
             min(payment.expires, LATEST),
             message.payment,
+            payment.scheme,
         )
         promised, state = await asyncio.gather(
             self._store.keep(one, _now()), payer_state(self._chain.rpc, payment)
@@ -127,7 +128,7 @@ class X402Payments:
         """
         signed = _signed(read_payment(payment))
         expires = min(signed.expires, LATEST)
-        one = Presented(digest, signed.payer, signed.token, signed.amount, expires, payment)
+        one = Presented(digest, signed.payer, signed.token, signed.amount, expires, payment, "deposit")
         await self._store.deposited(one, mined.transaction, mined.block)
         row = await self._store.find(digest)
         if row is not None and row.block:

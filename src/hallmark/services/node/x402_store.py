@@ -20,6 +20,9 @@ from typing import Any, Final
 
 import msgspec
 
+from hallmark.core.document import hex0x
+from hallmark.core.x402_payment import read_payment
+from hallmark.services.node.rail_earnings import RAILS, HostEarnings, RailSums, Sum
 from hallmark.store.raw import RawDatabase, Transaction
 
 KEPT_S: Final = 7 * 86_400
@@ -32,6 +35,7 @@ TABLE: Final = (
 COLUMNS: Final = "name, payment, state, amount, hashes, hash, reason, block"
 YOUNG: Final = "state IN ('settled', 'refused') AND block > 0"
 HASH: Final = 32
+TOLD: Final = ("settled", "due", "refused")
 
 
 class State(enum.StrEnum):
@@ -60,7 +64,9 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class Presented(msgspec.Struct, frozen=True):
-    """A payment that somebody came with: who pays, in which token, at most how much, until when (unix s)."""
+    """A payment that somebody came with: who pays, in which token, at most how much, until when (unix s), and
+    by which rail; `deposit` for a channel's.
+    """
 
     name: bytes
     payer: bytes
@@ -68,6 +74,7 @@ class Presented(msgspec.Struct, frozen=True):
     most: int
     expires: int
     payment: bytes
+    rail: str = "exact"
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -92,12 +99,26 @@ def look_again(transaction: Transaction) -> None:
     )
 
 
+def rails(transaction: Transaction) -> None:
+    """Version 3: what each rail came to, over what is thrown away too."""
+    transaction.execute("ALTER TABLE x402_payments ADD COLUMN rail TEXT NOT NULL DEFAULT ''")
+    for name, payment in transaction.fetch("SELECT name, payment FROM x402_payments"):
+        read = read_payment(bytes(payment))
+        rail = "deposit" if read.channel is not None else read.scheme
+        transaction.execute("UPDATE x402_payments SET rail = ? WHERE name = ?", (rail, name))
+    transaction.execute("ALTER TABLE x402_claims ADD COLUMN token TEXT NOT NULL DEFAULT ''")
+    transaction.execute(
+        "CREATE TABLE x402_earned (rail TEXT NOT NULL, token TEXT NOT NULL, payments INTEGER NOT NULL, "
+        "amount TEXT NOT NULL, PRIMARY KEY (rail, token))"
+    )
+
+
 class X402Store:
     """The rows, in a database that nobody else writes them to."""
 
     def __init__(self, database: RawDatabase) -> None:
         self._database = database
-        database.migrate("node_x402", (create, look_again))
+        database.migrate("node_x402", (create, look_again, rails))
 
     async def keep(self, one: Presented, now: int) -> int:
         """Keep a payment, if it is not; what its payer's other payments may still take of the same token at
@@ -111,9 +132,9 @@ class X402Store:
                 (one.payer, one.token, one.name, now),
             )
             transaction.execute(
-                "INSERT INTO x402_payments VALUES (?, ?, ?, ?, ?, ?, 'kept', '0', ?, ?, '', 0) "
+                "INSERT INTO x402_payments VALUES (?, ?, ?, ?, ?, ?, 'kept', '0', ?, ?, '', 0, ?) "
                 "ON CONFLICT (name) DO NOTHING",
-                (one.name, one.payer, one.token, str(one.most), one.expires, one.payment, b"", b""),
+                (*_columns(one), b"", b"", one.rail),
             )
             return sum(int(most if state == State.KEPT else amount) for state, most, amount in others)
 
@@ -164,12 +185,12 @@ class X402Store:
     async def deposited(self, one: Presented, transaction_hash: bytes, block: int) -> None:
         """A block has a channel's deposit: kept, so that it can go in again."""
         insert = (
-            "INSERT INTO x402_payments VALUES (?, ?, ?, ?, ?, ?, 'settled', ?, ?, ?, '', ?) "
+            "INSERT INTO x402_payments VALUES (?, ?, ?, ?, ?, ?, 'settled', ?, ?, ?, '', ?, ?) "
             "ON CONFLICT (name) DO UPDATE "
             "SET state = excluded.state, hash = excluded.hash, block = excluded.block"
         )
-        most, hashed = str(one.most), transaction_hash
-        values = (one.name, one.payer, one.token, most, one.expires, one.payment, most, hashed, hashed, block)
+        hashed = transaction_hash
+        values = (*_columns(one), str(one.most), hashed, hashed, block, one.rail)
         await self._database.async_write(lambda t: t.execute(insert, values), brief=True)
 
     async def again(self, name: bytes) -> Kept | None:
@@ -199,12 +220,12 @@ class X402Store:
 
         await self._database.async_write(work, brief=True)
 
-    async def claimed(self, claims: Mapping[bytes, int], block: int) -> None:
-        """So much in all was claimed from channels (by their 32-byte ids), as of this block."""
-        rows = [(channel, str(amount), block) for channel, amount in claims.items()]
+    async def claimed(self, claims: Mapping[bytes, int], block: int, token: bytes) -> None:
+        """So much in all of a token was claimed from channels (by their 32-byte ids), as of this block."""
+        rows = [(channel, str(amount), block, token.hex()) for channel, amount in claims.items()]
         insert = (
-            "INSERT INTO x402_claims VALUES (?, ?, ?) ON CONFLICT (channel) "
-            "DO UPDATE SET amount = excluded.amount, block = excluded.block"
+            "INSERT INTO x402_claims VALUES (?, ?, ?, ?) ON CONFLICT (channel) "
+            "DO UPDATE SET amount = excluded.amount, block = excluded.block, token = excluded.token"
         )
         await self._database.async_write(lambda t: t.executemany(insert, rows), brief=True)
 
@@ -218,10 +239,58 @@ class X402Store:
         """Everything that is due."""
         return await self._database.async_read(lambda t: _all(t, "WHERE state = 'due'", ()))
 
+    async def earned(self, token: bytes) -> HostEarnings:
+        """What each rail came to in a token, since this store began. What expired long ago and was refused is
+        not counted.
+        """
+
+        def work(transaction: Transaction) -> HostEarnings:
+            sums = {
+                rail: {State.SETTLED.value: Sum(payments, amount)}
+                for rail, payments, amount in transaction.fetch(
+                    "SELECT rail, payments, amount FROM x402_earned WHERE token = ?", (token.hex(),)
+                )
+            }
+            for rail, state, amount in transaction.fetch(
+                "SELECT rail, state, amount FROM x402_payments WHERE token = ?", (token,)
+            ):
+                states = sums.setdefault(rail, {})
+                states[state] = states.get(state, Sum()).plus(1, int(amount))
+            claims = transaction.fetch("SELECT amount FROM x402_claims WHERE token = ?", (token.hex(),))
+            claimed = Sum(len(claims), str(sum(int(amount) for (amount,) in claims)))
+            found = {
+                rail: RailSums(*(sums.get(rail, {}).get(state, Sum()) for state in TOLD)) for rail in RAILS
+            }
+            return HostEarnings(hex0x(token), found, claimed)
+
+        return await self._database.async_read(work)
+
     async def prune(self, now: int) -> None:
-        """Throw away what expired long before `now` (unix s)."""
-        delete = "DELETE FROM x402_payments WHERE state <> 'due' AND expires < ?"
-        await self._database.async_write(lambda t: t.execute(delete, (now - KEPT_S,)))
+        """Throw away what expired long before `now` (unix s); what was settled of it stays in the sums."""
+        old = "FROM x402_payments WHERE state <> 'due' AND expires < ?"
+
+        def work(transaction: Transaction) -> None:
+            before = (now - KEPT_S,)
+            for rail, token, amount in transaction.fetch(
+                f"SELECT rail, token, amount {old} AND state = 'settled'",
+                before,
+            ):
+                _earn(transaction, str(rail), bytes(token), int(amount))
+            transaction.execute(f"DELETE {old}", before)
+
+        await self._database.async_write(work)
+
+
+def _earn(transaction: Transaction, rail: str, token: bytes, amount: int) -> None:
+    key = (rail, token.hex())
+    rows = transaction.fetch("SELECT payments, amount FROM x402_earned WHERE rail = ? AND token = ?", key)
+    known = Sum(*rows[0]).plus(1, amount) if rows else Sum(1, str(amount))
+    transaction.execute("DELETE FROM x402_earned WHERE rail = ? AND token = ?", key)
+    transaction.execute("INSERT INTO x402_earned VALUES (?, ?, ?, ?)", (*key, known.payments, known.amount))
+
+
+def _columns(one: Presented) -> tuple[Any, ...]:
+    return one.name, one.payer, one.token, str(one.most), one.expires, one.payment
 
 
 def _first(transaction: Transaction, where: str, values: Sequence[Any]) -> Kept | None:
