@@ -86,8 +86,11 @@ def counted(app: ASGIApp, quota: Quota) -> ASGIApp:
         source, now = source_of((scope.get("client") or ("",))[0]), time.monotonic()
         wait = buckets.wait(source, now)
         if wait > 0:
-            told = "This address sends more sealed requests than the gateway's quota allows."
-            raise RateLimited("sealed_rate", told, whole_seconds(wait))
+            raise RateLimited(
+                "sealed_rate",
+                "This address sends more sealed requests than the gateway's quota allows.",
+                whole_seconds(wait),
+            )
         buckets.take(source, now)
         await app(scope, receive, send)
 
