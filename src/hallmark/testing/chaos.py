@@ -188,8 +188,14 @@ def pid_of(home: Home, victim: str) -> int:
     pid = found.services[owner].pid if owner in found.services else 0
     if not pid or owner == victim:
         return pid
-    mark = b"anvil" if victim == "anvil" else b"/app/enclave.py"
-    return next((child for child in _descendants(pid) if _program(child, mark)), 0)
+    if victim == "anvil":
+        return next((child for child in _descendants(pid) if _program(child, b"anvil")), 0)
+    return enclave_of(pid)
+
+
+def enclave_of(host: int) -> int:
+    """The enclave of a host's process; 0 when it has none."""
+    return next((child for child in _descendants(host) if _program(child, b"/app/enclave.py")), 0)
 
 
 def _descendants(pid: int) -> list[int]:
