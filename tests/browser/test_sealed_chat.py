@@ -180,6 +180,10 @@ SPOILED = {
         "registration": {**record["registration"], "proof": record["registration"]["proof"][:-90]},
     },
     "registration_mismatch": lambda record: {**record, "evidence": None},
+    "objections_not_shown": lambda record: {
+        **record,
+        "registration": {**record["registration"], "after": [record["registration"]["leaf"]] * 9},
+    },
     "configuration_mismatch": lambda record: {
         **record,
         "configuration": record["configuration"].replace('"limits":{}', '"limits":{"a":1}'),
@@ -201,6 +205,22 @@ def test_a_node_that_does_not_hold_gets_nothing(
     page.locator(".c-notice", has_text=f"Not sent ({reason})").wait_for()
     expect(page.locator("textarea.c-area")).to_have_value(WORDS)
     assert page.locator(".c-question").count() == 0
+    assert stage.gateway.asked == []
+    nobody_else_saw(stage, WORDS)
+
+
+def test_a_node_that_full_nodes_object_to_gets_nothing(stage: SealedStage, origin: str, opened: Open) -> None:
+    """Their objections stand in the log behind its registration, and the page says the reason."""
+    net = stage.gateway.net
+    for author in net.full_nodes[:2]:
+        net.add(net.verdict(author, net.nodes[0].registered, "epoch_taken"))
+    page = opened()
+    enter(page, origin)
+    on_path(page, SEALED)
+    write(page, WORDS)
+    notice = page.locator(".c-notice", has_text="Not sent (registration_objected)")
+    notice.wait_for()
+    assert "epoch_taken" in notice.inner_text()
     assert stage.gateway.asked == []
     nobody_else_saw(stage, WORDS)
 

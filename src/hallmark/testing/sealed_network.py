@@ -135,6 +135,9 @@ class Directory:
                 "leaf": base64.b64encode(self._local.net.leaves[party.registered]).decode(),
                 "index": party.registered,
                 "proof": self._local.notary.proof(party.registered),
+                "after": [
+                    base64.b64encode(leaf).decode() for leaf in self._local.net.leaves[party.registered + 1 :]
+                ],
             },
             "sealing": self.sealing(party),
         }

@@ -31,6 +31,8 @@ from hallmark.core.receipt import Mode
 from hallmark.crypto.hpke import KEM_X25519, KEM_XWING, make_key
 from hallmark.http.asgi import ASGIApp, Message, Receive, Scope, Send
 from hallmark.http.errors import Errors
+from hallmark.ledger.checkpoint import Checkpoint
+from hallmark.ledger.proof import Proof
 from hallmark.privacy.key_configurations import SYMMETRIC
 from hallmark.privacy.ohttp import KeyConfiguration, encode_list
 from hallmark.routing.ticket import Place, sign_ticket
@@ -181,6 +183,8 @@ def record_of(gateway: FakeGateway, node: bytes) -> dict[str, Any]:
     assert party.configuration is not None
     assert party.evidence is not None
     window = ratchet.window(gateway.now())
+    proof = gateway.notary.proof(party.registered)
+    size = Checkpoint.parse(Proof.parse(proof.encode()).note.text).size
     return {
         "node": hex0x(node),
         "bundle": party.bundle.encode().decode(),
@@ -189,7 +193,8 @@ def record_of(gateway: FakeGateway, node: bytes) -> dict[str, Any]:
         "registration": {
             "leaf": base64.b64encode(net.leaves[party.registered]).decode(),
             "index": party.registered,
-            "proof": gateway.notary.proof(party.registered),
+            "proof": proof,
+            "after": [base64.b64encode(leaf).decode() for leaf in net.leaves[party.registered + 1 : size]],
         },
         "sealing": {
             "window": window,

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.gateway.conftest import Asker
 
 from hallmark.core.document import digest_of, hex0x, unhex
-from hallmark.core.documents import EnclaveConfiguration, KeyBundle
+from hallmark.core.documents import Candidates, EnclaveConfiguration, KeyBundle
 from hallmark.core.entries import decode, split_leaf
 from hallmark.core.statements import Registration
 from hallmark.crypto.hpke import KEM_X25519, KEM_XWING
@@ -21,6 +21,7 @@ from hallmark.privacy.binary_http import Request, ResponseParser, encode_request
 from hallmark.privacy.key_configurations import verify_window
 from hallmark.privacy.ohttp import CHUNKED_REQUEST_TYPE, ClientRequest, KeyConfiguration, decode_list
 from hallmark.privacy.padding import pad_request
+from hallmark.services.following.records import Records
 from hallmark.services.gateway.sealed import TURN_MS
 from hallmark.services.gateway.settings import Settings
 from hallmark.services.log.settings import Quota
@@ -28,6 +29,7 @@ from hallmark.services.sealing.replays import MOST
 from hallmark.testing.dossiers import proof_verifier
 from hallmark.testing.local_network import LocalNetwork
 from hallmark.testing.network import HOUR
+from hallmark.verification.objections_after import Objections, completes, leaves_of, objections, path_of
 
 NODES = "/v1/hallmark/nodes"
 
@@ -76,6 +78,9 @@ async def test_a_node_is_shown_with_what_shows_it(ask: Asker, local: LocalNetwor
     leaf = base64.b64decode(told["registration"]["leaf"])
     place = proof_verifier(local.trust)(leaf, told["registration"]["proof"])
     assert place.index == told["registration"]["index"]
+    after = leaves_of(told["registration"]["after"])
+    assert completes(place, path_of(told["registration"]["proof"]), leaf, after)
+    assert objections(place.index, after, local.trust) == Objections()
     entry = decode(split_leaf(leaf)[1])
     assert isinstance(entry.statement, Registration)
     assert entry.statement.document == bundle.digest()
@@ -113,6 +118,55 @@ async def test_windows_follow_each_other(ask: Asker, local: LocalNetwork) -> Non
     assert (await ask.get(path))[1]["sealing"]["window"] == 2
     local.net.tick(2 * HOUR)
     assert (await ask.get(path))[1]["sealing"] is None
+
+
+async def test_who_registers_a_second_bundle_for_an_epoch_is_not_there(
+    ask: Asker, local: LocalNetwork
+) -> None:
+    """Neither listed nor shown, and no ticket names it; the first one stays what it was."""
+    net, party = local.net, local.nodes[0].party
+    first = hex0x(party.address)
+    index = net.restart(party, epoch=1)
+    for author in net.full_nodes[:2]:
+        net.add(net.verdict(author, index, "epoch_taken"))
+    local.log.witness()
+    assert await local.gateway.follower.reached(net.tree.size, 5)
+    assert local.gateway.follower.replica.failures(index) == ("epoch_taken",)
+    second = hex0x(party.address)
+    _, listed = await ask.get(NODES)
+    nodes = {node["node"] for node in listed}  # type: ignore[index]
+    assert first in nodes
+    assert second not in nodes
+    assert (await ask.get(f"{NODES}/{second}"))[0] == 404
+    _, _, route = await ask.raw("/v1/hallmark/route", b'{"model":"digits"}')
+    offered = Candidates.decode(json.loads(route)["candidates"].encode())
+    assert {one.node for one in offered.candidates} == nodes
+    assert second not in {one.node for one in offered.excluded}
+
+
+async def test_what_follows_a_registration_stays_short(ask: Asker, local: LocalNetwork) -> None:
+    """The checkpoint is the first that covered it, however far the log has come, also for a gateway that took
+    up what it kept.
+    """
+    path = f"{NODES}/{hex0x(local.nodes[0].party.address)}"
+    told = (await ask.get(path))[1]["registration"]
+    for _ in range(3):
+        await ask.chat()
+    assert await local.gateway.follower.reached(local.net.tree.size, 5)
+    records = local.gateway.follower._records
+    row = records.row()
+    assert row is not None
+    again = Records()
+    assert again.load(row)
+    again.covered(local.net.tree.size, b"a later one")
+    key = local.nodes[0].party.address
+    digest = digest_of(KeyBundle, (await ask.get(path))[1]["bundle"].encode())
+    kept, held = (one.registration(key, b"", digest) for one in (again, records))
+    assert kept == held
+    assert kept is not None
+    proof, after = await local.gateway.proofs.behind(kept.index, kept.note)
+    assert proof == told["proof"]
+    assert tuple(map(base64.b64decode, told["after"])) == after
 
 
 async def test_keys_that_the_bundle_does_not_name_are_not_shown(ask: Asker, local: LocalNetwork) -> None:

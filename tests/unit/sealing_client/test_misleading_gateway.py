@@ -202,6 +202,62 @@ async def test_two_bundles_for_one_epoch(local: SealedNetwork, client: AsyncClie
         assert await refused(other, local) == "bundle_not_the_only_one"
 
 
+def _second_enclave(local: SealedNetwork, objectors: int) -> str:
+    """The first node's host registers another enclave for its epoch, and full nodes object; its key."""
+    net = local.net
+    index = net.restart(net.nodes[0], epoch=1)
+    for author in net.full_nodes[:objectors]:
+        net.add(net.verdict(author, index, "epoch_taken"))
+    local.log.witness()
+    local.directory.ticket = lambda _: local.ticket(candidates(local))
+    assert net.replica().failures(index) == ("epoch_taken",)
+    return hex0x(net.nodes[0].address)
+
+
+async def test_a_second_bundle_for_an_epoch_is_refused_by_who_never_saw_the_first(
+    local: SealedNetwork, client: AsyncClient
+) -> None:
+    """Full nodes' objections stand behind the registration, below the checkpoint that proves it."""
+    _second_enclave(local, objectors=2)
+    with pytest.raises(NothingSent) as caught:
+        await client.ask("Which?", model="digits")
+    assert caught.value.reason == "registration_objected"
+    assert "epoch_taken" in caught.value.hint
+    assert await refused(client, local) == "registration_objected"
+
+
+async def test_one_full_node_alone_keeps_nobody_away(local: SealedNetwork, client: AsyncClient) -> None:
+    """No more object than may be wrong: an honest quorum would have objected with it."""
+    _second_enclave(local, objectors=1)
+    passage = await client.way.path.passage("digits")  # type: ignore[attr-defined]
+    assert len(passage.nodes) == 2
+
+
+async def test_objections_cannot_be_left_out(local: SealedNetwork, client: AsyncClient) -> None:
+    """Nothing behind the registration, less than all, something else, or what cannot be read: nothing is
+    sent.
+    """
+    spoiled = _second_enclave(local, objectors=2)
+    changes: tuple[Callable[[list[str]], object], ...] = (
+        lambda after: None,
+        lambda after: [],
+        lambda after: after[:-1],
+        lambda after: [*after, after[-1]],
+        lambda after: [after[0], after[0]],
+        lambda after: after[::-1],
+        lambda after: ["?", after[1]],
+    )
+    for change in changes:
+
+        def shown(record: Record, change: Callable[[list[str]], object] = change) -> Record:
+            registration = record["registration"]
+            after = change(registration["after"]) if record["node"] == spoiled else registration["after"]
+            return record | {"registration": registration | {"after": after}}
+
+        local.directory.change = shown
+        assert await refused(client, local) == "objections_not_shown"
+
+
 async def test_evidence_is_judged_here(local: SealedNetwork, client: AsyncClient) -> None:
     """Evidence of an image that the trust file does not name, evidence that is too old, an image or key that
     is no longer believed.

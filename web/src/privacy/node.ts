@@ -5,12 +5,14 @@
  *    which are for the model that was asked for
  * 2. the node's bundle is the one that the candidates name, of this node and network
  * 3. the registration of exactly this bundle and evidence is in the log, and a quorum of the trust file saw it
- * 4. neither node nor measurement is listed as compromised or revoked, and nothing insecure is switched on
- * 5. the evidence binds the bundle, by the same judge as receipts' evidence
- * 6. the keys are those that the bundle's schedule fixes for now
+ * 4. every entry behind it up to that quorum's checkpoint is shown, and no more full nodes object in them than may be wrong
+ * 5. neither node nor measurement is listed as compromised or revoked, and nothing insecure is switched on
+ * 6. the evidence binds the bundle, by the same judge as receipts' evidence
+ * 7. the keys are those that the bundle's schedule fixes for now
  *
- * That a key registers once is what full nodes hold the log to; nobody can be shown two bundles under one key without it showing.
+ * Full nodes object to a second bundle of a key, and to one of its host for the same epoch: so everybody seals to the same keys.
  */
+import { objectionsBehind } from "../verify/after.ts";
 import { hex0x, same, sha256, unbase64, unhex, utf8, EMPTY, ZERO32 } from "../verify/bytes.ts";
 import {
   Candidates, digestOf, documentDigest, EnclaveConfiguration, KeyBundle, Measurement, readDocument, reportData,
@@ -20,7 +22,8 @@ import { attempted, HallmarkError, translated } from "../verify/errors.ts";
 import { decodeEvidence, judge, matches, type Judged } from "../verify/evidence.ts";
 import { parseJSON } from "../verify/json.ts";
 import { recoverStatement } from "../verify/keys.ts";
-import { ProofVerifier } from "../verify/proof.ts";
+import { pathOf, ProofVerifier, type ProvenPlace } from "../verify/proof.ts";
+import { sentenceOf } from "../verify/reasons.ts";
 import { Hex20, Hex32, list, nullable, struct, text, uint63, type Of } from "../verify/schema.ts";
 import { networkId, type Trust } from "../verify/trust.ts";
 import { structHash, Ticket, unpack, type Statement } from "../verify/typed.ts";
@@ -36,7 +39,7 @@ const RouteType = struct({
 }, true);
 const NodeType = struct({
   node: Hex20, bundle: string, configuration: string, evidence: nullable(string),
-  registration: struct({ leaf: string, index: uint63, proof: string }, true),
+  registration: struct({ leaf: string, index: uint63, proof: string, after: list(string) }, true),
   sealing: nullable(struct({ window: uint63, configurations: string, path: list(Hex32) }, true)),
 }, true);
 
@@ -112,7 +115,7 @@ export function drawn(count: number, random: () => number): number {
   }
 }
 
-/** Obligations 2 to 6. Throws their reasons. */
+/** Obligations 2 to 7. Throws their reasons. */
 export function checkNode(told: ToldNode, offered: { readonly node: string; readonly bundle: string }, trust: Trust, now: bigint): CheckedNode {
   const data = utf8(told.bundle);
   const digest = digestOf(KeyBundle, data);
@@ -169,7 +172,18 @@ function registered({ registration, bundle, evidence, node }: ToldNode, digest: 
   );
   const extra = registration.proof.split("\n")[1]?.startsWith("extra ") ?? false;
   if (proven.index !== registration.index || extra || proven.unknown > 0) throw mismatch();
+  unobjected(registration, proven, leaf, trust);
   return { evidence: raw, admitted, beacon: ["beaconSize", "beaconRoot"].map((field) => statement.bytes(field)) };
+}
+
+/** Full nodes cosign a checkpoint when it holds their objections to everything below, so all leaves up to its end hold all of them. */
+function unobjected({ proof, after }: ToldNode["registration"], place: ProvenPlace, leaf: Uint8Array, trust: Trust): void {
+  const found = translated(
+    () => objectionsBehind(place, pathOf(proof), leaf, after.map(unbase64), trust),
+    () => bad("objections_not_shown", "Whether full nodes object to the node's registration is not shown."),
+  );
+  if (found.state !== "failed") return;
+  throw bad("registration_objected", `Full nodes object to the registration of the node's key bundle: ${found.reason}. ${sentenceOf(found.reason)}`);
 }
 
 /** By the node's key, and by its owner. */

@@ -9,7 +9,7 @@ import { decodeEntry, leafOf, splitLeaf, type Entry } from "./entries.ts";
 import { attempted } from "./errors.ts";
 import { required, type Placed } from "./examination.ts";
 import { recoverStatement } from "./keys.ts";
-import { pathOf } from "./proof.ts";
+import { pathOf, type ProvenPlace } from "./proof.ts";
 import { Peaks, sides } from "./tree.ts";
 import { networkId, type Trust } from "./trust.ts";
 import { objectionIn } from "./objected.ts";
@@ -27,13 +27,18 @@ export function objectionsTo(placed: Placed | undefined, trust: Trust): Objectio
   const { place, part } = placed ?? {};
   if (!place || !part || part.after === null) return undefined;
   const after = part.after.map(unbase64);
-  const leaves = [leafOf(part.admitted, unbase64(part.bytes)), ...after];
-  const left = pathOf(part.proof ?? "").filter((_, step) => sides(place.index, place.size)[step]);
+  return objectionsBehind(place, pathOf(part.proof ?? ""), leafOf(part.admitted, unbase64(part.bytes)), after, trust);
+}
+
+/** What the leaves `after` hold against `leaf`, which stands at `place` by the path of its proof. Raises `after_mismatch` unless they are all. */
+export function objectionsBehind(place: ProvenPlace, path: readonly Uint8Array[], leaf: Uint8Array, after: readonly Uint8Array[], trust: Trust): Objections {
+  const leaves = [leaf, ...after];
+  const left = path.filter((_, step) => sides(place.index, place.size)[step]);
   required(place.index + BigInt(leaves.length) === place.size, "after_mismatch");
   required(left.length === ones(place.index), "after_mismatch");
   // Left siblings come smallest first; as peaks of a tree of `index` leaves they stand largest first.
   const tree = new Peaks(place.index, left.reverse());
-  for (const leaf of leaves) tree.append(leaf);
+  for (const each of leaves) tree.append(each);
   required(same(tree.root(), place.root), "after_mismatch");
   return found(place.index, after, trust);
 }

@@ -311,6 +311,7 @@ class Follower:
         if size >= known:
             self.head, self.note = verified, note
         self._confirmed = True
+        self._records.covered(size, note.encode())
         if size > known:
             for tell in self.heads:
                 tell(verified, note)

@@ -13,7 +13,8 @@ from typing import Final
 
 from hallmark.core.document import hex0x
 from hallmark.core.errors import NotFound, Unavailable
-from hallmark.core.merkle import inclusion_proof
+from hallmark.core.merkle import inclusion_proof, leaf_hash
+from hallmark.ledger.checkpoint import Checkpoint
 from hallmark.ledger.note import Note
 from hallmark.ledger.proof import Proof
 from hallmark.services.following.follower import Follower
@@ -21,6 +22,8 @@ from hallmark.services.following.log_client import LogClient
 from hallmark.verification.fold import Replica
 
 RECENT_BYTES: Final = 1 << 20
+MOST_BEHIND: Final = 4_096
+"""Leaves between an entry and the end of a checkpoint that are shown."""
 
 
 def proof_text(replica: Replica, index: int, size: int, note: Note) -> str:
@@ -54,6 +57,26 @@ class FollowedProofs:
         if head is None or note is None or head.checkpoint.size <= index:
             raise Unavailable("not_witnessed_yet", "No cosigned checkpoint that covers this was read yet.")
         return proof_text(self._follower.replica, index, head.checkpoint.size, note)
+
+    async def behind(self, index: int, note: bytes) -> tuple[str, tuple[bytes, ...]]:
+        """The tlog-proof of an entry under the checkpoint of a note that covers it (empty: the newest), and
+        all leaves behind it up to that checkpoint's end: they show every objection to it. Raises Unavailable
+        `not_witnessed_yet`, `too_many_behind`, and what the log answers with.
+        """
+        if note:
+            read = Note.parse(note)
+            size = Checkpoint.parse(read.text).size
+            proof = proof_text(self._follower.replica, index, size, read)
+        else:
+            proof = await self.proof(index)
+            size = Checkpoint.parse(Proof.parse(proof.encode()).note.text).size
+        if size - index - 1 > MOST_BEHIND:
+            raise Unavailable("too_many_behind", "Too much was logged before a quorum covered this.")
+        after = await self.leaves(index + 1, size) if size > index + 1 else []
+        for at, leaf in enumerate(after, start=index + 1):
+            if leaf_hash(leaf) != self._follower.replica.leaf_hash(at):
+                raise Unavailable("leaf_other", "The log gave another leaf than the one that was folded.")
+        return proof, tuple(after)
 
     async def leaves(self, start: int, end: int) -> list[bytes]:
         """Leaves [start, end). Raises what the log answers with when they are not kept here any more."""

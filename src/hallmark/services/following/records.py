@@ -19,11 +19,14 @@ KEPT_REGISTRATIONS: Final = 8
 
 
 class Logged(msgspec.Struct, frozen=True):
-    """A leaf that a dossier may need, with its place and the digest of its document."""
+    """A leaf that a dossier may need, with its place and the digest of its document. `note` is that of the
+    first checkpoint known here that covers it; of registrations alone.
+    """
 
     index: int
     leaf: bytes
     document: bytes
+    note: bytes = b""
 
 
 class _Row(msgspec.Struct, frozen=True, array_like=True):
@@ -36,6 +39,7 @@ class Records(BesideRow[_Row]):
 
     def __init__(self) -> None:
         super().__init__(_Row, lambda: _Row({}, {}))
+        self._uncovered: list[tuple[bytes, bytes]] = []
 
     def take(self, index: int, leaf: bytes) -> None:
         """Keep a leaf if it is one of these."""
@@ -45,11 +49,37 @@ class Records(BesideRow[_Row]):
             case Registration() as registration:
                 kept = self._held.registrations.setdefault(registration.key, {})
                 kept[registration.evidence] = Logged(index, leaf, registration.document)
+                self._uncovered.append((registration.key, registration.evidence))
                 while len(kept) > KEPT_REGISTRATIONS:
                     kept.pop(next(iter(kept)))
             case Version() as version:
                 self._held.versions.setdefault(version.document, Logged(index, leaf, version.document))
         self._changed = True
+
+    def covered(self, size: int, note: bytes) -> None:
+        """A quorum cosigned `size` leaves, and they were all taken: see `Logged.note`."""
+        left, self._uncovered = self._uncovered, []
+        for key, evidence in left:
+            kept = self._held.registrations.get(key, {})
+            logged = kept.get(evidence)
+            if logged is None or logged.note:
+                continue
+            if logged.index < size:
+                kept[evidence] = msgspec.structs.replace(logged, note=note)
+                self._changed = True
+            else:
+                self._uncovered.append((key, evidence))
+
+    def load(self, row: bytes) -> bool:
+        """See `Beside`."""
+        found = super().load(row)
+        self._uncovered = [
+            (key, evidence)
+            for key, kept in self._held.registrations.items()
+            for evidence, logged in kept.items()
+            if not logged.note
+        ]
+        return found
 
     def registration(self, key: bytes, evidence: bytes, bundle: bytes) -> Logged | None:
         """The registration of `key` with the evidence of this SHA-256, else its newest one with the key

@@ -1,9 +1,10 @@
 """`GET /v1/hallmark/nodes`: who is there, for relays; `.../{node}`: what a client needs to seal to one.
 
 Everything about a node comes with what shows it: bundle, configuration and evidence as registered, the
-registration's leaf under a quorum's checkpoint, and the key configurations of the present window with their
-path under the bundle's root. Nothing in it depends on who asks: the bytes are the same for everybody until
-window, registration or membership changes, so nobody can be given a key of his own here unnoticed.
+registration's leaf under a quorum's checkpoint with all leaves up to that checkpoint's end (they show what
+full nodes object to), and the key configurations of the present window with their path under the bundle's
+root. Nothing in it depends on who asks: the bytes are the same for everybody until window, registration or
+membership changes, so nobody can be given a key of his own here unnoticed.
 
 Configuration and keys are asked of the node itself, over TLS that its bundle pins, as the gateway looks at
 nodes; what the bundle does not commit to is dropped.
@@ -28,9 +29,12 @@ from hallmark.privacy.key_configurations import verify_window
 from hallmark.routing.capacity import present
 from hallmark.services.following.follower import Follower
 from hallmark.services.following.proofs import FollowedProofs
+from hallmark.services.following.records import Logged
 
 TIMEOUTS: Final = Timeouts(connect=2.0, head=2.0, idle=2.0, pool=1.0)
 MOST: Final = 256 * 1024
+KEPT_BYTES: Final = 256 * 1024
+"""Of leaves behind a registration: more are read again each time that they are asked for."""
 PAUSE_MS: Final = 1_000
 """So long a node that did not give what it should is left alone."""
 FRESH_S: Final = 10
@@ -106,7 +110,7 @@ class NodeDirectory:
             "bundle": text.decode(),
             "configuration": known.configuration,
             "evidence": base64.b64encode(evidence).decode() if evidence else None,
-            "registration": await self._registration(logged.index, logged.leaf),
+            "registration": await self._registration(logged),
             "sealing": msgspec.to_builtins(found) if found else None,
         }
 
@@ -133,13 +137,21 @@ class NodeDirectory:
     def _present(self) -> list[tuple[bytes, KeyBundle]]:
         return present(self._follower.replica.registry)
 
-    async def _registration(self, index: int, leaf: bytes) -> dict[str, Any]:
+    async def _registration(self, logged: Logged) -> dict[str, Any]:
+        index = logged.index
         if index not in self._registered:
             try:
-                proof = await self._proofs.proof(index)
+                proof, after = await self._proofs.behind(index, logged.note)
             except HallmarkError as error:
                 raise _not_shown() from error
-            shown = {"leaf": base64.b64encode(leaf).decode(), "index": index, "proof": proof}
+            shown = {
+                "leaf": base64.b64encode(logged.leaf).decode(),
+                "index": index,
+                "proof": proof,
+                "after": [base64.b64encode(leaf).decode() for leaf in after],
+            }
+            if sum(map(len, after)) > KEPT_BYTES:
+                return shown
             kept = set(self._logged())
             self._registered = {at: told for at, told in self._registered.items() if at in kept}
             self._registered[index] = shown

@@ -6,10 +6,12 @@ In this order, each with its reason:
 2. the bundle is the one that the ticket's candidate names, of this network and key, and of an enclave;
 3. its registration stands in the log below a quorum's checkpoint, signed by the node's key and by its
    owner, and neither key nor image is one that the trust file no longer believes;
-4. no other bundle of this node and epoch is known here;
-5. the evidence is the registered one, binds exactly this bundle, and is fresh;
-6. the configuration is the bundle's;
-7. the key configurations are those of the present window, as the bundle's sealing root commits to them.
+4. every entry behind it up to that checkpoint's end is shown, and they hold no objections of more full nodes
+   than may be wrong: so none to a second bundle for one epoch;
+5. no other bundle of this node and epoch is known here;
+6. the evidence is the registered one, binds exactly this bundle, and is fresh;
+7. the configuration is the bundle's;
+8. the key configurations are those of the present window, as the bundle's sealing root commits to them.
 
 So everybody seals to the same keys, or fails: whoever hands one client a key of its own needs an entry in
 the log that everybody can see, and an enclave that makes it.
@@ -31,16 +33,20 @@ from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.core.evidence import Evidence, Expectation, VerifyEvidence
 from hallmark.core.evidence import Verdict as EvidenceVerdict
 from hallmark.core.hashing import sha256
+from hallmark.core.marks import State
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Registration, Role
 from hallmark.crypto.secp256k1 import recover_statement
-from hallmark.ledger.proof import ProofVerifier
+from hallmark.ledger.proof import ProofVerifier, VerifiedProof
 from hallmark.privacy.key_configurations import verify_window
 from hallmark.privacy.ohttp import KeyConfiguration, decode_list
 from hallmark.services.sealing.known_bundles import KnownBundles
 from hallmark.services.sealing.refusals import NothingSent
 from hallmark.services.sealing.ticket_check import Choice
 from hallmark.verification.attested import matches
+from hallmark.verification.genesis import ProvenPlace
+from hallmark.verification.objections_after import completes, leaves_of, objections, path_of
+from hallmark.verification.reasons import sentence_of
 from hallmark.verification.trust import Trust
 
 GRACE_MS: Final = 120_000
@@ -51,6 +57,7 @@ class _Registered(msgspec.Struct, frozen=True):
     leaf: str
     index: int
     proof: str
+    after: tuple[str, ...] | None = None
 
 
 class _Sealing(msgspec.Struct, frozen=True):
@@ -102,7 +109,7 @@ class NodeChecker:
         """The node behind a record's exact bytes; None when it holds and the node takes nothing sealed.
 
         Raises NothingSent: `node_record_unreadable`, `node_record_other`, `candidate_bundle_other`,
-        `bundle_not_of_node`, `node_without_enclave`, and the reasons of steps 3 to 7.
+        `bundle_not_of_node`, `node_without_enclave`, and the reasons of steps 3 to 8.
         """
         record = _read(data)
         if record.node != hex0x(choice.node):
@@ -170,7 +177,37 @@ class NodeChecker:
             raise NothingSent(
                 "registration_other", "The log entry is not the registration of this node and this bundle."
             )
+        self._unobjected(record.registration, place, data)
         return place.index, admitted, statement, entry.attachments[1]
+
+    def _unobjected(self, shown: _Registered, place: VerifiedProof, leaf: bytes) -> None:
+        """Full nodes cosign a checkpoint when it holds their objections to everything below, not before. So
+        who has all leaves up to its end has every objection of those who cosigned it.
+        """
+        if shown.after is None:
+            raise NothingSent("objections_not_shown", "Whether full nodes object to the node is not shown.")
+        checkpoint = place.checkpoint
+        proven = ProvenPlace(
+            place.index, checkpoint.size, checkpoint.root, place.signers, place.times, place.unknown
+        )
+        try:
+            after = leaves_of(shown.after)
+            whole = completes(proven, path_of(shown.proof), leaf, after)
+        except HallmarkError as error:
+            raise NothingSent(
+                "objections_not_shown", "What follows the registration is unreadable."
+            ) from error
+        if not whole:
+            raise NothingSent(
+                "objections_not_shown", "What is said to follow the registration in the log is not all of it."
+            )
+        found = objections(place.index, after, self._trust)
+        if found.state is State.FAILED:
+            raise NothingSent(
+                "registration_objected",
+                "Full nodes object to the registration of the node's key bundle.",
+                f"Their reason is {found.reason}: {sentence_of(found.reason)}",
+            )
 
     def _is_of(self, entry: Entry, statement: Registration, record: NodeRecord, choice: Choice) -> bool:
         named = (statement.network, statement.role, statement.key, statement.document)
