@@ -54,7 +54,7 @@ class HubClient:
             (b"content-length", str(size).encode()),
         ]
         url = f"{self._url}/v1/blobs" + (f"?{query}" if query else "")
-        async with self._pool.request("PUT", url, headers, _read(path), timeouts=PATIENT) as response:
+        async with self._pool.request("PUT", url, headers, file_parts(path), timeouts=PATIENT) as response:
             if response.status != 200:
                 raise await refusal(response)
             named, result = _result(await response.json(dict[str, Any], 1 << 20))
@@ -165,7 +165,8 @@ def _result(body: dict[str, Any]) -> tuple[str, PutResult]:
         ) from error
 
 
-async def _read(path: Path) -> AsyncIterator[bytes]:
+async def file_parts(path: Path) -> AsyncIterator[bytes]:
+    """A file in pieces."""
     with disk(), path.open("rb", buffering=0) as file:
         while data := await asyncio.to_thread(file.read, BLOCK):
             yield data

@@ -19,7 +19,7 @@ from hallmark.services.hub.publisher import Publisher
 from hallmark.services.hub.quilts import Quilts
 from hallmark.services.hub.settings import Settings
 from hallmark.services.hub.staging import Staging
-from hallmark.services.hub.storage import DirectoryStorage
+from hallmark.services.hub.storages import make_storage
 from hallmark.store.raw import RawDatabase
 from hallmark.telemetry.metrics import Metrics
 
@@ -43,7 +43,7 @@ class BlobService:
         folder = Path(settings.directory)
         self.staging = Staging(folder / "staging", settings.free)
         identify = identify or Identifier(self.staging.folder, settings.at_once)
-        self.blobs = Blobs(DirectoryStorage(folder), self.staging, identify)
+        self.blobs = Blobs(make_storage(settings, self.staging, identify), self.staging, identify)
         objects = Objects(database)
         publisher = Publisher(settings, self.blobs, objects, random=os.urandom)
         quilts = Quilts(self.blobs, publisher, settings.most_quilt, shards=shards)

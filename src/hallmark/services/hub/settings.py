@@ -13,9 +13,11 @@ GIB = 1 << 30
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One blob store.
 
-    `directory` holds what is on its way and, where `storage` is empty, the blobs. `database` says what was
-    promised for how long. Nobody may put anything but who shows a key (`keys`: SHA-256 of the secret that
-    comes as `Authorization: Bearer SECRET`), unless `anonymous` is set; everybody may get.
+    `directory` holds what is on its way and, where `storage` is empty, the blobs. `storage` is a URL (see
+    `storages`), and its secrets are in `storage_key_file`. `database` says what was promised for how long.
+
+    Nobody may put anything but who shows a key (`keys`: SHA-256 of the secret that comes as
+    `Authorization: Bearer SECRET`), unless `anonymous` is set; everybody may get.
 
     A blob has at most `most_blob` bytes, a quilt `most_quilt`, and `free` bytes of the disk stay free. So
     many IDs are computed `at_once`, so many uploads are `under_way`. An upload may stand still for `idle_s`.
@@ -26,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: Listen
     directory: str
     database: str
+    storage: str = ""
+    storage_key_file: str = ""
     keys: tuple[Hex32, ...] = ()
     anonymous: bool = False
     most_blob: int = 14_599_533_452
