@@ -211,6 +211,15 @@ async def test_what_cannot_be_leased_has_a_reason(scene: Scene, case: str, reaso
     assert state.reason == reason
 
 
+async def test_a_ceiling_may_be_higher_than_a_message_can_say(scene: Scene) -> None:
+    """The vault's numbers have 96 bits, those of the control channel 63: a lease of less is got."""
+    ceiling, signature = scene.ceiling("ann", most=2**95)
+    state = await scene.enclave.ask(ceiling, signature)
+    assert (state.reason, state.most) == ("", control.MOST)
+    leased = await scene.enclave.lease(state, DEPOSIT)
+    assert (leased.reason, leased.allowance) == ("", DEPOSIT)
+
+
 async def test_a_ceiling_that_another_request_brought_is_no_obstacle(scene: Scene) -> None:
     """Two requests of one payer ask at once; the second lease goes without the ceiling that is there now."""
     first = await scene.enclave.ask(*scene.ceiling("ann"))

@@ -82,14 +82,14 @@ def verify_spending(
     authorization, salt = _read(value)
     ceiling, spend = authorization.ceiling, authorization.spend
     _signed_by(ceiling, authorization.by_payer, ceiling.payer, vault)
-    _signed_by(spend, authorization.by_session, authorization.session, vault)
+    digest = _signed_by(spend, authorization.by_session, authorization.session, vault)
     _require(spend.payer == ceiling.payer, "payer")
     _require(spend.payee == ceiling.payee == payee, "payee")
     _require(spend.enclave == enclave, "enclave")
     _require(spend.request == request_name(salt, path, body), "request")
     if now >= spend.expires or now >= 1000 * ceiling.valid_until:
         raise PaymentRequired("payment_expired", "The payment or its ceiling has expired.", "Sign a new one.")
-    return Spending(authorization, vault_digest(spend, vault.chain_id, vault.address))
+    return Spending(authorization, digest)
 
 
 def _read(value: bytes) -> tuple[SpendingAuthorization, bytes]:
@@ -100,13 +100,15 @@ def _read(value: bytes) -> tuple[SpendingAuthorization, bytes]:
         raise _unreadable() from error
 
 
-def _signed_by(statement: TypedStruct, signature: bytes, by: bytes, vault: Vault) -> None:
-    if not is_signed_by(vault_digest(statement, vault.chain_id, vault.address), signature, by):
+def _signed_by(statement: TypedStruct, signature: bytes, by: bytes, vault: Vault) -> bytes:
+    digest = vault_digest(statement, vault.chain_id, vault.address)
+    if not is_signed_by(digest, signature, by):
         raise PaymentRequired(
             "payment_signature",
             "The payment is not signed by its payer.",
             "Sign for this vault and chain, with the payer's key and the session key of its ceiling.",
         )
+    return digest
 
 
 def _require(holds: bool, field: str) -> None:

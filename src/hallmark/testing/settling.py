@@ -56,7 +56,8 @@ class SigningEnclave:
         self._states: dict[int, asyncio.Future[control.AccountState]] = {}
 
     def hear(self, message: control.ToEnclave) -> None:
-        """One message of the host's."""
+        """One message of the host's, as the control channel carries it."""
+        message = control.decode_to_enclave(control.encode(message))
         match message:
             case control.Terms():
                 self.payments.take(control.TermsTaken(sha256(message.entry)))

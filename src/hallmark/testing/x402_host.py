@@ -61,6 +61,7 @@ class Host:
         self.desk.begin(self._hear)
 
     def _hear(self, message: control.ToEnclave) -> None:
+        message = control.decode_to_enclave(control.encode(message))
         if isinstance(message, control.ClaimsWanted):
             named = [(digests.channel_id(one.config, CHAIN_ID), one) for one in self.claims]
             left = [

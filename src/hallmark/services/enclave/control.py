@@ -17,6 +17,8 @@ from hallmark.services.enclave.token_messages import TokensDue as TokensDue
 
 MAX_MESSAGE = 192 * 1024
 """Bytes of one message; an entry has at most 65,527."""
+MOST = 2**63 - 1
+"""What a message can say of what is there (atomic units): of more, this much is said."""
 JOURNAL = "/journal"
 """The label of the descriptor that `Start` carries the kept journal of accounts in; no model's label."""
 

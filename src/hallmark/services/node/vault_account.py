@@ -222,8 +222,8 @@ class VaultAccounts:
         state = control.AccountState(
             number,
             account=account,
-            free=max(0, kept.free - kept.withdrawing),
-            most=max(0, limit - known.committed + lease.allowance),
+            free=min(max(0, kept.free - kept.withdrawing), control.MOST),
+            most=min(max(0, limit - known.committed + lease.allowance), control.MOST),
             allowance=lease.allowance,
             spent=lease.spent,
             until=lease.until,

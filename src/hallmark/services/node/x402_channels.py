@@ -137,7 +137,7 @@ class X402Channels:
         state = await channel_state(self._chain.rpc, channel.id)
         return control.PaymentState(
             message.id,
-            balance=state.balance,
+            balance=min(state.balance, control.MOST),
             claimed=state.total_claimed,
             withdraw_at=state.withdraw_at,
             refund_nonce=state.refund_nonce,

@@ -103,7 +103,8 @@ class X402Payments:
             self._store.keep(one, _now()), payer_state(self._chain.rpc, payment)
         )
         has = state.balance if payment.transfer is not None else min(state.balance, state.allowance)
-        return control.PaymentState(message.id, used=state.used, available=max(0, has - promised))
+        available = min(max(0, has - promised), control.MOST)
+        return control.PaymentState(message.id, used=state.used, available=available)
 
     async def due(self, message: control.PaymentDue) -> None:
         """Settle so much of a payment, or forget it. Raises what the store raises."""
