@@ -116,17 +116,17 @@ class Chain(msgspec.Struct):
             salt,
         )
 
-    def deposit(self, config: digests.Channel, amount: int) -> Deposit:
+    def deposit(self, config: digests.Channel, amount: int, key: Key = PAYER) -> Deposit:
         """A signed deposit by EIP-3009."""
         name, salt = digests.channel_id(config, CHAIN_ID), next(SALTS).to_bytes(32, "big")
         nonce = digests.deposit_nonce(name, salt)
-        one = Transfer(PAYER.address, digests.DEPOSIT_COLLECTOR, amount, 0, FOREVER, nonce)
+        one = Transfer(key.address, digests.DEPOSIT_COLLECTOR, amount, 0, FOREVER, nonce)
         digest = authorization_digest(RECEIVE, one, self.domain)
-        return Deposit(amount, PAYER.sign(digest), digest, one, salt)
+        return Deposit(amount, key.sign(digest), digest, one, salt)
 
-    def deposit_to(self, config: digests.Channel, amount: int) -> To:
+    def deposit_to(self, config: digests.Channel, amount: int, key: Key = PAYER) -> To:
         """The call of a signed deposit."""
-        return deposit_call(config, self.deposit(config, amount))
+        return deposit_call(config, self.deposit(config, amount, key))
 
 
 def signed_permit(scheme: str, one: digests.Permit, key: Key = PAYER) -> Authorization:

@@ -1,8 +1,8 @@
-"""A receipt's money: what its record says, what of it the vault has moved, and who learns what from it.
+"""A receipt's money: what its record says, what of it the chain has moved, and who learns what from it.
 
-Whether a charge was settled is worked out from two sums: what the vault's books hold of this account for this
-enclave's key, and what the log's receipts of the same key and account come to, up to this one by their place
-in the enclave's journal.
+Whether an x402 payment was settled the chain says itself (`x402_money`). Whether the vault has settled a
+charge is worked out from two sums: what its books hold of this account for this enclave's key, and what the
+log's receipts of the same key and account come to, up to this one by their place in the enclave's journal.
 """
 
 from __future__ import annotations
@@ -22,17 +22,13 @@ from hallmark.services.explorer.payment_views import Money
 from hallmark.services.explorer.receipt_context import ReceiptContext, attested
 from hallmark.services.explorer.shared_views import Fact
 from hallmark.services.explorer.vault_reader import NO_CHAIN, VaultReader, VaultSeen
+from hallmark.services.explorer.x402_money import RAILS, standing
 from hallmark.services.following.followed_log import FollowedLog
 from hallmark.verification.live import payment_of
 from hallmark.verification.payment_wording import DEVELOPMENT, amount, prices
 
 MOST_ADDED: Final = 2_000
 """Receipts of one payer that are added up for a page."""
-OTHER_RAIL: Final = (
-    "Whether this was settled cannot be said here: payments by x402 are settled by contracts of their own, "
-    "which this page does not read."
-)
-
 TOKENS: Final = (
     "Whether the payee got this cannot be said here: the issuer of the tokens pays payees out, for many "
     "answers at a time."
@@ -73,8 +69,11 @@ async def money(
         return Money(said, "nothing", "", facts, tuple(_learned(record)))
     if record.rail == "token":
         return Money(TOKENS, "unknown", "", (*facts, *_tokens(watch, told)), tuple(_learned(record)))
-    if record.rail != "vault":
-        return Money(OTHER_RAIL, "unknown", "", facts, tuple(_learned(record)))
+    if record.rail in RAILS:
+        found = await standing(told, record, reader)
+        if found.transaction:
+            facts = (*facts, Fact("Settled by the transaction", found.transaction, "", found.transaction))
+        return Money(found.sentence, found.settled, "", facts, tuple(_learned(record)))
     charge = charge_of(watch, told)
     seen = await reader.seen(unhex(charge.offer.vault or "0x")) if charge else None
     if charge is None or seen is None:
@@ -246,8 +245,8 @@ def _learned(record: Payment) -> Iterator[Fact]:
     yield Fact("Gateway", f"the payer's address and {signed}, which pass through it")
     yield Fact("Everybody who reads the log", f"{every}, under the payer's and payee's addresses")
     if record.rail != "vault":
-        yield Fact("Facilitator", "one that the node's owner chose, if any: payer, payee and sum")
-        yield Fact("The chain", "payer, payee, and what each settlement moves, for everybody and for good")
+        yield Fact("Facilitator", "none takes part: the enclave checks the payment, its host settles it")
+        yield Fact("The chain", _on_chain(record.rail))
         return
     yield Fact("Facilitator", "none takes part: the enclave checks the payment itself")
     yield Fact(
@@ -255,3 +254,13 @@ def _learned(record: Payment) -> Iterator[Fact]:
         "payer, payee, deposits, ceilings and leases, and what each settlement adds up to, for everybody and "
         "for good; single answers do not stand there",
     )
+
+
+def _on_chain(rail: str) -> str:
+    """What the chain learns of one of x402's rails."""
+    if rail == "batch-settlement":
+        return (
+            "payer, payee, the channel's deposits, and what its claims add up to, for everybody and for "
+            "good; single answers do not stand there"
+        )
+    return "payer, payee, sum and moment of this payment, for everybody and for good"

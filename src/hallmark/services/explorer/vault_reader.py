@@ -7,8 +7,8 @@ not answer changes nothing that is known; it is said that it did not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar, cast
 
 import msgspec
 
@@ -17,6 +17,7 @@ from hallmark.services.chain.rpc import RPC
 from hallmark.services.chain.vault import Account, Delays, VaultContract
 from hallmark.services.chain.vault_events import Emitted, vault_events
 
+T = TypeVar("T")
 FRESH_MS: Final = 2_000
 VAULTS: Final = 4
 WINDOW: Final = 2_000
@@ -61,6 +62,7 @@ class VaultReader:
         self._rpc, self._clock = rpc, clock
         self._seen: dict[bytes, VaultSeen] = {}
         self._times: dict[int, int] = {}
+        self._answers: dict[str, tuple[int, object]] = {}
         self._lock = asyncio.Lock()
 
     async def seen(self, vault: bytes) -> VaultSeen:
@@ -82,6 +84,25 @@ class VaultReader:
                 known = msgspec.structs.replace(known, reason="chain_unreachable")
             self._seen[vault] = known
             return known
+
+    async def ask(self, name: str, question: Callable[[RPC], Awaitable[T]]) -> T:
+        """Something else that the chain says; the same name again within two seconds gets the same answer.
+        Raises Unavailable `no_chain`, `chain_unreachable`, and what the question raises.
+        """
+        if self._rpc is None:
+            raise Unavailable(NO_CHAIN, "This explorer reads no chain.")
+        at, known = self._answers.get(name, (-FRESH_MS, None))
+        if at + FRESH_MS > self._clock():
+            return cast("T", known)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                answer = await question(self._rpc)
+        except TimeoutError:
+            raise Unavailable("chain_unreachable", "The chain does not answer in time.") from None
+        if len(self._answers) >= TIMES:
+            self._answers.clear()
+        self._answers[name] = (self._clock(), answer)
+        return answer
 
     async def account(self, vault: bytes, payer: bytes) -> tuple[int, Account | None]:
         """A payer's number in a vault and what the account holds now. Raises Unavailable

@@ -27,10 +27,11 @@ from hallmark.core.x402_payment import Authorization, read_payment
 from hallmark.services.chain.heads import REMEMBERED, Head, HeadWatch
 from hallmark.services.chain.rpc import Reverted
 from hallmark.services.chain.sender import Mined, Underway
+from hallmark.services.chain.x402_lookup import in_block
 from hallmark.services.chain.x402_settlement import error_name, payer_state
 from hallmark.services.enclave import control
 from hallmark.services.node.enclave_link import Say
-from hallmark.services.node.x402_chain import Ended, X402Chain, deposit_payment, in_block, judge, sent_for
+from hallmark.services.node.x402_chain import Ended, X402Chain, deposit_payment, judge, sent_for
 from hallmark.services.node.x402_store import Kept, Presented, State, X402Store
 from hallmark.telemetry.logs import get_logger
 
