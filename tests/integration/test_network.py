@@ -44,7 +44,7 @@ def test_status_names_every_service_with_state_and_address(network: Network) -> 
     """Two nodes, four full nodes and all that stands beside them are ready, each with a url."""
     status = network.status()
     expected = {"chain", "log", "gateway", "anchor", "vault", "web", "relay", "issuer", "node-1", "node-2"}
-    expected |= {f"fullnode-{n}" for n in range(1, 5)}
+    expected |= {"hub", *(f"fullnode-{n}" for n in range(1, 5))}
     assert set(status) == expected
     assert {service["state"] for service in status.values()} == {"ready"}
     assert all(service["url"].startswith("http") for service in status.values())

@@ -40,6 +40,7 @@ PRELOADED: Final = (
     "hallmark.services.chain",
     "hallmark.services.relay",
     "hallmark.services.issuer",
+    "hallmark.services.hub",
     "hallmark.apps.web",
     "hallmark.compose.vault_keeper",
 )

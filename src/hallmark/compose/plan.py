@@ -111,6 +111,7 @@ def ports_of(plan: Plan) -> dict[int, str]:
         vault_port(plan): "vault",
         relay_port(plan): "relay",
         issuer_port(plan): "issuer",
+        hub_port(plan): "hub",
     }
     ports |= {port: f"fullnode-{number}" for number, port in enumerate(plan.full_nodes, start=1)}
     for node in plan.nodes:
@@ -126,6 +127,11 @@ def vault_port(plan: Plan) -> int:
 def relay_port(plan: Plan) -> int:
     """Where the relay takes sealed capsules: next to the pages."""
     return plan.web_port + 1
+
+
+def hub_port(plan: Plan) -> int:
+    """Where the blob store is: behind the relay."""
+    return plan.web_port + 2
 
 
 def issuer_port(plan: Plan) -> int:

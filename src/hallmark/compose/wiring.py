@@ -13,7 +13,7 @@ import msgspec
 from hallmark.compose.home import Home
 from hallmark.compose.keys import AUTHORITY_KEYS
 from hallmark.compose.models import Shipped
-from hallmark.compose.plan import NodePlan, Plan, has_issuer, issuer_port, relay_port, vault_port
+from hallmark.compose.plan import NodePlan, Plan, has_issuer, hub_port, issuer_port, relay_port, vault_port
 from hallmark.compose.supervisor import Service
 from hallmark.compose.trustfile import full_node_name, quorum_of
 from hallmark.compose.upstream_keys import key_file
@@ -27,6 +27,7 @@ from hallmark.services.chain.settings import Settings as ChainSettings
 from hallmark.services.chain.toolchain import repository_root
 from hallmark.services.fullnode.settings import Settings as FullNodeSettings
 from hallmark.services.gateway.settings import Settings as GatewaySettings
+from hallmark.services.hub.settings import Settings as HubSettings
 from hallmark.services.issuer.settings import Settings as IssuerSettings
 from hallmark.services.log.settings import Quota
 from hallmark.services.log.settings import Settings as LogSettings
@@ -92,11 +93,11 @@ class Wiring:
         return (self._chain(), self._log(), *(self._full_node(n) for n in range(1, count + 1)))
 
     def later(self) -> tuple[Service, ...]:
-        """What needs the founding entries: nodes, gateway, anchoring, the vault's keeper, the relay."""
+        """What needs the founding entries: nodes, gateway, anchoring, the vault's keeper, relay, hub."""
         nodes = (self._node(node) for node in self._plan.nodes)
         issuers = (self._issuer(),) if has_issuer(self._plan) else ()
         later = (self._gateway(), self._anchor(), self._vault(), *issuers, self._web(), self._relay())
-        return (*nodes, *later)
+        return (*nodes, *later, self._hub())
 
     def _chain(self) -> Service:
         # The chain's health port stands next to its JSON-RPC port.
@@ -305,6 +306,17 @@ class Wiring:
             by_address=FROM_HERE,
         )
         return self._service("relay", "relay", settings, _url(settings.listen.port))
+
+    def _hub(self) -> Service:
+        """Knows nobody. What is on this machine may put blobs; pages of other sites may not (see its app)."""
+        settings = HubSettings(
+            listen=Listen(hub_port(self._plan)),
+            directory=str(self._home.file("services", "hub")),
+            database=self._database("hub"),
+            anonymous=True,
+        )
+        service = self._service("hub", "hub", settings, _url(settings.listen.port))
+        return msgspec.structs.replace(service, nice=5)
 
     def _service(
         self, name: str, module: str, settings: msgspec.Struct, url: str, health: str = ""

@@ -99,5 +99,5 @@ def test_no_two_services_share_a_port() -> None:
     plan = make_plan(21_500)
     nodes = sum(2 for _ in plan.nodes)
     assert len(ports_of(plan)) == nodes + len(plan.full_nodes) + len(
-        ("gateway", "log", "anchor", "web", "chain", "chain's health", "vault", "relay", "issuer")
+        ("gateway", "log", "anchor", "web", "chain", "chain's health", "vault", "relay", "issuer", "hub")
     )

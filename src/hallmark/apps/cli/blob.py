@@ -142,8 +142,14 @@ def _run(home: Path, store: str | None, work: Callable[[Any], Awaitable[T]], sec
 
 
 def _home_store(home: Path) -> str:
+    from hallmark.compose.home import Home
+    from hallmark.compose.plan import hub_port, known_plan
+
+    plan = known_plan(Home(home))
+    if plan is not None:
+        return f"http://127.0.0.1:{hub_port(plan)}"
     raise NotFound(
         "no_blob_store",
-        f"No network in {home} has a blob store.",
+        f"There is no network in {home}, so no blob store is known.",
         "Name one with --store, or in HALLMARK_STORE.",
     )

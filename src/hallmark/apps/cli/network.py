@@ -30,8 +30,8 @@ from hallmark.services.chain.toolchain import repository_root
 from hallmark.verification import wording
 
 READY_S = 120.0
-# What no plain answer waits for: anchoring, the pages, money, and the relay.
-LATER = frozenset(("anchor", "web", "vault", "relay"))
+# What no plain answer waits for: anchoring, the pages, money, the relay, and blobs.
+LATER = frozenset(("anchor", "web", "vault", "relay", "hub"))
 
 
 @click.command()
