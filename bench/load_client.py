@@ -81,7 +81,7 @@ class _Answer(asyncio.Protocol):
 
 
 class Client:
-    """Asks one chat endpoint; connections are kept and used again."""
+    """Asks one chat endpoint; connections are kept and used again. `said` is the newest answer's body."""
 
     def __init__(
         self, base_url: str, model: str, question: str, *, headers: dict[str, str] | None = None
@@ -91,6 +91,7 @@ class Client:
         self._path = at.path.rstrip("/") + "/chat/completions"
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         self._free: list[_Answer] = []
+        self.said = b""
         asked = {"model": model, "messages": [{"role": "user", "content": question}]}
         self._bodies = {stream: json.dumps({**asked, "stream": stream}).encode() for stream in (True, False)}
 
@@ -103,6 +104,7 @@ class Client:
         ).encode()
         connection = await self._connection()
         timing, status, said = await connection.ask(head, body, due)
+        self.said = said
         whole = said.rstrip().endswith(b"data: [DONE]") if stream else b'"choices"' in said
         if status != 200 or not whole:
             raise RuntimeError(f"{self._host}:{self._port} answered {status}: {said[-300:]!r}")

@@ -5,10 +5,12 @@
 One network of this build serves one fixed upstream (`fixed_upstream.py`, 20 tokens) under two labels: answers
 of `fixed` are paid from the vault (header signed before the clock starts, as a client signs while it has
 nothing else to do), those of `free` are free by the offer. They take turns, one at a time, so that whatever
-else the machine does meets both. `first` is from the request to the first byte of text; `added` is the
+else the machine does meets both, and the paid one pays the node that gave the free one: which node a gateway
+chooses is no cost of a payment. `first` is from the request to the first byte of text; `added` is the
 difference of the medians (p50) and of the 99th percentiles. Then sixteen streams at once of each: answers a
-second, and processor time an answer, every process of the network counted. At the end the epoch is settled:
-gas of leases and settlements, from the chain.
+second, and processor time an answer, every process of the network counted. Then streams paid by x402's
+`upto`, one at a time: first byte, last byte, and when the money has moved on the chain, each from the
+request. At the end the epoch is settled: gas of leases and settlements, from the chain.
 
 Beside it, in the same run, stock x402 as a client meets it: PyPI's middleware in FastAPI and its httpx
 client, by our facilitator on a chain that makes a block for each transaction. The same handler without a
@@ -21,8 +23,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import statistics
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -30,9 +32,9 @@ from urllib.request import urlopen
 
 from builds import FIXED, HERE, Running, fixed_upstream, homes, settle
 from load_client import Client, Load, Timing, run_load
+from payments_x402 import QUESTION, stock, upto
 
 from hallmark.core.document import hex0x, unhex
-from hallmark.core.eip3009 import TokenDomain
 from hallmark.core.hashing import sha256
 from hallmark.core.spending import Spend
 from hallmark.core.vault import SpendingCeiling, vault_digest
@@ -41,24 +43,12 @@ from hallmark.payments.spending import Vault, request_name, sign_spending
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.sdk.client import AsyncClient
 from hallmark.services.sdk.wallet import Wallet
-from hallmark.testing.anvil import fund, running_anvil
-from hallmark.testing.stock_x402 import pay, shop
-from hallmark.testing.vaults import named_key
-from hallmark.testing.x402 import (
-    NETWORK,
-    PAYEE,
-    SECRET,
-    SIGNER,
-    facilitator_settings,
-    running_facilitator,
-    x402_chain,
-)
 
 FREE = "free"
 PORT = 26_000
 UPSTREAM = 26_190
 CHAT = "/v1/chat/completions"
-QUESTION = "What does os.mkfifo do?"
+SETTLEMENT = re.compile(rb'settlement\\*":\\*"(0x[0-9a-f]{40})')
 MAXIMUM = 200_000
 WARM = 12
 
@@ -67,7 +57,7 @@ class Payer:
     """Signs for requests to one node, as the SDK does; each with a session key and a nonce of its own."""
 
     def __init__(self, wallet: Key, vault: Vault, payee: bytes, enclave: bytes) -> None:
-        self._vault, self._payee, self._enclave = vault, payee, enclave
+        self._vault, self._payee, self.enclave = vault, payee, enclave
         self._payer, self._session, self._count = wallet.address, Key.generate(), 0
         until = int(time.time()) + 48 * 3_600
         self._ceiling = SpendingCeiling(wallet.address, payee, self._session.address, 10**9, 1, until)
@@ -80,7 +70,7 @@ class Payer:
         spend = Spend(
             self._payer,
             self._payee,
-            self._enclave,
+            self.enclave,
             request_name(salt, CHAT, body),
             MAXIMUM,
             sha256(salt),
@@ -92,21 +82,25 @@ class Payer:
 
 
 class Paying(Client):
-    """A client whose every request carries a payment that was signed before."""
+    """A client whose every request carries a payment that was signed before: to the enclave `to`, or to each
+    in turn.
+    """
 
     def __init__(self, base_url: str, model: str, payers: list[Payer]) -> None:
         super().__init__(base_url, model, QUESTION)
-        self._payers, self._turn, self._signed = payers, 0, list[str]()
+        self._payers, self._turn, self.to = payers, 0, b""
+        self._signed: dict[bytes, list[str]] = {payer.enclave: [] for payer in payers}
 
     def sign(self, answers: int, *, stream: bool) -> None:
-        """Sign for so many answers."""
-        for _ in range(answers):
-            self._turn += 1
-            self._signed.append(self._payers[self._turn % len(self._payers)].header(self._bodies[stream]))
+        """Sign for so many answers, whoever gives them."""
+        for payer in self._payers:
+            self._signed[payer.enclave] += [payer.header(self._bodies[stream]) for _ in range(answers)]
 
     async def ask(self, stream: bool, due: float) -> Timing:
         """One answer, with the next payment."""
-        self._headers = f"hallmark-payment: {self._signed.pop()}\r\n"
+        self._turn += 1
+        to = self.to or self._payers[self._turn % len(self._payers)].enclave
+        self._headers = f"hallmark-payment: {self._signed[to].pop()}\r\n"
         return await super().ask(stream, due)
 
 
@@ -145,30 +139,55 @@ def percentiles(timings: list[Timing]) -> dict[str, float]:
     }
 
 
-async def in_turns(free: Client, paid: Paying, answers: int) -> tuple[list[Timing], list[Timing]]:
-    """One answer of each after the other, in an order that changes."""
+async def in_turns(
+    free: Client, paid: Paying, answers: int, *, anywhere: bool
+) -> tuple[list[Timing], list[Timing]]:
+    """One answer of each after the other, in an order that changes. The paid one pays the node of the newest
+    free one, or (`anywhere`) the nodes in turn.
+    """
     paid.sign(answers + WARM, stream=True)
+    paid.to = b""
     found: tuple[list[Timing], list[Timing]] = ([], [])
     for number in range(answers + WARM):
         pair = [(free, found[0]), (paid, found[1])]
         for client, kept in pair if number % 2 else reversed(pair):
+            if client is paid and number >= WARM // 2 and not anywhere:
+                paid.to = enclave_of(free.said)
             timing = await client.ask(True, time.perf_counter())
             if number >= WARM:
                 kept.append(timing)
+    paid.to = b""
     return found
+
+
+def enclave_of(said: bytes) -> bytes:
+    """The settlement key (20-byte address) of the enclave that gave an answer."""
+    found = SETTLEMENT.search(said)
+    assert found is not None, "no key bundle in the answer"
+    return unhex(found[1].decode())
 
 
 def together(build: Running, client: Client, answers: int) -> dict[str, float]:
     """Sixteen streams at once: answers a second, processor ms an answer of the whole network."""
     load = Load("16 streams", answers, 16)
     tree = build.tree()
-    settle(tree)
     before, began = tree.count(), time.monotonic()
     asyncio.run(_crowd(client, load))
     took = time.monotonic() - began
     settle(tree)
     used = tree.count().since(before)
     return {"per_s": answers / took, "cpu_ms": sum(used.spent_ms.values()) / answers}
+
+
+async def settled(build: Running) -> None:
+    """Until no node has anything to settle."""
+    while any(_unsettled(settings) for settings in _settings(build.home)):  # noqa: ASYNC110
+        await asyncio.sleep(1)
+
+
+def _unsettled(settings: Path) -> bool:
+    port = json.loads(settings.read_text())["health"]["port"]
+    return _json(f"http://127.0.0.1:{port}/healthz")["payments"]["settlement"]["unsettled"] != "0"
 
 
 async def gas_of(home: Path, addresses: list[str]) -> dict[str, Any]:
@@ -203,81 +222,81 @@ def main() -> None:
         time.sleep(5)
         payers, offer = asyncio.run(payers_of(build.home, build.base_url))
         free, paid = Client(build.base_url, FREE, QUESTION), Paying(build.base_url, FIXED, payers)
-        rows = {"free": [], "paid": []}
-        for _ in range(options.rounds):
-            one, two = asyncio.run(_and_close(free, paid, options.answers))
-            rows["free"] += one
-            rows["paid"] += two
-        told = {name: percentiles(timings) for name, timings in rows.items()}
-        crowd = {"free": [], "paid": []}
-        for _ in range(options.rounds):
-            crowd["free"].append(together(build, free, options.answers))
-            paid.sign(options.answers, stream=True)
-            crowd["paid"].append(together(build, paid, options.answers))
-        more = {
-            name: {key: statistics.median(row[key] for row in found) for key in ("per_s", "cpu_ms")}
-            for name, found in crowd.items()
-        }
-        answered = options.rounds * (2 * options.answers + WARM)
+        found = [asyncio.run(_and_close(free, paid, options.answers)) for _ in range(options.rounds)]
+        result: dict[str, Any] = {"offer": offer["digest"], "times": show_turns(found)}
+        anywhere = asyncio.run(_and_close(free, paid, options.answers // 2, anywhere=True))
+        print("The same, paying both nodes in turn, wherever free answers come from:")
+        result["anywhere"] = show_turns([anywhere])
+        settle(build.tree())
+        crowd = [_both(build, free, paid, options.answers) for _ in range(options.rounds)]
+        result["together"] = show_together(crowd)
+        result["upto"] = show_upto(asyncio.run(upto(build.home, build.base_url, min(12, options.answers))))
+        peers = {} if options.without_stock else stock(min(60, options.answers))
+        for name, first in peers.items():
+            added = first - peers["free"]
+            print(f"stock x402, {name:8}{first:9.2f} ms to the first byte, {added:8.2f} added", flush=True)
+        try:
+            asyncio.run(asyncio.wait_for(settled(build), 75))
+        except TimeoutError:
+            print("Not everything is settled: the gas is of what is.")
         owners = [json.loads(p.read_text())["owner_key_file"] for p in _settings(build.home)]
         senders = [hex0x(Key(bytes.fromhex(Path(file).read_text().strip())).address) for file in owners]
-        time.sleep(75)
         gas = asyncio.run(gas_of(build.home, senders))
-    print(f"{'':8}{'first p50':>11}{'p99':>9}{'total p50':>11}{'p99':>9}{'answers/s':>11}{'CPU ms':>9}")
-    for name, row in told.items():
-        cells = (row["first_p50"], row["first_p99"], row["total_p50"], row["total_p99"])
-        print(f"{name:8}{cells[0]:11.2f}{cells[1]:9.2f}{cells[2]:11.2f}{cells[3]:9.2f}"
-              f"{more[name]['per_s']:11.1f}{more[name]['cpu_ms']:9.2f}")  # fmt: skip
-    added = {key: told["paid"][key] - told["free"][key] for key in told["paid"]}
-    print(f"added   {added['first_p50']:11.2f}{added['first_p99']:9.2f}{added['total_p50']:11.2f}")
-    whole = sum(row["gas"] for row in gas.values())
-    calls, each = sum(row["calls"] for row in gas.values()), 1000 * whole / answered
+    answered = options.rounds * (2 * options.answers + WARM) + options.answers // 2 + WARM
+    whole, calls = sum(row["gas"] for row in gas.values()), sum(row["calls"] for row in gas.values())
+    each = 1000 * whole / answered
     print(f"{answered} paid; {calls} calls of the nodes took {whole:,} gas: {each:,.0f} per 1,000 answers")
-    peers = {} if options.without_stock else stock(min(60, options.answers))
-    for name, first in peers.items():
-        print(f"stock x402, {name:8}{first:9.2f} ms to the first byte, {first - peers['free']:8.2f} added")
     if options.json:
-        result = {"times": told, "added": added, "together": more, "gas": gas, "stock": peers}
-        result |= {"answers": answered, "offer": offer["digest"]}
+        result |= {"gas": gas, "stock": peers, "answers": answered}
         options.json.write_text(json.dumps(result, indent=1))
 
 
-def stock(answers: int) -> dict[str, float]:
-    """Medians of stock x402, ms to the first byte, by how it is paid."""
-    ways = {
-        "free": ("exact", "/free"),
-        "exact": ("exact", "/exact"),
-        "channel": ("batch-settlement", "/batch"),
+def show_turns(found: list[tuple[list[Timing], list[Timing]]]) -> dict[str, Any]:
+    """Times of free and paid answers, and what paying added in each round."""
+    told = {
+        name: percentiles([t for one in found for t in one[n]]) for n, name in enumerate(("free", "paid"))
     }
-    payer = named_key("x402 stock payer of a bench")
-    with running_anvil() as rpc_url, tempfile.TemporaryDirectory() as name:
-        domain = asyncio.run(_funded(rpc_url, payer))
-        folder = Path(name)
-        with running_facilitator(folder, facilitator_settings(folder, rpc_url, domain)) as url:
-            sells = {
-                "facilitator": url,
-                "secret": SECRET,
-                "payTo": hex0x(PAYEE.address),
-                "asset": hex0x(domain.token),
-                "network": NETWORK,
-                "extra": {"name": domain.name, "version": domain.version},
-                "price": "5000",
-                "charged": "2350",
-            }
-            with shop("shop.py", folder, sells) as base:
-                orders = [{"way": way, "url": base + path, "times": answers} for way, path in ways.values()]
-                results = pay("pay.py", folder, payer.secret, rpc_url, orders)
-    return {
-        name: statistics.median(one["first"] * 1000 for one in rows[1:])
-        for name, rows in zip(ways, results, strict=True)
-    }
+    print(f"{'':8}{'first p50':>11}{'p99':>9}{'total p50':>11}{'p99':>9}")
+    added = {key: told["paid"][key] - told["free"][key] for key in told["paid"]}
+    for name, row in (*told.items(), ("added", added)):
+        cells = (row["first_p50"], row["first_p99"], row["total_p50"], row["total_p99"])
+        print(f"{name:8}{cells[0]:11.2f}{cells[1]:9.2f}{cells[2]:11.2f}{cells[3]:9.2f}")
+    each = [[percentiles(one)["first_p50"] for one in pair] for pair in found]
+    print(
+        "added to the first byte at p50, by round:",
+        *(f"{paid - free:.2f}" for free, paid in each),
+        flush=True,
+    )
+    return {**told, "added": added, "rounds": each}
 
 
-async def _funded(rpc_url: str, payer: Key) -> TokenDomain:
-    async with x402_chain(rpc_url) as chain:
-        await fund(chain.rpc, SIGNER)
-        await chain.pour(payer.address, 10_000_000)
-        return chain.domain
+def show_together(crowd: list[list[dict[str, float]]]) -> dict[str, Any]:
+    """Medians of the rounds with sixteen streams."""
+    told = {
+        name: {key: statistics.median(one[n][key] for one in crowd) for key in ("per_s", "cpu_ms")}
+        for n, name in enumerate(("free", "paid"))
+    }
+    for name, row in told.items():
+        print(
+            f"{name:8}{row['per_s']:9.1f} answers/s, {row['cpu_ms']:.2f} ms of processor time each",
+            flush=True,
+        )
+    return told
+
+
+def show_upto(row: dict[str, float]) -> dict[str, float]:
+    """What `upto` says."""
+    print(
+        f"paid by upto, streamed: first byte {row['first']:.2f} ms, last byte {row['total']:.2f} ms, money "
+        f"moved {row['moved']:.0f} ms after the request",
+        flush=True,
+    )
+    return row
+
+
+def _both(build: Running, free: Client, paid: Paying, answers: int) -> list[dict[str, float]]:
+    paid.sign(answers, stream=True)
+    return [together(build, free, answers), together(build, paid, answers)]
 
 
 async def _crowd(client: Client, load: Load) -> None:
@@ -287,9 +306,11 @@ async def _crowd(client: Client, load: Load) -> None:
         client.close()
 
 
-async def _and_close(free: Client, paid: Paying, answers: int) -> tuple[list[Timing], list[Timing]]:
+async def _and_close(
+    free: Client, paid: Paying, answers: int, *, anywhere: bool = False
+) -> tuple[list[Timing], list[Timing]]:
     try:
-        return await in_turns(free, paid, answers)
+        return await in_turns(free, paid, answers, anywhere=anywhere)
     finally:
         free.close()
         paid.close()
