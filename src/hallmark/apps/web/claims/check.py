@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from hallmark.apps.web.claims import drawn
@@ -16,6 +16,8 @@ from hallmark.core.marks import Question, State
 
 __all__ = ["Violation", "violations"]
 
+# Every match of a pattern in a text, and the clause around it: (text, pattern, wanted).
+Find = Callable[[str, str, bool], tuple[tuple[str, str], ...]]
 # Somebody else's words (an answer, a comment) are theirs; a surface only has to frame them as such. Codes are
 # names that programs compare.
 OTHERS = ("quoted", "code")
@@ -67,18 +69,23 @@ def _worded(
     for run in observation.runs:
         if run.kind in OTHERS:
             continue
-        for rule, pattern in stand.get(run.subject, always):
-            if _applies(rule, run):
-                for said in _of_whom(rule, run, pattern) if rule.about else _said(rule, run, pattern):
-                    yield Violation(
-                        observation.surface, rule.name, said, run.text, run.kind, run.where, rule.why
-                    )
+        for rule, pattern, find in stand.get(run.subject, always):
+            # Hardly any text claims anything: that is asked first, and remembered.
+            if not find(run.text, pattern, rule.wanted) or not _applies(rule, run):
+                continue
+            for said in _of_whom(rule, run, pattern) if rule.about else _said(rule, run, pattern, find):
+                yield Violation(observation.surface, rule.name, said, run.text, run.kind, run.where, rule.why)
 
 
-def _standing(own: Facts, rules: tuple[Rule, ...]) -> list[tuple[Rule, str]]:
-    """The rules that bite on a subject, with its own names in their patterns."""
+def _standing(own: Facts, rules: tuple[Rule, ...]) -> list[tuple[Rule, str, Find]]:
+    """The rules that bite on a subject, with its own names in their patterns, and what finds those."""
     standing = [(rule, _filled(rule.words, own)) for rule in rules if rule.when.holds(own)]
-    return [(rule, pattern) for rule, pattern in standing if pattern]
+    return [(rule, pattern, _finder(rule)) for rule, pattern in standing if pattern]
+
+
+def _finder(rule: Rule) -> Find:
+    """What is said of somebody is a claim however it is put: `_of_whom` looks at every match."""
+    return _matches if rule.about else _literally if rule.literal else claimed
 
 
 def _applies(rule: Rule, run: Run) -> bool:
@@ -94,14 +101,13 @@ def _beside(rule: Rule, run: Run) -> str:
     return run.text if rule.scope == "control" else f"{run.text} {run.context}"
 
 
-def _said(rule: Rule, run: Run, pattern: str) -> tuple[str, ...]:
-    find, line = _literally if rule.literal else claimed, _beside(rule, run)
-    found = find(run.text, pattern, wanted=rule.wanted)
-    if not found or (rule.beside and all(compiled(part).search(line) for part in rule.beside)):
+def _said(rule: Rule, run: Run, pattern: str, find: Find) -> tuple[str, ...]:
+    line = _beside(rule, run)
+    if rule.beside and all(compiled(part).search(line) for part in rule.beside):
         return ()
     return tuple(
         said
-        for said, clause in found
+        for said, clause in find(run.text, pattern, rule.wanted)
         if not any(re.search(part, clause, re.IGNORECASE) for part in rule.unless)
     )
 
@@ -120,7 +126,13 @@ def _of_whom(rule: Rule, run: Run, pattern: str) -> tuple[str, ...]:
 
 
 @lru_cache(65_536)
-def _literally(text: str, pattern: str, *, wanted: bool) -> tuple[tuple[str, str], ...]:
+def _matches(text: str, pattern: str, wanted: bool) -> tuple[tuple[str, str], ...]:
+    del wanted
+    return tuple((match[0], text) for match in compiled(pattern).finditer(text))
+
+
+@lru_cache(65_536)
+def _literally(text: str, pattern: str, wanted: bool) -> tuple[tuple[str, str], ...]:
     # A sign has no word boundaries; nothing excuses what is literal.
     del wanted
     found = re.compile(pattern) if pattern.startswith("[") else compiled(pattern)

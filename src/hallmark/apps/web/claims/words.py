@@ -38,7 +38,7 @@ def clauses(text: str) -> Iterator[str]:
 
 
 @lru_cache(65_536)
-def claimed(text: str, pattern: str, *, wanted: bool = True) -> tuple[tuple[str, str], ...]:
+def claimed(text: str, pattern: str, wanted: bool = True) -> tuple[tuple[str, str], ...]:
     """Every match of `pattern` that stands without a denial before it in its clause, and that clause.
 
     `wanted`: a word of requirement or waiting ("until", "asks") before it excuses it as well.
