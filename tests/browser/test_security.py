@@ -15,6 +15,7 @@ from browsing.elsewhere import site
 from browsing.pages import SUBJECT, pages
 from browsing.serving import served
 from browsing.stage import Stage
+from browsing.watched import PATIENCE_MS
 
 from hallmark.testing.scene import Scene
 from hallmark.testing.surfaces import proof_of, reviewer_key
@@ -187,7 +188,11 @@ def test_the_chat_keeps_nothing_readable(stage: Stage, origin: str, opened: Open
     enter(page, origin)
     canary = "canary-6d21f0"
     ask(page, f"Which digit? {canary}")
-    page.wait_for_timeout(500)
+    for _ in range(PATIENCE_MS // 50):
+        if page.evaluate(KEPT)["count"]:
+            break
+        page.wait_for_timeout(50)
+    page.wait_for_timeout(500)  # what else it may keep
     kept = page.evaluate(KEPT)
     assert kept["count"] > 0
     assert canary not in kept["text"]

@@ -190,7 +190,7 @@ class Site:
         return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
-async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = 40) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = 120) -> Any:
     """What the condition gives as soon as it gives something; fails after `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

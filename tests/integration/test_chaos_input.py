@@ -255,7 +255,7 @@ def test_a_client_that_leaves_in_mid_stream_is_in_the_log(network: Network) -> N
             client.stream("POST", network.gateway + CHAT, json=body) as answer,
         ):
             next(answer.iter_raw(1))
-        grown = httpx.get(f"{log}/wait?size={size + 1}&timeout=10000", timeout=15).json()
+        grown = httpx.get(f"{log}/wait?size={size + 1}&timeout=60000", timeout=75).json()
         assert grown["size"] > size
 
 

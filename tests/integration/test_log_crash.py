@@ -192,7 +192,7 @@ async def test_killed_at_random_moments(observed: tuple[Harness, Observer]) -> N
         sent = sum(entry_id(entry) in harness.acknowledged for entry in chain)
     with harness.process():
         await harness.ready()
-        await harness.call("GET", "/wait?size=1&timeout=5000")
+        await harness.call("GET", "/wait?size=1&timeout=60000")
         leaves = await harness.history()
         check_history(leaves, harness, observer)
         assert sent > RUNS

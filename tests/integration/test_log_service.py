@@ -225,7 +225,7 @@ async def test_from_entry_to_proof(network: Network) -> None:
         assert await log.add(entry(1)) == place
         found = json.loads(await log.get(f"/find/{entry_id(entry(1)).hex()}"))
         assert found == {"index": 0, "admitted": place["admitted"]}
-        head = json.loads(await log.get("/wait?size=1&timeout=5000"))
+        head = json.loads(await log.get("/wait?size=1&timeout=60000"))
         assert (head["size"], head["cosigned_size"], set(head["signers"]) <= set(NAMES)) == (1, 1, True)
         assert json.loads(await log.get("/head"))["size"] == 1
 
@@ -237,7 +237,7 @@ async def test_a_stranger_can_copy_and_recompute_the_log(network: Network) -> No
         status, data = await log.call("POST", "/add-many", body)
         assert status == 200
         assert [result["index"] for result in json.loads(data)["results"]] == list(range(600))
-        await log.get("/wait?size=600&timeout=5000")
+        await log.get("/wait?size=600&timeout=60000")
         verified = verify_quorum(network.policy, Note.parse(await log.get("/checkpoint")))
         leaves: list[bytes] = []
         for path in ("000", "001", "002.p/88"):
@@ -262,7 +262,7 @@ async def test_followers_are_told_at_once(network: Network) -> None:
     """A long poll for leaves and one for a cosigned size return when there is something, or in time."""
     async with network.log() as log:
         leaves = asyncio.create_task(log.get("/leaves?start=0&wait=20000"))
-        cosigned = asyncio.create_task(log.get("/wait?size=1&timeout=20000"))
+        cosigned = asyncio.create_task(log.get("/wait?size=1&timeout=60000"))
         await log.get("/head")
         place = await log.add(entry(1))
         assert decode_bundle(await leaves) == [leaf(place["admitted"], entry(1))]
@@ -346,15 +346,15 @@ async def test_witnesses_catch_up_by_themselves(network: Network) -> None:
     """A witness that missed hundreds of entries cosigns again with the first proof it is given."""
     async with network.log() as log:
         await log.add(entry(0))
-        await log.get("/wait?size=1&timeout=10000")
+        await log.get("/wait?size=1&timeout=60000")
         network.witnesses["w3"].mode = "refusing"
         for start in range(1, 700, 233):
             await log.call("POST", "/add-many", join_many([entry(start + n) for n in range(233)]))
-        await log.get("/wait?size=700&timeout=10000")
+        await log.get("/wait?size=700&timeout=60000")
         network.witnesses["w3"].mode = "honest"
         network.witnesses["w0"].mode = "refusing"
         await log.add(entry(9_999))
-        head = json.loads(await log.get("/wait?size=701&timeout=10000"))
+        head = json.loads(await log.get("/wait?size=701&timeout=60000"))
         assert set(head["signers"]) == {"w1", "w2", "w3"}
 
 
@@ -363,14 +363,14 @@ async def test_a_restart_goes_on_where_it_was(network: Network) -> None:
     async with network.log() as log:
         places = [await log.add(entry(n)) for n in range(10)]
         await log.call("POST", "/add-many", join_many([entry(n) for n in range(10, 300)]))
-        await log.get("/wait?size=300&timeout=10000")
+        await log.get("/wait?size=300&timeout=60000")
     async with network.log() as log:
         assert json.loads(await log.get("/head"))["size"] == 300
         assert await log.add(entry(7)) == places[7]
         assert (await log.add(entry(300)))["index"] == 300
         text = await log.get("/proof/7?wait=10000")
         verify_proof(network.policy, leaf(places[7]["admitted"], entry(7)), text)
-        await log.get("/wait?size=301&timeout=10000")
+        await log.get("/wait?size=301&timeout=60000")
 
 
 async def test_a_restored_backup_cannot_fork_the_log(network: Network) -> None:
@@ -378,12 +378,12 @@ async def test_a_restored_backup_cannot_fork_the_log(network: Network) -> None:
     async with network.log() as log:
         for n in range(5):
             await log.add(entry(n))
-        await log.get("/wait?size=5&timeout=10000")
+        await log.get("/wait?size=5&timeout=60000")
     backup = network.folder / "backup.db"
     shutil.copy(network.folder / "log.db", backup)
     async with network.log() as log:
         await log.add(entry(5))
-        await log.get("/wait?size=6&timeout=10000")
+        await log.get("/wait?size=6&timeout=60000")
     for suffix in ("-wal", "-shm"):
         (network.folder / f"log.db{suffix}").unlink(missing_ok=True)
     shutil.copy(backup, network.folder / "log.db")
@@ -400,7 +400,7 @@ async def test_before_the_quorum_confirms_nothing_is_taken(network: Network) -> 
     """After a restart with too few witnesses the log serves what it has, and takes nothing."""
     async with network.log() as log:
         place = await log.add(entry(0))
-        await log.get("/wait?size=1&timeout=10000")
+        await log.get("/wait?size=1&timeout=60000")
     for name in ("w0", "w1"):
         network.witnesses[name].mode = "refusing"
     async with network.log(wait=False) as log:
@@ -435,7 +435,7 @@ async def test_a_standby_takes_over(shared: Network) -> None:
     async with shared.log("log-1") as first:
         await first.add(entry(0))
         await first.add(vouched(NETWORK, key))
-        await first.get("/wait?size=2&timeout=10000")
+        await first.get("/wait?size=2&timeout=60000")
         async with shared.log("log-2", wait=False) as second:
             assert await second.refusal("POST", "/add", entry(1)) == (503, "log_standby")
             assert second.service.health().reason == "log_standby"

@@ -246,7 +246,7 @@ def test_without_a_quorum_nothing_moves_past_hold(network: Network) -> None:
         assert client.ask(QUESTION, require="witnessed", timeout=60).decision.missing == ()
 
 
-def until(holds: Callable[[], bool], within_s: float = 40.0) -> bool:
+def until(holds: Callable[[], bool], within_s: float = 120.0) -> bool:
     """Whether something comes to hold in time."""
     end = time.monotonic() + within_s
     while time.monotonic() < end:

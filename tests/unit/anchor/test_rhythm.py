@@ -192,7 +192,7 @@ async def test_a_checkpoint_without_its_quorum_is_no_checkpoint() -> None:
     bench = Bench()
     bench.log.queue.put_nowait(cosigned(7, ("w0", "w1")))
     running = asyncio.ensure_future(bench.service._newest.run())
-    await asyncio.wait_for(bench.service._newest.changed.wait(), 5)
+    await asyncio.wait_for(bench.service._newest.changed.wait(), 60)
     running.cancel()
     assert bench.service._newest.checkpoint is None
     await bench.service.round()
@@ -228,7 +228,7 @@ async def test_a_log_that_does_not_tell_is_asked(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("hallmark.services.anchor.newest.quorum_checkpoint", asked)
     cast(Any, bench.log).checkpoints = none
     running = asyncio.ensure_future(bench.service._newest.run())
-    await asyncio.wait_for(bench.service._newest.changed.wait(), 5)
+    await asyncio.wait_for(bench.service._newest.changed.wait(), 60)
     running.cancel()
     assert bench.service._newest.checkpoint is not None
     assert bench.service._newest.checkpoint.checkpoint.size == 9

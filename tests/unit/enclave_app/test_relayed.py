@@ -425,7 +425,7 @@ async def test_leaving_closes_the_connection_to_the_upstream(
     await seen.wait()
     left.set()
     await task
-    await asyncio.wait_for(server.closed.wait(), 10)
+    await asyncio.wait_for(server.closed.wait(), 60)
     assert len(runtime.signed) == 1
 
 

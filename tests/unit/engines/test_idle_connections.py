@@ -126,4 +126,4 @@ async def test_a_connection_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(idle_connections, "KEEP_S", 0.0)
     server = Server(answer())
     await ask(upstream(server))
-    await asyncio.wait_for(server.ended.wait(), 5)
+    await asyncio.wait_for(server.ended.wait(), 60)

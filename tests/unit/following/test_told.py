@@ -109,7 +109,7 @@ async def test_another_root_for_the_same_size_ends_all_trust(watching: FollowedL
     for number, data in enumerate(watching.net.leaves):
         other.add(data[8:], int.from_bytes(data[:8], "big") - (number == 0))
     watching.follower._log = cast(LogClient, Script(Cosigned(Notary(other).cosigned().encode())))
-    await asyncio.wait_for(watching.follower.run(), 5)
+    await asyncio.wait_for(watching.follower.run(), 60)
     assert watching.follower.distrust == "log_root_differs"
 
 
@@ -151,7 +151,7 @@ async def test_who_does_not_tell_is_asked(watching: FollowedLogFixture) -> None:
 
     watching.follower._log = cast(LogClient, Mirror())
     task = asyncio.ensure_future(watching.follower.run())
-    await asyncio.wait_for(asked.wait(), 5)
+    await asyncio.wait_for(asked.wait(), 60)
     assert watching.follower.pulls.is_set()
     assert watching.watch.tail.pulls is watching.follower.pulls
     assert watching.follower.replica.size == watching.net.tree.size
@@ -198,7 +198,7 @@ async def test_a_follower_rests_until_somebody_waits(watching: FollowedLogFixtur
     arrived = asyncio.Event()
     follower.heads.append(lambda _verified, _note: arrived.set())
     running = asyncio.create_task(follower.run())
-    await asyncio.wait_for(arrived.wait(), 5)
+    await asyncio.wait_for(arrived.wait(), 60)
     for _ in range(20):
         await asyncio.sleep(0)
     assert follower.replica.size == size + 1

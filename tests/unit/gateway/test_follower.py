@@ -14,7 +14,7 @@ from hallmark.testing.local_network import LocalNetwork
 
 async def failing(local: LocalNetwork) -> None:
     """Wait until the gateway distrusts the log."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not local.gateway.follower.distrust:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
@@ -86,7 +86,7 @@ async def test_a_quiet_log_is_no_trouble(
     monkeypatch.setattr("hallmark.services.following.follower.WAIT_MS", 1)
     local.log.tells = False
     local.log.followers.close()
-    await asyncio.wait_for(local.gateway.follower.pulls.wait(), 5)
+    await asyncio.wait_for(local.gateway.follower.pulls.wait(), 60)
     local.net.add(local.net.receipt_entry(local.net.nodes[0]))
     local.log.witness()
     assert await local.gateway.follower.reached(local.net.tree.size, 5)

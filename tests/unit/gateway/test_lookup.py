@@ -73,7 +73,7 @@ async def test_a_stopped_answer_is_found_by_its_request(ask: Any, local: LocalNe
     async with ask.pool.request("POST", local.url + "/v1/chat/completions", body=body) as response:
         await anext(response)
         name = response.header(b"x-request-id").decode()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not local.gateway.outbox._stopped:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     request, (stopped, _) = next(iter(local.gateway.outbox._stopped.items()))

@@ -212,6 +212,6 @@ async def test_receipts_that_the_log_does_not_take_wait_in_the_outbox(ask: Any, 
     _, told = await ask.get("/v1/hallmark/network")
     assert told["outbox"] == 1
     local.log.down = False
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await ask.get("/v1/hallmark/network"))[1]["outbox"]:  # noqa: ASYNC110
             await asyncio.sleep(0.02)

@@ -56,7 +56,7 @@ async def test_a_receipt_that_its_host_brings_is_not_submitted_again(patient: Lo
     for name in ids:
         track = await patient.gateway.outbox.track(unhex(name))
         assert track is not None
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await track.placed.wait()
         assert track.kept.position == patient.log.places[entry_id(track.kept.entry)]
     assert (patient.log.adds, len(patient.log.paths) - asked) == (0, 0)
@@ -86,7 +86,7 @@ async def test_what_is_on_disk_is_looked_up_in_the_folded_log() -> None:
         (name,) = await answers(local, 1)
         track = await local.gateway.outbox.track(unhex(name))
         assert track is not None
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await track.placed.wait()
         kept = msgspec.structs.replace(track.kept, position=None, admitted=None)
         found = where(local.gateway.follower.replica, kept)
@@ -100,12 +100,12 @@ async def test_a_receipt_that_its_host_drops_is_submitted_here() -> None:
     """After a while, and once."""
     async with LocalNetwork(submit_ms=20) as local:
         (name,) = await answers(local, 1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while local.log.adds == 0:  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
         track = await local.gateway.outbox.track(unhex(name))
         assert track is not None
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await track.placed.wait()
         assert (local.log.adds, local.gateway.outbox._timer) == (1, None)
 
@@ -153,7 +153,7 @@ async def test_a_disk_that_fails_is_not_asked_again_and_again(monkeypatch: pytes
     with pytest.raises(Unavailable):
         await box.put(kept)
     box.placed(Kept(*_fields(kept), position=7, admitted=8))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not await ReceiptStore(database).get(kept.id):  # noqa: ASYNC110
             await asyncio.sleep(0.002)
     assert tries == 4

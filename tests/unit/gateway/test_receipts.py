@@ -27,7 +27,7 @@ CANARY = "canary sings at dawn"
 
 async def until(local: LocalNetwork, pending: int) -> None:
     """Wait until so many receipts are pending on disk."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(await local.gateway.outbox._store.pending()) != pending:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 

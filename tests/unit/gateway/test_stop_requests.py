@@ -32,7 +32,7 @@ async def test_a_stopped_answer_ends_with_its_receipt(ask: Any, local: LocalNetw
             body += await anext(response)
         status, _, told = await ask.raw(STOP, headers={"hallmark-nonce": NONCE.upper()})
         assert (status, json.loads(told)) == (200, {"stopped": 1})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             body += await response.read(1 << 20)
     content, raw = split_hallmark_stream(body)
     owned = json.loads(raw)

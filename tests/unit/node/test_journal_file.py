@@ -59,7 +59,7 @@ class Bench:
 
     async def until(self, position: int) -> None:
         """Until it is acknowledged."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self.kept or self.kept[-1] < position:
                 self._came.clear()
                 await self._came.wait()

@@ -152,7 +152,7 @@ async def test_everything_reaches_the_log_in_order(tmp_path: Path, monkeypatch: 
     }
     async with opened(tmp_path) as outbox, forwarding(outbox, log, monkeypatch) as forwarder:
         numbers = await put(outbox, *(b"%d" % n for n in range(6)))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             placed = await forwarder.watch(outbox.put(b"last", lambda: None))
             await forwarder.idle()
         assert placed.admitted == 1
@@ -175,7 +175,7 @@ async def test_the_log_says_when_to_come_again(tmp_path: Path, monkeypatch: Any)
     log.retry_after = 9
     async with opened(tmp_path) as outbox, forwarding(outbox, log, monkeypatch) as forwarder:
         monkeypatch.setattr("hallmark.services.node.forwarder.asyncio.sleep", sleep)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await forwarder.watch(outbox.put(b"1", lambda: None))
             assert 9 in slept
             slept.clear()
@@ -190,7 +190,7 @@ async def test_what_registers_the_node_goes_first(tmp_path: Path, monkeypatch: A
     log = Log()
     async with opened(tmp_path) as outbox:
         await put(outbox, *(b"\x01\x08%d" % n for n in range(4)), bytes((1, Kind.REGISTRATION)))
-        async with forwarding(outbox, log, monkeypatch) as forwarder, asyncio.timeout(10):
+        async with forwarding(outbox, log, monkeypatch) as forwarder, asyncio.timeout(60):
             await forwarder.idle()
     assert log.taken[0] == bytes((1, Kind.REGISTRATION))
     assert log.taken[1:] == [b"\x01\x08%d" % n for n in range(4)]
@@ -203,7 +203,7 @@ async def test_what_the_log_refuses_for_good_is_set_aside(tmp_path: Path, monkey
     async with opened(tmp_path) as outbox, forwarding(outbox, log, monkeypatch) as forwarder:
         watched = forwarder.watch(outbox.put(b"bad", lambda: None))
         await put(outbox, b"good")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await forwarder.idle()
             await asyncio.wait((watched,))
         error = watched.exception()
