@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import functools
 import socket
 import ssl
+import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import uvicorn
 from cryptography import x509
@@ -23,19 +24,21 @@ from hallmark.http.serve import Service
 from hallmark.http.tls import spki_digest
 
 
-def self_signed(folder: Path, name: str) -> tuple[ssl.SSLContext, bytes]:
-    """A server context with a fresh P-256 key, and the SHA-256 of its public key."""
+@functools.cache
+def self_signed(name: str) -> tuple[ssl.SSLContext, bytes]:
+    """A server context with a P-256 key, one per name and process, and the SHA-256 of its public key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     end = start + datetime.timedelta(days=20_000)
     certificate = x509.CertificateBuilder(subject, subject, key.public_key(), 7, start, end)
     signed = certificate.sign(key, hashes.SHA256())
-    pem = folder / f"{name}.pem"
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    pem.write_bytes(signed.public_bytes(Encoding.PEM) + secret)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
+    with tempfile.NamedTemporaryFile() as pem:
+        pem.write(signed.public_bytes(Encoding.PEM) + secret)
+        pem.flush()
+        context.load_cert_chain(pem.name)
     return context, spki_digest(signed.public_bytes(Encoding.DER))
 
 

@@ -15,8 +15,6 @@ import contextlib
 import os
 import random
 import ssl
-import tempfile
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -74,8 +72,7 @@ class LocalNetwork:
         self.url = ""
 
     async def __aenter__(self) -> LocalNetwork:
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        sockets = [self._prepare(party, folder) for party in self.net.nodes]
+        sockets = [self._prepare(party) for party in self.net.nodes]
         self.net.found()
         for party, (sock, context) in zip(self.net.nodes, sockets, strict=True):
             node = self._node(party)
@@ -130,9 +127,9 @@ class LocalNetwork:
     def _node(self, party: Party) -> LocalNode:
         return LocalNode(self.net, party)
 
-    def _prepare(self, party: Party, folder: Path) -> tuple[Any, ssl.SSLContext]:
+    def _prepare(self, party: Party) -> tuple[Any, ssl.SSLContext]:
         sock = bind(Listen(free_port()))
-        context, pin = self_signed(folder, party.name.replace(" ", "-"))
+        context, pin = self_signed(party.name)
         endpoint = f"https://127.0.0.1:{sock.getsockname()[1]}"
         bundle = self.net.bundle(party)
         assert party.configuration is not None

@@ -11,6 +11,7 @@ keys come from names, salts and nonces from counters, and time stands still unti
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,6 +68,7 @@ HOUR = 3_600_000
 ZERO_ADDRESS = "0x" + "00" * 20
 
 
+@functools.cache
 def key(name: str) -> Key:
     """The secp256k1 key of this name."""
     return Key(sha256(b"hallmark/testing/key\0", name.encode()))

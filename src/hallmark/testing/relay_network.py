@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -64,7 +63,7 @@ class RelayScene:
 
 @contextlib.asynccontextmanager
 async def relay_scene(
-    folder: Path, nodes: dict[bytes, ASGIApp], sealed: ASGIApp, **changes: Any
+    nodes: dict[bytes, ASGIApp], sealed: ASGIApp, **changes: Any
 ) -> AsyncIterator[RelayScene]:
     """A relay in front of these nodes, each with a TLS key of its own, while the block lasts. `changes` are
     of its settings.
@@ -74,7 +73,7 @@ async def relay_scene(
     async with contextlib.AsyncExitStack() as stack:
         base = await stack.enter_async_context(listening(Service(gateway), bind(Listen(free_port()))))
         for node, app in nodes.items():
-            tls, pin = self_signed(folder, node.hex()[:8])
+            tls, pin = self_signed(node.hex())
             service = Service(app, limits=limits)
             endpoint = await stack.enter_async_context(listening(service, bind(Listen(free_port())), tls))
             gateway.nodes.append(listed(node, endpoint, pin))

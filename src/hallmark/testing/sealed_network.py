@@ -195,8 +195,8 @@ class SealedNetwork(LocalNetwork):
     def _node(self, party: Party) -> LocalNode:
         return SealedNode(self.net, party, self.ratchets[party.name])
 
-    def _prepare(self, party: Party, folder: Any) -> Any:
-        prepared = super()._prepare(party, folder)
+    def _prepare(self, party: Party) -> Any:
+        prepared = super()._prepare(party)
         seed = sha256(b"sealing", party.name.encode())
         ratchet = Ratchet(seed, since=self.net.now - HOUR_MS, every=3 * HOUR_MS, count=8)
         self.ratchets[party.name] = ratchet

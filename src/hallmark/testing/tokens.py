@@ -35,7 +35,8 @@ def signing_key(p: int, q: int) -> BlindSigningKey:
     d = pow(EXPONENT, -1, (p - 1) * (q - 1))
     public = rsa.RSAPublicNumbers(EXPONENT, p * q)
     private = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
-    return BlindSigningKey(private.private_key())
+    # what its two primes are needs no looking into here, once for every key of every process
+    return BlindSigningKey(private.private_key(unsafe_skip_rsa_key_validation=True))
 
 
 def _keys() -> tuple[BlindSigningKey, ...]:

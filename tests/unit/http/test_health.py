@@ -72,6 +72,8 @@ def test_every_reason_of_a_health_has_its_step() -> None:
     """Each `Health(state, "reason")` in the source stands in the one table of next steps."""
     named = set()
     for path in SOURCE.rglob("*.py"):
+        if "Health(" not in path.read_text():
+            continue
         for node in nodes_of(path):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Health" and len(node.args) > 1:
                 state, reason = node.args[:2]

@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -97,16 +96,16 @@ class Scene:
 
 
 @asynccontextmanager
-async def running(folder: Path, **changes: Any) -> AsyncIterator[Scene]:
+async def running(**changes: Any) -> AsyncIterator[Scene]:
     """The scene, with changed settings."""
     one, two = Node(b"one:"), Node(b"two:")
-    async with relay_scene(folder, {ONE: one, TWO: two}, gateway, **changes) as scene:
+    async with relay_scene({ONE: one, TWO: two}, gateway, **changes) as scene:
         yield Scene(scene, one, two)
 
 
-async def test_capsules_reach_the_node_that_is_named_and_nothing_else_does(tmp_path: Path) -> None:
+async def test_capsules_reach_the_node_that_is_named_and_nothing_else_does() -> None:
     """Media type, length and bytes go on; of the answer status, type and body come back."""
-    async with running(tmp_path) as scene:
+    async with running() as scene:
         where = scene.scene.to(ONE)
         status, headers, body = await scene.post(
             where,
@@ -125,9 +124,9 @@ async def test_capsules_reach_the_node_that_is_named_and_nothing_else_does(tmp_p
         assert (await scene.post(f"{scene.url}/v1/relay/gateway"))[2] == b"gateway capsule"
 
 
-async def test_a_nodes_refusal_is_told_from_the_relays_own(tmp_path: Path) -> None:
+async def test_a_nodes_refusal_is_told_from_the_relays_own() -> None:
     """Proxy-Status says received-status for a node's word, error for the relay's."""
-    async with running(tmp_path) as scene:
+    async with running() as scene:
         scene.one.status, scene.one.kind = 400, b"application/json"
         status, headers, _ = await scene.post(scene.scene.to(ONE))
         assert (status, headers[b"proxy-status"]) == (400, b"hallmark-relay; received-status=400")
@@ -135,9 +134,9 @@ async def test_a_nodes_refusal_is_told_from_the_relays_own(tmp_path: Path) -> No
         assert await scene.refused(scene.scene.to(ONE)) == (503, "relay_answer_type")
 
 
-async def test_only_the_directory_is_contacted(tmp_path: Path) -> None:
+async def test_only_the_directory_is_contacted() -> None:
     """No other node, no plain one, no path and no media type beside those of capsules; no method but POST."""
-    async with running(tmp_path) as scene:
+    async with running() as scene:
         scene.scene.gateway.nodes.append(listed(PLAIN, "https://127.0.0.1:1", bytes(32), sealed=False))
         scene.scene.gateway.nodes.append(listed(NOBODY, "http://127.0.0.1:1", bytes(32)))
         await scene.scene.relay.directory.fetch()
@@ -152,9 +151,9 @@ async def test_only_the_directory_is_contacted(tmp_path: Path) -> None:
         assert scene.one.heads == []
 
 
-async def test_another_key_at_a_nodes_address_gets_nothing(tmp_path: Path) -> None:
+async def test_another_key_at_a_nodes_address_gets_nothing() -> None:
     """The TLS key is that of the directory, or not a byte goes out."""
-    async with running(tmp_path) as scene:
+    async with running() as scene:
         first, second = scene.scene.gateway.nodes
         first["tls_spki"] = second["tls_spki"]
         await scene.scene.relay.directory.fetch()
@@ -162,9 +161,9 @@ async def test_another_key_at_a_nodes_address_gets_nothing(tmp_path: Path) -> No
         assert scene.one.heads == []
 
 
-async def test_a_new_node_is_found_when_it_is_asked_for(tmp_path: Path) -> None:
+async def test_a_new_node_is_found_when_it_is_asked_for() -> None:
     """A name that the directory lacks makes the relay look again, at most once a second."""
-    async with running(tmp_path) as scene:
+    async with running() as scene:
         relay, nodes = scene.scene.relay.directory, scene.scene.gateway.nodes
         known = nodes.pop(0)
         await relay.fetch()
@@ -184,11 +183,11 @@ async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, 400, b"{}")
 
 
-async def test_a_gateway_that_began_anew_is_asked_for_its_keys(tmp_path: Path) -> None:
+async def test_a_gateway_that_began_anew_is_asked_for_its_keys() -> None:
     """Before its refusal goes on, so who then asks the relay for the gateway's keys gets those in force; at
     most once a second.
     """
-    async with running(tmp_path) as scene:
+    async with running() as scene:
         relay, gateway = scene.scene.relay.directory, scene.scene.gateway
         looking = asyncio.create_task(relay.run())
         async with relay._done:
@@ -202,16 +201,16 @@ async def test_a_gateway_that_began_anew_is_asked_for_its_keys(tmp_path: Path) -
         looking.cancel()
 
 
-async def test_answers_stream_and_a_client_that_leaves_is_noticed(tmp_path: Path) -> None:
+async def test_answers_stream_and_a_client_that_leaves_is_noticed() -> None:
     """The first bytes come before the last are made; who leaves lets the node know."""
-    async with running(tmp_path) as scene:
+    async with running() as scene:
         scene.one.gate.clear()
         pool = Pool()
         headers = ((b"content-type", CHUNKED_REQUEST),)
         async with pool.request("POST", scene.scene.to(ONE), headers, b"x") as response:
             assert await response.__anext__() == b"one:"
             assert scene.scene.relay.sources.under_way == 1
-        await asyncio.wait_for(_until(lambda: scene.scene.relay.sources.under_way == 0), 5)
+        await asyncio.wait_for(_until(lambda: scene.scene.relay.sources.under_way == 0), 60)
         await pool.aclose()
 
 
@@ -220,9 +219,9 @@ async def _until(holds: Any) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_long_capsules_stream_on(tmp_path: Path) -> None:
+async def test_long_capsules_stream_on() -> None:
     """What is over the buffer arrives whole all the same, with and without a length."""
-    async with running(tmp_path) as scene:
+    async with running() as scene:
         long = bytes(range(256)) * 4096
 
         async def pieces() -> AsyncIterator[bytes]:
@@ -234,9 +233,9 @@ async def test_long_capsules_stream_on(tmp_path: Path) -> None:
         assert set(scene.one.heads[1]) == {b"host", b"content-type", b"transfer-encoding"}
 
 
-async def test_a_reader_that_stands_still_stops_the_node(tmp_path: Path) -> None:
+async def test_a_reader_that_stands_still_stops_the_node() -> None:
     """Back-pressure reaches the node; after a while the stuck reader is dropped."""
-    async with running(tmp_path, stuck_s=0.3) as scene:
+    async with running(stuck_s=0.3) as scene:
         scene.one.kind = b"flood"
         host, port = scene.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
@@ -246,15 +245,15 @@ async def test_a_reader_that_stands_still_stops_the_node(tmp_path: Path) -> None
         )
         await asyncio.wait_for(scene.one.gone.wait(), 20)
         assert scene.one.sent < 48 * 1024 * 1024
-        await asyncio.wait_for(_until(lambda: scene.scene.relay.sources.under_way == 0), 5)
+        await asyncio.wait_for(_until(lambda: scene.scene.relay.sources.under_way == 0), 60)
         writer.close()
         assert reader is not None
 
 
-async def test_what_is_too_long_too_slow_or_too_much_is_refused(tmp_path: Path) -> None:
+async def test_what_is_too_long_too_slow_or_too_much_is_refused() -> None:
     """413, 408, 429 and 503, each with its reason; an answer over the limit ends in a broken connection."""
     small = {"capsule": 1000, "answer": 2000, "body_s": 0.1, "at_once": 2, "at_once_by_address": 1}
-    async with running(tmp_path, **small) as scene:
+    async with running(**small) as scene:
         to = scene.scene.to(ONE)
         assert await scene.refused(to, body=bytes(1001)) == (413, "body_too_large")
 
@@ -268,10 +267,10 @@ async def test_what_is_too_long_too_slow_or_too_much_is_refused(tmp_path: Path) 
             f"POST /v1/relay/0x{ONE.hex()} HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n"
             f"content-type: {CHUNKED_REQUEST.decode()}\r\n\r\nx".encode()
         )
-        assert b"408" in await asyncio.wait_for(reader.readline(), 5)
+        assert b"408" in await asyncio.wait_for(reader.readline(), 60)
         writer.close()
         assert scene.one.heads == []
-        await asyncio.wait_for(_until(lambda: scene.scene.relay.sources.under_way == 0), 5)
+        await asyncio.wait_for(_until(lambda: scene.scene.relay.sources.under_way == 0), 60)
         scene.one.gate.clear()
         first = asyncio.create_task(scene.post(to))
         await scene.one.reached.wait()
@@ -291,17 +290,17 @@ async def test_what_is_too_long_too_slow_or_too_much_is_refused(tmp_path: Path) 
         assert (await first)[0] == (await second)[0] == 200
 
 
-async def test_an_answer_over_the_limit_is_cut(tmp_path: Path) -> None:
+async def test_an_answer_over_the_limit_is_cut() -> None:
     """The connection is dropped: an unfinished answer never reads as a whole one."""
-    async with running(tmp_path, answer=200_000) as scene:
+    async with running(answer=200_000) as scene:
         scene.one.kind = b"flood"
         with pytest.raises(Exception, match="connection_lost"):
             await scene.post(scene.scene.to(ONE))
 
 
-async def test_quotas_by_address(tmp_path: Path) -> None:
+async def test_quotas_by_address() -> None:
     """429 with Retry-After once the burst is used; another address, and another /64, have their own."""
-    async with running(tmp_path, by_address=Quota(0.001, 2)) as scene:
+    async with running(by_address=Quota(0.001, 2)) as scene:
         to = scene.scene.to(ONE)
         for address, same in (("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "2001:db8::2")):
             for _ in range(2):
@@ -315,9 +314,9 @@ async def test_quotas_by_address(tmp_path: Path) -> None:
         assert (await scene.post(to, **{"x-forwarded-for": "192.0.2.1"}))[0] == 200
 
 
-async def test_what_a_relay_says_of_itself(tmp_path: Path) -> None:
+async def test_what_a_relay_says_of_itself() -> None:
     """Name, network, the gateway's keys with their digest, limits, what is kept, nodes; the same for all."""
-    async with running(tmp_path, name="ours") as scene:
+    async with running(name="ours") as scene:
         answers = []
         for agent in (b"a", b"b"):
             async with Pool().request("GET", f"{scene.url}/v1/relay", ((b"user-agent", agent),)) as response:
@@ -332,9 +331,9 @@ async def test_what_a_relay_says_of_itself(tmp_path: Path) -> None:
         assert (info.kept.address_hashes_s, info.kept.pairs_s, info.tokens) == (600, 0, None)
 
 
-async def test_pages_of_any_site_may_seal(tmp_path: Path) -> None:
+async def test_pages_of_any_site_may_seal() -> None:
     """A preflight is answered, without credentials; refusals can be read by the page."""
-    async with running(tmp_path) as scene:
+    async with running() as scene:
         headers = ((b"origin", b"https://app.example"), (b"access-control-request-method", b"POST"))
         async with Pool().request("OPTIONS", scene.scene.to(ONE), headers) as response:
             assert response.status == 204
@@ -345,9 +344,9 @@ async def test_pages_of_any_site_may_seal(tmp_path: Path) -> None:
         assert said[b"access-control-allow-origin"] == b"*"
 
 
-async def test_health_follows_the_directory(tmp_path: Path) -> None:
+async def test_health_follows_the_directory() -> None:
     """Ready with a directory; degraded, and still at work by the last one, when the gateway is away."""
-    async with running(tmp_path) as scene:
+    async with running() as scene:
         directory = scene.scene.relay.directory
         async with Pool().request("GET", f"{scene.url}/readyz") as response:
             assert response.status == 200
@@ -360,9 +359,9 @@ async def test_health_follows_the_directory(tmp_path: Path) -> None:
         assert (await scene.post(scene.scene.to(ONE)))[0] == 200
 
 
-async def test_a_node_that_breaks_off_is_not_asked_twice(tmp_path: Path) -> None:
+async def test_a_node_that_breaks_off_is_not_asked_twice() -> None:
     """What may have begun is not repeated: the client is told, and that asking the same again cannot help."""
-    async with running(tmp_path, answer_s=0.2) as scene:
+    async with running(answer_s=0.2) as scene:
 
         async def silent(_scope: Scope, receive: Receive, _send: Send) -> None:
             await read_body(receive, 100)
@@ -376,18 +375,18 @@ async def test_a_node_that_breaks_off_is_not_asked_twice(tmp_path: Path) -> None
         assert len(scene.one.heads) == 1
 
 
-async def test_metrics_are_for_this_machine_alone(tmp_path: Path) -> None:
+async def test_metrics_are_for_this_machine_alone() -> None:
     """Whoever could watch the counters from elsewhere would learn when a capsule of which size passed."""
-    async with running(tmp_path) as scene:
+    async with running() as scene:
         for headers, status in (((), 200), (((b"x-forwarded-for", b"192.0.2.1"),), 404)):
             async with Pool().request("GET", f"{scene.url}/metrics", headers) as response:
                 assert response.status == status
                 assert (b"hallmark_relay" in await response.read()) == (status == 200)
 
 
-async def test_slow_senders_take_nobodys_place(tmp_path: Path) -> None:
+async def test_slow_senders_take_nobodys_place() -> None:
     """While capsules arrive slowly, others pass; of those that arrive there is a bound as well."""
-    async with running(tmp_path, at_once=1) as scene:
+    async with running(at_once=1) as scene:
         host, port = scene.url.removeprefix("http://").split(":")
         sources, writers = scene.scene.relay.sources, []
         for number in range(1, 4):
@@ -397,7 +396,7 @@ async def test_slow_senders_take_nobodys_place(tmp_path: Path) -> None:
                 f"content-type: {CHUNKED_REQUEST.decode()}\r\n\r\nx".encode()
             )
             writers.append(writer)
-            await asyncio.wait_for(_until(lambda n=number: sources.begun == n), 5)
+            await asyncio.wait_for(_until(lambda n=number: sources.begun == n), 60)
         assert sources.under_way == 0
         assert (await scene.post(scene.scene.to(TWO)))[0] == 200
         scene.two.gate.clear()
@@ -409,4 +408,4 @@ async def test_slow_senders_take_nobodys_place(tmp_path: Path) -> None:
         assert (await last)[0] == 200
         for writer in writers:
             writer.close()
-        await asyncio.wait_for(_until(lambda: sources.begun == 0), 5)
+        await asyncio.wait_for(_until(lambda: sources.begun == 0), 60)

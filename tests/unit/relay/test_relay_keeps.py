@@ -53,7 +53,7 @@ async def test_nothing_of_who_asked_what_of_whom_is_left(tmp_path: Path, lines: 
     """Answers, refusals of each sort, nodes that are away and that break off, a client that leaves."""
     url = sqlite_url(tmp_path / "store.db")
     changes = {"database": url, "by_address": Quota(0.01, 4), "answer_s": 2.0}
-    async with relay_scene(tmp_path, {NODE: node}, node, **changes) as scene:
+    async with relay_scene({NODE: node}, node, **changes) as scene:
         scene.gateway.nodes.append(listed(AWAY, "https://127.0.0.1:9", bytes(32)))
         scene.gateway.nodes.append(
             {**scene.gateway.nodes[0], "node": f"0x{LOST.hex()}", "tls_spki": "0x" + "11" * 32}
@@ -108,7 +108,7 @@ async def test_hashes_of_addresses_are_forgotten_with_their_key() -> None:
         forgotten.set()
 
     sources._begin = begun  # type: ignore[method-assign]
-    await asyncio.wait_for(forgotten.wait(), 10)
+    await asyncio.wait_for(forgotten.wait(), 60)
     assert len(sources) == 0
     assert sources.name("192.0.2.1") != first
     sources.forget()

@@ -124,14 +124,14 @@ async def test_tokens_are_spent_once_and_forgotten_with_their_epoch(tmp_path: Pa
     database.close()
 
 
-async def test_a_capsule_with_a_token_passes_once(tmp_path: Path) -> None:
+async def test_a_capsule_with_a_token_passes_once() -> None:
     """401 with the challenge, 200, 409; what is refused for another reason costs no token."""
 
     async def node(_scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, 200, await read_body(receive, 100), content_type=CHUNKED_RESPONSE)
 
     tokens = Tokens("issuer.example", base64.b64encode(SPKI).decode())
-    async with relay_scene(tmp_path, {NODE: node}, node, tokens=tokens) as scene:
+    async with relay_scene({NODE: node}, node, tokens=tokens) as scene:
 
         async def post(token: bytes | None, where: str) -> tuple[int, bytes, str]:
             headers = [(b"content-type", CHUNKED_REQUEST)]

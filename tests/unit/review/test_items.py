@@ -141,6 +141,8 @@ def test_the_seal_is_used_in_two_places() -> None:
     source = Path(hallmark.__file__).parent
     users = set()
     for path in source.rglob("*.py"):
+        if "_SEAL" not in path.read_text():
+            continue
         names = (
             n.name
             for node in nodes_of(path)
