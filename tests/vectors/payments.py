@@ -52,7 +52,7 @@ def payment_vectors() -> dict[str, Any]:
     cases.append(_case("tokens, the issuer's keys not shown", "claimed", "", base, unshown))
     for name, reason, change in token_cases.changed_parts(tokens):
         cases.append(_case(f"tokens, another {name}", "failed", reason, base, change(shown)))
-    for lie in token_cases.WRONGS:
+    for lie in (*token_cases.WRONGS, token_cases.FOREIGN):
         made = notary.dossier(token_cases.answer_of(net, lie), None)
         cases.append(_case(f"tokens, {lie.name}", "failed", lie.reason, base, made))
     trust = notary.trust()

@@ -72,6 +72,10 @@ WRONGS: Final = (
     TokenWrong("a token of another epoch", "token_invalid", spend=_of_another_epoch),
     TokenWrong("one of three forged", "token_invalid", spend=_one_of_three),
 )  # fmt: skip
+FOREIGN: Final = TokenWrong(
+    "keys of another network", "token_keys_other", keys={"network": hex0x(b"\7" * 32)}
+)
+"""Of offline verifiers alone, who are shown the keys: full nodes know no others than their log's."""
 
 
 def answer_of(net: LittleNetwork, wrong: TokenWrong | None = None) -> Answer:

@@ -8,12 +8,16 @@ import msgspec
 import pytest
 
 from hallmark.core.document import hex0x
+from hallmark.core.marks import Question, State
 from hallmark.core.statements import Role
 from hallmark.core.tokens import GRACE_MS, MAX_EPOCH_MS, TokenSpend
 from hallmark.crypto.token_keys import KeySet
+from hallmark.services.sdk.verifying import Verifier
+from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import LittleNetwork, key
 from hallmark.testing.payments import issuer_epoch, keys_of_issuer, offer, price_offer, token_answer
-from hallmark.testing.token_cases import HOUR, WRONGS, TokenWrong, answer_of, logged
+from hallmark.testing.stub_evidence import verify_stub_evidence
+from hallmark.testing.token_cases import FOREIGN, HOUR, WRONGS, TokenWrong, answer_of, logged
 from hallmark.testing.tokens import chance_of, tokens_of
 from hallmark.verification.fold import Replica
 from hallmark.verification.tables import MemoryIndex
@@ -51,6 +55,18 @@ def test_what_does_not_hold_is_objected_to(wrong: TokenWrong) -> None:
     net = LittleNetwork()
     _, index = logged(net, wrong)
     assert reasons(net, index) == (wrong.reason,)
+
+
+def test_tokens_of_another_network_pay_nothing() -> None:
+    """Full nodes know no such keys; who is shown them with a saved receipt finds whose they are."""
+    net = LittleNetwork()
+    answer, index = logged(net, FOREIGN)
+    assert reasons(net, index) == ("token_keys_unknown",)
+    saved = Notary(net).dossier(answer, None)
+    assert saved.documents.issuer_keys is not None
+    verified = Verifier(Notary(net).trust(), verify_stub_evidence).verify(saved, net.now)
+    found = [finding for finding in verified.findings if finding.question is Question.PAID]
+    assert [(finding.state, finding.reason) for finding in found] == [(State.FAILED, FOREIGN.reason)]
 
 
 def test_a_token_pays_once() -> None:
