@@ -54,7 +54,7 @@ def test_everything_is_inside_the_home(network: Network) -> None:
     """Each service has a store of its own there, for its owner only, whatever the home is called."""
     assert [path.name for path in network.home.parent.iterdir()] == [network.home.name]
     stores = sorted(network.home.glob("services/*/store.db"))
-    assert len(stores) == 12
+    assert len(stores) == 13
     assert {path.stat().st_mode & 0o777 for path in stores} == {0o600}
 
 
