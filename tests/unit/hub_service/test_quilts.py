@@ -13,6 +13,8 @@ from hallmark.hub.quilt import parse_patch_id
 from hallmark.testing.blob_stores import Answer, RunningStore, blob_store
 
 FILES = {"b.txt": b"second", "a/ü.bin": bytes(range(256)) * 9, "empty": b""}
+DEEP = 100_000
+NESTED = msgspec.Raw(b'[{"identifier":"a","tags":{"x":' + b"[" * DEEP + b"]" * DEEP + b"}}]")
 TAGS = [{"identifier": "b.txt", "tags": {"content-type": "text/plain", "n": 1, "set-cookie": "a=b"}}]
 
 
@@ -94,6 +96,7 @@ async def test_refusals(store: RunningStore) -> None:
         ({"a": b"x"}, {"identifier": "a"}, "bad_quilt"),
         ({"a": b"x"}, [{"identifier": "b"}], "bad_quilt"),
         ({"a": b"x"}, [{"identifier": "a"}, {"identifier": "a"}], "bad_quilt"),
+        ({"a": b"x"}, NESTED, "bad_quilt"),
         ({str(n): b"x" for n in range(700)}, None, "bad_quilt"),
     ],
 )

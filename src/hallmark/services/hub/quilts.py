@@ -228,7 +228,7 @@ def _tags(metadata: bytes, sizes: dict[str, int]) -> dict[str, dict[str, str]]:
         return {}
     try:
         said = msgspec.json.decode(metadata, type=tuple[FileMetadata, ...])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(
             "bad_quilt", "_metadata is a list of objects with identifier and tags.", "See docs/blobs.md."
         ) from error
