@@ -10,6 +10,7 @@ from typing import Any, Final
 from hallmark.core.document import hex0x
 from hallmark.core.eip3009 import Authorization, TokenDomain
 from hallmark.core.errors import VerificationFailed
+from hallmark.core.hashing import keccak256
 from hallmark.services.chain.contract import Artifact, abi_encode, create2_address, selector
 from hallmark.services.chain.rpc import RPC, Reverted
 
@@ -17,6 +18,7 @@ DEV_MONEY_NAME: Final = "Hallmark Development Money"
 DEV_MONEY_VERSION: Final = "1"
 FAUCET_LIMIT: Final = 10**12
 """The most atomic units that one call of the faucet gives."""
+MOVED: Final = keccak256(b"Transfer(address,address,uint256)")
 
 
 def dev_token_code(artifact: Artifact) -> bytes:
@@ -37,6 +39,11 @@ def approve_call(spender: bytes, amount: int) -> bytes:
 def transfer_call(to: bytes, amount: int) -> bytes:
     """Send tokens."""
     return _call("transfer", ["address", "uint256"], [hex0x(to), amount])
+
+
+def transfer_topics(giver: bytes, taker: bytes) -> list[str]:
+    """Topics of the event that ERC-20 has for a transfer between two accounts (20 bytes each)."""
+    return [hex0x(MOVED), *(hex0x(bytes(12) + party) for party in (giver, taker))]
 
 
 def faucet_call(to: bytes, amount: int) -> bytes:

@@ -13,11 +13,11 @@ from hallmark.core.hashing import keccak256
 from hallmark.core.x402_payment import Authorization
 from hallmark.services.chain.rpc import RPC, data, quantity
 from hallmark.services.chain.sender import Mined
+from hallmark.services.chain.token import transfer_topics
 
 BLOCKS_BACK: Final = 5_000
 """How far back a payment is looked for that somebody else submitted."""
 AUTHORIZATION_USED: Final = keccak256(b"AuthorizationUsed(address,bytes32)")
-MOVED: Final = keccak256(b"Transfer(address,address,uint256)")
 MOST_CALLS: Final = 32
 """Transfers of a payer to a payee of which the calls are read."""
 
@@ -48,7 +48,7 @@ async def submitted(rpc: RPC, payment: Authorization, head: int) -> Mined | None
     events = await rpc.call("eth_getLogs", asked)
     for event in events if isinstance(events, list) else ():
         if isinstance(event, dict) and event.get("topics") == asked["topics"]:
-            transaction = bytes.fromhex(str(event.get("transactionHash", "0x"))[2:])
+            transaction = data(event.get("transactionHash"))
             receipt = await rpc.call("eth_getTransactionReceipt", hex0x(transaction))
             found = _mined(transaction, receipt)
             if found is not None and _pays(receipt, asked["topics"], payment):
@@ -63,10 +63,9 @@ async def permitted(rpc: RPC, payment: Authorization, head: int) -> Mined | None
     permit = payment.permit
     if permit is None:
         return None
-    parties = [hex0x(bytes(12) + party) for party in (payment.payer, permit.to)]
     asked = {
         "address": hex0x(payment.token),
-        "topics": [hex0x(MOVED), *parties],
+        "topics": transfer_topics(payment.payer, permit.to),
         "fromBlock": hex(max(0, head - BLOCKS_BACK)),
         "toBlock": "latest",
     }
@@ -90,8 +89,7 @@ def _pays(receipt: object, used: object, payment: Authorization) -> bool:
         for one in (logs if isinstance(logs, list) else ())
         if isinstance(one, dict) and str(one.get("address", "")).lower() == token
     ]
-    parties = [hex0x(bytes(12) + party) for party in (transfer.holder, transfer.to)]
-    moved = [hex0x(MOVED), *parties]
+    moved = transfer_topics(transfer.holder, transfer.to)
     return any(
         first.get("topics") == used
         and second.get("topics") == moved

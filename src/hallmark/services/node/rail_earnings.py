@@ -10,12 +10,11 @@ import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.errors import HallmarkError
-from hallmark.core.hashing import keccak256
 from hallmark.services.chain.rpc import RPC, data
+from hallmark.services.chain.token import transfer_topics
 from hallmark.services.chain.x402_settlement import receiver_totals
 
 RAILS: Final = ("exact", "upto")
-MOVED: Final = keccak256(b"Transfer(address,address,uint256)")
 WINDOW: Final = 5_000
 """Blocks of one question: public endpoints answer for few more."""
 
@@ -81,7 +80,7 @@ async def _moved(rpc: RPC, token: bytes, giver: bytes, taker: bytes, blocks: ran
     for start in range(blocks.start, blocks.stop, WINDOW):
         asked = {
             "address": hex0x(token),
-            "topics": [hex0x(MOVED), *(hex0x(bytes(12) + party) for party in (giver, taker))],
+            "topics": transfer_topics(giver, taker),
             "fromBlock": hex(start),
             "toBlock": hex(min(blocks.stop, start + WINDOW) - 1),
         }
