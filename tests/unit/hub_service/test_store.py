@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hallmark.core.document import hex0x
-from hallmark.core.errors import NotFound, VerificationFailed
+from hallmark.core.errors import NotFound, TooLarge, VerificationFailed
 from hallmark.hub.ranges import RangeNotSatisfiable, parse_range
+from hallmark.hub.walrus import shape_of
+from hallmark.services.hub.settings import MOST_BLOB
 from hallmark.testing.blob_stores import RunningStore, blob_store, identify, small_id
 
 DATA = bytes((7 * i + 13) % 256 for i in range(256)) * 5_000
@@ -217,3 +219,10 @@ async def test_a_client_believes_no_id(store: RunningStore, tmp_path: Path) -> N
         await store.client.get(NOBODY, target, identify, most=1 << 30)
     assert target.read_bytes() == DATA
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "store", "target"]
+
+
+def test_the_longest_blob_is_what_walrus_encodes() -> None:
+    """One byte more has no shape."""
+    assert shape_of(MOST_BLOB).length == MOST_BLOB
+    with pytest.raises(TooLarge):
+        shape_of(MOST_BLOB + 1)

@@ -9,14 +9,13 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from hallmark.apps.cli.output import console
 from hallmark.core.errors import InvalidInput, NotFound
 
-MOST: Final = 14_599_533_452
 T = TypeVar("T")
 
 
@@ -113,6 +112,7 @@ def verify(home: Path, /, *, what: str, store: str | None) -> None:
 def _get(home: Path, store: str | None, identifier: str, target: Path) -> int:
     from hallmark.hub.walrus import blob_id_of_file, parse_blob_text
     from hallmark.services.hub.client import HubClient
+    from hallmark.services.hub.settings import MOST_BLOB
 
     parse_blob_text(identifier)
 
@@ -120,7 +120,7 @@ def _get(home: Path, store: str | None, identifier: str, target: Path) -> int:
         return await asyncio.to_thread(blob_id_of_file, path)
 
     async def work(client: HubClient) -> int:
-        return await client.get(identifier, target, compute, most=MOST)
+        return await client.get(identifier, target, compute, most=MOST_BLOB)
 
     return _run(home, store, work)
 

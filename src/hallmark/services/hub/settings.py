@@ -8,6 +8,8 @@ from hallmark.core.document import Hex32
 from hallmark.http.serve import Listen
 
 GIB = 1 << 30
+MOST_BLOB = 14_599_533_452
+"""The longest blob that Walrus encodes for 1000 shards, in bytes."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,7 +34,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     storage_key_file: str = ""
     keys: tuple[Hex32, ...] = ()
     anonymous: bool = False
-    most_blob: int = 14_599_533_452
+    most_blob: int = MOST_BLOB
     most_quilt: int = 64 << 20
     free: int = GIB
     at_once: int = 2

@@ -4,8 +4,8 @@
 
 A bundle fixes every key that its enclave will ever take questions under. Somebody who wants to tell a client
 apart by its keys needs a second bundle of the same node, by its key, or of the same host in the same epoch;
-both would be in the log. What no client can see from here is a bundle that was shown only to others: that is
-for those who follow the log.
+both would be in the log. One that was shown only to others cannot be seen from here: full nodes object to it
+(`bundle_changed`, `epoch_taken`), and no client seals to a node that they object to.
 """
 
 from __future__ import annotations
