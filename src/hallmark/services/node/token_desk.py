@@ -3,6 +3,10 @@
 TokenKeys     to the enclave: what the issuer sells from, and still takes
 HoldWanted    asked once; the enclave serves nobody without the issuer's signed word
 TokensDue     on disk before it is sent, and sent until the issuer takes it or refuses it for good
+
+An issuer that knows of no hold has not refused for good: a hold that nobody waits for any more may still be
+on its way, and come after its release. So that is said again until a hold would have run out by itself;
+otherwise the owner's tokens would be away for all of that time.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import msgspec
 from hallmark.core.document import Hex32, unhex
 from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.http.client import Pool, Timeouts
-from hallmark.payments.issuing import MAX_MESSAGE
+from hallmark.payments.issuing import HOLD_MS, MAX_MESSAGE
 from hallmark.services.enclave import control
 from hallmark.services.node.desk_work import DeskWork
 from hallmark.services.node.enclave_link import Say
@@ -28,8 +32,11 @@ FIRST_S: Final = 0.5
 LOOK_S: Final = 300.0
 """Key sets are logged long before they are needed, so the issuer is asked for new ones this seldom."""
 RETRY_S: Final = 2.0
+LATE_S: Final = 5.0
+"""So often an issuer that knew of no hold is told again."""
 MAX_KEYS: Final = 1 << 20
 UNREACHABLE: Final = "issuer_unreachable"
+UNKNOWN: Final = "hold_unknown"
 AGAIN: Final = frozenset((408, 429))
 
 
@@ -68,13 +75,15 @@ class TokenDesk:
         self._told: set[str] = set()
         self._wake = asyncio.Event()
         self._settling: set[bytes] = set()
+        self._late: dict[bytes, DueTokens] = {}
+        self._later = asyncio.Event()
         self.problem = self.issuer = ""
         """`issuer` is its address (0x-hex), once it has said so."""
         self.settled = 0
 
     def start(self) -> None:
         """Go on with what is due, and keep the key sets up to date."""
-        self._work.run(self._resume(), self._watch())
+        self._work.run(self._resume(), self._watch(), self._again())
 
     def begin(self, say: Say) -> None:
         """An enclave serves: it knows no key set."""
@@ -112,6 +121,7 @@ class TokenDesk:
             "issuer": self._url,
             "key_sets": len(self._told),
             "waiting": self.waiting,
+            "late": len(self._late),
             "settled": self.settled,
             "problem": self.problem,
         }
@@ -125,10 +135,10 @@ class TokenDesk:
 
     async def _due(self, message: control.TokensDue) -> None:
         """What is due must get to the disk, however long that takes."""
-        due = DueTokens(message.request, message.body)
+        due = DueTokens(message.request, message.body, _now())
         while True:
             try:
-                await self._store.keep(due, _now())
+                await self._store.keep(due)
                 break
             except HallmarkError as error:
                 get_logger().error("tokens_not_kept", reason=error.reason)
@@ -140,8 +150,7 @@ class TokenDesk:
         pause, self._settling = FIRST_S, self._settling | {due.request}
         while True:
             try:
-                reason, body = await self._post("settle", due.body)
-                await self._store.over(due.request)
+                reason, body = await self._said(due)
                 break
             except HallmarkError as error:
                 if self.problem != error.reason:
@@ -152,10 +161,37 @@ class TokenDesk:
         self.problem = ""
         self._settling = self._settling - {due.request}
         self.settled += not reason
-        if reason:
+        if reason and due.request not in self._late:
             get_logger().warning("tokens_refused", reason=reason)
         if number >= 0:
             self._work.tell(control.IssuerAnswer(number, reason, body))
+
+    async def _said(self, due: DueTokens) -> tuple[str, bytes]:
+        """What the issuer says, as `_post`; on disk it is over, or late."""
+        reason, body = await self._post("settle", due.body)
+        if reason == UNKNOWN and _now() < due.at + HOLD_MS:
+            self._late[due.request] = due
+            self._later.set()
+        else:
+            await self._store.over(due.request)
+            self._late.pop(due.request, None)
+        return reason, body
+
+    async def _again(self) -> None:
+        """Say what is late once more, one after the other, now and then."""
+        while True:
+            await self._later.wait()
+            await asyncio.sleep(LATE_S)
+            try:
+                for due in tuple(self._late.values()):
+                    self._late.pop(due.request, None)
+                    self._late[due.request] = due  # a round that fails here goes on with the others
+                    reason, _ = await self._said(due)
+                    self.settled += not reason
+            except HallmarkError as error:
+                get_logger().warning("tokens_wait", reason=error.reason)
+            if not self._late:
+                self._later.clear()
 
     async def _post(self, path: str, body: bytes) -> tuple[str, bytes]:
         """A reason (empty: none) and what the issuer said. Raises what a connection raises, and Unavailable

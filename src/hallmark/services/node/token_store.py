@@ -12,10 +12,13 @@ MOST_KEPT_MS: Final = 7 * 86_400_000
 
 
 class DueTokens(msgspec.Struct, frozen=True):
-    """A settle message (its exact bytes) of a request, by the receipt's 32-byte digest of it."""
+    """A settle message (its exact bytes) of a request, by the receipt's 32-byte digest of it; `at` is
+    since when it is due (unix ms).
+    """
 
     request: bytes
     body: bytes
+    at: int
 
 
 def create(transaction: Transaction) -> None:
@@ -32,10 +35,10 @@ class TokenStore:
         self._database = database
         database.migrate("node_tokens", (create,))
 
-    async def keep(self, due: DueTokens, now: int) -> None:
-        """From now on (unix ms) it will be settled, whatever happens to host and enclave."""
+    async def keep(self, due: DueTokens) -> None:
+        """From now on it will be settled, whatever happens to host and enclave."""
         insert = "INSERT INTO tokens_due VALUES (?, ?, ?) ON CONFLICT (request) DO NOTHING"
-        values = (due.request, due.body, now)
+        values = (due.request, due.body, due.at)
         await self._database.async_write(lambda t: t.execute(insert, values), brief=True)
 
     async def over(self, request: bytes) -> None:
@@ -48,7 +51,7 @@ class TokenStore:
 
         def work(transaction: Transaction) -> list[DueTokens]:
             transaction.execute("DELETE FROM tokens_due WHERE at < ?", (now - MOST_KEPT_MS,))
-            rows = transaction.fetch("SELECT request, body FROM tokens_due ORDER BY at")
-            return [DueTokens(bytes(request), bytes(body)) for request, body in rows]
+            rows = transaction.fetch("SELECT request, body, at FROM tokens_due ORDER BY at")
+            return [DueTokens(bytes(request), bytes(body), at) for request, body, at in rows]
 
         return await self._database.async_write(work)
