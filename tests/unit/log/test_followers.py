@@ -141,6 +141,21 @@ async def test_the_tail_goes_to_who_asked_and_only_while_no_quorum_comes(
     await whole.until(Cosigned, Covered)
 
 
+async def test_a_checkpoint_ends_the_wait_of_the_tail(telling: Telling) -> None:
+    """Leaves that are younger than it begin to wait then: without any nobody waits, else anew."""
+    client = Client()
+    telling.follow(client, 3, tail=True)
+    await client.until(Cosigned)
+    await telling.grow(1, cosigned=False)
+    first = telling.followers._timer
+    assert first is not None
+    telling.followers.cosigned()
+    assert first.cancelled()
+    assert telling.followers._timer is None
+    telling.followers.cosigned(leaves_left=True)
+    assert telling.followers._timer is not None
+
+
 async def test_on_a_network_that_works_nothing_is_told_twice(telling: Telling) -> None:
     """Followed with the tail, ten entries that are cosigned at once are ten messages."""
     client = Client()

@@ -35,12 +35,24 @@ class Bench:
     """A publisher over a store in memory."""
 
     def __init__(
-        self, policy: Policy = POLICY, database: RawDatabase | None = None, *, spacing_ms: int = 0
+        self,
+        policy: Policy = POLICY,
+        database: RawDatabase | None = None,
+        *,
+        spacing_ms: int = 0,
+        spacing_most_ms: int = 0,
     ) -> None:
         self.database = database or RawDatabase("sqlite://")
         self.store = SQLLogStore(self.database)
         self.clock = Clock()
-        self.publisher = Publisher(self.store, LOG.key, policy, clock=self.clock, spacing_ms=spacing_ms)
+        self.publisher = Publisher(
+            self.store,
+            LOG.key,
+            policy,
+            clock=self.clock,
+            spacing_ms=spacing_ms,
+            spacing_most_ms=spacing_most_ms,
+        )
 
     async def grow(self, count: int = 1) -> None:
         """Append leaves and tell the publisher."""
@@ -119,6 +131,43 @@ async def test_an_idle_log_signs_at_once_and_a_busy_one_for_many() -> None:
     assert bench.publisher.current is not first
     bench.cosign("w0", "w1", "w2")
     assert bench.publisher.cosigned_size == 41
+
+
+@pytest.mark.parametrize(("entries", "spacing_s"), [(1, 0.05), (2, 0.1), (4, 0.2), (40, 0.2)])
+async def test_the_more_one_checkpoint_covered_the_later_comes_the_next(
+    entries: int, spacing_s: float
+) -> None:
+    """The spacing is that of one entry for each that is new, and ends at its bound; it never waits longer."""
+    bench = Bench(spacing_ms=50, spacing_most_ms=200)
+    await bench.publisher.start()
+    bench.cosign("w0", "w1", "w2")
+    bench.clock.seconds = 10.0
+    await bench.grow(entries)
+    first = bench.cosign("w0", "w1", "w2")
+    assert bench.publisher.cosigned_size == entries
+    bench.clock.seconds += spacing_s - 0.001
+    await bench.grow(1)
+    assert bench.publisher.current is first
+    bench.clock.seconds += 0.002
+    bench.publisher._late()
+    bench.cosign("w0", "w1", "w2")
+    assert bench.publisher.cosigned_size == entries + 1
+
+
+async def test_a_quorum_that_is_missing_is_not_waited_for_longer_after_many_entries() -> None:
+    """The spacing holds for rounds that are done: one that is hopeless gives way at once, as ever."""
+    bench = Bench(spacing_ms=50, spacing_most_ms=200)
+    await bench.publisher.start()
+    bench.cosign("w0", "w1", "w2")
+    bench.clock.seconds = 10.0
+    await bench.grow(40)
+    round_ = bench.publisher.current
+    assert round_ is not None
+    for name in ("w0", "w1"):
+        bench.publisher.refuse(round_, WITNESSES[name])
+    await bench.grow(1)
+    assert bench.publisher.current is not None
+    assert bench.publisher.current.checkpoint.size == 41
 
 
 async def test_a_round_that_is_done_frees_the_next_before_a_slow_ones_time() -> None:

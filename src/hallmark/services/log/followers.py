@@ -27,7 +27,7 @@ from hallmark.services.log.publisher import Publisher
 from hallmark.services.log.settings import Limits
 
 ALIVE_S: Final = 30.0
-TAIL_S: Final = 0.1
+TAIL_S: Final = 0.4
 NEWEST: Final = 2_000
 CHUNK: Final = 256 * 1024
 LEAVES: Final = 256
@@ -106,11 +106,18 @@ class Followers:
     def __len__(self) -> int:
         return len(self._wakes) + len(self._resting)
 
-    def cosigned(self) -> None:
-        """There is a newer checkpoint with a quorum."""
+    def cosigned(self, *, leaves_left: bool = False) -> None:
+        """There is a newer checkpoint with a quorum; `leaves_left`: there are younger leaves than it covers,
+        which have not waited yet.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._tail_is_due = False
         for wake in self._wakes:
             wake.set()
+        if leaves_left:
+            self.grown()
 
     def grown(self) -> None:
         """There are new leaves."""

@@ -3,10 +3,10 @@
 A round is one checkpoint. It is done when the policy's quorum has cosigned it. A new round begins when the
 log has grown and the last one is done, or can no longer be done by those who have not refused it, or has
 taken longer than `round_ms`. After one that is done the next begins `spacing_ms` after its beginning at the
-earliest: an entry of an idle log is signed at once, and under load one signature, one cosignature of each
-full node and one transaction there serve all that came meanwhile. Witnesses that were late for a round finish
-it behind the next one's back: their cosignatures are still taken, so the note of a size only ever gains
-lines.
+earliest, for each entry that it was the first to cover, and `spacing_most_ms` at most: an entry of an idle
+log is signed at once, and the more come, the more of them does one signature serve, one cosignature of each
+full node and one transaction there. Witnesses that were late for a round finish it behind the next one's
+back: their cosignatures are still taken, so the note of a size only ever gains lines.
 
 Only sizes whose leaves are durable are signed, and leaves never change, so there is one root for a size. To
 hold that through a restored backup too, a log that was cosigned before takes no entries until its quorum has
@@ -36,11 +36,14 @@ MAX_WAITERS = 20_000
 
 
 class Round(msgspec.Struct):
-    """One checkpoint on its way: its log-signed note, cosignatures by witness name, and who refused it."""
+    """One checkpoint on its way: its log-signed note, for how long after its beginning none begins once it is
+    done, cosignatures by witness name, and who refused it.
+    """
 
     checkpoint: Checkpoint
     note: Note
     started: float
+    spacing_s: float = 0.0
     lines: dict[str, NoteSignature] = {}
     refused: set[str] = set()
     done: bool = False
@@ -70,6 +73,7 @@ class Publisher:
         clock: Callable[[], float],
         round_ms: int = 250,
         spacing_ms: int = 0,
+        spacing_most_ms: int = 0,
     ) -> None:
         self.policy = policy
         self._names = {witness.name for witness in policy.witnesses}
@@ -81,6 +85,7 @@ class Publisher:
         self._key = key
         self._clock = clock
         self._round_s, self._spacing_s = round_ms / 1000, spacing_ms / 1000
+        self._spacing_most_s = max(spacing_ms, spacing_most_ms) / 1000
         self._rounds: OrderedDict[int, Round] = OrderedDict()
         self._kept: Head | None = None
         self._contradicted: set[str] = set()
@@ -139,7 +144,9 @@ class Publisher:
             self._come_again(left)
             return
         checkpoint = Checkpoint(self._key.verifier.name, size, self.store.tree.root(size))
-        self._rounds[size] = Round(checkpoint, sign(checkpoint, self._key), now, {}, set())
+        new = size - current.checkpoint.size if current is not None else 1
+        spacing = min(self._spacing_s * new, self._spacing_most_s)
+        self._rounds[size] = Round(checkpoint, sign(checkpoint, self._key), now, spacing)
         while len(self._rounds) > ROUNDS_KEPT:
             self._forget_oldest()
         self._signal()
@@ -230,7 +237,7 @@ class Publisher:
     def _due(self, newest: Round) -> float:
         """When the next round may begin."""
         if newest.done:
-            return newest.started + self._spacing_s
+            return newest.started + newest.spacing_s
         return newest.started + (0.0 if self._hopeless(newest) else self._round_s)
 
     def _come_again(self, seconds: float) -> None:

@@ -142,6 +142,7 @@ class LogService:
             clock=asyncio.get_running_loop().time,
             round_ms=self._settings.limits.round_ms,
             spacing_ms=self._settings.limits.spacing_ms,
+            spacing_most_ms=self._settings.limits.spacing_most_ms,
         )
         publisher.on_done = self._cosigned
 
@@ -205,7 +206,9 @@ class LogService:
 
     def _cosigned(self, round_: Round) -> None:
         self._newer.set()
-        self.app.followers.cosigned()
+        leader = self.app.leader
+        left = leader is not None and leader.store.size > round_.checkpoint.size
+        self.app.followers.cosigned(leaves_left=left)
         self._rounds.observe(asyncio.get_running_loop().time() - round_.started)
 
     def _refused(self, witness: str, reason: str) -> None:

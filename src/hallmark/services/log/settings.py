@@ -12,8 +12,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one process takes on at a time: entries and bytes waiting, entries and bytes in one batch, the
     milliseconds that a receipt waits for its predecessor, that a slow round may hold up a newer one, and that
     entries may wait for a quorum before health says `quorum_missing`. Under load batches begin `batch_ms`
-    apart, and checkpoints `spacing_ms`: what comes meanwhile shares the next. On an idle log both begin at
-    once.
+    apart, and checkpoints `spacing_ms` for each entry of the last one, `spacing_most_ms` at most: what comes
+    meanwhile shares the next. On an idle log both begin at once.
 
     Receipts come first. Of a batch, members' other entries get up to `batch_members`, strangers' up to
     `batch_strangers`; of those at most `pending_strangers` wait. Of one node's receipts at most
@@ -30,8 +30,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pending_strangers: int = 64
     early_entries: int = 2_048
     order_wait_ms: int = 2_000
-    batch_ms: int = 5
+    batch_ms: int = 20
     spacing_ms: int = 50
+    spacing_most_ms: int = 200
     round_ms: int = 250
     quorum_wait_ms: int = 5_000
     followers: int = 256
