@@ -5,12 +5,17 @@ text, integers only (a float raises). It travels as its exact bytes, so nobody h
 check a digest:
 
     digest = SHA-256(TAG || 0x00 || bytes)
+
+Offers and bundles come with every receipt that they apply to, routes and payments are read by several checks:
+what a process read lately of such a type (`remembered`) it does not read again. The same bytes of the same
+type always give the same document, and nobody can change one.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Final, Self, TypeVar
 
 import msgspec
 
@@ -25,6 +30,11 @@ Hex48 = Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-f]{96}$(?!\n)")]
 HexBytes = Annotated[str, msgspec.Meta(pattern=r"^0x([0-9a-f]{2})*$(?!\n)")]
 # A position, a time or a number of things, as far as C2SP and SQL both count.
 Uint63 = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+
+
+REMEMBERED: Final = 256
+"""Documents of a process, of at most `REMEMBERED_BYTES` each."""
+REMEMBERED_BYTES: Final = 4096
 
 
 def hex0x(data: bytes) -> str:
@@ -46,6 +56,8 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of canonical documents; see the module docstring."""
 
     TAG: ClassVar[str] = ""
+    remembered: ClassVar[bool] = False
+    """Said of types that are public and hold nothing that can be changed (a list, a dict)."""
 
     def encode(self) -> bytes:
         """The exact bytes. Raises InvalidInput `float_in_document` when a float is inside."""
@@ -60,13 +72,29 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Read exact bytes. Raises InvalidInput `bad_document` unless they are well-formed and canonical."""
-        try:
-            document = msgspec.json.decode(data, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InvalidInput("bad_document", f"This is not a {cls.__name__} document.") from error
-        if document.encode() != data:
-            raise InvalidInput("bad_document", f"This {cls.__name__} document is not in canonical form.")
-        return document
+        if cls.remembered and len(data) <= REMEMBERED_BYTES:
+            document: Self = _remembered(cls, bytes(data))
+            return document
+        return _decoded(cls, data)
+
+
+D = TypeVar("D", bound=Document)
+
+
+def _decoded(cls: type[D], data: bytes) -> D:
+    try:
+        document = msgspec.json.decode(data, type=cls)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput("bad_document", f"This is not a {cls.__name__} document.") from error
+    if document.encode() != data:
+        raise InvalidInput("bad_document", f"This {cls.__name__} document is not in canonical form.")
+    return document
+
+
+@functools.lru_cache(REMEMBERED)
+def _remembered(cls: type[D], data: bytes) -> D:
+    """What is no document is read each time: a refusal is not remembered."""
+    return _decoded(cls, data)
 
 
 def digest_of(cls: type[Document], data: bytes) -> bytes:

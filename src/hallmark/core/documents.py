@@ -47,6 +47,7 @@ class KeyBundle(Document, frozen=True):
     """
 
     TAG = "hallmark/key-bundle/v1"
+    remembered = True
 
     network: Hex32
     owner: Hex20
@@ -152,6 +153,7 @@ class UpstreamRecord(Document, frozen=True):
     """What a remote provider asserted. Nothing in it was measured by us."""
 
     TAG = "hallmark/upstream/v1"
+    remembered = True
 
     provider: str
     url: str
@@ -193,6 +195,7 @@ class RouteRecord(Document, frozen=True):
     """
 
     TAG = "hallmark/route/v1"
+    remembered = True
 
     ticket: Hex32
     path: str
@@ -235,6 +238,7 @@ class Candidates(Document, frozen=True):
     """What a route ticket commits to: who may serve, in order of preference, and who was left out."""
 
     TAG = "hallmark/candidates/v1"
+    remembered = True
 
     model: str
     mode: int

@@ -71,6 +71,7 @@ class Offer(Document, frozen=True):
     """
 
     TAG = "hallmark/offer/v1"
+    remembered = True
 
     network: Hex32
     owner: Hex20
@@ -99,6 +100,7 @@ class Payment(Document, frozen=True):
     """
 
     TAG = "hallmark/payment/v1"
+    remembered = True
 
     network: Hex32
     offer: Hex32

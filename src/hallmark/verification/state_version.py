@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 13
-CODE: Final = "6819d77c2ad783bf07a5cd288a6fc0e0d7a20213a90ae9b74c3e9e6a710005aa"
+CODE: Final = "8208d0f545c110f52a99c3988b25ff1f8a60f00064d128f3e25902f3ed067f5e"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

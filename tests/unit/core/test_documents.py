@@ -9,8 +9,30 @@ import msgspec
 import pytest
 
 import hallmark
-from hallmark.core.document import Hex20, Hex32, Hex48, HexBytes, Uint63, digest_of, report_data, unhex
-from hallmark.core.documents import AttestationPolicy, KeyBundle, Manifest, Parameters, SealedPath, Sealing
+from hallmark.core.document import (
+    REMEMBERED,
+    REMEMBERED_BYTES,
+    Document,
+    Hex20,
+    Hex32,
+    Hex48,
+    HexBytes,
+    Uint63,
+    _remembered,
+    digest_of,
+    report_data,
+    unhex,
+)
+from hallmark.core.documents import (
+    AttestationPolicy,
+    KeyBundle,
+    Manifest,
+    Parameters,
+    RouteRecord,
+    SealedPath,
+    Sealing,
+    UpstreamRecord,
+)
 from hallmark.core.errors import InvalidInput
 from hallmark.core.evidence import Evidence
 from hallmark.testing.network import LittleNetwork
@@ -26,6 +48,70 @@ def test_a_document_reads_back_from_its_exact_bytes() -> None:
     assert digest_of(Parameters, data) == PARAMETERS.digest()
     policy = AttestationPolicy("a", 1, ("b",), {"z": (), "a": ()}, 1, 1)
     assert AttestationPolicy.decode(policy.encode()) == policy
+
+
+UPSTREAM = UpstreamRecord("p", "https://u.example", "l", "m", "r")
+
+
+def test_what_was_read_lately_is_not_read_again() -> None:
+    """The same bytes of the same type are the same document; of another type they are none, however often."""
+    data = UPSTREAM.encode()
+    assert UpstreamRecord.decode(data) is UpstreamRecord.decode(bytes(bytearray(data)))
+    for _ in range(2):
+        with pytest.raises(InvalidInput, match="not a RouteRecord"):
+            RouteRecord.decode(data)
+        with pytest.raises(InvalidInput, match="canonical"):
+            UpstreamRecord.decode(data.replace(b":", b": ", 1))
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """So many documents at most, none of more than so many bytes, whatever comes."""
+    for number in range(3 * REMEMBERED):
+        UpstreamRecord.decode(msgspec.structs.replace(UPSTREAM, label=f"label {number}").encode())
+    assert _remembered.cache_info().currsize == REMEMBERED
+    long = msgspec.structs.replace(UPSTREAM, label="l" * REMEMBERED_BYTES).encode()
+    assert UpstreamRecord.decode(long) == UpstreamRecord.decode(long)
+    assert UpstreamRecord.decode(long) is not UpstreamRecord.decode(long)
+
+
+def test_nothing_of_what_is_remembered_can_be_changed() -> None:
+    """Two readers hold the same document: no list, dict or struct in it that can change."""
+    kinds = {kind for kind in _subclasses(Document) if kind.remembered}
+    assert {kind.__name__ for kind in kinds} == {
+        "Candidates", "KeyBundle", "Offer", "Payment", "RouteRecord", "UpstreamRecord"
+    }  # fmt: skip
+    assert not [kind.__name__ for kind in kinds if _changeable(msgspec.inspect.type_info(kind))]
+    assert _changeable(msgspec.inspect.type_info(AttestationPolicy))
+    manifest = Manifest.decode(LittleNetwork().manifest.encode())
+    assert Manifest.decode(manifest.encode()) is not manifest
+
+
+def _subclasses(kind: type[Document]) -> set[type[Document]]:
+    return {kind}.union(*(_subclasses(each) for each in kind.__subclasses__()))
+
+
+def _changeable(info: msgspec.inspect.Type) -> bool:
+    match info:
+        case msgspec.inspect.Metadata(type=inner):
+            return _changeable(inner)
+        case msgspec.inspect.StructType(cls=cls, fields=fields):
+            return not cls.__struct_config__.frozen or any(_changeable(field.type) for field in fields)
+        case msgspec.inspect.UnionType(types=types):
+            return any(map(_changeable, types))
+        case msgspec.inspect.TupleType(item_types=items):
+            return any(map(_changeable, items))
+        case msgspec.inspect.VarTupleType(item_type=item):
+            return _changeable(item)
+        case _:
+            plain = (
+                msgspec.inspect.NoneType,
+                msgspec.inspect.BoolType,
+                msgspec.inspect.IntType,
+                msgspec.inspect.StrType,
+                msgspec.inspect.BytesType,
+                msgspec.inspect.LiteralType,
+            )
+            return not isinstance(info, plain)
 
 
 def test_what_is_said_of_sealing_is_not_there_where_nothing_is_sealed() -> None:
