@@ -3,7 +3,8 @@
 One run sends a few streamed and whole requests at once; at moments that the seed picks, the processes that
 the seed picks die. What each client then holds must be one of three things: a complete answer whose receipt
 is signed and covers exactly what was sent and received; an error in OpenAI's shape with a reason code; or a
-connection that broke before the answer was complete.
+connection that broke before the answer was complete. Some ask sealed, through the relay, as the SDK does: the
+receipt of a complete answer then says that it came sealed, to the key that this client sealed to.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import random
 import signal
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import httpx
 import msgspec
@@ -28,8 +29,12 @@ from hallmark.core.errors import HallmarkError
 from hallmark.core.marks import State
 from hallmark.core.receipt import request_digest, response_digest
 from hallmark.crypto.secp256k1 import recover_statement
+from hallmark.services.sdk.network import find
+from hallmark.services.sdk.paid_request import PaidRequest
 from hallmark.services.sdk.receipts import open_answer
+from hallmark.services.sdk.sealed_way import SealedWay
 from hallmark.services.sdk.verifying import Verifier
+from hallmark.services.sealing.route_compare import compare
 from hallmark.verification.dossier import Dossier
 
 NODES: Final = ("node-1", "node-2")
@@ -44,6 +49,9 @@ VICTIMS: Final = (
         "chain",
         "anvil",
         "web",
+        "vault",
+        "relay",
+        "issuer",
         "supervisor",
     ),
 )
@@ -61,6 +69,7 @@ class Asked(msgspec.Struct, frozen=True):
     after: float
     stream: bool
     policy: str = ""
+    sealed: bool = False
 
 
 class Kill(msgspec.Struct, frozen=True):
@@ -79,10 +88,13 @@ class Outcome(msgspec.Struct, frozen=True):
     code: str = ""
     wrong: str = ""
     dossier: Dossier | None = None
+    sealed: bool = False
 
 
 def requests_of(rng: random.Random) -> list[Asked]:
-    """Four to eight requests: chats, completions, tensors; streamed and whole; some withheld by a policy."""
+    """Four to eight requests: chats, completions, tensors; streamed and whole; a third of them sealed; of the
+    others some withheld by a policy.
+    """
     return [_request(rng) for _ in range(rng.randint(4, 8))]
 
 
@@ -95,17 +107,18 @@ def kills_of(rng: random.Random) -> list[Kill]:
 def _request(rng: random.Random) -> Asked:
     kind, stream = rng.choice(("chat", "chat", "completion", "infer")), rng.random() < 0.6
     question, nonce, after = rng.choice(QUESTIONS), rng.randbytes(32), rng.uniform(0.0, 0.5)
-    policy = "witnessed" if rng.random() < 0.2 else ""
+    sealed = rng.random() < 1 / 3
+    policy = "witnessed" if rng.random() < 0.2 and not sealed else ""
     if kind == "infer":
         body = msgspec.json.encode({"model": "digits", "inputs": {"image": IMAGE}})
-        return Asked("/v1/hallmark/infer", body, nonce, after, False, policy)
+        return Asked("/v1/hallmark/infer", body, nonce, after, False, policy, sealed)
     if kind == "chat":
         said: dict[str, object] = {"messages": [{"role": "user", "content": question}]}
         path = "/v1/chat/completions"
     else:
         said, path = {"prompt": question}, "/v1/completions"
     body = msgspec.json.encode({"model": "pydoc", "stream": stream, **said})
-    return Asked(path, body, nonce, after, stream, policy)
+    return Asked(path, body, nonce, after, stream, policy, sealed)
 
 
 async def ask(client: httpx.AsyncClient, base: str, asked: Asked, verifier: Verifier) -> Outcome:
@@ -128,6 +141,34 @@ async def ask(client: httpx.AsyncClient, base: str, asked: Asked, verifier: Veri
     except httpx.HTTPError as error:
         broke = type(error).__name__
     return judge(asked, status, bytes(received), broke, verifier)
+
+
+async def ask_sealed(way: SealedWay, asked: Asked, verifier: Verifier) -> Outcome:
+    """The same, sealed to an enclave, through the relay."""
+    await asyncio.sleep(asked.after)
+    question = way.question(asked.path, asked.body)
+    question.nonce = asked.nonce
+    received, status, broke = bytearray(), 0, ""
+    try:
+        await question.prepare()
+        async with PaidRequest(None, asked.path, asked.body, _nobody) as paid, question.sent(paid) as reply:
+            status = reply.status
+            async for piece in reply:
+                received += piece
+    except HallmarkError as error:
+        broke = error.reason
+    outcome = judge(asked, status, bytes(received), broke, verifier)
+    if outcome.dossier is not None and not outcome.wrong:
+        assert question.sealed is not None
+        try:
+            compare(outcome.dossier, question.sealed)
+        except HallmarkError as error:
+            return msgspec.structs.replace(outcome, wrong=error.reason, sealed=True)
+    return msgspec.structs.replace(outcome, sealed=True)
+
+
+async def _nobody(_: str) -> NoReturn:
+    raise AssertionError("nothing was paid")
 
 
 def judge(asked: Asked, status: int, received: bytes, broke: str, verifier: Verifier) -> Outcome:
@@ -240,14 +281,26 @@ class Run(msgspec.Struct, frozen=True):
         return any(kill.victim == "supervisor" for kill in self.kills)
 
 
+def sealed_way(home: Home, verifier: Verifier) -> SealedWay:
+    """The sealed way of a client that knows this home's relay, and remembers nothing of other clients."""
+    place = msgspec.structs.replace(find(None, None, home.path), home="")
+    return SealedWay(place, verifier, CLIENT_S)
+
+
 async def run_once(home: Home, base: str, seed: int, verifier: Verifier) -> Run:
     """Requests and kills of one seed, at the same time, until every client is done."""
     rng = random.Random(seed)  # noqa: S311 - to be repeatable, not secret
     asked, kills = requests_of(rng), kills_of(rng)
     limits = httpx.Limits(max_connections=64)
+    way = sealed_way(home, verifier)
     async with httpx.AsyncClient(timeout=CLIENT_S, limits=limits, trust_env=False) as client:
         striking = [asyncio.create_task(strike(home, kill)) for kill in kills]
-        outcomes = await asyncio.gather(*(ask(client, base, one, verifier) for one in asked))
+        asking = (
+            ask_sealed(way, one, verifier) if one.sealed else ask(client, base, one, verifier)
+            for one in asked
+        )
+        outcomes = await asyncio.gather(*asking)
         struck = await asyncio.gather(*striking)
+    await way.aclose()
     died = tuple(kill for kill, done in zip(kills, struck, strict=True) if done)
     return Run(seed, died, tuple(outcomes))

@@ -14,7 +14,7 @@ from hallmark.compose.home import Home
 from hallmark.compose.plan import Plan, load_plan
 from hallmark.compose.running import statuses
 from hallmark.services.sdk.verifying import Verifier
-from hallmark.testing.chaos import Run, run_once
+from hallmark.testing.chaos import Run, run_once, sealed_way
 from hallmark.testing.chaos_audit import Audit, audit, witnessed
 from hallmark.testing.real_network import Network, logs
 
@@ -96,16 +96,22 @@ async def _one(network: Network, plan: Plan, client: httpx.AsyncClient, *, seed:
     ids = [dossier.id for dossier in dossiers]
     problems += ["one receipt for two answers"] if len({*ids} - seen) != len(ids) else []
     seen.update(ids)
+    way = sealed_way(Home(network.home), verifier)
     finding = [
         asyncio.create_task(
-            asyncio.wait_for(witnessed(client, _log(plan), dossier, verifier), WITNESS_S + RECOVERY_S)
+            asyncio.wait_for(
+                witnessed(client, _log(plan), o.dossier, verifier, way if o.sealed else None),
+                WITNESS_S + RECOVERY_S,
+            )
         )
-        for dossier in dossiers
+        for o in run.outcomes
+        if o.dossier is not None
     ]
     began = time.monotonic()
     problems += await _recover(network, run)
     recovered = time.monotonic() - began
     found = await asyncio.gather(*finding, return_exceptions=True)
+    await way.aclose()
     problems += [
         f"receipt {i} is not witnessed: {f!r}"
         for i, f in zip(ids, found, strict=True)
