@@ -351,8 +351,10 @@ async def test_a_fee_spike_and_dropped_transactions(scene: Scene) -> None:
     await scene.adds_up()
 
 
-async def test_an_hour_without_a_chain(scene: Scene) -> None:
-    """The endpoint is down: payers hear so, rounds fail and say why; then all that was charged is settled."""
+async def test_an_endpoint_that_is_down_for_some_rounds(scene: Scene) -> None:
+    """Payers hear so, rounds fail and say why; then all that was charged is settled. An hour that passes on
+    the chain is in `test_chain_outage`.
+    """
     state = await scene.leased("ann", 500)
     scene.proxy.down = True
     assert (await scene.enclave.ask(*scene.ceiling("bob"))).reason == "chain_unreachable"
