@@ -37,6 +37,9 @@ def _private(command: F) -> F:
     command = click.option(
         "--sealed", is_flag=True, help="Seal it to an enclave, through a relay; never plain instead."
     )(command)
+    command = click.option(
+        "--insecure-nodes", is_flag=True, help="With --sealed: allow nodes that say they run without a check."
+    )(command)
     return click.option("--relay", metavar="URL", help="The relay for --sealed; default: the home's.")(
         command
     )
@@ -93,9 +96,10 @@ def _client(home: Path, options: dict[str, Any]) -> Client:
 
     Raises InvalidInput `url_on_the_sealed_way`.
     """
-    url, trust, relay = options["url"], options["trust"], options["relay"]
+    url, trust, relay, unsafe = (options[name] for name in ("url", "trust", "relay", "insecure_nodes"))
     if not options["sealed"]:
-        return Client(url, trust=trust, home=home if url is None or trust is None else None, relay=relay)
+        place = home if url is None or trust is None else None
+        return Client(url, trust=trust, home=place, relay=relay, unsafe_insecure_nodes=unsafe)
     if url is not None:
         raise InvalidInput(
             "url_on_the_sealed_way",
@@ -103,7 +107,7 @@ def _client(home: Path, options: dict[str, Any]) -> Client:
             "Name the relay with --relay, and the network's trust file with --trust.",
         )
     place = home if relay is None or trust is None else None
-    return Client(trust=trust, home=place, privacy="sealed", relay=relay)
+    return Client(trust=trust, home=place, privacy="sealed", relay=relay, unsafe_insecure_nodes=unsafe)
 
 
 def _say_way(receipt: PlainReceipt) -> None:
@@ -118,6 +122,8 @@ def _say_way(receipt: PlainReceipt) -> None:
         "  the gateway saw a route request from the relay's address",
         "  the enclave saw the question and no address",
     ]
+    if sealed.node.insecure:
+        lines.append(f"  it runs without what keeps others out: {', '.join(sealed.node.insecure)}")
     if sealed.node.assurance == "simulated":
         lines.append("  its hardware is simulated: whoever runs its host could read the question too")
     if "upstream" in seen:
@@ -256,6 +262,7 @@ def sealed_json(handle: PlainReceipt) -> dict[str, Any] | None:
         "suite": sealed.suite,
         "size": sealed.size,
         "relay": sealed.relay,
+        "insecure": list(sealed.node.insecure),
     }
 
 

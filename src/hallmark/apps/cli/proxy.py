@@ -22,6 +22,7 @@ LISTEN: Final = f"127.0.0.1:{PORT}"
 @click.option("--hold", "hold_s", default=30.0, show_default=True, help="Seconds to hold an answer.")
 @click.option("--pay", is_flag=True, help="Pay from the wallet for what is not free.")
 @click.option("--max", "most", default="0.05", show_default=True, metavar="AMOUNT", help="At most, for one.")
+@click.option("--insecure-nodes", is_flag=True, help="Allow nodes that say they run without a check.")
 @click.option("--allow-origin", multiple=True, metavar="ORIGIN", help="Let pages of this site ask.")
 @click.option("--allow-host", multiple=True, metavar="HOST:PORT", help="Be reached under this name as well.")
 @click.option("--listen-beyond-loopback", is_flag=True, help="Allow an address that other machines reach.")
@@ -50,7 +51,11 @@ async def _serve(home: Path, options: dict[str, Any]) -> None:
     listen = listen_of(options["listen"], beyond=options["listen_beyond_loopback"])
     named = options["relay"] is not None and options["trust"] is not None
     client = AsyncClient(
-        trust=options["trust"], home=None if named else home, privacy="sealed", relay=options["relay"]
+        trust=options["trust"],
+        home=None if named else home,
+        privacy="sealed",
+        relay=options["relay"],
+        unsafe_insecure_nodes=options["insecure_nodes"],
     )
     try:
         if options["pay"]:

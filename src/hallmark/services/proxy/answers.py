@@ -227,6 +227,7 @@ def sealed_to(receipt: AsyncReceipt) -> dict[str, Any]:
         "suite": sealed.suite,
         "size": sealed.size,
         "relay": sealed.relay,
+        "insecure": list(sealed.node.insecure),
     }
 
 

@@ -58,7 +58,8 @@ class AsyncClient:
 
     With `privacy="sealed"` everything goes through `relay` (else the home's): questions sealed to an enclave,
     the rest sealed to the gateway, which this machine never talks to. What would reveal who asks is refused
-    (`not_on_the_sealed_way`), and nothing is ever asked plain instead.
+    (`not_on_the_sealed_way`), and nothing is ever asked plain instead. A node whose own configuration says
+    that it runs without a check is refused (`node_insecure`), unless `unsafe_insecure_nodes`.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class AsyncClient:
         chain: Chain | None = None,
         privacy: str = PLAIN,
         relay: str | None = None,
+        unsafe_insecure_nodes: bool = False,
     ) -> None:
         place = find(base_url, trust, home, relay, verified=verifier is not None)
         self.base_url = place.base_url
@@ -81,7 +83,14 @@ class AsyncClient:
         self._money = Money(place, wallet, chain, network)
         self._spending: Spending | None = None
         self._token_cap = ""
-        self._way = way_of(privacy, place, self._verifier, timeout, named=relay is not None)
+        self._way = way_of(
+            privacy,
+            place,
+            self._verifier,
+            timeout,
+            named=relay is not None,
+            unsafe_insecure=unsafe_insecure_nodes,
+        )
 
     async def __aenter__(self) -> AsyncClient:
         return self

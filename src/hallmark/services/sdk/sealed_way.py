@@ -41,7 +41,9 @@ class SealedWay:
 
     sealed = True
 
-    def __init__(self, place: Place, verifier: Verifier, timeout: float) -> None:
+    def __init__(
+        self, place: Place, verifier: Verifier, timeout: float, *, unsafe_insecure: bool = False
+    ) -> None:
         if not place.relay:
             raise InvalidInput(
                 "no_relay",
@@ -59,6 +61,7 @@ class SealedWay:
             told=error_of,
             clock=lambda: time.time_ns() // 1_000_000,
             timeouts=Timeouts(head=timeout, idle=timeout),
+            unsafe_insecure=unsafe_insecure,
         )
 
     @property

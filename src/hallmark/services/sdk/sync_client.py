@@ -149,6 +149,7 @@ class Client:
         chain: Chain | None = None,
         privacy: str = PLAIN,
         relay: str | None = None,
+        unsafe_insecure_nodes: bool = False,
     ) -> None:
         self._client = AsyncClient(
             base_url,
@@ -160,6 +161,7 @@ class Client:
             chain=chain,
             privacy=privacy,
             relay=relay,
+            unsafe_insecure_nodes=unsafe_insecure_nodes,
         )
         self._loop = _Loop()
 

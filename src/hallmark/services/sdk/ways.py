@@ -14,10 +14,19 @@ PLAIN: Final = "plain"
 SEALED: Final = "sealed"
 
 
-def way_of(privacy: str, place: Place, verifier: Verifier | None, timeout: float, *, named: bool) -> Way:
-    """The way that `privacy` says. `named`: its owner named a relay, which only sealed questions go through.
+def way_of(
+    privacy: str,
+    place: Place,
+    verifier: Verifier | None,
+    timeout: float,
+    *,
+    named: bool,
+    unsafe_insecure: bool,
+) -> Way:
+    """The way that `privacy` says. `named`: its owner named a relay, which only sealed questions go through;
+    `unsafe_insecure`: he allows nodes that run without a check, which only sealed questions are about.
 
-    Raises InvalidInput `bad_privacy`, `relay_for_plain`, `no_trust_file`, `no_relay`.
+    Raises InvalidInput `bad_privacy`, `relay_for_plain`, `insecure_for_plain`, `no_trust_file`, `no_relay`.
     """
     if privacy not in (PLAIN, SEALED):
         raise InvalidInput("bad_privacy", f"Privacy is {PLAIN} or {SEALED}.")
@@ -27,6 +36,12 @@ def way_of(privacy: str, place: Place, verifier: Verifier | None, timeout: float
                 "relay_for_plain",
                 "A relay is named, and the questions would go plain, past it.",
                 'Say privacy="sealed" (--sealed) too, or name no relay.',
+            )
+        if unsafe_insecure:
+            raise InvalidInput(
+                "insecure_for_plain",
+                "Nodes that run without a check are allowed, and a plain client chooses no node.",
+                'Say privacy="sealed" (--sealed) too, or leave that out; the mark `ran` names such nodes.',
             )
         return PlainWay(place.base_url, Pool(timeouts=Timeouts(head=timeout, idle=timeout)))
     if verifier is None:
@@ -38,4 +53,4 @@ def way_of(privacy: str, place: Place, verifier: Verifier | None, timeout: float
     # Loaded when it is used: a plain client needs none of it.
     from hallmark.services.sdk.sealed_way import SealedWay
 
-    return SealedWay(place, verifier, timeout)
+    return SealedWay(place, verifier, timeout, unsafe_insecure=unsafe_insecure)

@@ -67,7 +67,9 @@ class Passage(msgspec.Struct, frozen=True):
 
 
 class SealedPath:
-    """One network through one relay. `judge` judges evidence, `clock` gives unix ms, `told` makes errors."""
+    """One network through one relay. `judge` judges evidence, `clock` gives unix ms, `told` makes errors;
+    `unsafe_insecure` as in `NodeChecker`.
+    """
 
     def __init__(
         self,
@@ -79,9 +81,11 @@ class SealedPath:
         told: Told,
         clock: Callable[[], int],
         timeouts: Timeouts,
+        unsafe_insecure: bool = False,
     ) -> None:
         self.link, self._trust, self._clock, self._told = link, trust, clock, told
-        self._checker = NodeChecker(trust, ProofVerifier(Policy.parse(trust.tlog_policy)), judge, known)
+        proofs = ProofVerifier(Policy.parse(trust.tlog_policy))
+        self._checker = NodeChecker(trust, proofs, judge, known, unsafe_insecure=unsafe_insecure)
         self._timeouts = timeouts
         self._checked: dict[tuple[bytes, bytes], CheckedNode] = {}
 

@@ -10,7 +10,8 @@ In this order, each with its reason:
    than may be wrong: so none to a second bundle for one epoch;
 5. no other bundle of this node and epoch is known here;
 6. the evidence is the registered one, binds exactly this bundle, and is fresh;
-7. the configuration is the bundle's;
+7. the configuration is the bundle's, and switches nothing off that is named insecure, unless the client's
+   owner allows that;
 8. the key configurations are those of the present window, as the bundle's sealing root commits to them.
 
 So everybody seals to the same keys, or fails: whoever hands one client a key of its own needs an entry in
@@ -98,18 +99,27 @@ class CheckedNode(msgspec.Struct, frozen=True):
 
 
 class NodeChecker:
-    """Checks records under one trust file. `judge` judges evidence, `known` remembers bundles."""
+    """Checks records under one trust file. `judge` judges evidence, `known` remembers bundles;
+    `unsafe_insecure` takes nodes that run without a check, as their configuration says.
+    """
 
     def __init__(
-        self, trust: Trust, proofs: ProofVerifier, judge: VerifyEvidence, known: KnownBundles
+        self,
+        trust: Trust,
+        proofs: ProofVerifier,
+        judge: VerifyEvidence,
+        known: KnownBundles,
+        *,
+        unsafe_insecure: bool = False,
     ) -> None:
         self._trust, self._proofs, self._judge, self._known = trust, proofs, judge, known
+        self._unsafe_insecure = unsafe_insecure
 
     def check(self, data: bytes, choice: Choice, now: int) -> CheckedNode | None:
         """The node behind a record's exact bytes; None when it holds and the node takes nothing sealed.
 
         Raises NothingSent: `node_record_unreadable`, `node_record_other`, `candidate_bundle_other`,
-        `bundle_not_of_node`, `node_without_enclave`, and the reasons of steps 3 to 8.
+        `bundle_not_of_node`, `node_without_enclave`, `node_insecure`, and the reasons of steps 3 to 8.
         """
         record = _read(data)
         if record.node != hex0x(choice.node):
@@ -120,6 +130,12 @@ class NodeChecker:
         verdict = self._evidence(record, registration, evidence, admitted=admitted, now=now)
         self._believed(choice.node, index, verdict)
         configuration = _configuration(record, bundle)
+        if configuration.insecure and not self._unsafe_insecure:
+            raise NothingSent(
+                "node_insecure",
+                f"The node runs without what keeps others out: {', '.join(configuration.insecure)}.",
+                "Ask again, or allow such nodes: --insecure-nodes, or unsafe_insecure_nodes=True.",
+            )
         if isinstance(bundle.sealing, msgspec.UnsetType):
             return None
         if record.sealing is None:
