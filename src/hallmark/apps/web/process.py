@@ -21,7 +21,7 @@ from hallmark.services.explorer.explorer import Explorer
 from hallmark.services.following.anchors import Anchors
 from hallmark.services.following.fold_store import FoldIndex, FoldKeeper
 from hallmark.services.following.followed_log import FollowedLog
-from hallmark.services.following.follower import Follower
+from hallmark.services.following.follower import REST_S, Follower
 from hallmark.services.following.log_client import LogClient
 from hallmark.services.review import api
 from hallmark.services.review.service import ReviewService, World
@@ -52,7 +52,7 @@ class WebProcess:
         log, policy = LogClient(self._pool, settings.log_url), Policy.parse(trust.tlog_policy)
         replica = Replica(trust.genesis(), EvidenceCache(verify_evidence))
         keeper = FoldKeeper(replica, FoldIndex(folded))
-        follower = Follower(log, policy, replica, keeper)
+        follower = Follower(log, policy, replica, keeper, rest_s=REST_S)
         self.watch = FollowedLog(
             follower,
             log,

@@ -39,6 +39,8 @@ BATCH: Final = 4096
 SLICE: Final = 16
 WAIT_MS: Final = 10_000
 PAUSE_S: Final = 0.25
+REST_S: Final = 0.25
+"""Checkpoints that come within so many seconds can be verified together, unless somebody waits for one."""
 
 
 class _Newest(msgspec.Struct, frozen=True, array_like=True):

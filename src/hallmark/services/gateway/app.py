@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -21,7 +21,7 @@ from hallmark.routing.load import LoadTable
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.following.anchors import Anchors
 from hallmark.services.following.fold_store import FoldIndex, FoldKeeper
-from hallmark.services.following.follower import Follower
+from hallmark.services.following.follower import REST_S, Follower
 from hallmark.services.following.log_client import LogClient
 from hallmark.services.following.proofs import FollowedProofs
 from hallmark.services.gateway.answer_marks import Marker
@@ -46,9 +46,6 @@ from hallmark.store.raw import RawDatabase
 from hallmark.telemetry.metrics import Metrics
 from hallmark.verification.fold import Replica
 from hallmark.verification.trust import Trust
-
-REST_S: Final = 0.25
-"""Checkpoints that come within so many seconds are verified together, unless somebody asks for a receipt."""
 
 
 def _bounds(settings: Settings) -> Bounds:
