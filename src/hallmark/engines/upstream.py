@@ -42,6 +42,8 @@ CONNECT_S: Final = 10.0
 SILENCE_S: Final = 540.0
 MAX_COMMENT: Final = 200
 AT_ONCE_S: Final = 0.002
+REST_S: Final = 0.01
+"""A fast server is not listened to for so long at most: the end of its answer may be what waits."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -282,7 +284,7 @@ class Reply:
             if done:
                 return
             if fast and not self.asserted.finished and (wait := busy_s()) > 0:
-                self._response.rest(wait)
+                self._response.rest(min(wait, REST_S))
         if not self.asserted.finished:
             raise self._target.failed("ended its stream before its answer did")
 

@@ -10,6 +10,7 @@ import pytest
 
 from hallmark.services.enclave import streaming
 from hallmark.services.enclave.streaming import Emitter
+from hallmark.services.sealing import outer
 
 
 class Sent:
@@ -70,6 +71,11 @@ async def test_a_long_event_waits_for_nothing(sent: Sent, monkeypatch: pytest.Mo
     emitter.drop()
     await emitter.still()
     assert len(sent.pieces) == 2, "what was dropped never leaves"
+
+
+async def test_a_plain_stream_has_the_rhythm_of_a_sealed_one() -> None:
+    """So that whether one is sealed makes no difference to how often it is written to."""
+    assert streaming.GAP_S == outer.GAP_S
 
 
 async def test_slow_events_leave_one_by_one(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, cast
 
+import pytest
+
+from hallmark.engines import upstream
 from hallmark.http.connection import Connection
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -76,3 +80,37 @@ async def test_a_complete_answer_needs_no_rest() -> None:
     connection.data_received(b"0\r\n\r\n")
     connection.rest(60)
     assert wire.reading
+
+
+class Told:
+    """A response whose events come one by one; notes for how long it was let be."""
+
+    def __init__(self, *events: bytes) -> None:
+        self._events = events
+        self.rested, self.rests = 0.0, list[float]()
+
+    def header(self, _name: bytes) -> bytes:
+        return b"text/event-stream"
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for event in self._events:
+            yield b"data: " + event + b"\n\n"
+
+    def rest(self, seconds: float) -> None:
+        self.rests.append(seconds)
+
+
+@pytest.mark.parametrize(("busy_s", "rest_s"), [(0.004, 0.004), (0.02, upstream.REST_S), (0.0, None)])
+async def test_a_fast_server_is_let_be_for_a_while_and_not_once_it_has_finished(
+    busy_s: float, rest_s: float | None
+) -> None:
+    """For as long as nothing would be written, but not for the whole gap between two pieces: the end of its
+    answer may be what waits.
+    """
+    more = b'{"choices":[{"delta":{"content":"a"}}]}'
+    last = b'{"choices":[{"delta":{},"finish_reason":"stop"}]}'
+    told = Told(more, more, last, b"[DONE]")
+    reply = upstream.Reply(cast(Any, told), cast(Any, None), "")
+    got = [chunk.data async for chunks in reply.events(lambda: busy_s) for chunk in chunks]
+    assert got == [more, more, last]
+    assert told.rests == ([] if rest_s is None else [rest_s, rest_s])

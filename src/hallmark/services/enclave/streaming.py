@@ -17,7 +17,7 @@ from hallmark.services.enclave.limits import KEEP_ALIVE_MS
 KEEP_ALIVE_S: Final = KEEP_ALIVE_MS / 1000
 """A stream that is silent for longer gets a comment, so that nobody on the way takes it for dead."""
 COMMENT: Final = b": waiting\n\n"
-GAP_S: Final = 0.01
+GAP_S: Final = 0.02
 """A stream is written to at most every so many seconds."""
 LATE_S: Final = 0.001
 """What was gathered leaves with what comes next when GAP_S are over, and so much later if nothing comes."""
