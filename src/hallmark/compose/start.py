@@ -112,6 +112,7 @@ def _place(home: Home, plan: Plan, money: Money) -> dict[str, object]:
         "base_url": f"http://127.0.0.1:{plan.gateway_port}",
         "trust": str(home.file("trust.toml")),
         "relay": f"http://127.0.0.1:{relay_port(plan)}",
+        "log": f"http://127.0.0.1:{plan.log_port}",
         "chain": {
             "rpc_url": f"http://127.0.0.1:{plan.chain_port}",
             "chain_id": plan.chain_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 from urllib.parse import quote
 
 import msgspec
@@ -33,6 +33,9 @@ from hallmark.services.sdk.wallet import Wallet
 from hallmark.services.sdk.way import MAX_ANSWER, Pairs, Question, Way
 from hallmark.services.sdk.ways import PLAIN, way_of
 from hallmark.verification.dossier import Dossier
+
+if TYPE_CHECKING:
+    from hallmark.services.sdk.gateway_watch import GatewayWatch, Judged
 
 Messages = str | Sequence[Mapping[str, Any]]
 CHAT = "/v1/chat/completions"
@@ -83,6 +86,8 @@ class AsyncClient:
         self._money = Money(place, wallet, chain, network)
         self._spending: Spending | None = None
         self._token_cap = ""
+        self._log = place.log
+        self._watch: GatewayWatch | None = None
         self._way = way_of(
             privacy,
             place,
@@ -101,6 +106,8 @@ class AsyncClient:
     async def aclose(self) -> None:
         """Close every connection."""
         await self._way.aclose()
+        if self._watch is not None:
+            await self._watch.aclose()
         await self._money.aclose()
 
     @property
@@ -260,6 +267,38 @@ class AsyncClient:
     def handle(self, dossier: Dossier) -> AsyncReceipt:
         """A receipt from a dossier at hand, such as one that `saved.open_answer` made."""
         return self._handle(dossier)
+
+    async def steering(self, log: str | None = None, timeout: float = 60.0) -> Judged:
+        """Whether a gateway steered: hold the last route tickets that it gave this client against the log.
+
+        `log` is the address of the network's log or of any full node (else the home's), which is read from
+        this machine's own address, and whose leaves count only below a quorum's checkpoint. See
+        `sdk.gateway_watch`.
+
+        Raises InvalidInput `steering_needs_sealing`, `no_log`; Unavailable `log_not_reached`;
+        VerificationFailed `log_distrusted`.
+        """
+        tickets, url = self._way.tickets, log or self._log
+        if tickets is None or self._verifier is None:
+            raise InvalidInput(
+                "steering_needs_sealing",
+                "A plain client has no route tickets: its gateway chooses for it.",
+                'Make the client with privacy="sealed".',
+            )
+        if not url:
+            raise InvalidInput(
+                "no_log",
+                "The gateway's tickets are held against the log, and none is named.",
+                "Give its address, or a full node's. A network of `hallmark up` names its own.",
+            )
+        # Loaded when it is used: it folds whole logs.
+        from hallmark.services.sdk.gateway_watch import GatewayWatch
+
+        if self._watch is None or self._watch.url != url:
+            if self._watch is not None:
+                await self._watch.aclose()
+            self._watch = GatewayWatch(url, self._verifier)
+        return await self._watch.look(tickets, timeout)
 
     @property
     def verifier(self) -> Verifier | None:

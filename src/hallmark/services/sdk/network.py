@@ -51,8 +51,8 @@ class Chain(msgspec.Struct, frozen=True):
 
 class Place(msgspec.Struct, frozen=True):
     """Where a network is: the gateway's base URL without a slash at the end, the path of its trust file, its
-    money, the home where a wallet is, and the addresses of a relay and of who sells tokens (empty: none is
-    known).
+    money, the home where a wallet is, and addresses of a relay, of who sells tokens, of the log (empty: none
+    is known).
     """
 
     base_url: str
@@ -61,6 +61,7 @@ class Place(msgspec.Struct, frozen=True):
     home: str = ""
     relay: str = ""
     issuer: str = ""
+    log: str = ""
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -101,7 +102,7 @@ def find(
             "Start one with `hallmark up`, or give base_url= and trust=.",
         ) from error
     url, known = _trimmed(base_url or place.base_url), relay or place.relay
-    return Place(url, chosen or place.trust, place.chain, str(folder), known, place.issuer)
+    return Place(url, chosen or place.trust, place.chain, str(folder), known, place.issuer, place.log)
 
 
 def verifier_of(place: Place) -> Verifier | None:

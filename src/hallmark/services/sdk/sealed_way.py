@@ -27,6 +27,7 @@ from hallmark.services.sealing.node_check import CheckedNode
 from hallmark.services.sealing.refusals import AnswerBroken, NotReached
 from hallmark.services.sealing.relay_link import RelayLink, Stale, Undelivered
 from hallmark.services.sealing.route_compare import Sealed, compare
+from hallmark.services.sealing.ticket_check import CheckedTicket
 
 NOT_BEGUN: Final = frozenset(("node_busy", "clock_skew", "ticket_expired", "ticket_early"))
 """Reasons with which an enclave says, under its seal, that it did not begin."""
@@ -68,6 +69,11 @@ class SealedWay:
     def relay(self) -> str:
         """The relay's address."""
         return self.path.link.url
+
+    @property
+    def tickets(self) -> tuple[CheckedTicket, ...]:
+        """See `Way`."""
+        return tuple(self.path.tickets)
 
     def question(self, path: str, body: bytes, headers: Pairs = ()) -> SealedQuestion:
         """See `Way`."""

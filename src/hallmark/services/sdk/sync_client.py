@@ -28,6 +28,7 @@ from hallmark.verification.dossier import Dossier
 from hallmark.verification.offline import Verified
 
 if TYPE_CHECKING:
+    from hallmark.services.sdk.gateway_watch import Judged
     from hallmark.services.sealing.route_compare import Sealed
 
 T = TypeVar("T")
@@ -200,6 +201,10 @@ class Client:
     def spend_tokens(self, *, max_per_request: str) -> None:
         """Pay for sealed requests with tokens from now on; see `AsyncClient.spend_tokens`."""
         self._client.spend_tokens(max_per_request=max_per_request)
+
+    def steering(self, log: str | None = None, timeout: float = 60.0) -> Judged:
+        """Whether a gateway steered, by the log; see `AsyncClient.steering`."""
+        return self._loop.run(self._client.steering(log, timeout))
 
     def offers(self) -> tuple[NodeOffer, ...]:
         """What answers cost now, by node."""

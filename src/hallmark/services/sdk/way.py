@@ -11,12 +11,15 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from hallmark.core.errors import NotFound, Unavailable
 from hallmark.http.client import Pool
 from hallmark.services.sdk.paid_request import LOST, UNSENT, PaidRequest, Reply
 from hallmark.services.sdk.receipts import AsyncReceipt
+
+if TYPE_CHECKING:
+    from hallmark.services.sealing.ticket_check import CheckedTicket
 
 MAX_ANSWER: Final = 64 << 20
 PAUSE_S: Final = 0.2
@@ -54,6 +57,11 @@ class Way(Protocol):
     sealed: bool
     """Whether questions go sealed, through a relay."""
 
+    @property
+    def tickets(self) -> tuple[CheckedTicket, ...] | None:
+        """The last route tickets that were given to this client; None where a gateway keeps them."""
+        ...
+
     def question(self, path: str, body: bytes, headers: Pairs = ()) -> Question:
         """A request that is about to be made."""
         ...
@@ -75,6 +83,7 @@ class PlainWay:
     """To a gateway, which sees the question and the answer."""
 
     sealed = False
+    tickets = None
 
     def __init__(self, base_url: str, pool: Pool) -> None:
         self.base_url, self._pool = base_url, pool

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -88,6 +89,8 @@ class SealedPath:
         self._checker = NodeChecker(trust, proofs, judge, known, unsafe_insecure=unsafe_insecure)
         self._timeouts = timeouts
         self._checked: dict[tuple[bytes, bytes], CheckedNode] = {}
+        self.tickets: deque[CheckedTicket] = deque(maxlen=KEPT)
+        """The last route tickets that hold, oldest first: what a gateway can be shown to have steered by."""
 
     @property
     def nodes(self) -> tuple[CheckedNode, ...]:
@@ -130,6 +133,7 @@ class SealedPath:
         except (HallmarkError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise NothingSent("ticket_unreadable", "What the gateway sent is no route ticket.") from error
         ticket = check_ticket(packed, shown.candidates, self._trust, self._clock(), model=model)
+        self.tickets.append(ticket)
         found = await asyncio.gather(*(self._node(choice) for choice in ticket.choices))
         by_node = {node.node: node for node in found if node is not None}
         order = [by_node[choice.node] for choice in drawn(ticket.choices) if choice.node in by_node]
