@@ -133,6 +133,51 @@ async def test_places_are_written_with_the_next_receipt(tmp_path: Path) -> None:
     database.close()
 
 
+async def test_receipts_that_come_close_behind_others_share_a_transaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is written at once; ten that come one after the other within the spacing are written once."""
+    monkeypatch.setattr(receipt_store, "SPACING_S", 0.25)
+    database = RawDatabase(f"sqlite:///{tmp_path}/g.db")
+    box = ReceiptStore(database)
+    running = asyncio.create_task(box.run())
+    await box.put(Kept(bytes(32), b"first", bytes(32), b"", 0))
+    commits, puts = database.commits, []
+    for n in range(1, 11):
+        puts.append(asyncio.create_task(box.put(Kept(bytes([n]) * 32, b"entry", bytes(32), b"", n))))
+        await asyncio.sleep(0)
+    await asyncio.gather(*puts)
+    assert database.commits - commits == 1
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    database.close()
+
+
+async def test_what_is_gathered_when_the_gateway_stops_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it, in as many transactions as it takes; nobody was told before that a receipt is safe."""
+    monkeypatch.setattr(receipt_store, "SPACING_S", 3600.0)
+    monkeypatch.setattr(receipt_store, "MOST", 4)
+    database = RawDatabase(f"sqlite:///{tmp_path}/g.db")
+    box = ReceiptStore(database)
+    running = asyncio.create_task(box.run())
+    await box.put(Kept(bytes(32), b"first", bytes(32), b"", 0))
+    commits = database.commits
+    kept = [Kept(bytes([n]) * 32, b"entry", bytes(32), b"", n) for n in range(1, 11)]
+    puts = [asyncio.create_task(box.put(one)) for one in kept]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert database.commits == commits
+    assert not any(put.done() for put in puts)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    async with asyncio.timeout(60):
+        await asyncio.gather(*puts)
+    assert [one.id for one in await ReceiptStore(database).pending()][1:] == [one.id for one in kept]
+    database.close()
+
+
 async def test_a_disk_that_fails_is_not_asked_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A receipt that cannot be written raises; a place waits for a later write, which has the receipt."""
     monkeypatch.setattr(receipt_store, "LATER_S", 0.01)

@@ -131,9 +131,12 @@ class Log(LogClient):
 
 
 @asynccontextmanager
-async def forwarding(outbox: Outbox, log: Log, monkeypatch: Any) -> AsyncIterator[Forwarder]:
+async def forwarding(
+    outbox: Outbox, log: Log, monkeypatch: Any, *, gather_s: float = 0.0
+) -> AsyncIterator[Forwarder]:
     """A forwarder at work, with short pauses."""
     monkeypatch.setattr("hallmark.services.node.forwarder.FIRST_BACKOFF_S", 0.001)
+    monkeypatch.setattr("hallmark.services.node.forwarder.GATHER_S", gather_s)
     forwarder = Forwarder(outbox, log)
     forwarder._backoff = 0.001
     running = asyncio.create_task(forwarder.run())
@@ -159,6 +162,53 @@ async def test_everything_reaches_the_log_in_order(tmp_path: Path, monkeypatch: 
         assert sorted(log.taken) == [b"0", b"1", b"2", b"3", b"4", b"5", b"last"]
         assert not outbox.waiting
         assert len(numbers) == 6
+
+
+async def test_a_busy_node_sends_together_what_comes_close_behind(tmp_path: Path, monkeypatch: Any) -> None:
+    """The first entry goes at once and alone; those that come within the gathering share a request."""
+    log = Log()
+    async with opened(tmp_path) as outbox, forwarding(outbox, log, monkeypatch, gather_s=0.05) as forwarder:
+        async with asyncio.timeout(10):
+            await forwarder.watch(outbox.put(b"first", lambda: None))
+            assert log.calls == 1
+            for number in range(5):
+                await put(outbox, b"%d" % number)
+            await forwarder.idle()
+        assert log.taken == [b"first", *(b"%d" % number for number in range(5))]
+        assert log.calls <= 3
+
+
+async def test_only_what_was_sent_is_waited_for(tmp_path: Path, monkeypatch: Any) -> None:
+    """The end of a request begins no gathering: what comes when the last one is over goes at once."""
+    log = Log()
+    async with opened(tmp_path) as outbox, forwarding(outbox, log, monkeypatch, gather_s=3600.0) as forwarder:
+        async with asyncio.timeout(60):
+            await forwarder.watch(outbox.put(b"first", lambda: None))
+            sent = forwarder._next
+            while outbox.arrived.is_set():  # noqa: ASYNC110 - until the forwarder has looked again
+                await asyncio.sleep(0)
+            assert forwarder._next == sent
+            forwarder._next = 0.0
+            await forwarder.watch(outbox.put(b"second", lambda: None))
+        assert log.taken == [b"first", b"second"]
+
+
+async def test_what_is_gathered_when_the_host_is_killed_is_sent_by_the_next(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    """An entry that waits for company stands in the outbox, like any other that the log has not taken."""
+    log = Log()
+    async with opened(tmp_path) as outbox, forwarding(outbox, log, monkeypatch, gather_s=3600.0) as forwarder:
+        async with asyncio.timeout(60):
+            await forwarder.watch(outbox.put(b"first", lambda: None))
+        await put(outbox, b"second", b"third")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert log.taken == [b"first"]
+    async with opened(tmp_path) as outbox, forwarding(outbox, log, monkeypatch) as forwarder:
+        async with asyncio.timeout(60):
+            await forwarder.idle()
+    assert log.taken == [b"first", b"second", b"third"]
 
 
 async def test_the_log_says_when_to_come_again(tmp_path: Path, monkeypatch: Any) -> None:

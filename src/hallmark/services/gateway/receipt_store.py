@@ -3,8 +3,8 @@
 A row holds the log entry's bytes and public documents. Requests, answers, salts and parameters never get
 here: they are the owner's.
 
-A receipt is written once, when it comes, with all that come at the same time. Where the log put it is written
-with a later one, or when none comes for `LATER_S`: after a kill the log is asked again.
+A receipt is written once, when it comes, under load with all that come within `SPACING_S`. Where the log put
+it is written with a later one, or when none comes for `LATER_S`: after a kill the log is asked again.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from hallmark.store.raw import RawDatabase, Row, Transaction
 from hallmark.telemetry.logs import get_logger
 
 LATER_S: Final = 5.0
+SPACING_S: Final = 0.01
+"""Transactions begin at most so often."""
 MOST: Final = 500
 """Receipts of one transaction."""
 COLUMNS: Final = "id, entry, evidence, configuration, created, position, admitted, refused, request, answer"
@@ -83,6 +85,8 @@ class ReceiptStore:
         self._placed: dict[bytes, Kept] = {}
         self._wake = asyncio.Event()
         self._later: asyncio.TimerHandle | None = None
+        self._next = 0.0
+        """When the next transaction may begin, in the loop's seconds."""
 
     async def run(self) -> None:
         """Write what is put, for ever; writes what is left when it is cancelled."""
@@ -90,6 +94,7 @@ class ReceiptStore:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
+                await self._gather()
                 await self._flush()
                 while self._fresh:
                     await self._flush()
@@ -97,6 +102,8 @@ class ReceiptStore:
             if self._later is not None:
                 self._later.cancel()
             await self._flush()
+            while self._fresh:
+                await self._flush()
 
     async def put(self, kept: Kept) -> None:
         """Insert or update a row; returns when it is on disk. Raises Unavailable as the store does."""
@@ -145,6 +152,14 @@ class ReceiptStore:
         kept = _kept(row)
         later = self._placed.get(kept.id)
         return kept if later is None else later
+
+    async def _gather(self) -> None:
+        """A receipt that comes alone is written at once, one that comes close behind others with the next."""
+        loop = asyncio.get_running_loop()
+        left = self._next - loop.time()
+        if left > 0:
+            await asyncio.sleep(left)
+        self._next = loop.time() + SPACING_S
 
     async def _flush(self) -> None:
         """One transaction: what came, and what became of what had come before."""

@@ -28,6 +28,8 @@ from hallmark.telemetry.logs import get_logger
 BATCH_ENTRIES: Final = 512
 BATCH_BYTES: Final = 4 << 20
 IN_FLIGHT: Final = 4
+GATHER_S: Final = 0.025
+"""What arrives within so many seconds after something was sent is sent together."""
 FIRST_BACKOFF_S: Final = 0.1
 LAST_BACKOFF_S: Final = 5.0
 FOR_GOOD: Final = frozenset(
@@ -166,6 +168,8 @@ class Forwarder:
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._tasks: set[asyncio.Task[None]] = set()
         self._backoff = FIRST_BACKOFF_S
+        self._next = 0.0
+        """When more may be sent, in the loop's seconds."""
         self._told = 0
         self.problem = ""
         self.stuck_at = 0.0
@@ -180,12 +184,12 @@ class Forwarder:
         try:
             while True:
                 await self._outbox.arrived.wait()
-                await self._slots.acquire()
-                batch = self._take()
-                if not batch:
-                    self._slots.release()
+                if self._outbox.waiting.keys() <= self._sending:
                     self._outbox.arrived.clear()
                     continue
+                await self._slots.acquire()
+                await self._gather()
+                batch = self._take()
                 task = asyncio.create_task(self._send(batch))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -197,6 +201,14 @@ class Forwarder:
         """Until nothing waits any more."""
         while self._outbox.waiting:  # noqa: ASYNC110 - used once, when stopping
             await asyncio.sleep(0.02)
+
+    async def _gather(self) -> None:
+        """One request of a busy node carries what came since the last; an idle one's goes at once."""
+        loop = asyncio.get_running_loop()
+        left = self._next - loop.time()
+        if left > 0:
+            await asyncio.sleep(left)
+        self._next = loop.time() + GATHER_S
 
     def _take(self) -> dict[int, bytes]:
         batch: dict[int, bytes] = {}
