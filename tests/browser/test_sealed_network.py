@@ -15,7 +15,7 @@ from playwright.sync_api import Page
 from test_sealed_chat import on_path
 
 from hallmark.testing.gated_upstream import PIECES, GatedUpstream
-from hallmark.testing.real_network import Network, hallmark, logs
+from hallmark.testing.real_network import Network, hallmark, start_network
 
 pytestmark = pytest.mark.integration
 Open = Any
@@ -34,8 +34,7 @@ def living(upstream: GatedUpstream, tmp_path_factory: pytest.TempPathFactory) ->
     """A network of real processes, its relay among them."""
     home = tmp_path_factory.mktemp("sealed") / "home"
     offer = ("--upstream", f"gated={upstream.url}")
-    started = hallmark(home, "up", "--detach", "--no-ask", "--port", "27100", *offer)
-    assert started.returncode == 0, started.stdout + started.stderr + logs(home)
+    start_network(home, "--no-ask", "--port", "27100", *offer)
     yield Living(Network(home))
     assert hallmark(home, "down").returncode == 0
 

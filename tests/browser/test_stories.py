@@ -21,7 +21,7 @@ from playwright.sync_api import Page
 
 import hallmark as product
 from hallmark.core.marks import Question, State
-from hallmark.testing.real_network import Network, hallmark, logs
+from hallmark.testing.real_network import Network, hallmark, logs, start_network
 
 pytestmark = pytest.mark.integration
 Open = Any
@@ -35,10 +35,7 @@ def living(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Living]:
     """A network that also offers a provider's model."""
     home = tmp_path_factory.mktemp("stories") / "home"
     with provider() as address:
-        started = hallmark(
-            home, "up", "--detach", "--no-ask", "--port", "26300", "--upstream", f"large={address}"
-        )
-        assert started.returncode == 0, started.stdout + started.stderr + logs(home)
+        start_network(home, "--no-ask", "--port", "26300", "--upstream", f"large={address}")
         yield Living(Network(home))
         assert hallmark(home, "down").returncode == 0
 

@@ -11,7 +11,7 @@ import pytest
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.testing.chaos import Asked, judge
 from hallmark.testing.chaos_runs import campaign
-from hallmark.testing.real_network import Network, hallmark, logs
+from hallmark.testing.real_network import Network, hallmark, start_network
 
 pytestmark = pytest.mark.integration
 
@@ -24,8 +24,7 @@ ERROR = b'{"error":{"message":"No.","type":"x","param":null,"code":"answer_lost"
 def killable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """A network that may be killed."""
     home = tmp_path_factory.mktemp("chaos") / "home"
-    started = hallmark(home, "up", "--detach", "--no-ask")
-    assert started.returncode == 0, started.stdout + started.stderr + logs(home)
+    start_network(home, "--no-ask")
     yield Network(home)
     stopped = hallmark(home, "down")
     assert stopped.returncode == 0, stopped.stderr

@@ -16,7 +16,7 @@ import pytest
 from hallmark.compose.home import Home
 from hallmark.compose.plan import load_plan
 from hallmark.testing.chaos_audit import audit
-from hallmark.testing.real_network import Network, hallmark, logs
+from hallmark.testing.real_network import Network, hallmark, start_network
 
 pytestmark = pytest.mark.integration
 
@@ -40,8 +40,7 @@ def cramped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
             if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
                 pytest.skip("this account may not mount a file system")
             mounted.append(folder)
-        started = hallmark(home, "up", "--detach", "--no-ask")
-        assert started.returncode == 0, started.stdout + started.stderr + logs(home)
+        start_network(home, "--no-ask")
         yield Network(home)
         assert hallmark(home, "down").returncode == 0
     finally:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hallmark.compose.home import Home
 from hallmark.compose.ports import claim_plan
 from hallmark.testing import postgres
-from hallmark.testing.real_network import Network, hallmark, logs
+from hallmark.testing.real_network import Network, hallmark, logs, prepare_home
 
 pytestmark = pytest.mark.integration
 
@@ -29,6 +29,7 @@ def test_a_network_with_its_log_in_postgresql(tmp_path: Path) -> None:
         claimed.close()
         plan = msgspec.structs.replace(made, log_database=url)
         Home(home).write(msgspec.json.encode(plan), "network.json")
+        prepare_home(home)
         network, sizes = Network(home), []
         for _ in range(2):
             started = hallmark(home, "up", "--detach", "--no-ask")

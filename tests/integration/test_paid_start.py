@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hallmark.testing.real_network import Network, hallmark, logs
+from hallmark.testing.real_network import Network, hallmark, logs, start_network
 
 pytestmark = pytest.mark.integration
 
@@ -23,8 +23,7 @@ PORT = "26700"
 def paid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Network, str]]:
     """A network that was started with `--paid`, and what its start printed."""
     home = tmp_path_factory.mktemp("paid") / "home"
-    started = hallmark(home, "up", "--detach", "--paid", "--port", PORT)
-    assert started.returncode == 0, started.stdout + started.stderr + logs(home)
+    started = start_network(home, "--paid", "--port", PORT)
     yield Network(home), started.stdout
     assert hallmark(home, "down").returncode == 0
 

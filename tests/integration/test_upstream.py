@@ -18,7 +18,7 @@ import pytest
 
 import hallmark as product
 from hallmark.core.marks import Question, State
-from hallmark.testing.real_network import Network, hallmark, logs
+from hallmark.testing.real_network import Network, hallmark, start_network
 
 pytestmark = pytest.mark.integration
 
@@ -79,8 +79,7 @@ def with_upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]
     threading.Thread(target=server.serve_forever, daemon=True).start()
     home = tmp_path_factory.mktemp("upstream") / "home"
     address = f"large=http://127.0.0.1:{server.server_address[1]}/v1#provider/large-model"
-    started = hallmark(home, "up", "--detach", "--no-ask", "--port", "25500", "--upstream", address)
-    assert started.returncode == 0, started.stdout + started.stderr + logs(home)
+    start_network(home, "--no-ask", "--port", "25500", "--upstream", address)
     yield Network(home)
     assert hallmark(home, "down").returncode == 0
     server.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,6 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from hallmark.compose.home import Home
+from hallmark.compose.models import models_root
+from hallmark.compose.trustfile import full_node_name
+from hallmark.hub.artifact import pack_artifact
+from hallmark.hub.cache import BlobIdCache
+from hallmark.services.node import image
+from hallmark.testing.enclaves import cache
+
+FULL_NODES = 4
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,29 @@ def hallmark(
         check=False,
         env={**os.environ, "COLUMNS": "160", **env},
     )
+
+
+def start_network(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `hallmark up --detach` in a new home, see `prepare_home`; it must start."""
+    prepare_home(home)
+    started = hallmark(home, "up", "--detach", *arguments)
+    assert started.returncode == 0, started.stdout + started.stderr + logs(home)
+    return started
+
+
+def prepare_home(home: Path) -> None:
+    """Put into a new home what is the same in each and takes half a minute of processor time: the enclave
+    image, and the blob IDs of the shipped models, as if home and full nodes had computed them before. Both
+    are made once on this machine. The tests' fixture `network` starts in an empty home.
+    """
+    built = image.build(cache())
+    shutil.copyfile(built, Home(home).file("image", built.name))
+    kept = cache() / "blob-ids.json"
+    known = BlobIdCache(kept)
+    for artifact in sorted(models_root().glob("*/artifact")):
+        known.identify(pack_artifact(artifact))
+    for owner in (("artifacts",), *(("services", full_node_name(n)) for n in range(1, FULL_NODES + 1))):
+        shutil.copyfile(kept, Home(home).file(*owner, "blob-ids.json"))
 
 
 def logs(home: Path) -> str:

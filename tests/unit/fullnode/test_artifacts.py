@@ -5,21 +5,24 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from hallmark.hub.walrus import blob_id
+from hallmark.hub.walrus import parse_blob_text
 from hallmark.services.fullnode.artifacts import HeldArtifacts, identify
+
+HELLO = "VCHdU3RHtQVBYAI3c30jDhM8PNvrgv7OVxIb8eW6Ih4"
+"""The published blob ID of `hello` (see tests/unit/hub/test_walrus.py)."""
 
 
 def test_what_is_held_is_compared(tmp_path: Path) -> None:
     """Blob ID and size of a held artifact are known after reading; nothing is said of any other."""
-    (tmp_path / "one.tar").write_bytes(b"one")
+    (tmp_path / "one.tar").write_bytes(b"hello")
     (tmp_path / "other.txt").write_bytes(b"other")
     held = HeldArtifacts([str(tmp_path), str(tmp_path / "absent.tar")], str(tmp_path / "cache.json"))
-    digest, name = hashlib.sha256(b"one").digest(), blob_id(b"one")
-    assert held.check(name, digest, 3) is None
+    digest, name = hashlib.sha256(b"hello").digest(), parse_blob_text(HELLO)
+    assert held.check(name, digest, 5) is None
     held.read()
-    assert held.check(name, digest, 3) == ""
-    assert held.check(bytes(32), digest, 3) == "artifact_content"
-    assert held.check(name, digest, 4) == "artifact_content"
+    assert held.check(name, digest, 5) == ""
+    assert held.check(bytes(32), digest, 5) == "artifact_content"
+    assert held.check(name, digest, 6) == "artifact_content"
     assert held.check(bytes(32), hashlib.sha256(b"other").digest(), 5) is None
     assert (tmp_path / "cache.json").exists()
 

@@ -61,26 +61,48 @@ def violations(
     return tuple(dict.fromkeys(found))
 
 
+class _Ruled:
+    """Rules, and the words of each with a subject's own label and artifact in them. Hashed by identity."""
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        self._rules = rules
+        self._named: dict[tuple[str, str], tuple[tuple[Rule, str, Find], ...]] = {}
+
+    def words(self, label: str, artifact: str) -> tuple[tuple[Rule, str, Find], ...]:
+        """Every rule that can apply to a subject of these names, with its pattern and what finds that."""
+        found = self._named.get((label, artifact))
+        if found is None:
+            filled = [(rule, _filled(rule.words, label, artifact)) for rule in self._rules]
+            found = tuple((rule, pattern, _finder(rule)) for rule, pattern in filled if pattern)
+            self._named[label, artifact] = found
+        return found
+
+
+_ruled = lru_cache(64)(_Ruled)
+
+
+@lru_cache(65_536)
+def _claims(ruled: _Ruled, label: str, artifact: str, text: str) -> tuple[tuple[Rule, str, Find], ...]:
+    """The rules whose words a text holds, whatever the facts."""
+    return tuple(one for one in ruled.words(label, artifact) if one[2](text, one[1], one[0].wanted))
+
+
 def _worded(
     facts: Mapping[str, Facts], observation: Observation, rules: tuple[Rule, ...]
 ) -> Iterator[Violation]:
-    stand = {subject: _standing(own, rules) for subject, own in facts.items()}
-    always = [one for one in _standing(NO_FACTS, rules) if one[0].scope == "anywhere"]
+    ruled = _ruled(rules)
     for run in observation.runs:
         if run.kind in OTHERS:
             continue
-        for rule, pattern, find in stand.get(run.subject, always):
-            # Hardly any text claims anything: that is asked first, and remembered.
-            if not find(run.text, pattern, rule.wanted) or not _applies(rule, run):
+        own = facts.get(run.subject, NO_FACTS)
+        # Hardly any text claims anything: that is asked first, and remembered.
+        for rule, pattern, find in _claims(ruled, own.label, own.artifact[:8], run.text):
+            if own is NO_FACTS and rule.scope != "anywhere":
+                continue
+            if not rule.when.holds(own) or not _applies(rule, run):
                 continue
             for said in _of_whom(rule, run, pattern) if rule.about else _said(rule, run, pattern, find):
                 yield Violation(observation.surface, rule.name, said, run.text, run.kind, run.where, rule.why)
-
-
-def _standing(own: Facts, rules: tuple[Rule, ...]) -> list[tuple[Rule, str, Find]]:
-    """The rules that bite on a subject, with its own names in their patterns, and what finds those."""
-    standing = [(rule, _filled(rule.words, own)) for rule in rules if rule.when.holds(own)]
-    return [(rule, pattern, _finder(rule)) for rule, pattern in standing if pattern]
 
 
 def _finder(rule: Rule) -> Find:
@@ -139,9 +161,9 @@ def _literally(text: str, pattern: str, wanted: bool) -> tuple[tuple[str, str], 
     return tuple((match.group(0), text) for match in found.finditer(text))
 
 
-def _filled(pattern: str, own: Facts) -> str:
+def _filled(pattern: str, label: str, artifact: str) -> str:
     """The pattern with the subject's own label and artifact; "" when it has none."""
-    for slot, value in (("{label}", own.label), ("{artifact}", own.artifact[:8])):
+    for slot, value in (("{label}", label), ("{artifact}", artifact)):
         if slot in pattern:
             if not value:
                 return ""
@@ -185,10 +207,16 @@ def _pairs(text: str) -> tuple[tuple[str, str, str], ...]:
 def _counted(observation: Observation) -> Iterator[Violation]:
     """Marks are never counted: a number takes a waived mark for a met one, and is a score."""
     for run in observation.runs:
-        found = COUNT.search(run.text) if run.kind not in OTHERS else None
-        if found is not None:
+        found = _score(run.text) if run.kind not in OTHERS else ""
+        if found:
             rule, why = "marks are not counted", "A number takes a waived mark for a met one: it is a score."
-            yield Violation(observation.surface, rule, found[0], run.text, run.kind, run.where, why)
+            yield Violation(observation.surface, rule, found, run.text, run.kind, run.where, why)
+
+
+@lru_cache(65_536)
+def _score(text: str) -> str:
+    found = COUNT.search(text)
+    return found[0] if found else ""
 
 
 def _line(run: Run) -> str:
