@@ -35,9 +35,9 @@ class RangeNotSatisfiable(InvalidInput):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-def parse_range(value: str, size: int) -> Span:
-    """The one range of a `Range` header, of a blob of `size` bytes. Raises RangeNotSatisfiable
-    `bad_byte_range`.
+def parse_range(value: str, size: int, *, clip: bool = False) -> Span:
+    """The one range of a `Range` header, of a blob of `size` bytes; with `clip` one that ends behind the blob
+    ends with it, as RFC 9110 has it. Raises RangeNotSatisfiable `bad_byte_range`.
     """
     found = ONE.fullmatch(value.strip())
     if found is None or found[1] == found[2] == "":
@@ -47,6 +47,7 @@ def parse_range(value: str, size: int) -> Span:
     else:
         start = int(found[1])
         end = int(found[2]) + 1 if found[2] else size
+        end = min(end, size) if clip else end
     if not start < end <= size:
         raise _refused(size, f"The range lies outside of the blob's {size} bytes.")
     return Span(start, end)

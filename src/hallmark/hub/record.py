@@ -69,6 +69,11 @@ class Summary:
             if self._filled == CHUNK:
                 self._close()
 
+    @property
+    def sha256(self) -> str:
+        """SHA-256 (hex) of what was read so far."""
+        return self._whole.hexdigest()
+
     def record(self, identifier: bytes) -> BlobRecord:
         """The record of what was read, which has this blob ID (32 bytes). Nothing may follow."""
         if self._filled:

@@ -132,10 +132,11 @@ async def send_bytes(
     *,
     status: int = 200,
     headers: Sequence[tuple[bytes, bytes]] = (),
+    cached: bytes = CACHED,
 ) -> None:
     """Send `size` bytes as they come, the head with the first of them."""
     tag = f'"{etag}"'.encode()
-    same = [(b"etag", tag), (b"cache-control", CACHED), *SAFE]
+    same = [(b"etag", tag), (b"cache-control", cached), *SAFE]
     if tag in (header(scope, b"if-none-match") or b"").replace(b" ", b"").split(b","):
         await send({"type": "http.response.start", "status": 304, "headers": same})
         await send({"type": "http.response.body", "body": b""})

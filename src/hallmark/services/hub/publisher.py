@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
-from hallmark.core.document import unhex
-from hallmark.core.errors import Unauthorized, Unavailable
-from hallmark.core.hashing import sha256
+from hallmark.core.errors import Unavailable
 from hallmark.http.asgi import Disconnected, Receive, Scope, header
 from hallmark.http.limits import SlowRequest
 from hallmark.hub.record import BlobRecord
@@ -21,9 +18,8 @@ from hallmark.services.hub.query import PutOptions, put_options
 from hallmark.services.hub.settings import Settings
 from hallmark.services.hub.staging import stage, too_large
 from hallmark.services.hub.wire import already_certified, newly_created
+from hallmark.services.hub.writers import Writers
 from hallmark.telemetry.logs import get_logger
-
-BEARER: Final = b"bearer "
 
 
 class Publisher:
@@ -40,7 +36,7 @@ class Publisher:
     ) -> None:
         self._settings, self._blobs, self._objects = settings, blobs, objects
         self._now, self._random = now, random
-        self._keys = tuple(unhex(key) for key in settings.keys)
+        self.writers = Writers(settings)
         self.under_way = self.stored = self.bytes = 0
 
     async def put_blob(self, scope: Scope, receive: Receive) -> dict[str, Any]:
@@ -53,14 +49,7 @@ class Publisher:
 
     def options(self, scope: Scope) -> PutOptions:
         """What is asked for, of somebody who may. Raises Unauthorized `blob_key`, InvalidInput."""
-        if not self._settings.anonymous and not self._may(header(scope, b"authorization") or b""):
-            error = Unauthorized(
-                "blob_key",
-                "Blobs are stored here for those who have a key.",
-                "Send Authorization: Bearer KEY; the operator has one.",
-            )
-            error.headers = ((b"www-authenticate", b"Bearer"),)  # type: ignore[attr-defined]  # see http.errors
-            raise error
+        self.writers.writer(scope)
         return put_options(scope, self._settings.most_epochs)
 
     @contextlib.contextmanager
@@ -108,10 +97,3 @@ class Publisher:
         made = BlobObject(self._random(32), record.blob_id, record.size, epoch, ends, options.deletable)
         await self._objects.add(made)
         return newly_created(made)
-
-    def _may(self, shown: bytes) -> bool:
-        if shown[: len(BEARER)].lower() != BEARER:
-            return False
-        digest = sha256(shown[len(BEARER) :].strip())
-        matches = [hmac.compare_digest(digest, key) for key in self._keys]
-        return any(matches)

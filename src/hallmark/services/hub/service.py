@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,11 @@ from hallmark.hub.walrus import SHARDS
 from hallmark.services.hub.aggregator import Aggregator
 from hallmark.services.hub.app import Store
 from hallmark.services.hub.blobs import Blobs, Identify
+from hallmark.services.hub.huggingface.app import Hub
+from hallmark.services.hub.huggingface.links import Links
+from hallmark.services.hub.huggingface.reading import Reading
+from hallmark.services.hub.huggingface.rows import Rows
+from hallmark.services.hub.huggingface.writing import Writing
 from hallmark.services.hub.identify import Identifier
 from hallmark.services.hub.objects import Objects
 from hallmark.services.hub.publisher import Publisher
@@ -47,13 +53,16 @@ class BlobService:
         objects = Objects(database)
         publisher = Publisher(settings, self.blobs, objects, random=os.urandom)
         quilts = Quilts(self.blobs, publisher, settings.most_quilt, shards=shards)
+        store = Store(publisher, Aggregator(self.blobs, objects), quilts)
+        rows, links = Rows(database), Links(os.urandom(32), time.time)
+        writing = Writing(publisher, self.blobs, rows, links, most=settings.most_blob)
         metrics = Metrics()
         metrics.gauge("blobs_under_way", "Uploads under way.", lambda: publisher.under_way)
         metrics.gauge("blobs_stored", "Blobs that were put since the start.", lambda: publisher.stored)
         metrics.gauge("blob_bytes_stored", "Bytes of blobs that were put.", lambda: publisher.bytes)
         metrics.gauge("blobs_damaged", "Copies that were not what was stored.", lambda: self.blobs.damaged)
         self.service = Service(
-            Store(publisher, Aggregator(self.blobs, objects), quilts),
+            Hub(store, rows, Reading(self.blobs, rows), writing),
             health=lambda: unless(database.problem, ready()),
             registry=metrics.registry,
             # The publisher bounds bodies itself: in bytes, and in how long one may stand still.

@@ -1,0 +1,125 @@
+"""HTTP of the hub: the paths of Hugging Face's API, and its errors. Walrus's paths go to the blob store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import unquote
+
+from hallmark.core.errors import HallmarkError, NotFound
+from hallmark.http.asgi import ASGIApp, Message, Receive, Scope, Send, respond, respond_json
+from hallmark.http.errors import not_allowed
+from hallmark.services.hub.app import OPEN, READS
+from hallmark.services.hub.huggingface import wire
+from hallmark.services.hub.huggingface.reading import Reading
+from hallmark.services.hub.huggingface.rows import Rows
+from hallmark.services.hub.huggingface.writing import Writing, refuse_pages, validate_card
+from hallmark.telemetry.logs import get_logger
+
+WALRUS: Final = re.compile(r"/(v1|v1alpha|status)(/.*)?")
+LFS: Final = "info/lfs/objects/batch"
+
+
+class Hub:
+    """The app."""
+
+    def __init__(self, store: ASGIApp, rows: Rows, reading: Reading, writing: Writing) -> None:
+        self._store, self._rows, self._reading, self._writing = store, rows, reading, writing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if WALRUS.fullmatch(scope["path"]):
+            await self._store(scope, receive, send)
+            return
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start" and scope["method"] in READS:
+                message = {**message, "headers": [*message["headers"], *OPEN]}
+            started = True
+            await send(message)
+
+        try:
+            await self._route(scope, receive, watched)
+        except HallmarkError as error:
+            if started:
+                raise
+            status, body, headers = wire.error_of(error)
+            if status >= 500:
+                get_logger().warning("hub_refused", reason=error.reason)
+            await respond(watched, status, body, headers)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0].decode("latin-1")
+        match [unquote(part, errors="replace") for part in raw.split("/")[1:]]:
+            case ["api", "models"]:
+                _require(scope, *READS)
+                await self._reading.models(scope, send)
+            case ["api", "models", namespace, name, *rest]:
+                await self._model(scope, receive, send, (namespace, name, *rest))
+            case ["api", "whoami-v2"]:
+                _require(scope, "GET")
+                await respond_json(send, await self._writing.whoami(scope))
+            case ["api", "repos", "create"]:
+                _write(scope, "POST")
+                await respond_json(send, await self._writing.create(scope, receive))
+            case ["api", "validate-yaml"]:
+                _require(scope, "POST")
+                await respond_json(send, await validate_card(receive))
+            case ["hf", "objects", oid]:
+                _write(scope, "PUT")
+                await self._writing.put(scope, receive, oid)
+                await respond(send, 200, b"")
+            case [namespace, name, "resolve" | "raw", revision, *path] if path:
+                _require(scope, *READS)
+                repository = await self._rows.find(namespace, name)
+                await self._reading.file(scope, send, repository, revision, "/".join(path))
+            case [namespace, name, *rest] if name.endswith(".git") and "/".join(rest) == LFS:
+                _write(scope, "POST")
+                repository = await self._rows.find(namespace, name.removesuffix(".git"))
+                answer = await self._writing.batch(scope, receive, repository)
+                await respond_json(send, answer)
+            case _:
+                raise NotFound("no_such_page", "There is no such page here.", "See docs/hub.md and /v1/api.")
+
+    async def _model(self, scope: Scope, receive: Receive, send: Send, parts: Sequence[str]) -> None:
+        """What is below /api/models/{namespace}/{name}."""
+        namespace, name, *rest = parts
+        repository = await self._rows.find(namespace, name)
+        match rest:
+            case [] | ["revision", _]:
+                _require(scope, *READS)
+                await self._reading.info(send, repository, rest[1] if rest else "main")
+            case ["tree", revision, *folder]:
+                _require(scope, *READS)
+                await self._reading.tree(scope, send, repository, revision, "/".join(folder))
+            case ["paths-info", revision]:
+                _require(scope, "POST")
+                await self._reading.paths(scope, receive, send, repository, revision)
+            case ["commits", revision]:
+                _require(scope, *READS)
+                await self._reading.commits(scope, send, repository, revision)
+            case ["refs"]:
+                _require(scope, *READS)
+                await self._reading.refs(send, repository)
+            case ["preupload", _]:
+                _write(scope, "POST")
+                await respond_json(send, await self._writing.plan(scope, receive, repository))
+            case ["commit", revision]:
+                _write(scope, "POST")
+                answer = await self._writing.commit(scope, receive, repository, revision)
+                await respond_json(send, answer)
+            case _:
+                raise NotFound("no_such_page", "There is no such page here.", "See docs/hub.md.")
+
+
+def _require(scope: Scope, *allowed: str) -> None:
+    if scope["method"] not in allowed:
+        raise not_allowed(*allowed)
+
+
+def _write(scope: Scope, method: str) -> None:
+    _require(scope, method)
+    refuse_pages(scope)

@@ -1,0 +1,289 @@
+"""Namespaces, repositories, revisions and known contents, as rows beside the blob store's.
+
+1. A revision is written once and never changed. A repository's head moves in the transaction that writes the
+   revision that it moves to, after that revision's files are stored: there is no half of a commit.
+2. A namespace belongs to whoever made the first repository in it, by the SHA-256 of the key. Names that
+   differ in case alone are one name.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from hallmark.core.errors import Conflict, HallmarkError, NotFound, Unauthorized
+from hallmark.core.hashing import sha256
+from hallmark.hub.card import Card, summary
+from hallmark.hub.revision import COMMIT, Change, FileEntry, Revision, apply
+from hallmark.store.raw import RawDatabase, Row, Transaction
+
+KNOWN: Final = 32
+README: Final = "README.md"
+COLUMNS: Final = "key, id, created, updated, head, card"
+
+
+class Forbidden(Unauthorized):
+    """We know who asks, and it is not theirs."""
+
+    status = 403
+
+
+class Repository(msgspec.Struct, frozen=True):
+    """A repository: its id (`namespace/name`), when it was made and changed (unix ms), its newest commit, and
+    what its card says.
+    """
+
+    key: str
+    id: str
+    created: int
+    updated: int
+    head: str
+    card: Card
+
+    @property
+    def namespace(self) -> str:
+        """Whose it is."""
+        return self.id.partition("/")[0]
+
+
+class Update(msgspec.Struct, frozen=True):
+    """What a commit is made of. `writer` is the SHA-256 of a key; `cards` are the cards of README files by
+    their SHA-256; `parent`, where it is given, is what the head must be.
+    """
+
+    writer: bytes
+    title: str
+    at: int
+    changes: Sequence[Change]
+    cards: Mapping[str, Card]
+    parent: str = ""
+
+
+def _create(transaction: Transaction) -> None:
+    for statement in (
+        "CREATE TABLE hub_namespaces (key TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, "
+        "owner BLOB NOT NULL)",
+        "CREATE TABLE hub_repositories (key TEXT NOT NULL PRIMARY KEY, id TEXT NOT NULL, "
+        "created INTEGER NOT NULL, updated INTEGER NOT NULL, head TEXT NOT NULL, card TEXT NOT NULL)",
+        "CREATE INDEX hub_repositories_by_time ON hub_repositories (updated)",
+        "CREATE TABLE hub_revisions (repository TEXT NOT NULL, number INTEGER NOT NULL, "
+        "commit_id TEXT NOT NULL, document BLOB NOT NULL, PRIMARY KEY (repository, number))",
+        "CREATE UNIQUE INDEX hub_revisions_by_commit ON hub_revisions (repository, commit_id)",
+        "CREATE TABLE hub_contents (sha256 TEXT NOT NULL PRIMARY KEY, blob_id TEXT NOT NULL, "
+        "size INTEGER NOT NULL, oid TEXT NOT NULL)",
+    ):
+        transaction.execute(statement)
+
+
+class Rows:
+    """See the module docstring."""
+
+    def __init__(self, database: RawDatabase) -> None:
+        self._database = database
+        self._decoded: OrderedDict[tuple[str, str], Revision] = OrderedDict()
+        database.migrate("hub_repositories", (_create,))
+
+    async def create(self, repository: str, writer: bytes, at: int) -> Repository:
+        """Make an empty repository. Raises Conflict `repository_exists`, Forbidden `not_your_namespace`."""
+        key, namespace = repository.lower(), repository.partition("/")[0]
+
+        def work(transaction: Transaction) -> Repository:
+            _own(transaction, namespace, writer, claim=True)
+            if transaction.fetch("SELECT key FROM hub_repositories WHERE key = ?", (key,)):
+                raise Conflict("repository_exists", "There is a repository of this name already.")
+            first = Revision(repository, "", "initial commit", at, author_of(writer), {})
+            made = Repository(key, repository, at, at, first.commit, {})
+            transaction.execute(
+                f"INSERT INTO hub_repositories ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant
+                (key, repository, at, at, first.commit, "{}"),
+            )
+            _insert(transaction, key, 0, first)
+            return made
+
+        return await self._database.async_write(work)
+
+    async def find(self, namespace: str, name: str) -> Repository:
+        """A repository. Raises NotFound `repository_not_found`."""
+        key = f"{namespace}/{name}".lower()
+        return await self._database.async_read(lambda transaction: _find(transaction, key))
+
+    async def check_owner(self, repository: Repository, writer: bytes) -> None:
+        """Raises Forbidden `not_your_namespace` unless the writer's it is."""
+        await self._database.async_read(lambda transaction: _own(transaction, repository.namespace, writer))
+
+    async def namespaces(self, writer: bytes) -> list[str]:
+        """The namespaces of a writer."""
+        rows = await self._database.async_read(
+            lambda transaction: transaction.fetch(
+                "SELECT name FROM hub_namespaces WHERE owner = ? ORDER BY key LIMIT 100", (writer,)
+            )
+        )
+        return [str(row[0]) for row in rows]
+
+    async def search(
+        self, *, text: str, author: str, tags: Sequence[str], limit: int, offset: int
+    ) -> list[Repository]:
+        """Repositories whose id holds `text` and whose cards have all `tags`, newest change first."""
+        where, values = "key LIKE ? ESCAPE '\\'", [f"%{_quoted(text.lower())}%"]
+        for tag in tags:
+            where += " AND card LIKE ? ESCAPE '\\'"
+            values.append(f"%{_quoted(msgspec.json.encode(tag).decode())}%")
+        if author:
+            where, values = where + " AND key >= ? AND key < ?", [*values, f"{author}/", f"{author}0"]
+        found = await self._database.async_read(
+            lambda transaction: transaction.fetch(
+                f"SELECT {COLUMNS} FROM hub_repositories WHERE {where} "  # noqa: S608 - constants
+                "ORDER BY updated DESC, key LIMIT ? OFFSET ?",
+                (*values, limit, offset),
+            )
+        )
+        listed = [_repository(row) for row in found]
+        return [one for one in listed if set(tags) <= set(one.card.get("_", {}).get("tags", ()))]
+
+    async def revision(self, repository: Repository, name: str) -> Revision:
+        """The revision with this commit, or the newest for `main`. Raises NotFound `revision_not_found`."""
+        commit = repository.head if name in ("main", "HEAD", "refs/heads/main") else name
+        if not COMMIT.fullmatch(commit):
+            raise _no_revision()
+        known = self._decoded.get((repository.key, commit))
+        if known is None:
+            known = await self._database.async_read(
+                lambda transaction: _revision(transaction, repository.key, commit)
+            )
+            self._decoded[repository.key, commit] = known
+            while len(self._decoded) > KNOWN:
+                self._decoded.popitem(last=False)
+        return known
+
+    async def history(self, repository: Repository, commit: str, limit: int, offset: int) -> list[Revision]:
+        """A revision and those before it, newest first."""
+        rows = await self._database.async_read(
+            lambda transaction: transaction.fetch(
+                "SELECT document FROM hub_revisions WHERE repository = ? AND number <= "
+                "(SELECT number FROM hub_revisions WHERE repository = ? AND commit_id = ?) "
+                "ORDER BY number DESC LIMIT ? OFFSET ?",
+                (repository.key, repository.key, commit, limit, offset),
+            )
+        )
+        return [Revision.decode(bytes(row[0])) for row in rows]
+
+    async def commit(self, repository: Repository, update: Update) -> Revision:
+        """Write the next revision and make it the head; the head as it is where nothing changes.
+
+        Raises Conflict `revision_moved`, `path_is_folder`, NotFound, TooLarge `too_many_files`, Forbidden.
+        """
+        return await self._database.async_write(
+            lambda transaction: _commit(transaction, repository.key, update)
+        )
+
+    async def content(self, digest: str) -> FileEntry | None:
+        """What is known of the bytes with this SHA-256 (hex), after they were examined."""
+        rows = await self._database.async_read(
+            lambda transaction: transaction.fetch(
+                "SELECT blob_id, size, oid FROM hub_contents WHERE sha256 = ?", (digest,)
+            )
+        )
+        return FileEntry(str(rows[0][0]), digest, int(rows[0][1]), str(rows[0][2])) if rows else None
+
+    async def keep_content(self, entry: FileEntry) -> None:
+        """Remember bytes that were examined and stored."""
+        await self._database.async_write(
+            lambda transaction: transaction.execute(
+                "INSERT INTO hub_contents (sha256, blob_id, size, oid) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (sha256) DO UPDATE SET blob_id = excluded.blob_id",
+                (entry.sha256, entry.blob, entry.size, entry.oid),
+            ),
+            brief=True,
+        )
+
+
+def author_of(writer: bytes) -> str:
+    """How a revision names its author: enough to tell keys apart, and no help to find one."""
+    if writer in (bytes(32), b"\xff" * 32):
+        return "hub" if writer[0] else "anonymous"
+    return "key-" + sha256(b"hallmark.hub-author\0", writer).hex()[:12]
+
+
+def _own(transaction: Transaction, namespace: str, writer: bytes, *, claim: bool = False) -> None:
+    key = namespace.lower()
+    rows = transaction.fetch("SELECT owner FROM hub_namespaces WHERE key = ?", (key,))
+    if not rows and claim:
+        transaction.execute("INSERT INTO hub_namespaces VALUES (?, ?, ?)", (key, namespace, writer))
+    elif not rows or bytes(rows[0][0]) != writer:
+        raise Forbidden(
+            "not_your_namespace",
+            "This namespace belongs to another key.",
+            "Publish below a name of your own; the first repository in it makes it yours.",
+        )
+
+
+def _commit(transaction: Transaction, key: str, update: Update) -> Revision:
+    repository = _find(transaction, key)
+    _own(transaction, repository.namespace, update.writer)
+    if update.parent and not repository.head.startswith(update.parent):
+        raise Conflict(
+            "revision_moved",
+            "The repository changed since the commit that this one is based on.",
+            "Look at what changed, then send it again.",
+        )
+    before = _revision(transaction, key, repository.head)
+    files = apply(before.files, update.changes)
+    if files == before.files:
+        return before
+    author = author_of(update.writer)
+    made = Revision(repository.id, repository.head, update.title, update.at, author, files)
+    card = repository.card
+    if files.get(README) != before.files.get(README):
+        found = update.cards.get(files[README].sha256, {}) if README in files else {}
+        card = {**found, "_": summary(found)} if found else {}
+    number = int(
+        transaction.fetch("SELECT MAX(number) FROM hub_revisions WHERE repository = ?", (key,))[0][0]
+    )
+    _insert(transaction, key, number + 1, made)
+    transaction.execute(
+        "UPDATE hub_repositories SET head = ?, updated = ?, card = ? WHERE key = ?",
+        (made.commit, update.at, msgspec.json.encode(card).decode(), key),
+    )
+    return made
+
+
+def _insert(transaction: Transaction, key: str, number: int, revision: Revision) -> None:
+    transaction.execute(
+        "INSERT INTO hub_revisions (repository, number, commit_id, document) VALUES (?, ?, ?, ?)",
+        (key, number, revision.commit, revision.encode()),
+    )
+
+
+def _find(transaction: Transaction, key: str) -> Repository:
+    rows = transaction.fetch(f"SELECT {COLUMNS} FROM hub_repositories WHERE key = ?", (key,))  # noqa: S608 - constant
+    if not rows:
+        raise NotFound("repository_not_found", "There is no repository of this name here.", "Is it right?")
+    return _repository(rows[0])
+
+
+def _revision(transaction: Transaction, key: str, commit: str) -> Revision:
+    rows = transaction.fetch(
+        "SELECT document FROM hub_revisions WHERE repository = ? AND commit_id = ?", (key, commit)
+    )
+    if not rows:
+        raise _no_revision()
+    return Revision.decode(bytes(rows[0][0]))
+
+
+def _no_revision() -> HallmarkError:
+    return NotFound(
+        "revision_not_found", "The repository has no such revision.", "A revision is main or a whole commit."
+    )
+
+
+def _quoted(text: str) -> str:
+    return "".join("\\" + letter if letter in "\\%_" else letter for letter in text)
+
+
+def _repository(row: Row) -> Repository:
+    key, identifier, created, updated, head, card = row
+    read: Callable[[str], Any] = msgspec.json.decode
+    return Repository(str(key), str(identifier), int(created), int(updated), str(head), read(str(card)))
