@@ -1,10 +1,13 @@
-"""Kill runs on a whole network of its own: 8 seeds, or as many as HALLMARK_CHAOS_RUNS says."""
+"""Kill runs on a whole network of its own: 8 seeds, or as many as HALLMARK_CHAOS_RUNS says; 3 where
+everything is paid for (HALLMARK_CHAOS_PAID_RUNS).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,7 @@ from hallmark.testing.real_network import Network, hallmark, start_network
 
 pytestmark = pytest.mark.integration
 
+PAID_RUNS = int(os.environ.get("HALLMARK_CHAOS_PAID_RUNS", "3"))
 WHOLE = Asked("/v1/completions", b"{}", bytes(32), 0.0, stream=False)
 STREAM = Asked("/v1/completions", b"{}", bytes(32), 0.0, stream=True)
 ERROR = b'{"error":{"message":"No.","type":"x","param":null,"code":"answer_lost"}}'
@@ -41,6 +45,21 @@ def test_what_kills_leave_behind(killable: Network) -> None:
     assert report.audit.objections == 0
     assert sum(row.answered for row in report.rows) > 0
     assert sum(len(row.killed) for row in report.rows) >= len(report.rows)
+
+
+def test_what_kills_leave_of_money(tmp_path: Path) -> None:
+    """Where every request is paid: records charge no more than was reserved, no payment is in two receipts,
+    and the vault has what they say and what was reserved for requests that ended without one, at most.
+    """
+    home = tmp_path / "home"
+    start_network(home, "--no-ask", "--paid")
+    try:
+        report = asyncio.run(campaign(Network(home), range(100, 100 + PAID_RUNS), pays=True))
+    finally:
+        assert hallmark(home, "down").returncode == 0
+    print(f"\n{report.table()}")
+    assert report.problems == []
+    assert sum(row.answered for row in report.rows) > 0
 
 
 @pytest.mark.parametrize(

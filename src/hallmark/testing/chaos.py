@@ -15,6 +15,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -35,6 +36,7 @@ from hallmark.services.sdk.receipts import open_answer
 from hallmark.services.sdk.sealed_way import SealedWay
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.services.sealing.route_compare import compare
+from hallmark.testing.chaos_money import Purse
 from hallmark.verification.dossier import Dossier
 
 NODES: Final = ("node-1", "node-2")
@@ -121,14 +123,17 @@ def _request(rng: random.Random) -> Asked:
     return Asked(path, body, nonce, after, stream, policy, sealed)
 
 
-async def ask(client: httpx.AsyncClient, base: str, asked: Asked, verifier: Verifier) -> Outcome:
-    """Send one request once and say what came of it."""
+async def ask(
+    client: httpx.AsyncClient, base: str, asked: Asked, verifier: Verifier, paid: Mapping[str, str]
+) -> Outcome:
+    """Send one request once, with the headers that pay for it, and say what came of it."""
     await asyncio.sleep(asked.after)
     # The bytes are looked at as they come, so they must come as the receipt covers them.
     headers = {
         "content-type": "application/json",
         "accept-encoding": "identity",
         "hallmark-nonce": asked.nonce.hex(),
+        **paid,
     }
     if asked.policy:
         headers["hallmark-policy"] = asked.policy
@@ -268,6 +273,10 @@ async def strike(home: Home, kill: Kill) -> bool:
     return False
 
 
+def _paid(purse: Purse | None, asked: Asked, rng: random.Random) -> Mapping[str, str]:
+    return {} if purse is None else purse.pay(asked.path, asked.body, rng)
+
+
 class Run(msgspec.Struct, frozen=True):
     """One seeded run: who died, and what each client holds."""
 
@@ -287,8 +296,10 @@ def sealed_way(home: Home, verifier: Verifier) -> SealedWay:
     return SealedWay(place, verifier, CLIENT_S)
 
 
-async def run_once(home: Home, base: str, seed: int, verifier: Verifier) -> Run:
-    """Requests and kills of one seed, at the same time, until every client is done."""
+async def run_once(home: Home, base: str, seed: int, verifier: Verifier, purse: Purse | None = None) -> Run:
+    """Requests and kills of one seed, at the same time, until every client is done. Who has a purse pays for
+    each, in clear, because a payment is for one node.
+    """
     rng = random.Random(seed)  # noqa: S311 - to be repeatable, not secret
     asked, kills = requests_of(rng), kills_of(rng)
     limits = httpx.Limits(max_connections=64)
@@ -296,7 +307,9 @@ async def run_once(home: Home, base: str, seed: int, verifier: Verifier) -> Run:
     async with httpx.AsyncClient(timeout=CLIENT_S, limits=limits, trust_env=False) as client:
         striking = [asyncio.create_task(strike(home, kill)) for kill in kills]
         asking = (
-            ask_sealed(way, one, verifier) if one.sealed else ask(client, base, one, verifier)
+            ask_sealed(way, one, verifier)
+            if one.sealed and purse is None
+            else ask(client, base, one, verifier, _paid(purse, one, rng))
             for one in asked
         )
         outcomes = await asyncio.gather(*asking)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import os
+import signal
 import time
 from collections.abc import Callable, Iterable
 
@@ -14,8 +16,9 @@ from hallmark.compose.home import Home
 from hallmark.compose.plan import Plan, load_plan
 from hallmark.compose.running import statuses
 from hallmark.services.sdk.verifying import Verifier
-from hallmark.testing.chaos import Run, run_once, sealed_way
-from hallmark.testing.chaos_audit import Audit, audit, witnessed
+from hallmark.testing.chaos import Run, pid_of, run_once, sealed_way
+from hallmark.testing.chaos_audit import Audit, audit, read_leaves, witnessed
+from hallmark.testing.chaos_money import Purse, filled
 from hallmark.testing.real_network import Network, logs
 
 RECOVERY_S = 90.0
@@ -42,13 +45,14 @@ class Report(msgspec.Struct, frozen=True):
 
     rows: tuple[Row, ...]
     audit: Audit
+    money: str = ""
+    money_problems: tuple[str, ...] = ()
 
     @property
     def problems(self) -> list[str]:
         """Every promise that was not kept, with its seed."""
-        return [f"seed {row.seed}: {p}" for row in self.rows for p in row.problems] + list(
-            self.audit.problems
-        )
+        told = [f"seed {row.seed}: {p}" for row in self.rows for p in row.problems]
+        return [*told, *self.audit.problems, *self.money_problems]
 
     def table(self) -> str:
         """Counts by victim and by reason code, times, and what the audit found."""
@@ -65,32 +69,64 @@ class Report(msgspec.Struct, frozen=True):
             f"to full recovery, worst: {max((r.recovered_s for r in rows), default=0):.1f} s",
             f"log: {found.leaves} leaves, {found.receipts} receipts, {found.roots} roots compared, "
             f"{found.objections} objections",
+            *([self.money] if self.money else []),
             f"problems: {len(self.problems)}",
             *self.problems,
         ]
         return "\n".join(lines)
 
 
-async def campaign(network: Network, seeds: Iterable[int], say: Callable[[str], None] = print) -> Report:
-    """Run every seed on a running network, then audit its log. The report names whatever did not hold."""
+async def campaign(
+    network: Network, seeds: Iterable[int], say: Callable[[str], None] = print, *, pays: bool = False
+) -> Report:
+    """Run every seed on a running network, then audit its log. The report names whatever did not hold. Who
+    `pays` for everything has the money audited, too.
+    """
     home = Home(network.home)
     plan = load_plan(home)
     rows, seen = [], set[str]()
     async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
+        purse = await _purse(home, client, _gateway(plan)) if pays else None
         for seed in seeds:
-            row = await _one(network, plan, client, seed=seed, seen=seen)
+            row = await _one(network, plan, client, seed=seed, seen=seen, purse=purse)
             rows.append(row)
             say(
                 f"seed {row.seed:4d}  {row.answered} answered {row.refused} refused {row.broken} broken  "
                 f"proof {row.witnessed_s:5.2f} s  back {row.recovered_s:5.1f} s  "
                 f"{', '.join(row.killed):<32} {' '.join(row.codes)} {' | '.join(row.problems)}".rstrip()
             )
-        return Report(tuple(rows), await _audited(network, plan, client))
+        found = await _audited(network, plan, client)
+        if purse is None:
+            return Report(tuple(rows), found)
+        await purse.come_again(client, _gateway(plan))
+        return Report(tuple(rows), found, *await purse.audit(lambda: read_leaves(client, _log(plan))))
 
 
-async def _one(network: Network, plan: Plan, client: httpx.AsyncClient, *, seed: int, seen: set[str]) -> Row:
+async def _purse(home: Home, client: httpx.AsyncClient, base: str) -> Purse:
+    """A payer whose deposit no kill takes away. A chain does not forget a deposit; the development chain does
+    when anvil is killed before its state is on disk, and reads the copy of its last start where the state was
+    half written. So anvil is ended once by a signal that makes it write, and has both afterwards.
+    """
+    purse = await filled(home.path, client, base)
+    pid = pid_of(home, "anvil")
+    os.kill(pid, signal.SIGTERM)
+    async with asyncio.timeout(RECOVERY_S):
+        while pid_of(home, "anvil") in (0, pid) or not await purse.is_known():  # noqa: ASYNC110 - a process
+            await asyncio.sleep(0.1)
+    return purse
+
+
+async def _one(
+    network: Network,
+    plan: Plan,
+    client: httpx.AsyncClient,
+    *,
+    seed: int,
+    seen: set[str],
+    purse: Purse | None,
+) -> Row:
     verifier = Verifier.read(network.trust)
-    run = await run_once(Home(network.home), f"http://127.0.0.1:{plan.gateway_port}", seed, verifier)
+    run = await run_once(Home(network.home), _gateway(plan), seed, verifier, purse)
     problems = [f"{o.kind} {o.code}: {o.wrong}" for o in run.outcomes if o.wrong]
     dossiers = [o.dossier for o in run.outcomes if o.dossier is not None]
     ids = [dossier.id for dossier in dossiers]
@@ -161,6 +197,10 @@ async def _audited(network: Network, plan: Plan, client: httpx.AsyncClient) -> A
         if not found.problems or time.monotonic() > deadline:
             return found
         await asyncio.sleep(1.0)
+
+
+def _gateway(plan: Plan) -> str:
+    return f"http://127.0.0.1:{plan.gateway_port}"
 
 
 def _log(plan: Plan) -> str:
