@@ -66,6 +66,7 @@ STEPS: Final[Mapping[str, str]] = {
     "enclave_died": "Nothing: a new enclave with new keys follows. If it repeats, read the node's log.jsonl.",
     "sealing_keys_over": "Nothing: its sealing keys run out, and an enclave with new ones follows.",
     "enclave_silent": "The enclave runs and does not answer its host: end its process, and a new one starts.",
+    "registration_objected": "Read `told`: it has the full nodes' reason, and what helps.",
     "outbox_refused": "Read the refusals in the node's log.jsonl: some of its receipts are not in the log.",
     "outbox_waiting": "Get the log to take entries again: receipts wait on this node's disk.",
     "settlement_late": "Get the chain or gas to the node before the vault's settlement window closes.",

@@ -103,6 +103,20 @@ def objections(index: int, after: Sequence[bytes], trust: Trust) -> Objections:
     return Objections(state, len(counting), counting[0])
 
 
+def reasons_against(index: int, after: Sequence[bytes]) -> dict[bytes, str]:
+    """The reason of each author who objects to the entry at `index` in the leaves right behind it, by
+    whatever key signed that: for who is to be told, and decides nothing by it.
+    """
+    found: dict[bytes, str] = {}
+    for data in after:
+        entry = _entry(data)
+        if entry is not None and isinstance(entry.statement, Verdict):
+            reason = _objection(entry, entry.statement, index)
+            if reason:
+                found.setdefault(entry.statement.author, reason)
+    return found
+
+
 def _objection(entry: Entry, verdict: Verdict, index: int) -> str:
     """Why a verdict objects to the entry at `index`; empty when it does not."""
     if len(entry.attachments) != 1 or digest_of_runs(entry.attachments[0]) != verdict.objected:

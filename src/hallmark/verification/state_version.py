@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 13
-CODE: Final = "8208d0f545c110f52a99c3988b25ff1f8a60f00064d128f3e25902f3ed067f5e"
+CODE: Final = "9b64cf5cc0a08a8bc9052598b72aedacbfa07bd65498a5d25deea925d9ead33c"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -242,6 +242,14 @@ def test_no_mark_is_witnessed_before_the_log_took_the_answer(judged: Judged) -> 
         assert [mark["since"] % 1000 for mark in witnessed] == [882] * 5
 
 
+def test_a_receipt_by_a_second_bundle_of_an_epoch_fails(judged: Judged) -> None:
+    """Full nodes do not know its key and object to the answer: both verifiers see that beside it."""
+    at = judged.batch.names["dossiers"].index(verifier_sealed.OBJECTED)
+    for told in (judged.batch.python["dossiers"][at], judged.browser["marks"][at]):
+        found = {mark["question"]: (mark["state"], mark["reason"]) for mark in json.loads(told)}
+        assert found["ran"] == found["proved"] == ("failed", "node_not_registered")
+
+
 def test_the_batch_reaches_every_reason_of_a_dossier(judged: Judged) -> None:
     """Each reason that examining a saved receipt can give is given somewhere in the batch."""
     found = {

@@ -8,11 +8,15 @@ import msgspec
 from tests.integration.browser_code.verifier_batch import Batch
 from tests.integration.browser_code.verifier_cases import PLACED, Case, add, replace
 
+from hallmark.attestation import verify as verify_evidence
 from hallmark.core.document import hex0x
 from hallmark.core.documents import UpstreamRecord
 from hallmark.crypto.secp256k1 import sign_statement
 from hallmark.testing.development import DevelopmentNetwork
 from hallmark.testing.network import SEALING, sealed_path
+
+OBJECTED = "by a second bundle of an epoch, objected"
+"""A receipt of keys that its host registered beside others for one epoch."""
 
 
 def sealed(batch: Batch) -> None:
@@ -75,5 +79,21 @@ def sealed(batch: Batch) -> None:
                 **dict.fromkeys(PLACED),
             )
             add(batch, f"sealed {name} {what}", case, changed)
+    _second_bundle(batch)
     keyless = Case(DevelopmentNetwork(), sealed=sealed_path())
     add(batch, "sealed to no keys", keyless, keyless.dossier())
+
+
+def _second_bundle(batch: Batch) -> None:
+    """A host that registers two bundles for one epoch, and an answer by the second."""
+    net = DevelopmentNetwork(sealing=SEALING)
+    index = net.restart(net.nodes[0], epoch=1)
+    for author in net.full_nodes:
+        net.add(net.verdict(author, index, "epoch_taken"))
+    case = Case(net, sealed=sealed_path())
+    assert net.replica(verify_evidence).failures(case.index) == ("node_not_registered",)
+    add(batch, "by a second bundle, not logged", case, replace(case.dossier(), **dict.fromkeys(PLACED)))
+    for author in net.full_nodes:
+        net.add(net.verdict(author, case.index, "node_not_registered"))
+    add(batch, OBJECTED, case, case.followed())
+    add(batch, "by a second bundle, not followed", case, case.dossier())

@@ -24,6 +24,7 @@ from hallmark.services.following import log_client as following
 from hallmark.services.log.admission import join_many
 from hallmark.services.node.outbox import Outbox
 from hallmark.telemetry.logs import get_logger
+from hallmark.verification.objections_after import reasons_against
 
 BATCH_ENTRIES: Final = 512
 BATCH_BYTES: Final = 4 << 20
@@ -32,6 +33,7 @@ GATHER_S: Final = 0.025
 """What arrives within so many seconds after something was sent is sent together."""
 FIRST_BACKOFF_S: Final = 0.1
 LAST_BACKOFF_S: Final = 5.0
+WAIT_MS: Final = 10_000
 FOR_GOOD: Final = frozenset(
     (
         "bad_entry",
@@ -109,6 +111,17 @@ class LogClient:
             async for frame in frames:
                 if isinstance(frame, Cosigned):
                     yield self._beacon(frame.note)
+
+    async def objections(self, index: int) -> dict[bytes, str]:
+        """The reason of each full node (by its address) that objects to the entry at `index`, once a quorum
+        covers that: who cosigns it has objected before. As the log shows it. Raises what a connection raises.
+        """
+        log = following.LogClient(self._pool, self._url)
+        size = 0
+        while size <= index:
+            await log.wait(index + 1, WAIT_MS)
+            size = (await self.beacon()).size
+        return reasons_against(index, await log.leaves(index + 1, size))
 
     def _beacon(self, note: bytes) -> Beacon:
         checkpoint = Checkpoint.parse(Note.parse(note).text)

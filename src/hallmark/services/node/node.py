@@ -22,7 +22,7 @@ from hallmark.services.node.beacons import Beacons
 from hallmark.services.node.enclave_link import EnclaveLink
 from hallmark.services.node.enclave_start import EnclaveInputs, Running, Starter
 from hallmark.services.node.forwarder import Forwarder, LogClient
-from hallmark.services.node.health import Facts
+from hallmark.services.node.health import Facts, told_of
 from hallmark.services.node.key_sealing import KeySealing
 from hallmark.services.node.outbox import Outbox
 from hallmark.services.node.payments import NodePayments, settlement_key_of
@@ -72,6 +72,8 @@ class Node:
         self.restarts = 0
         self.receipts = 0
         self.registered_at = -1
+        self.objected = ""
+        """Why full nodes object to the enclave's registration, in words; empty when they do not."""
 
     def stop(self) -> None:
         """Begin to stop: take no more clients, let what runs come to its end."""
@@ -92,6 +94,7 @@ class Node:
             problem,
             -1 if self.payments is None else self.payments.late_ms,
             "" if self.payments is None else self.payments.problem,
+            self.objected,
         )
 
     def store_problem(self) -> str:
@@ -152,7 +155,7 @@ class Node:
                 self.life = Health("degraded" if self.running else "starting", error.reason)
                 get_logger().error("enclave_problem", reason=error.reason)
                 if error.hint and self.running is None:
-                    _explain(error)
+                    _explain(error.hint)
             if self.running is not None:
                 await self.running.link.close()
                 self.running = None
@@ -166,7 +169,7 @@ class Node:
     async def _one_life(self) -> None:
         """From launch to death. Raises what `Starter.start` does, VerificationFailed from the log."""
         self._attested = asyncio.Queue()
-        self._registered = False
+        self._registered, self.objected = False, ""
         beacon = await self._log.beacon()
         # Seconds, so that they ascend where the counter is lost too: a second bundle for an epoch is refused.
         epoch = await self._outbox.count("epoch", int(time.time()))
@@ -194,6 +197,7 @@ class Node:
             for work in (
                 Beacons(self._log, self._send_beacon, every_ms=self._settings.beacon_ms).run(),
                 self._refresh(running),
+                self._objections(running),
                 self._reregister(),
                 self.sealing.follow(running),
                 self._renew(running),
@@ -239,6 +243,25 @@ class Node:
         self.life = Health("starting", "sealing_keys_over")
         await self.pipes.quiet(QUIET_S, self._settings.drain_ms / 1000)
         raise Unavailable("sealing_keys_over", "Sealing keys run out; an enclave with new keys follows.")
+
+    async def _objections(self, running: Running) -> None:
+        """Whether full nodes object to the registration: nobody routes to such a node, and its operator would
+        only see that no question comes.
+        """
+        while True:
+            try:
+                found = await self._log.objections(self.registered_at)
+                break
+            except HallmarkError:
+                await asyncio.sleep(LAST_BACKOFF_S)
+        if found:
+            reason = next(iter(found.values()))
+            self.objected = told_of(reason, len(found))
+            get_logger().error(
+                "registration_objected", node=running.address, reason=reason, full_nodes=len(found)
+            )
+            _explain(self.objected)
+        await asyncio.Event().wait()
 
     async def _reregister(self) -> None:
         while True:
@@ -330,9 +353,11 @@ def _address(url: str) -> tuple[str, int]:
     return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _explain(error: HallmarkError) -> None:
-    """Why a start failed, in the enclave's own words: there is no content before it serves."""
+def _explain(text: str) -> None:
+    """Why a start failed, in the enclave's own words (there is no content before it serves), or why nobody
+    comes.
+    """
     import sys
 
     with contextlib.suppress(OSError):
-        sys.stderr.write("".join(f"# {line}\n" for line in error.hint.splitlines()))
+        sys.stderr.write("".join(f"# {line}\n" for line in text.splitlines()))
