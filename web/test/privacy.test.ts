@@ -10,6 +10,7 @@ import { ResponseParser } from "../src/privacy/binary-http.ts";
 import { receiver, sender } from "../src/privacy/hpke.ts";
 import { xwingPublicKey } from "../src/privacy/kem.ts";
 import { drawn } from "../src/privacy/node.ts";
+import { Relay } from "../src/privacy/relay.ts";
 import { FrameReader, padRequest, requestClass } from "../src/privacy/padding.ts";
 import { varint } from "../src/privacy/varint.ts";
 import { decodeConfiguration, decodeConfigurations, encodeConfiguration, verifyWindow } from "../src/privacy/key-configurations.ts";
@@ -165,4 +166,19 @@ test("a draw takes each of three as often", () => {
   let next = 0;
   for (let at = 0; at < 3000; at += 1) counts[drawn(3, () => (next = (next + 1_431_655_765) % 2 ** 32))]! += 1;
   assert.ok(counts.every((count) => count > 900), String(counts));
+});
+
+test("a relay that wants tokens is told from one that refuses otherwise, and by no other way is anything sent", async (t) => {
+  const secret = x25519.utils.randomSecretKey();
+  const keys = encodeConfiguration({ id: 0, kem: 0x20, publicKey: x25519.getPublicKey(secret), symmetric: [[1, 1]] });
+  const blob = concat(Uint8Array.of(0, keys.length), keys);
+  const request = { method: "GET", scheme: "https", authority: "hallmark.invalid", path: "/", headers: [], content: new Uint8Array() };
+  const reasons = { relay_token_missing: "relay_wants_token", relay_token_invalid: "relay_wants_token", relay_token_spent: "relay_refused" };
+  for (const [code, reason] of Object.entries(reasons)) {
+    const fetched = t.mock.method(globalThis, "fetch", async () => new Response(JSON.stringify({ error: { code } }), { status: 401 }));
+    const asked = new Relay("https://relay.test").exchange({ to: "gateway", keys: blob, request, signal: null });
+    await assert.rejects(asked, (error: { reason: string; hint: string }) => error.reason === reason && error.hint !== "");
+    assert.equal(fetched.mock.callCount(), 1);
+    fetched.mock.restore();
+  }
 });

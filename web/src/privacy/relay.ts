@@ -80,7 +80,7 @@ export class Relay {
 
   /**
    * Seals a request, sends it, and opens the answer as it comes. Throws `relay_unreachable`, `key_configuration_stale`,
-   * `sealed_unreadable`, `relay_refused`, `sealed_in_clear`, `sealed_truncated`, `sealed_tampered`, `bad_binary_http`;
+   * `sealed_unreadable`, `relay_wants_token`, `relay_refused`, `sealed_in_clear`, `sealed_truncated`, `sealed_tampered`, `bad_binary_http`;
    * AbortError when stopped. What came before an error was opened and is real, but it is no answer.
    */
   async exchange({ to, keys, request, signal, onContent }: Capsule): Promise<Opened> {
@@ -190,6 +190,13 @@ async function refused(response: Response): Promise<HallmarkError> {
     code = typeof value.error?.code === "string" ? value.error.code : "";
   } catch {
     // No JSON: then it says nothing.
+  }
+  if (code === "relay_token_missing" || code === "relay_token_invalid") {
+    return new HallmarkError(
+      "relay_wants_token",
+      "This relay takes a question with a Privacy Pass token alone, and this page gets none. Nothing was sent another way.",
+      "Use another relay, or the local proxy with --relay-issuer.",
+    );
   }
   const known = TOLD[code];
   if (known) return new HallmarkError(code, ...known);

@@ -40,6 +40,9 @@ def _private(command: F) -> F:
     command = click.option(
         "--insecure-nodes", is_flag=True, help="With --sealed: allow nodes that say they run without a check."
     )(command)
+    command = click.option(
+        "--relay-issuer", metavar="URL", help="Who gives tokens for a relay that wants them."
+    )(command)
     return click.option("--relay", metavar="URL", help="The relay for --sealed; default: the home's.")(
         command
     )
@@ -96,10 +99,18 @@ def _client(home: Path, options: dict[str, Any]) -> Client:
 
     Raises InvalidInput `url_on_the_sealed_way`.
     """
-    url, trust, relay, unsafe = (options[name] for name in ("url", "trust", "relay", "insecure_nodes"))
+    url, trust, relay = options["url"], options["trust"], options["relay"]
+    issuer, unsafe = options["relay_issuer"], options["insecure_nodes"]
     if not options["sealed"]:
         place = home if url is None or trust is None else None
-        return Client(url, trust=trust, home=place, relay=relay, unsafe_insecure_nodes=unsafe)
+        return Client(
+            url,
+            trust=trust,
+            home=place,
+            relay=relay,
+            relay_issuer=issuer,
+            unsafe_insecure_nodes=unsafe,
+        )
     if url is not None:
         raise InvalidInput(
             "url_on_the_sealed_way",
@@ -107,7 +118,14 @@ def _client(home: Path, options: dict[str, Any]) -> Client:
             "Name the relay with --relay, and the network's trust file with --trust.",
         )
     place = home if relay is None or trust is None else None
-    return Client(trust=trust, home=place, privacy="sealed", relay=relay, unsafe_insecure_nodes=unsafe)
+    return Client(
+        trust=trust,
+        home=place,
+        privacy="sealed",
+        relay=relay,
+        relay_issuer=issuer,
+        unsafe_insecure_nodes=unsafe,
+    )
 
 
 def _say_way(receipt: PlainReceipt) -> None:

@@ -17,6 +17,7 @@ LISTEN: Final = f"127.0.0.1:{PORT}"
 @click.command()
 @click.option("--listen", default=LISTEN, show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @click.option("--relay", metavar="URL", help="The relay; default: the home's.")
+@click.option("--relay-issuer", metavar="URL", help="Who gives tokens for a relay that wants them.")
 @click.option("--trust", type=click.Path(path_type=Path), help="The trust file; default: the home's.")
 @click.option("--policy", default="", metavar="POLICY", help="Hold every answer until it meets this policy.")
 @click.option("--hold", "hold_s", default=30.0, show_default=True, help="Seconds to hold an answer.")
@@ -55,6 +56,7 @@ async def _serve(home: Path, options: dict[str, Any]) -> None:
         home=None if named else home,
         privacy="sealed",
         relay=options["relay"],
+        relay_issuer=options["relay_issuer"],
         unsafe_insecure_nodes=options["insecure_nodes"],
     )
     try:

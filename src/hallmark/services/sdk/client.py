@@ -59,7 +59,8 @@ class AsyncClient:
     Nothing is paid until `spending` says what may be. `wallet` and `chain` take the place of those that the
     home names.
 
-    With `privacy="sealed"` everything goes through `relay` (else the home's): questions sealed to an enclave,
+    With `privacy="sealed"` everything goes through `relay` (else the home's; `relay_issuer` makes the tokens
+    of one that wants Privacy Pass): questions sealed to an enclave,
     the rest sealed to the gateway, which this machine never talks to. What would reveal who asks is refused
     (`not_on_the_sealed_way`), and nothing is ever asked plain instead. A node whose own configuration says
     that it runs without a check is refused (`node_insecure`), unless `unsafe_insecure_nodes`.
@@ -77,9 +78,10 @@ class AsyncClient:
         chain: Chain | None = None,
         privacy: str = PLAIN,
         relay: str | None = None,
+        relay_issuer: str | None = None,
         unsafe_insecure_nodes: bool = False,
     ) -> None:
-        place = find(base_url, trust, home, relay, verified=verifier is not None)
+        place = find(base_url, trust, home, relay, relay_issuer, verified=verifier is not None)
         self.base_url = place.base_url
         self._verifier = verifier or verifier_of(place)
         network = self._verifier.trust.network_id if self._verifier is not None else b""
@@ -93,7 +95,7 @@ class AsyncClient:
             place,
             self._verifier,
             timeout,
-            named=relay is not None,
+            named=(relay, relay_issuer) != (None, None),
             unsafe_insecure=unsafe_insecure_nodes,
         )
 

@@ -51,8 +51,8 @@ class Chain(msgspec.Struct, frozen=True):
 
 class Place(msgspec.Struct, frozen=True):
     """Where a network is: the gateway's base URL without a slash at the end, the path of its trust file, its
-    money, the home where a wallet is, and addresses of a relay, of who sells tokens, of the log (empty: none
-    is known).
+    money, the home where a wallet is, and addresses of a relay, of who sells tokens, of the log, of who gives
+    tokens for the relay where it wants them (empty: none is known).
     """
 
     base_url: str
@@ -62,6 +62,7 @@ class Place(msgspec.Struct, frozen=True):
     relay: str = ""
     issuer: str = ""
     log: str = ""
+    relay_issuer: str = ""
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -79,6 +80,7 @@ def find(
     trust: Path | str | None,
     home: Path | str | None,
     relay: str | None = None,
+    relay_issuer: str | None = None,
     *,
     verified: bool = False,
 ) -> Place:
@@ -91,7 +93,8 @@ def find(
     chosen = str(trust) if trust is not None else None
     folder = Path(home or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser()
     if home is None and (base_url is not None or (relay and (chosen or verified))):
-        return Place(_trimmed(base_url or ""), chosen, home=str(folder), relay=relay or "")
+        url = _trimmed(base_url or "")
+        return Place(url, chosen, home=str(folder), relay=relay or "", relay_issuer=relay_issuer or "")
     path = folder / "client.json"
     try:
         place = msgspec.json.decode(path.read_bytes(), type=Place)
@@ -101,8 +104,16 @@ def find(
             f"No network is known in {path.parent}.",
             "Start one with `hallmark up`, or give base_url= and trust=.",
         ) from error
-    url, known = _trimmed(base_url or place.base_url), relay or place.relay
-    return Place(url, chosen or place.trust, place.chain, str(folder), known, place.issuer, place.log)
+    # An issuer is one relay's: the home's is for the home's relay alone.
+    issuer = relay_issuer or (place.relay_issuer if relay in (None, place.relay) else "")
+    return msgspec.structs.replace(
+        place,
+        base_url=_trimmed(base_url or place.base_url),
+        trust=chosen or place.trust,
+        home=str(folder),
+        relay=relay or place.relay,
+        relay_issuer=issuer,
+    )
 
 
 def verifier_of(place: Place) -> Verifier | None:

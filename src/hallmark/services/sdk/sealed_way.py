@@ -26,6 +26,7 @@ from hallmark.services.sealing.known_bundles import KnownBundles
 from hallmark.services.sealing.node_check import CheckedNode
 from hallmark.services.sealing.refusals import AnswerBroken, NotReached
 from hallmark.services.sealing.relay_link import RelayLink, Stale, Undelivered
+from hallmark.services.sealing.relay_tokens import RelayPurse
 from hallmark.services.sealing.route_compare import Sealed, compare
 from hallmark.services.sealing.ticket_check import CheckedTicket
 
@@ -54,13 +55,14 @@ class SealedWay:
         self._pool = Pool(timeouts=Timeouts(head=timeout, idle=timeout))
         trust = verifier.trust
         kept = Path(place.home) / "sealed" / f"{trust.network_id.hex()[:16]}.json" if place.home else None
+        purse = RelayPurse(place.relay_issuer, self._pool, _now) if place.relay_issuer else None
         self.path = SealedPath(
-            RelayLink(place.relay, self._pool),
+            RelayLink(place.relay, self._pool, purse),
             trust,
             verifier.judge,
             known=KnownBundles(kept),
             told=error_of,
-            clock=lambda: time.time_ns() // 1_000_000,
+            clock=_now,
             timeouts=Timeouts(head=timeout, idle=timeout),
             unsafe_insecure=unsafe_insecure,
         )
@@ -216,6 +218,10 @@ UNREACHED: Final = "relay_unreachable"
 """The reason before which nothing has left this machine. What else a relay says of a capsule decides over no
 money.
 """
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _settlement(node: CheckedNode) -> str:

@@ -150,6 +150,7 @@ class Client:
         chain: Chain | None = None,
         privacy: str = PLAIN,
         relay: str | None = None,
+        relay_issuer: str | None = None,
         unsafe_insecure_nodes: bool = False,
     ) -> None:
         self._client = AsyncClient(
@@ -162,6 +163,7 @@ class Client:
             chain=chain,
             privacy=privacy,
             relay=relay,
+            relay_issuer=relay_issuer,
             unsafe_insecure_nodes=unsafe_insecure_nodes,
         )
         self._loop = _Loop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -23,14 +24,17 @@ from hallmark.services.relay.info import (
     TO_GATEWAY,
     TO_NODE,
     RelayInfo,
+    RelayTokens,
 )
 from hallmark.services.sealing.refusals import AnswerBroken, Lost, NotReached
+from hallmark.services.sealing.relay_tokens import RelayPurse, challenge_in, no_issuer
 
 STALE: Final = "key_configuration_stale"
 GATEWAY: Final = "gateway"
 MAX_REFUSAL: Final = 65_536
 NOT_BEGUN: Final = frozenset(("connect_failed", "pool_exhausted"))
 """Reasons of our own before which no byte of a capsule has left."""
+Pairs = tuple[tuple[bytes, bytes], ...]
 
 
 class Stale(Exception):
@@ -54,13 +58,15 @@ class _Refusal(msgspec.Struct, frozen=True):
 
 
 class RelayLink:
-    """See the module docstring. `url` is the relay's base address."""
+    """See the module docstring. `url` is the relay's base address, `purse` has tokens for a relay that wants
+    them.
+    """
 
-    def __init__(self, url: str, pool: Pool) -> None:
+    def __init__(self, url: str, pool: Pool, purse: RelayPurse | None = None) -> None:
         self.url = url.rstrip("/").removesuffix(INFO)
         if not self.url.startswith(("http://", "https://")):
             raise InvalidInput("bad_relay", "A relay is an http or https address.")
-        self._pool = pool
+        self._pool, self._purse = pool, purse
         self._info: RelayInfo | None = None
 
     async def info(self, *, fresh: bool = False) -> RelayInfo:
@@ -104,21 +110,66 @@ class RelayLink:
             (b"accept", CHUNKED_RESPONSE),
             (b"incremental", b"?1"),
         )
-        return Delivery(self._pool.request("POST", self.url + path, headers, capsule, timeouts=timeouts))
+
+        def request(more: Pairs) -> Exchange:
+            pairs = (*headers, *more)
+            return self._pool.request("POST", self.url + path, pairs, capsule, timeouts=timeouts)
+
+        return Delivery(self, request)
+
+    async def authorized(self, asked: RelayTokens | None) -> Pairs:
+        """The header with a token, where the relay wants one: `asked` for just now, or as it says of itself.
+        Raises NotReached `relay_wants_token`, and as `RelayPurse.authorization` does.
+        """
+        info = self._info
+        wanted = asked or (info.tokens if info is not None else None)
+        if wanted is None:
+            return ()
+        if self._purse is None:
+            raise no_issuer()
+        epoch_s = info.kept.nullifiers_s // 2 if info is not None else 0
+        if asked is None and not self._purse.is_everybodys(wanted, epoch_s):
+            wanted = (
+                await self.info(fresh=True)
+            ).tokens or wanted  # what it said is of an epoch that is over
+        return ((b"authorization", await self._purse.authorization(wanted, epoch_s)),)
 
 
 class Delivery:
     """One capsule on its way: an async context manager that gives the response with the sealed answer.
 
-    Raises Stale, Undelivered; NotReached `answer_lost`, `relay_refused`; AnswerBroken `sealed_not_an_answer`.
+    A relay that asks for another token than the one that it got, as after an epoch, gets that, once.
+
+    Raises Stale, Undelivered; NotReached `answer_lost`, `relay_refused`, and as `RelayLink.authorized`;
+    AnswerBroken `sealed_not_an_answer`.
     """
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def __init__(self, link: RelayLink, request: Callable[[Pairs], Exchange]) -> None:
+        self._link, self._request = link, request
+        self._exchange: Exchange | None = None
 
     async def __aenter__(self) -> Response:
+        response = await self._sent(None)
+        asked = challenge_in(response.header(b"www-authenticate")) if response.status == 401 else None
+        if asked is not None:
+            await self.__aexit__()
+            response = await self._sent(asked)
         try:
-            response = await self._exchange.__aenter__()
+            await _require(response)
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return response
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._exchange is not None:
+            await self._exchange.__aexit__(None, None, None)
+            self._exchange = None
+
+    async def _sent(self, asked: RelayTokens | None) -> Response:
+        exchange = self._request(await self._link.authorized(asked))
+        try:
+            response = await exchange.__aenter__()
         except HallmarkError as error:
             if error.reason in NOT_BEGUN:
                 raise Undelivered(
@@ -126,15 +177,8 @@ class Delivery:
                 ) from error
             gone = Lost("answer_lost", "The relay gave no answer.", "Ask again, or through another relay.")
             raise gone from error
-        try:
-            await _require(response)
-        except BaseException:
-            await self._exchange.__aexit__(None, None, None)
-            raise
+        self._exchange = exchange
         return response
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._exchange.__aexit__(None, None, None)
 
 
 async def _require(response: Response) -> None:
