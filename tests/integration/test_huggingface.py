@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from hallmark.testing.blob_stores import blob_store
+from hallmark.services.hub.huggingface.xorbs import Known
+from hallmark.testing.blob_stores import RunningStore, blob_store
 from hallmark.testing.stock_huggingface import huggingface
 
 pytestmark = pytest.mark.integration
@@ -32,3 +34,28 @@ async def test_down_and_up_with_large_files_over_lfs(tmp_path: Path) -> None:
     """`huggingface_hub`, `hf`, `HfFileSystem` and `transformers` with `HF_HUB_DISABLE_XET`."""
     async with blob_store(tmp_path / "store") as store:
         check(await huggingface("client.py", store.url, tmp_path, "me", HF_HUB_DISABLE_XET="1"))
+
+
+async def test_down_and_up_with_the_tools_as_they_are(tmp_path: Path) -> None:
+    """The same with nothing set but the address: large files come over xet."""
+    async with blob_store(tmp_path / "store") as store:
+        check(await huggingface("client.py", store.url, tmp_path, "me"))
+
+
+async def test_large_files_over_xet(tmp_path: Path) -> None:
+    """Every packing, more than a xorb, repeated pieces; a changed file sends what changed; no pickle."""
+    async with blob_store(tmp_path / "store", shards=100) as store:
+        first = await huggingface("xet.py", store.url, tmp_path, "me/large", "first")
+        assert len(first["files"]) == 5
+        sent = chunk_bytes(store)
+        second = await huggingface("xet.py", store.url, tmp_path, "me/large", "second")
+        assert len(second["files"]) == 6
+        assert chunk_bytes(store) - sent < 2 << 20
+        evil = await huggingface("xet.py", store.url, tmp_path, "me/large", "evil")
+        assert "pickle_refused" in evil["refused"]
+
+
+def chunk_bytes(store: RunningStore) -> int:
+    """How many bytes came in chunks, each once."""
+    rows = store.service.database.read(lambda transaction: transaction.fetch("SELECT known FROM hub_xorbs"))
+    return sum(sum(msgspec.msgpack.decode(bytes(row[0]), type=Known).lengths) for row in rows)

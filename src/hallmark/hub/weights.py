@@ -40,6 +40,16 @@ def check_name(name: str, size: int) -> None:
         raise InvalidInput("empty_weights", "A file of weights has no bytes.", "Was its download cut off?")
 
 
+def check_sample(sample: bytes, size: int) -> None:
+    """What the first bytes of a file say that is yet to come: tools show this refusal better than a later
+    one. Raises InvalidInput `pickle_refused`.
+    """
+    name = sample[30 : 30 + int.from_bytes(sample[26:28], "little")].decode("utf-8", "replace")
+    packed = sample.startswith(b"PK\x03\x04") and name.lower().endswith(PICKLES)
+    if packed or _is_program(sample, whole=size <= len(sample)):
+        raise _pickle()
+
+
 def check_content(file: BinaryIO, size: int) -> None:
     """What its bytes say; see the module docstring. Raises InvalidInput `pickle_refused`, `bad_archive`."""
     file.seek(0)

@@ -98,10 +98,14 @@ def store_settings(folder: Path, **changes: Any) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def blob_store(folder: Path, **changes: Any) -> AsyncIterator[RunningStore]:
-    """A store on a port of its own for the time of a block."""
+async def blob_store(folder: Path, *, shards: int = SHARDS, **changes: Any) -> AsyncIterator[RunningStore]:
+    """A store on a port of its own for the time of a block. More `shards` take longer blobs than 7 MB."""
     settings = store_settings(folder, **changes)
-    service = BlobService(settings, RawDatabase(settings.database), identify=identify, shards=SHARDS)
+
+    async def identified(path: Path) -> bytes:
+        return blob_id_of_file(path, shards)
+
+    service = BlobService(settings, RawDatabase(settings.database), identify=identified, shards=shards)
     pool = Pool()
     try:
         async with listening(service.service, bind(Listen(free_port()))) as url:

@@ -303,6 +303,27 @@ async def test_refusals(store: RunningStore, method: str, path: str, status: int
     assert got.headers["x-error-message"].startswith(f"{code}: ")
 
 
+async def test_a_plan_says_how_each_file_is_sent(store: RunningStore) -> None:
+    """By length; a file that is there has its name; what begins like a pickle is refused at once."""
+    await commit(store, small("x", b"1"))
+
+    async def plan(**file: object) -> Any:
+        body = msgspec.json.encode({"files": [file]})
+        return (await store.ask("POST", f"{API}/preupload/main", ME, body)).json
+
+    planned = (await plan(path="x", size=1, sample="MQ=="))["files"][0]
+    assert planned == {
+        "path": "x", "uploadMode": "regular", "shouldIgnore": False, "oid": (await files(store))["x"]["oid"],
+    }  # fmt: skip
+    assert (await plan(path="m", size=LARGE + 1))["files"][0]["uploadMode"] == "lfs"
+    torch = b"PK\x03\x04" + bytes(22) + b"\x0e\0\0\0model/data.pkl"
+    for sample in (pickle.dumps([print] * 100)[:50], torch, b"cos\nsystem\n(S'ls'\ntR0N0N0N0N0"):
+        said = await plan(path="m.bin", size=1 << 30, sample=base64.b64encode(sample).decode())
+        assert said["code"] == "pickle_refused"
+    assert (await plan(path="m", size=1 << 50))["code"] == "blob_too_large"
+    assert (await plan(path="../m", size=1))["code"] == "bad_repository_path"
+
+
 async def test_what_is_no_model(store: RunningStore) -> None:
     """Data sets, spaces and private repositories are refused, and names that are none."""
     assert (await create(store, "x", type="dataset")).json["code"] == "models_only"

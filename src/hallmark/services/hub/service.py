@@ -19,6 +19,8 @@ from hallmark.services.hub.huggingface.links import Links
 from hallmark.services.hub.huggingface.reading import Reading
 from hallmark.services.hub.huggingface.rows import Rows
 from hallmark.services.hub.huggingface.writing import Writing
+from hallmark.services.hub.huggingface.xet import Xet
+from hallmark.services.hub.huggingface.xorbs import Xorbs
 from hallmark.services.hub.identify import Identifier
 from hallmark.services.hub.objects import Objects
 from hallmark.services.hub.publisher import Publisher
@@ -56,13 +58,22 @@ class BlobService:
         store = Store(publisher, Aggregator(self.blobs, objects), quilts)
         rows, links = Rows(database), Links(os.urandom(32), time.time)
         writing = Writing(publisher, self.blobs, rows, links, most=settings.most_blob)
+        self._xorbs = Xorbs(database, self.blobs, rows)
+        xet = Xet(
+            publisher,
+            self.blobs,
+            contents=writing.contents,
+            xorbs=self._xorbs,
+            links=links,
+            most=settings.most_blob,
+        )
         metrics = Metrics()
         metrics.gauge("blobs_under_way", "Uploads under way.", lambda: publisher.under_way)
         metrics.gauge("blobs_stored", "Blobs that were put since the start.", lambda: publisher.stored)
         metrics.gauge("blob_bytes_stored", "Bytes of blobs that were put.", lambda: publisher.bytes)
         metrics.gauge("blobs_damaged", "Copies that were not what was stored.", lambda: self.blobs.damaged)
         self.service = Service(
-            Hub(store, rows, Reading(self.blobs, rows), writing),
+            Hub(store, rows, reading=Reading(self.blobs, rows), writing=writing, xet=xet),
             health=lambda: unless(database.problem, ready()),
             registry=metrics.registry,
             # The publisher bounds bodies itself: in bytes, and in how long one may stand still.
@@ -71,6 +82,7 @@ class BlobService:
 
     async def aclose(self) -> None:
         """Let go of storage, directory and database."""
+        self._xorbs.close()
         await self.blobs.storage.aclose()
         self.staging.close()
         self.database.close()

@@ -15,6 +15,7 @@ from hallmark.services.hub.huggingface import wire
 from hallmark.services.hub.huggingface.reading import Reading
 from hallmark.services.hub.huggingface.rows import Rows
 from hallmark.services.hub.huggingface.writing import Writing, refuse_pages, validate_card
+from hallmark.services.hub.huggingface.xet import Xet
 from hallmark.telemetry.logs import get_logger
 
 WALRUS: Final = re.compile(r"/(v1|v1alpha|status)(/.*)?")
@@ -24,8 +25,9 @@ LFS: Final = "info/lfs/objects/batch"
 class Hub:
     """The app."""
 
-    def __init__(self, store: ASGIApp, rows: Rows, reading: Reading, writing: Writing) -> None:
-        self._store, self._rows, self._reading, self._writing = store, rows, reading, writing
+    def __init__(self, store: ASGIApp, rows: Rows, *, reading: Reading, writing: Writing, xet: Xet) -> None:
+        self._store, self._rows = store, rows
+        self._reading, self._writing, self._xet = reading, writing, xet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -68,6 +70,8 @@ class Hub:
             case ["api", "validate-yaml"]:
                 _require(scope, "POST")
                 await respond_json(send, await validate_card(receive))
+            case ["xet", "v1", *rest]:
+                await self._pieces(scope, receive, send, rest)
             case ["hf", "objects", oid]:
                 _write(scope, "PUT")
                 await self._writing.put(scope, receive, oid)
@@ -83,6 +87,21 @@ class Hub:
                 await respond_json(send, answer)
             case _:
                 raise NotFound("no_such_page", "There is no such page here.", "See docs/hub.md and /v1/api.")
+
+    async def _pieces(self, scope: Scope, receive: Receive, send: Send, parts: Sequence[str]) -> None:
+        """What is below /xet/v1: only what an upload needs."""
+        match parts:
+            case ["xorbs", "default", named]:
+                _write(scope, "POST")
+                await respond_json(send, await self._xet.xorb(scope, receive, named))
+            case ["shards"]:
+                _write(scope, "POST")
+                await respond_json(send, await self._xet.shard(scope, receive))
+            case ["chunks", _, _]:
+                _require(scope, "GET")
+                await self._xet.no_chunk(scope)
+            case _:
+                raise NotFound("no_such_page", "There is no such page here.", "See docs/hub.md.")
 
     async def _model(self, scope: Scope, receive: Receive, send: Send, parts: Sequence[str]) -> None:
         """What is below /api/models/{namespace}/{name}."""
@@ -104,6 +123,9 @@ class Hub:
             case ["refs"]:
                 _require(scope, *READS)
                 await self._reading.refs(send, repository)
+            case ["xet-write-token", _]:
+                _write(scope, "GET")
+                await self._xet.token(scope, send, await self._writing.may(scope, repository))
             case ["preupload", _]:
                 _write(scope, "POST")
                 await respond_json(send, await self._writing.plan(scope, receive, repository))

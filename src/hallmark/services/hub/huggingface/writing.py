@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +16,7 @@ from hallmark.http.asgi import Receive, Scope, read_body
 from hallmark.hub.card import Card, read_card
 from hallmark.hub.commit_lines import DIGEST, MOST_LINE, Deleted, Header, Large, Small, bad_commit, read_line
 from hallmark.hub.revision import LARGE, Change, check_path, check_repository, check_title
-from hallmark.hub.weights import check_name
+from hallmark.hub.weights import check_name, check_sample
 from hallmark.services.hub.blobs import Blobs
 from hallmark.services.hub.huggingface import wire
 from hallmark.services.hub.huggingface.contents import Contents, mismatch
@@ -135,6 +136,7 @@ class Writing:
         planned = []
         for file in asked.files:
             check_name(check_path(file.path), file.size)
+            check_sample(_sample(file.sample), file.size)
             if file.size > self._most:
                 raise too_large(self._most)
             before = revision.files.get(file.path)
@@ -272,6 +274,13 @@ def refuse_pages(scope: Scope) -> None:
             "A page in a browser may only read here.",
             "Publish with hf or huggingface_hub.",
         )
+
+
+def _sample(text: str) -> bytes:
+    try:
+        return binascii.a2b_base64(text[:4096].encode("ascii"))
+    except (binascii.Error, UnicodeEncodeError):
+        return b""
 
 
 async def _read(receive: Receive, kind: type[T]) -> T:
