@@ -3,6 +3,7 @@
     hold     the tokens of a request, sealed to the issuer: nobody else may spend them until it is settled
     settle   what of them was charged, and the blinded messages for what is left, signed by the enclave's
              settlement key; the issuer answers with blind signatures
+    exchange whoever has tokens that end gets as many of the key set on sale for them
 
 Tokens are bearer money, so a host that saw them could take them: they are sealed (`crypto.hpke`) to a key
 that the issuer signs, bound to request, payee and settlement key. The issuer signs that it holds and that it
@@ -28,6 +29,7 @@ SEALING_TAG: Final = b"hallmark/issuer-sealing-key/v1\0"
 HOLD_TAG: Final = b"hallmark/issuer-hold/v1\0"
 HELD_TAG: Final = b"hallmark/issuer-held/v1\0"
 SETTLE_TAG: Final = b"hallmark/issuer-settle/v1\0"
+EXCHANGE_TAG: Final = b"hallmark/issuer-exchange/v1\0"
 SETTLED_TAG: Final = b"hallmark/issuer-settled/v1\0"
 HOLD_MS: Final = 900_000
 """So long the tokens of a request that is not settled are nobody else's."""
@@ -156,6 +158,37 @@ class Settled(msgspec.Struct, frozen=True):
     def _digest(self) -> bytes:
         rows = b"".join(one.value.to_bytes(1, "big") + sha256(one.message) for one in self.change)
         return sha256(SETTLED_TAG, unhex(self.request), int(self.charged).to_bytes(16, "big"), rows)
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """Tokens, sealed to the issuer, for as much of the key set `keys` (its digest), which is on sale: blinded
+    messages. Sent again exactly so, it gets the same signatures.
+    """
+
+    keys: Hex32
+    blinded: tuple[Blinded, ...]
+    sealed: bytes
+
+    @classmethod
+    def made(cls, spend: bytes, keys: bytes, blinded: tuple[Blinded, ...], *, to: bytes) -> Exchange:
+        """With the compact spend sealed `to` the issuer's key."""
+        bare = cls(hex0x(keys), blinded, b"")
+        return msgspec.structs.replace(bare, sealed=seal(spend, to, bare.digest()))
+
+    def opened(self, key: HPKEPrivateKey) -> bytes:
+        """The compact spend. Raises VerificationFailed `sealed_for_another`."""
+        return key.open(self.sealed, self.digest())
+
+    def digest(self) -> bytes:
+        """Of what is asked for; 32 bytes."""
+        rows = b"".join(one.value.to_bytes(1, "big") + sha256(one.message) for one in self.blinded)
+        return sha256(EXCHANGE_TAG, unhex(self.keys), rows)
+
+
+class Exchanged(msgspec.Struct, frozen=True):
+    """Blind signatures, in the order of the messages."""
+
+    signed: tuple[Blinded, ...]
 
 
 def encode_change(change: tuple[Blinded, ...]) -> bytes:

@@ -77,8 +77,36 @@ def list_tokens(home: Path, /, *, as_data: bool) -> None:
         amount = getattr(held, name)
         if amount:
             console().print(Text(f"{name:<8} {show_amount(amount, held.asset)}"))
+    if held.ending or held.ended:
+        amount = show_amount(held.ending + held.ended, held.asset)
+        console().print(
+            Text(f"{amount} ends within a week or has ended, and is lost 29 days after its end.", "yellow")
+        )
+        console().print(Text("Get as much that lasts: hallmark wallet tokens exchange", "yellow"))
     if held.away:
         console().print(Text("What is away: hallmark wallet tokens recover", "bright_black"))
+    _say_development(held.asset)
+
+
+@tokens.command()
+@click.option("--now", is_flag=True, help="Let them be spent at once: who sees both moments may guess.")
+@as_json
+@click.pass_obj
+def exchange(home: Path, /, *, now: bool, as_data: bool) -> None:
+    """Get new tokens for those that end within a week or ended up to 29 days ago; no money moves.
+
+    The issuer learns that this machine's address had so many of them, and cannot recognise the new ones.
+    """
+    with client_of(home, None, None) as client:
+        units = client.tokens.exchange(NOW if now else WAIT_S)
+        held = client.tokens.balance()
+    if as_data:
+        _print({"exchanged": str(units), **_json(held)})
+        return
+    if not units or held.asset is None:
+        console().print(Text("no token ends within a week"))
+        return
+    console().print(Text(f"exchanged tokens for {show_amount(units, held.asset)}"))
     _say_development(held.asset)
 
 
@@ -106,7 +134,7 @@ def recover(home: Path, /, *, as_data: bool) -> None:
 
 
 def _json(held: Any) -> dict[str, Any]:
-    names = ("ready", "waiting", "away", "ended")
+    names = ("ready", "waiting", "away", "ended", "ending")
     return {**{name: str(getattr(held, name)) for name in names}, "asset": msgspec.to_builtins(held.asset)}
 
 

@@ -3,6 +3,7 @@
 GET  /v1/issuer/keys              its key sets, and the key that tokens are sealed to on their way
 POST /v1/issuer/tokens            blinded messages and an x402 payment -> blind signatures
 POST /v1/issuer/hold              an enclave: hold the tokens of a request
+POST /v1/issuer/exchange          tokens that end, and blinded messages -> blind signatures of the set on sale
 POST /v1/issuer/settle            an enclave: so much was charged; blind signatures for the rest
 GET  /v1/issuer/spent/0x...       what became of the token with this nullifier
 """
@@ -20,7 +21,7 @@ from hallmark.core.errors import InvalidInput, NotFound, RateLimited
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.asgi import Receive, Scope, Send, header, read_body, respond_json
 from hallmark.http.errors import not_allowed
-from hallmark.payments.issuing import HoldRequest, SealingKey, SettleRequest
+from hallmark.payments.issuing import Exchange, HoldRequest, SealingKey, SettleRequest
 from hallmark.payments.x402.messages import SIGNATURE_HEADER
 from hallmark.services.issuer.desk import Desk
 from hallmark.services.issuer.key_sets import KeySets
@@ -52,7 +53,7 @@ class IssuerApp:
             raise NotFound("no_such_page", "There is no such page here.", "See docs/payments.md.")
         self._take(scope)
         name = path.removeprefix(PREFIX)
-        if name in ("tokens", "hold", "settle"):
+        if name in ("tokens", "hold", "settle", "exchange"):
             if method != "POST":
                 raise not_allowed("POST")
             body = await read_body(receive, MAX_BODY)
@@ -89,6 +90,8 @@ class IssuerApp:
             return await self._desk.hold(_read(body, HoldRequest), now)
         if name == "settle":
             return await self._desk.settle(_read(body, SettleRequest), now)
+        if name == "exchange":
+            return await self._desk.exchange(_read(body, Exchange), now)
         return await self._sales.buy(_read(body, Order), payment, f"{PREFIX}{name}", now)
 
     async def _fate(self, text: str) -> Any:

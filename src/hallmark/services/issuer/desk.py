@@ -6,14 +6,21 @@ cannot recognise. Nobody is asked who they are, because who has a token may spen
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.errors import InvalidInput, NotFound
+from hallmark.core.hashing import sha256
+from hallmark.core.tokens import TokenSpend
 from hallmark.crypto.hpke import HPKEPrivateKey
 from hallmark.crypto.secp256k1 import Signer
 from hallmark.payments.issuing import (
+    EXCHANGE_TAG,
     HOLD_MS,
+    Exchange,
+    Exchanged,
     Held,
     HoldRequest,
     Settled,
@@ -21,8 +28,13 @@ from hallmark.payments.issuing import (
     decode_change,
     encode_change,
 )
-from hallmark.services.issuer.key_sets import KeySets
-from hallmark.services.issuer.store import Hold, HoldState, Store
+from hallmark.services.issuer.key_sets import IssuerSet, KeySets
+from hallmark.services.issuer.store import KEPT_MS, Hold, HoldState, Store
+
+EXCHANGED_MS: Final = KEPT_MS - 86_400_000
+"""For so long after their end tokens are exchanged: while it is known which were spent."""
+MOST: Final = 512
+"""Tokens that one exchange gives."""
 
 
 class Fate(msgspec.Struct, frozen=True):
@@ -93,6 +105,52 @@ class Desk:
         settled = msgspec.structs.replace(hold, charged=charged, asked=asked.digest(), change=signed)
         done = await self._store.settle(settled, hold.reserved - back, now)
         return Settled(asked.request, asked.charged, decode_change(done.change)).signed(self._key)
+
+    async def exchange(self, asked: Exchange, now: int) -> Exchanged:
+        """Tokens of a key set that is not sold any more, for as much of the one that is: no money moves, and
+        nobody is asked who he is. Until EXCHANGED_MS after the old set's end.
+
+        Raises InvalidInput `token_keys_unknown`, `bad_tokens`, `bad_exchange`, `bad_blinded_message`,
+        `exchange_over`; VerificationFailed `sealed_for_another`, `token_invalid`; and as `Store.exchange`.
+        """
+        packed = asked.opened(self._sealing)
+        old, new = self._keys.find(TokenSpend.decode(packed).keys), self._keys.find(unhex(asked.keys))
+        if old is None or new is None or not (old.logged and new.logged):
+            raise InvalidInput("token_keys_unknown", "There is no such key set.", "See GET /v1/issuer/keys.")
+        name = sha256(EXCHANGE_TAG, packed)
+        if await self._store.find_hold(name) is None:
+            self._require_due(old, new, now)
+        spent = old.spent(packed)
+        new.require_messages(asked.blinded)
+        worth = sum(new.keys.unit << one.value for one in asked.blinded)
+        if worth != spent.total or old.keys.asset != new.keys.asset or len(asked.blinded) > MOST:
+            raise InvalidInput("bad_exchange", "What is asked for is not worth what is given.")
+        signed = encode_change(await new.sign(asked.blinded))
+        hold = Hold(
+            request=name,
+            spend=spent.digest,
+            epoch=old.epoch,
+            payee=b"",
+            key=b"",
+            reserved=spent.total,
+            until=now,
+            state=HoldState.SETTLED,
+            asked=asked.digest(),
+            change=signed,
+        )
+        kept = await self._store.exchange(hold, spent.nullifiers, now)
+        return Exchanged(decode_change(kept.change))
+
+    def _require_due(self, old: IssuerSet, new: IssuerSet, now: int) -> None:
+        on_sale = self._keys.on_sale(now)
+        if on_sale is None or on_sale.digest != new.digest or old.digest == new.digest:
+            raise InvalidInput(
+                "bad_exchange", "Tokens are exchanged for those on sale.", "See GET /v1/issuer/keys."
+            )
+        if now >= old.keys.until + EXCHANGED_MS:
+            raise InvalidInput(
+                "exchange_over", "These tokens ended too long ago: what was spent of them is forgotten."
+            )
 
     async def fate(self, nullifier: bytes, now: int) -> Fate:
         """What became of the token with this nullifier."""

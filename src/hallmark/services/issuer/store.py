@@ -191,26 +191,23 @@ class Store:
             if known is not None:
                 _require_same(known, one)
                 return known
-            for nullifier in nullifiers:
-                _free(transaction, nullifier, now)
-            transaction.execute(
-                "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, 'held', '0', ?, ?)",
-                (
-                    one.request,
-                    one.spend,
-                    one.epoch,
-                    one.payee,
-                    one.key,
-                    str(one.reserved),
-                    one.until,
-                    b"",
-                    b"",
-                ),
-            )
-            transaction.executemany(
-                "INSERT INTO spent VALUES (?, ?)", [(nullifier, one.request) for nullifier in nullifiers]
-            )
+            _take(transaction, one, nullifiers, now)
             return one
+
+        return await self._database.async_write(work, brief=True)
+
+    async def exchange(self, one: Hold, nullifiers: Sequence[bytes], now: int) -> Hold:
+        """Spend these tokens for others: `one` is settled, with what was asked and answered. Asked again, the
+        same answer. Raises TokenSpent `token_spent`, TokenHeld `token_held`, Conflict `exchange_differs`.
+        """
+
+        def work(transaction: Transaction) -> Hold:
+            known = _hold(transaction, one.request)
+            if known is None:
+                _take(transaction, one, nullifiers, now)
+            elif known.asked != one.asked:
+                raise Conflict("exchange_differs", "These tokens were exchanged for others, before.")
+            return known or one
 
         return await self._database.async_write(work, brief=True)
 
@@ -330,6 +327,17 @@ class Store:
 
         if ended:
             await self._database.async_write(work)
+
+
+def _take(transaction: Transaction, one: Hold, nullifiers: Sequence[bytes], now: int) -> None:
+    """The tokens are this hold's, which is new. Raises as `_free`."""
+    for nullifier in nullifiers:
+        _free(transaction, nullifier, now)
+    columns = (one.request, one.spend, one.epoch, one.payee, one.key, str(one.reserved), one.until)
+    over = (one.state.value, str(one.charged), one.asked, one.change)
+    transaction.execute("INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*columns, *over))
+    rows = [(nullifier, one.request) for nullifier in nullifiers]
+    transaction.executemany("INSERT INTO spent VALUES (?, ?)", rows)
 
 
 def _free(transaction: Transaction, nullifier: bytes, now: int) -> None:

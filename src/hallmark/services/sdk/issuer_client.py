@@ -6,12 +6,12 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from hallmark.core.document import Hex32
+from hallmark.core.document import Hex32, unhex
 from hallmark.core.errors import InvalidInput
 from hallmark.core.tokens import IssuerKeys
 from hallmark.crypto.token_keys import KeySet
 from hallmark.http.client import Pool
-from hallmark.payments.issuing import Blinded
+from hallmark.payments.issuing import Blinded, Exchanged, SealingKey
 from hallmark.payments.x402.messages import SIGNATURE_HEADER
 from hallmark.services.sdk.network import error_of
 
@@ -31,6 +31,8 @@ class _Keys(msgspec.Struct, frozen=True):
     issuer: str
     sets: tuple[_Set, ...]
     on_sale: Hex32 | None = None
+    sealing: str = ""
+    sealing_signature: str = ""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -66,12 +68,21 @@ class IssuerClient:
         """The key set that is sold from, with its exact document. Raises InvalidInput `nothing_on_sale`,
         `issuer_unreadable`, and what a connection raises.
         """
+        return _on_sale(_read(await self._ask("GET", "keys"), _Keys))
+
+    async def exchanged_for(self) -> tuple[KeySet, bytes, bytes]:
+        """As `on_sale`, and the key that tokens are sealed to on their way to the issuer. Raises
+        VerificationFailed `sealing_key_unsigned` too.
+        """
         page = _read(await self._ask("GET", "keys"), _Keys)
-        for one in page.sets:
-            if one.digest == page.on_sale and one.logged:
-                document = one.document.encode()
-                return KeySet(IssuerKeys.decode(document)), document
-        raise InvalidInput("nothing_on_sale", "This issuer sells no tokens now.", "Try again in a moment.")
+        keys, document = _on_sale(page)
+        sealing = SealingKey(unhex(page.sealing), unhex(page.sealing_signature))
+        sealing.require(unhex(keys.document.network), unhex(keys.document.issuer))
+        return keys, document, sealing.public
+
+    async def exchange(self, body: bytes) -> Exchanged:
+        """Blind signatures for an exchange's exact bytes."""
+        return _read(await self._ask("POST", "exchange", body), Exchanged)
 
     async def buy(self, body: bytes, header: str) -> Sold:
         """Blind signatures for an order's exact bytes, paid with a PAYMENT-SIGNATURE header."""
@@ -91,6 +102,14 @@ class IssuerClient:
             if response.status != 200:
                 raise error_of(response.status, said)
             return said
+
+
+def _on_sale(page: _Keys) -> tuple[KeySet, bytes]:
+    for one in page.sets:
+        if one.digest == page.on_sale and one.logged:
+            document = one.document.encode()
+            return KeySet(IssuerKeys.decode(document)), document
+    raise InvalidInput("nothing_on_sale", "This issuer sells no tokens now.", "Try again in a moment.")
 
 
 def _read(data: bytes, kind: type[T]) -> T:

@@ -28,6 +28,10 @@ class PlainTokens:
         """Buy tokens for so much of the wallet's money; atomic units."""
         return self._loop.run(self._tokens.buy(amount, wait))
 
+    def exchange(self, wait: tuple[float, float] = WAIT_S) -> int:
+        """Have new tokens for those that end soon or have ended; atomic units."""
+        return self._loop.run(self._tokens.exchange(wait))
+
     def balance(self) -> TokenBalance:
         """What the home's tokens are worth."""
         return self._loop.run(self._tokens.balance())

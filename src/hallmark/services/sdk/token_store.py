@@ -43,13 +43,16 @@ class KeptToken(msgspec.Struct, frozen=True):
 
 
 class KeptOrder(msgspec.Struct, frozen=True):
-    """A purchase that may not be over: the order's exact bytes, the payment header, the blanks."""
+    """A purchase that may not be over: the order's exact bytes, the payment header, the blanks. Without a
+    header it is an exchange, which gives the tokens with the nullifiers `gives`.
+    """
 
     id: bytes
     keys: bytes
     body: bytes
     header: str
     blanks: tuple[Blank, ...]
+    gives: tuple[bytes, ...] = ()
 
 
 class KeptSpend(msgspec.Struct, frozen=True):
@@ -100,22 +103,35 @@ class TokenStore:
         """The tokens in this state."""
         return await self._database.async_read(lambda t: _tokens(t, state))
 
-    async def order(self, one: KeptOrder) -> None:
-        """Write a purchase down before it is paid for."""
-        insert = "INSERT INTO orders VALUES (?, ?)"
-        data = msgspec.msgpack.encode(one)
-        await self._database.async_write(lambda t: t.execute(insert, (one.id, data)))
+    async def order(self, one: KeptOrder) -> bool:
+        """Write a purchase down before it is paid for. What it gives leaves, unless another process was
+        quicker with one of these tokens: then False.
+        """
+
+        def work(transaction: Transaction) -> bool:
+            if not _leaves(transaction, one.gives):
+                return False
+            data = msgspec.msgpack.encode(one)
+            transaction.execute("INSERT INTO orders VALUES (?, ?)", (one.id, data))
+            return True
+
+        return await self._database.async_write(work)
 
     async def orders(self) -> list[KeptOrder]:
         """Purchases that may not be over."""
         rows = await self._database.async_read(lambda t: t.fetch("SELECT data FROM orders"))
         return [msgspec.msgpack.decode(data, type=KeptOrder) for (data,) in rows]
 
-    async def bought(self, order: bytes, tokens: Iterable[KeptToken]) -> None:
-        """A purchase is over, and these are its tokens; none: it came to nothing."""
+    async def bought(
+        self, order: KeptOrder, tokens: Sequence[KeptToken], given: TokenState = TokenState.GOOD
+    ) -> None:
+        """A purchase is over, and these are its tokens; none: it came to nothing, and what it was to give is
+        in the state `given`.
+        """
 
         def work(transaction: Transaction) -> None:
-            if transaction.execute("DELETE FROM orders WHERE id = ?", (order,)):
+            if transaction.execute("DELETE FROM orders WHERE id = ?", (order.id,)):
+                _mark(transaction, order.gives, TokenState.SPENT if tokens else given)
                 _add(transaction, tokens)
 
         await self._database.async_write(work)
@@ -124,11 +140,8 @@ class TokenStore:
         """Its tokens leave, unless another process was quicker with one of them: then False."""
 
         def work(transaction: Transaction) -> bool:
-            for nullifier in spend.nullifiers:
-                rows = transaction.fetch("SELECT state FROM tokens WHERE nullifier = ?", (nullifier,))
-                if not rows or rows[0][0] != TokenState.GOOD:
-                    return False
-            _mark(transaction, spend.nullifiers, TokenState.AWAY)
+            if not _leaves(transaction, spend.nullifiers):
+                return False
             data = msgspec.msgpack.encode(spend)
             transaction.execute("INSERT INTO spends VALUES (?, ?)", (spend.id, data))
             return True
@@ -151,6 +164,16 @@ class TokenStore:
             _add(transaction, change or ())
 
         await self._database.async_write(work)
+
+
+def _leaves(transaction: Transaction, nullifiers: Sequence[bytes]) -> bool:
+    """They are away now; False, and nothing is changed, where one of them was not good."""
+    for nullifier in nullifiers:
+        rows = transaction.fetch("SELECT state FROM tokens WHERE nullifier = ?", (nullifier,))
+        if not rows or rows[0][0] != TokenState.GOOD:
+            return False
+    _mark(transaction, nullifiers, TokenState.AWAY)
+    return True
 
 
 def _add(transaction: Transaction, tokens: Iterable[KeptToken]) -> None:

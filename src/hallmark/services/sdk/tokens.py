@@ -9,6 +9,9 @@ What could still tell is time and amount, so
    fresh tokens, which the issuer cannot recognise either. Change may be spent at once: nobody knows whose it
    was before;
 3. all who buy in an epoch have signatures by the same keys, which stand in the log.
+
+Tokens of a key set end with it. `exchange` gets as much of the set on sale for those that do, before their
+end or for 29 days after it; what nobody exchanges by then is the issuer's.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import base64
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -35,19 +38,21 @@ from hallmark.core.errors import (
 )
 from hallmark.core.hashing import sha256
 from hallmark.core.money import Asset
-from hallmark.core.tokens import MAX_UNITS, VALUES, IssuerKeys, Token
+from hallmark.core.tokens import MAX_TOKENS, MAX_UNITS, VALUES, IssuerKeys, Token, TokenSpend
 from hallmark.crypto.token_keys import KeySet
 from hallmark.payments.accounts import PaymentRequired
-from hallmark.payments.issuing import Blinded, decode_change
+from hallmark.payments.issuing import Blinded, Exchange, Exchanged, decode_change
 from hallmark.payments.tokens import Signed, choose, finish, make_blank, pay_with, split, take_change
 from hallmark.payments.x402.messages import network_of
-from hallmark.services.sdk.issuer_client import IssuerClient, Order
+from hallmark.services.sdk.issuer_client import IssuerClient, Order, Sold
 from hallmark.services.sdk.network import Chain
 from hallmark.services.sdk.token_store import KeptOrder, KeptSpend, KeptToken, TokenState, TokenStore
 from hallmark.services.sdk.wallet import Wallet
 
 WAIT_S: Final = (60.0, 600.0)
 SIGNED_FOR_S: Final = 600
+SOON_MS: Final = 7 * 86_400_000
+"""Tokens that end sooner than this are to be exchanged."""
 LAST_MS: Final = 3_600_000
 """Tokens that end sooner are not counted on."""
 MOST_TRIES: Final = 8
@@ -57,13 +62,15 @@ Proven = Callable[[KeySet], Awaitable[None]]
 
 class TokenBalance(msgspec.Struct, frozen=True):
     """Atomic units of `asset`: `ready` to be spent, `waiting` until they may be, `away` with requests whose
-    end is not known, `ended` because their key set is over.
+    end is not known, `ended` because their key set is over. Of what is ready or waits, `ending` ends within a
+    week. `exchange` is for `ending` and `ended`.
     """
 
     ready: int = 0
     waiting: int = 0
     away: int = 0
     ended: int = 0
+    ending: int = 0
     asset: Asset | None = None
 
 
@@ -131,6 +138,46 @@ class Tokens:
         await self._fetch(kept, keys, wait)
         return units
 
+    async def exchange(self, wait: tuple[float, float] = WAIT_S, soon_ms: int = SOON_MS) -> int:
+        """Have new tokens for those that end within so many ms or have ended: as many atomic units, which is
+        returned. No money moves. The new ones can be spent after a random time, as bought ones.
+
+        The issuer learns that this address had so many tokens of that key set, not which purchase they are
+        of; the new ones it cannot recognise.
+
+        Raises InvalidInput `no_issuer`, `other_issuer`, `exchange_over`; and what a connection raises: then
+        `finish_orders` gets them.
+        """
+        keys, document, sealing = await self._issuer().exchanged_for()
+        self._require_ours(keys.document, self._chain())
+        if self._proven is not None:
+            await self._proven(keys)
+        await self._store.keep_keys(keys.digest, document)
+        units = 0
+        for old, group in await self._ending(keys, _now() + soon_ms):
+            kept = _exchange(keys, old, group, sealing)
+            if await self._store.order(kept):
+                await self._fetch(kept, keys, wait)
+                units += sum(old.document.unit << one.token.value for one in group)
+        return units
+
+    async def _ending(self, new: KeySet, before: int) -> list[tuple[KeySet, list[KeptToken]]]:
+        """Good tokens of other sets that end before then (unix ms), as one exchange can take them."""
+        found: list[tuple[KeySet, list[KeptToken]]] = []
+        for one in await self._store.tokens():
+            old = await self._keys(one.keys)
+            same = (old.document.asset, old.document.unit) == (new.document.asset, new.document.unit)
+            if old.document.until > before or old.digest == new.digest or not same:
+                continue
+            for keys, group in found:
+                units = sum(1 << each.token.value for each in group) + (1 << one.token.value)
+                if keys is old and len(group) < MAX_TOKENS and units <= MAX_UNITS:
+                    group.append(one)
+                    break
+            else:
+                found.append((old, [one]))
+        return found
+
     async def finish_orders(self, wait: tuple[float, float] = WAIT_S) -> int:
         """Have what was ordered and never came; how many orders are over now. Nothing is paid twice."""
         over = 0
@@ -140,21 +187,30 @@ class Tokens:
         return over
 
     async def _fetch(self, kept: KeptOrder, keys: KeySet, wait: tuple[float, float]) -> None:
+        sold: Sold | Exchanged
         try:
-            sold = await self._issuer().buy(kept.body, kept.header)
+            if kept.gives:
+                sold = await self._issuer().exchange(kept.body)
+            else:
+                sold = await self._issuer().buy(kept.body, kept.header)
         except (PaymentRequired, InvalidInput):
-            await self._store.bought(kept.id, ())
+            await self._store.bought(kept, ())
+            raise
+        except Conflict as error:
+            if error.reason in ("token_spent", "exchange_differs"):
+                await self._store.bought(kept, (), TokenState.SPENT)
             raise
         if len(sold.signed) != len(kept.blanks):
             raise VerificationFailed("token_invalid", "The issuer signed another number of tokens.")
         made = [finish(keys, blank, one.message) for blank, one in zip(kept.blanks, sold.signed, strict=True)]
         low, high = wait
         ready = _now() + int(1000 * (low + (high - low) * secrets.randbelow(1 << 20) / (1 << 20)))
-        await self._store.bought(kept.id, _kept(keys, made, ready))
+        await self._store.bought(kept, _kept(keys, made, ready))
 
     async def balance(self) -> TokenBalance:
         """What the home's tokens are worth."""
-        now, sums, asset = _now(), dict.fromkeys(("ready", "waiting", "away", "ended"), 0), None
+        now, asset = _now(), None
+        sums = dict.fromkeys(("ready", "waiting", "away", "ended", "ending"), 0)
         for state in (TokenState.GOOD, TokenState.AWAY):
             for one in await self._store.tokens(state):
                 terms = (await self._keys(one.keys)).document
@@ -162,6 +218,8 @@ class Tokens:
                 name = "ready" if one.ready <= now else "waiting"
                 name = "ended" if terms.until <= now else "away" if state is TokenState.AWAY else name
                 sums[name] += terms.unit << one.token.value
+                if name in ("ready", "waiting") and terms.until <= now + SOON_MS:
+                    sums["ending"] += terms.unit << one.token.value
         return TokenBalance(**sums, asset=asset)
 
     async def held(self) -> tuple[Held, ...]:
@@ -283,6 +341,16 @@ def _values(units: int) -> tuple[int, ...]:
     if count > 256:
         raise InvalidInput("token_amount", "This is more than one purchase can be.", "Buy in several steps.")
     return (*split(rest % LARGEST), *([VALUES - 1] * count))
+
+
+def _exchange(new: KeySet, old: KeySet, group: Sequence[KeptToken], sealing: bytes) -> KeptOrder:
+    """As much of the new set as these tokens are worth, sealed to the issuer."""
+    spend = TokenSpend.of(old.digest, tuple(one.token for one in group))
+    blanks = tuple(make_blank(new, value, os.urandom) for value in split(spend.units))
+    blinded = tuple(Blinded(one.value, one.blinded.message) for one in blanks)
+    body = msgspec.json.encode(Exchange.made(spend.encode(), new.digest, blinded, to=sealing))
+    gives = tuple(one.nullifier for one in group)
+    return KeptOrder(sha256(body), new.digest, body, "", blanks, gives)
 
 
 def _payment(terms: IssuerKeys, amount: int, wallet: Wallet) -> str:
