@@ -1,16 +1,29 @@
-"""What every test starts from."""
+"""What every test starts from; and in which order and in which process files with networks or browsers run.
+
+Files that share a network run in one process, so that it is started once; what takes long begins first, while
+there is other work beside it. Unit tests, which share nothing dear, are handed out one by one instead.
+"""
 
 from __future__ import annotations
 
+import ast
+import functools
 import gc
+import os
 import sys
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 # How long examples take to make says how busy the machine is, and nothing of the code.
-settings.register_profile("hallmark", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+usual = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50)
+settings.register_profile("hallmark", usual, derandomize=bool(os.environ.get("CI")))
+# For the night before a release: pytest tests/unit --hypothesis-profile=thorough
+settings.register_profile("thorough", usual, max_examples=2_000)
 settings.load_profile("hallmark")
 
 COLLECT_EVERY = 50_000
@@ -40,3 +53,75 @@ def recursion_limit() -> None:
     that runs the tests, and no service would ever read it like that.
     """
     sys.setrecursionlimit(RECURSION_LIMIT)
+
+
+TESTS = Path(__file__).parent
+SHARED = ("network", "tool_network", "paid_network")
+FIRST = (
+    "paid_network",
+    "network",
+    "test_chaos_disk",
+    "test_anchor_service",
+    "test_chaos",
+    "test_enclave_image",
+    "tool_network",
+    "test_enclave_node",
+    "test_upstream",
+    "test_paid_start",
+    "test_walrus_clients",
+    "test_enclave_sealed",
+    "test_enclave",
+    "test_payment_kills",
+    "test_issuer",
+    "test_log_crash",
+    "test_walk",
+    "test_axe",
+    "test_sealed_chat",
+    "test_mutations",
+    "test_stories",
+    "test_chat",
+    "test_component",
+    "test_security",
+    "test_opening",
+    "test_sealed_network",
+)
+"""The groups that take longest."""
+
+
+@functools.cache
+def group_of(file: str) -> str:
+    """The network that a file, named from the root, shares with others, or the file itself."""
+    tree = ast.parse((TESTS.parent / file).read_text())
+    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    asked = {a.arg for f in functions if f.decorator_list or f.name.startswith("test_") for a in f.args.args}
+    # Some files have a network of that name of their own.
+    shared = [name for name in SHARED if name in asked - {f.name for f in functions}]
+    return shared[0] if shared else Path(file).stem
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, where everything is of one kind."""
+
+    def place(item: pytest.Item) -> tuple[int, str]:
+        group = group_of(item.path.relative_to(TESTS.parent).as_posix())
+        return FIRST.index(group) if group in FIRST else len(FIRST), group
+
+    kinds = {item.path.relative_to(TESTS).parts[0] for item in items if item.path.is_relative_to(TESTS)}
+    if kinds in ({"integration"}, {"browser"}):
+        items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """With `--dist loadfile`, whole groups are handed out, in this order."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return ByGroup(config, log)
+
+
+class ByGroup(LoadFileScheduling):
+    """Hands out groups of files, in the order of `pytest_collection_modifyitems`."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid.partition("::")[0])

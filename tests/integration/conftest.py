@@ -1,83 +1,20 @@
 """What several integration tests share: real networks, started by the command line and stopped at the end;
-one PostgreSQL server; the databases under which every hot store keeps the same rules. Files that share a
-network run in one process, so that each network is started once.
+one PostgreSQL server; the databases under which every hot store keeps the same rules.
 """
 
 from __future__ import annotations
 
-import ast
-import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from xdist.remote import Producer
-from xdist.scheduler import LoadFileScheduling
 
 from hallmark.store.raw import RawDatabase
 from hallmark.testing import postgres
 from hallmark.testing.held_upstream import HeldUpstream, held_upstream
 from hallmark.testing.real_network import Network, hallmark, logs, start_network
 from hallmark.testing.tool_server import tool_server
-
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-SHARED = ("network", "tool_network", "paid_network")
-FIRST = (
-    "paid_network",
-    "network",
-    "test_anchor_service",
-    "test_chaos_disk",
-    "tool_network",
-    "test_upstream",
-    "test_enclave_node",
-    "test_chaos",
-    "test_paid_start",
-    "test_chaos_postgres",
-    "test_enclave_image",
-    "test_enclave_sealed",
-)
-"""The groups that take longest."""
-
-
-@functools.cache
-def group_of(file: str) -> str:
-    """The network that a file shares with others, or the file itself."""
-    tree = ast.parse((ROOT / file).read_text())
-    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    asked = {a.arg for f in functions if f.decorator_list or f.name.startswith("test_") for a in f.args.args}
-    # some files have a network of that name of their own
-    shared = [name for name in SHARED if name in asked - {f.name for f in functions}]
-    return shared[0] if shared else Path(file).stem
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long begins first, while there is other work beside it."""
-
-    def place(item: pytest.Item) -> tuple[int, str]:
-        group = group_of(item.path.relative_to(ROOT).as_posix())
-        return FIRST.index(group) if group in FIRST else len(FIRST), group
-
-    ours = [item.path.is_relative_to(HERE) for item in items]
-    if all(ours):
-        items.sort(key=place)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
-    """With `--dist loadfile`, files that share a network go to one process, which starts it once."""
-    if config.getoption("dist") != "loadfile":
-        return None
-    config.option.loadscopereorder = False
-    return ByNetwork(config, log)
-
-
-class ByNetwork(LoadFileScheduling):
-    """Hands out groups of files, in the order of `pytest_collection_modifyitems`."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return group_of(nodeid.partition("::")[0])
 
 
 @pytest.fixture(scope="session")

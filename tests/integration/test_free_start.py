@@ -15,7 +15,7 @@ from hallmark.core.document import digest_of, hex0x
 from hallmark.core.marks import Question, State
 from hallmark.core.money import Offer, Payment
 from hallmark.services.sdk.verifying import Verifier
-from hallmark.testing.real_network import Network, hallmark, logs
+from hallmark.testing.real_network import Network, hallmark, logs, start_network
 from hallmark.verification.dossier import Dossier
 
 pytestmark = pytest.mark.integration
@@ -28,8 +28,7 @@ FREE, PRICED = ("digits", "pydoc"), "breast-cancer"
 def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Network, str]]:
     """A network as its first start makes it, and what that start printed."""
     home = tmp_path_factory.mktemp("newcomer") / "home"
-    started = hallmark(home, "up", "--detach", "--port", PORT)
-    assert started.returncode == 0, started.stdout + started.stderr + logs(home)
+    started = start_network(home, "--port", PORT)
     yield Network(home), started.stdout
     assert hallmark(home, "down").returncode == 0
 
