@@ -5,11 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
+from hallmark.compose.models import models_root
+from hallmark.core.hashing import sha256
+from hallmark.http.serve import Listen
+from hallmark.hub.artifact import pack_artifact
+from hallmark.hub.cache import read_blob_ids
+from hallmark.hub.walrus import parse_blob_text
 from hallmark.services.hub.huggingface.xorbs import Known
+from hallmark.services.hub.settings import HubModel, Settings
+from hallmark.store import sqlite_url
 from hallmark.testing.blob_stores import RunningStore, blob_store
+from hallmark.testing.ports import free_port
+from hallmark.testing.processes import Process, patiently
 from hallmark.testing.stock_huggingface import huggingface
 
 pytestmark = pytest.mark.integration
@@ -59,3 +70,35 @@ def chunk_bytes(store: RunningStore) -> int:
     """How many bytes came in chunks, each once."""
     rows = store.service.database.read(lambda transaction: transaction.fetch("SELECT known FROM hub_xorbs"))
     return sum(sum(msgspec.msgpack.decode(bytes(row[0]), type=Known).lengths) for row in rows)
+
+
+def test_the_models_that_ship(tmp_path: Path) -> None:
+    """A hub as `hallmark up` runs it publishes them beside what it serves, with the IDs of the release; after
+    a restart the same commit is there.
+    """
+    shipped = models_root()
+    (tmp_path / "digits.tar").write_bytes(pack_artifact(shipped / "digits" / "artifact"))
+    settings = Settings(
+        listen=Listen(free_port()),
+        directory=str(tmp_path / "store"),
+        database=sqlite_url(tmp_path / "hub.db"),
+        anonymous=True,
+        free=0,
+        models=(HubModel("digits", str(tmp_path / "digits.tar"), str(shipped / "digits" / "README.md")),),
+        blob_ids=str(shipped / "blob-ids.json"),
+    )
+    known = read_blob_ids(shipped / "blob-ids.json")
+    model = (shipped / "digits" / "artifact" / "model.onnx").read_bytes()
+    commits = set()
+    for _ in range(2):
+        process = Process(tmp_path, "hub", "hub", settings).start().ready()
+        try:
+            url = f"{process.url}/hallmark/digits/resolve/main/model.onnx"
+            patiently(lambda url=url: httpx.head(url).status_code == 200, "the model is published")
+            got = httpx.get(url)
+            assert got.content == model
+            assert parse_blob_text(got.headers["x-walrus-blob-id"]) == known[sha256(model)]
+            commits.add(got.headers["x-repo-commit"])
+        finally:
+            process.kill()
+    assert len(commits) == 1

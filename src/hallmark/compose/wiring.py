@@ -27,6 +27,7 @@ from hallmark.services.chain.settings import Settings as ChainSettings
 from hallmark.services.chain.toolchain import repository_root
 from hallmark.services.fullnode.settings import Settings as FullNodeSettings
 from hallmark.services.gateway.settings import Settings as GatewaySettings
+from hallmark.services.hub.settings import HubModel
 from hallmark.services.hub.settings import Settings as HubSettings
 from hallmark.services.issuer.settings import Settings as IssuerSettings
 from hallmark.services.log.settings import Quota
@@ -314,9 +315,20 @@ class Wiring:
             directory=str(self._home.file("services", "hub")),
             database=self._database("hub"),
             anonymous=True,
+            models=self._hub_models(),
+            blob_ids=str(repository_root() / "models" / "blob-ids.json"),
         )
         service = self._service("hub", "hub", settings, _url(settings.listen.port))
         return msgspec.structs.replace(service, nice=5)
+
+    def _hub_models(self) -> tuple[HubModel, ...]:
+        """The models that ship and are served, each with its card."""
+        cards = {label: repository_root() / "models" / label / "README.md" for label in self._parts.models}
+        return tuple(
+            HubModel(label, str(model.path), str(cards[label]))
+            for label, model in self._parts.models.items()
+            if label not in self._plan.models and cards[label].is_file()
+        )
 
     def _service(
         self, name: str, module: str, settings: msgspec.Struct, url: str, health: str = ""

@@ -67,14 +67,7 @@ class BlobIdCache:
         return Identity(computed, digest, len(data))
 
     def _read(self) -> dict[bytes, bytes]:
-        try:
-            file = msgspec.json.decode(self.path.read_bytes(), type=CacheFile)
-            if file.format != FORMAT:
-                return {}
-            pairs = {bytes.fromhex(k): parse_blob_text(v) for k, v in file.blob_ids.items()}
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError, ValueError, InvalidInput):
-            return {}
-        return {digest: identifier for digest, identifier in pairs.items() if len(digest) == 32}
+        return read_blob_ids(self.path)
 
     def _write(self, pairs: dict[bytes, bytes]) -> None:
         """Replace the file in one step. A read-only place only costs the next caller its time."""
@@ -86,3 +79,15 @@ class BlobIdCache:
             os.replace(file.name, self.path)
         except OSError:
             return
+
+
+def read_blob_ids(path: Path) -> dict[bytes, bytes]:
+    """The blob IDs in such a file by SHA-256. A missing, damaged or foreign one has none."""
+    try:
+        file = msgspec.json.decode(path.read_bytes(), type=CacheFile)
+        if file.format != FORMAT:
+            return {}
+        pairs = {bytes.fromhex(k): parse_blob_text(v) for k, v in file.blob_ids.items()}
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, ValueError, InvalidInput):
+        return {}
+    return {digest: identifier for digest, identifier in pairs.items() if len(digest) == 32}

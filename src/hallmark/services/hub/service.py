@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from hallmark.services.hub.huggingface.app import Hub
 from hallmark.services.hub.huggingface.links import Links
 from hallmark.services.hub.huggingface.reading import Reading
 from hallmark.services.hub.huggingface.rows import Rows
+from hallmark.services.hub.huggingface.shipped import ShippedModels
 from hallmark.services.hub.huggingface.writing import Writing
 from hallmark.services.hub.huggingface.xet import Xet
 from hallmark.services.hub.huggingface.xorbs import Xorbs
@@ -67,6 +69,7 @@ class BlobService:
             links=links,
             most=settings.most_blob,
         )
+        self.shipped = ShippedModels(self.blobs, rows, writing.contents, known=settings.blob_ids)
         metrics = Metrics()
         metrics.gauge("blobs_under_way", "Uploads under way.", lambda: publisher.under_way)
         metrics.gauge("blobs_stored", "Blobs that were put since the start.", lambda: publisher.stored)
@@ -91,7 +94,10 @@ class BlobService:
 async def serve_hub(settings: Settings) -> None:
     """Serve until SIGTERM. Raises as BlobService."""
     hub = BlobService(settings, RawDatabase(settings.database))
+    publishing = asyncio.create_task(hub.shipped.publish(settings.models))
     try:
         await serve(hub.service, settings.listen)
     finally:
+        publishing.cancel()
+        await asyncio.wait((publishing,))
         await hub.aclose()

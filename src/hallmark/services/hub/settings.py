@@ -12,6 +12,14 @@ MOST_BLOB = 14_599_533_452
 """The longest blob that Walrus encodes for 1000 shards, in bytes."""
 
 
+class HubModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model that the hub itself publishes: its label, the file with its artifact, and its card."""
+
+    label: str
+    artifact: str
+    readme: str = ""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One blob store.
 
@@ -23,6 +31,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     A blob has at most `most_blob` bytes, a quilt `most_quilt`, and `free` bytes of the disk stay free. So
     many IDs are computed `at_once`, so many uploads are `under_way`. An upload may stand still for `idle_s`.
+    `models` are published as repositories `hallmark/LABEL`; `blob_ids` is a file with the IDs of their files.
+
     An epoch is `epoch_s` long and counted from 1970; the default is Walrus's own, two weeks. A put may ask
     for `most_epochs`.
     """
@@ -42,3 +52,5 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_s: float = 30.0
     epoch_s: int = 1_209_600
     most_epochs: int = 53
+    models: tuple[HubModel, ...] = ()
+    blob_ids: str = ""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from hallmark.core.errors import HallmarkError, InvalidInput, VerificationFailed
 from hallmark.hub.revision import LARGE, FileEntry, entry_oid
-from hallmark.hub.walrus import parse_blob_text
 from hallmark.hub.weights import check_content
 from hallmark.services.hub.blobs import Blobs
 from hallmark.services.hub.huggingface.rows import Rows
@@ -43,7 +42,7 @@ class Contents:
             )
         return entry
 
-    async def keep(self, staged: Staged, identifier: str = "") -> FileEntry:
+    async def keep(self, staged: Staged, identifier: bytes | None = None) -> FileEntry:
         """Examine and store what was staged and finished. `identifier` is its blob ID where this release
         computed it. Raises InvalidInput `pickle_refused`, `bad_archive`, Unavailable.
         """
@@ -53,7 +52,7 @@ class Contents:
             return known
         with disk():
             small = await asyncio.to_thread(_examine, staged.path, size)
-        record = await self._blobs.put(staged, parse_blob_text(identifier) if identifier else None)
+        record = await self._blobs.put(staged, identifier)
         entry = FileEntry(record.blob_id, digest, size, entry_oid(digest, size, small))
         await self._rows.keep_content(entry)
         return entry

@@ -18,10 +18,13 @@ from hallmark.core.errors import Conflict, HallmarkError, NotFound, Unauthorized
 from hallmark.core.hashing import sha256
 from hallmark.hub.card import Card, summary
 from hallmark.hub.revision import COMMIT, Change, FileEntry, Revision, apply
+from hallmark.services.hub.writers import NOBODY, OPERATOR
 from hallmark.store.raw import RawDatabase, Row, Transaction
 
 KNOWN: Final = 32
 README: Final = "README.md"
+HOUSE: Final = "hallmark"
+"""The namespace in which the hub itself publishes, and nobody else."""
 COLUMNS: Final = "key, id, created, updated, head, card"
 
 
@@ -202,15 +205,15 @@ class Rows:
 
 def author_of(writer: bytes) -> str:
     """How a revision names its author: enough to tell keys apart, and no help to find one."""
-    if writer in (bytes(32), b"\xff" * 32):
-        return "hub" if writer[0] else "anonymous"
+    if writer in (NOBODY, OPERATOR):
+        return "hub" if writer == OPERATOR else "anonymous"
     return "key-" + sha256(b"hallmark.hub-author\0", writer).hex()[:12]
 
 
 def _own(transaction: Transaction, namespace: str, writer: bytes, *, claim: bool = False) -> None:
     key = namespace.lower()
     rows = transaction.fetch("SELECT owner FROM hub_namespaces WHERE key = ?", (key,))
-    if not rows and claim:
+    if not rows and claim and (key != HOUSE or writer == OPERATOR):
         transaction.execute("INSERT INTO hub_namespaces VALUES (?, ?, ?)", (key, namespace, writer))
     elif not rows or bytes(rows[0][0]) != writer:
         raise Forbidden(
