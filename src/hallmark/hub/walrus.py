@@ -20,8 +20,6 @@ extension of the rows (half the blob's length) goes to an unlinked temporary fil
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +30,9 @@ from typing import IO, Final, Protocol
 import msgspec
 import reed_solomon_leopard
 
+from hallmark.core.blob_ids import blob_text as blob_text
+from hallmark.core.blob_ids import parse_base64 as parse_base64
+from hallmark.core.blob_ids import parse_blob_text as parse_blob_text
 from hallmark.core.errors import InvalidInput, TooLarge
 
 SHARDS: Final = 1000
@@ -101,30 +102,6 @@ def blob_id_of_file(path: Path, shards: int = SHARDS) -> bytes:
 def blob_id_of_descriptor(descriptor: int, shards: int = SHARDS) -> bytes:
     """`blob_id_of_file` of an open file."""
     return _blob_id(FileSource(descriptor), os.fstat(descriptor).st_size, shards)
-
-
-def blob_text(identifier: bytes, size: int = 32) -> str:
-    """The text form: 43 characters of URL-safe base64 without padding. Raises InvalidInput `bad_blob_id`."""
-    if len(identifier) != size:
-        raise InvalidInput("bad_blob_id", "A blob ID has 32 bytes.")
-    return base64.urlsafe_b64encode(identifier).rstrip(b"=").decode()
-
-
-def parse_blob_text(text: str) -> bytes:
-    """The 32 bytes of a blob ID's text form. Raises InvalidInput `bad_blob_id` unless it is canonical."""
-    identifier = parse_base64(text, 32)
-    if identifier is None:
-        raise InvalidInput("bad_blob_id", "A blob ID is 43 characters of URL-safe base64.")
-    return identifier
-
-
-def parse_base64(text: str, size: int) -> bytes | None:
-    """So many bytes of URL-safe base64 without padding; None for what is not written so."""
-    try:
-        data = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        return None
-    return data if len(data) == size and blob_text(data, size) == text else None
 
 
 def shape_of(length: int, shards: int = SHARDS) -> Shape:

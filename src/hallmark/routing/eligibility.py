@@ -24,6 +24,7 @@ from hallmark.core.documents import (
 from hallmark.core.errors import HallmarkError, NotFound, Unavailable
 from hallmark.core.evidence import Assurance
 from hallmark.core.evidence import Verdict as EvidenceVerdict
+from hallmark.core.model_names import ModelName, require_pin
 from hallmark.core.naming import no_such_model
 from hallmark.core.receipt import Mode
 from hallmark.core.registry import Member, Registry
@@ -58,11 +59,14 @@ class NoNodeForPayee(HallmarkError):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What a request needs: the model's label, the mode (ANY_MODE: any), the least assurance."""
+    """What a request needs: the model's label, the mode (ANY_MODE: any), the least assurance, and the
+    artifact (0x-hex) that the label is to point to; empty for any.
+    """
 
     model: str
     mode: int = ANY_MODE
     assurance: Assurance = Assurance.NONE
+    artifact: str = ""
 
 
 class Eligible(msgspec.Struct, frozen=True):
@@ -86,15 +90,18 @@ class Eligibility(msgspec.Struct, frozen=True):
     known: bool
     there: tuple[str, ...] = ()
     """The models that there are, when the wanted one is none of them."""
+    artifact: str | None = None
+    """What the label points to; None where it is a provider's alone."""
     payee: str = ""
     """Whom the request pays: only nodes of this payee are left (see `routing.payees`)."""
 
     def require(self) -> None:
-        """Raises NotFound `model_not_found`, Unavailable `no_node` naming counts per reason, NoNodeForPayee
-        `no_node_for_payee`.
+        """Raises NotFound `model_not_found`, PinNotMet `model_moved` or `model_not_pinnable`, Unavailable
+        `no_node` naming counts per reason, NoNodeForPayee `no_node_for_payee`.
         """
         if not self.known:
             raise NotFound("model_not_found", *no_such_model(self.wanted.model, self.there))
+        require_pin(ModelName(self.wanted.model, self.wanted.artifact), self.artifact)
         if not self.eligible:
             raise self.refusal()
 
@@ -178,7 +185,7 @@ def eligibility(
             eligible.append(Eligible(key, member.bundle, member.document))
     known = artifact is not None or offered
     there = () if known else tuple(_there(registry))
-    return Eligibility(wanted, tuple(eligible), tuple(excluded), known, there)
+    return Eligibility(wanted, tuple(eligible), tuple(excluded), known, there, artifact)
 
 
 def _there(registry: Registry) -> set[str]:
@@ -216,6 +223,11 @@ def _offers_model(case: _Case) -> bool:
     if case.artifact is not None and case.artifact in case.bundle.artifacts:
         return True
     return case.wanted.model in case.bundle.upstreams
+
+
+def _holds_artifact(case: _Case) -> bool:
+    """Of a pinned request: the node runs the label's artifact itself."""
+    return not case.wanted.artifact or case.artifact in case.bundle.artifacts
 
 
 def _offers_mode(case: _Case) -> bool:
@@ -263,6 +275,7 @@ RULES: Final[tuple[tuple[str, Callable[[_Case], bool]], ...]] = (
     ("superseded", lambda case: case.newest),
     ("faulted", lambda case: not any(at <= case.position for at in case.member.faults)),
     ("model_not_offered", _offers_model),
+    ("artifact_not_held", _holds_artifact),
     ("mode_not_offered", _offers_mode),
     ("evidence_missing", _has_evidence),
     ("evidence_rejected", _evidence_holds),

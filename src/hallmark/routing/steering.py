@@ -132,6 +132,11 @@ def _of_reason(reason: str, key: bytes, seen: Seen, registry: Registry) -> Doubt
     member = registry.members[key]
     if reason in WORD:
         return Doubt.WORD
+    if reason == "artifact_not_held":
+        label = registry.labels.get(seen.candidates.model)
+        version = label.at(seen.size - 1) if label else None
+        held = member.bundle.artifacts if member.bundle is not None else ()
+        return Doubt.UNFOUNDED if version is not None and version[1].artifact in held else None
     if reason == "mode_not_offered":
         bundle = member.bundle
         return None if bundle is not None and bundle.mode != seen.candidates.mode else Doubt.UNFOUNDED

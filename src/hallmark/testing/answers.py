@@ -145,10 +145,11 @@ class Answers:
         inputs_root: bytes = EMPTY_ROOT,
         upstream_record: Document | None = None,
         paid: Callable[[Receipt], tuple[Payment, bytes]] | None = None,
+        asked: bytes = REQUEST,
         **changes: Any,
     ) -> Answer:
         """An answer by `node` that now extends its chain (unless `advance` is false). `sealed`: how it came,
-        where it did.
+        where it did; `asked`: the request's body.
         """
         self.count += 1
         net, manifest = self.network, None if upstream_record else self.network.manifest
@@ -170,6 +171,7 @@ class Answers:
             parameters=parameters.digest(),
             route=route.digest(),
             inputs=inputs_root,
+            request=request_digest(salts[0], PATH, asked),
         )
         receipt = msgspec.structs.replace(receipt, **changes)
         record, authorization = None, b""
@@ -184,6 +186,6 @@ class Answers:
         if advance:
             node.sequence, node.previous = receipt.sequence + 1, receipt.digest()
         return Answer(
-            node, receipt, entry, REQUEST, RESPONSE, salts, parameters, route, candidates, packed, manifest,
+            node, receipt, entry, asked, RESPONSE, salts, parameters, route, candidates, packed, manifest,
             inputs, upstream_record, record, authorization,
         )  # fmt: skip

@@ -25,6 +25,7 @@ from hallmark.core.entries import SIGNATURE_SIZE, Entry
 from hallmark.core.errors import HallmarkError, VerificationFailed
 from hallmark.core.evidence import Assurance, VerifyEvidence
 from hallmark.core.hashing import ZERO32, sha256
+from hallmark.core.model_names import read_model_name
 from hallmark.core.receipt import RECEIPT_VERSION, Mode, Receipt, request_digest, response_digest
 from hallmark.core.statements import Registration, Ticket, Version
 from hallmark.core.typed import signing_digest
@@ -113,6 +114,21 @@ class Examination:
             found = response_digest(unhex(salts.response), response.body.encode())
             require(found == self.receipt.response, "response_mismatch")
         return request is not None, response is not None
+
+    def pinned(self) -> str:
+        """The artifact (0x-hex) to which the request pinned its model; empty when it did not, or when the
+        request is not shown as the one that the receipt commits to.
+        """
+        request, salt = self.dossier.request, self.dossier.salts.request
+        if request is None or salt is None or len(request.path.encode()) >= 1 << 16:
+            return ""
+        body = request.body.encode()
+        if request_digest(unhex(salt), request.path, body) != self.receipt.request:
+            return ""
+        try:
+            return read_model_name(msgspec.json.decode(body, type=_Named).model).artifact
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return ""
 
     @property
     def passed_on(self) -> bool:
@@ -285,6 +301,12 @@ class Examination:
         if self.dossier.entry is not None:
             require(placed.part.index < self.dossier.entry.index, reason)
             require(placed.part.admitted <= self.dossier.entry.admitted, reason)
+
+
+class _Named(msgspec.Struct, frozen=True):
+    """What every request names."""
+
+    model: str
 
 
 def _is_direct(text: str, digest: bytes) -> bool:

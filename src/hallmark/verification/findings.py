@@ -162,6 +162,8 @@ def _told(exam: Examination, evidence: EvidenceVerdict | None) -> str:
 def model(exam: Examination) -> Iterable[Finding]:
     """Which artifact answered, or what a provider merely asserts."""
     receipt, documents = exam.receipt, exam.dossier.documents
+    pin = exam.pinned()
+    require(pin in ("", hex0x(receipt.artifact)), "model_pin_mismatch")
     if receipt.artifact == ZERO32:
         require(receipt.manifest == ZERO32 and receipt.upstream != ZERO32, "artifact_missing")
         require(documents.manifest is None and exam.dossier.version is None, "manifest_mismatch")
@@ -179,7 +181,7 @@ def model(exam: Examination) -> Iterable[Finding]:
     manifest = committed(Manifest, documents.manifest, receipt.manifest, "manifest_mismatch")
     require(manifest.artifact == artifact, "artifact_mismatch")
     detail = {
-        "what": wording.model(manifest),
+        "what": wording.model(manifest, pinned=bool(pin)),
         "artifact": manifest.artifact,
         "label": manifest.label,
         "version": manifest.version,

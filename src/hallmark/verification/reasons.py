@@ -66,6 +66,7 @@ _MODEL: Final = {
     "artifact_and_upstream": "An artifact and an upstream record are named at once.",
     "artifact_not_in_bundle": "The bundle does not list the artifact.",
     "artifact_mismatch": "The artifact is not the one that the manifest binds.",
+    "model_pin_mismatch": "The request pinned its model to another artifact.",
     "artifact_content": "The artifact's content has another blob ID, SHA-256 or size.",
     "manifest_unknown": "No such manifest was logged.",
     "manifest_rejected": "Full nodes reject the manifest that the receipt names.",

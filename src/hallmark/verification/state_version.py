@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 13
-CODE: Final = "9b64cf5cc0a08a8bc9052598b72aedacbfa07bd65498a5d25deea925d9ead33c"
+CODE: Final = "ebeffe0f2306666049ed5bb3189c631cc540a0eb08aaa05e47720eeedc823c0c"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

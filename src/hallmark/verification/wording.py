@@ -154,11 +154,15 @@ def listed_insecure(switches: Sequence[str]) -> str:
     return "listed as switched off, not compared: " + ", ".join(switches)
 
 
-def model(manifest: Manifest) -> str:
-    """Which artifact answered, under which label."""
-    return (
+PINNED: Final = "the request pinned its model to this artifact"
+
+
+def model(manifest: Manifest, *, pinned: bool = False) -> str:
+    """Which artifact answered, under which label, and whether the request asked for this very one."""
+    told = (
         f"artifact {short(manifest.artifact)} answered, as label {manifest.label} version {manifest.version}"
     )
+    return f"{told}; {PINNED}" if pinned else told
 
 
 def artifact(value: str) -> str:

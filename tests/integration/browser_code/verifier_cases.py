@@ -15,6 +15,7 @@ from hallmark.core.documents import Attempt, InputRecord, KeyBundle, RouteRecord
 from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.marks import Finding, Question, State
 from hallmark.core.merkle import inclusion_proof
+from hallmark.core.model_names import pinned
 from hallmark.core.objected import MAX_POSITIONS, Run, digest_of_runs, encode_runs
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Judgement, Role
@@ -81,6 +82,11 @@ def whole(batch: Batch) -> Case:
         made = Case(net, **answer)
         add(batch, f"answer {name}", made, made.dossier())
         add(batch, f"answer {name}, early", made, replace(made.dossier(), **dict.fromkeys(PLACED)))
+    for number, (body, upstream) in enumerate(pins(net)):
+        made = Case(net, asked=body, upstream_record=upstream)
+        add(batch, f"pin {number}", made, made.dossier())
+        unsalted = replace(made.dossier(), salts=replace(made.dossier().salts, request=None))
+        add(batch, f"pin {number}, not compared", made, unsalted)
     assert plain.entry is not None
     assert plain.entry.proof is not None
     extra = plain.entry.proof.replace("\nindex", "\nextra AAAA\nindex", 1)
@@ -97,6 +103,20 @@ def whole(batch: Batch) -> Case:
 
 
 PLACED = ("entry", "registration", "version")
+
+
+def pins(net: DevelopmentNetwork) -> list[tuple[bytes, UpstreamRecord | None]]:
+    """Requests with pinned models, rightly and wrongly, and what only looks so; with a provider's record."""
+    right, wrong = net.manifest.artifact, hex0x(sha256(b"another artifact"))
+    met, other = pinned("digits", right), pinned("digits", wrong)
+    named = [f"digits@{right}", met, pinned("a@b", right), f"digits@{wrong}", other]
+    names = [other[:-1], f"@{wrong}", "digits@20240229", f"x@{wrong}@"]
+    bodies = [json.dumps({"model": name}).encode() for name in (*named, *names)]
+    bodies += [b"not json", b"[]", b'{"model": 7}']
+    bodies.append(f'{{"model": "{other}", "model": "{met}"}}'.encode())
+    bodies.append(f'{{"model": "{other[:-1]}\\u{ord(other[-1]):04x}"}}'.encode())
+    record = UpstreamRecord("example", "https://example.test", "big", "big-9", "r1")
+    return [*((body, None) for body in bodies), (bodies[0], record), (b'{"model": "gpt"}', record)]
 
 
 def answers(net: DevelopmentNetwork) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from hallmark.core.document import hex0x
+from hallmark.core.model_names import pinned
 from hallmark.testing.runtime import MemoryRuntime
 from hallmark.testing.tiny_models import CONTEXT
 
@@ -227,6 +229,29 @@ async def test_unknown_models_and_tasks_are_404(client: httpx.AsyncClient, path:
     other = "tiny" if path == INFER else "scores"
     refused(await client.post(path, json=body | {"model": other}), 404, "unsupported_endpoint")
     refused(await client.post(path, json={"messages": []}), 400, "missing_parameter", "model")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [(CHAT, HELLO), (COMPLETIONS, RAW), (INFER, {"model": "scores", "inputs": {"x": [[1, 2, 3, 4]]}})],
+)
+async def test_a_pin_is_kept_inside(
+    client: httpx.AsyncClient, runtime: MemoryRuntime, models: Any, path: str, body: dict[str, Any]
+) -> None:
+    """What is pinned to what runs is answered under its label; another pin, a pin on a label that
+    is not here and one with a slip of the pen run nothing and sign nothing.
+    """
+    label = body["model"]
+    other, artifact = pinned(label, hex0x(b"\7" * 32)), models[label].manifest.artifact
+    refused(await client.post(path, json=body | {"model": other}), 412, "model_moved", "model")
+    refused(await client.post(path, json=body | {"model": other[:-1]}), 404, "model_not_found", "model")
+    refused(await client.post(path, json=body | {"model": f"no{other}"}), 404, "model_not_found", "model")
+    refused(await client.get(f"/v1/models/{other}"), 412, "model_moved", "model")
+    assert runtime.signed == []
+    for form in (pinned(label, artifact), f"{label}@{artifact}"):
+        answer = await client.post(path, json=body | {"model": form})
+        assert (answer.status_code, answer.json()["model"]) == (200, label)
+        assert (await client.get(f"/v1/models/{form}")).json()["id"] == label
 
 
 async def test_paths_and_methods(client: httpx.AsyncClient) -> None:

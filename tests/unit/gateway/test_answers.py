@@ -184,6 +184,8 @@ async def test_a_client_that_leaves_stops_the_node(ask: Any, local: LocalNetwork
         (b'{"model":"digits","stream":"yes"}', 400, "bad_request"),
         (b'{"model":"a\\nb"}', 400, "bad_request"),
         (b'{"model":"no-such"}', 404, "model_not_found"),
+        (b'{"model":"digits@0x' + b"07" * 32 + b'"}', 412, "model_moved"),
+        (b'{"model":"no-such@0x' + b"07" * 32 + b'"}', 404, "model_not_found"),
         (b"[" * 90_000, 400, "bad_request"),
         (b'{"model":"digits","x":"' + b"y" * 100_000 + b'"}', 413, "body_too_large"),
     ],

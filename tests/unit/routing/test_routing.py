@@ -13,6 +13,7 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import Candidates
 from hallmark.core.errors import NotFound, Unavailable
 from hallmark.core.evidence import Assurance
+from hallmark.core.model_names import PinNotMet
 from hallmark.core.receipt import Mode
 from hallmark.core.statements import Ticket
 from hallmark.crypto.secp256k1 import Key, recover_statement
@@ -250,3 +251,29 @@ class _Counting:
         """Sign and count."""
         self.signed += 1
         return self._key.sign(digest)
+
+
+def test_a_pinned_request_needs_the_artifact_that_the_label_points_to() -> None:
+    """It is met by the label's artifact alone; a label that moved says so, before anybody is asked."""
+    net = LittleNetwork()
+    artifact = net.manifest.artifact
+    judged(net, Wanted("digits", artifact=artifact)).require()
+    with pytest.raises(PinNotMet) as caught:
+        judged(net, Wanted("digits", artifact="0x" + "07" * 32)).require()
+    assert caught.value.reason == "model_moved"
+    assert judged(net).artifact == artifact
+
+
+def test_who_only_passes_a_label_on_cannot_meet_a_pin() -> None:
+    """Such a node is left out by name; where there are no others, no pin can be met."""
+    net = LittleNetwork()
+    registry, artifact = net.replica().registry, net.manifest.artifact
+    first = registry.members[net.nodes[0].address]
+    assert first.bundle is not None
+    first.bundle = msgspec.structs.replace(first.bundle, artifacts=(), upstreams=("digits", "gpt"))
+    found = eligibility(registry, Wanted("digits", artifact=artifact), {}, now=net.now)
+    assert reasons(found) == {hex0x(net.nodes[0].address): "artifact_not_held"}
+    assert reasons(eligibility(registry, DIGITS, {}, now=net.now)) == {}
+    with pytest.raises(PinNotMet) as caught:
+        eligibility(registry, Wanted("gpt", artifact=artifact), {}, now=net.now).require()
+    assert caught.value.reason == "model_not_pinnable"

@@ -174,3 +174,23 @@ def test_who_is_never_drawn_shows_in_the_figures() -> None:
     loved = [each for each in tickets if node(net, 0) not in {c.node for c in each.candidates.candidates}]
     assert offered_of(loved, registry)[node(net, 0)] == (0, len(loved))
     assert steering(loved, registry) == ()
+
+
+def test_a_pin_leaves_out_only_who_does_not_run_the_artifact() -> None:
+    """That a node only passes the label on stands in its bundle; of one that runs it, it is unfounded."""
+    net = network(3)
+    registry, artifact = net.replica().registry, net.manifest.artifact
+    passing = registry.members[net.nodes[0].address]
+    assert passing.bundle is not None
+    passing.bundle = replace(passing.bundle, artifacts=(), upstreams=("digits",))
+    wanted = Wanted("digits", artifact=artifact)
+    found = eligibility(registry, wanted, {}, now=net.now)
+    honest = candidates_document(found, found.eligible, Mode.TEE)
+    said = {each.node: each.reason for each in honest.excluded}
+    assert said == {node(net, 0): "artifact_not_held", node(net, 2): "retired"}
+    assert steering([Seen(net.now, registry.size, honest)], registry) == ()
+    steered = replace(
+        honest, candidates=(), excluded=(*honest.excluded, Exclusion(node(net, 1), "artifact_not_held"))
+    )
+    (left,) = steering([Seen(net.now, registry.size, steered)], registry)
+    assert left == Left(0, node(net, 1), "artifact_not_held", Doubt.UNFOUNDED)

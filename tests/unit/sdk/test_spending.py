@@ -354,11 +354,11 @@ async def test_a_payment_that_was_used_tells_its_receipt(scene: Scene) -> None:
             await response.read()
     scene.local.log.witness()
     with pytest.raises(Conflict) as caught:
-        await scene.client._post(path, body)
+        await scene.client._post(path, body, "m")
     assert caught.value.reason == "payment_reused"
     (spent,) = await scene.store.newest(9)
     assert (spent.charged, len(spent.receipt)) == (9, 66)
-    assert (await scene.client._post(path, body)).payment is not None
+    assert (await scene.client._post(path, body, "m")).payment is not None
     assert len({one.spend.nonce for one in scene.sent}) == 2
 
 

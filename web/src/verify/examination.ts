@@ -10,7 +10,9 @@ import {
 import { openReceipt, type Dossier, type LoggedPart } from "./dossier.ts";
 import { decodeEntry, leafOf, SIGNATURE_SIZE, type Entry } from "./entries.ts";
 import { attempted, HallmarkError, translated } from "./errors.ts";
+import { Members, parseJSON } from "./json.ts";
 import { recoverStatement } from "./keys.ts";
+import { pinOf } from "./model-names.ts";
 import { ProofVerifier, type ProvenPlace } from "./proof.ts";
 import { sentenceOf } from "./reasons.ts";
 import { networkId, type Trust } from "./trust.ts";
@@ -115,6 +117,21 @@ export class Examination {
       required(same(found, this.receipt.bytes("response")), "response_mismatch");
     }
     return [request !== null, response !== null];
+  }
+
+  /**
+   * The artifact (0x-hex) to which the request pinned its model; empty when it did not, or when the request is not shown as
+   * the one that the receipt commits to.
+   */
+  pinned(): string {
+    const { request, salts } = this.dossier;
+    if (!request || !salts.request) return "";
+    const body = utf8(request.body);
+    const found = requestDigest(unhex(salts.request), utf8(request.path), body);
+    if (found === undefined || !same(found, this.receipt.bytes("request"))) return "";
+    const value = attempted(() => parseJSON(body, true));
+    const model = value instanceof Members ? value.table().get("model") : undefined;
+    return typeof model === "string" ? pinOf(model) : "";
   }
 
   /** The key bundle: the one that the receipt commits to, of this key, network and mode. */

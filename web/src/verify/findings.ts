@@ -106,6 +106,8 @@ function model(exam: Examination): Finding[] {
   const { receipt } = exam;
   const { documents, version } = exam.dossier;
   const [artifact, upstream] = [receipt.bytes("artifact"), receipt.bytes("upstream")];
+  const pin = exam.pinned();
+  required(!pin || pin === hex0x(artifact), "model_pin_mismatch");
   if (same(artifact, ZERO32)) {
     required(same(receipt.bytes("manifest"), ZERO32) && !same(upstream, ZERO32), "artifact_missing");
     required(documents.manifest === null && version === null, "manifest_mismatch");
@@ -125,7 +127,7 @@ function model(exam: Examination): Finding[] {
   required(manifest.artifact === hex0x(artifact), "artifact_mismatch");
   const { label, sha256, derived_from } = manifest;
   const detail = {
-    what: words.model(manifest), artifact: manifest.artifact, label, version: manifest.version, sha256, derived_from,
+    what: words.model(manifest, pin !== ""), artifact: manifest.artifact, label, version: manifest.version, sha256, derived_from,
   };
   return ladder(exam, "model", { digest: receipt.bytes("manifest"), detail, restsOn });
 }

@@ -98,9 +98,12 @@ export function artifact(value: string): string {
 }
 
 /** Which artifact answered, under which label. */
-export function model(manifest: Manifest): string {
-  return `artifact ${short(manifest.artifact)} answered, as label ${manifest.label} version ${manifest.version}`;
+export function model(manifest: Manifest, pinned: boolean): string {
+  const told = `artifact ${short(manifest.artifact)} answered, as label ${manifest.label} version ${manifest.version}`;
+  return pinned ? `${told}; ${PINNED}` : told;
 }
+
+const PINNED = "the request pinned its model to this artifact";
 
 /** What a remote provider says about its model; nothing of it was measured. */
 export function asserted(record: UpstreamRecord | undefined): string {

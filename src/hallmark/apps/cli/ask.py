@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import RouteRecord
 from hallmark.core.errors import InvalidInput
 from hallmark.services.sdk.answers import AnswerHeld, Cleared, Draft
+from hallmark.services.sdk.seen_models import ALLOW, REFUSE, WARN, ModelMoved
 from hallmark.services.sdk.sync_client import Client, PlainReceipt
 from hallmark.verification.wording import short
 
@@ -50,6 +52,13 @@ def _private(command: F) -> F:
 
 def _answering(command: F) -> F:
     """Options of commands that produce an answer."""
+    command = click.option(
+        "--on-model-change",
+        type=click.Choice([WARN, REFUSE, ALLOW]),
+        default=WARN,
+        show_default=True,
+        help="When the label is another artifact than when you asked last.",
+    )(command)
     command = click.option(
         "--require", metavar="POLICY", help="Withhold the answer until this policy is met."
     )(command)
@@ -89,6 +98,12 @@ def _say_payment(answer: Draft[PlainReceipt] | Cleared[PlainReceipt]) -> None:
         console().print(Text(f"cost  {answer.payment.words}", style="bright_black"))
 
 
+def _say_move(answer: Draft[PlainReceipt] | Cleared[PlainReceipt]) -> None:
+    if answer.moved is not None:
+        console().print(Text(f"! {answer.moved.words}", style="yellow"))
+        console().print(Text(f"  hallmark model history {answer.moved.label}", style="bright_black"))
+
+
 def client_of(home: Path, url: str | None, trust: Path | None) -> Client:
     """A client for what the connection options say."""
     return Client(url, trust=trust, home=home if url is None or trust is None else None)
@@ -100,6 +115,8 @@ def _client(home: Path, options: dict[str, Any]) -> Client:
     Raises InvalidInput `url_on_the_sealed_way`.
     """
     url, trust, relay = options["url"], options["trust"], options["relay"]
+    warnings.filterwarnings("ignore", category=ModelMoved)  # said in the command's own words
+    moved = options["on_model_change"]
     issuer, unsafe = options["relay_issuer"], options["insecure_nodes"]
     if not options["sealed"]:
         place = home if url is None or trust is None else None
@@ -110,6 +127,7 @@ def _client(home: Path, options: dict[str, Any]) -> Client:
             relay=relay,
             relay_issuer=issuer,
             unsafe_insecure_nodes=unsafe,
+            on_model_change=moved,
         )
     if url is not None:
         raise InvalidInput(
@@ -125,6 +143,7 @@ def _client(home: Path, options: dict[str, Any]) -> Client:
         relay=relay,
         relay_issuer=issuer,
         unsafe_insecure_nodes=unsafe,
+        on_model_change=moved,
     )
 
 
@@ -180,6 +199,7 @@ def ask(home: Path, /, prompt: str, **options: Any) -> None:
         for piece in stream:
             emit(piece)
         emit("\n\n")
+        _say_move(stream.draft)
         _say_payment(stream.draft)
         _say_way(stream.draft.receipt)
         _watch(stream.draft.receipt, options)
@@ -216,6 +236,7 @@ def infer(home: Path, /, model: str, source: Path, **options: Any) -> None:
             _whole(run, options)
         draft = run(None)
         emit(_pretty(draft.outputs) + "\n\n")
+        _say_move(draft)
         _say_payment(draft)
         _say_way(draft.receipt)
         _watch(draft.receipt, options)
@@ -258,10 +279,12 @@ def _whole(
     if options["as_data"]:
         shown: dict[str, Any] = {"text": answer.text} if answer.text else {"outputs": answer.outputs}
         shown["payment"] = msgspec.to_builtins(answer.payment)
+        shown["moved"] = msgspec.to_builtins(answer.moved)
         shown["sealed"] = sealed_json(handle)
         emit(as_json(handle, decision, **shown) + "\n")
     else:
         emit((answer.text or _pretty(answer.outputs)) + "\n\n")
+        _say_move(answer)
         _say_payment(answer)
         _say_way(handle)
         print_decision(handle.verify(), decision)

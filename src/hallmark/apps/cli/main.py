@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "issuer": ("services", "Run an issuer of tokens."),
     "web": ("services", "Run the pages, the review desk and the explorer."),
     "hub": ("services", "Run a blob store."),
+    "model": ("model", "What a label pointed to, since when, and by whose word."),
     "blob": ("blob", "Put, get and verify blobs by their Walrus blob ID."),
     "image": ("image", "Build or measure the enclave image."),
 }

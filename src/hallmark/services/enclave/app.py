@@ -22,6 +22,7 @@ import msgspec
 from hallmark.core.document import digest_of, hex0x
 from hallmark.core.documents import EnclaveConfiguration, KeyBundle
 from hallmark.core.errors import Conflict, NotFound, Unavailable
+from hallmark.core.model_names import read_model_name, require_pin
 from hallmark.core.naming import no_such_model
 from hallmark.engines import describe_format, load
 from hallmark.engines.openai_request import Chat, Completion, Envelope, decode, require_text
@@ -138,27 +139,27 @@ class App:
         return _Place(self)
 
     async def _chat(self, call: Call) -> None:
-        label = decode(call.body, Named).model
+        label = self._label(decode(call.body, Named).model)
         if label in self._upstreams:
             await relayed.answer(call, Task.CHAT, decode(call.body, Envelope), self._upstreams[label])
             return
         model, engine = self._engine(label, Task.CHAT)
-        asked = decode(call.body, Chat)
+        asked = msgspec.structs.replace(decode(call.body, Chat), model=label)
         refuse_unknown(call.body, Chat)
         await textual.answer(call, asked, model, engine)
 
     async def _completion(self, call: Call) -> None:
-        label = decode(call.body, Named).model
+        label = self._label(decode(call.body, Named).model)
         if label in self._upstreams:
             await relayed.answer(call, Task.COMPLETION, decode(call.body, Envelope), self._upstreams[label])
             return
         model, engine = self._engine(label, Task.COMPLETION)
-        asked = decode(call.body, Completion)
+        asked = msgspec.structs.replace(decode(call.body, Completion), model=label)
         refuse_unknown(call.body, Completion)
         await textual.answer(call, asked, model, engine)
 
     async def _embedding(self, call: Call) -> None:
-        label = decode(call.body, Named).model
+        label = self._label(decode(call.body, Named).model)
         if label not in self._upstreams:
             self._engine(label, Task.EMBEDDING)
             raise not_offered(Task.EMBEDDING)
@@ -166,9 +167,21 @@ class App:
 
     async def _infer(self, call: Call) -> None:
         asked = decode(call.body, infer.Inference)
+        asked = msgspec.structs.replace(asked, model=self._label(asked.model))
         model, engine = self._engine(asked.model, Task.TENSOR)
         refuse_unknown(call.body, infer.Inference)
         await infer.answer(call, asked, model, engine)
+
+    def _label(self, model: str) -> str:
+        """The label that a request names. Raises PinNotMet when it pins another artifact than runs here."""
+        name = read_model_name(model)
+        if not name.artifact:
+            return model
+        known = self._runtime.models.get(name.label)
+        if known is None and name.label not in self._upstreams:
+            raise self._unknown(name.label)
+        require_pin(name, known.manifest.artifact if known else None)
+        return name.label
 
     def _engine(self, label: str, task: Task) -> tuple[Model, Engine]:
         if label not in self._engines:
@@ -190,7 +203,7 @@ class App:
         if path == "/v1/models":
             labels = sorted({*self._engines, *self._upstreams})
             return {"object": "list", "data": [self._model(label) for label in labels]}
-        return self._model(path.removeprefix("/v1/models/"))
+        return self._model(self._label(path.removeprefix("/v1/models/")))
 
     def _model(self, label: str) -> dict[str, object]:
         base = {"id": label, "object": "model", "created": self._started}

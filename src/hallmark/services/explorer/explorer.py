@@ -187,7 +187,7 @@ class Explorer:
     async def model(self, label: str) -> ModelPage:
         """See `ExplorerView`."""
         newest = await self._newest({"label": label.encode()})
-        return models.page(self._watch, label, self._index.tally.by_label, newest)
+        return models.page(self._watch, label, self._index.tally, newest)
 
     async def measurements(self) -> Measurements:
         """See `ExplorerView`."""

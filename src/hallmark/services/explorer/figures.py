@@ -33,7 +33,11 @@ def counted(kind: Kind, admitted: int, receipt: Receipt | None, label: str = "")
         ("artifact", receipt.artifact),
         ("label", label.encode()),
         ("gap", b"%d" % (admitted - receipt.finished)),
-        ("ran" if any(receipt.artifact) else "asserted", label.encode()),
+        *(
+            (("ran", label.encode()), ("version", receipt.manifest))
+            if any(receipt.artifact)
+            else (("asserted", label.encode()),)
+        ),
     )
 
 
@@ -51,7 +55,7 @@ class Tally:
             self._of(what)[key] += 1
 
     def of(self, what: str, key: bytes) -> int:
-        """How many there are of a node, artifact or label."""
+        """How many there are of a node, artifact, label or version (its manifest's digest)."""
         return self._of(what)[key]
 
     @property

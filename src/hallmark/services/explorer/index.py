@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 from hallmark.core.entries import Kind
 from hallmark.core.errors import HallmarkError
 from hallmark.services.explorer.figures import Counted, Tally
-from hallmark.services.explorer.schema import COUNTS, ENTRIES, MIGRATIONS, NAMES, RECEIPTS, STATE
+from hallmark.services.explorer.schema import COUNTS, ENTRIES, MIGRATIONS, NAMES, RECEIPTS, STATE, clear
 from hallmark.store import Database, Terms, migrate, number_of
 from hallmark.store.deferred import Deferred
 from hallmark.store.upserts import insert, put
@@ -72,7 +72,7 @@ class Index(Deferred[Batch]):
         """Index an entry soon. One that was indexed before is passed over, unless it is of another log."""
         if row.position == 0 and self.size and self._state["first"] != prefix_of(row.leaf):
             get_logger().warning("index_of_another_log", size=self.size)
-            self._database.write(_clear)
+            self._database.write(clear)
             self.size, self._waiting, self._state = 0, [], {}
             self._kept.clear()
             self.tally = Tally(self._kept)
@@ -175,8 +175,3 @@ def _counts(connection: Connection) -> dict[Counted, int]:
 
 def _state(connection: Connection) -> dict[str, int]:
     return {name: int(value) for name, value in connection.execute(sa.select(STATE))}
-
-
-def _clear(connection: Connection) -> None:
-    for table in (ENTRIES, RECEIPTS, NAMES, COUNTS, STATE):
-        connection.execute(table.delete())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hallmark.core.document import hex0x
 from hallmark.core.errors import NotFound
 from hallmark.core.registry import Label
@@ -21,9 +23,16 @@ def lineage(watch: FollowedLog, told: ReceiptContext) -> tuple[LineageStep, ...]
 
 
 def steps(
-    watch: FollowedLog, label: Label, *, named: bytes = b"", position: int = -1
+    watch: FollowedLog,
+    label: Label,
+    *,
+    named: bytes = b"",
+    position: int = -1,
+    served: Callable[[bytes], int] | None = None,
 ) -> tuple[LineageStep, ...]:
-    """Every version of a label. `named` is the manifest's digest that a receipt at `position` names."""
+    """Every version of a label. `named` is the manifest's digest that a receipt at `position` names; `served`
+    says how many receipts name a manifest.
+    """
     then = label.at(position) if position >= 0 else None
     today = label.at(watch.replica.size)
     return tuple(
@@ -37,6 +46,7 @@ def steps(
             here=digest == named,
             then=then is not None and then[0] == digest,
             now=today is not None and today[0] == digest,
+            receipts=served(digest) if served else -1,
         )
         for at, digest, manifest in label.versions
     )

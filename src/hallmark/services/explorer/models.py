@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping
 
@@ -11,6 +12,7 @@ from hallmark.core.registry import Label, Member
 from hallmark.core.statements import Role
 from hallmark.routing.capacity import present
 from hallmark.services.explorer import links, wording
+from hallmark.services.explorer.figures import Tally
 from hallmark.services.explorer.lineage import steps
 from hallmark.services.explorer.shared_views import Fact
 from hallmark.services.explorer.views import (
@@ -44,8 +46,9 @@ def listed(watch: FollowedLog, counts: Counts) -> Models:
     return Models(len(rows), "", watch.replica.size, rows)
 
 
-def page(watch: FollowedLog, name: str, counts: Counts, receipts: tuple[ReceiptRow, ...]) -> ModelPage:
+def page(watch: FollowedLog, name: str, tally: Tally, receipts: tuple[ReceiptRow, ...]) -> ModelPage:
     """One label. Raises NotFound `unknown_model`."""
+    counts = tally.by_label
     label = watch.replica.registry.labels.get(name)
     passing = asserted_labels(watch).get(name, [])
     if label is None and not passing:
@@ -65,7 +68,10 @@ def page(watch: FollowedLog, name: str, counts: Counts, receipts: tuple[ReceiptR
         ),
         Fact("Versions", wording.count(row.versions, "version")),
     )
-    return ModelPage(row, label.card.description, (*facts, *through), steps(watch, label), receipts)
+    served = functools.partial(tally.of, "version")
+    return ModelPage(
+        row, label.card.description, (*facts, *through), steps(watch, label, served=served), receipts
+    )
 
 
 def measurements(watch: FollowedLog) -> Measurements:

@@ -75,4 +75,10 @@ def _create(connection: Connection) -> None:
     METADATA.create_all(connection)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_create,)
+def clear(connection: Connection) -> None:
+    """Hold nothing: what was indexed before is read again."""
+    for table in (ENTRIES, RECEIPTS, NAMES, COUNTS, STATE):
+        connection.execute(table.delete())
+
+
+MIGRATIONS: tuple[Migration, ...] = (_create, clear)  # the second counts receipts by version too

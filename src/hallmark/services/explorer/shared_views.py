@@ -106,7 +106,7 @@ class InputView(Shown, frozen=True):
 class LineageStep(Shown, frozen=True):
     """One version of a label. `here` marks what the receipt names, `then` what the label pointed to
     when the answer was given,
-    `now` what it points to now.
+    `now` what it points to now. `receipts` is how many name it; -1: not counted here.
     """
 
     version: str
@@ -118,6 +118,7 @@ class LineageStep(Shown, frozen=True):
     here: bool
     then: bool
     now: bool
+    receipts: int = -1
 
 
 class Fact(Shown, frozen=True):

@@ -16,6 +16,7 @@ ROUTING: Final[Mapping[str, str]] = {
     "superseded": "A newer key of the same owner answers at the same address.",
     "faulted": "It was caught contradicting itself.",
     "model_not_offered": "It does not offer this model.",
+    "artifact_not_held": "It does not run the artifact that the request was pinned to.",
     "mode_not_offered": "It does not answer in the mode that was asked for.",
     "evidence_missing": "It needs evidence of its code and has none.",
     "evidence_rejected": "Its evidence does not hold.",

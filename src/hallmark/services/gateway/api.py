@@ -19,6 +19,7 @@ from hallmark.http.asgi import ASGIApp, Receive, Scope, Send, query_int, read_bo
 from hallmark.http.encoding import Compressing, accepts_gzip
 from hallmark.http.errors import not_allowed
 from hallmark.privacy.ohttp import KEYS_TYPE
+from hallmark.services.gateway.model_history import ModelHistory
 from hallmark.services.gateway.nodes import NodeDirectory
 from hallmark.services.gateway.offers import Offers
 from hallmark.services.gateway.outbox import Outbox
@@ -38,12 +39,14 @@ from hallmark.verification.trust import Trust
 RECEIPT: Final = re.compile(r"/v1/hallmark/receipts/([A-Za-z0-9._:-]{1,200})")
 OFFERS: Final = "/v1/hallmark/offers"
 OFFERS_OF: Final = re.compile(r"/v1/hallmark/offers/(0x[0-9a-f]{40})")
+HISTORY: Final = "/v1/hallmark/history"
 NODES: Final = "/v1/hallmark/nodes"
 NODES_OF: Final = re.compile(r"/v1/hallmark/nodes/(0x[0-9a-f]{40})")
 SEALED: Final = "/v1/hallmark/sealed"
 KEYS: Final = ("/v1/hallmark/keys", "/v1/hallmark/ohttp-keys")
 RECEIPT_ID: Final = re.compile(r"0x[0-9a-f]{64}")
 SMALL: Final = 256 * 1024
+MOST_POSITION: Final = (1 << 63) - 1
 NO_STORE: Final = ((b"cache-control", b"no-store"),)
 # Proofs and the trust file are public: pages of other sites may read them, without any credentials.
 PUBLIC: Final = ((b"access-control-allow-origin", b"*"),)
@@ -71,6 +74,7 @@ class API:
         *,
         overview: Overview,
         offers: Offers,
+        history: ModelHistory,
         nodes: NodeDirectory,
         keys: GatewayKeys,
         random: Callable[[int], bytes],
@@ -86,7 +90,7 @@ class API:
         self._relay, self._desk, self._outbox = relay, desk, outbox
         self._overview, self._planner, self._pages, self._offers = overview, planner, pages, offers
         self._genesis, self._clock = trust.genesis(), clock
-        self._nodes, self._keys = nodes, keys
+        self._nodes, self._keys, self._model_history = nodes, keys, history
         self._trust = {
             "/v1/hallmark/trust": (TRUST_NOTE + trust.to_toml().encode(), b"application/toml"),
             "/v1/hallmark/trust.json": (msgspec.json.encode(trust), b"application/json"),
@@ -96,6 +100,7 @@ class API:
             "/v1/hallmark/network": self._network,
             OFFERS: self._offers_now,
             NODES: self._node_list,
+            HISTORY: self._history,
             **dict.fromkeys(KEYS, self._own_keys),
             **dict.fromkeys(self._trust, self._trust_file),
         }
@@ -157,6 +162,13 @@ class API:
             else await self._offers.listed(proofs=proofs)
         )
         await respond_json(send, value, headers=NO_STORE)
+
+    async def _history(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        before = query_int(query.get("before", [None])[0], MOST_POSITION, low=0, high=MOST_POSITION)
+        proofs = query.get("proofs", [""])[0] == "true"
+        value = await self._model_history.of(query.get("model", [""])[0], proofs=proofs, before=before)
+        await respond_json(send, value, headers=(*NO_STORE, *PUBLIC))
 
     async def _node_list(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         await respond_json(send, self._nodes.listed(), headers=_kept(self._nodes.fresh_s()))

@@ -28,6 +28,8 @@ from hallmark.services.gateway.answer_marks import Marker
 from hallmark.services.gateway.api import API
 from hallmark.services.gateway.failures import Failures
 from hallmark.services.gateway.health import Bounds, judge
+from hallmark.services.gateway.logged_parts import LoggedParts
+from hallmark.services.gateway.model_history import ModelHistory
 from hallmark.services.gateway.node_probe import NodeProbe
 from hallmark.services.gateway.nodes import NodeDirectory
 from hallmark.services.gateway.offers import Offers
@@ -106,13 +108,14 @@ class Gateway:
         nodes = NodeDirectory(self.follower, self.proofs, self._pool, world.clock)
         self.looking = self._looks(settings, world, nodes)
         self._beside = (self.looking.run, traffic.run)
-        offers = Offers(self.follower, self.proofs, self.loads, world.clock)
+        parts = LoggedParts(self.proofs)
         api = API(
             self._relay(settings, planner, desk, world=world),
             desk,
             self.outbox,
             overview=overview,
-            offers=offers,
+            offers=Offers(self.follower, parts, self.loads, world.clock),
+            history=ModelHistory(self.follower, parts),
             nodes=nodes,
             keys=GatewayKeys(world.random, world.clock),
             random=world.random,

@@ -8,16 +8,14 @@ that a client need not believe this gateway whom it pays.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import KeyBundle
-from hallmark.core.entries import split_leaf
-from hallmark.core.errors import HallmarkError, NotFound
+from hallmark.core.errors import NotFound
 from hallmark.core.marks import State
 from hallmark.core.money import Offer
 from hallmark.core.registry import Member, Registry
@@ -25,11 +23,7 @@ from hallmark.core.statements import Role
 from hallmark.routing.capacity import present
 from hallmark.routing.load import LoadTable
 from hallmark.services.following.follower import Follower
-from hallmark.services.following.proofs import FollowedProofs
-from hallmark.verification.dossier import LoggedPart
-
-REMEMBERED: Final = 256
-"""Entries whose proofs are kept: a proof against an older checkpoint stays one."""
+from hallmark.services.gateway.logged_parts import LoggedParts
 
 
 class InForce(msgspec.Struct, frozen=True):
@@ -44,10 +38,9 @@ class Offers:
     """See the module docstring."""
 
     def __init__(
-        self, follower: Follower, proofs: FollowedProofs, loads: LoadTable, clock: Callable[[], int]
+        self, follower: Follower, parts: LoggedParts, loads: LoadTable, clock: Callable[[], int]
     ) -> None:
-        self._follower, self._proofs, self._loads, self._clock = follower, proofs, loads, clock
-        self._parts: dict[int, dict[str, Any]] = {}
+        self._follower, self._parts, self._loads, self._clock = follower, parts, loads, clock
 
     def in_force(self) -> tuple[InForce, ...]:
         """Every offer that holds now, in the order of the log."""
@@ -76,7 +69,7 @@ class Offers:
         now, found = self._clock(), self._follower.replica.registry.issuer_keys
         held = sorted((one.position, digest, one.document) for digest, one in found.items())
         return [
-            {"digest": hex0x(digest), "issuer": document.issuer, "entry": await self._part(position)}
+            {"digest": hex0x(digest), "issuer": document.issuer, "entry": await self._parts.at(position)}
             for position, digest, document in held
             if now < document.until
         ]
@@ -102,7 +95,7 @@ class Offers:
         value |= {name: getattr(offer, name) for name in offer.__struct_fields__}
         value["nodes"] = [await self._node(registry, member, proofs=proofs) for member in found.nodes]
         if proofs:
-            value["entry"] = await self._part(found.position)
+            value["entry"] = await self._parts.at(found.position)
         return value
 
     async def _node(self, registry: Registry, member: Member, *, proofs: bool) -> dict[str, object]:
@@ -118,24 +111,8 @@ class Offers:
         }
         logged = self._follower.registration(member.key, b"", member.document) if proofs else None
         if logged is not None:
-            value["registration"] = await self._part(logged.index, logged.leaf)
+            value["registration"] = await self._parts.at(logged.index, logged.leaf)
         return value
-
-    async def _part(self, position: int, leaf: bytes = b"") -> dict[str, Any] | None:
-        """A log entry with its proof; None when no quorum covers it yet, or the log does not give it."""
-        if position not in self._parts:
-            try:
-                if not leaf:
-                    (leaf,) = await self._proofs.leaves(position, position + 1)
-                proof = await self._proofs.proof(position)
-            except HallmarkError:
-                return None
-            admitted, entry = split_leaf(leaf)
-            part = LoggedPart(position, admitted, base64.b64encode(entry).decode(), proof)
-            if len(self._parts) >= REMEMBERED:
-                self._parts.pop(next(iter(self._parts)))
-            self._parts[position] = msgspec.to_builtins(part)
-        return self._parts[position]
 
 
 def _is_of(offer: Offer, member: Member, bundle: KeyBundle) -> bool:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from hallmark.core.document import hex0x
+from hallmark.core.model_names import read_model_name
 from hallmark.core.registry import Member, Registry
 from hallmark.core.statements import Role
 from hallmark.http.health import Health
@@ -61,8 +62,12 @@ class Overview:
         return {"object": "list", "data": [model for model in listed if model is not None]}
 
     def model(self, label: str) -> dict[str, object]:
-        """GET /v1/models/{label}. Raises NotFound `model_not_found`, Unavailable `no_node`."""
-        self._planner.judge(Wanted(label)).require()
+        """GET /v1/models/{label}, pinned or not. Raises NotFound `model_not_found`, PinNotMet, Unavailable
+        `no_node`.
+        """
+        name = read_model_name(label)
+        label = name.label
+        self._planner.judge(Wanted(label, artifact=name.artifact)).require()
         found = self._model(label)
         if found is None:
             raise self._planner.judge(Wanted(label)).refusal()

@@ -13,6 +13,7 @@ from hallmark.core.document import unhex
 from hallmark.core.documents import Attempt
 from hallmark.core.errors import InvalidInput, Unavailable
 from hallmark.core.evidence import Assurance
+from hallmark.core.model_names import read_model_name
 from hallmark.core.receipt import Mode
 from hallmark.crypto.secp256k1 import Signer
 from hallmark.http.asgi import Scope, header
@@ -85,8 +86,8 @@ class RoutePlanner:
 
     def plan(self, wanted: Wanted, paying: Paying | None = None) -> RoutePlan:
         """A plan with at least one node, which a payment pays where there is one. Raises NotFound
-        `model_not_found`, Unavailable `no_node`, `gateway_starting`, `log_distrusted`, NoNodeForPayee
-        `no_node_for_payee`.
+        `model_not_found`, PinNotMet, Unavailable `no_node`, `gateway_starting`, `log_distrusted`,
+        NoNodeForPayee `no_node_for_payee`.
         """
         head = self._follower.head
         if self._follower.distrust:
@@ -164,7 +165,8 @@ def wanted(model: str, mode: str, assurance: str) -> Wanted:
         least = Assurance(assurance.lower()) if assurance else Assurance.NONE
     except ValueError:
         raise InvalidInput("bad_assurance", "An assurance is hardware, simulated or none.") from None
-    return Wanted(model, modes[mode.lower()] if mode else ANY_MODE, least)
+    named = read_model_name(model)
+    return Wanted(named.label, modes[mode.lower()] if mode else ANY_MODE, least, named.artifact)
 
 
 def pin_of(node: Eligible) -> bytes:

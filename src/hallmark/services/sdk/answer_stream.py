@@ -12,18 +12,20 @@ from hallmark.services.sdk.answers import Draft
 from hallmark.services.sdk.network import error_of
 from hallmark.services.sdk.paid_request import PaidRequest
 from hallmark.services.sdk.receipts import AsyncReceipt, open_answer
+from hallmark.services.sdk.seen_models import ModelMove
 from hallmark.services.sdk.way import MAX_ANSWER, Question
 from hallmark.verification.dossier import Dossier
 
 Handle = Callable[[Dossier], AsyncReceipt]
+Arrived = Callable[[AsyncReceipt], ModelMove | None]
 Paid = Callable[[Question], PaidRequest]
 
 
 class AnswerStream:
     """A streamed answer: iterate over its text, then read `draft`. The receipt covers every byte of it."""
 
-    def __init__(self, question: Question, paid: Paid, handle: Handle) -> None:
-        self._question, self._paid, self._handle = question, paid, handle
+    def __init__(self, question: Question, paid: Paid, handle: Handle, arrived: Arrived) -> None:
+        self._question, self._paid, self._handle, self._arrived = question, paid, handle, arrived
         self._draft: Draft[AsyncReceipt] | None = None
 
     @property
@@ -54,7 +56,7 @@ class AnswerStream:
             receipt = self._handle(dossier)
             asked.arrived(receipt)
             await paid.delivered(receipt, b"".join(received), stream=True)
-        self._draft = Draft("".join(text), {}, receipt, payment=receipt.payment)
+        self._draft = Draft("".join(text), {}, receipt, payment=receipt.payment, moved=self._arrived(receipt))
 
 
 def _pieces(event: bytes) -> list[str]:

@@ -11,6 +11,7 @@ from hallmark.core.amounts import show_amount
 from hallmark.core.errors import Held
 from hallmark.core.money import Asset, Payment
 from hallmark.core.policy import Decision, Outcome
+from hallmark.services.sdk.seen_models import ModelMove
 from hallmark.verification import wording
 
 R = TypeVar("R")
@@ -83,6 +84,8 @@ class Draft(msgspec.Struct, Generic[R], frozen=True):
     receipt: R
     outputs: Mapping[str, Any] = {}
     payment: PaidFor | None = None
+    moved: ModelMove | None = None
+    """The label points to another artifact than when this client last had an answer under it."""
 
 
 class Cleared(msgspec.Struct, Generic[R], frozen=True):
@@ -95,6 +98,7 @@ class Cleared(msgspec.Struct, Generic[R], frozen=True):
     outputs: Mapping[str, Any] = {}
     seal: object = None
     payment: PaidFor | None = None
+    moved: ModelMove | None = None
 
     def __post_init__(self) -> None:
         if self.seal is not _SEAL:
@@ -105,4 +109,6 @@ def clear(draft: Draft[R], decision: Decision) -> Cleared[R]:
     """The draft as a cleared answer. Raises AnswerHeld `policy_not_met` unless the decision is CLEAR."""
     if decision.outcome is not Outcome.CLEAR:
         raise AnswerHeld(decision, decision.policy)
-    return Cleared(draft.text, draft.body, draft.receipt, decision, draft.outputs, _SEAL, draft.payment)
+    return Cleared(
+        draft.text, draft.body, draft.receipt, decision, draft.outputs, _SEAL, draft.payment, draft.moved
+    )

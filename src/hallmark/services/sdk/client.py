@@ -18,11 +18,13 @@ from hallmark.services.sdk.answer_stream import AnswerStream
 from hallmark.services.sdk.answers import Cleared, Draft, clear
 from hallmark.services.sdk.chain_account import Balance, ChainAccount, Movement, Withdrawal
 from hallmark.services.sdk.key_proof import require_proven
+from hallmark.services.sdk.model_history import ModelHistory, earlier, read_history
 from hallmark.services.sdk.money import Money
 from hallmark.services.sdk.network import Chain, error_of, find, verifier_of
 from hallmark.services.sdk.offers import NodeOffer, read_offers
 from hallmark.services.sdk.paid_request import PaidRequest
 from hallmark.services.sdk.receipts import AsyncReceipt, News, open_answer, read_news
+from hallmark.services.sdk.seen_models import WARN, ModelMove, SeenModels
 from hallmark.services.sdk.spending import REGISTRY, Limits, Spending
 from hallmark.services.sdk.spending_store import Spent
 from hallmark.services.sdk.token_price import most_for
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from hallmark.services.sdk.gateway_watch import GatewayWatch, Judged
 
 Messages = str | Sequence[Mapping[str, Any]]
+MOST_PAGES = 100
 CHAT = "/v1/chat/completions"
 INFER = "/v1/hallmark/infer"
 
@@ -64,6 +67,9 @@ class AsyncClient:
     the rest sealed to the gateway, which this machine never talks to. What would reveal who asks is refused
     (`not_on_the_sealed_way`), and nothing is ever asked plain instead. A node whose own configuration says
     that it runs without a check is refused (`node_insecure`), unless `unsafe_insecure_nodes`.
+
+    `on_model_change` says what to do when a label points to another artifact than before: `warn`, `refuse`
+    or `allow` (`sdk.seen_models`). `model="digits@BLOB_ID"` pins one request by itself.
     """
 
     def __init__(
@@ -80,6 +86,7 @@ class AsyncClient:
         relay: str | None = None,
         relay_issuer: str | None = None,
         unsafe_insecure_nodes: bool = False,
+        on_model_change: str = WARN,
     ) -> None:
         place = find(base_url, trust, home, relay, relay_issuer, verified=verifier is not None)
         self.base_url = place.base_url
@@ -88,6 +95,8 @@ class AsyncClient:
         self._money = Money(place, wallet, chain, network)
         self._spending: Spending | None = None
         self._token_cap = ""
+        seen = Path(place.home) / "models-seen.json" if place.home else None
+        self._models = SeenModels(on_model_change, network, seen)
         self._log = place.log
         self._watch: GatewayWatch | None = None
         self._way = way_of(
@@ -111,6 +120,10 @@ class AsyncClient:
         if self._watch is not None:
             await self._watch.aclose()
         await self._money.aclose()
+
+    def forget_model(self, label: str) -> None:
+        """Take the next answer under the label as it comes, whatever the artifact."""
+        self._models.forget(label)
 
     @property
     def wallet(self) -> Wallet:
@@ -223,16 +236,18 @@ class AsyncClient:
         AnswerHeld after
         `timeout` seconds.
         """
-        body = encode_chat(prompt, model, options)
-        draft = await self._post(CHAT, body)
+        model = self._models.named(model)
+        draft = await self._post(CHAT, encode_chat(prompt, model, options), model)
         return draft if require is None else await self._cleared(draft, require, timeout)
 
     def stream(self, prompt: Messages, *, model: str = "pydoc", **options: Any) -> AnswerStream:
         """Ask a language model and read the answer as it comes: `async for piece in stream`, then
         `stream.draft`.
         """
+        model = self._models.named(model)
         body = encode_chat(prompt, model, {**options, "stream": True})
-        return AnswerStream(self._way.question(CHAT, body), self.paid, self._handle)
+        arrived = functools.partial(self._arrived, model)
+        return AnswerStream(self._way.question(CHAT, body), self.paid, self._handle, arrived)
 
     @overload
     async def infer(
@@ -248,13 +263,24 @@ class AsyncClient:
         self, model: str, inputs: Mapping[str, Any], *, require: str | None = None, timeout: float = 10.0
     ) -> Draft[AsyncReceipt] | Cleared[AsyncReceipt]:
         """Run a tensor model on named nested lists of numbers. `require` as in `ask`."""
-        draft = await self._post(INFER, msgspec.json.encode({"model": model, "inputs": inputs}))
+        model = self._models.named(model)
+        draft = await self._post(INFER, msgspec.json.encode({"model": model, "inputs": inputs}), model)
         return draft if require is None else await self._cleared(draft, require, timeout)
 
     async def models(self) -> list[dict[str, Any]]:
         """The models that the network knows, as `/v1/models` lists them."""
         found: list[dict[str, Any]] = (await self.get_json("/v1/models"))["data"]
         return found
+
+    async def model_history(self, label: str) -> ModelHistory:
+        """Every artifact that a label pointed to, each step checked where there is a trust file. Raises
+        NotFound `model_not_found`.
+        """
+        ask = f"/v1/hallmark/history?proofs=true&model={quote(label, safe='')}"
+        pages = [await self.get_json(ask)]
+        while (before := earlier(pages[-1])) is not None and len(pages) < MOST_PAGES:
+            pages.append(await self.get_json(f"{ask}&before={before}"))
+        return read_history(pages, label, self._verifier)
 
     async def receipt(self, receipt_id: str) -> AsyncReceipt:
         """A receipt as the network has it (without the owner's copies and salts), by its id, by the answer's
@@ -332,7 +358,7 @@ class AsyncClient:
             raise error_of(status, body)
         return msgspec.json.decode(body)
 
-    async def _post(self, path: str, body: bytes) -> Draft[AsyncReceipt]:
+    async def _post(self, path: str, body: bytes, model: str) -> Draft[AsyncReceipt]:
         question = self._way.question(path, body)
         await question.prepare()
         async with self.paid(question) as paid:
@@ -344,7 +370,10 @@ class AsyncClient:
             receipt = self._handle(dossier)
             question.arrived(receipt)
             await paid.delivered(receipt, answer)
-        return _draft(msgspec.json.decode(content), receipt)
+        return _draft(msgspec.json.decode(content), receipt, self._arrived(model, receipt))
+
+    def _arrived(self, model: str, receipt: AsyncReceipt) -> ModelMove | None:
+        return self._models.arrived(model, receipt.dossier.opened().artifact)
 
     async def _cleared(
         self, draft: Draft[AsyncReceipt], policy: str, timeout: float
@@ -392,7 +421,9 @@ def encode_chat(prompt: Messages, model: str, options: Mapping[str, Any]) -> byt
     return msgspec.json.encode({"model": model, "messages": messages, **options})
 
 
-def _draft(body: dict[str, Any], receipt: AsyncReceipt) -> Draft[AsyncReceipt]:
+def _draft(body: dict[str, Any], receipt: AsyncReceipt, moved: ModelMove | None) -> Draft[AsyncReceipt]:
     choices = body.get("choices") or [{}]
     message = choices[0].get("message") or {}
-    return Draft(message.get("content") or "", body, receipt, body.get("outputs") or {}, receipt.payment)
+    return Draft(
+        message.get("content") or "", body, receipt, body.get("outputs") or {}, receipt.payment, moved
+    )

@@ -19,6 +19,7 @@ from hallmark.core.errors import (
     Unavailable,
     VerificationFailed,
 )
+from hallmark.core.model_names import NOT_MET, PinNotMet
 from hallmark.payments.accounts import PaymentRequired
 from hallmark.services.sdk.verifying import Verifier
 
@@ -132,6 +133,8 @@ def error_of(status: int, body: bytes) -> HallmarkError:
     message = said.message.removesuffix(said.hint).rstrip() or f"The network answered with status {status}."
     if status in (409, 412) and reason in ("held", "policy_not_met"):
         return Held(reason, message, said.hint)
+    if status == PinNotMet.status and reason in NOT_MET:
+        return PinNotMet(reason, message, said.hint)
     return _KINDS.get(status, Unavailable)(reason, message, said.hint)
 
 

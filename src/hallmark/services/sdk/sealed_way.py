@@ -14,6 +14,7 @@ import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.errors import HallmarkError, InvalidInput
+from hallmark.core.model_names import read_model_name
 from hallmark.http.client import Pool, Timeouts
 from hallmark.services.sdk.network import Place, error_of
 from hallmark.services.sdk.paid_request import PaidRequest, Reply
@@ -210,7 +211,8 @@ class SealedQuestion:
         raise AnswerBroken("sealed_unreadable", "The enclave could not read what reached it.")
 
     def _provider(self, node: CheckedNode) -> bool:
-        return msgspec.json.decode(self.body, type=_Named).model in node.bundle.upstreams
+        model = msgspec.json.decode(self.body, type=_Named).model
+        return read_model_name(model).label in node.bundle.upstreams
 
 
 LOST: Final = frozenset(("answer_lost",))

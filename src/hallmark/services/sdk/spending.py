@@ -30,6 +30,7 @@ from hallmark.core.amounts import parse_amount, show_amount
 from hallmark.core.document import digest_of, hex0x, unhex
 from hallmark.core.errors import HallmarkError, InvalidInput, VerificationFailed
 from hallmark.core.hashing import ZERO32
+from hallmark.core.model_names import read_model_name
 from hallmark.core.money import Asset, Offer, Payment, Price
 from hallmark.core.prices import Use, cost, is_free, price_of
 from hallmark.core.receipt import Receipt
@@ -155,7 +156,7 @@ class Spending:
         if again is not None and now < again.expires and (among is None or again.chosen.settlement in among):
             self._running[again.chosen.settlement] += 1
             return again
-        asked = msgspec.json.decode(body, type=_Asked)
+        asked = read_asked(body)
         offers = [one for one in await self._offers() if asked.model in one.models]
         if among is not None:
             offers = [one for one in offers if one.settlement in among]
@@ -379,6 +380,12 @@ def _is_free(offer: Offer, body: bytes, asked: _Asked) -> bool:
     return is_free(offer, Use(len(body), _tokens_out(asked) or UNKNOWN, images), asked.model)
 
 
+def read_asked(body: bytes) -> _Asked:
+    """What of a request says how much it can cost, under its model's label: a pin changes no price."""
+    asked = msgspec.json.decode(body, type=_Asked)
+    return msgspec.structs.replace(asked, model=read_model_name(asked.model).label)
+
+
 def _address(text: str) -> bytes:
     try:
         return unhex(text)
@@ -386,7 +393,5 @@ def _address(text: str) -> bytes:
         return b""
 
 
-AskedFor = _Asked
-"""What of a request says how much it can cost."""
 is_free_for = _is_free
 """Whether a request (its exact body, and what it asks for) is free by an offer."""

@@ -16,9 +16,11 @@ from hallmark.services.sdk.answer_stream import AnswerStream
 from hallmark.services.sdk.answers import Cleared, Draft, PaidFor, clear
 from hallmark.services.sdk.chain_account import Balance, Withdrawal
 from hallmark.services.sdk.client import AsyncClient, History, Messages
+from hallmark.services.sdk.model_history import ModelHistory
 from hallmark.services.sdk.network import Chain
 from hallmark.services.sdk.offers import NodeOffer
 from hallmark.services.sdk.receipts import AsyncReceipt
+from hallmark.services.sdk.seen_models import WARN
 from hallmark.services.sdk.spending import REGISTRY
 from hallmark.services.sdk.sync_tokens import PlainTokens
 from hallmark.services.sdk.verifying import Verifier
@@ -152,6 +154,7 @@ class Client:
         relay: str | None = None,
         relay_issuer: str | None = None,
         unsafe_insecure_nodes: bool = False,
+        on_model_change: str = WARN,
     ) -> None:
         self._client = AsyncClient(
             base_url,
@@ -165,6 +168,7 @@ class Client:
             relay=relay,
             relay_issuer=relay_issuer,
             unsafe_insecure_nodes=unsafe_insecure_nodes,
+            on_model_change=on_model_change,
         )
         self._loop = _Loop()
 
@@ -185,6 +189,10 @@ class Client:
     def base_url(self) -> str:
         """The gateway's base URL."""
         return self._client.base_url
+
+    def forget_model(self, label: str) -> None:
+        """Take the next answer under the label as it comes; see `AsyncClient.forget_model`."""
+        self._client.forget_model(label)
 
     @property
     def wallet(self) -> Wallet:
@@ -288,6 +296,15 @@ class Client:
         """The models that the network knows."""
         return self._loop.run(self._client.models())
 
+    def model_history(self, label: str) -> ModelHistory:
+        """Every artifact that a label pointed to; see `AsyncClient.model_history`."""
+        return self._loop.run(self._client.model_history(label))
+
+    @property
+    def verifies(self) -> bool:
+        """Whether there is a trust file, so that what comes is checked here."""
+        return self._client.verifier is not None
+
     def receipt(self, receipt_id: str) -> PlainReceipt:
         """A receipt as the network has it; see `AsyncClient.receipt`."""
         return PlainReceipt(self._loop.run(self._client.receipt(receipt_id)), self._loop)
@@ -306,9 +323,12 @@ async def _next(pieces: AsyncIterator[str]) -> str | None:
 
 
 def _draft(draft: Draft[AsyncReceipt], loop: _Loop) -> Draft[PlainReceipt]:
-    return Draft(draft.text, draft.body, PlainReceipt(draft.receipt, loop), draft.outputs, draft.payment)
+    receipt = PlainReceipt(draft.receipt, loop)
+    return Draft(draft.text, draft.body, receipt, draft.outputs, draft.payment, draft.moved)
 
 
 def _cleared(cleared: Cleared[AsyncReceipt], loop: _Loop) -> Cleared[PlainReceipt]:
-    draft = Draft(cleared.text, cleared.body, cleared.receipt, cleared.outputs, cleared.payment)
+    draft = Draft(
+        cleared.text, cleared.body, cleared.receipt, cleared.outputs, cleared.payment, cleared.moved
+    )
     return clear(_draft(draft, loop), cleared.decision)

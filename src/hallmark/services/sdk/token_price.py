@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
-
 from hallmark.core.amounts import parse_amount, show_amount
 from hallmark.core.errors import InvalidInput
 from hallmark.core.money import Asset
 from hallmark.core.prices import price_of
 from hallmark.services.sdk.offers import NodeOffer
-from hallmark.services.sdk.spending import AskedFor, is_free_for, most_cost
+from hallmark.services.sdk.spending import is_free_for, most_cost, read_asked
 from hallmark.services.sdk.spending_store import SpendingRefused
 
 
@@ -23,7 +21,7 @@ def most_for(
 
     Raises SpendingRefused `over_max_per_request`; InvalidInput `no_price`, `several_assets`.
     """
-    asked = msgspec.json.decode(body, type=AskedFor)
+    asked = read_asked(body)
     found = [one for one in offers if asked.model in one.models]
     if among is not None:
         found = [one for one in found if one.settlement in among]

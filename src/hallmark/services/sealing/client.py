@@ -27,6 +27,7 @@ import msgspec
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.errors import HallmarkError
 from hallmark.core.evidence import VerifyEvidence
+from hallmark.core.model_names import read_model_name
 from hallmark.http.client import Timeouts
 from hallmark.ledger.policy import Policy
 from hallmark.ledger.proof import ProofVerifier
@@ -132,10 +133,12 @@ class SealedPath:
             packed = unhex(shown.ticket)
         except (HallmarkError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise NothingSent("ticket_unreadable", "What the gateway sent is no route ticket.") from error
-        ticket = check_ticket(packed, shown.candidates, self._trust, self._clock(), model=model)
+        named = read_model_name(model)
+        ticket = check_ticket(packed, shown.candidates, self._trust, self._clock(), model=named.label)
         self.tickets.append(ticket)
         found = await asyncio.gather(*(self._node(choice) for choice in ticket.choices))
-        by_node = {node.node: node for node in found if node is not None}
+        holding = [n for n in found if n and (not named.artifact or named.artifact in n.bundle.artifacts)]
+        by_node = {node.node: node for node in holding}
         order = [by_node[choice.node] for choice in drawn(ticket.choices) if choice.node in by_node]
         if not order:
             raise NotReached("no_sealed_node", "No node that serves this model takes sealed questions now.")

@@ -10,17 +10,13 @@ both would be in the log. One that was shown only to others cannot be seen from 
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import KeyBundle
 from hallmark.services.sealing.refusals import NothingSent
+from hallmark.store.remembered import recall, remember
 
 MOST: Final = 20_000
 
@@ -30,10 +26,7 @@ class KnownBundles:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._known: dict[str, str] = {}
-        if path is not None:
-            with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-                self._known = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        self._known = recall(path)
 
     def require_only(self, node: bytes, bundle: KeyBundle, digest: bytes) -> None:
         """Remember that `node` (20 bytes) has this bundle, which was proven to be in the log.
@@ -56,11 +49,4 @@ class KnownBundles:
     def _keep(self) -> None:
         for place in list(self._known)[: max(0, len(self._known) - MOST)]:
             del self._known[place]
-        if self._path is None:
-            return
-        with contextlib.suppress(OSError):  # then it is remembered by this process alone
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, temporary = tempfile.mkstemp(dir=self._path.parent)
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(msgspec.json.encode(self._known))
-            os.replace(temporary, self._path)
+        remember(self._path, self._known)

@@ -1,0 +1,99 @@
+"""`hallmark model`: what a label meant, when, and by whose word."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from hallmark.apps.cli.ask import client_of, connection
+from hallmark.apps.cli.output import console, emit
+from hallmark.core.blob_ids import blob_text
+from hallmark.core.document import unhex
+from hallmark.core.errors import HallmarkError
+from hallmark.services.sdk.model_history import ModelHistory
+from hallmark.services.sdk.sync_client import Client
+
+NOT_PROVEN = 4
+"""Exit code: something does not verify."""
+
+
+@click.group()
+def model() -> None:
+    """Labels and the artifacts that they point to."""
+
+
+@model.command()
+@click.argument("label")
+@click.option("--json", "as_data", is_flag=True, help="Print JSON.")
+@connection
+@click.pass_obj
+def history(home: Path, /, label: str, url: str | None, trust: Path | None, *, as_data: bool) -> None:
+    """Every artifact that LABEL ever pointed to, since when, who moved it, and how many receipts each served.
+
+    Each step is checked against the log here; exit code 4 when one does not hold. Receipts are counted by the
+    network's pages.
+    """
+    with client_of(home, url, trust) as client:
+        found = client.model_history(label)
+        served = _served(client, found)
+    if as_data:
+        data = msgspec.to_builtins(found) | {"proven": found.proven}
+        for step in data["versions"]:
+            step["receipts"] = served.get(step["manifest"])
+        emit(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
+    else:
+        _print(found, served, checked=client.verifies)
+    if client.verifies and not found.proven:
+        sys.exit(NOT_PROVEN)
+
+
+def _served(client: Client, found: ModelHistory) -> dict[str, int]:
+    """Receipts by manifest, as the pages count them; empty where there are no pages."""
+    try:
+        page: dict[str, Any] = client.get_json(f"/explore/models/{quote(found.model)}.json")
+    except HallmarkError:
+        return {}
+    return {step["manifest"]: step["receipts"] for step in page.get("lineage", ()) if "receipts" in step}
+
+
+def _print(found: ModelHistory, served: dict[str, int], *, checked: bool) -> None:
+    out = console()
+    out.print(Text(f"{found.model}  {found.description}"))
+    out.print(Text(f"owner {found.owner}", style="bright_black"))
+    table = Table(box=None, padding=(0, 3, 0, 0))
+    for heading in ("version", "since", "artifact", "receipts", "log", ""):
+        table.add_column(heading, no_wrap=True, overflow="fold")
+    for step in found.versions:
+        since = (
+            datetime.fromtimestamp(step.at / 1000, UTC).strftime("%Y-%m-%d %H:%M") if step.at else "not shown"
+        )
+        notes = ["another artifact"] if step.moved else []
+        notes += ["not proven"] if checked and not step.proven else []
+        receipts = str(served[step.manifest]) if step.manifest in served else "not counted"
+        table.add_row(
+            step.version,
+            since,
+            blob_text(unhex(step.artifact)),
+            receipts,
+            str(step.position),
+            Text(", ".join(notes), style="yellow"),
+        )
+    out.print(table)
+    newest = found.versions[-1] if found.versions else None
+    told = f"as of log size {found.size}"
+    if checked and found.proven:
+        told += "; every step is signed by the owner and stands in the log; a newer one cannot be ruled out"
+    elif not checked:
+        told += "; nothing was checked: there is no trust file"
+    out.print(Text(told, style="bright_black"))
+    if newest is not None:
+        name = f"{found.model}@{blob_text(unhex(newest.artifact))}"
+        out.print(Text(f"pin it: {name}", style="bright_black"))
