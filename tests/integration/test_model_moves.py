@@ -1,0 +1,113 @@
+"""Labels and artifacts in real networks: pins from any client, and what everybody sees when a label moves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from hallmark import Client, ModelMoved, PinNotMet
+from hallmark.core.model_names import pinned
+from hallmark.testing.real_network import Network, hallmark, logs
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "models" / "digits" / "example.json"
+OTHER = "0x" + "07" * 32
+QUESTION = "What does os.mkfifo do?"
+
+
+def history(network: Network, label: str) -> dict[str, Any]:
+    """What `hallmark model history` says, which checked it."""
+    done = network.run("model", "history", label, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["proven"]
+    return found
+
+
+def test_a_stock_client_pins_by_the_models_name(network: Network) -> None:
+    """The right pin is answered, streamed and whole; a wrong one is refused before anything runs."""
+    artifact = history(network, "pydoc")["versions"][-1]["artifact"]
+    client = openai.OpenAI(base_url=f"{network.gateway}/v1", api_key="unused", max_retries=0)
+    asked: Any = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": 8}
+    answer = client.chat.completions.create(model=pinned("pydoc", artifact), **asked)
+    assert answer.model == "pydoc"
+    with client.chat.completions.create(model=pinned("pydoc", artifact), stream=True, **asked) as stream:
+        assert "".join(c.choices[0].delta.content or "" for c in stream if c.choices)
+    with pytest.raises(openai.APIStatusError) as refused:
+        client.chat.completions.create(model=pinned("pydoc", OTHER), **asked)
+    assert (refused.value.status_code, refused.value.code) == (412, "model_moved")
+    assert client.models.retrieve(pinned("pydoc", artifact)).id == "pydoc"
+
+
+@pytest.mark.parametrize("way", [(), ("--sealed",)])
+def test_pins_on_either_way(network: Network, way: tuple[str, ...], tmp_path: Path) -> None:
+    """Asked plain or sealed, the receipt shows its owner that the pin was kept."""
+    name = pinned("pydoc", history(network, "pydoc")["versions"][-1]["artifact"])
+    path = tmp_path / "r.json"
+    done = network.run("ask", QUESTION, "--model", name, "--max-tokens", "8", "--save", str(path), *way)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = network.run("verify", str(path), "--json")
+    assert "the request pinned its model to this artifact" in told.stdout
+    refused = network.run("ask", QUESTION, "--model", pinned("pydoc", OTHER), *way)
+    assert refused.returncode != 0
+    assert "model_moved" in refused.stderr
+
+
+def test_history_of_a_label_that_never_moved(network: Network) -> None:
+    """One step, with the receipts that it served; an unknown label is told."""
+    network.run("infer", "digits", "--input", str(EXAMPLE), "--json")
+    (step,) = history(network, "digits")["versions"]
+    assert step["receipts"] > 0
+    shown = network.run("model", "history", "digits")
+    assert "every step is signed by the owner and stands in the log" in " ".join(shown.stdout.split())
+    unknown = network.run("model", "history", "nowhere")
+    assert "model_not_found" in unknown.stderr
+
+
+def test_a_label_that_moves_is_noticed_by_everybody(tmp_path: Path) -> None:
+    """Tuesday under one artifact, Thursday under another: refused where a client wants that, said where it
+    does not, told apart on page and command line, and the new one inherits no receipts.
+    """
+    home, folder = tmp_path / "home", tmp_path / "digits"
+    network = Network(home)
+    shutil.copytree(ROOT / "models" / "digits", folder)
+
+    def up() -> None:
+        started = hallmark(home, "up", "--detach", "--no-ask", "--model", f"digits={folder}")
+        assert started.returncode == 0, started.stdout + started.stderr + logs(home)
+
+    inputs = json.loads(EXAMPLE.read_text())
+    up()
+    try:
+        with Client(home=home) as client:
+            assert client.infer("digits", inputs, require="witnessed").moved is None
+        assert network.run("down").returncode == 0
+        about = json.loads((folder / "artifact" / "model.json").read_text())
+        (folder / "artifact" / "model.json").write_text(json.dumps(about, indent=3))
+        up()
+        before, now = history(network, "digits")["versions"]
+        assert (before["moved"], now["moved"], before["receipts"], now["receipts"]) == (False, True, 1, 0)
+        with Client(home=home, on_model_change="refuse") as client, pytest.raises(PinNotMet) as refused:
+            client.infer("digits", inputs)
+        assert refused.value.reason == "model_moved"
+        done = network.run("infer", "digits", "--input", str(EXAMPLE), "--on-model-change", "refuse")
+        assert done.returncode != 0
+        assert "model_moved" in done.stderr
+        with Client(home=home) as client:
+            with pytest.warns(ModelMoved):
+                answer = client.infer("digits", inputs, require="witnessed")
+            assert answer.moved is not None
+            assert (answer.moved.before, answer.moved.now) == (before["artifact"], now["artifact"])
+            assert client.infer("digits", inputs).moved is None
+        page = Client(home=home).get_json("/explore/models/digits.json")
+        assert next(step["receipts"] for step in page["lineage"]) == 1
+        assert len({step["artifact"] for step in page["lineage"]}) == 2
+    finally:
+        assert hallmark(home, "down").returncode == 0
