@@ -221,7 +221,8 @@ class Accounts:
         known = self._accounts.get(number)
         if known is not None and known.payer != payer:
             raise Conflict("account_of_another", "This account belongs to another payer.")
-        return self._made(Granted(number, payer, limit, known.spent if known else spent))
+        # What a message brought is a kind of int that the journal does not write.
+        return self._made(Granted(number, payer, int(limit), int(known.spent if known else spent)))
 
     def reserve(
         self, number: int, request: bytes, authorization: bytes, *, most: int, expires: int

@@ -135,9 +135,9 @@ class MemoryHost:
             asked.id,
             self.reason,
             self.used,
-            self.available,
-            self.balance,
-            self.claimed,
+            control.Units(self.available),
+            control.Units(self.balance),
+            control.Units(self.claimed),
             self.withdraw_at,
         )
         self._say(state)
@@ -159,9 +159,8 @@ class MemoryHost:
         self._say(control.FramesKept(position))
 
     def _tell(self, number: int) -> None:
-        held = control.AccountState(
-            number, "", NUMBER, self.free, self.most, self.allowance, self.spent, self.until, TERM
-        )
+        free, most, allowance, spent = map(control.Units, (self.free, self.most, self.allowance, self.spent))
+        held = control.AccountState(number, "", NUMBER, free, most, allowance, spent, self.until, TERM)
         state = control.AccountState(number, self.reason) if self.reason else held
         self._say(state)
 

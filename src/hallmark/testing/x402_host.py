@@ -90,7 +90,7 @@ class Host:
 
     async def due(self, payment: Authorization, amount: int) -> control.PaymentSettled:
         """It came to so much."""
-        self.desk.take(control.PaymentDue(name_of(payment, b""), amount))
+        self.desk.take(control.PaymentDue(name_of(payment, b""), control.Units(amount)))
         return await self.heard(control.PaymentSettled)
 
     async def settled(self) -> None:

@@ -9,6 +9,8 @@ from hallmark.core.errors import InvalidInput
 from hallmark.services.enclave import control
 
 START = control.Start(b"c", (b"m",), ("label",), bytes(48), "nitro-dev", 1, 2, bytes(32), 3, 4)
+LARGE = control.Units(control.MOST)
+"""An amount of 96 bits."""
 TO_ENCLAVE = [
     START,
     control.Connection(),
@@ -16,6 +18,10 @@ TO_ENCLAVE = [
     control.Attest(1, bytes(32)),
     control.Stored(9),
     control.Dialed(1, "unknown_upstream"),
+    control.AccountState(1, free=LARGE, most=LARGE, allowance=LARGE, spent=LARGE),
+    control.Settle(1, {7: LARGE}),
+    control.PaymentState(1, available=LARGE, balance=LARGE, claimed=LARGE),
+    control.ChannelsClaimed({bytes(32): LARGE}),
 ]
 FROM_ENCLAVE = [
     control.Attested(b"b", b"e", b"s", b"x"),
@@ -25,6 +31,7 @@ FROM_ENCLAVE = [
     control.Log("event", {"count": 1, "reason": "x"}),
     control.Alive(),
     control.Failed("reason", "message"),
+    control.PaymentDue(bytes(32), LARGE),
 ]
 
 
@@ -53,6 +60,15 @@ def test_garbage_is_refused(data: bytes) -> None:
     """Bytes that are no message raise `bad_message`."""
     with pytest.raises(InvalidInput) as refused:
         control.decode_to_enclave(data)
+    assert refused.value.reason == "bad_message"
+
+
+@pytest.mark.parametrize("raw", [5, b"", bytes(15), b"\x01" * 16])
+def test_an_amount_is_sixteen_bytes_of_96_bits(raw: object) -> None:
+    """A number of another form is no amount."""
+    data = msgspec.msgpack.encode({"type": "payment_due", "name": bytes(32), "amount": raw})
+    with pytest.raises(InvalidInput) as refused:
+        control.decode_from_enclave(data)
     assert refused.value.reason == "bad_message"
 
 

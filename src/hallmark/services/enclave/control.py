@@ -14,11 +14,12 @@ from hallmark.services.enclave.token_messages import HoldWanted as HoldWanted
 from hallmark.services.enclave.token_messages import IssuerAnswer as IssuerAnswer
 from hallmark.services.enclave.token_messages import TokenKeys as TokenKeys
 from hallmark.services.enclave.token_messages import TokensDue as TokensDue
+from hallmark.services.enclave.units import MOST as MOST
+from hallmark.services.enclave.units import Units as Units
+from hallmark.services.enclave.units import read, written
 
 MAX_MESSAGE = 192 * 1024
 """Bytes of one message; an entry has at most 65,527."""
-MOST = 2**63 - 1
-"""What a message can say of what is there (atomic units): of more, this much is said."""
 JOURNAL = "/journal"
 """The label of the descriptor that `Start` carries the kept journal of accounts in; no model's label."""
 
@@ -123,10 +124,10 @@ class AccountState(msgspec.Struct, frozen=True, tag="account_state"):
     id: int
     reason: str = ""
     account: int = 0
-    free: int = 0
-    most: int = 0
-    allowance: int = 0
-    spent: int = 0
+    free: Units = Units(0)
+    most: Units = Units(0)
+    allowance: Units = Units(0)
+    spent: Units = Units(0)
     until: int = 0
     term: int = 0
 
@@ -137,7 +138,7 @@ class Settle(msgspec.Struct, frozen=True, tag="settle"):
     """
 
     id: int
-    settled: dict[int, int]
+    settled: dict[int, Units]
     closing: bool = False
 
 
@@ -152,9 +153,9 @@ class PaymentState(msgspec.Struct, frozen=True, tag="payment_state"):
     id: int
     reason: str = ""
     used: bool = False
-    available: int = 0
-    balance: int = 0
-    claimed: int = 0
+    available: Units = Units(0)
+    balance: Units = Units(0)
+    claimed: Units = Units(0)
     withdraw_at: int = 0
     refund_nonce: int = 0
 
@@ -172,7 +173,7 @@ class PaymentSettled(msgspec.Struct, frozen=True, tag="payment_settled"):
 class ChannelsClaimed(msgspec.Struct, frozen=True, tag="channels_claimed"):
     """All that was claimed from channels (by their 32-byte ids) as the chain has it, less than before too."""
 
-    claimed: dict[bytes, int]
+    claimed: dict[bytes, Units]
 
 
 class ClaimsWanted(msgspec.Struct, frozen=True, tag="claims_wanted"):
@@ -255,7 +256,7 @@ class PaymentDue(msgspec.Struct, frozen=True, tag="payment_due"):
     """
 
     name: bytes
-    amount: int
+    amount: Units
 
 
 class ClaimsSigned(msgspec.Struct, frozen=True, tag="claims_signed"):
@@ -355,9 +356,10 @@ FromEnclave = (
     | TokensDue
 )
 
-_encoder = msgspec.msgpack.Encoder()
-_to_enclave: msgspec.msgpack.Decoder[ToEnclave] = msgspec.msgpack.Decoder(ToEnclave)
-_from_enclave: msgspec.msgpack.Decoder[FromEnclave] = msgspec.msgpack.Decoder(FromEnclave)
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=written)
+_to_enclave: msgspec.msgpack.Decoder[ToEnclave] = msgspec.msgpack.Decoder(ToEnclave, dec_hook=read)
+_from_enclave: msgspec.msgpack.Decoder[FromEnclave] = msgspec.msgpack.Decoder(FromEnclave, dec_hook=read)
 
 
 def encode(message: ToEnclave | FromEnclave) -> bytes:

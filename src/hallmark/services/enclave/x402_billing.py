@@ -82,7 +82,7 @@ class X402Billing:
         for ended in accounts.unsettled:
             use = accounts.use_of(ended.request)
             if use is not None and use.expires > now:
-                self._send(control.PaymentDue(ended.request, ended.charged))
+                self._send(control.PaymentDue(ended.request, control.Units(ended.charged)))
 
     def terms(self, terms: control.Terms) -> None:
         """By whom payments are settled from now on."""
@@ -173,7 +173,7 @@ class X402Billing:
             self._due.answered(message.name, message)
         else:
             for channel, amount in message.claimed.items():
-                self._channels.claimed(channel, amount)
+                self._channels.claimed(channel, int(amount))
 
     async def _one_shot(self, paid: Paid, payment: Authorization, url: str) -> AccountMeter:
         name, accounts = name_of(payment, b""), self._journal.accounts
@@ -198,7 +198,7 @@ class X402Billing:
         number = CHANNEL + int.from_bytes(voucher.id[:7], "big")
         if voucher.deposit is not None or now - self._seen.get(voucher.id, 0) > FRESH_MS:
             state = await self._ask(request, payment)
-            chain = OnChain(state.balance, state.claimed, state.withdraw_at, state.refund_nonce)
+            chain = OnChain(int(state.balance), int(state.claimed), state.withdraw_at, state.refund_nonce)
             event = self._channels.observe(number, voucher.id, voucher.config, chain)
             if event is not None:
                 self._journal.write(event)
@@ -235,13 +235,13 @@ class X402Billing:
         and may be settled any time. Raises PaymentRequired `payment_not_settled`: it never will be.
         """
         try:
-            return (await self._due.ask(name, control.PaymentDue(name, amount))).transaction
+            return (await self._due.ask(name, control.PaymentDue(name, control.Units(amount)))).transaction
         except Unavailable:
             return b""
 
     def due(self, name: bytes, amount: int) -> None:
         """Have a payment settled, and wait for nothing."""
-        self._send(control.PaymentDue(name, amount))
+        self._send(control.PaymentDue(name, control.Units(amount)))
 
     def told(self, channel: bytes) -> dict[str, object]:
         """What a channel's client needs to go on."""

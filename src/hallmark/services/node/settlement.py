@@ -227,7 +227,7 @@ class Settlement:
         number, answer = self._number, asyncio.get_running_loop().create_future()
         self._asked[number] = answer
         try:
-            settled = {account: lease.spent for account, lease in reading.leases.items()}
+            settled = {account: control.Units(lease.spent) for account, lease in reading.leases.items()}
             self._say(control.Settle(number, settled, closing))
             async with asyncio.timeout(SIGNED_S):
                 signed: control.SettlementSigned = await answer

@@ -222,10 +222,10 @@ class VaultAccounts:
         state = control.AccountState(
             number,
             account=account,
-            free=min(max(0, kept.free - kept.withdrawing), control.MOST),
-            most=min(max(0, limit - known.committed + lease.allowance), control.MOST),
-            allowance=lease.allowance,
-            spent=lease.spent,
+            free=control.Units.at_most(kept.free - kept.withdrawing),
+            most=control.Units.at_most(limit - known.committed + lease.allowance),
+            allowance=control.Units(lease.allowance),
+            spent=control.Units(lease.spent),
             until=lease.until,
             term=lease_term(self._lease_s, delays.lease, at, ends),
         )

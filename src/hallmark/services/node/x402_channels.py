@@ -137,8 +137,8 @@ class X402Channels:
         state = await channel_state(self._chain.rpc, channel.id)
         return control.PaymentState(
             message.id,
-            balance=min(state.balance, control.MOST),
-            claimed=state.total_claimed,
+            balance=control.Units.at_most(state.balance),
+            claimed=control.Units.at_most(state.total_claimed),
             withdraw_at=state.withdraw_at,
             refund_nonce=state.refund_nonce,
         )
@@ -217,7 +217,9 @@ class X402Channels:
         await self._store.claimed(claimed, block, self._sweep_of.token)
         self._young(block)
         if self._say is not None:
-            self._say(control.ChannelsClaimed(claimed))
+            self._say(
+                control.ChannelsClaimed({name: control.Units.at_most(a) for name, a in claimed.items()})
+            )
 
     def _young(self, block: int) -> None:
         self._youngest = max(self._youngest, block)

@@ -104,7 +104,7 @@ class X402Payments:
             self._store.keep(one, _now()), payer_state(self._chain.rpc, payment)
         )
         has = state.balance if payment.transfer is not None else min(state.balance, state.allowance)
-        available = min(max(0, has - promised), control.MOST)
+        available = control.Units.at_most(has - promised)
         return control.PaymentState(message.id, used=state.used, available=available)
 
     async def due(self, message: control.PaymentDue) -> None:
