@@ -16,7 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-LOWEST, HIGHEST = (3, 11), (3, 13)  # what requirements/*.txt has wheels for
+LOWEST, HIGHEST = (3, 11), (3, 13)
+WHEELS = (
+    3,
+    12,
+)  # up to here requirements/*.txt has a wheel of everything; beyond it reed-solomon-leopard has none
 ROUNDS = 2
 EQUAL = 1.03  # of two that are this close, the one that is found first
 
@@ -110,9 +114,12 @@ def candidates() -> list[Candidate]:
 
 
 def pick(found: list[Candidate], *, can_install: bool) -> Candidate | None:
-    """The fastest one. One that cannot make environments counts only where its package can be installed."""
+    """The fastest one that has wheels of everything, else the fastest. One that cannot make environments
+    counts only where its package can be installed.
+    """
     usable = [c for c in found if c.has_venv] or found
     usable = found if can_install else usable
+    usable = [c for c in usable if c.version[:2] <= WHEELS] or usable
     best = min((c.took for c in usable), default=0)
     return next((c for c in usable if c.took <= best * EQUAL), None)
 

@@ -29,7 +29,7 @@ def picking() -> ModuleType:
 def test_the_fastest_is_picked_and_of_equals_the_first(picking: ModuleType) -> None:
     """Least time wins; a difference smaller than noise leaves the order of PATH."""
     first, second, slow = (
-        picking.Candidate((3, 13, 0), True, 101, "/a"),
+        picking.Candidate((3, 12, 4), True, 101, "/a"),
         picking.Candidate((3, 11, 2), True, 100, "/b"),
         picking.Candidate((3, 12, 1), True, 170, "/c"),
     )
@@ -38,10 +38,17 @@ def test_the_fastest_is_picked_and_of_equals_the_first(picking: ModuleType) -> N
     assert picking.pick([], can_install=True) is None
 
 
+def test_one_that_lacks_a_wheel_is_the_last_resort(picking: ModuleType) -> None:
+    """However fast: a package would have to be compiled, which needs more than PyPI."""
+    fast, slow = picking.Candidate((3, 13, 0), True, 50, "/a"), picking.Candidate((3, 11, 2), True, 100, "/b")
+    assert picking.pick([fast, slow], can_install=False) is slow
+    assert picking.pick([fast], can_install=False) is fast
+
+
 def test_one_without_environments_needs_somebody_who_can_install(picking: ModuleType) -> None:
     """Debian's Python without python3-venv is of no use to who is not root, unless it is the only one."""
     bare = picking.Candidate((3, 11, 2), False, 60, "/usr/bin/python3")
-    whole = picking.Candidate((3, 13, 0), True, 100, "/opt/python3")
+    whole = picking.Candidate((3, 12, 4), True, 100, "/opt/python3")
     assert picking.pick([bare, whole], can_install=False) is whole
     assert picking.pick([bare, whole], can_install=True) is bare
     assert picking.pick([bare], can_install=False) is bare

@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import click
 import msgspec
-from rich.table import Table
 from rich.text import Text
 
 from hallmark.apps.cli.ask import client_of, connection
@@ -68,25 +67,16 @@ def _print(found: ModelHistory, served: dict[str, int], *, checked: bool) -> Non
     out = console()
     out.print(Text(f"{found.model}  {found.description}"))
     out.print(Text(f"owner {found.owner}", style="bright_black"))
-    table = Table(box=None, padding=(0, 3, 0, 0))
-    for heading in ("version", "since", "artifact", "receipts", "log", ""):
-        table.add_column(heading, no_wrap=True, overflow="fold")
     for step in found.versions:
-        since = (
-            datetime.fromtimestamp(step.at / 1000, UTC).strftime("%Y-%m-%d %H:%M") if step.at else "not shown"
-        )
+        when = datetime.fromtimestamp(step.at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        since = f"since {when}" if step.at else "since when is not shown"
+        count = served.get(step.manifest)
+        receipts = "" if count is None else f", {count} receipt{'s' * (count != 1)}"
         notes = ["another artifact"] if step.moved else []
         notes += ["not proven"] if checked and not step.proven else []
-        receipts = str(served[step.manifest]) if step.manifest in served else "not counted"
-        table.add_row(
-            step.version,
-            since,
-            blob_text(unhex(step.artifact)),
-            receipts,
-            str(step.position),
-            Text(", ".join(notes), style="yellow"),
-        )
-    out.print(table)
+        line = Text(f"version {step.version}  {since}, log {step.position}{receipts}")
+        out.print(line.append(f"  {', '.join(notes)}" if notes else "", style="yellow"))
+        out.print(Text(f"  {blob_text(unhex(step.artifact))}"))
     newest = found.versions[-1] if found.versions else None
     told = f"as of log size {found.size}"
     if checked and found.proven:
