@@ -142,7 +142,7 @@ async def test_a_charge_whose_window_closed_is_never_settled(chain: VaultOnChain
     await stage.settle(3)
     late = await stage.money(receipt)
     assert late.settled == "lapsed"
-    assert "A later settlement charges nothing for it." in late.sentence
+    assert "It is charged only if its payer comes to this enclave again" in late.sentence
     page = await stage.exploring.explorer.payments.settlement(hex0x(ENCLAVE.address), 2)
     assert [row.late for row in page.accounts] == [True]
 

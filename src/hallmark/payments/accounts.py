@@ -181,6 +181,13 @@ class Accounts:
         """What is known of an account; None when nothing is."""
         return self._accounts.get(number)
 
+    def of_payer(self, number: int, payer: bytes) -> Account | None:
+        """The same, of a payer's account. Raises Conflict `account_of_another`."""
+        known = self._accounts.get(number)
+        if known is not None and known.payer != payer:
+            raise Conflict("account_of_another", "This account belongs to another payer.")
+        return known
+
     @property
     def accounts(self) -> dict[int, Account]:
         """Every account by its number; a copy."""
@@ -218,9 +225,7 @@ class Accounts:
         """
         if not 0 <= limit <= MAX_AMOUNT or not 0 <= spent <= MAX_AMOUNT:
             raise InvalidInput("bad_amount", "An account's limit is an amount from 0 to 2^96 - 1.")
-        known = self._accounts.get(number)
-        if known is not None and known.payer != payer:
-            raise Conflict("account_of_another", "This account belongs to another payer.")
+        known = self.of_payer(number, payer)
         # What a message brought is a kind of int that the journal does not write.
         return self._made(Granted(number, payer, int(limit), int(known.spent if known else spent)))
 

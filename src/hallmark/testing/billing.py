@@ -68,6 +68,7 @@ class MemoryHost:
         self.frames: list[bytes] = []
         self.free = free
         self.most = 2**90
+        self.number = NUMBER
         self.allowance = self.spent = self.until = 0
         self.silent = False
         self.reason = ""
@@ -160,7 +161,7 @@ class MemoryHost:
 
     def _tell(self, number: int) -> None:
         free, most, allowance, spent = map(control.Units, (self.free, self.most, self.allowance, self.spent))
-        held = control.AccountState(number, "", NUMBER, free, most, allowance, spent, self.until, TERM)
+        held = control.AccountState(number, "", self.number, free, most, allowance, spent, self.until, TERM)
         state = control.AccountState(number, self.reason) if self.reason else held
         self._say(state)
 

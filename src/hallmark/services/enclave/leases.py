@@ -2,7 +2,8 @@
 
 The enclave has no network. It asks its host what the chain holds, signs a lease, and counts on it once the
 host says that it is in a block. A host that lies makes its own operator serve for nothing, or turns payers
-away; the contract compares every settlement with what the payer signed (ADR 35).
+away; the contract compares every settlement with what the payer signed (ADR 35). But rows name accounts by
+number alone: a host can give one payer's number to another, within what that one signed for this payee.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from hallmark.core.errors import HallmarkError, Unavailable
+from hallmark.core.errors import Conflict, HallmarkError, Unavailable
 from hallmark.core.hashing import ZERO32, keccak256, sha256
 from hallmark.core.merkle import leaf_hash, root
 from hallmark.core.spending import SpendingAuthorization
@@ -55,6 +56,7 @@ class Leases:
         self.key = key
         self._journal, self._send, self._clock, self._longest_s = journal, send, clock, longest_s
         self._held: dict[bytes, _Held] = {}
+        self._leasing: dict[int, bytes] = {}
         self._locks: dict[bytes, asyncio.Lock] = {}
         self._asked: HostRequests[int, control.AccountState] = HostRequests(send, refused, HOST_TIMEOUT_S)
 
@@ -97,7 +99,10 @@ class Leases:
                 continue
             lease = held.get(number)  # None: known from before this start alone
             gives_back = lease is not None and asked.closing and not account.reserved and lease.until > 0
-            if account.spent > asked.settled.get(number, 0) or gives_back:
+            # A row below what the chain has refuses the whole settlement: a journal was lost.
+            has = asked.settled.get(number, 0)
+            gives_back = gives_back and account.spent >= has
+            if account.spent > has or gives_back:
                 rows.append(Row(number, account.spent))
             if lease is not None and gives_back:
                 lease.until = 0
@@ -130,11 +135,11 @@ class Leases:
         number = self._asked.number()
         wanted = control.AccountWanted(number, ceiling.pack(), authorization.by_payer)
         state = await self._asked.ask(number, wanted)
-        if not state.account:
+        if not 0 < state.account < OUTSIDE:
             raise refused("account_absent")
-        held.number = state.account
-        known = self._journal.accounts.find(state.account)
-        spent, reserved = (known.spent, known.reserved) if known else (state.spent, 0)
+        known = self._journal.accounts.of_payer(state.account, ceiling.payer)
+        # What the host says was spent is no charge: who is new here begins at nothing.
+        spent, reserved = (known.spent, known.reserved) if known else (0, 0)
         target = min(
             spent + reserved + max(RESERVE_TIMES * held.wanted, state.free // SHARE),
             state.allowance + state.free,
@@ -148,11 +153,17 @@ class Leases:
                 "Deposit more, raise the ceiling, or ask for fewer tokens.",
             )
         if target > state.allowance or not self._lasts(state.until, state.term):
-            state = await self._signed(number, state, target, vault)
-        held.until, held.term = state.until, state.term
-        self._journal.write(
-            self._journal.accounts.grant(state.account, ceiling.payer, state.allowance, state.spent)
-        )
+            if self._leasing.setdefault(state.account, ceiling.payer) != ceiling.payer:
+                raise Conflict("account_of_another", "This account belongs to another payer.")
+            account = state.account
+            try:
+                state = await self._signed(number, state, target, vault)
+            finally:
+                del self._leasing[account]
+            if state.account != account:
+                raise unavailable("lease_refused")
+        self._journal.write(self._journal.accounts.grant(state.account, ceiling.payer, state.allowance))
+        held.number, held.until, held.term = state.account, state.until, state.term
         if not self._has(held, most):
             raise unavailable("lease_short")
 

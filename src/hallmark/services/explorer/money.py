@@ -125,7 +125,11 @@ async def _settled(
     closes = 1_000 * (until + window)
     if closes < max(seen.at, await reader.time_of(seen.head)):
         said = f"Not settled by the vault, and the window of its lease closed at {wording.moment(closes)}."
-        return "lapsed", f"{said} A later settlement charges nothing for it.", ""
+        return (
+            "lapsed",
+            f"{said} It is charged only if its payer comes to this enclave again and a new lease covers it.",
+            "",
+        )
     said = f"Not settled by the vault yet. It will be by {wording.moment(closes)} at the latest, when the "
     return "no", f"{said}window of its lease closes, or it is not charged at all.", ""
 
