@@ -54,14 +54,14 @@ class Host:
 
     def epoch(self) -> int:
         """The newest epoch, as its store has it."""
-        with contextlib.closing(sqlite3.connect(self._store)) as store:
+        with contextlib.closing(sqlite3.connect(self._store, timeout=60)) as store:
             (value,) = store.execute("SELECT value FROM node_counters WHERE name = 'epoch'").fetchone()
             return int(value)
 
     def again(self, after: int | None) -> None:
         """Another enclave, of the epoch after this one; None: the store has lost it."""
         before = self.health()["node"]
-        with contextlib.closing(sqlite3.connect(self._store)) as store, store:
+        with contextlib.closing(sqlite3.connect(self._store, timeout=60)) as store, store:
             if after is None:
                 store.execute("DELETE FROM node_counters WHERE name = 'epoch'")
             else:

@@ -152,7 +152,9 @@ async def test_tokens_of_an_enclave_that_dies_are_good_again_when_their_hold_run
     assert found["spent"] == 0
     if found["held"]:
         # Fifteen minutes pass, by the issuer's own books.
-        with contextlib.closing(sqlite3.connect(network.home / "services" / "issuer" / "store.db")) as books:
+        with contextlib.closing(
+            sqlite3.connect(network.home / "services" / "issuer" / "store.db", timeout=60)
+        ) as books:
             with books:
                 books.execute("UPDATE holds SET until = 1 WHERE state = 'held'")
         await recovered(market, "good")
