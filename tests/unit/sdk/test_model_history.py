@@ -14,7 +14,7 @@ from hallmark.core.document import hex0x
 from hallmark.core.errors import InvalidInput, NotFound, VerificationFailed
 from hallmark.core.model_names import PinNotMet, pinned
 from hallmark.services.gateway import model_history
-from hallmark.services.sdk.model_history import read_history, require_proven
+from hallmark.services.sdk.model_history import read_history, read_page, require_proven
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.testing.local_network import LocalNetwork
 from hallmark.testing.stub_evidence import verify_stub_evidence
@@ -126,6 +126,10 @@ def _other_owner(page: Page) -> None:
     page["owner"] = "0x" + "07" * 20
 
 
+def _nothing_at_all(page: Page) -> None:
+    page.update(versions=[], publication=None)
+
+
 def _not_a_publication(page: Page) -> None:
     page["publication"] = page["versions"][0]["entry"]
 
@@ -147,6 +151,7 @@ def _not_a_version(page: Page) -> None:
         _damaged,
         _no_publication,
         _other_owner,
+        _nothing_at_all,
         _not_a_publication,
         _not_a_version,
     ],
@@ -156,18 +161,22 @@ async def test_a_gateway_that_lies_proves_nothing(
 ) -> None:
     """Whatever is left out, exchanged or damaged: from there on nothing is proven."""
     page = copy.deepcopy(await client.get_json("/v1/hallmark/history?model=digits&proofs=true"))
-    assert read_history([page], "digits", verifier(local)).proven
+    assert read_history([read_page(page)], "digits", verifier(local)).proven
     lie(page)
-    assert not read_history([page], "digits", verifier(local)).proven
+    assert not read_history([read_page(page)], "digits", verifier(local)).proven
 
 
 async def test_what_cannot_be_read_is_refused(local: LocalNetwork, client: AsyncClient) -> None:
     """Types are checked before anything is believed; another label's list is not this one's."""
     page = await client.get_json("/v1/hallmark/history?model=digits&proofs=true")
     with pytest.raises(InvalidInput) as caught:
-        read_history([page | {"versions": [{"position": "1"}]}], "digits", verifier(local))
+        read_page(page | {"versions": [{"position": "1"}]})
     assert caught.value.reason == "bad_history"
-    assert not read_history([page], "other", verifier(local)).proven
+    for other in ([], None, 7, [page], {"versions": page["versions"]}):
+        with pytest.raises(InvalidInput) as caught:
+            read_page(other)
+        assert caught.value.reason == "bad_history"
+    assert not read_history([read_page(page)], "other", verifier(local)).proven
 
 
 async def test_a_client_pins_what_it_saw() -> None:

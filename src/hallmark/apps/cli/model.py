@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import click
@@ -14,6 +12,7 @@ from rich.text import Text
 
 from hallmark.apps.cli.ask import client_of, connection
 from hallmark.apps.cli.output import console, emit
+from hallmark.apps.web.times import full
 from hallmark.core.blob_ids import blob_text
 from hallmark.core.document import unhex
 from hallmark.core.errors import HallmarkError
@@ -22,6 +21,17 @@ from hallmark.services.sdk.sync_client import Client
 
 NOT_PROVEN = 4
 """Exit code: something does not verify."""
+
+
+class _Count(msgspec.Struct, frozen=True):
+    manifest: str
+    receipts: int
+
+
+class _Counts(msgspec.Struct, frozen=True):
+    """The part of a label's page that counts its receipts."""
+
+    lineage: tuple[_Count, ...] = ()
 
 
 @click.group()
@@ -57,10 +67,10 @@ def history(home: Path, /, label: str, url: str | None, trust: Path | None, *, a
 def _served(client: Client, found: ModelHistory) -> dict[str, int]:
     """Receipts by manifest, as the pages count them; empty where there are no pages."""
     try:
-        page: dict[str, Any] = client.get_json(f"/explore/models/{quote(found.model)}.json")
-    except HallmarkError:
+        page = msgspec.convert(client.get_json(f"/explore/models/{quote(found.model)}.json"), type=_Counts)
+    except (HallmarkError, msgspec.ValidationError):
         return {}
-    return {step["manifest"]: step["receipts"] for step in page.get("lineage", ()) if "receipts" in step}
+    return {step.manifest: step.receipts for step in page.lineage}
 
 
 def _print(found: ModelHistory, served: dict[str, int], *, checked: bool) -> None:
@@ -68,8 +78,7 @@ def _print(found: ModelHistory, served: dict[str, int], *, checked: bool) -> Non
     out.print(Text(f"{found.model}  {found.description}"))
     out.print(Text(f"owner {found.owner}", style="bright_black"))
     for step in found.versions:
-        when = datetime.fromtimestamp(step.at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        since = f"since {when}" if step.at else "since when is not shown"
+        since = f"since {full(step.at)}" if step.at else "since when is not shown"
         count = served.get(step.manifest)
         receipts = "" if count is None else f", {count} receipt{'s' * (count != 1)}"
         notes = ["another artifact"] if step.moved else []

@@ -18,7 +18,7 @@ from hallmark.services.sdk.answer_stream import AnswerStream
 from hallmark.services.sdk.answers import Cleared, Draft, clear
 from hallmark.services.sdk.chain_account import Balance, ChainAccount, Movement, Withdrawal
 from hallmark.services.sdk.key_proof import require_proven
-from hallmark.services.sdk.model_history import ModelHistory, earlier, read_history
+from hallmark.services.sdk.model_history import ModelHistory, read_history, read_page
 from hallmark.services.sdk.money import Money
 from hallmark.services.sdk.network import Chain, error_of, find, verifier_of
 from hallmark.services.sdk.offers import NodeOffer, read_offers
@@ -274,12 +274,12 @@ class AsyncClient:
 
     async def model_history(self, label: str) -> ModelHistory:
         """Every artifact that a label pointed to, each step checked where there is a trust file. Raises
-        NotFound `model_not_found`.
+        NotFound `model_not_found`, InvalidInput `bad_history`.
         """
         ask = f"/v1/hallmark/history?proofs=true&model={quote(label, safe='')}"
-        pages = [await self.get_json(ask)]
-        while (before := earlier(pages[-1])) is not None and len(pages) < MOST_PAGES:
-            pages.append(await self.get_json(f"{ask}&before={before}"))
+        pages = [read_page(await self.get_json(ask))]
+        while (before := pages[-1].before) is not None and len(pages) < MOST_PAGES:
+            pages.append(read_page(await self.get_json(f"{ask}&before={before}")))
         return read_history(pages, label, self._verifier)
 
     async def receipt(self, receipt_id: str) -> AsyncReceipt:

@@ -13,8 +13,8 @@ Of two versions that an owner signed to replace the same one, full nodes take th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -26,6 +26,8 @@ from hallmark.crypto.secp256k1 import recover_statement
 from hallmark.services.sdk.offers import logged_entry
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.verification.dossier import LoggedPart
+
+S = TypeVar("S", Publication, Version)
 
 
 class ModelVersion(msgspec.Struct, frozen=True):
@@ -46,19 +48,22 @@ class ModelVersion(msgspec.Struct, frozen=True):
 
 
 class ModelHistory(msgspec.Struct, frozen=True):
-    """A label: who owns it, what its card says, and its versions, oldest first, as of `size` entries."""
+    """A label: who owns it, what its card says, and its versions, oldest first, as of `size` entries.
+    `published`: the log shows owner and card.
+    """
 
     model: str
     owner: str
     task: str
     description: str
     size: int
+    published: bool
     versions: tuple[ModelVersion, ...]
 
     @property
     def proven(self) -> bool:
-        """Whether the log shows every step, and none is missing between them."""
-        return all(step.proven for step in self.versions)
+        """Whether the log shows the label and every step, and none is missing between them."""
+        return self.published and all(step.proven for step in self.versions)
 
 
 class _Step(msgspec.Struct, frozen=True):
@@ -71,7 +76,9 @@ class _Step(msgspec.Struct, frozen=True):
     entry: LoggedPart | None = None
 
 
-class _History(msgspec.Struct, frozen=True):
+class HistoryPage(msgspec.Struct, frozen=True):
+    """One answer of `GET /v1/hallmark/history?proofs=true`."""
+
     model: str
     size: int
     owner: str
@@ -81,18 +88,24 @@ class _History(msgspec.Struct, frozen=True):
     earlier: int = 0
     publication: LoggedPart | None = None
 
+    @property
+    def before(self) -> int | None:
+        """The position before which there are more versions; None when these are all."""
+        return self.versions[0].position if self.earlier and self.versions else None
 
-def read_history(pages: Sequence[Mapping[str, Any]], model: str, verifier: Verifier | None) -> ModelHistory:
-    """The history of `model` from the answers of `GET /v1/hallmark/history`, newest first.
 
-    Raises InvalidInput `bad_history`.
-    """
+def read_page(value: object) -> HistoryPage:
+    """An answer, as JSON data. Raises InvalidInput `bad_history`."""
     try:
-        found = [msgspec.convert(page, type=_History) for page in pages]
+        return msgspec.convert(value, type=HistoryPage)
     except msgspec.ValidationError as error:
         raise InvalidInput("bad_history", "The network's list of versions cannot be read.") from error
-    first = found[0]
-    steps = [step for page in reversed(found) for step in page.versions]
+
+
+def read_history(pages: Sequence[HistoryPage], model: str, verifier: Verifier | None) -> ModelHistory:
+    """The history of `model` from all of its pages, newest first."""
+    first = pages[0]
+    steps = [step for page in reversed(pages) for step in page.versions]
     card = _published(first, model, verifier) if verifier is not None else None
     before: _Step | None = None
     unbroken, read = card is not None, []
@@ -124,57 +137,51 @@ def read_history(pages: Sequence[Mapping[str, Any]], model: str, verifier: Verif
         card.task if card else first.task,
         card.description if card else first.description,
         first.size,
+        card is not None,
         tuple(read),
     )
 
 
-def earlier(page: Mapping[str, Any]) -> int | None:
-    """The position before which there are more versions; None when these are all."""
-    versions = page.get("versions") or ()
-    return versions[0].get("position") if page.get("earlier") and versions else None
+def _signed(part: LoggedPart | None, kind: type[S], verifier: Verifier) -> tuple[S, bytes, bytes]:
+    """A statement that a quorum saw in the log, its one document, and who signed it (20 bytes). Raises
+    VerificationFailed.
+    """
+    entry = logged_entry(part, verifier)
+    statement = entry.statement
+    if not isinstance(statement, kind) or len(entry.attachments) != 1 or not entry.signatures:
+        raise VerificationFailed("history_not_proven", "The entry is of another kind.")
+    signer = recover_statement(statement, verifier.trust.chain_id, entry.signatures[0])
+    return statement, entry.attachments[0], signer
 
 
-def _published(found: _History, model: str, verifier: Verifier) -> ModelCard | None:
+def _published(found: HistoryPage, model: str, verifier: Verifier) -> ModelCard | None:
     """The label's card, as the log has it; None when that is not shown."""
     try:
-        entry, trust = logged_entry(found.publication, verifier), verifier.trust
-        statement = entry.statement
-        if not isinstance(statement, Publication) or len(entry.attachments) != 1 or not entry.signatures:
-            return None
-        card = ModelCard.decode(entry.attachments[0])
-        signer = recover_statement(statement, trust.chain_id, entry.signatures[0])
-        said = (hex0x(statement.owner), statement.document, statement.network, signer, card.label)
-        true = (card.owner, card.digest(), trust.network_id, statement.owner, model)
-        return card if said == true and card.owner == found.owner else None
+        statement, document, signer = _signed(found.publication, Publication, verifier)
+        card = ModelCard.decode(document)
     except HallmarkError:
         return None
+    said = (hex0x(statement.owner), statement.document, statement.network, signer, card.label)
+    true = (card.owner, card.digest(), verifier.trust.network_id, statement.owner, model)
+    return card if said == true and card.owner == found.owner else None
 
 
 def _version(step: _Step, before: _Step | None, card: ModelCard, verifier: Verifier) -> Manifest | None:
     """The manifest of a step, as the log has it; None when that is not shown."""
     try:
-        entry, trust = logged_entry(step.entry, verifier), verifier.trust
-        statement = entry.statement
-        if not isinstance(statement, Version) or len(entry.attachments) != 1 or not entry.signatures:
-            return None
-        manifest = Manifest.decode(entry.attachments[0])
-        signer = recover_statement(statement, trust.chain_id, entry.signatures[0])
-        told = (hex0x(signer), statement.network, statement.document, hex0x(statement.artifact))
-        true = (card.owner, trust.network_id, digest_of(Manifest, entry.attachments[0]), manifest.artifact)
-        named = (manifest.label, manifest.card, manifest.derived_from)
-        chain = (card.label, hex0x(card.digest()), before.manifest if before else "")
-        shown = (step.manifest, step.artifact, step.version, step.sha256, step.size)
-        held = (
-            hex0x(statement.document),
-            manifest.artifact,
-            manifest.version,
-            manifest.sha256,
-            manifest.size,
-        )
-        placed = step.entry is not None and step.entry.index == step.position
-        return manifest if (told, named, shown) == (true, chain, held) and placed else None
+        statement, document, signer = _signed(step.entry, Version, verifier)
+        manifest = Manifest.decode(document)
     except HallmarkError:
         return None
+    told = (hex0x(signer), statement.network, statement.document, hex0x(statement.artifact))
+    true = (card.owner, verifier.trust.network_id, digest_of(Manifest, document), manifest.artifact)
+    named = (manifest.label, manifest.card, manifest.derived_from)
+    chain = (card.label, hex0x(card.digest()), before.manifest if before else "")
+    shown = (step.manifest, step.artifact, step.version, step.sha256, step.size)
+    digest, content = hex0x(statement.document), (manifest.sha256, manifest.size)
+    held = (digest, manifest.artifact, manifest.version, *content)
+    placed = step.entry is not None and step.entry.index == step.position
+    return manifest if (told, named, shown) == (true, chain, held) and placed else None
 
 
 def require_proven(history: ModelHistory) -> ModelHistory:
