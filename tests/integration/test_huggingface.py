@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from hallmark.compose.models import models_root
+from hallmark.core.blob_ids import parse_blob_text
 from hallmark.core.hashing import sha256
 from hallmark.http.serve import Listen
 from hallmark.hub.artifact import pack_artifact
 from hallmark.hub.cache import read_blob_ids
-from hallmark.hub.walrus import parse_blob_text
 from hallmark.services.hub.huggingface.xorbs import Known
 from hallmark.services.hub.settings import HubModel, Settings
 from hallmark.store import sqlite_url

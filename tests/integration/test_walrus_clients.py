@@ -17,10 +17,11 @@ import pytest
 from click.testing import CliRunner
 
 from hallmark.apps.cli.main import cli
+from hallmark.core.blob_ids import blob_text
 from hallmark.core.errors import NotFound, VerificationFailed
 from hallmark.http.serve import Listen
 from hallmark.hub.quilt import Part, Quilt
-from hallmark.hub.walrus import MemorySource, blob_id, blob_text
+from hallmark.hub.walrus import MemorySource, blob_id
 from hallmark.services.hub.settings import Settings
 from hallmark.store import sqlite_url
 from hallmark.testing.ports import free_port

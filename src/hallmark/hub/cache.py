@@ -18,8 +18,9 @@ from typing import Final
 
 import msgspec
 
+from hallmark.core.blob_ids import blob_text, parse_blob_text
 from hallmark.core.errors import InvalidInput, VerificationFailed
-from hallmark.hub.walrus import blob_id, blob_text, parse_blob_text
+from hallmark.hub.walrus import blob_id
 
 FORMAT: Final = "hallmark.blob-ids/1"
 

@@ -21,8 +21,9 @@ from typing import Final
 
 import msgspec
 
+from hallmark.core.blob_ids import blob_text, parse_base64
 from hallmark.core.errors import InvalidInput, NotFound, TooLarge, VerificationFailed
-from hallmark.hub.walrus import MAX_SYMBOL, SHARDS, Source, blob_text, parse_base64, shape_of
+from hallmark.hub.walrus import MAX_SYMBOL, SHARDS, Source, shape_of
 
 VERSION: Final = 1
 INDEX_HEAD: Final = 5

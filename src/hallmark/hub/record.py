@@ -14,8 +14,8 @@ from typing import Final
 
 import msgspec
 
+from hallmark.core.blob_ids import blob_text, parse_blob_text
 from hallmark.core.errors import InvalidInput, VerificationFailed
-from hallmark.hub.walrus import blob_text, parse_blob_text
 
 FORMAT: Final = "hallmark.blob/1"
 CHUNK: Final = 1 << 20

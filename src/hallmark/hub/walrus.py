@@ -30,9 +30,6 @@ from typing import IO, Final, Protocol
 import msgspec
 import reed_solomon_leopard
 
-from hallmark.core.blob_ids import blob_text as blob_text
-from hallmark.core.blob_ids import parse_base64 as parse_base64
-from hallmark.core.blob_ids import parse_blob_text as parse_blob_text
 from hallmark.core.errors import InvalidInput, TooLarge
 
 SHARDS: Final = 1000

@@ -14,9 +14,10 @@ from typing import Any, Final
 
 import msgspec
 
+from hallmark.core.blob_ids import blob_text
 from hallmark.http.client import Pool
 from hallmark.http.serve import Listen, bind
-from hallmark.hub.walrus import blob_id, blob_id_of_file, blob_text
+from hallmark.hub.walrus import blob_id, blob_id_of_file
 from hallmark.services.hub.client import HubClient
 from hallmark.services.hub.service import BlobService
 from hallmark.services.hub.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from hallmark.hub.walrus import parse_blob_text
+from hallmark.core.blob_ids import parse_blob_text
 from hallmark.services.fullnode.artifacts import HeldArtifacts, identify
 
 HELLO = "VCHdU3RHtQVBYAI3c30jDhM8PNvrgv7OVxIb8eW6Ih4"

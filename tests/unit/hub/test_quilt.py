@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hallmark.core.blob_ids import blob_text
 from hallmark.core.errors import InvalidInput, NotFound, TooLarge, VerificationFailed
 from hallmark.hub.quilt import (
     INDEX_HEAD,
@@ -23,7 +24,7 @@ from hallmark.hub.quilt import (
     read_index,
     read_patch_head,
 )
-from hallmark.hub.walrus import MemorySource, blob_text
+from hallmark.hub.walrus import MemorySource
 
 SHARDS = 22
 QUILT_ID = bytes(range(32))

@@ -40,7 +40,8 @@ def put(
     home: Path, /, *, file: Path, store: str | None, epochs: int, permanent: bool, key_file: Path | None
 ) -> None:
     """Store FILE and print its blob ID. --key-file holds what the store wants to be shown, if anything."""
-    from hallmark.hub.walrus import blob_id_of_file, blob_text
+    from hallmark.core.blob_ids import blob_text
+    from hallmark.hub.walrus import blob_id_of_file
     from hallmark.services.hub.client import HubClient, PutResult
 
     identifier = blob_text(blob_id_of_file(file))
@@ -84,7 +85,8 @@ def verify(home: Path, /, *, what: str, store: str | None) -> None:
     """Of a FILE: compute its ID, and with --store see that the store has a blob of this ID and length. Of an
     ID: fetch the blob, compute its ID and throw it away.
     """
-    from hallmark.hub.walrus import blob_id_of_file, blob_text
+    from hallmark.core.blob_ids import blob_text
+    from hallmark.hub.walrus import blob_id_of_file
     from hallmark.services.hub.client import HubClient
 
     path = Path(what)
@@ -110,7 +112,8 @@ def verify(home: Path, /, *, what: str, store: str | None) -> None:
 
 
 def _get(home: Path, store: str | None, identifier: str, target: Path) -> int:
-    from hallmark.hub.walrus import blob_id_of_file, parse_blob_text
+    from hallmark.core.blob_ids import parse_blob_text
+    from hallmark.hub.walrus import blob_id_of_file
     from hallmark.services.hub.client import HubClient
     from hallmark.services.hub.settings import MOST_BLOB
 

@@ -13,12 +13,12 @@ from typing import Final
 
 import msgspec
 
+from hallmark.core.blob_ids import parse_blob_text
 from hallmark.core.document import unhex
 from hallmark.core.errors import InvalidInput
 from hallmark.http.asgi import Receive, Scope, Send, header, read_body
 from hallmark.hub.ranges import Span, byte_range, parse_range
 from hallmark.hub.record import BlobRecord
-from hallmark.hub.walrus import parse_blob_text
 from hallmark.services.hub.blobs import Blobs
 from hallmark.services.hub.objects import Objects
 from hallmark.services.hub.query import READING, malformed, number, query_of, strict

@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+from hallmark.core.blob_ids import blob_text
 from hallmark.core.errors import NotFound, VerificationFailed
 from hallmark.hub.ranges import Span
 from hallmark.hub.record import BlobRecord, verify_chunk
-from hallmark.hub.walrus import blob_text
 from hallmark.services.hub.staging import Staged, Staging
 from hallmark.services.hub.storage import Storage
 from hallmark.telemetry.logs import get_logger

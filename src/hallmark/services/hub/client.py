@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from hallmark.core.blob_ids import blob_text, parse_blob_text
 from hallmark.core.errors import HallmarkError, InvalidInput, NotFound, Unavailable, VerificationFailed
 from hallmark.http.client import Pool, Timeouts
 from hallmark.http.connection import Response
-from hallmark.hub.walrus import blob_text, parse_blob_text
 from hallmark.services.hub.staging import disk
 
 BLOCK: Final = 1 << 20

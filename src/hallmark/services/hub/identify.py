@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from hallmark.core.blob_ids import blob_text, parse_blob_text
 from hallmark.core.errors import HallmarkError, Unavailable
-from hallmark.hub.walrus import blob_id_of_descriptor, blob_text, parse_blob_text
+from hallmark.hub.walrus import blob_id_of_descriptor
 
 NICE: Final = 5
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from hallmark.core.blob_ids import parse_blob_text
 from hallmark.core.errors import InvalidInput
 from hallmark.http.asgi import Receive, Scope, Send, header, respond_json
 from hallmark.http.multipart import Multipart, malformed
@@ -35,7 +36,7 @@ from hallmark.hub.quilt import (
 )
 from hallmark.hub.ranges import Span
 from hallmark.hub.record import BlobRecord
-from hallmark.hub.walrus import SHARDS, parse_blob_text
+from hallmark.hub.walrus import SHARDS
 from hallmark.services.hub.aggregator import send_bytes
 from hallmark.services.hub.blobs import Blobs
 from hallmark.services.hub.publisher import Publisher

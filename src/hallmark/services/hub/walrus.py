@@ -11,10 +11,10 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+from hallmark.core.blob_ids import blob_text
 from hallmark.core.errors import VerificationFailed
 from hallmark.http.client import Pool
 from hallmark.hub.record import BlobRecord, read_record
-from hallmark.hub.walrus import blob_text
 from hallmark.services.hub.client import HubClient
 from hallmark.services.hub.staging import Staging, disk, stage
 from hallmark.services.hub.streams import in_chunks
