@@ -17,10 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 LOWEST, HIGHEST = (3, 11), (3, 13)
-WHEELS = (
-    3,
-    12,
-)  # up to here requirements/*.txt has a wheel of everything; beyond it reed-solomon-leopard has none
+WHEELS = (3, 12)  # the highest for which all of requirements/*.txt has wheels: reed-solomon-leopard ends here
 ROUNDS = 2
 EQUAL = 1.03  # of two that are this close, the one that is found first
 
