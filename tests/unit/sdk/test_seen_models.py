@@ -74,6 +74,16 @@ def test_networks_and_providers_are_apart(tmp_path: Path) -> None:
     assert seen.named("gpt") == "gpt"
 
 
+def test_a_provider_in_an_artifacts_place_is_said_each_time() -> None:
+    """It is no artifact to know: the known one stays, and is no move when it answers again."""
+    seen = SeenModels("warn", NETWORK)
+    seen.arrived("digits", TUESDAY)
+    for _ in range(2):
+        with pytest.warns(ModelMoved, match="a provider answers now"):
+            assert seen.arrived("digits", bytes(32)) == ModelMove("digits", hex0x(TUESDAY), "")
+    assert seen.arrived("digits", TUESDAY) is None
+
+
 def test_what_it_remembers_may_be_lost(tmp_path: Path) -> None:
     """A damaged file is an empty one, and a folder that cannot be written is no error."""
     path = tmp_path / "seen.json"

@@ -90,7 +90,9 @@ def _print(found: ModelHistory, served: dict[str, int], *, checked: bool) -> Non
     told = f"as of log size {found.size}"
     if checked and found.proven:
         told += "; every step is signed by the owner and stands in the log; a newer one cannot be ruled out"
-    elif not checked:
+    elif checked:
+        told += "; the log does not show all of this"
+    else:
         told += "; nothing was checked: there is no trust file"
     out.print(Text(told, style="bright_black"))
     if newest is not None:

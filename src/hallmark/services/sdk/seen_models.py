@@ -10,7 +10,8 @@ each with a receipt that holds. `on_model_change` says what a client does about 
               to `forget`
     allow     it only remembers
 
-The first answer under a label is taken as it comes. What a provider answers has no artifact.
+The first answer under a label is taken as it comes. What a provider answers has no artifact: it is another
+answer than the known artifact's, each time, and nothing to remember.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class ModelMoved(UserWarning):
 
 
 class ModelMove(msgspec.Struct, frozen=True):
-    """Which label moved, and its two artifacts (0x-hex)."""
+    """Which label moved, and its two artifacts (0x-hex); no second one where a provider answers now."""
 
     label: str
     before: str
@@ -48,7 +49,10 @@ class ModelMove(msgspec.Struct, frozen=True):
     @property
     def words(self) -> str:
         """What happened, as people read it."""
-        before, now = (blob_text(unhex(one)) for one in (self.before, self.now))
+        before = blob_text(unhex(self.before))
+        if not self.now:
+            return f"{self.label} was artifact {before} when you asked last, and a provider answers now"
+        now = blob_text(unhex(self.now))
         return f"{self.label} is another artifact than when you asked last: {before} then, {now} now"
 
 
@@ -82,15 +86,15 @@ class SeenModels:
             raise VerificationFailed(
                 "model_pin_mismatch", "The receipt names another artifact than the one that the request pins."
             )
-        if name.artifact or artifact == ZERO32:
-            return None
         known = self._known.get(self._key(name.label))
-        if known == found:
+        ran = artifact != ZERO32
+        if name.artifact or known == found:
             return None
-        self.accept(name.label, found)
+        if ran:
+            self.accept(name.label, found)
         if known is None or self.on_change == ALLOW:
             return None
-        move = ModelMove(name.label, known, found)
+        move = ModelMove(name.label, known, found if ran else "")
         warnings.warn(ModelMoved(move.words), stacklevel=2)
         return move
 
