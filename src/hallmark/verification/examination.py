@@ -106,27 +106,33 @@ class Examination:
     def check_content(self) -> tuple[bool, bool]:
         """The owner's copies are what the receipt commits to; (request compared, response compared)."""
         request, response, salts = self.dossier.request, self.dossier.response, self.dossier.salts
-        if request is not None and salts.request is not None:
-            require(len(request.path.encode()) < 1 << 16, "request_mismatch")
-            found = request_digest(unhex(salts.request), request.path, request.body.encode())
-            require(found == self.receipt.request, "request_mismatch")
+        require(self._request_found in (None, self.receipt.request), "request_mismatch")
         if response is not None and salts.response is not None:
             found = response_digest(unhex(salts.response), response.body.encode())
             require(found == self.receipt.response, "response_mismatch")
         return request is not None, response is not None
 
+    @functools.cached_property
+    def _request_found(self) -> bytes | None:
+        """The digest of the request as it is shown, empty where it can have none; None when it, or its salt,
+        is not shown.
+        """
+        request, salt = self.dossier.request, self.dossier.salts.request
+        if request is None or salt is None:
+            return None
+        if len(request.path.encode()) >= 1 << 16:
+            return b""
+        return request_digest(unhex(salt), request.path, request.body.encode())
+
     def pinned(self) -> str:
         """The artifact (0x-hex) to which the request pinned its model; empty when it did not, or when the
         request is not shown as the one that the receipt commits to.
         """
-        request, salt = self.dossier.request, self.dossier.salts.request
-        if request is None or salt is None or len(request.path.encode()) >= 1 << 16:
-            return ""
-        body = request.body.encode()
-        if request_digest(unhex(salt), request.path, body) != self.receipt.request:
+        request = self.dossier.request
+        if request is None or self._request_found != self.receipt.request:
             return ""
         try:
-            return read_model_name(msgspec.json.decode(body, type=_Named).model).artifact
+            return read_model_name(msgspec.json.decode(request.body.encode(), type=_Named).model).artifact
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return ""
 

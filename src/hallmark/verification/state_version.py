@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 13
-CODE: Final = "ebeffe0f2306666049ed5bb3189c631cc540a0eb08aaa05e47720eeedc823c0c"
+CODE: Final = "de8e380cd22393da39a36d66385791a39b9248fb6d9baa752d51d19e44cf4e49"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

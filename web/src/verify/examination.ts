@@ -108,10 +108,7 @@ export class Examination {
   /** The owner's copies are what the receipt commits to; [request compared, response compared]. */
   checkContent(): [boolean, boolean] {
     const { request, response, salts } = this.dossier;
-    if (request && salts.request) {
-      const found = requestDigest(unhex(salts.request), utf8(request.path), utf8(request.body));
-      required(found !== undefined && same(found, this.receipt.bytes("request")), "request_mismatch");
-    }
+    required(!request || !salts.request || this.requestHolds(), "request_mismatch");
     if (response && salts.response) {
       const found = responseDigest(unhex(salts.response), utf8(response.body));
       required(same(found, this.receipt.bytes("response")), "response_mismatch");
@@ -119,17 +116,22 @@ export class Examination {
     return [request !== null, response !== null];
   }
 
+  /** Whether the request is shown with its salt, and is the one that the receipt commits to. */
+  private readonly requestHolds = once((): boolean => {
+    const { request, salts } = this.dossier;
+    if (!request || !salts.request) return false;
+    const found = requestDigest(unhex(salts.request), utf8(request.path), utf8(request.body));
+    return found !== undefined && same(found, this.receipt.bytes("request"));
+  });
+
   /**
    * The artifact (0x-hex) to which the request pinned its model; empty when it did not, or when the request is not shown as
    * the one that the receipt commits to.
    */
   pinned(): string {
-    const { request, salts } = this.dossier;
-    if (!request || !salts.request) return "";
-    const body = utf8(request.body);
-    const found = requestDigest(unhex(salts.request), utf8(request.path), body);
-    if (found === undefined || !same(found, this.receipt.bytes("request"))) return "";
-    const value = attempted(() => parseJSON(body, true));
+    const { request } = this.dossier;
+    if (!request || !this.requestHolds()) return "";
+    const value = attempted(() => parseJSON(utf8(request.body), true));
     const model = value instanceof Members ? value.table().get("model") : undefined;
     return typeof model === "string" ? pinOf(model) : "";
   }
