@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 from typing import Final
 from urllib.parse import unquote
 
 from hallmark.core.errors import HallmarkError, NotFound
-from hallmark.http.asgi import Receive, Scope, Send, header, respond, respond_json
+from hallmark.http.asgi import ASGIApp, Headers, Message, Receive, Scope, Send, header, respond, respond_json
 from hallmark.http.errors import headers_of, not_allowed
 from hallmark.services.hub.aggregator import Aggregator
 from hallmark.services.hub.publisher import Publisher
@@ -15,6 +16,8 @@ from hallmark.services.hub.quilts import Quilts
 from hallmark.services.hub.wire import error_body, status_of
 from hallmark.telemetry.logs import get_logger
 
+Refusal = Callable[[HallmarkError], tuple[int, bytes, Headers]]
+"""Status, body and headers of an error."""
 READS: Final = ("GET", "HEAD")
 PATHS: Final = (
     ("PUT", "/v1/blobs", "Store the body: epochs, deletable or permanent, force."),
@@ -34,6 +37,36 @@ OPEN: Final = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-
 """Pages of any site may read; to put they would have to ask first, and nobody answers."""
 
 
+async def answer(
+    route: ASGIApp, scope: Scope, receive: Receive, send: Send, *, refusal: Refusal, event: str
+) -> None:
+    """Run `route`: pages of any site may read what it answers to reads, and `refusal` writes its errors, of
+    which those that are ours are logged as `event`.
+    """
+    started = False
+
+    async def watched(message: Message) -> None:
+        nonlocal started
+        if message["type"] == "http.response.start" and scope["method"] in READS:
+            message = {**message, "headers": [*message["headers"], *OPEN]}
+        started = True
+        await send(message)
+
+    try:
+        await route(scope, receive, watched)
+    except HallmarkError as error:
+        if started:
+            raise
+        status, body, headers = refusal(error)
+        if status >= 500:
+            get_logger().warning(event, reason=error.reason)
+        await respond(watched, status, body, headers)
+
+
+def _refusal(error: HallmarkError) -> tuple[int, bytes, Headers]:
+    return status_of(error), error_body(error), headers_of(error)
+
+
 class Store:
     """The app."""
 
@@ -42,23 +75,7 @@ class Store:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; errors as Walrus writes them."""
-        started = False
-
-        async def watched(message: dict[str, object]) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start" and scope["method"] in READS:
-                message = {**message, "headers": [*message["headers"], *OPEN]}  # type: ignore[misc]
-            started = True
-            await send(message)
-
-        try:
-            await self._route(scope, receive, watched)  # type: ignore[arg-type]  # a message is a dict
-        except HallmarkError as error:
-            if started:
-                raise
-            if status_of(error) >= 500:
-                get_logger().warning("blob_refused", reason=error.reason)
-            await respond(watched, status_of(error), error_body(error), headers_of(error))  # type: ignore[arg-type]
+        await answer(self._route, scope, receive, send, refusal=_refusal, event="blob_refused")
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]

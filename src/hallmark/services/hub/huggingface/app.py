@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import unquote
 
-from hallmark.core.errors import HallmarkError, NotFound
-from hallmark.http.asgi import ASGIApp, Message, Receive, Scope, Send, respond, respond_json
+from hallmark.core.errors import NotFound
+from hallmark.http.asgi import ASGIApp, Receive, Scope, Send, respond, respond_json
 from hallmark.http.errors import not_allowed
-from hallmark.services.hub.app import OPEN, READS
+from hallmark.services.hub.app import READS, answer
 from hallmark.services.hub.huggingface import wire
 from hallmark.services.hub.huggingface.reading import Reading
 from hallmark.services.hub.huggingface.rows import Rows
 from hallmark.services.hub.huggingface.writing import Writing, refuse_pages, validate_card
 from hallmark.services.hub.huggingface.xet import Xet
-from hallmark.telemetry.logs import get_logger
 
 WALRUS: Final = re.compile(r"/(v1|v1alpha|status)(/.*)?")
 LFS: Final = "info/lfs/objects/batch"
@@ -34,24 +33,7 @@ class Hub:
         if WALRUS.fullmatch(scope["path"]):
             await self._store(scope, receive, send)
             return
-        started = False
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start" and scope["method"] in READS:
-                message = {**message, "headers": [*message["headers"], *OPEN]}
-            started = True
-            await send(message)
-
-        try:
-            await self._route(scope, receive, watched)
-        except HallmarkError as error:
-            if started:
-                raise
-            status, body, headers = wire.error_of(error)
-            if status >= 500:
-                get_logger().warning("hub_refused", reason=error.reason)
-            await respond(watched, status, body, headers)
+        await answer(self._route, scope, receive, send, refusal=wire.error_of, event="hub_refused")
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0].decode("latin-1")
