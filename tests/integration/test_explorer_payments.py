@@ -95,7 +95,7 @@ async def test_a_charge_is_settled_when_the_vaults_books_reach_it(chain: VaultOn
     closes = moment(1_000 * (until + SHORT.settlement))
     assert waiting.sentence == (
         f"Not settled by the vault yet. It will be by {closes} at the latest, when the window of its lease "
-        "closes, or it is not charged at all."
+        "closes; after that it is charged only if its payer comes to this enclave again."
     )
     await stage.settle(3)
     paid, waiting = await stage.money(first), await stage.money(second)

@@ -57,7 +57,16 @@ def money(scene: Scene) -> Money | None:
             f"{said}log's charges up to this answer come to 1,200.", "yes", TRANSACTION, facts, learned
         )
     said = "Not settled by the vault yet. It will be by 13:00:00 UTC on 01 Jan 2026 at the latest, when the "
-    return Money(f"{said}window of its lease closes, or it is not charged at all.", "no", "", facts, learned)
+    said += (
+        "window of its lease closes; after that it is charged only if its payer comes to this enclave again."
+    )
+    return Money(
+        said,
+        "no",
+        "",
+        facts,
+        learned,
+    )
 
 
 class ScenePayments:

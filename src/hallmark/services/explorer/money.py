@@ -131,7 +131,10 @@ async def _settled(
             "",
         )
     said = f"Not settled by the vault yet. It will be by {wording.moment(closes)} at the latest, when the "
-    return "no", f"{said}window of its lease closes, or it is not charged at all.", ""
+    said += (
+        "window of its lease closes; after that it is charged only if its payer comes to this enclave again."
+    )
+    return "no", said, ""
 
 
 def settled_rows(events: Iterable[Emitted], enclave: bytes, account: int) -> Iterator[tuple[Emitted, int]]:
