@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -21,7 +22,9 @@ from hallmark.crypto.token_keys import KeySet
 from hallmark.payments.issuing import decode_change
 from hallmark.payments.tokens import HEADER, Blank, Signed, pay_with, take_change
 from hallmark.services.enclave import control, token_billing
-from hallmark.testing.billing import offer_entry
+from hallmark.services.enclave.billing import Billing
+from hallmark.services.enclave.token_billing import TokenBilling
+from hallmark.testing.billing import SETTLEMENT, offer_entry
 from hallmark.testing.runtime import MemoryRuntime
 from hallmark.testing.token_desk import MemoryIssuer, TokenHost
 from hallmark.testing.tokens import tokens_of
@@ -146,6 +149,35 @@ async def test_tokens_are_taken_sealed_alone(asking: Asking, host: TokenHost) ->
     answer, _ = await asking.ask(*tokens_of(host.issuer.document, 10))
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "tokens_need_sealing")
     assert host.carried == []
+
+
+async def test_an_enclave_that_has_just_begun_waits_for_its_first_key_set(
+    asking: Asking, host: TokenHost, runtime: MemoryRuntime
+) -> None:
+    """Its host may bring one at any moment, so it does not say that it takes no tokens."""
+    assert host.journal is not None
+    tokens = TokenBilling(SETTLEMENT, host.journal, host.send, runtime.now, runtime.configuration)
+    billing = host.billing = runtime.billing = Billing(runtime.configuration, host.journal, tokens=tokens)
+    billing.on_message(control.Terms(offer_entry(runtime.configuration, runtime.now())))
+    asyncio.get_running_loop().call_later(0.05, billing.on_message, host.issuer.terms())
+    answer, _ = await asking.ask(*tokens_of(host.issuer.document, 10))
+    assert answer.status_code == 200
+
+
+async def test_an_enclave_without_any_key_set_says_so(
+    asking: Asking, host: TokenHost, runtime: MemoryRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asking again can help; nobody after the first waits."""
+    monkeypatch.setattr(token_billing, "FIRST_KEYS_S", 0.01)
+    assert host.journal is not None
+    tokens = TokenBilling(SETTLEMENT, host.journal, host.send, runtime.now, runtime.configuration)
+    runtime.billing = Billing(runtime.configuration, host.journal, tokens=tokens)
+    runtime.billing.on_message(control.Terms(offer_entry(runtime.configuration, runtime.now())))
+    for _ in range(2):
+        answer, _ = await asking.ask(*tokens_of(host.issuer.document, 10))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "token_keys_missing")
+        monkeypatch.setattr(token_billing, "FIRST_KEYS_S", 1_000.0)
+    assert (host.carried, runtime.signed) == ([], [])
 
 
 async def test_an_issuer_that_is_down_means_no_work(

@@ -121,8 +121,11 @@ class Billing:
                 "Tokens are taken inside a sealed request alone: whoever else reads them could spend them.",
                 "Ask through a relay, sealed; or pay in another way. Do not use these tokens again.",
             )
-        if self._tokens is None or self._tokens.keys_for(paid.offer.offer) == ():
+        if self._tokens is None:
             raise InvalidInput("payment_not_taken", "This node takes no tokens.", "See its offer.")
+        await self._tokens.require_keys()
+        if not self._tokens.keys_for(paid.offer.offer):
+            raise InvalidInput("payment_not_taken", "This node takes no tokens for this.", "See its offer.")
         return await self._tokens.open(paid, asked.tokens, asked.request)
 
     async def _from_account(self, asked: Asked, paid: Paid) -> Meter:

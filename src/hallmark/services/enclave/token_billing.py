@@ -14,6 +14,8 @@ after fifteen minutes.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -47,6 +49,7 @@ from hallmark.services.enclave.metering import AccountMeter, Bill, Paid, Reserva
 
 HOLD_TIMEOUT_S: Final = 10.0
 SETTLE_TIMEOUT_S: Final = 20.0
+FIRST_KEYS_S: Final = 5.0
 KEPT: Final = 16
 """Key sets that are known at once."""
 NAME_TAG: Final = b"hallmark/token-account/v1\0"
@@ -92,6 +95,8 @@ class TokenBilling:
             send, _not_settled, SETTLE_TIMEOUT_S
         )
         self._next = 0
+        self._heard = asyncio.Event()
+        self._waited = False
 
     def on_message(self, message: control.TokenKeys | control.IssuerAnswer) -> None:
         """The host's word. A key set that cannot be used is left out: its tokens are refused."""
@@ -103,6 +108,23 @@ class TokenBilling:
             self._take(message)
         except HallmarkError as error:
             self._send(control.Log("token_keys_refused", {"reason": error.reason}))
+
+    async def require_keys(self) -> None:
+        """Until the host has brought a key set. The first to ask waits for that, and who asks meanwhile.
+
+        Raises Unavailable `token_keys_missing`.
+        """
+        if not self._heard.is_set() and not self._waited:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_KEYS_S):
+                    await self._heard.wait()
+            self._waited = True
+        if not self._heard.is_set():
+            raise Unavailable(
+                "token_keys_missing",
+                "This node has no issuer's key set, so it cannot take tokens now.",
+                "Ask again in a moment: where its owner takes tokens, it fetches one. Or pay otherwise.",
+            )
 
     def keys_for(self, offer: Offer) -> tuple[bytes, ...]:
         """Digests of the key sets whose tokens pay by this offer now."""
@@ -197,6 +219,7 @@ class TokenBilling:
         known = Known(keys, message.sealing)
         SealingKey(message.sealing, message.signature).require(unhex(network), known.issuer)
         self._sets[keys.digest] = known
+        self._heard.set()
         while len(self._sets) > KEPT:
             del self._sets[min(self._sets, key=lambda one: self._sets[one].document.until)]
 

@@ -50,31 +50,41 @@ class State(msgspec.Struct, frozen=True):
 
 
 class KeySealing:
-    """Runs the sealer for each enclave. `follow` is the whole of it."""
+    """Runs the sealer for each enclave: `give` before anybody asks the enclave, then `follow`."""
 
     def __init__(self, sealer: Sequence[str], labels: Sequence[str]) -> None:
         self._sealer, self._labels = tuple(sealer), tuple(labels)
         self._wanted = asyncio.Event()
         self._sent: dict[str, bool] = {}
+        self._given: Running | None = None
         self.states: dict[str, State] = {}
 
+    async def give(self, running: Running) -> str:
+        """Give this enclave its keys; the reason when that failed. `follow` tries again then."""
+        if not self._sealer or not self._labels:
+            return ""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._wanted.set)
+        self._wanted.clear()
+        problem = await self._deliver(running)
+        if problem:
+            get_logger().error("upstream_keys_not_sealed", reason=problem)
+            self.states = dict.fromkeys(self._labels, State(problem, _now()))
+        else:
+            self._given = running
+        return problem
+
     async def follow(self, running: Running) -> None:
-        """Give this enclave its keys, and again whenever they were changed."""
+        """Give this enclave its keys if it has none yet, and again whenever they were changed."""
         if not self._sealer or not self._labels:
             await asyncio.Event().wait()
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, self._wanted.set)
+        problem = "" if self._given is running else await self.give(running)
         while True:
-            self._wanted.clear()
-            problem = await self._deliver(running)
-            if problem:
-                get_logger().error("upstream_keys_not_sealed", reason=problem)
-                self.states = dict.fromkeys(self._labels, State(problem, _now()))
             try:
                 async with asyncio.timeout(RETRY_S if problem else None):
                     await self._wanted.wait()
             except TimeoutError:
-                continue
+                pass
+            problem = await self.give(running)
 
     def taken(self, message: control.UpstreamKeyTaken) -> None:
         """The enclave's word about a key."""

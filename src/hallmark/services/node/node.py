@@ -34,6 +34,8 @@ FIRST_BACKOFF_S: Final = 0.5
 LAST_BACKOFF_S: Final = 30.0
 QUIET_S: Final = 0.5
 STEADY_S: Final = 60.0
+PREPARE_S: Final = 5.0
+"""For so long at most an enclave is not registered while it lacks what its host brings it."""
 
 
 class Node:
@@ -187,6 +189,7 @@ class Node:
         if self.payments is not None:
             self.payments.serving(settlement_key_of(running.attested.bundle))
         self.life = Health("starting", "registration")
+        await self._prepare(running)
         await self._register(running.attested)
         self._registered = True
         if not self._stopping.is_set():
@@ -213,6 +216,17 @@ class Node:
                 task.cancel()
             await asyncio.gather(*followers, ended, return_exceptions=True)
         raise Unavailable("enclave_died", "The enclave has ended; a new one, with new keys, follows.")
+
+    async def _prepare(self, running: Running) -> None:
+        """What the first client may already need: upstreams' keys, the issuer's key sets. A sealer or an
+        issuer that takes long, or fails, keeps nobody from the rest: it is tried again while the enclave
+        serves.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PREPARE_S):
+                await self.sealing.give(running)
+                if self.payments is not None:
+                    await self.payments.prepared()
 
     async def _register(self, attested: control.Attested) -> None:
         """Sign the owner's part of a registration and see it into the log."""

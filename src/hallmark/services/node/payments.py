@@ -172,6 +172,11 @@ class NodePayments:
                 self._tokens_started = True
             self._tokens.begin(self._say)
 
+    async def prepared(self) -> None:
+        """Until the issuer was asked for its key sets on behalf of the enclave that serves."""
+        if self._tokens is not None and self._tokens_started:
+            await self._tokens.asked.wait()
+
     def ended(self) -> None:
         """The enclave is gone."""
         self._settlement_key = self._begun = b""

@@ -74,6 +74,8 @@ class TokenDesk:
         self._work = DeskWork()
         self._told: set[str] = set()
         self._wake = asyncio.Event()
+        self.asked = asyncio.Event()
+        """Set once the issuer was asked for key sets, with or without success, since the enclave began."""
         self._settling: set[bytes] = set()
         self._late: dict[bytes, DueTokens] = {}
         self._later = asyncio.Event()
@@ -88,6 +90,7 @@ class TokenDesk:
     def begin(self, say: Say) -> None:
         """An enclave serves: it knows no key set."""
         self._work.say, self._told = say, set()
+        self.asked.clear()
         self._wake.set()
 
     def end(self) -> None:
@@ -224,10 +227,11 @@ class TokenDesk:
             try:
                 await self._bring()
                 if not self._told:
-                    pause = RETRY_S
+                    pause = FIRST_S
                 self.problem = "" if not self._settling else self.problem
             except HallmarkError as error:
                 self.problem, pause = error.reason, RETRY_S
+            self.asked.set()
             try:
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
