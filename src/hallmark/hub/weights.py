@@ -1,9 +1,9 @@
 """What a repository does not take: files that run code when they are loaded, and weights that are none.
 
 Python's pickle is a program. It is found by what a file holds, not by what it is called: opcodes at its
-beginning, a zip archive with a pickle in it (as `torch.save` writes), an array of objects (`.npy`). Nothing
-is unpacked: of an archive only the list of its names is read. What is hidden in something that would have to
-be unpacked first is not found (`docs/hub.md`).
+beginning, a zip archive with a pickle in it (as `torch.save` writes), an array of objects (`.npy`). Of an
+archive the list is read, and the first bytes of each file in it (`hub.archives`). What is hidden deeper is
+not found (`docs/hub.md`). Weights that say what they are must be whole (`hub.formats`).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from __future__ import annotations
 import io
 import pickletools
 import re
-import struct
 from typing import BinaryIO, Final
 
 from hallmark.core.errors import InvalidInput
+from hallmark.hub.archives import BEGINNING, HEAD, Packed, bad_archive, check_archive, heads, packed_files
+from hallmark.hub.formats import Weights, read_weights
 
-HEAD: Final = 64 << 10
 PICKLES: Final = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle", ".skops.pkl")
 WEIGHTS: Final = (
     ".safetensors", ".onnx", ".gguf", ".ggml", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".keras", ".tflite",
@@ -24,10 +24,6 @@ WEIGHTS: Final = (
 )  # fmt: skip
 CALLS: Final = frozenset({"GLOBAL", "STACK_GLOBAL", "INST", "REDUCE", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD"})
 MOST_OPCODES: Final = 20_000
-MOST_DIRECTORY: Final = 16 << 20
-END: Final = b"PK\x05\x06"
-ENTRY: Final = b"PK\x01\x02"
-LONGEST_END: Final = 22 + 0xFFFF
 ARRAY: Final = b"\x93NUMPY"
 NAMED: Final = re.compile(r"[A-Za-z_][\w.]* [A-Za-z_][\w.]*", re.A)
 
@@ -45,23 +41,37 @@ def check_sample(sample: bytes, size: int) -> None:
     one. Raises InvalidInput `pickle_refused`.
     """
     name = sample[30 : 30 + int.from_bytes(sample[26:28], "little")].decode("utf-8", "replace")
-    packed = sample.startswith(b"PK\x03\x04") and name.lower().endswith(PICKLES)
+    packed = sample.startswith(BEGINNING) and name.lower().endswith(PICKLES)
     if packed or _is_program(sample, whole=size <= len(sample)):
         raise _pickle()
 
 
-def check_content(file: BinaryIO, size: int) -> None:
-    """What its bytes say; see the module docstring. Raises InvalidInput `pickle_refused`, `bad_archive`."""
+def check_content(file: BinaryIO, size: int) -> Weights | None:
+    """What its bytes say, see the module docstring; the weights that they are, None when they are none.
+
+    Raises InvalidInput `pickle_refused`, `bad_archive`, `zip_bomb`, and what `read_weights` raises.
+    """
     file.seek(0)
     head = file.read(HEAD)
-    if _is_program(head, whole=size <= HEAD) or (head.startswith(ARRAY) and _has_objects(head)):
+    if _is_program(head, whole=size <= HEAD) or _has_objects(head):
         raise _pickle()
-    names = _names(file, size)
-    if names is None:
-        if head.startswith(b"PK\x03\x04"):
-            raise InvalidInput("bad_archive", "A zip archive has no list of its files, or one too long.")
-    elif any(one.lower().endswith(PICKLES) for one in names):
+    files = packed_files(file, size)
+    if files is not None:
+        _check_packed(file, files, size)
+    elif head.startswith(BEGINNING):
+        raise bad_archive("A zip archive has no list of its files, or one too long.")
+    return read_weights(file, size)
+
+
+def _check_packed(file: BinaryIO, files: list[Packed], size: int) -> None:
+    check_archive(files, size)
+    if any(one.name.lower().endswith(PICKLES) for one in files):
         raise _pickle()
+    for one, head in zip(files, heads(file, files), strict=True):
+        if _is_program(head, whole=one.size <= len(head)) or _has_objects(head):
+            raise _pickle()
+        if head.startswith(BEGINNING):
+            raise bad_archive("A zip archive holds another one.")
 
 
 def _is_program(head: bytes, *, whole: bool) -> bool:
@@ -87,56 +97,8 @@ def _is_program(head: bytes, *, whole: bool) -> bool:
 
 def _has_objects(head: bytes) -> bool:
     """Whether the header of a `.npy` says that its values are objects, which are pickled."""
-    return b"O'" in head[:1024].split(b"\n", 1)[0] or b'O"' in head[:1024].split(b"\n", 1)[0]
-
-
-def _names(file: BinaryIO, size: int) -> list[str] | None:
-    """The names in a zip archive; None where there is no such list that can be read."""
-    file.seek(max(size - LONGEST_END, 0))
-    tail = file.read(LONGEST_END)
-    at = tail.rfind(END)
-    if at < 0 or at + 22 > len(tail):
-        return None
-    length, start = struct.unpack_from("<II", tail, at + 12)
-    if 0xFFFFFFFF in (length, start):
-        found = _names64(file, size, max(size - LONGEST_END, 0) + at)
-        if found is None:
-            return None
-        length, start = found
-    # What is put in front of an archive moves its list; as readers do, count back from the end.
-    for begin in (start, max(size - LONGEST_END, 0) + at - length):
-        if 0 <= begin <= size and length <= MOST_DIRECTORY:
-            file.seek(begin)
-            listed = _listed(file.read(length))
-            if listed:
-                return listed
-    return [] if length == 0 else None
-
-
-def _names64(file: BinaryIO, size: int, end: int) -> tuple[int, int] | None:
-    """Length and start of the list, from the records of a large archive before `end`."""
-    file.seek(max(end - 20, 0))
-    locator = file.read(20)
-    if len(locator) < 20 or not locator.startswith(b"PK\x06\x07"):
-        return None
-    (offset,) = struct.unpack_from("<Q", locator, 8)
-    if offset + 56 > size:
-        return None
-    file.seek(offset)
-    record = file.read(56)
-    if not record.startswith(b"PK\x06\x06"):
-        return None
-    length, start = struct.unpack_from("<QQ", record, 40)
-    return length, start
-
-
-def _listed(directory: bytes) -> list[str]:
-    names, at = list[str](), 0
-    while directory[at : at + 4] == ENTRY and at + 46 <= len(directory):
-        name, extra, comment = struct.unpack_from("<HHH", directory, at + 28)
-        names.append(directory[at + 46 : at + 46 + name].decode("utf-8", "replace"))
-        at += 46 + name + extra + comment
-    return names
+    first = head[:1024].split(b"\n", 1)[0]
+    return head.startswith(ARRAY) and (b"O'" in first or b'O"' in first)
 
 
 def _pickle() -> InvalidInput:

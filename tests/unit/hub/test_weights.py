@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hallmark.core.errors import InvalidInput
 from hallmark.hub.weights import check_content, check_name
+from hallmark.testing.weights import gguf
 
 
 class Evil:
@@ -61,14 +62,32 @@ def test_pickles_in_other_things() -> None:
 
 
 def test_a_zip_bomb_is_not_unpacked() -> None:
-    """An archive of archives is stored as the bytes that it is; one whose list is missing is refused."""
+    """It is told by what its list says; one whose list is missing is refused as well."""
     bomb = archive(a=b"\0" * (50 << 20))
     assert len(bomb) < 100_000
-    assert refused(bomb) == ""
+    assert refused(bomb) == "zip_bomb"
+    assert refused(archive(a=b"\0" * (1 << 20))) == ""
     assert refused(bomb[:-40]) == "bad_archive"
     cut = bytearray(bomb)
     struct.pack_into("<I", cut, len(cut) - 10, 0xFFFFFFF0)
     assert refused(bytes(cut)) == "bad_archive"
+
+
+def test_what_lies_in_archives() -> None:
+    """A pickle under another name, an array of objects, an archive in an archive, an unknown packing."""
+    objects = io.BytesIO()
+    np.save(objects, np.array([{}], dtype=object), allow_pickle=True)
+    assert refused(archive(**{"a/weights.bin": pickle.dumps([Evil()])})) == "pickle_refused"
+    assert refused(archive(**{"a.npy": objects.getvalue()})) == "pickle_refused"
+    assert refused(archive(**{"a.zip": archive(a=b"1")})) == "bad_archive"
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_LZMA) as made:
+        made.writestr("weights.bin", pickle.dumps([Evil()]))
+    assert refused(out.getvalue()) == "bad_archive"
+    arrays = io.BytesIO()
+    np.savez_compressed(arrays, a=np.zeros(3), b=np.ones((2, 2)))
+    assert refused(arrays.getvalue()) == ""
+    assert refused(b"GIF89a" + b"\0" * 70_000 + arrays.getvalue()) == ""
 
 
 def test_weights_that_are_taken() -> None:
@@ -80,7 +99,7 @@ def test_weights_that_are_taken() -> None:
         struct.pack("<Q", len(header)) + header + bytes(4),
         struct.pack("<Q", 0x0280) + b" " * 0x280,
         struct.pack("<Q", 0x0480) + b" " * 0x480,
-        b"GGUF" + bytes(100),
+        gguf({}, {}),
         b"\x08\x07\x12\x04onnx" + bytes(50),
         array.getvalue(),
         archive(**{"a.npy": array.getvalue()}),
@@ -114,4 +133,4 @@ def test_names(name: str, size: int, reason: str) -> None:
 )
 def test_any_bytes_are_taken_or_refused(data: bytes) -> None:
     """No other library's error comes out of somebody's bytes."""
-    assert refused(data) in ("", "pickle_refused", "bad_archive")
+    assert refused(data) in ("", "pickle_refused", "bad_archive", "bad_weights", "weights_truncated")

@@ -44,7 +44,7 @@ class Contents:
 
     async def keep(self, staged: Staged, identifier: bytes | None = None) -> FileEntry:
         """Examine and store what was staged and finished. `identifier` is its blob ID where this release
-        computed it. Raises InvalidInput `pickle_refused`, `bad_archive`, Unavailable.
+        computed it. Raises Unavailable, and what `check_content` raises.
         """
         digest, size = staged.summary.sha256, staged.summary.size
         known = await self.known(digest, size)

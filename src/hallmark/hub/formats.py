@@ -1,0 +1,205 @@
+"""Weights told by what they hold, never by their name: ONNX, safetensors, GGUF.
+
+Only headers are read, with every length compared with what is left of the file, and so many parts at most
+that a made-up file costs seconds. Of what a header names, sizes must add up: what is cut off is found.
+
+    safetensors   u64le length || JSON {name: {dtype, shape, data_offsets}} || data, without gaps
+    GGUF          "GGUF" || u32 version || u64 tensors || u64 pairs || pairs || tensors || padding || data
+    ONNX          a protobuf `ModelProto` (onnx.proto3), see `hub.onnx_file`
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import Any, BinaryIO, Final
+
+import msgspec
+
+from hallmark.hub import onnx_file
+from hallmark.hub.weight_reader import Reader, bad, truncated
+
+MOST_HEADER: Final = 100_000_000
+"""Bytes of a safetensors header, as its own library allows."""
+MOST_PARTS: Final = 4_000_000
+MOST_DIMENSIONS: Final = 8
+DEEPEST: Final = 4
+ALIGNMENT: Final = 32
+BITS: Final = {
+    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
+    "BOOL": 8, "U8": 8, "I8": 8,
+    "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32,
+    "I64": 64, "U64": 64, "F64": 64, "C64": 64,
+}  # fmt: skip
+BLOCKS: Final = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
+    10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292),
+    16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82),
+    23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2),
+    34: (256, 54), 35: (256, 66), 39: (32, 17),
+}  # fmt: skip
+"""GGUF's types of tensors: how many values make a block, and how many bytes that has (ggml.h)."""
+PLAIN: Final = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+"""GGUF's types of values that have a fixed length."""
+TEXT: Final = 8
+LIST: Final = 9
+
+
+class Format(enum.StrEnum):
+    """What weights can be."""
+
+    ONNX = "onnx"
+    SAFETENSORS = "safetensors"
+    GGUF = "gguf"
+
+
+class Weights(msgspec.Struct, frozen=True):
+    """Weights that are whole. `external` are the files beside it where an ONNX graph keeps values; `tensors`
+    name, type and shape of what the header lists (not of an ONNX graph), `about` a few of its own words.
+    """
+
+    format: Format
+    external: tuple[str, ...] = ()
+    tensors: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
+    about: dict[str, str] = {}
+
+
+def read_weights(file: BinaryIO, size: int) -> Weights | None:
+    """What weights a file holds; None when it is something else.
+
+    Raises InvalidInput `weights_truncated`, `bad_weights`, `external_data_outside`.
+    """
+    file.seek(0)
+    head = file.read(16)
+    if head.startswith(b"GGUF"):
+        return _gguf(Reader(file, size))
+    length = int.from_bytes(head[:8], "little")
+    if head[8:9] == b"{" and 2 <= length <= MOST_HEADER:
+        return _safetensors(file, size, length)
+    if onnx_file.begins(head):
+        external = onnx_file.external_data(Reader(file, size))
+        return None if external is None else Weights(Format.ONNX, external)
+    return None
+
+
+def _safetensors(file: BinaryIO, size: int, length: int) -> Weights:
+    if 8 + length > size:
+        raise truncated()
+    file.seek(8)
+    try:
+        header = msgspec.json.decode(file.read(length), type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise bad("The header of a safetensors file is not JSON.") from error
+    about = header.pop("__metadata__", {})
+    tensors, spans = [], []
+    for name, entry in header.items():
+        dtype, shape, span = _entry(entry)
+        tensors.append((name, dtype, shape))
+        spans.append(span)
+    at = 0
+    for begin, end in sorted(spans):
+        if begin != at:
+            raise bad("The tensors of a safetensors file overlap, or leave gaps.")
+        at = end
+    if 8 + length + at > size:
+        raise truncated()
+    if 8 + length + at < size:
+        raise bad("A safetensors file goes on behind its last tensor.")
+    texts = {str(key): str(value) for key, value in about.items()} if isinstance(about, dict) else {}
+    return Weights(Format.SAFETENSORS, tensors=tuple(tensors), about=texts)
+
+
+def _entry(entry: object) -> tuple[str, tuple[int, ...], tuple[int, int]]:
+    try:
+        known = msgspec.convert(entry, type=_Tensor)
+    except msgspec.ValidationError as error:
+        raise bad("A tensor of a safetensors file has no type, shape or place.") from error
+    begin, end = known.data_offsets
+    if known.dtype not in BITS or min((*known.shape, begin)) < 0:
+        raise bad(f"A tensor of a safetensors file has the unknown type {known.dtype[:20]!r}.")
+    if 8 * (end - begin) != math.prod(known.shape) * BITS[known.dtype]:
+        raise bad("A tensor of a safetensors file has another length than its shape.")
+    return known.dtype, known.shape, (begin, end)
+
+
+class _Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
+class _Parts:
+    """Counts what a GGUF file lists."""
+
+    def __init__(self) -> None:
+        self.left = MOST_PARTS
+
+    def take(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise bad("A GGUF file lists more than is looked at.")
+
+
+def _gguf(reader: Reader) -> Weights:
+    reader.skip(4)
+    (version,) = reader.unpack("<I")
+    if version not in (2, 3):
+        raise bad(f"A GGUF file has the unknown version {version}.")
+    tensors, pairs = reader.unpack("<QQ")
+    parts = _Parts()
+    parts.take(tensors + pairs)
+    about = {}
+    for _ in range(pairs):
+        key = _text(reader)
+        value = _value(reader, parts, reader.unpack("<I")[0], 0)
+        if value is not None:
+            about[key] = str(value)
+    listed, spans = [], []
+    for _ in range(tensors):
+        name = _text(reader)
+        (dimensions,) = reader.unpack("<I")
+        if dimensions > MOST_DIMENSIONS:
+            raise bad("A tensor of a GGUF file has too many dimensions.")
+        shape = reader.unpack(f"<{dimensions}Q")
+        kind, offset = reader.unpack("<IQ")
+        values, length = BLOCKS.get(kind, (1, 0))
+        spans.append(offset + -(-math.prod(shape) // values) * length)
+        listed.append((name, f"type {kind}", shape))
+    said = about.get("general.alignment", str(ALIGNMENT))
+    alignment = int(said) if said.isdecimal() and said.isascii() and len(said) < 12 else 0
+    if alignment <= 0:
+        raise bad("A GGUF file's alignment is not a number of bytes.")
+    start = -(-reader.at // alignment) * alignment
+    if spans and start + max(spans) > reader.size:
+        raise truncated()
+    return Weights(Format.GGUF, tensors=tuple(listed), about=about)
+
+
+def _text(reader: Reader) -> str:
+    (length,) = reader.unpack("<Q")
+    if length > 1 << 20:
+        reader.skip(length)
+        return ""
+    return reader.take(length).decode("utf-8", "replace")
+
+
+def _value(reader: Reader, parts: _Parts, kind: int, depth: int) -> str | int | None:
+    """A text or a whole number; None for anything else, which is passed over."""
+    if kind in PLAIN:
+        data = reader.take(PLAIN[kind])
+        return int.from_bytes(data, "little", signed=kind in (1, 3, 5, 11)) if kind not in (6, 12) else None
+    if kind == TEXT:
+        return _text(reader)
+    if kind != LIST or depth == DEEPEST:
+        raise bad("A GGUF file has a value of an unknown type.")
+    of, count = reader.unpack("<IQ")
+    if of in PLAIN:
+        reader.skip(count * PLAIN[of])
+        return None
+    parts.take(count)
+    for _ in range(count):
+        if of == TEXT:
+            reader.skip(*reader.unpack("<Q"))
+        else:
+            _value(reader, parts, of, depth + 1)
+    return None
