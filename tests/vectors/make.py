@@ -278,7 +278,7 @@ def main() -> None:
     """Write the files, or with --check exit 1 when one would change."""
     changed = [path for path, data in files() if not path.exists() or path.read_bytes() != data]
     if "--check" in sys.argv:
-        sys.exit("\n".join(f"would change: {path.name}" for path in changed))
+        sys.exit("\n".join(f"would change: {path.name}" for path in changed) or 0)
     for path, data in files():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

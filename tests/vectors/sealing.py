@@ -1,5 +1,5 @@
-"""Vectors of sealed requests: HPKE contexts, Oblivious HTTP with and without chunks, Binary HTTP, padding and
-the schedule of keys; `make.py` writes them to sealing.json.
+"""Vectors of sealed requests: HPKE contexts, Oblivious HTTP with and without chunks, Binary HTTP, padding,
+the schedule of keys, and nodes as a gateway shows them; `make.py` writes them to sealing.json.
 
 Bytes are hexadecimal. What is sealed is made here from the contexts and from HKDF alone, piece by piece, so
 that the file is no copy of the writers that it checks. X-Wing draws at random when it encapsulates, so one
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from tests.vectors.sealing_http import request_vectors, response_vectors
+from tests.vectors.sealing_nodes import node_vectors
 
 from hallmark.core.sealing import GRACE_MS
 from hallmark.crypto import hpke
@@ -63,6 +64,7 @@ def sealing_vectors() -> dict[str, Any]:
         "binary_http": {"requests": request_vectors(), "responses": response_vectors()},
         "padding": _padding(),
         "schedule": _schedule(),
+        "nodes": node_vectors(),
     }
 
 

@@ -9,7 +9,9 @@ import { receiver, sender, type Suite } from "../src/privacy/hpke.ts";
 import { KEMS } from "../src/privacy/kem.ts";
 import { decodeConfiguration, decodeConfigurations, verifyWindow } from "../src/privacy/key-configurations.ts";
 import { ClientRequest, ResponseReader } from "../src/privacy/ohttp.ts";
+import { checkNode, readNode } from "../src/privacy/node.ts";
 import { FrameReader, requestClass } from "../src/privacy/padding.ts";
+import { parseTrust } from "../src/verify/trust.ts";
 
 // Written by our own tests/vectors/sealing.py, so its form is known.
 const vectors = JSON.parse(readFileSync(resolve(import.meta.dirname, "../../tests/vectors/sealing.json"), "utf8")) as any;
@@ -150,4 +152,13 @@ test("a window's keys are those of the schedule, at the same times", async () =>
     assert.deepEqual(decodeConfigurations(bytes(one.blob)).map(({ id }) => id), one.key_ids);
   }
   for (const one of refused) assert.equal(await reasonOf(() => check(one)), one.reason, one.why);
+});
+
+test("a node that runs without a check is refused, and each of them is named", async () => {
+  for (const { why, shown, candidate, trust_json, now, insecure, reason } of vectors.nodes) {
+    const check = (): unknown => checkNode(readNode(utf8(shown)), candidate, parseTrust(trust_json), BigInt(now));
+    // Evidence that is a stub ends every other way here.
+    assert.equal(await reasonOf(check), reason || "evidence_rejected", why);
+    if (reason === "node_insecure") assert.throws(check, { message: new RegExp(`: ${insecure.join(", ")}\\.$`) });
+  }
 });

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from hallmark import AsyncClient
+from hallmark.core.document import unhex
 from hallmark.core.errors import InvalidInput
 from hallmark.core.marks import Question, State
+from hallmark.ledger.policy import Policy
+from hallmark.ledger.proof import ProofVerifier
 from hallmark.services.relay.info import TO_NODE
 from hallmark.services.sdk.verifying import Verifier
+from hallmark.services.sealing.known_bundles import KnownBundles
+from hallmark.services.sealing.node_check import NodeChecker
 from hallmark.services.sealing.refusals import CLEAR, NothingSent
+from hallmark.services.sealing.ticket_check import Choice
 from hallmark.testing.sealed_network import SealedNetwork
 from hallmark.testing.stub_evidence import verify_stub_evidence
+from hallmark.verification.trust import Trust
 
 OFF = ("no-landlock", "no-seccomp")
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "sealing.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -64,3 +75,25 @@ def test_a_plain_client_takes_no_such_word() -> None:
     """It chooses no node, so it could not keep it."""
     with pytest.raises(InvalidInput, match="insecure_for_plain"):
         AsyncClient("http://127.0.0.1:1", unsafe_insecure_nodes=True)
+
+
+@pytest.mark.parametrize("case", VECTORS["nodes"], ids=lambda case: case["why"])
+def test_the_shared_vectors(case: dict[str, Any]) -> None:
+    """What the browser's client is held to as well (web/test/privacy-vectors.test.ts)."""
+    trust = msgspec.json.decode(case["trust_json"], type=Trust)
+    choice = Choice(*(unhex(case["candidate"][name]) for name in ("node", "bundle")))
+
+    def check(*, unsafe: bool) -> None:
+        proofs = ProofVerifier(Policy.parse(trust.tlog_policy))
+        checker = NodeChecker(trust, proofs, verify_stub_evidence, KnownBundles(), unsafe_insecure=unsafe)
+        checker.check(case["shown"].encode(), choice, case["now"])
+
+    if not case["reason"]:
+        check(unsafe=False)
+        return
+    with pytest.raises(NothingSent) as refused:
+        check(unsafe=False)
+    assert refused.value.reason == case["reason"]
+    if case["reason"] == "node_insecure":
+        assert ", ".join(case["insecure"]) in refused.value.message
+        check(unsafe=True)
