@@ -19,6 +19,7 @@ import pytest
 
 from hallmark.compose.home import Home
 from hallmark.core.errors import HallmarkError
+from hallmark.services.sdk import token_request
 from hallmark.testing.chaos import NODES, pid_of
 from hallmark.testing.gated_upstream import PIECES, GatedUpstream
 from hallmark.testing.real_network import Network, hallmark, logs
@@ -28,6 +29,8 @@ pytestmark = pytest.mark.integration
 
 BOUGHT, CAP = "0.4", "0.1"
 UNITS = 400_000
+MOST = 500
+"""Tokens of text that are paid for and never come: so there is change."""
 AWAY = (
     "no_node",
     "gateway_starting",
@@ -40,6 +43,8 @@ AWAY = (
 """What a client may meet while a node begins anew, or a hold has come after its release: that is said again
 within seconds, far sooner than a hold runs out.
 """
+UNHEARD = ("connect_failed", "connection_lost", "timed_out")
+"""What an issuer that stands still is to who asks it."""
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +95,7 @@ def frozen(network: Network, name: str) -> Iterator[None]:
 
 async def begun(market: Market, upstream: GatedUpstream) -> AsyncIterator[Any]:
     """A streamed answer that tokens pay for, of which the first piece has come."""
-    stream = market.sealed.stream("Which?", model="gated", max_tokens=8)
+    stream = market.sealed.stream("Which?", model="gated", max_tokens=MOST)
     pieces = aiter(stream)
     assert await anext(pieces) == PIECES[0]
     assert upstream.begun.is_set()
@@ -101,6 +106,13 @@ async def broken(pieces: AsyncIterator[Any]) -> str:
     """Read on to the end; the reason that it ends with."""
     with pytest.raises(HallmarkError) as error:
         _ = [piece async for piece in pieces]
+    return error.value.reason
+
+
+async def reason_of(market: Market) -> str:
+    """Ask; the reason that there is no answer."""
+    with pytest.raises(HallmarkError) as error:
+        await market.sealed.ask("Which?", model="gated", max_tokens=MOST)
     return error.value.reason
 
 
@@ -121,12 +133,24 @@ async def answered(market: Market) -> int:
 
 
 async def back(market: Market) -> int:
-    """What is ready, atomic units, once nothing is away: a hold that came late is released late."""
+    """What is ready, atomic units, once nothing is away: a hold that came late is released late, and an
+    issuer that stood still is heard again when it is.
+    """
     async with asyncio.timeout(PATIENCE_S):
         while (await market.sealed.tokens.balance()).away:
-            await market.plain.tokens.recover()
+            try:
+                await market.plain.tokens.recover()
+            except HallmarkError as error:
+                if error.reason not in UNHEARD:
+                    raise
             await asyncio.sleep(0.5)
     return (await market.sealed.tokens.balance()).ready
+
+
+async def served(market: Market) -> int:
+    """What is ready, atomic units, once somebody has answered: so the next question finds a node."""
+    await answered(market)
+    return await back(market)
 
 
 async def recovered(market: Market, state: str) -> None:
@@ -163,20 +187,35 @@ async def test_tokens_of_an_enclave_that_dies_are_good_again_when_their_hold_run
     assert await back(market) == UNITS - earned
 
 
-async def test_an_issuer_that_stands_still_before_an_answer(
-    market: Market, network: Network, upstream: GatedUpstream
-) -> None:
-    """No work is done and nothing is spent; neither is anything sold."""
+async def test_an_issuer_that_stands_still(market: Market, network: Network, upstream: GatedUpstream) -> None:
+    """An answer under way ends in an error without a receipt, and the issuer gives its change once it goes
+    on. For what is asked meanwhile no work is done and nothing is spent; neither is anything sold.
+    """
+    had = await served(market)
+    pieces = await begun(market, upstream)
     asked = upstream.asked
     with frozen(network, "issuer"):
-        with pytest.raises(HallmarkError) as refused:
-            await market.sealed.ask("Which?", model="gated", max_tokens=8)
-        assert refused.value.reason == "issuer_unavailable"
+        upstream.go_on.set()
+        ended, refused = await asyncio.gather(broken(pieces), reason_of(market))
+        assert (ended, refused) == ("change_unavailable", "issuer_unavailable")
         assert upstream.asked == asked
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(2):
                 await market.plain.tokens.buy("0.1", (0.0, 0.0))
-    balance = await market.sealed.tokens.balance()
-    assert (balance.ready, balance.away) == (UNITS, 0)
+        away = (await market.sealed.tokens.balance()).away
+        assert away > 0
+    ready = await back(market)
+    assert had - away < ready < had
     earned = await answered(market)
-    assert await back(market) == UNITS - earned
+    assert await back(market) == ready - earned
+
+
+async def test_change_that_is_short_is_noticed(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is refused, and what is due is asked of the issuer, who signed it: nothing is lost."""
+    had = await served(market)
+    whole = token_request.change_of
+    monkeypatch.setattr(token_request, "change_of", lambda *a, **k: whole(*a, **k)[:-257])
+    assert await reason_of(market) == "change_short"
+    away = (await market.sealed.tokens.balance()).away
+    assert away > 0
+    assert had - away < await back(market) < had
