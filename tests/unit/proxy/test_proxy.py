@@ -17,6 +17,7 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import Candidate
 from hallmark.core.errors import InvalidInput, Unauthorized
 from hallmark.http.serve import Listen, bind
+from hallmark.routing.steering import SENTENCES, Doubt
 from hallmark.services.proxy.app import Proxy
 from hallmark.services.relay.info import TO_NODE
 from hallmark.services.sdk.verifying import Verifier
@@ -90,6 +91,40 @@ async def test_an_answer_with_its_marks(stock: openai.AsyncOpenAI, url: str) -> 
         assert (await plain.get("/assets/marks.css")).status_code == 200
         assert (await plain.get("/assets/../proxy.py")).status_code == 404
     assert [model.id async for model in await stock.models.list()] == ["digits"]
+
+
+async def test_the_gateways_tickets_on_the_status_page(local: SealedNetwork) -> None:
+    """Nothing is read before somebody looks; then the page says what the log says of the tickets, no more."""
+    local.net.tick(2 * 60_000)
+    proxy = made(local, log=local.log_url)
+    proxy._client.way.path._clock = lambda: local.net.now  # type: ignore[attr-defined]
+    html = {"accept": "text/html"}
+    async with listening(proxy.service, bind(Listen(free_port()))) as url:
+        async with httpx.AsyncClient(base_url=url, follow_redirects=True) as plain:
+            assert "Nobody has looked" in (await plain.get("/", headers=html)).text
+            await proxy._client.take_ticket("digits")
+            page = (await plain.get("/steering", headers=html)).text
+            assert "1 ticket, held against a log of" in page
+            assert "none says what the log denies" in page
+            local.directory.ticket = lambda route: local.ticket(only(route))
+            await proxy._client.take_ticket("digits")
+            page = (await plain.get("/steering", headers=html)).text
+            assert "1 of them say what the log denies" in page
+            assert SENTENCES[Doubt.UNNAMED] in page
+            told = (await plain.get("/index.json")).json()["steering"]
+            assert [one["shows"] for one in told["doubted"]] == [True]
+            assert sorted(told["offered"].values()) == [[1, 2], [2, 2]]
+    await proxy.aclose()
+
+
+async def test_a_log_that_is_not_there(local: SealedNetwork) -> None:
+    """The status page says so by its reason, and claims nothing."""
+    proxy = made(local)
+    async with listening(proxy.service, bind(Listen(free_port()))) as url:
+        async with httpx.AsyncClient(base_url=url, follow_redirects=True) as plain:
+            page = (await plain.get("/steering", headers={"accept": "text/html"})).text
+            assert "the log could not be read: no_log" in page
+    await proxy.aclose()
 
 
 async def test_a_stream_with_its_marks(stock: openai.AsyncOpenAI) -> None:

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "infer": ("ask", "Run a tensor model."),
     "models": ("ask", "List the models and who can serve them."),
     "proxy": ("proxy", "A local server for any OpenAI client; it seals questions to enclaves."),
+    "steering": ("steering", "Whether the gateway steers, by its route tickets and the log."),
     "wallet": ("wallet", "A wallet that pays for answers: balance, deposit, withdraw, history."),
     "receipt": ("receipt", "Show one receipt's marks as they are now, or make a receipt of an answer."),
     "verify": ("verify", "Verify a saved receipt, offline."),

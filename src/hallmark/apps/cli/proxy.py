@@ -19,6 +19,7 @@ LISTEN: Final = f"127.0.0.1:{PORT}"
 @click.option("--relay", metavar="URL", help="The relay; default: the home's.")
 @click.option("--relay-issuer", metavar="URL", help="Who gives tokens for a relay that wants them.")
 @click.option("--trust", type=click.Path(path_type=Path), help="The trust file; default: the home's.")
+@click.option("--log", metavar="URL", help="A log or full node, for route tickets; default: the home's.")
 @click.option("--policy", default="", metavar="POLICY", help="Hold every answer until it meets this policy.")
 @click.option("--hold", "hold_s", default=30.0, show_default=True, help="Seconds to hold an answer.")
 @click.option("--pay", is_flag=True, help="Pay from the wallet for what is not free.")
@@ -70,6 +71,7 @@ async def _serve(home: Path, options: dict[str, Any]) -> None:
             hosts=frozenset(options["allow_host"]),
             origins=frozenset(options["allow_origin"]),
             hold_s=options["hold_s"],
+            log=options["log"],
         )
         try:
             await serve(own.service, listen, tasks=(own.watch(), _say(options["listen"])))

@@ -30,6 +30,8 @@ NO_STORE: Final = ((b"cache-control", b"no-store"),)
 HTML: Final = b"text/html; charset=utf-8"
 RELAY_S: Final = 60.0
 """How often the relay is asked what it says of itself."""
+LOG_S: Final = 30.0
+"""So long the log is read for, when somebody has the gateway's tickets held against it."""
 EXPOSED: Final = b"x-request-id, hallmark-receipt, hallmark-salts, hallmark-path, hallmark-marks, retry-after"
 
 Page = Callable[[Standing], bytes]
@@ -40,7 +42,8 @@ Asset = Callable[[str], tuple[bytes, bytes] | None]
 
 class Proxy:
     """See the module docstring. `hosts` are names under which it is reached besides loopback ones, `origins`
-    those of pages that may call it.
+    those of pages that may call it, `log` the address of a log or full node to hold route tickets against
+    (default: the home's).
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Proxy:
         hosts: frozenset[str] = frozenset(),
         origins: frozenset[str] = frozenset(),
         hold_s: float = 30.0,
+        log: str | None = None,
     ) -> None:
         way, verifier = client.way, client.verifier
         if not isinstance(way, SealedWay) or verifier is None:
@@ -63,6 +67,7 @@ class Proxy:
         self._desk = Desk(verifier.trust, way.path, policy)
         self._answers = Answers(client, self._desk, policy=policy, hold_s=hold_s)
         self._page, self._asset, self._hosts, self._origins = page, asset, hosts, origins
+        self._log, self._looking = log, asyncio.Lock()
         self.service = Service(self._serve, around=self._named)
 
     async def watch(self) -> None:
@@ -120,6 +125,9 @@ class Proxy:
             await respond(send, 200, self._page(self._desk.standing()), PAGE_HEAD, content_type=HTML)
         elif path in ("/", "/index.json"):
             await respond_json(send, self._desk.standing(), headers=NO_STORE)
+        elif path == "/steering":
+            await self._look()
+            await respond(send, 303, b"", ((b"location", b"/#gateway"), *NO_STORE))
         elif asset is not None:
             await respond(send, 200, asset[0], ((b"cache-control", b"no-cache"),), content_type=asset[1])
         elif path == "/v1/models":
@@ -132,6 +140,14 @@ class Proxy:
             await self._receipt(receipt[1], send)
         else:
             raise NotFound("unknown_path", "There is nothing at this path.", "See docs/proxy.md.")
+
+    async def _look(self) -> None:
+        """Hold the route tickets against the log, which is read now, from this machine's address."""
+        async with self._looking:
+            try:
+                self._desk.looked(await self._client.steering(self._log, LOG_S))
+            except HallmarkError as error:
+                self._desk.looked(error)
 
     async def _model(self, label: str, send: Send) -> None:
         for model in await self._client.models():

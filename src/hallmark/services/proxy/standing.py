@@ -15,6 +15,7 @@ from hallmark.core.errors import HallmarkError
 from hallmark.core.marks import Mark, Question
 from hallmark.core.shown import ShownMark, shown
 from hallmark.services.relay.info import RelayInfo
+from hallmark.services.sdk.gateway_watch import Doubted, Judged
 from hallmark.services.sdk.receipts import AsyncReceipt
 from hallmark.services.sealing.client import SealedPath
 from hallmark.verification.dossier import Dossier, Salts
@@ -80,8 +81,25 @@ class AnswerShown(msgspec.Struct, frozen=True):
     marks: tuple[ShownMark, ...]
 
 
+class SteeringShown(msgspec.Struct, frozen=True):
+    """Whether the gateway steered, when somebody last had that looked at (unix ms; 0: never): `tickets` held
+    against a log of `size` entries, in words, each thing in doubt, and how often each node that may serve was
+    offered. `problem` is the reason where the log could not be read; then the rest is empty.
+    """
+
+    at: int = 0
+    tickets: int = 0
+    size: int = 0
+    words: str = ""
+    doubted: tuple[Doubted, ...] = ()
+    offered: dict[str, tuple[int, int]] = {}
+    problem: str = ""
+
+
 class Standing(msgspec.Struct, frozen=True):
-    """The status page's JSON twin. `failures` counts questions that got no answer, by reason."""
+    """The status page's JSON twin. `failures` counts questions that got no answer, by reason; `tickets` are
+    the route tickets that are remembered.
+    """
 
     now: int
     policy: str
@@ -90,6 +108,8 @@ class Standing(msgspec.Struct, frozen=True):
     keys: tuple[KeyShown, ...]
     answers: tuple[AnswerShown, ...]
     failures: dict[str, int]
+    tickets: int
+    steering: SteeringShown
 
 
 class Desk:
@@ -100,6 +120,7 @@ class Desk:
         self._answers: OrderedDict[str, AnswerShown] = OrderedDict()
         self._failures: dict[str, int] = {}
         self._relay = RelayShown(path.link.url)
+        self._steering = SteeringShown()
 
     def answered(self, receipt: AsyncReceipt, request: str) -> None:
         """Remember an answer, by its ids and marks alone."""
@@ -142,6 +163,15 @@ class Desk:
             self._relay.url, info.name, kept.address_hashes_s, kept.pairs_s, kept.content_s, _now()
         )
 
+    def looked(self, found: Judged | HallmarkError) -> None:
+        """What the log says of the gateway's tickets, or why it could not be read."""
+        if isinstance(found, HallmarkError):
+            self._steering = SteeringShown(_now(), problem=found.reason)
+            return
+        self._steering = SteeringShown(
+            _now(), found.tickets, found.size, found.words, found.doubted, found.offered
+        )
+
     def standing(self) -> Standing:
         """Everything, now."""
         trust = self._trust
@@ -168,7 +198,17 @@ class Desk:
             for node in self._path.nodes
         )
         answers = tuple(reversed(self._answers.values()))
-        return Standing(_now(), self._policy, told, self._relay, keys, answers, dict(self._failures))
+        return Standing(
+            _now(),
+            self._policy,
+            told,
+            self._relay,
+            keys,
+            answers,
+            dict(self._failures),
+            len(self._path.tickets),
+            self._steering,
+        )
 
 
 def without_content(dossier: Dossier) -> Dossier:

@@ -38,6 +38,7 @@ from hallmark.verification.dossier import Dossier
 
 if TYPE_CHECKING:
     from hallmark.services.sdk.gateway_watch import GatewayWatch, Judged
+    from hallmark.services.sealing.ticket_check import CheckedTicket
 
 Messages = str | Sequence[Mapping[str, Any]]
 MOST_PAGES = 100
@@ -296,6 +297,14 @@ class AsyncClient:
         """A receipt from a dossier at hand, such as one that `saved.open_answer` made."""
         return self._handle(dossier)
 
+    async def take_ticket(self, model: str) -> None:
+        """Have a route ticket, and check it and every node that it names, as before a question that is then
+        not asked: one more for `steering`. Raises as a sealed question does, and InvalidInput
+        `steering_needs_sealing`.
+        """
+        self._require_tickets()
+        await self._way.question(CHAT, msgspec.json.encode({"model": model})).prepare()
+
     async def steering(self, log: str | None = None, timeout: float = 60.0) -> Judged:
         """Whether a gateway steered: hold the last route tickets that it gave this client against the log.
 
@@ -306,13 +315,8 @@ class AsyncClient:
         Raises InvalidInput `steering_needs_sealing`, `no_log`; Unavailable `log_not_reached`;
         VerificationFailed `log_distrusted`.
         """
-        tickets, url = self._way.tickets, log or self._log
-        if tickets is None or self._verifier is None:
-            raise InvalidInput(
-                "steering_needs_sealing",
-                "A plain client has no route tickets: its gateway chooses for it.",
-                'Make the client with privacy="sealed".',
-            )
+        tickets, verifier = self._require_tickets()
+        url = log or self._log
         if not url:
             raise InvalidInput(
                 "no_log",
@@ -325,8 +329,18 @@ class AsyncClient:
         if self._watch is None or self._watch.url != url:
             if self._watch is not None:
                 await self._watch.aclose()
-            self._watch = GatewayWatch(url, self._verifier)
+            self._watch = GatewayWatch(url, verifier)
         return await self._watch.look(tickets, timeout)
+
+    def _require_tickets(self) -> tuple[tuple[CheckedTicket, ...], Verifier]:
+        tickets = self._way.tickets
+        if tickets is None or self._verifier is None:
+            raise InvalidInput(
+                "steering_needs_sealing",
+                "A plain client has no route tickets: its gateway chooses for it.",
+                'Make the client with privacy="sealed".',
+            )
+        return tickets, self._verifier
 
     @property
     def verifier(self) -> Verifier | None:

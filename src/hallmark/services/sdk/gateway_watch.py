@@ -61,6 +61,16 @@ class Judged(msgspec.Struct, frozen=True):
         """What shows that a gateway steered."""
         return tuple(one for one in self.doubted if one.shows)
 
+    @property
+    def words(self) -> str:
+        """What this says of the gateway, and no more."""
+        many = "1 ticket" if self.tickets == 1 else f"{self.tickets} tickets"
+        beside = f"{many}, held against a log of {self.size:,} entries"
+        if self.steered:
+            return f"{beside}: {len({one.ticket for one in self.steered})} of them say what the log denies."
+        word = ", of which the log cannot tell all" if self.doubted else ""
+        return f"{beside}: none says what the log denies{word}."
+
 
 class GatewayWatch:
     """Reads the log at `url`. What was folded stays for the next look; `aclose` at the end."""

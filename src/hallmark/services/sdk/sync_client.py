@@ -212,6 +212,10 @@ class Client:
         """Pay for sealed requests with tokens from now on; see `AsyncClient.spend_tokens`."""
         self._client.spend_tokens(max_per_request=max_per_request)
 
+    def take_ticket(self, model: str) -> None:
+        """Have one more route ticket for `steering`; see `AsyncClient.take_ticket`."""
+        self._loop.run(self._client.take_ticket(model))
+
     def steering(self, log: str | None = None, timeout: float = 60.0) -> Judged:
         """Whether a gateway steered, by the log; see `AsyncClient.steering`."""
         return self._loop.run(self._client.steering(log, timeout))
