@@ -280,7 +280,7 @@ def test_a_denial_reaches_no_further_than_its_clause(text: str) -> None:
 
 def honest(mark: ShownMark) -> Struck:
     """The mark as the templates draw it."""
-    one = drawn(mark, 0, "h")
+    one = drawn(mark, "h")
     tone = PALETTE[one.attributes["data-tone"]]
     return Struck(
         one.attributes["data-question"],

@@ -25,15 +25,17 @@ def copyable(text: str, link: str = "") -> Markup:
     `link` is a path of this site, or "".
     """
     if "://" in text:
-        inner = Markup('<code class="id id-read">{}</code>').format(text)
+        inner = f'<code class="id id-read">{escape(text)}</code>'
     elif len(text) <= LONG:
-        inner = Markup('<code class="id">{}</code>').format(text)
+        inner = f'<code class="id">{escape(text)}</code>'
     else:
-        inner = Markup(
-            '<code class="id" title="{}"><span>{}</span>'
-            '<span class="id-middle">{}</span><span>{}</span></code>'
-        ).format(text, text[:KEEP], text[KEEP:-6], text[-6:])
-    return link_to(inner, link) if link else inner
+        head, middle, tail = escape(text[:KEEP]), escape(text[KEEP:-6]), escape(text[-6:])
+        inner = (
+            f'<code class="id" title="{escape(text)}"><span>{head}</span>'
+            f'<span class="id-middle">{middle}</span><span>{tail}</span></code>'
+        )
+    made = Markup(inner)  # noqa: S704 -- every text in it is escaped
+    return link_to(made, link) if link else made
 
 
 def party(text: str) -> Markup:
@@ -45,7 +47,8 @@ def link_to(text: str | Markup, link: str) -> Markup:
     """A link to a path of this site; the text alone when `link` is empty or leads anywhere else."""
     if not LOCAL.fullmatch(link):
         return escape(text)
-    return Markup('<a href="{}">{}</a>').format(quote(link, safe="/:?&=%#+,.~-_"), text)
+    href = escape(quote(link, safe="/:?&=%#+,.~-_"))
+    return Markup(f'<a href="{href}">{escape(text)}</a>')  # noqa: S704 -- both are escaped
 
 
 def grouped(number: int) -> str:

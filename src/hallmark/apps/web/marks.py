@@ -22,6 +22,8 @@ from hallmark.core.shown import ShownMark
 
 SPEC_FILE = Path(__file__).parent / "spec" / "marks.json"
 HATCH = "hatch-of-this-mark"
+QUESTIONS = tuple(question.value for question in Question)
+WRITTEN_KEPT = 1_024
 SLOT = re.compile(r"\{(\w+)\}")
 
 
@@ -41,7 +43,7 @@ class Layer(msgspec.Struct, frozen=True):
 
 
 class Drawn(msgspec.Struct, frozen=True):
-    """A mark, ready to be written. `hatch` is "" unless a layer is hatched; `gap` "" when unknown."""
+    """A mark, ready to be written, without its gap. `hatch` is "" unless a layer is hatched."""
 
     attributes: dict[str, str]
     layers: tuple[Layer, ...]
@@ -50,8 +52,6 @@ class Drawn(msgspec.Struct, frozen=True):
     word: str
     assurance: str
     assertion: str
-    gap: str
-    gap_full: str
 
 
 def word_of(question: str, state: str) -> str:
@@ -93,7 +93,7 @@ def label(mark: ShownMark) -> str:
     return SLOT.sub(lambda found: parts.get(found[1], ""), spec()["label"])
 
 
-def drawn(mark: ShownMark, answer_at: int, hatch: str) -> Drawn:
+def drawn(mark: ShownMark, hatch: str) -> Drawn:
     """The description of one mark; `hatch` is an id that is unique on the page."""
     question, state = spec()["questions"][mark.question], spec()["states"][mark.state]
     text = label(mark)
@@ -111,8 +111,6 @@ def drawn(mark: ShownMark, answer_at: int, hatch: str) -> Drawn:
     attributes |= {"tabindex": "0", "aria-label": text, "title": text}
     layers = tuple(_layers(mark, question, state, hatch))
     hatched = any(f"url(#{hatch})" in layer.attributes.values() for layer in layers)
-    known = answer_at > 0 and mark.since > 0
-    after, full = gap_of(mark.since, answer_at) if known else ("", "")
     return Drawn(
         attributes,
         layers,
@@ -121,8 +119,6 @@ def drawn(mark: ShownMark, answer_at: int, hatch: str) -> Drawn:
         word_of(mark.question, mark.state),
         assurance_word(mark),
         assertion(mark),
-        after,
-        full,
     )
 
 
@@ -142,14 +138,24 @@ def _layers(
             yield Layer("path", {"d": question[use] if use else layer["d"], **attributes})
 
 
+class Written(msgspec.Struct, frozen=True):
+    """The markup of a mark as far as it depends on neither the page nor the time: what stands before its
+    cartouche, the cartouche with `HATCH` for the hatch's id, what stands behind it.
+    """
+
+    before: str
+    cartouche: str
+    behind: str
+
+
 class Drawer:
     """Writes rows and single marks of one page, so that no two hatch ids are the same."""
 
     def __init__(self, environment: Environment) -> None:
         self._macros: Any = environment.get_template("marks.html").module
-        # Kept with the template that writes them: as many as questions, states and kinds of hardware.
-        kept = vars(self._macros).setdefault("cartouches", {})
-        self._cartouches = cast("dict[tuple[str, str, str], str]", kept)
+        # Kept with the template that writes them: most marks of a long page say what another one says.
+        kept = vars(self._macros).setdefault("written", {})
+        self._written = cast("dict[tuple[str, ...], Written]", kept)
         self._count = itertools.count(1)
 
     def __call__(
@@ -158,7 +164,7 @@ class Drawer:
         """The row of all seven in their fixed order; `size` "small" for tables, "large" for a page's head."""
         by_question = {mark.question: mark for mark in marks}
         prefix = prefix or f"hm-hatch-{next(self._count)}"
-        row = [self._mark(by_question[q.value], answer_at, f"{prefix}-{q.value}") for q in Question]
+        row = [self._mark(by_question[q], answer_at, f"{prefix}-{q}") for q in QUESTIONS]
         return Markup(self._macros.row(row, size))  # noqa: S704 -- the macro escapes
 
     def one(self, mark: ShownMark, answer_at: int = 0, size: str = "") -> Markup:
@@ -166,12 +172,22 @@ class Drawer:
         hatch = f"hm-hatch-{next(self._count)}-{mark.question}"
         return Markup(self._macros.single(self._mark(mark, answer_at, hatch), size))  # noqa: S704 -- escaped
 
-    def _mark(self, mark: ShownMark, answer_at: int, hatch: str) -> tuple[Drawn, Markup]:
-        """A mark, and its cartouche as markup: of one state they are all the same but for the hatch's id."""
-        one = drawn(mark, answer_at, hatch)
-        key = (mark.question, mark.state, one.attributes.get("data-assurance", ""))
-        written = self._cartouches.get(key)
+    def _mark(self, mark: ShownMark, answer_at: int, hatch: str) -> Markup:
+        """The markup of a mark: its own pieces, the hatch's id, and its gap."""
+        asserted = mark.detail.get("asserted_by", "")
+        key = (mark.question, mark.state, mark.assurance, asserted, mark.shows, mark.does_not_show)
+        written = self._written.get(key)
         if written is None:
-            written = str(self._macros.cartouche(drawn(mark, answer_at, HATCH), spec()))
-            self._cartouches[key] = written
-        return one, Markup(written.replace(HATCH, hatch))  # noqa: S704 -- the macro escaped it
+            while len(self._written) >= WRITTEN_KEPT:
+                self._written.pop(next(iter(self._written)))
+            written = self._written[key] = self._write(mark)
+        after = ""
+        if answer_at > 0 and mark.since > 0:
+            after = str(self._macros.gap(*gap_of(mark.since, answer_at)))
+        cartouche = written.cartouche.replace(HATCH, hatch)
+        whole = f"{written.before}{cartouche}{written.behind}{after}</span>"
+        return Markup(whole)  # noqa: S704 -- the macros escaped every piece
+
+    def _write(self, mark: ShownMark) -> Written:
+        one, macros = drawn(mark, HATCH), self._macros
+        return Written(str(macros.before(one)), str(macros.cartouche(one, spec())), str(macros.behind(one)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 MINUS = "\u2212"
 NOW_MS = 1_000
@@ -54,7 +54,7 @@ def moment(at: int) -> datetime | None:
 def full(at: int) -> str:
     """The full time: "2025-11-20 16:30:12.123 UTC"."""
     known = moment(at)
-    return f"{known:%Y-%m-%d %H:%M:%S}.{at % 1000:03d} UTC" if known else str(at)
+    return f"{known.replace(tzinfo=None).isoformat(' ', 'milliseconds')} UTC" if known else str(at)
 
 
 def full_gap(at: int, gap_ms: int) -> str:
@@ -93,5 +93,7 @@ def lasting(at: int, now: int) -> Markup:
 
 def _time(at: int, text: str, title: str) -> Markup:
     known = moment(at)
-    machine = f"{known:%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z" if known else ""
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(machine, title, text)
+    machine = f"{known.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z" if known else ""
+    # A page has hundreds of these, and `Markup.format` takes four times as long.
+    written = f'<time datetime="{machine}" title="{escape(title)}">{escape(text)}</time>'
+    return Markup(written)  # noqa: S704 -- digits, and two escaped texts
