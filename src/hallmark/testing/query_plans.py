@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from hallmark.store import Database
+
+ENDS = re.compile(r"^SCAN anon_| CONSTANT ROWS?$")
 
 
 class QueryPlans:
@@ -25,8 +28,8 @@ class QueryPlans:
         found = []
         for statement, parameters in self.asked:
             for step in self._plan(statement, parameters):
-                # `anon_` is a subquery, whose own steps stand beside it.
-                if step.startswith(("SCAN ", "USE TEMP")) and not step.startswith("SCAN anon_"):
+                # `anon_` is a subquery, whose own steps stand beside it; constant rows are given values.
+                if step.startswith(("SCAN ", "USE TEMP")) and not ENDS.search(step):
                     found.append(f"{step} in: {' '.join(statement.split())}")
         return found
 

@@ -40,7 +40,18 @@ from hallmark.store.grouped import Grouped
 
 T = TypeVar("T")
 NOTHING: Final = Noted()
+TOGETHER: Final = 300
+"""Decisions that are read by one statement; each binds three values."""
 Put: TypeAlias = tuple[tuple[Change, ...], Noted]
+
+
+def screens_query(decisions: Sequence[tuple[int, int]]) -> sa.Select[Any]:
+    """Screens of decisions (item's number, event's number), all in one statement. By pairs alone SQLite would
+    walk through the whole table; their items lead it to the few rows that are theirs.
+    """
+    item, key = DECISIONS.c.item, sa.tuple_(DECISIONS.c.item, DECISIONS.c.number)
+    same = sa.and_(item.in_([pair[0] for pair in decisions]), key.in_(decisions))
+    return sa.select(item, DECISIONS.c.screen).where(same)
 
 
 class DeskStore:
@@ -201,12 +212,11 @@ class DeskStore:
         return msgspec.structs.replace(record, marks=marks)
 
     def _screens(self, connection: Connection, decisions: Sequence[tuple[int, int]]) -> dict[int, Screen]:
-        found = {}
-        for item, number in decisions:
-            same = sa.and_(DECISIONS.c.item == item, DECISIONS.c.number == number)
-            kept = connection.scalar(sa.select(DECISIONS.c.screen).where(same))
-            if kept is not None:
-                found[item] = Screen.decode(self.writing.screens.unpack(bytes(kept), connection))
+        found: dict[int, Screen] = {}
+        for start in range(0, len(decisions), TOGETHER):
+            for row in connection.execute(screens_query(decisions[start : start + TOGETHER])).all():
+                screen = self.writing.screens.unpack(bytes(row.screen), connection)
+                found[row.item] = Screen.decode(screen)
         return found
 
     def _events(self, items: Sequence[bytes], rows: Iterable[sa.Row[Any]]) -> dict[bytes, list[EventRow]]:
