@@ -97,3 +97,21 @@ def _texts(value: object) -> list[str]:
 
 def _bad(message: str) -> InvalidInput:
     return InvalidInput("bad_card", message, "The card is YAML between two lines of --- in README.md.")
+
+
+def write_card(title: str, front: Card, text: str, tables: dict[str, list[tuple[str, str, str]]]) -> bytes:
+    """A README with a card: YAML of what is given, a title, a text, and a table of tensors (name, type,
+    shape) for each heading.
+    """
+    lines = ["---", yaml.safe_dump({k: v for k, v in front.items() if v}, sort_keys=False).strip(), "---"]
+    lines += [f"# {title}", "", text, ""]
+    for heading, rows in tables.items():
+        if rows:
+            lines += [f"## {heading}", "", "| name | type | shape |", "|---|---|---|"]
+            lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows] + [""]
+    return "\n".join(lines).encode()
+
+
+def _cell(text: str) -> str:
+    shown = "".join(c if c.isprintable() and c not in "|`" else "?" for c in text[:MOST_TEXT])
+    return f"`{shown}`"

@@ -1,0 +1,35 @@
+"""Models of others, opened in the sandbox before they are published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hallmark.core.errors import InvalidInput
+from hallmark.hub.artifact import pack_artifact, pack_files
+from hallmark.services.node import image
+from hallmark.services.node.probe import probe
+from hallmark.testing.enclaves import cache
+from hallmark.testing.weights import onnx
+
+pytestmark = pytest.mark.integration
+
+DIGITS = Path(__file__).parents[2] / "models" / "digits" / "artifact"
+
+
+def test_what_a_model_takes_and_gives() -> None:
+    """The enclave's own sandbox and engine say it; one that cannot be run has a reason."""
+    built = image.build(cache())
+    said = probe(built, pack_artifact(DIGITS), "onnx")
+    assert [(one.name, one.dtype, one.shape) for one in said.inputs] == [("image", "float32", (None, 64))]
+    assert [one.name for one in said.outputs] == ["probabilities", "label"]
+    assert said.tasks == ("tensor",)
+    assert said.engine.startswith("onnxruntime/")
+    about = b'{"format":"onnx","file":"a.onnx"}'
+    with pytest.raises(InvalidInput) as refused:
+        probe(built, pack_files({"model.json": about, "a.onnx": onnx()}), "onnx")
+    assert refused.value.reason == "bad_artifact"
+    with pytest.raises(InvalidInput) as refused:
+        probe(built, pack_files({"model.json": b"{}", "a.onnx": onnx()}), "onnx")
+    assert refused.value.reason == "bad_artifact"
