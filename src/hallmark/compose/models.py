@@ -69,7 +69,9 @@ def prepare_model(
         home.write(data, "artifacts", f"{label}.tar")
     identity = BlobIdCache(home.file("artifacts", "blob-ids.json")).identify(data)
     about = msgspec.json.decode((folder / "artifact" / "model.json").read_bytes(), type=_ModelFile)
-    card = published or ModelCard(label, hex0x(owner), about.task, _first_sentence(folder / "README.md"))
+    card = published or ModelCard(
+        label, hex0x(owner), about.task, first_sentence((folder / "README.md").read_text())
+    )
     if replaces is not None and replaces.sha256 == hex0x(identity.sha256):
         return Shipped(card, replaces, path)
     version = FIRST_VERSION if replaces is None else str(int(replaces.version) + 1)
@@ -77,7 +79,10 @@ def prepare_model(
     return Shipped(card, manifest, path)
 
 
-def _first_sentence(card: Path) -> str:
-    paragraphs = [part.strip() for part in card.read_text().split("\n\n")]
-    text = next((p for p in paragraphs if p and not p.startswith(("#", "|", "```"))), "")
+def first_sentence(readme: str) -> str:
+    """What a model is, in a sentence: the first of its README's text, behind the card's YAML."""
+    if readme.startswith("---\n"):
+        readme = readme[4:].partition("\n---")[2]
+    paragraphs = [part.strip() for part in readme.split("\n\n")]
+    text = next((p for p in paragraphs if p and not p.startswith(("#", "|", "```", "---"))), "")
     return " ".join(text.split()).split(". ")[0].rstrip(".") + "."

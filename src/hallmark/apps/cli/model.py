@@ -64,6 +64,58 @@ def history(home: Path, /, label: str, url: str | None, trust: Path | None, *, a
         sys.exit(NOT_PROVEN)
 
 
+@model.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--label", required=True, help="NAMESPACE/NAME; it belongs to the key that publishes it first.")
+@click.option("--task", default="", help="What it is for, such as text-classification.")
+@click.option("--license", "licence", default="", help="Its licence, for a card that is written here.")
+@click.option("--description", default="", help="A sentence about it; default: the first of its README.")
+@click.option(
+    "--key-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The owner's key; default: the home's.",
+)
+@click.option("--json", "as_data", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def publish(
+    home: Path,
+    /,
+    *,
+    folder: Path,
+    label: str,
+    task: str,
+    licence: str,
+    description: str,
+    key_file: Path | None,
+    as_data: bool,
+) -> None:
+    """Publish the model in FOLDER: examine it, open it in a sandbox, store it, sign it, point LABEL to it.
+
+    ONNX, safetensors and GGUF, told by content. Nothing is half-published: the label moves last, by an entry
+    of the log that its owner signs.
+    """
+    from hallmark.compose.home import Home
+    from hallmark.compose.publishing import Wish, read_owner
+    from hallmark.compose.publishing import publish as publish_model
+
+    key = read_owner(key_file) if key_file is not None else None
+    out = console(stderr=True)
+    wish = Wish(folder, label, task, licence, description)
+    done = publish_model(
+        Home(home), wish, key, lambda text: out.print(Text(f"  {text}", style="bright_black"))
+    )
+    if as_data:
+        emit(msgspec.json.format(msgspec.json.encode(done), indent=2).decode() + "\n")
+        return
+    said = "points to it now" if done.moved else "pointed to it already"
+    out = console()
+    out.print(Text(f"{done.label}  version {done.version}: the label {said}"))
+    out.print(Text(f"  {done.artifact}  {done.size:,} bytes, {len(done.files)} files"))
+    next_step = f"serve it: hallmark node serve {done.label}" if done.engine else "no engine here reads it"
+    out.print(Text(f"  {next_step}", style="bright_black"))
+
+
 def _served(client: Client, found: ModelHistory) -> dict[str, int]:
     """Receipts by manifest, as the pages count them; empty where there are no pages."""
     try:

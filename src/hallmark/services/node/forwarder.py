@@ -151,7 +151,7 @@ class LogClient:
         if (
             isinstance(said, Placed)
             or not 0 < said.work_bits <= proof_of_work.MAX_BITS
-            or not _registers(entry)
+            or not _may_need_work(entry)
         ):
             return said
         nonce = await asyncio.to_thread(proof_of_work.make, entry_id(entry), said.work_bits)
@@ -166,8 +166,13 @@ class LogClient:
 
 
 def _registers(entry: bytes) -> bool:
-    """Whether an entry is a registration, the one kind of a node's entries that may need work."""
+    """Whether an entry is a registration."""
     return entry[1:2] == bytes([Kind.REGISTRATION])
+
+
+def _may_need_work(entry: bytes) -> bool:
+    """Whether somebody for whom nobody vouches yet may say this: that a node is there, or a label."""
+    return entry[1:2] in (bytes([Kind.REGISTRATION]), bytes([Kind.PUBLICATION]))
 
 
 class Forwarder:
