@@ -15,16 +15,18 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import EnclaveConfiguration
 from hallmark.core.eip3009 import TokenDomain
-from hallmark.core.errors import Conflict, HallmarkError
+from hallmark.core.errors import Conflict, HallmarkError, Unavailable
 from hallmark.core.hashing import sha256
 from hallmark.core.money import FreeUse, Offer, Price
 from hallmark.core.prices import Use
 from hallmark.http.client import Pool
 from hallmark.payments.accounts import PaymentRequired
+from hallmark.payments.issuing import Exchanged
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.chain.token import TokenContract
 from hallmark.services.enclave import control
@@ -34,6 +36,7 @@ from hallmark.services.enclave.offers import OfferInForce
 from hallmark.services.enclave.token_billing import TokenBilling
 from hallmark.services.node.token_desk import TokenDesk
 from hallmark.services.node.token_store import TokenStore
+from hallmark.services.sdk.issuer_client import IssuerClient
 from hallmark.services.sdk.tokens import Leaving, Tokens
 from hallmark.services.sdk.wallet import Wallet
 from hallmark.store.raw import RawDatabase
@@ -60,6 +63,7 @@ PAYEES = [named_key(f"paid with tokens {number}").address for number in range(2)
 PRICE = Price("tiny", million_tokens_out=1_000_000)
 POURED = 10**9
 NOW_WAIT = (0.0, 0.0)
+FAR_MS = 400 * 86_400_000
 
 
 @pytest.fixture(scope="module")
@@ -354,6 +358,63 @@ async def test_change_that_never_came_is_asked_for(
     assert (await tokens.recover())["spent"] == 1
     assert await worth(tokens) == 1_000 - rounded(charged)
     await node.kill()
+
+
+async def test_tokens_are_exchanged_whoever_is_killed_when(
+    issuer: IssuerProcess, domain: TokenDomain, rpc_url: str, pool: Pool, tmp_path: Path
+) -> None:
+    """The issuer sells from another key set now. It is killed before an exchange is on its way, on its way,
+    and when it is done and its answer lost: each time as much is there once, and what was given is spent.
+    """
+    homes = {
+        moment: tokens_of_home(tmp_path / moment, issuer.url, rpc_url, domain, payer=PAYER, pool=pool)
+        for moment in ("before", "meanwhile", "afterwards")
+    }
+    for tokens in homes.values():
+        await tokens.buy("0.001", NOW_WAIT)
+    (old,) = {one.keys for tokens in homes.values() for one in await tokens._store.tokens()}
+    issuer.kill()
+    # Shorter epochs have higher numbers, and so a set of their own that is sold from.
+    issuer.settings = replace(issuer.settings, epoch_ms=issuer.settings.epoch_ms // 2)
+    issuer.start()
+    async with asyncio.timeout(60):
+        while (await homes["before"]._issuer().on_sale())[0].digest == old:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    for moment, tokens in homes.items():
+        client, given = tokens._issuer(), await tokens._store.tokens()
+        client.exchange = Cut(issuer, client, moment).exchange  # type: ignore[method-assign]
+        with pytest.raises(Unavailable, match="cut_off"):
+            await tokens.exchange(NOW_WAIT, FAR_MS)
+        balance = await tokens.balance()
+        assert (balance.ready, balance.away) == (0, 1_000)
+        issuer.start()
+        del client.exchange  # type: ignore[method-assign]
+        assert await tokens.finish_orders(NOW_WAIT) == 1
+        assert await worth(tokens) == 1_000
+        kept = await tokens._store.tokens()
+        assert old not in {one.keys for one in kept}
+        assert {(await client.fate(one.nullifier)).state for one in given} == {"spent"}
+        assert {(await client.fate(one.nullifier)).state for one in kept} == {"good"}
+
+
+class Cut:
+    """A way to an issuer that is killed before an exchange is asked for, meanwhile, or afterwards."""
+
+    def __init__(self, issuer: IssuerProcess, client: IssuerClient, moment: str) -> None:
+        self._issuer, self._real, self._moment = issuer, client.exchange, moment
+
+    async def exchange(self, body: bytes) -> Exchanged:
+        """Ask, and never hear."""
+        if self._moment == "before":
+            self._issuer.kill()
+        asked = asyncio.create_task(self._real(body))
+        if self._moment == "meanwhile":
+            await asyncio.sleep(0.02)
+        else:
+            await asyncio.wait([asked])
+        self._issuer.kill()
+        await asyncio.gather(asked, return_exceptions=True)
+        raise Unavailable("cut_off", "Cut off.")
 
 
 class Market:

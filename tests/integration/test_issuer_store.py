@@ -7,6 +7,13 @@ from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
+from tests.unit.issuer.test_exchange import (  # noqa: F401 - as above
+    Issuer,
+    test_a_token_that_was_spent_gives_nothing,
+    test_as_much_of_the_new_set_once,
+    test_who_was_cut_off_gets_the_same_once_more,
+    tokens,
+)
 from tests.unit.issuer.test_store import (  # noqa: F401 - the rules, which run here on each database
     hold,
     test_a_hold_that_runs_out_lets_go_of_all_its_tokens,
@@ -16,6 +23,7 @@ from tests.unit.issuer.test_store import (  # noqa: F401 - the rules, which run 
     test_a_token_is_held_by_one_request,
     test_an_epoch_has_one_key_set,
     test_payees_are_paid_what_they_earned_once,
+    test_tokens_are_exchanged_once,
     test_what_is_released_is_good_again,
 )
 
@@ -30,6 +38,12 @@ LATE = 4_102_444_800_000
 def store(opened: Callable[[], RawDatabase]) -> Store:
     """An empty store."""
     return Store(opened())
+
+
+@pytest.fixture
+def issuer(store: Store) -> Issuer:
+    """An issuer over it, whose old tokens are exchanged."""
+    return Issuer(store)
 
 
 async def test_everything_is_there_again(opened: Callable[[], RawDatabase]) -> None:
@@ -58,14 +72,14 @@ async def test_everything_is_there_again(opened: Callable[[], RawDatabase]) -> N
 
 async def test_of_many_who_want_a_token_one_has_it(store: Store) -> None:
     """At the same moment, with other tokens in other orders beside it: nobody gets a part."""
-    tokens = [bytes([number]) for number in range(5)]
+    taken = [bytes([number]) for number in range(5)]
     tries = [
-        store.hold(hold(number, until=LATE), tokens[number % 5 :] + tokens[: number % 5], 1)
+        store.hold(hold(number, until=LATE), taken[number % 5 :] + taken[: number % 5], 1)
         for number in range(1, 21)
     ]
     done = await asyncio.gather(*tries, return_exceptions=True)
     (winner,) = [each for each in done if isinstance(each, Hold)]
     assert sum(isinstance(each, TokenHeld) for each in done) == 19
-    assert {await store.holder_of(token) for token in tokens} == {winner}
+    assert {await store.holder_of(token) for token in taken} == {winner}
     await store.release(replace(winner, asked=b""))
-    await store.hold(hold(99, until=LATE), tokens, 2)
+    await store.hold(hold(99, until=LATE), taken, 2)

@@ -23,6 +23,16 @@ GRACE_MS: Final = 120_000
 RELAY_LENGTH: Final = 200
 """How long the relay's address in a route record may be, in characters."""
 _PRINTED: Final = re.compile(r"[!-~]*")
+_ADDRESS: Final = re.compile(
+    r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?"
+)
+
+
+def relay_address(text: str) -> str:
+    """The relay as a surface may name it: an http(s) address, or "". What a client calls a relay is any text,
+    and a text that is no address could be read as a claim.
+    """
+    return text if _ADDRESS.fullmatch(text) else ""
 
 
 def is_relay(text: str) -> bool:

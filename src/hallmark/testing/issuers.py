@@ -100,11 +100,11 @@ class IssuerProcess:
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.settings, self.url = settings, f"http://127.0.0.1:{settings.listen.port}"
         self._file, self._log = folder / "settings.json", folder / "issuer.jsonl"
-        self._file.write_bytes(msgspec.json.encode(settings))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it sells."""
+        self._file.write_bytes(msgspec.json.encode(self.settings))
         argv = [sys.executable, "-m", "hallmark.services.issuer", "--config", str(self._file)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)

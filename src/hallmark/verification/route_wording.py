@@ -13,6 +13,7 @@ import msgspec
 
 from hallmark.core.documents import RouteRecord, SealedPath
 from hallmark.core.evidence import Assurance
+from hallmark.core.sealing import relay_address
 from hallmark.verification.wording import SIMULATED, short
 
 HOST: Final = "its host carried ciphertext"
@@ -78,7 +79,9 @@ def _relayed(sealed: SealedPath) -> str:
     size = f"a size class of {sealed.size} bytes and a time"
     if not sealed.relay:
         return f"no relay is named, so who passed it on is not known here; whoever did saw an address, {size}"
-    return f"through relay {sealed.relay} by the client's word, which saw an address, {size}"
+    address = relay_address(sealed.relay)
+    named = f"relay {address}" if address else "a relay that it names by no address,"
+    return f"through {named} by the client's word, which saw an address, {size}"
 
 
 def detail(record: RouteRecord, gateway: bytes | None) -> dict[str, str]:

@@ -55,14 +55,14 @@ class Sets:
 class Issuer:
     """An issuer as a client asks it, without a network. `down` cuts it off after it did what was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store | None = None) -> None:
         self.now, self.down = time.time_ns() // 1_000_000, False
         named = {"issuer": hex0x(ISSUER.address), "unit": 1}
         since = self.now - 40 * DAY
         self.old = issuer_keys(epoch=1, since=since, until=self.now + DAY, **named)
         self.new = issuer_keys(epoch=2, since=self.now - DAY, until=self.now + 60 * DAY, **named)
         self.sealing = HPKEPrivateKey(sha256(b"sealing of an exchange"))
-        self.store = Store(RawDatabase("sqlite://"))
+        self.store = store or Store(RawDatabase("sqlite://"))
         self.sets = Sets(self.old, self.new)
         self.desk = Desk(self.sets, self.store, ISSUER, self.sealing)  # type: ignore[arg-type]
 

@@ -127,3 +127,20 @@ async def test_an_epoch_has_one_key_set(store: Store) -> None:
     await store.hold(hold(1), [b"a"], 0)
     await store.prune([1])
     assert await store.holder_of(b"a") is None
+
+
+async def test_tokens_are_exchanged_once(store: Store) -> None:
+    """Asked again it is the same answer; for others, or with one that somebody has, there is none."""
+    one = hold(1, payee=b"", key=b"", state=HoldState.SETTLED, asked=b"x", change=b"new ones")
+    assert await store.exchange(one, [b"a", b"b"], 0) == one
+    assert await store.exchange(one, [b"a", b"b"], 50) == one
+    with pytest.raises(Conflict, match="exchange_differs"):
+        await store.exchange(replace(one, asked=b"y"), [b"a", b"b"], 50)
+    with pytest.raises(TokenSpent, match="token_spent"):
+        await store.exchange(replace(one, request=b"\x09" * 32), [b"c", b"b"], 50)
+    await store.hold(hold(2), [b"d"], 0)
+    with pytest.raises(TokenHeld, match="token_held"):
+        await store.exchange(replace(one, request=b"\x08" * 32), [b"c", b"d"], 50)
+    await store.hold(hold(3), [b"c"], 0)
+    assert await store.holder_of(b"a") == one
+    assert await store.totals() == {"sold": 0, "held": 2_000, "earned": 0, "owed": 0, "paid": 0}

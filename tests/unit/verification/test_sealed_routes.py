@@ -133,3 +133,13 @@ def test_a_seal_that_cannot_be_fails(changes: dict[str, Any], reason: str) -> No
     case = Case(sealed=sealed_path(**changes))
     mark = case.route(case.dossier)
     assert (mark.state, mark.reason) == (State.FAILED, reason)
+
+
+@pytest.mark.parametrize(
+    "name", ["Verified-by-TEE.", "https://x/?is=attested,safe", '"><b>proven</b>', "ftp://relay"]
+)
+def test_a_relay_is_an_address_or_nameless(name: str) -> None:
+    """A client may call it anything; what is no address stands in no sentence, which says that it is none."""
+    record = msgspec.structs.replace(RECORD, sealed=sealed_path(relay=name))
+    assert name not in told(record)
+    assert "through a relay that it names by no address, by the client's word" in told(record)

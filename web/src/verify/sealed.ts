@@ -15,6 +15,8 @@ const SUITES: readonly string[] = ["x25519", "x-wing"].flatMap((kem) =>
 /** The keys of a window live so much longer, ms. */
 const GRACE = 120_000n;
 const RELAY = /^[!-~]{0,200}$/;
+/** A relay as it may be named: what else a client calls it could be read as a claim (core/sealing.py). */
+const ADDRESS = /^https?:\/\/(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:\/[A-Za-z0-9._~/-]*)?$/;
 
 /** Why a route record does not fit itself, its receipt, and the bundle where that is shown; undefined: it does. */
 export function against(record: RouteRecord, receipt: Statement, bundle: KeyBundle | undefined): string | undefined {
@@ -78,7 +80,8 @@ function sealedWords(record: RouteRecord, sealed: SealedPath, { gateway, assuran
 
 function relayed({ relay, size }: SealedPath): string {
   const saw = `a size class of ${size} bytes and a time`;
-  if (relay) return `through relay ${relay} by the client's word, which saw an address, ${saw}`;
+  const named = ADDRESS.test(relay) ? `relay ${relay}` : "a relay that it names by no address,";
+  if (relay) return `through ${named} by the client's word, which saw an address, ${saw}`;
   return `no relay is named, so who passed it on is not known here; whoever did saw an address, ${saw}`;
 }
 

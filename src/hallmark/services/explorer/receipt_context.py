@@ -9,6 +9,7 @@ from hallmark.core.documents import Candidates, EnclaveConfiguration, Manifest, 
 from hallmark.core.entries import Entry
 from hallmark.core.errors import HallmarkError
 from hallmark.core.hashing import ZERO32
+from hallmark.core.names import shown_name
 from hallmark.core.receipt import Receipt
 from hallmark.core.registry import Member
 from hallmark.core.statements import Role
@@ -121,8 +122,8 @@ def asserted_by(watch: FollowedLog, told: ReceiptContext) -> str:
 
 
 def name_of(member: Member | None) -> str:
-    """What a registered party calls itself; "" for one that gives no name."""
-    return member.profile.name if member is not None and member.profile is not None else ""
+    """What a registered party calls itself; "" for one that gives no name, or one that claims something."""
+    return shown_name(member.profile.name) if member is not None and member.profile is not None else ""
 
 
 def called(watch: FollowedLog, member: Member | None) -> str:
@@ -130,7 +131,7 @@ def called(watch: FollowedLog, member: Member | None) -> str:
     own = name_of(member)
     if own or member is None or member.role is not Role.NODE:
         return own
-    return watch.names.get(member.owner, "")
+    return shown_name(watch.names.get(member.owner, ""))
 
 
 def gateway_of(passage: ParsedTicket | None) -> str:

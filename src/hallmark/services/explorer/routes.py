@@ -11,6 +11,7 @@ from hallmark.core.documents import Candidates, RouteRecord
 from hallmark.core.evidence import Assurance
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Mode
+from hallmark.core.sealing import relay_address
 from hallmark.routing.steering import Doubt, Seen, steering
 from hallmark.services.explorer import wording
 from hallmark.services.explorer.receipt_context import (
@@ -93,7 +94,9 @@ def _hops(
     sealed = record.sealed
     hops = [Hop("client", "", "whoever asked", True)]
     if sealed is not msgspec.UNSET:
-        named = f"{sealed.relay}, by the client's word" if sealed.relay else "not named by the client"
+        address = relay_address(sealed.relay)
+        unnamed = "named by the client, but by no address" if sealed.relay else "not named by the client"
+        named = f"{address}, by the client's word" if address else unnamed
         sees = f"saw an address, a size class of {sealed.size} bytes and a time"
         hops.append(Hop("relay", "", named, False, sees=sees))
     if passage is not None or "gateway" in saw:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 
+import msgspec
+
 from hallmark.apps.web.claims import drawn
 from hallmark.apps.web.claims.facts import Facts
 from hallmark.apps.web.claims.observed import Observation, Run
@@ -44,6 +46,7 @@ PARTY = re.compile(
     r"(?!['\u2019]s (?:word|record))",
     re.IGNORECASE,
 )
+ADDRESS = re.compile(r"\bhttps?://[^\s\"'<>()]+")
 NO_FACTS = Facts(path="", assurance="unknown", states={q.value: "unknown" for q in Question})
 
 
@@ -91,7 +94,7 @@ def _worded(
     facts: Mapping[str, Facts], observation: Observation, rules: tuple[Rule, ...]
 ) -> Iterator[Violation]:
     ruled = _ruled(rules)
-    for run in observation.runs:
+    for run in map(_unaddressed, observation.runs):
         if run.kind in OTHERS:
             continue
         own = facts.get(run.subject, NO_FACTS)
@@ -103,6 +106,14 @@ def _worded(
                 continue
             for said in _of_whom(rule, run, pattern) if rule.about else _said(rule, run, pattern, find):
                 yield Violation(observation.surface, rule.name, said, run.text, run.kind, run.where, rule.why)
+
+
+def _unaddressed(run: Run) -> Run:
+    """The run without what stands in addresses: "https://tee.example" is where somebody is, and no claim."""
+    if "://" not in run.text and "://" not in run.context:
+        return run
+    text, context = (ADDRESS.sub("address", part) for part in (run.text, run.context))
+    return msgspec.structs.replace(run, text=text, context=context)
 
 
 def _finder(rule: Rule) -> Find:
