@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+from hallmark.core.blob_ids import blob_text
+from hallmark.core.document import unhex
 from hallmark.core.errors import NotFound
 from hallmark.core.marks import State
 from hallmark.core.shown import ShownMark
+from hallmark.services.explorer.model_cards import NOBODY, NOT_MEASURED
+from hallmark.services.explorer.model_views import ModelCardPage, ModelLine, ModelList, Server, Version
 from hallmark.services.explorer.network_views import (
     Bin,
     Failed,
@@ -186,6 +190,73 @@ class SceneExplorer:
         lineage, facts = parts.lineage(self.scene), (Fact("Task", "chat"),)
         page = ModelPage(self._model(), "A small model for tests.", facts, lineage, (self.row(),))
         return msgspec.structs.replace(self.scene.poisoned(page), row=page.row, receipts=page.receipts)
+
+    def _servers(self) -> tuple[Server, ...]:
+        """A node that may be asked, and one that may not."""
+        named = (self.scene.marks.get("ran") == "revoked", bool(self.scene.asserted_by))
+        left = "measurement_revoked" if named[0] else "evidence_stale"
+        told = (("", "", "answers"), (left, "Its evidence is older than the policy allows.", ""))
+        return tuple(
+            Server(
+                parts.node_key(n),
+                f"node-{n + 1}",
+                f"/explore/nodes/{parts.node_key(n)}",
+                "tee",
+                8,
+                reason,
+                why,
+                heard,
+                named[1],
+            )
+            for n, (reason, why, heard) in enumerate(told)
+        )
+
+    async def model_list(self, cursor: str, limit: int) -> ModelList:  # noqa: ARG002
+        """That label."""
+        line = ModelLine(self._model(), self.scene.answered - 86_400_000, 2, 1, 6, NOT_MEASURED)
+        return ModelList(1, "", SIZE, (line,))
+
+    async def model_card(self, label: str) -> ModelCardPage:
+        """That label. Raises NotFound `unknown_model`."""
+        known = await self.model(label)
+        versions = tuple(
+            Version(
+                step.version,
+                step.artifact,
+                blob_text(unhex(step.artifact)),
+                step.sha256,
+                1_048_576,
+                "genai",
+                step.manifest,
+                step.index,
+                step.at,
+                address("owner"),
+                4,
+                step.now,
+            )
+            for step in reversed(parts.lineage(self.scene))
+        )
+        page = ModelCardPage(
+            known.row,
+            "A small model for tests.",
+            NOT_MEASURED,
+            NOBODY,
+            "2 nodes offer it, of which 1 may be asked by what the log holds.",
+            known.facts,
+            versions,
+            parts.lineage(self.scene),
+            self._servers(),
+            (Slots(parts.LABEL, "tee", 6, 2, 8, 0, {"evidence_stale": 8}),),
+            (ModelPrice(parts.LABEL, "0.20 DEV for a million tokens out", "", OFFER),),
+            (self.row(),),
+        )
+        kept = {
+            "row": page.row,
+            "receipts": page.receipts,
+            "servers": page.servers,
+            "versions": page.versions,
+        }
+        return msgspec.structs.replace(self.scene.poisoned(page), **kept)
 
     async def faults(self, cursor: str, limit: int) -> Faults:  # noqa: ARG002
         """One objection."""

@@ -267,15 +267,15 @@ async def test_search_finds_by_any_id_and_prefix(exploring: Any) -> None:
     node = hex0x(net.nodes[0].address)
     assert await found(node) == {("node", f"/explore/nodes/{node}")}
     assert ("node", f"/explore/nodes/{node}") in await found(hex0x(receipt.bundle))
-    assert await found(net.manifest.artifact) == {("artifact", "/explore/models/digits")}
-    assert await found(hex0x(net.manifest.digest())) == {("manifest", "/explore/models/digits")}
+    assert await found(net.manifest.artifact) == {("artifact", "/models/digits")}
+    assert await found(hex0x(net.manifest.digest())) == {("manifest", "/models/digits")}
     digest = hex0x(net.measurement.digest())
     assert await found(digest) == {("measurement", f"/explore/measurements#{digest}")}
     await exploring.flush()
     assert await found(hex0x(net.tree.root())) == {("checkpoint", f"/explore/checkpoints/{net.tree.size}")}
     assert ("entry", "/explore/entries/3") in await found("3")
     assert ("checkpoint", f"/explore/checkpoints/{net.tree.size}") in await found(str(net.tree.size))
-    assert await found("DIGI") == {("model", "/explore/models/digits")}
+    assert await found("DIGI") == {("model", "/models/digits")}
     assert ("node", f"/explore/nodes/{hex0x(net.gateway.address)}") in await found("gateway")
     assert await found("witnessed") == {("policy", "/policies/witnessed")}
     for nothing in ("", "  ", "0x", "zzzz", "0x12345", "ffffffffffff", "9" * 30, "<script>", "%"):

@@ -45,6 +45,8 @@ PAGES = (
     "/explore/search",
     "/explore/figures",
     "/network",
+    "/models",
+    f"/models/{LABEL}",
 )
 CLEAR = Scene(
     marks={"ran": "witnessed", "model": "witnessed", "route": "witnessed", "proved": "anchored"},

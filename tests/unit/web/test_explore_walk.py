@@ -27,7 +27,7 @@ from hallmark.testing.surfaces import ORIGIN, Scene, surfaces
 from hallmark.verification.dossier import Dossier
 from hallmark.verification.offline import verify_dossier
 
-LINK = re.compile(r'(?:href|action)="(/(?:explore|network)[^"#]*)')
+LINK = re.compile(r'(?:href|action)="(/(?:explore|network|models)[^"#]*)')
 
 
 class Log:
@@ -87,7 +87,7 @@ def log() -> Iterator[Log]:
 
 def test_every_link_answers(log: Log) -> None:
     """Every page of this log can be reached from the front page, none of them fails, nor does its twin."""
-    waiting, seen = ["/explore", "/network"], set[str]()
+    waiting, seen = ["/explore", "/network", "/models"], set[str]()
     while waiting:
         path = waiting.pop()
         if path in seen:
@@ -106,7 +106,7 @@ def test_every_link_answers(log: Log) -> None:
         "/explore/nodes/N",
         "/explore/entries/N",
     } <= kinds
-    assert {"/explore/checkpoints/N", "/explore/models/digits", "/explore/leaves", "/explore/faults"} <= kinds
+    assert {"/explore/checkpoints/N", "/models/digits", "/explore/leaves", "/explore/faults"} <= kinds
 
 
 def test_the_break_and_the_objection_are_on_the_pages(log: Log) -> None:

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from hallmark.apps.web import home, legend, network, policies, sign_in, verify
+from hallmark.apps.web import home, legend, models, network, policies, sign_in, verify
 from hallmark.apps.web.assets import Assets
 from hallmark.apps.web.error_pages import as_page, http_exception, tell
 from hallmark.apps.web.explore import routes as explore
@@ -37,6 +37,7 @@ def create_app(surfaces: Surfaces) -> Starlette:
             *policies.routes(surfaces),
             *sign_in.routes(surfaces),
             *explore.routes(surfaces),
+            *models.routes(surfaces),
             *network.routes(surfaces),
             *verify.routes(surfaces),
             *surfaces.api,

@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
+from hallmark.core.names import claims_nothing
+
 KEEP = 8
 LONG = 20
 DIGEST = re.compile(r"0x[0-9a-f]{16,}")
@@ -36,6 +38,13 @@ def copyable(text: str, link: str = "") -> Markup:
         )
     made = Markup(inner)  # noqa: S704 -- every text in it is escaped
     return link_to(made, link) if link else made
+
+
+def named(text: str, link: str = "") -> Markup:
+    """A name that somebody gave: as it is, or in quotation marks where it has a word of a claim in it."""
+    if claims_nothing(text):
+        return link_to(text, link)
+    return link_to(Markup('<q class="quoted" data-quoted>{}</q>').format(text), link)
 
 
 def party(text: str) -> Markup:

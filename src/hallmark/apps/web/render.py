@@ -58,6 +58,7 @@ def environment() -> jinja2.Environment:
         "link_to": formatting.link_to,
         "full": times.full,
         "party": formatting.party,
+        "named": formatting.named,
         "grouped": formatting.grouped,
         "plain": formatting.plain,
     }

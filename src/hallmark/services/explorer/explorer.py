@@ -25,6 +25,7 @@ from hallmark.services.explorer import (
     checkpoints,
     faults,
     links,
+    model_cards,
     models,
     parties,
     proofs,
@@ -35,6 +36,7 @@ from hallmark.services.explorer.filters import END, ID, KEY, Where, matches, pos
 from hallmark.services.explorer.health_probe import HealthProbe
 from hallmark.services.explorer.index import Index
 from hallmark.services.explorer.leaf_reader import read, subjects
+from hallmark.services.explorer.model_views import ModelCardPage, ModelList
 from hallmark.services.explorer.network import Network
 from hallmark.services.explorer.network_views import NetworkPage
 from hallmark.services.explorer.payments import Payments
@@ -188,6 +190,19 @@ class Explorer:
         """See `ExplorerView`."""
         newest = await self._newest({"label": label.encode()})
         return models.page(self._watch, label, self._index.tally, newest)
+
+    async def model_list(self, cursor: str, limit: int) -> ModelList:
+        """See `ExplorerView`; raises InvalidInput `bad_cursor`."""
+        start, most = position_of(cursor) if cursor else 0, max(1, min(limit, MAX_ROWS))
+        told, tally = await self._network.ask(), self._index.tally
+        return model_cards.listed(self._watch, tally, told, self._clock(), start=start, most=most)
+
+    async def model_card(self, label: str) -> ModelCardPage:
+        """See `ExplorerView`."""
+        newest = await self._newest({"label": label.encode()})
+        told = await self._network.ask()
+        tally, now = self._index.tally, self._clock()
+        return model_cards.page(self._watch, label, tally, newest, told=told, now=now)
 
     async def measurements(self) -> Measurements:
         """See `ExplorerView`."""

@@ -19,7 +19,7 @@ def node(key: bytes) -> str:
 
 def model(label: str) -> str:
     """A label's page."""
-    return f"/explore/models/{quote(label)}"
+    return f"/models/{quote(label)}"
 
 
 def artifact(artifact_id: str) -> str:

@@ -102,7 +102,7 @@ class Network:
 
     async def page(self, now: int, hours: int) -> NetworkPage:
         """The network at `now`. While the gateway is silent its part is empty, and the sentence says so."""
-        told, heard, _ = await asyncio.gather(self._ask(hours), self._hearing.parties(), self._look_again())
+        told, heard, _ = await asyncio.gather(self.ask(hours), self._hearing.parties(), self._look_again())
         watch, measured = self._watch, self._measured
         newest = watch.heads.newest()
         cosigned, at = (newest.size, newest.at) if newest else (0, 0)
@@ -146,7 +146,8 @@ class Network:
             at, until = (-1, 0) if window is None else (window, sealing.since + (window + 1) * sealing.every)
             yield TakesSealed(self._called(node) or node, links.node(key), node, sealing.root, at, until)
 
-    async def _ask(self, hours: int) -> GatewayNetwork | None:
+    async def ask(self, hours: int = 1) -> GatewayNetwork | None:
+        """What the gateway says now; None while it is silent."""
         try:
             async with self._pool.request(
                 "GET", f"{self._url}/v1/hallmark/network?hours={hours}", timeouts=TIMEOUTS

@@ -6,12 +6,15 @@ Times are unix ms, digests and addresses 0x-hex. `index` is a log position.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hallmark.core.shown import ShownMark
 from hallmark.services.explorer.network_views import NetworkPage
 from hallmark.services.explorer.payment_views import Money, PaymentViews
 from hallmark.services.explorer.shared_views import Fact, InputView, LineageStep, Moment, RouteView, Shown
+
+if TYPE_CHECKING:
+    from hallmark.services.explorer.model_views import ModelCardPage, ModelList
 
 
 class Listed(Shown, frozen=True):
@@ -286,6 +289,14 @@ class ExplorerView(Protocol):
 
     async def model(self, label: str) -> ModelPage:
         """One label."""
+        ...
+
+    async def model_list(self, cursor: str, limit: int) -> ModelList:
+        """Labels in alphabetical order, with who serves each now."""
+        ...
+
+    async def model_card(self, label: str) -> ModelCardPage:
+        """One label, with its artifacts and who serves it now."""
         ...
 
     async def faults(self, cursor: str, limit: int) -> Faults:

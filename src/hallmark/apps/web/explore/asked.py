@@ -44,3 +44,11 @@ def filter_of(request: Request) -> str:
     if any(len(value) > LONGEST for _, value in wanted):
         raise InvalidInput("bad_filter", f"A filter has at most {LONGEST} characters.")
     return urlencode([(name, value) for name, value in wanted if value])
+
+
+def following(request: Request, cursor: str) -> str:
+    """The address of the next page of a list, or ""."""
+    if not cursor:
+        return ""
+    kept = [(name, value) for name, value in request.query_params.items() if name != "cursor"]
+    return f"{request.url.path}?{urlencode([*kept, ('cursor', cursor)])}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -86,17 +84,19 @@ class Lists:
         """Receipts, newest first."""
         wanted = asked.filter_of(request)
         view = await self._explorer.receipts(wanted, asked.cursor_of(request), asked.limit_of(request))
-        return answer(request, "explore/receipts.html", view, following=_following(request, view.next))
+        return answer(request, "explore/receipts.html", view, following=asked.following(request, view.next))
 
     async def checkpoints(self, request: Request) -> Response:
         """Checkpoints, newest first."""
         view = await self._explorer.checkpoints(asked.cursor_of(request), asked.limit_of(request))
-        return answer(request, "explore/checkpoints.html", view, following=_following(request, view.next))
+        return answer(
+            request, "explore/checkpoints.html", view, following=asked.following(request, view.next)
+        )
 
     async def faults(self, request: Request) -> Response:
         """Faults and objections, newest first."""
         view = await self._explorer.faults(asked.cursor_of(request), asked.limit_of(request))
-        return answer(request, "explore/faults.html", view, following=_following(request, view.next))
+        return answer(request, "explore/faults.html", view, following=asked.following(request, view.next))
 
     async def nodes(self, request: Request) -> Response:
         """Every registered party."""
@@ -190,11 +190,3 @@ class Single:
     async def figures(self, request: Request) -> Response:
         """Figures that follow from the leaves alone."""
         return answer(request, "explore/figures.html", await self._explorer.figures())
-
-
-def _following(request: Request, cursor: str) -> str:
-    """The address of the next page of a list, or ""."""
-    if not cursor:
-        return ""
-    kept = [(name, value) for name, value in request.query_params.items() if name != "cursor"]
-    return f"{request.url.path}?{urlencode([*kept, ('cursor', cursor)])}"

@@ -1,0 +1,153 @@
+"""Models as pages: what a label points to and pointed to, by whose word, and which nodes serve it now.
+
+Everything is from the folded log but `answers` and `slots`, which the gateway says. How often a model is used
+is shown and orders nothing. No quality is measured on this network yet, and each page says that.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Final
+
+from hallmark.core.blob_ids import blob_text
+from hallmark.core.document import hex0x, unhex
+from hallmark.core.registry import Label
+from hallmark.routing.capacity import MODES, present
+from hallmark.routing.eligibility import Wanted, eligibility
+from hallmark.services.explorer import links, models, offers, wording
+from hallmark.services.explorer.figures import Tally
+from hallmark.services.explorer.lineage import steps
+from hallmark.services.explorer.model_views import ModelCardPage, ModelLine, ModelList, Server, Version
+from hallmark.services.explorer.network import GatewayNetwork
+from hallmark.services.explorer.receipt_context import called
+from hallmark.services.explorer.shared_views import LineageStep
+from hallmark.services.explorer.views import ReceiptRow
+from hallmark.services.following.followed_log import FollowedLog
+
+NOT_MEASURED: Final = "not measured"
+NOBODY: Final = "Nobody has measured it on this network: there is no figure, and a receipt is none."
+SILENT: Final = "The gateway does not answer, so what is free now is not known."
+
+
+def listed(
+    watch: FollowedLog, tally: Tally, told: GatewayNetwork | None, now: int, *, start: int, most: int
+) -> ModelList:
+    """Labels in alphabetical order, `most` of them from place `start` on."""
+    found = models.listed(watch, tally.by_label)
+    rows = sorted(found.rows, key=lambda row: (row.label, row.asserted))
+    lines = []
+    for row in rows[start : start + most]:
+        serving = [one for one in servers(watch, row.label, told, now) if one.asserted is row.asserted]
+        label = watch.replica.registry.labels.get(row.label)
+        since = _since(watch, label) if label is not None and not row.asserted else 0
+        idle = -1 if told is None else _idle(told, row.label)
+        free = [one for one in serving if not one.reason]
+        lines.append(ModelLine(row, since, len(serving), len(free), idle, NOT_MEASURED))
+    following = str(start + most) if start + most < len(rows) else ""
+    return ModelList(found.total, following, found.size, tuple(lines))
+
+
+def page(
+    watch: FollowedLog,
+    name: str,
+    tally: Tally,
+    receipts: tuple[ReceiptRow, ...],
+    *,
+    told: GatewayNetwork | None,
+    now: int,
+) -> ModelCardPage:
+    """One label. Raises NotFound `unknown_model`."""
+    known = models.page(watch, name, tally, receipts)
+    label = watch.replica.registry.labels.get(name)
+    served = functools.partial(tally.of, "version")
+    lineage = steps(watch, label, served=served) if label is not None else ()
+    prices = tuple(one for one in offers.prices_now(watch, now) if one.label in ("", name))
+    serving = servers(watch, name, told, now)
+    return ModelCardPage(
+        row=known.row,
+        description=known.description,
+        quality=NOT_MEASURED,
+        quality_told=NOBODY,
+        told=_told(serving, told, name),
+        facts=known.facts,
+        versions=tuple(_versions(label, lineage)) if label is not None else (),
+        lineage=lineage,
+        servers=serving,
+        slots=tuple(one for one in told.slots if one.model == name) if told is not None else (),
+        prices=prices,
+        receipts=receipts,
+    )
+
+
+def servers(watch: FollowedLog, name: str, told: GatewayNetwork | None, now: int) -> tuple[Server, ...]:
+    """The present nodes that offer a label, itself or a provider's; who may be asked first, then by key."""
+    registry = watch.replica.registry
+    reasons = {one.node: one.reason for one in eligibility(registry, Wanted(name), {}, now=now).excluded}
+    heard = {one.key: one.answers for one in told.nodes} if told is not None else {}
+    label = registry.labels.get(name)
+    version = label.at(registry.size) if label is not None else None
+    found = []
+    for key, bundle in present(registry):
+        runs = version is not None and version[1].artifact in bundle.artifacts
+        if not runs and name not in bundle.upstreams:
+            continue
+        node = hex0x(key)
+        reason = reasons.get(node, "")
+        found.append(
+            Server(
+                node=node,
+                name=called(watch, registry.members.get(key)),
+                link=links.node(key),
+                mode=MODES.get(bundle.mode, "unknown"),
+                slots=bundle.capacity,
+                reason=reason,
+                sentence=wording.routing(reason) if reason else "",
+                answers="" if node not in heard else "answers" if heard[node] else "silent",
+                asserted=not runs,
+            )
+        )
+    return tuple(sorted(found, key=lambda one: (bool(one.reason), one.node)))
+
+
+def _versions(label: Label, lineage: tuple[LineageStep, ...]) -> Iterator[Version]:
+    """Newest first."""
+    steps_of = {step.manifest: step for step in lineage}
+    for at, digest, manifest in reversed(label.versions):
+        step = steps_of[hex0x(digest)]
+        yield Version(
+            version=manifest.version,
+            artifact=manifest.artifact,
+            blob=blob_text(unhex(manifest.artifact)),
+            sha256=manifest.sha256,
+            size=manifest.size,
+            form=manifest.format,
+            manifest=hex0x(digest),
+            index=at,
+            at=step.at,
+            signed_by=hex0x(label.owner),
+            receipts=step.receipts,
+            now=step.now,
+        )
+
+
+def _since(watch: FollowedLog, label: Label) -> int:
+    """Since when the label points to its artifact; 0 where that is not known."""
+    newest = steps(watch, label)[-1:]
+    return newest[0].at if newest else 0
+
+
+def _idle(told: GatewayNetwork, name: str) -> int:
+    return sum(one.idle for one in told.slots if one.model == name)
+
+
+def _told(serving: tuple[Server, ...], told: GatewayNetwork | None, name: str) -> str:
+    may = sum(not one.reason for one in serving)
+    nodes = f"{wording.count(len(serving), 'node')} {'offers' if len(serving) == 1 else 'offer'} it"
+    first = (
+        f"{nodes}, of which {may:,} may be asked by what the log holds." if serving else "No node offers it."
+    )
+    if told is None:
+        return f"{first} {SILENT}"
+    free = wording.count(_idle(told, name), "slot")
+    return f"{first} {free} free now, by the gateway's word; a node's slots are shared by all of its models."
