@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 13
-CODE: Final = "de8e380cd22393da39a36d66385791a39b9248fb6d9baa752d51d19e44cf4e49"
+CODE: Final = "3f344c917c8cde79de0ef0c0dd48611175e43bb93e10061af6d2abb44c3b2ef2"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -56,7 +56,10 @@ async def test_every_kind_of_entry_has_words_and_a_page(exploring: Any) -> None:
         assert unhex(page.bytes) == net.leaves[index]
         assert unhex(page.leaf_hash) == leaf_hash(net.leaves[index])
         assert page.failures == ()
-        assert page.link.startswith(("/explore/", "/policies/")) or kind in (Kind.POLICY, Kind.OFFER)
+        assert page.link.startswith(("/explore/", "/models/", "/policies/")) or kind in (
+            Kind.POLICY,
+            Kind.OFFER,
+        )
         assert words_of(decode(split_leaf(net.leaves[index])[1])).facts
     for index in (-1, net.tree.size):
         with pytest.raises(NotFound, match="unknown_entry"):

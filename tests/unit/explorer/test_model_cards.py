@@ -1,0 +1,87 @@
+"""A model's page on a real log: what it points to, by whose word, and who serves it, as far as is known."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hallmark.core.blob_ids import blob_text
+from hallmark.core.document import hex0x, unhex
+from hallmark.services.explorer import model_cards
+from hallmark.services.explorer.figures import Tally
+from hallmark.services.explorer.network import GatewayNetwork
+from hallmark.testing.followed_log import FollowedLogFixture
+
+NETWORK = {
+    "slots": [
+        {
+            "model": "digits",
+            "mode": "tee",
+            "idle": 5,
+            "busy": 1,
+            "ineligible": 0,
+            "offline": 2,
+            "reasons": {},
+        }
+    ],
+}
+
+
+def told(node: bytes) -> GatewayNetwork:
+    """A gateway that hears one node."""
+    return msgspec.convert(NETWORK | {"nodes": [{"key": hex0x(node), "answers": True}]}, GatewayNetwork)
+
+
+async def test_a_page_says_by_whose_word(watching: FollowedLogFixture) -> None:
+    """Versions newest first with their blob IDs; each node with what the log and the gateway say of it."""
+    net = watching.net
+    thursday = net.make_manifest("2", b"another artifact", hex0x(net.manifest.digest()))
+    net.add(net.version(thursday))
+    net.add(net.retirement(net.nodes[1]))
+    await watching.witness()
+    watch, tally = watching.watch, Tally({})
+    found = model_cards.page(watch, "digits", tally, (), told=told(net.nodes[0].address), now=net.now)
+    assert [one.version for one in found.versions] == ["2", net.manifest.version]
+    assert [one.now for one in found.versions] == [True, False]
+    assert [one.blob for one in found.versions] == [
+        blob_text(unhex(one.artifact)) for one in (thursday, net.manifest)
+    ]
+    assert {one.signed_by for one in found.versions} == {found.row.owner}
+    assert [one.size for one in found.versions] == [thursday.size, net.manifest.size]
+    assert (found.quality, found.receipts) == ("not measured", ())
+    # No bundle has the artifact that the label points to now, and a node that left offers nothing.
+    assert found.servers == ()
+    assert found.told.startswith("No node offers it.")
+
+
+async def test_who_serves_it(watching: FollowedLogFixture) -> None:
+    """Who may be asked by the log, and what only the gateway can know; without it that is not known."""
+    net = watching.net
+    net.add(net.retirement(net.nodes[1]))
+    await watching.witness()
+    watch, tally, node = watching.watch, Tally({}), net.nodes[0]
+    heard = told(node.address)
+    found = model_cards.page(watch, "digits", tally, (), told=heard, now=net.now)
+    (one,) = found.servers
+    assert (one.node, one.reason, one.answers, one.asserted) == (hex0x(node.address), "", "answers", False)
+    assert "1 node offers it, of which 1 may be asked by what the log holds. 5 slots free now" in found.told
+    assert [slots.idle for slots in found.slots] == [5]
+    silent = model_cards.page(watch, "digits", tally, (), told=None, now=net.now)
+    assert (silent.servers[0].answers, silent.slots) == ("", ())
+    assert silent.told.endswith(model_cards.SILENT)
+    late = model_cards.page(watch, "digits", tally, (), told=heard, now=net.now + 10**12)
+    assert late.servers[0].reason
+    assert late.servers[0].sentence
+
+
+async def test_the_list_has_one_order(watching: FollowedLogFixture) -> None:
+    """By name, page by page, whatever is used how often."""
+    net = watching.net
+    await watching.witness()
+    watch = watching.watch
+    often = Tally({("ran", b"digits"): 1_000})
+    for tally in (Tally({}), often):
+        found = model_cards.listed(watch, tally, None, net.now, start=0, most=1)
+        assert [line.row.label for line in found.rows] == ["digits"]
+        assert (found.total, found.next, found.rows[0].idle) == (1, "", -1)
+    assert found.rows[0].row.receipts == 1_000
+    assert model_cards.listed(watch, often, None, net.now, start=1, most=1).rows == ()
