@@ -20,7 +20,7 @@ from hallmark.compose.genesis import (
 )
 from hallmark.compose.home import Home
 from hallmark.compose.keys import AUTHORITY_THRESHOLD, Keys
-from hallmark.compose.models import Shipped, models_root, prepare_model
+from hallmark.compose.models import Shipped, kept_model, models_root, prepare_model
 from hallmark.compose.plan import Plan, has_issuer, issuer_port
 from hallmark.compose.trustfile import full_node_name, witness_key
 from hallmark.core.beacon import network_id
@@ -135,12 +135,15 @@ def _models(home: Home, founding: Founding, author: Author, plan: Plan, keys: Ke
     network, shipped = Network(author.network, plan.chain_id), {}
     shipped_here = models_root()
     for label in dict.fromkeys(label for node in plan.nodes for label in node.models):
+        if label in plan.published:
+            shipped[label] = kept_model(home, plan.published[label])
+            continue
         said = founding.manifest(label)
         folder = Path(plan.models[label]) if label in plan.models else shipped_here / label
         model = prepare_model(
             home, folder, label, keys.publisher.address, said, published=founding.card(label)
         )
-        if said is None:
+        if said is None and model.card is not None:
             founding.say((publish_label(model.card, network, keys.publisher, author.at),))
         if model.manifest != said:
             founding.say((publish_version(model.manifest, network, keys.publisher, author.at),))

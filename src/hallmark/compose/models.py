@@ -18,9 +18,11 @@ FIRST_VERSION = "1"
 
 
 class Shipped(msgspec.Struct, frozen=True):
-    """A model ready to be published and loaded: its card, its manifest, the file that holds its artifact."""
+    """A model ready to be loaded: its manifest, and the file that holds its artifact. Its card, where this
+    home publishes it.
+    """
 
-    card: ModelCard
+    card: ModelCard | None
     manifest: Manifest
     path: Path
 
@@ -77,6 +79,19 @@ def prepare_model(
     version = FIRST_VERSION if replaces is None else str(int(replaces.version) + 1)
     manifest = make_manifest(card, version, identity, replaces=replaces, format=about.format)
     return Shipped(card, manifest, path)
+
+
+def kept_model(home: Home, stem: str) -> Shipped:
+    """A model that was published, as this home fetched it. Raises InvalidInput `model_not_kept`."""
+    try:
+        manifest = Manifest.decode(home.file("artifacts", f"{stem}.manifest").read_bytes())
+    except OSError as error:
+        raise InvalidInput(
+            "model_not_kept",
+            f"The files of {stem} are not in artifacts/.",
+            "Fetch it: hallmark node serve LABEL",
+        ) from error
+    return Shipped(None, manifest, home.file("artifacts", f"{stem}.tar"))
 
 
 def first_sentence(readme: str) -> str:

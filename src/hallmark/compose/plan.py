@@ -38,7 +38,7 @@ class NodePlan(msgspec.Struct, frozen=True):
 
 class Plan(msgspec.Struct, frozen=True):
     """Everything that is kept between starts. `models` maps labels to folders outside this checkout,
-    `pricing` is what was chosen last.
+    `published` labels of the log to the files of theirs in artifacts/, `pricing` is what was chosen last.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Plan(msgspec.Struct, frozen=True):
     reviewers: tuple[str, ...] = ("reviewer-1", "reviewer-2")
     models: dict[str, str] = {}
     pricing: Pricing = "small-free"
+    published: dict[str, str] = {}
 
 
 class Offers(msgspec.Struct, frozen=True):

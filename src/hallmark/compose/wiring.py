@@ -152,7 +152,7 @@ class Wiring:
         models = tuple(
             ModelFile(
                 label,
-                str(self._home.file("artifacts", f"{label}.manifest")),
+                str(self._parts.models[label].path.with_suffix(".manifest")),
                 str(self._parts.models[label].path),
             )
             for label in node.models
@@ -354,7 +354,7 @@ class Wiring:
 def write_manifests(home: Home, models: Sequence[Shipped]) -> None:
     """Put each manifest's exact bytes beside its artifact, for the nodes to load."""
     for model in models:
-        home.write(model.manifest.encode(), "artifacts", f"{model.manifest.label}.manifest")
+        home.write(model.manifest.encode(), "artifacts", model.path.with_suffix(".manifest").name)
 
 
 def _url(port: int) -> str:

@@ -80,6 +80,33 @@ def node(context: click.Context, /, config: Path | None) -> None:
     take_over("hallmark.services.node", config)
 
 
+@node.command("serve")
+@click.argument("label")
+@click.option("--node", "names", multiple=True, help="Only this node (its name in the plan); repeat it.")
+@click.option(
+    "--store", default="", metavar="URL", help="Where the artifact is fetched; default: the home's."
+)
+@click.pass_obj
+def serve(home_path: Path, /, *, label: str, names: tuple[str, ...], store: str) -> None:
+    """Have this network's nodes serve what LABEL points to now.
+
+    The artifact is fetched by its blob ID and computed again before it is used. Nodes start anew, one after
+    the other; the next `hallmark up` serves it as well.
+    """
+    from hallmark.compose.serving import serve as serve_label
+
+    out = console(stderr=True)
+    done = serve_label(
+        Home(home_path),
+        label,
+        names,
+        store=store,
+        say=lambda text: out.print(Text(f"  {text}", "bright_black")),
+    )
+    console().print(Text(f"{done.label}  version {done.version}, served by {', '.join(done.nodes)}"))
+    console().print(Text(f"  {done.artifact}"))
+
+
 @node.command("earnings")
 @click.option("--node", "name", help="Only this node (its name in the plan).")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="A node's settings instead.")

@@ -1,0 +1,102 @@
+"""From a folder to an answer: a model that nobody here trained is published, served and asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hallmark.crypto.secp256k1 import Key
+from hallmark.testing.real_network import Network
+from hallmark.testing.stock_environments import python_of
+
+pytestmark = pytest.mark.integration
+
+CLIENT = Path(__file__).parent / "magika_client"
+LABEL = "me/file-type"
+
+
+def oracle(asked: Path) -> dict[str, Any]:
+    """What the package itself says of a file, and where it keeps its model."""
+    python = python_of("magika-py", CLIENT / "requirements.txt")
+    done = subprocess.run([python, CLIENT / "oracle.py", asked], capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def versions(network: Network) -> list[dict[str, Any]]:
+    """What the label pointed to, each step proven."""
+    done = network.run("model", "history", LABEL, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)["versions"]
+    return found
+
+
+def asked_of(network: Network, question: Path) -> dict[str, Any]:
+    """An answer that a quorum has checked."""
+    done = network.run("infer", LABEL, "--input", str(question), "--require", "witnessed", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_model_that_nobody_here_trained(network: Network, tmp_path: Path) -> None:
+    """The ONNX file of the package magika gives the label that the package gives, `model` witnessed. What is
+    refused, or killed half-way, moves nothing: the copy that is there goes on answering.
+    """
+    known = oracle(Path(__file__))
+    folder, question = tmp_path / "model", tmp_path / "question.json"
+    folder.mkdir()
+    shutil.copy(known["model"], folder)
+    question.write_text(json.dumps({"bytes": [known["input"]]}))
+    done = network.run("model", "publish", str(folder), "--label", LABEL, "--license", "apache-2.0", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    published = json.loads(done.stdout)
+    served = network.run("node", "serve", LABEL)
+    assert served.returncode == 0, served.stdout + served.stderr
+    assert published["artifact"] in served.stdout
+
+    answer = asked_of(network, question)
+    scores = answer["outputs"]["target_label"][0]
+    assert known["labels"][scores.index(max(scores))] == known["label"] == "python"
+    assert answer["marks"]["model"]["state"] == "witnessed"
+
+    (step,) = versions(network)
+    stranger = tmp_path / "stranger.key"
+    stranger.write_text(Key.generate().secret.hex())
+    refused = network.run("model", "publish", str(folder), "--label", LABEL, "--key-file", str(stranger))
+    assert "label_taken" in refused.stderr
+    squatted = ("model", "publish", str(folder), "--label", "me/other", "--key-file", str(stranger))
+    assert "not_your_namespace" in network.run(*squatted).stderr
+    evil = tmp_path / "evil"
+    evil.mkdir()
+    (evil / "model.onnx").write_bytes(pickle.dumps([print]))
+    assert "pickle_refused" in network.run("model", "publish", str(evil), "--label", LABEL).stderr
+
+    (folder / "README.md").write_text("# The same, with other words\n\nIt tells what a file is.\n")
+    killed_while_storing(network, folder)
+    assert versions(network) == [{**step, "receipts": 1}]
+    assert asked_of(network, question)["outputs"] == answer["outputs"]
+
+
+def killed_while_storing(network: Network, folder: Path) -> None:
+    """Publish, and die when bytes are on their way to the hub."""
+    command = [sys.executable, "-m", "hallmark.apps.cli.main", "--home", str(network.home)]
+    process = subprocess.Popen(
+        [*command, "model", "publish", str(folder), "--label", LABEL],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "COLUMNS": "160"},
+    )
+    assert process.stderr is not None
+    with process.stderr as said:
+        assert any(b"storing" in line for line in said)
+        process.kill()
+    assert process.wait() != 0
