@@ -158,7 +158,8 @@ export class Settings {
     const version = model.version === "" ? "" : ` version ${model.version}`;
     this.about.replaceChildren(
       ...(who === null ? ["artifact ", identifier(model.artifact), `${version}; `] : [`${who} `]),
-      `mode ${modes.join(", ") || "not named"} (real or simulated hardware: the mark ran says it under each answer); ${nodes}.`,
+      `mode ${modes.join(", ") || "not named"} (real or simulated hardware: the mark ran says it under each answer); ${nodes}. `,
+      h("a", { href: `/models/${model.id.split("/").map(encodeURIComponent).join("/")}` }, "The model's page"),
       ...(model.description === "" ? [] : [h("span", { class: "c-card", "data-quoted": "" }, ` ${model.description}`)]),
     );
   }
