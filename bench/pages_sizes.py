@@ -86,6 +86,8 @@ class Filled:
         self.count, self.end = REAL, replica.size
         logged = judge.logged
         judge.logged = lambda at: logged(self._as(at))  # type: ignore[method-assign]
+        hashed = replica.leaf_hash
+        replica.leaf_hash = lambda at: hashed(self._as(at))  # type: ignore[method-assign]
         self.explorer._folded = lambda at: 0 <= at < self.end  # type: ignore[method-assign]
         self._looks = [
             office.desk.office.evaluator.source.look(judge.logged(at).id, net.now) for at in self.real
