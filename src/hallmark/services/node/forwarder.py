@@ -171,8 +171,8 @@ def _registers(entry: bytes) -> bool:
 
 
 def _may_need_work(entry: bytes) -> bool:
-    """Whether somebody for whom nobody vouches yet may say this: that a node is there, or a label."""
-    return entry[1:2] in (bytes([Kind.REGISTRATION]), bytes([Kind.PUBLICATION]))
+    """Whether somebody for whom nobody vouches may say this: a node, a label, its version."""
+    return entry[1:2] in [bytes([kind]) for kind in (Kind.REGISTRATION, Kind.PUBLICATION, Kind.VERSION)]
 
 
 class Forwarder:
