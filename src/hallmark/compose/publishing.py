@@ -3,8 +3,8 @@
 In this order, so that nothing is half-published whenever it ends: the folder is examined; the model is
 opened in the sandbox; every name is computed; the artifact goes to the blob store, and the files to the hub
 as one commit; and last the label's owner signs the entry that points the label there. What comes before the
-entry moves no label, and bytes that are there already are not sent again, so a publication that was cut off
-is simply said again.
+entry moves no label, and bytes that are there already are harmless, so a publication that was cut off is
+simply said again.
 """
 
 from __future__ import annotations

@@ -23,12 +23,9 @@ class NamedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FileList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Every other file of an artifact by its path. `signing_key` is the public key (PEM) of the signature in
-    the OpenSSF Model Signing format that the hub has beside the files; empty where there is none.
-    """
+    """Every other file of an artifact by its path."""
 
     files: dict[str, NamedFile]
-    signing_key: str = ""
     format: str = FORMAT
 
     def encode(self) -> bytes:
