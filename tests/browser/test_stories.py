@@ -196,6 +196,16 @@ def test_tuesday_and_thursday(living: Living, opened: Open, output: Path, tmp_pa
         (True, True, False),
         (False, False, True),
     ]
+    assert living.overstated(desk, "/models") == []
+    shot(desk, output, "tuesday-thursday-models")
+    desk.goto(living.url + "/models/pydoc")
+    shot(desk, output, "tuesday-thursday-model")
+    text = desk.inner_text("main")
+    assert "new artifact under the same label" in text
+    assert "may be asked" in text
+    assert "not measured" in text
+    card = living.get("/models/pydoc.json")
+    assert [(one["artifact"], one["now"]) for one in card["versions"]] == [(new, True), (old, False)]
     models = {m["id"]: m["hallmark"] for m in living.get("/v1/models")["data"]}
     assert (models["pydoc"]["artifact"], models["pydoc"]["version"]) == (new, "2")
     with product.Client(home=living.network.home) as client:
