@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from hallmark.core.errors import NotFound
-from hallmark.http.asgi import Scope
+from hallmark.http.asgi import Scope, header
 
 ANSWERS: Final = frozenset(
     ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/hallmark/infer")
 )
 OTHERS: Final = frozenset(("/v1/models",))
+PAGE: Final = "/models"
+"""Also a page: what asks for HTML is a person, and not a client whose base URL lacks something."""
 BARE: Final = frozenset(path.removeprefix("/v1") for path in ANSWERS | OTHERS)
 
 
@@ -25,7 +27,7 @@ def normal(scope: Scope, prefix: str) -> Scope:
     if path.startswith("/v1/"):
         path, raw = path.rstrip("/"), raw.rstrip(b"/")
     bare = path.rstrip("/")
-    if bare in BARE:
+    if bare in BARE and not (bare == PAGE and b"text/html" in (header(scope, b"accept") or b"")):
         raise NotFound("unknown_path", f"There is nothing at {bare}.", "The base URL ends with /v1.")
     if path.startswith("/v1/v1/"):
         raise NotFound("unknown_path", "The path has /v1 twice.", "Take one off the base URL.")
