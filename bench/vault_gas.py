@@ -43,7 +43,7 @@ async def by_accounts(url: str, count: int) -> dict[str, int]:
         until = await chain.now() + SHORT.lease - 10
 
         def rows(amount: int) -> list[Row]:
-            return [Row(payer.account, amount + 7919 * payer.account) for payer in payers]
+            return [Row(payer.address, amount + 7919 * number) for number, payer in enumerate(payers)]
 
         found = {"accounts": count, "lease_first": await chain.send(chain.lease(ENCLAVE, until, rows(10**7)))}
         found["settle_first"] = await chain.send(chain.settle(ENCLAVE, rows(1_234_567)))
@@ -70,12 +70,14 @@ async def actions(url: str) -> dict[str, int]:
             "further ceiling": await chain.send(chain.ceiling(alice, PAYEE, 2 * MONEY, nonce=2)),
             "registration of an enclave, 2 of 3": await chain.register(ENCLAVE, PAYEE),
         }
-        await chain.send(chain.lease(ENCLAVE, await chain.now() + SHORT.lease - 10, [Row(1, MONEY)]))
-        await chain.send(chain.settle(ENCLAVE, [Row(1, MONEY // 2)]))
+        await chain.send(
+            chain.lease(ENCLAVE, await chain.now() + SHORT.lease - 10, [Row(alice.address, MONEY)])
+        )
+        await chain.send(chain.settle(ENCLAVE, [Row(alice.address, MONEY // 2)]))
         await fund(chain.rpc, alice)
         found["request of a withdrawal"] = await chain.send(withdrawal_call(EVERYTHING), key=alice)
         await chain.pass_time(SHORT.withdrawal + 1)
-        found["release of an ended lease"] = await chain.send(release_call(ENCLAVE.address, 1))
+        found["release of an ended lease"] = await chain.send(release_call(ENCLAVE.address, alice.address))
         found["finalisation of a withdrawal"] = await chain.send(finalize_call(alice.address))
         found["collection by a payee, first"] = await chain.send(collect_call(PAYEE))
         found["revocation of an enclave, 2 of 3"] = await chain.revoke(ENCLAVE)

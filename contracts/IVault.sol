@@ -47,30 +47,29 @@ interface IVault {
         uint32 validUntil;
     }
 
-    event AccountOpened(uint32 indexed account, address indexed payer);
-    event Deposited(uint32 indexed account, address indexed from, uint256 amount);
+    event Deposited(address indexed payer, address indexed from, uint256 amount);
     event CeilingSet(
-        uint32 indexed account, address indexed payee, address session, uint128 maxClaimable, uint32 nonce, uint32 validUntil
+        address indexed payer, address indexed payee, address session, uint128 maxClaimable, uint32 nonce, uint32 validUntil
     );
     event EnclaveRegistered(
         address indexed enclave, address indexed payee, bytes32 bundle, bytes32 measurement, uint64 validUntil
     );
     event EnclaveRevoked(address indexed enclave, bytes32 reason);
-    /// @notice `rows` as given: 4 bytes account, 12 bytes cumulative allowance. Refused rows have a LeaseRefused each.
+    /// @notice `rows` as given: 20 bytes payer, 12 bytes cumulative allowance. Refused rows have a LeaseRefused each.
     event Leased(address indexed enclave, uint64 sequence, uint64 until, bytes rows);
     /// @notice Too little is free, a withdrawal was requested, or no ceiling allows it; nothing changed for this account.
-    event LeaseRefused(address indexed enclave, uint32 indexed account, uint96 allowance);
+    event LeaseRefused(address indexed enclave, address indexed payer, uint96 allowance);
     /// @notice A lease ended; `amount` is free again.
-    event LeaseReturned(address indexed enclave, uint32 indexed account, uint96 amount);
-    /// @notice `rows` as given: 4 bytes account, 12 bytes cumulative charge. `total` is what they newly charge.
+    event LeaseReturned(address indexed enclave, address indexed payer, uint96 amount);
+    /// @notice `rows` as given: 20 bytes payer, 12 bytes cumulative charge. `total` is what they newly charge.
     event Settled(
         address indexed enclave, address indexed payee, uint64 sequence, uint256 total, bytes32 receiptsRoot, bytes rows
     );
     /// @notice This row came after its lease had ended; nothing is charged for it.
-    event RowTooLate(address indexed enclave, uint32 indexed account, uint96 cumulative);
+    event RowTooLate(address indexed enclave, address indexed payer, uint96 cumulative);
     event Collected(address indexed payee, uint256 amount);
-    event WithdrawalRequested(uint32 indexed account, uint96 amount, uint32 readyAt);
-    event Withdrawn(uint32 indexed account, address indexed payer, uint256 amount);
+    event WithdrawalRequested(address indexed payer, uint96 amount, uint32 readyAt);
+    event Withdrawn(address indexed payer, uint256 amount);
 
     /// @notice Delays do not fit: the withdrawal delay is 15 minutes to 30 days and longer than a lease and its settlement.
     error BadDelays(uint256 leaseTerm, uint256 settleWindow, uint256 withdrawDelay);
@@ -80,7 +79,7 @@ interface IVault {
     error UnexpectedTransfer(uint256 expected, uint256 received);
     /// @notice Nothing would change.
     error NothingToDo();
-    /// @notice Nobody deposited for this payer.
+    /// @notice Nobody has this address.
     error UnknownAccount(address payer);
     /// @notice The signature is not by the one who has to sign.
     error BadSignature(address signer);
@@ -96,18 +95,18 @@ interface IVault {
     error EnclaveIsRevoked(address enclave);
     /// @notice The sequence number is not above the newest of this enclave.
     error StaleSequence(uint64 given, uint64 latest);
-    /// @notice Rows are 16 bytes each and there is at least one.
+    /// @notice Rows are 32 bytes each and there is at least one.
     error BadRows(uint256 length);
     /// @notice A lease ends in the future and lasts at most `leaseTerm`.
     error BadTerm(uint64 until);
     /// @notice A lease's allowance only grows; it shrinks by being given back.
-    error LeaseShrinks(uint32 account, uint96 given, uint96 allowance);
+    error LeaseShrinks(address payer, uint96 given, uint96 allowance);
     /// @notice The cumulative amount is below what is settled already.
-    error RowGoesBack(uint32 account, uint96 given, uint96 spent);
+    error RowGoesBack(address payer, uint96 given, uint96 spent);
     /// @notice The cumulative amount is above the lease.
-    error RowAboveLease(uint32 account, uint96 given, uint96 allowance);
+    error RowAboveLease(address payer, uint96 given, uint96 allowance);
     /// @notice The lease is not open, or can still be settled.
-    error LeaseNotEnded(address enclave, uint32 account);
+    error LeaseNotEnded(address enclave, address payer);
     /// @notice No withdrawal was requested, or its delay is not over.
     error NotReady(uint256 readyAt);
 }

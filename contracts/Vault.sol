@@ -18,8 +18,8 @@ import {Quorum} from "./Quorum.sol";
 /// @title Prefunded accounts of one network in one ERC-20, drawn by attested enclaves
 /// @notice A payer deposits and signs, for each payee, the most that may ever be charged. An enclave takes a lease on part of
 /// the account, so that no two enclaves can spend the same credit, and settles once an epoch: one signature over
-/// the cumulative amounts of all its accounts. What is not leased, or comes back from a lease, the payer withdraws by
-/// request, delay and finalisation, which need nobody else.
+/// the cumulative amounts of all its accounts, each named by its payer. What is not leased, or comes back from a
+/// lease, the payer withdraws by request, delay and finalisation, which need nobody else.
 /// @dev There is no owner, no upgrade and no way to change the authority. The authority registers and revokes enclave keys and
 /// may pause deposits; it has no way to move money. All times are in seconds. Money is always in one of three places, and
 /// the token balance covers their sum: `free` of an account, `allowance - spent` of a lease, `earned` of a payee.
@@ -42,7 +42,7 @@ contract Vault is IVault, Quorum, EIP712, Multicall, Nonces, Pausable, Reentranc
     bytes32 private constant PAUSE_TYPEHASH = keccak256("DepositPause(uint8 paused,uint64 nonce)");
     bytes32 private constant WITHDRAWAL_TYPEHASH =
         keccak256("WithdrawalRequest(address payer,uint128 amount,uint64 nonce,uint64 deadline)");
-    uint256 private constant ROW = 16;
+    uint256 private constant ROW = 32;
 
     /// @notice The network's id.
     bytes32 public immutable network;
@@ -55,16 +55,11 @@ contract Vault is IVault, Quorum, EIP712, Multicall, Nonces, Pausable, Reentranc
     /// @notice Between a withdrawal's request and its finalisation; longer than `leaseTerm + settleWindow`.
     uint256 public immutable withdrawDelay;
 
-    /// @notice How many accounts there are; their numbers are 1 to this.
-    uint32 public accounts;
     /// @notice The nonce that the next DepositPause must carry.
     uint64 public pauseNonce;
-    /// @notice Number of a payer's account; 0 before the first deposit.
-    mapping(address payer => uint32) public accountOf;
-    mapping(uint32 account => address) public payerOf;
-    mapping(uint32 account => Account) public accountAt;
-    mapping(uint32 account => mapping(address payee => Ceiling)) public ceilingOf;
-    mapping(address enclave => mapping(uint32 account => Lease)) public leaseOf;
+    mapping(address payer => Account) public accountOf;
+    mapping(address payer => mapping(address payee => Ceiling)) public ceilingOf;
+    mapping(address enclave => mapping(address payer => Lease)) public leaseOf;
     mapping(address enclave => Enclave) public enclaveOf;
     /// @notice What a payee may collect.
     mapping(address payee => uint256) public earned;
@@ -117,8 +112,7 @@ contract Vault is IVault, Quorum, EIP712, Multicall, Nonces, Pausable, Reentranc
 
     /// @notice Put a payer's signed ceiling in force. Anyone may submit it; contract wallets sign by ERC-1271.
     function setCeiling(SpendingCeiling calldata ceiling, bytes calldata signature) external {
-        uint32 account = _known(ceiling.payer);
-        Ceiling storage kept = ceilingOf[account][ceiling.payee];
+        Ceiling storage kept = ceilingOf[ceiling.payer][ceiling.payee];
         if (ceiling.nonce <= kept.nonce) revert StaleNonce(ceiling.nonce, kept.nonce);
         bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(CEILING_TYPEHASH, ceiling)));
         _requireSigner(ceiling.payer, digest, signature);
@@ -126,14 +120,14 @@ contract Vault is IVault, Quorum, EIP712, Multicall, Nonces, Pausable, Reentranc
         kept.nonce = ceiling.nonce;
         kept.validUntil = ceiling.validUntil;
         emit CeilingSet(
-            account, ceiling.payee, ceiling.session, ceiling.maxClaimable, ceiling.nonce, ceiling.validUntil
+            ceiling.payer, ceiling.payee, ceiling.session, ceiling.maxClaimable, ceiling.nonce, ceiling.validUntil
         );
     }
 
     /// @notice Ask for `amount` back (more than there is: everything; 0: cancel). A new request replaces the one before and
     /// its delay begins again. From now on no lease takes from it, and none is renewed while what is free does not cover it.
     function requestWithdrawal(uint96 amount) external {
-        _request(_known(msg.sender), amount);
+        _request(msg.sender, amount);
     }
 
     /// @notice The same without gas for the payer. `nonce` is `nonces(payer)`.
@@ -144,37 +138,36 @@ contract Vault is IVault, Quorum, EIP712, Multicall, Nonces, Pausable, Reentranc
         _useCheckedNonce(payer, nonce);
         bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(WITHDRAWAL_TYPEHASH, payer, amount, nonce, deadline)));
         _requireSigner(payer, digest, signature);
-        _request(_known(payer), uint256(amount).toUint96());
+        _request(payer, uint256(amount).toUint96());
     }
 
     /// @notice Pay out what was requested, as far as it is free, to the payer. Anyone may call it once the delay is over. Leases
     /// that ended are given back by `release` first; with all of them back this pays min(requested, all that was not
     /// spent). What the account does not have is struck from the request.
     function finalizeWithdrawal(address payer) external nonReentrant {
-        uint32 account = _known(payer);
-        Account storage kept = accountAt[account];
+        Account storage kept = accountOf[payer];
         if (kept.readyAt == 0 || block.timestamp < kept.readyAt) revert NotReady(kept.readyAt);
         uint96 amount = kept.withdrawing < kept.free ? kept.withdrawing : kept.free;
         kept.free -= amount;
         kept.withdrawing = kept.open == 0 ? 0 : kept.withdrawing - amount;
         if (kept.withdrawing == 0) kept.readyAt = 0;
-        emit Withdrawn(account, payer, amount);
+        emit Withdrawn(payer, amount);
         if (amount > 0) asset.safeTransfer(payer, amount);
     }
 
     /// @notice Give back what is left of a lease that can no longer be settled: its window is over, or its enclave is revoked.
     /// Anyone may call it.
-    function release(address enclave, uint32 account) external {
-        uint256 until = leaseOf[enclave][account].until;
+    function release(address enclave, address payer) external {
+        uint256 until = leaseOf[enclave][payer].until;
         bool ended = block.timestamp > until + settleWindow || enclaveOf[enclave].revoked;
-        if (until == 0 || !ended) revert LeaseNotEnded(enclave, account);
-        _giveBack(enclave, enclaveOf[enclave].payee, account);
+        if (until == 0 || !ended) revert LeaseNotEnded(enclave, payer);
+        _giveBack(enclave, enclaveOf[enclave].payee, payer);
     }
 
     // ---- enclaves and payees
 
-    /// @notice Take leases, or raise and renew them. Each row is 4 bytes account and 12 bytes cumulative allowance. A row that
-    /// the account does not allow changes nothing and emits LeaseRefused: read `leaseOf` before drawing.
+    /// @notice Take leases, or raise and renew them. Each row is 20 bytes payer and 12 bytes cumulative allowance. A row
+    /// that the account does not allow changes nothing and emits LeaseRefused: read `leaseOf` before drawing.
     function lease(address enclave, uint64 sequence, uint64 until, bytes calldata rows, bytes calldata signature) external {
         Enclave storage by = enclaveOf[enclave];
         if (block.timestamp > by.validUntil) revert EnclaveNotRegistered(enclave);
@@ -182,17 +175,18 @@ contract Vault is IVault, Quorum, EIP712, Multicall, Nonces, Pausable, Reentranc
         bytes32 digest = keccak256(abi.encode(LEASE_TYPEHASH, enclave, sequence, until, keccak256(rows)));
         _advance(by, enclave, sequence, rows.length, digest, signature);
         for (uint256 i = 0; i < rows.length; i += ROW) {
-            (uint32 account, uint96 allowance) = _row(rows, i);
-            if (!_grant(leaseOf[enclave][account], by.payee, account, allowance, until)) {
-                emit LeaseRefused(enclave, account, allowance);
+            (address payer, uint96 allowance) = _row(rows, i);
+            if (!_grant(leaseOf[enclave][payer], by.payee, payer, allowance, until)) {
+                emit LeaseRefused(enclave, payer, allowance);
             }
         }
         emit Leased(enclave, sequence, until, rows);
     }
 
-    /// @notice Charge accounts: each row is 4 bytes account and 12 bytes cumulative charge of this enclave. One signature covers
-    /// all rows. With `closing` what is left of these leases goes back to the accounts. A row whose lease has ended charges
-    /// nothing and emits RowTooLate; any other row that does not fit refuses them all.
+    /// @notice Charge accounts: each row is 20 bytes payer and 12 bytes cumulative charge of this enclave. One signature covers
+    /// all rows, so nobody but the enclave says who is charged. With `closing` what is left of these leases goes back to
+    /// the accounts. A row without a lease, or whose lease has ended, charges nothing and emits RowTooLate; any other row
+    /// that does not fit refuses them all.
     function settle(
         address enclave,
         uint64 sequence,
@@ -207,21 +201,21 @@ contract Vault is IVault, Quorum, EIP712, Multicall, Nonces, Pausable, Reentranc
         );
         _advance(by, enclave, sequence, rows.length, digest, signature);
         address payee = by.payee;
-        mapping(uint32 => Lease) storage leases = leaseOf[enclave];
+        mapping(address => Lease) storage leases = leaseOf[enclave];
         uint256 total = 0;
         for (uint256 i = 0; i < rows.length; i += ROW) {
-            (uint32 account, uint96 cumulative) = _row(rows, i);
-            Lease memory found = leases[account];
+            (address payer, uint96 cumulative) = _row(rows, i);
+            Lease memory found = leases[payer];
             if (found.until == 0 || block.timestamp > found.until + settleWindow) {
-                emit RowTooLate(enclave, account, cumulative);
+                emit RowTooLate(enclave, payer, cumulative);
                 continue;
             }
-            if (cumulative < found.spent) revert RowGoesBack(account, cumulative, found.spent);
-            if (cumulative > found.allowance) revert RowAboveLease(account, cumulative, found.allowance);
+            if (cumulative < found.spent) revert RowGoesBack(payer, cumulative, found.spent);
+            if (cumulative > found.allowance) revert RowAboveLease(payer, cumulative, found.allowance);
             total += cumulative - found.spent;
             found.spent = cumulative;
-            leases[account] = found;
-            if (closing) _giveBack(enclave, payee, account);
+            leases[payer] = found;
+            if (closing) _giveBack(enclave, payee, payer);
         }
         if (total > 0) earned[payee] += total;
         emit Settled(enclave, payee, sequence, total, receiptsRoot, rows);
@@ -283,31 +277,24 @@ contract Vault is IVault, Quorum, EIP712, Multicall, Nonces, Pausable, Reentranc
         uint256 received = asset.balanceOf(address(this)) - before;
         if (amount == 0) revert NothingToDo();
         if (received != amount) revert UnexpectedTransfer(amount, received);
-        uint32 account = accountOf[payer];
-        if (account == 0) {
-            if (payer == address(0)) revert UnknownAccount(payer);
-            account = ++accounts;
-            accountOf[payer] = account;
-            payerOf[account] = payer;
-            emit AccountOpened(account, payer);
-        }
-        accountAt[account].free += amount.toUint96();
-        emit Deposited(account, from, amount);
+        if (payer == address(0)) revert UnknownAccount(payer);
+        accountOf[payer].free += amount.toUint96();
+        emit Deposited(payer, from, amount);
     }
 
-    function _request(uint32 account, uint96 amount) private {
+    function _request(address payer, uint96 amount) private {
         uint32 readyAt = amount == 0 ? 0 : (block.timestamp + withdrawDelay).toUint32();
-        accountAt[account].withdrawing = amount;
-        accountAt[account].readyAt = readyAt;
-        emit WithdrawalRequested(account, amount, readyAt);
+        accountOf[payer].withdrawing = amount;
+        accountOf[payer].readyAt = readyAt;
+        emit WithdrawalRequested(payer, amount, readyAt);
     }
 
     /// @dev Raises one lease to `allowance` until `until`, or changes nothing and returns false.
-    function _grant(Lease storage kept, address payee, uint32 account, uint96 allowance, uint64 until) private returns (bool) {
-        if (allowance < kept.allowance) revert LeaseShrinks(account, allowance, kept.allowance);
+    function _grant(Lease storage kept, address payee, address payer, uint96 allowance, uint64 until) private returns (bool) {
+        if (allowance < kept.allowance) revert LeaseShrinks(payer, allowance, kept.allowance);
         uint256 more = allowance - kept.allowance;
-        Account storage from = accountAt[account];
-        Ceiling storage ceiling = ceilingOf[account][payee];
+        Account storage from = accountOf[payer];
+        Ceiling storage ceiling = ceilingOf[payer][payee];
         if (more + from.withdrawing > from.free) return false;
         if (more + ceiling.committed > ceiling.maxClaimable || until > ceiling.validUntil) return false;
         from.free -= uint96(more);
@@ -318,15 +305,15 @@ contract Vault is IVault, Quorum, EIP712, Multicall, Nonces, Pausable, Reentranc
         return true;
     }
 
-    function _giveBack(address enclave, address payee, uint32 account) private {
-        Lease storage kept = leaseOf[enclave][account];
+    function _giveBack(address enclave, address payee, address payer) private {
+        Lease storage kept = leaseOf[enclave][payer];
         uint96 rest = kept.allowance - kept.spent;
         kept.allowance = kept.spent;
         kept.until = 0;
-        accountAt[account].free += rest;
-        --accountAt[account].open;
-        ceilingOf[account][payee].committed -= rest;
-        emit LeaseReturned(enclave, account, rest);
+        accountOf[payer].free += rest;
+        --accountOf[payer].open;
+        ceilingOf[payer][payee].committed -= rest;
+        emit LeaseReturned(enclave, payer, rest);
     }
 
     /// @dev The enclave's statement is new, by its registered key, and not revoked.
@@ -346,14 +333,9 @@ contract Vault is IVault, Quorum, EIP712, Multicall, Nonces, Pausable, Reentranc
         by.sequence = uint256(sequence).toUint48();
     }
 
-    function _row(bytes calldata rows, uint256 i) private pure returns (uint32 account, uint96 amount) {
-        uint128 row = uint128(bytes16(rows[i:i + ROW]));
-        return (uint32(row >> 96), uint96(row));
-    }
-
-    function _known(address payer) private view returns (uint32 account) {
-        account = accountOf[payer];
-        if (account == 0) revert UnknownAccount(payer);
+    function _row(bytes calldata rows, uint256 i) private pure returns (address payer, uint96 amount) {
+        uint256 row = uint256(bytes32(rows[i:i + ROW]));
+        return (address(uint160(row >> 96)), uint96(row));
     }
 
     function _requireSigner(address signer, bytes32 digest, bytes calldata signature) private view {

@@ -123,7 +123,7 @@ def channel_of_gus(node: PaidNode) -> digests.Channel:
 async def spent(node: PaidNode) -> list[int]:
     """What the vault has charged Ann, Bob and Hal."""
     vault = node.chain.vault
-    return [(await vault.lease(SETTLEMENT.address, account)).spent for account in (1, 2, 3)]
+    return [(await vault.lease(SETTLEMENT.address, one.address)).spent for one in (ANN, BOB, HAL)]
 
 
 async def there(node: PaidNode) -> int:
@@ -170,7 +170,7 @@ async def test_an_hour_of_the_chains_time(node: PaidNode) -> None:
     await clock.on(750)
     await chain.send(finish.data, to=finish.contract, key=GUS)
     if short:
-        await chain.send(release_call(SETTLEMENT.address, 3), key=HAL)
+        await chain.send(release_call(SETTLEMENT.address, HAL.address), key=HAL)
         await chain.send(finalize_call(HAL.address), key=HAL)
         assert await chain.token.balance(HAL.address) == DEPOSIT - PRICE
     else:
@@ -222,12 +222,12 @@ async def test_an_hour_of_the_chains_time(node: PaidNode) -> None:
 async def adds_up(node: PaidNode) -> None:
     """Every unit is in one place, and the settlements say together what the accounts were charged."""
     chain, there, charged = node.chain, 0, 0
-    for number, payer in ((1, ANN), (2, BOB), (3, HAL)):
+    for payer in (ANN, BOB, HAL):
         account, lease = (
-            await chain.vault.account(number),
-            await chain.vault.lease(SETTLEMENT.address, number),
+            await chain.vault.account(payer.address),
+            await chain.vault.lease(SETTLEMENT.address, payer.address),
         )
-        known = node.journal.accounts.account(number)
+        known = node.journal.accounts.account(node.journal.accounts.number_of(payer.address))
         assert lease.spent <= known.spent
         assert account.free + lease.allowance + await chain.token.balance(payer.address) == DEPOSIT
         there, charged = there + account.free + lease.allowance - lease.spent, charged + lease.spent

@@ -231,8 +231,7 @@ class Site:
 
     async def spent(self, payer: Key) -> int:
         """What the vault holds as charged by this node's enclaves."""
-        account = await self.chain.vault.account_of(payer.address)
-        return (await self.chain.vault.lease(self.host.settlement.address, account)).spent
+        return (await self.chain.vault.lease(self.host.settlement.address, payer.address)).spent
 
     async def taken(self, payer: Key) -> int:
         """What an x402 payer has less than at first."""
@@ -330,10 +329,9 @@ async def test_kills_leave_every_account_right(site: Site) -> None:
         check(one, site, records.pop(hex0x(one.name), None), widest)
     assert records == {}
     for payer in PAYERS:
-        account = await site.chain.vault.account_of(payer.address)
-        lease = await site.chain.vault.lease(host.settlement.address, account)
+        lease = await site.chain.vault.lease(host.settlement.address, payer.address)
         assert lease.spent == site.charged(payer.address)
-        assert (await site.chain.vault.account(account)).free + lease.allowance == DEPOSIT
+        assert (await site.chain.vault.account(payer.address)).free + lease.allowance == DEPOSIT
     for payer in SIGNERS.values():
         assert await site.taken(payer) == site.charged(payer.address)
     paid = await site.chain.token.balance(PAYEE.address) + await site.chain.vault.earned(PAYEE.address)

@@ -41,7 +41,7 @@ class Scene:
     def __init__(self, chain: VaultOnChain, proxy: RPCProxy, folder: Path, url: str) -> None:
         self.chain, self.proxy, self.folder, self.url = chain, proxy, folder, url
         (folder / "offer").write_bytes(offer_entry(PAYEE, chain.parameters.asset, chain.address))
-        self.payers = 0
+        self.payers: list[bytes] = []
 
     async def start(self, **changes: int) -> None:
         """A host and its enclave begin."""
@@ -57,7 +57,7 @@ class Scene:
         before = self.enclave
         await self.host.close()
         await self.start()
-        self.enclave.charged = dict(before.charged)
+        self.enclave.charged, self.enclave.payers = dict(before.charged), dict(before.payers)
         for _ in range(before.next()):
             self.enclave.next()
 
@@ -70,7 +70,7 @@ class Scene:
     async def payer(self, name: str) -> None:
         """Somebody deposits."""
         await self.chain.deposit(named_key(name), DEPOSIT)
-        self.payers += 1
+        self.payers.append(named_key(name).address)
 
     async def leased(self, name: str, amount: int) -> control.AccountState:
         """A payer comes and gets a lease."""
@@ -79,6 +79,10 @@ class Scene:
         state = await self.enclave.lease(state, amount)
         assert state.reason == "", state
         return state
+
+    def asked(self, state: control.AccountState) -> bytes:
+        """Of whom this was asked."""
+        return self.enclave.payers[state.id]
 
     async def round(self, *, closing: bool = False) -> bool:
         """One round of settlement."""
@@ -96,9 +100,9 @@ class Scene:
     async def adds_up(self) -> None:
         """Charged once, all of it, and every unit is where it belongs."""
         vault, charged, there = self.chain.vault, 0, 0
-        for account in range(1, self.payers + 1):
-            lease, free = await vault.lease(ENCLAVE.address, account), (await vault.account(account)).free
-            assert lease.spent == self.enclave.charged.get(account, 0)
+        for payer in self.payers:
+            lease, free = await vault.lease(ENCLAVE.address, payer), (await vault.account(payer)).free
+            assert lease.spent == self.enclave.charged.get(payer, 0)
             assert free + lease.allowance == DEPOSIT
             charged, there = charged + lease.spent, there + free + lease.allowance - lease.spent
         paid = await self.chain.token.balance(PAYEE)
@@ -145,8 +149,8 @@ async def test_a_payer_comes_is_charged_and_the_owner_is_paid(scene: Scene) -> N
     state = await scene.enclave.lease(state, 250)
     assert (state.reason, state.free, state.most, state.allowance) == ("", DEPOSIT - 250, 600, 250)
     assert scene.proxy.calls["eth_sendRawTransaction"] == before + 1
-    assert (await scene.chain.vault.ceiling(state.account, PAYEE)).max_claimable == 600
-    scene.enclave.charged = {state.account: 120}
+    assert (await scene.chain.vault.ceiling(scene.asked(state), PAYEE)).max_claimable == 600
+    scene.enclave.charged = {scene.asked(state): 120}
     assert await scene.round()
     assert await scene.chain.token.balance(PAYEE) == 120
     await scene.adds_up()
@@ -165,7 +169,7 @@ async def test_many_payers_at_once(scene: Scene) -> None:
         await scene.payer(name)
     states = await asyncio.gather(*(scene.leased(name, 100) for name in names))
     assert [state.allowance for state in states] == [100] * 24
-    scene.enclave.charged = {state.account: 7 for state in states}
+    scene.enclave.charged = {scene.asked(state): 7 for state in states}
     assert await scene.round()
     await scene.adds_up()
 
@@ -226,15 +230,15 @@ async def test_a_ceiling_that_another_request_brought_is_no_obstacle(scene: Scen
     second = await scene.enclave.ask(*scene.ceiling("ann"))
     states = await asyncio.gather(scene.enclave.lease(first, 50), scene.enclave.lease(second, 80))
     assert [state.reason for state in states] == ["", ""]
-    assert (await scene.chain.vault.lease(ENCLAVE.address, states[0].account)).allowance == 80
+    assert (await scene.chain.vault.lease(ENCLAVE.address, scene.asked(states[0]))).allowance == 80
 
 
 async def test_a_crash_settles_with_the_next_start(scene: Scene) -> None:
     """A host that comes back knows of no account: the enclave names them, and the chain is asked."""
     states = [await scene.leased(name, 100) for name in ("ann", "bob")]
-    scene.enclave.charged = {state.account: 30 for state in states}
+    scene.enclave.charged = {scene.asked(state): 30 for state in states}
     assert await scene.round()
-    scene.enclave.charged[states[0].account] = 55
+    scene.enclave.charged[scene.asked(states[0])] = 55
     await scene.restart()
     assert await scene.round()
     await scene.adds_up()
@@ -249,14 +253,14 @@ async def test_a_crash_settles_with_the_next_start(scene: Scene) -> None:
 async def test_a_kill_between_signing_and_mining(scene: Scene) -> None:
     """The settlement is in the pool when the host dies: it counts once, whoever brings it in."""
     state = await scene.leased("ann", 100)
-    scene.enclave.charged = {state.account: 40}
+    scene.enclave.charged = {scene.asked(state): 40}
     await scene.chain.rpc.call("evm_setAutomine", False)
     waiting = asyncio.create_task(scene.round())
     await scene.proxy.asked("eth_sendRawTransaction", scene.proxy.calls["eth_sendRawTransaction"] + 1)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     await scene.restart()
-    scene.enclave.charged[state.account] = 60
+    scene.enclave.charged[scene.asked(state)] = 60
     assert await scene.settled()
     await scene.adds_up()
 
@@ -264,16 +268,16 @@ async def test_a_kill_between_signing_and_mining(scene: Scene) -> None:
 async def test_a_stop_gives_back_what_is_left(scene: Scene) -> None:
     """The last settlement closes the leases, so that the payer's money is free at once."""
     state = await scene.leased("ann", 100)
-    scene.enclave.charged = {state.account: 40}
+    scene.enclave.charged = {scene.asked(state): 40}
     await scene.host.settle(20)
-    assert await scene.chain.vault.lease(ENCLAVE.address, state.account) == OpenLease(40, 40, 0)
-    assert (await scene.chain.vault.account(state.account)).free == DEPOSIT - 40
+    assert await scene.chain.vault.lease(ENCLAVE.address, scene.asked(state)) == OpenLease(40, 40, 0)
+    assert (await scene.chain.vault.account(scene.asked(state))).free == DEPOSIT - 40
 
 
 async def test_a_stop_does_not_wait_for_a_chain_that_is_down(scene: Scene) -> None:
     """It is bounded; the lease's window is there for the next start."""
     state = await scene.leased("ann", 100)
-    scene.enclave.charged = {state.account: 40}
+    scene.enclave.charged = {scene.asked(state): 40}
     scene.proxy.down = True
     async with asyncio.timeout(60):
         await scene.host.settle(0.5)
@@ -286,7 +290,7 @@ async def test_a_stop_does_not_wait_for_a_chain_that_is_down(scene: Scene) -> No
 async def test_a_stop_does_not_wait_for_a_chain_that_stops_as_well(scene: Scene) -> None:
     """The settlement is sent, and then nobody answers: it got in, or the next start sees that it did not."""
     state = await scene.leased("ann", 100)
-    scene.enclave.charged = {state.account: 40}
+    scene.enclave.charged = {scene.asked(state): 40}
     scene.proxy.nulls = frozenset(("eth_getTransactionReceipt",))
     sent = scene.proxy.calls["eth_sendRawTransaction"]
     stopping = asyncio.create_task(scene.host.settle(3_600))
@@ -297,7 +301,7 @@ async def test_a_stop_does_not_wait_for_a_chain_that_stops_as_well(scene: Scene)
     scene.proxy.down, scene.proxy.nulls = False, frozenset()
     await scene.restart()
     assert await scene.settled()
-    assert await scene.chain.vault.lease(ENCLAVE.address, state.account) == OpenLease(40, 40, 0)
+    assert await scene.chain.vault.lease(ENCLAVE.address, scene.asked(state)) == OpenLease(40, 40, 0)
 
 
 @pytest.mark.parametrize("depth", [1, 3, 12])
@@ -305,17 +309,17 @@ async def test_a_reorganisation_of_leases_and_settlements(scene: Scene, depth: i
     """The chain takes back blocks, more than the confirmations too: afterwards every account adds up."""
     rpc = scene.chain.rpc
     state = await scene.leased("ann", 100)
-    scene.enclave.charged = {state.account: 30}
+    scene.enclave.charged = {scene.asked(state): 30}
     assert await scene.round()
     before = await rpc.call("evm_snapshot")
     again = await scene.leased("bob", 200)
-    scene.enclave.charged |= {state.account: 45, again.account: 60}
+    scene.enclave.charged |= {scene.asked(state): 45, scene.asked(again): 60}
     assert await scene.round()
     for _ in range(depth):
         await rpc.call("evm_mine")
     await rpc.call("evm_revert", before)
     await rpc.call("anvil_dropAllTransactions")
-    scene.enclave.charged[state.account] = 50
+    scene.enclave.charged[scene.asked(state)] = 50
     assert await scene.settled()
     await scene.adds_up()
     found = await vault_events(rpc, scene.chain.address, 0, await rpc.head())
@@ -325,7 +329,7 @@ async def test_a_reorganisation_of_leases_and_settlements(scene: Scene, depth: i
 async def test_blocks_change_places_while_a_settlement_is_under_way(scene: Scene) -> None:
     """anvil_reorg of blocks that held it: it goes in again, and counts once."""
     state = await scene.leased("ann", 100)
-    scene.enclave.charged = {state.account: 30}
+    scene.enclave.charged = {scene.asked(state): 30}
     waiting = asyncio.create_task(scene.settled())
     for _ in range(5):
         await asyncio.sleep(0.1)
@@ -339,7 +343,7 @@ async def test_a_fee_spike_and_dropped_transactions(scene: Scene) -> None:
     """While fees are beyond what was offered, and the pool loses what waits, nothing is lost."""
     rpc = scene.chain.rpc
     state = await scene.leased("ann", 100)
-    scene.enclave.charged = {state.account: 30}
+    scene.enclave.charged = {scene.asked(state): 30}
     await rpc.call("evm_setAutomine", False)
     await rpc.call("anvil_setNextBlockBaseFeePerGas", hex(10**12))
     waiting = asyncio.create_task(scene.settled())
@@ -361,7 +365,7 @@ async def test_an_endpoint_that_is_down_for_some_rounds(scene: Scene) -> None:
     assert scene.host.desk is not None
     settlement = scene.host.desk.settlement
     for charged in (30, 60, 90):
-        scene.enclave.charged = {state.account: charged}
+        scene.enclave.charged = {scene.asked(state): charged}
         assert not await scene.round()
     assert settlement.problem == "chain_unreachable"
     assert settlement.failing_since > 0
@@ -377,7 +381,7 @@ async def test_an_endpoint_that_is_late_behind_and_has_nulls(scene: Scene) -> No
     scene.proxy.behind, scene.proxy.late_s = 3, 0.02
     for step in range(1, 6):
         scene.proxy.nulls = frozenset(("eth_getTransactionReceipt",)) if step % 2 else frozenset()
-        scene.enclave.charged = {state.account: 10 * step + state.account for state in states}
+        scene.enclave.charged = {scene.asked(state): 10 * step + state.id for state in states}
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3):
                 await scene.round()
@@ -390,7 +394,7 @@ async def test_a_silent_enclave_costs_nothing(scene: Scene, monkeypatch: pytest.
     """An enclave that does not sign fails a round, and nothing goes out."""
     monkeypatch.setattr("hallmark.services.node.settlement.SIGNED_S", 0.05)
     state = await scene.leased("ann", 100)
-    scene.enclave.charged = {state.account: 30}
+    scene.enclave.charged = {scene.asked(state): 30}
     scene.enclave.quiet = True
     sent = scene.proxy.calls["eth_sendRawTransaction"]
     assert not await scene.round()
@@ -401,10 +405,10 @@ async def test_a_silent_enclave_costs_nothing(scene: Scene, monkeypatch: pytest.
 async def test_what_comes_too_late_is_said_and_not_sent(scene: Scene) -> None:
     """After the window nothing can be charged: it is no settlement, and the others' rows go on."""
     first = await scene.leased("ann", 100)
-    scene.enclave.charged = {first.account: 30}
+    scene.enclave.charged = {scene.asked(first): 30}
     assert await scene.round()
     await scene.chain.pass_time(700)
-    scene.enclave.charged = {first.account: 70}
+    scene.enclave.charged = {scene.asked(first): 70}
     sent = scene.proxy.calls["eth_sendRawTransaction"]
     assert await scene.round()
     assert scene.proxy.calls["eth_sendRawTransaction"] == sent
@@ -413,15 +417,31 @@ async def test_what_comes_too_late_is_said_and_not_sent(scene: Scene) -> None:
     assert await scene.chain.vault.earned(PAYEE) + await scene.chain.token.balance(PAYEE) == 30
 
 
+async def test_a_journal_that_was_lost_costs_no_settlement(scene: Scene) -> None:
+    """After a start nobody has told the enclave what the chain has; a row below it would refuse all others'.
+    It is told and signs again, and one settlement goes out.
+    """
+    ann, bob = [scene.asked(await scene.leased(name, 100)) for name in ("ann", "bob")]
+    scene.enclave.charged = {ann: 50}
+    assert await scene.round()
+    await scene.restart()
+    scene.enclave.charged = {ann: 20, bob: 30}
+    sent = scene.proxy.calls["eth_sendRawTransaction"]
+    assert await scene.round()
+    assert [asked.settled for asked in scene.enclave.settles] == [{}, {ann: 50, bob: 0}]
+    assert scene.proxy.calls["eth_sendRawTransaction"] == sent + 2  # it and the collection of what it earned
+    assert [(await scene.chain.vault.lease(ENCLAVE.address, one)).spent for one in (ann, bob)] == [50, 30]
+
+
 async def test_small_earnings_wait(scene: Scene) -> None:
     """Below `collect_from` nothing is collected; the vault keeps it for the payee."""
     await scene.host.close()
     await scene.start(collect_from=50)
     state = await scene.leased("ann", 100)
-    scene.enclave.charged = {state.account: 49}
+    scene.enclave.charged = {scene.asked(state): 49}
     assert await scene.round()
     assert await scene.chain.vault.earned(PAYEE) == 49
-    scene.enclave.charged = {state.account: 50}
+    scene.enclave.charged = {scene.asked(state): 50}
     assert await scene.round()
     assert await scene.chain.token.balance(PAYEE) == 50
 
@@ -432,7 +452,7 @@ async def test_epochs_come_by_themselves(scene: Scene) -> None:
     await scene.start(settle_seconds=1)
     state = await scene.leased("ann", 100)
     before = int(time.time() * 1000)
-    scene.enclave.charged = {state.account: 49}
+    scene.enclave.charged = {scene.asked(state): 49}
     async with asyncio.timeout(60):
         while await scene.chain.token.balance(PAYEE) < 49:
             await scene.proxy.asked("eth_sendRawTransaction", 2)

@@ -33,6 +33,7 @@ pytestmark = pytest.mark.integration
 
 ONE, TWO = named_key("earning one"), named_key("earning two")
 PAYEE, OTHER = named_key("earner").address, named_key("other earner").address
+ANN, BOB, CAT = (named_key(f"payer {number}").address for number in range(3))
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +52,11 @@ async def chain(url: str) -> AsyncIterator[VaultOnChain]:
         await chain.register(named_key("foreign"), OTHER)
         await new_payers(chain, PAYEE, 100, 3)
         until = await chain.now() + SHORT.lease - 20
-        await chain.send(chain.lease(ONE, until, [Row(1, 50), Row(2, 50)]))
-        await chain.send(chain.lease(TWO, until, [Row(3, 50)]))
-        await chain.send(chain.settle(ONE, [Row(1, 10), Row(2, 20)]))
+        await chain.send(chain.lease(ONE, until, [Row(ANN, 50), Row(BOB, 50)]))
+        await chain.send(chain.lease(TWO, until, [Row(CAT, 50)]))
+        await chain.send(chain.settle(ONE, [Row(ANN, 10), Row(BOB, 20)]))
         await chain.send(collect_call(PAYEE))
-        await chain.send(chain.settle(TWO, [Row(3, 7), Row(1, 5)]))
+        await chain.send(chain.settle(TWO, [Row(CAT, 7), Row(ANN, 5)]))
         yield chain
 
 

@@ -226,13 +226,14 @@ async def test_every_account_adds_up_after_kills(chain: VaultOnChain, tmp_path: 
                 cut = 0 if one.whole else CHUNK
                 assert one.delivered <= cost <= min(one.most, one.delivered + cut), (one, cost)
             for number, spent in charged.items():
-                lease = await chain.vault.lease(ENCLAVE.address, number)
+                payer = accounts[number].payer
+                lease = await chain.vault.lease(ENCLAVE.address, payer)
                 assert lease.spent == spent
                 assert accounts[number].reserved == 0
                 mine = [one for one in served.values() if one.account == number]
                 delivered, cut_off = sum(one.delivered for one in mine), sum(not one.whole for one in mine)
                 assert delivered <= spent <= delivered + CHUNK * cut_off
-                assert (await chain.vault.account(number)).free + lease.allowance == DEPOSIT
+                assert (await chain.vault.account(payer)).free + lease.allowance == DEPOSIT
             paid = await chain.token.balance(PAYEE) + await chain.vault.earned(PAYEE)
             assert paid == sum(charged.values()) > 0
         finally:

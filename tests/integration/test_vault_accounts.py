@@ -59,7 +59,7 @@ from hallmark.testing.vaults import (
 pytestmark = pytest.mark.integration
 
 BYTECODE = {
-    "Vault": "0b20eabf6b28c79c2cc95d5c8adcaa75c2c543265f608a8a023a6e6c0e94013b",
+    "Vault": "d576fe3cb3e79bac8005e330ecc3515988b9a46916909ecdd9ecd1090691d380",
     "DevToken": "a9cc368c7d95056e34fb1894780d9e8c79df262016a350b2e95c9cff5a871b5f",
 }
 NO_QUORUM = ("UnknownSigner", "SignersNotAscending")
@@ -129,14 +129,13 @@ async def test_deposits_by_approval_and_by_authorization(chain: VaultOnChain) ->
     """Both ways credit the payer; the second takes no gas of the payer, and each signature counts once."""
     await chain.pour(ALICE.address, 100)
     await chain.approved_deposit(ALICE, 30)
-    assert await chain.vault.account_of(ALICE.address) == 1
     poor = named_key("no gas")
     await chain.pour(poor.address, 50)
     data = await chain.authorized_deposit(poor, 50)
     await chain.send(data)
     assert await chain.rpc.balance(poor.address) == 0
-    assert await chain.vault.account(1) == Account(30, 0, 0, 0)
-    assert await chain.vault.account(2) == Account(50, 0, 0, 0)
+    assert await chain.vault.account(ALICE.address) == Account(30, 0, 0, 0)
+    assert await chain.vault.account(poor.address) == Account(50, 0, 0, 0)
     assert await chain.token.balance(chain.address) == 80
     used = selector("ERC3009UsedAuthorization(address,bytes32)").hex()
     assert (await chain.refusal(data)).startswith(used)
@@ -150,7 +149,7 @@ async def test_deposits_that_move_nothing_are_refused(chain: VaultOnChain) -> No
     assert await chain.refusal(await chain.authorized_deposit(ALICE, 11)) != ""
     elsewhere = VaultOnChain(chain.rpc, chain.parameters, b"\x55" * 20)
     assert await chain.refusal(await elsewhere.authorized_deposit(ALICE, 5)) != ""
-    assert await chain.vault.account_of(ALICE.address) == 0
+    assert (await chain.vault.account(ALICE.address)).empty
 
 
 async def test_ceilings_are_the_payers_and_the_newest_counts(chain: VaultOnChain) -> None:
@@ -163,7 +162,6 @@ async def test_ceilings_are_the_payers_and_the_newest_counts(chain: VaultOnChain
         assert (kept.max_claimable, kept.nonce, kept.valid_until) == (most, nonce, until)
         assert await chain.refusal(data) == "StaleNonce"
     assert await chain.refusal(chain.ceiling(ALICE, PAYEE, 90, nonce=4)) == "StaleNonce"
-    assert await chain.refusal(chain.ceiling(named_key("nobody"), PAYEE, 1)) == "UnknownAccount"
     too_much = chain.ceiling(ALICE, PAYEE, MAX_AMOUNT + 1, nonce=9)
     assert await chain.refusal(too_much) == "SafeCastOverflowedUintDowncast"
 
@@ -174,20 +172,20 @@ async def test_a_withdrawal_takes_what_is_free_after_the_delay(chain: VaultOnCha
     await fund(chain.rpc, ALICE)
     assert await chain.refusal(finalize_call(ALICE.address)) == "NotReady"
     await chain.send(withdrawal_call(60), key=ALICE)
-    ready = (await chain.vault.account(1)).ready_at
+    ready = (await chain.vault.account(ALICE.address)).ready_at
     assert ready == await chain.now() + SHORT.withdrawal
     await chain.pass_time(SHORT.withdrawal - 5)
     assert await chain.refusal(finalize_call(ALICE.address)) == "NotReady"
     await chain.pass_time(10)
     await chain.send(finalize_call(ALICE.address))
     assert await chain.token.balance(ALICE.address) == 60
-    assert await chain.vault.account(1) == Account(40, 0, 0, 0)
+    assert await chain.vault.account(ALICE.address) == Account(40, 0, 0, 0)
     assert await chain.refusal(finalize_call(ALICE.address)) == "NotReady"
     await chain.send(withdrawal_call(EVERYTHING), key=ALICE)
     await chain.send(withdrawal_call(0), key=ALICE)
     await chain.pass_time(SHORT.withdrawal + 1)
     assert await chain.refusal(finalize_call(ALICE.address)) == "NotReady"
-    assert await chain.refusal(withdrawal_call(1), key=named_key("nobody")) == "UnknownAccount"
+    assert await chain.refusal(finalize_call(named_key("nobody").address)) == "NotReady"
 
 
 async def test_a_withdrawal_by_signature_needs_no_gas_and_counts_once(chain: VaultOnChain) -> None:
@@ -214,17 +212,17 @@ async def test_the_operator_may_be_gone(chain: VaultOnChain) -> None:
     """With leases that nobody ever settles or gives back, the payer alone gets everything after the delay."""
     await chain.register(ENCLAVE, PAYEE)
     (alice,) = await new_payers(chain, PAYEE, 100, 1)
-    await chain.send(chain.lease(ENCLAVE, await chain.now() + SHORT.lease - 5, [Row(1, 90)]))
-    await chain.send(chain.settle(ENCLAVE, [Row(1, 25)]))
+    await chain.send(chain.lease(ENCLAVE, await chain.now() + SHORT.lease - 5, [Row(alice.address, 90)]))
+    await chain.send(chain.settle(ENCLAVE, [Row(alice.address, 25)]))
     await fund(chain.rpc, alice.key)
     await chain.send(withdrawal_call(EVERYTHING), key=alice.key)
     await chain.pass_time(SHORT.withdrawal + 1)
     events = await vault_events(chain.rpc, chain.address, 0, await chain.rpc.head())
-    assert lessees(events, 1) == (ENCLAVE.address,)
-    both = multicall((release_call(ENCLAVE.address, 1), finalize_call(alice.key.address)))
+    assert lessees(events, alice.address) == (ENCLAVE.address,)
+    both = multicall((release_call(ENCLAVE.address, alice.address), finalize_call(alice.key.address)))
     await chain.send(both, key=alice.key)
     assert await chain.token.balance(alice.key.address) == 75
-    assert await chain.vault.account(1) == Account(0, 0, 0, 0)
+    assert await chain.vault.account(alice.address) == Account(0, 0, 0, 0)
 
 
 async def test_a_withdrawal_takes_nothing_that_a_run_reserved(chain: VaultOnChain) -> None:
@@ -232,44 +230,46 @@ async def test_a_withdrawal_takes_nothing_that_a_run_reserved(chain: VaultOnChai
     await chain.register(ENCLAVE, PAYEE)
     (alice,) = await new_payers(chain, PAYEE, 100, 1)
     until = await chain.now() + SHORT.lease - 5
-    await chain.send(chain.lease(ENCLAVE, until, [Row(1, 40)]))
+    await chain.send(chain.lease(ENCLAVE, until, [Row(alice.address, 40)]))
     await fund(chain.rpc, alice.key)
     await chain.send(withdrawal_call(EVERYTHING), key=alice.key)
-    await chain.send(chain.lease(ENCLAVE, until, [Row(1, 50)]))
-    await chain.send(chain.lease(ENCLAVE, until + 1, [Row(1, 40)]))
-    kept = await chain.vault.lease(ENCLAVE.address, 1)
+    await chain.send(chain.lease(ENCLAVE, until, [Row(alice.address, 50)]))
+    await chain.send(chain.lease(ENCLAVE, until + 1, [Row(alice.address, 40)]))
+    kept = await chain.vault.lease(ENCLAVE.address, alice.address)
     assert (kept.allowance, kept.until) == (40, until)
     await chain.pass_time(SHORT.lease + SHORT.settlement - 60)
-    assert await chain.refusal(release_call(ENCLAVE.address, 1)) == "LeaseNotEnded"
-    await chain.send(chain.settle(ENCLAVE, [Row(1, 40)]))
+    assert await chain.refusal(release_call(ENCLAVE.address, alice.address)) == "LeaseNotEnded"
+    await chain.send(chain.settle(ENCLAVE, [Row(alice.address, 40)]))
     assert await chain.vault.earned(PAYEE) == 40
     await chain.pass_time(SHORT.withdrawal)
     await chain.send(finalize_call(alice.key.address))
     assert await chain.token.balance(alice.key.address) == 60
-    assert (await chain.vault.account(1)).open_leases == 1
-    await chain.send(release_call(ENCLAVE.address, 1))
+    assert (await chain.vault.account(alice.address)).open_leases == 1
+    await chain.send(release_call(ENCLAVE.address, alice.address))
     await chain.send(finalize_call(alice.key.address))
-    assert await chain.vault.account(1) == Account(0, 0, 0, 0)
+    assert await chain.vault.account(alice.address) == Account(0, 0, 0, 0)
 
 
 async def test_windows_end_to_the_second(chain: VaultOnChain) -> None:
     """In the last second of its window a lease is charged and not released; a second later the reverse."""
     await chain.register(ENCLAVE, PAYEE)
-    await new_payers(chain, PAYEE, 100, 1)
+    (alice,) = await new_payers(chain, PAYEE, 100, 1)
     until = await chain.now() + SHORT.lease - 5
-    await chain.send(chain.lease(ENCLAVE, until, [Row(1, 40)]))
+    await chain.send(chain.lease(ENCLAVE, until, [Row(alice.address, 40)]))
     for late, charged in ((0, 30), (1, 0)):
         before = await chain.rpc.call("evm_snapshot")
         at = until + SHORT.settlement + late
         await chain.rpc.call("evm_setNextBlockTimestamp", at)
-        await chain.send(chain.settle(ENCLAVE, [Row(1, 30)]))
+        await chain.send(chain.settle(ENCLAVE, [Row(alice.address, 30)]))
         assert await chain.now() == at
         assert await chain.vault.earned(PAYEE) == charged
-        assert await chain.refusal(release_call(ENCLAVE.address, 1)) == ("" if late else "LeaseNotEnded")
+        assert await chain.refusal(release_call(ENCLAVE.address, alice.address)) == (
+            "" if late else "LeaseNotEnded"
+        )
         await chain.rpc.call("evm_revert", before)
     await fund(chain.rpc, named_key("payer 0"))
     await chain.send(withdrawal_call(10), key=named_key("payer 0"))
-    ready = (await chain.vault.account(1)).ready_at
+    ready = (await chain.vault.account(alice.address)).ready_at
     await chain.rpc.call("evm_setNextBlockTimestamp", ready)
     await chain.send(finalize_call(named_key("payer 0").address))
     assert await chain.now() == ready
@@ -282,10 +282,10 @@ async def test_a_covered_request_leaves_the_rest_at_work(chain: VaultOnChain) ->
     await fund(chain.rpc, alice.key)
     await chain.send(withdrawal_call(60), key=alice.key)
     until = await chain.now() + SHORT.lease - 5
-    await chain.send(chain.lease(ENCLAVE, until, [Row(1, 41)]))
-    assert (await chain.vault.lease(ENCLAVE.address, 1)).allowance == 0
-    await chain.send(chain.lease(ENCLAVE, until, [Row(1, 40)]))
-    assert (await chain.vault.lease(ENCLAVE.address, 1)).allowance == 40
+    await chain.send(chain.lease(ENCLAVE, until, [Row(alice.address, 41)]))
+    assert (await chain.vault.lease(ENCLAVE.address, alice.address)).allowance == 0
+    await chain.send(chain.lease(ENCLAVE, until, [Row(alice.address, 40)]))
+    assert (await chain.vault.lease(ENCLAVE.address, alice.address)).allowance == 40
 
 
 async def test_only_deposits_stop(chain: VaultOnChain) -> None:
@@ -300,8 +300,8 @@ async def test_only_deposits_stop(chain: VaultOnChain) -> None:
     await chain.pour(ALICE.address, 10)
     assert await chain.refusal(await chain.authorized_deposit(ALICE, 10)) == "EnforcedPause"
     assert await chain.refusal(deposit_call(ALICE.address, 10)) == "EnforcedPause"
-    await chain.send(chain.lease(ENCLAVE, await chain.now() + 200, [Row(1, 40)]))
-    await chain.send(chain.settle(ENCLAVE, [Row(1, 10)], closing=True))
+    await chain.send(chain.lease(ENCLAVE, await chain.now() + 200, [Row(alice.address, 40)]))
+    await chain.send(chain.settle(ENCLAVE, [Row(alice.address, 10)], closing=True))
     await chain.send(withdrawal_call(EVERYTHING), key=alice.key)
     await chain.pass_time(SHORT.withdrawal + 1)
     await chain.send(finalize_call(alice.key.address))
@@ -353,7 +353,7 @@ async def test_another_contract_is_no_vault(chain: VaultOnChain) -> None:
     """Nothing, and code that is something else, give no answer that could be taken for a vault's."""
     for address in (b"\x33" * 20, bytes.fromhex("4e59b44847b379578588920ca78fbf26c0b4956c")):
         with pytest.raises((VerificationFailed, Unavailable)):
-            await VaultContract(chain.rpc, address).account(1)
+            await VaultContract(chain.rpc, address).account(ALICE.address)
 
 
 async def test_a_ceiling_names_its_session_key_under_the_signature(chain: VaultOnChain) -> None:

@@ -123,11 +123,10 @@ async def test_leases_and_charges_show(chain: VaultOnChain, account: ChainAccoun
     payer = account.wallet.key
     await account.fund("10")
     await account.deposit("10")
-    number = await chain.vault.account_of(payer.address)
     await chain.register(ENCLAVE, PAYEE)
     await chain.send(chain.ceiling(payer, PAYEE, 4_000_000))
-    await chain.send(chain.lease(ENCLAVE, await chain.now() + 290, [Row(number, 3_000_000)]))
-    await chain.send(chain.settle(ENCLAVE, [Row(number, 1_200_000)]))
+    await chain.send(chain.lease(ENCLAVE, await chain.now() + 290, [Row(payer.address, 3_000_000)]))
+    await chain.send(chain.settle(ENCLAVE, [Row(payer.address, 1_200_000)]))
     found = await account.balance()
     assert (found.free, found.leased, found.spent) == (7_000_000, 1_800_000, 1_200_000)
     assert (found.deposited, found.hidden) == (8_800_000, 0)
@@ -147,11 +146,10 @@ async def test_a_withdrawal_gives_back_all_that_was_not_charged(
     payer = account.wallet.key
     await account.fund("10")
     await account.deposit("10")
-    number = await chain.vault.account_of(payer.address)
     await chain.register(ENCLAVE, PAYEE)
     await chain.send(chain.ceiling(payer, PAYEE, 4_000_000))
-    await chain.send(chain.lease(ENCLAVE, await chain.now() + 290, [Row(number, 3_000_000)]))
-    await chain.send(chain.settle(ENCLAVE, [Row(number, 1_200_000)]))
+    await chain.send(chain.lease(ENCLAVE, await chain.now() + 290, [Row(payer.address, 3_000_000)]))
+    await chain.send(chain.settle(ENCLAVE, [Row(payer.address, 1_200_000)]))
     with pytest.raises(Conflict, match="Nothing was asked back"):
         await account.finish()
     asked = await account.withdraw(None)
@@ -294,11 +292,11 @@ async def test_what_a_client_signs_holds_for_enclave_and_contract(
         with pytest.raises(PaymentRequired) as caught:
             judged(**change)  # type: ignore[arg-type]
         assert caught.value.reason == reason
-    number = await chain.vault.account_of(account.wallet.key.address)
+    payer = account.wallet.key.address
     await chain.register(ENCLAVE, PAYEE)
     await chain.send(ceiling_call(found.ceiling, found.by_payer))
-    await chain.send(chain.lease(ENCLAVE, await chain.now() + 290, [Row(number, 1_000_000)]))
-    await chain.send(chain.settle(ENCLAVE, [Row(number, 300_000)]))
+    await chain.send(chain.lease(ENCLAVE, await chain.now() + 290, [Row(payer, 1_000_000)]))
+    await chain.send(chain.settle(ENCLAVE, [Row(payer, 300_000)]))
     other, second = home("two")
     again = await other.pay(PATH, BODY)
     assert again is not None

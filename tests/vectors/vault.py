@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 CHAIN_ID = 31_337
 VAULT = bytes.fromhex("00112233445566778899aabbccddeeff01234567")
 TOKEN = bytes.fromhex("89abcdef0123456789abcdef0123456789abcdef")
-ROWS = ((1, 1_000_000), (2, 2**96 - 1), (2**32 - 1, 0))
+ROWS = (("0x" + "01" * 20, 1_000_000), ("0x" + "02" * 20, 2**96 - 1), ("0x" + "ff" * 20, 0))
 TYPES = {
     "SpendingCeiling": (
         "address payer,address payee,address session,uint128 maxClaimable,uint32 nonce,uint32 validUntil"
@@ -97,7 +97,7 @@ def vector(name: str, fields: str, separator: bytes) -> dict[str, Any]:
 def vectors() -> dict[str, Any]:
     """The whole file."""
     vault, token = domain("Hallmark Vault", "1", VAULT), domain("Hallmark Development Money", "1", TOKEN)
-    rows = b"".join(account.to_bytes(4, "big") + amount.to_bytes(12, "big") for account, amount in ROWS)
+    rows = b"".join(bytes.fromhex(payer[2:]) + amount.to_bytes(12, "big") for payer, amount in ROWS)
     kinds = ("TransferWithAuthorization", "ReceiveWithAuthorization")
     return {
         "chain_id": CHAIN_ID,

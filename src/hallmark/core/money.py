@@ -91,10 +91,10 @@ class Payment(Document, frozen=True):
     """What one answer's money was: the record that a receipt's `payment` commits to.
 
     `request` and `charged` repeat the receipt's. `reserved` is the most that the request could have cost,
-    `authorization` the digest of what the payer signed for it (32 zero bytes when nothing was), `account` the
-    number of the payer's in the vault (0: none). `position` is that of the event which ended the request in
-    the enclave's journal of accounts: it shows a journal that was put back. `price` is the offer's own for
-    this model, so that the sum can be worked out from this record alone. On the rail `free` nobody pays:
+    `authorization` the digest of what the payer signed for it (32 zero bytes when nothing was), `account` its
+    number in the enclave's books (0: none). `position` is that of the event which ended the request in the
+    enclave's journal of accounts: it shows a journal that was put back. `price` is the offer's own for this
+    model, so that the sum can be worked out from this record alone. On the rail `free` nobody pays:
     there is no payer and both amounts are 0. On the rail `token` no payer is known: `authorization` is the
     digest of the tokens that were spent (`core.tokens.TokenSpend`), `reserved` what they are worth together.
     """

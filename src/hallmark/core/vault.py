@@ -4,9 +4,9 @@ The EIP-712 domain is the vault's own: `EIP712Domain(name="Hallmark Vault", vers
 verifyingContract)`, so a statement counts on one chain in one contract. All times are unix seconds, because
 the chain's are; money is in atomic units of the vault's asset.
 
-A row (16 bytes) is what settlements and leases carry for one account, the amount cumulative:
+A row (32 bytes) is what settlements and leases carry for one account, the amount cumulative:
 
-    account   uint32   4    number of the account in the vault
+    payer     address 20    whose account it is
     amount    uint96  12    all that this enclave ever charged (settlement) or may ever charge (lease)
 """
 
@@ -22,7 +22,8 @@ from hallmark.core.errors import InvalidInput
 from hallmark.core.hashing import keccak256
 from hallmark.core.typed import Address, Bytes32, TypedStruct, Uint8, Uint32, Uint64, Uint128
 
-ROW_SIZE: Final = 16
+ROW_SIZE: Final = 32
+PAYER_SIZE: Final = 20
 
 DOMAIN_TYPE: Final = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 VAULT_NAME: Final = "Hallmark Vault"
@@ -139,30 +140,27 @@ STATEMENTS: Final[tuple[type[TypedStruct], ...]] = (
 class Row(msgspec.Struct, frozen=True):
     """One account's cumulative amount."""
 
-    account: int
+    payer: bytes
     amount: int
 
 
 def pack_rows(rows: Iterable[Row]) -> bytes:
     """The rows as the contract reads them. Raises InvalidInput `vault_rows`."""
     try:
-        packed = b"".join(row.account.to_bytes(4, "big") + row.amount.to_bytes(12, "big") for row in rows)
+        packed = [row.payer + row.amount.to_bytes(ROW_SIZE - PAYER_SIZE, "big") for row in rows]
     except OverflowError as error:
-        raise InvalidInput("vault_rows", "An account or amount does not fit its field.") from error
-    if not packed:
-        raise InvalidInput("vault_rows", "A settlement or lease has one row at least.")
-    return packed
+        raise InvalidInput("vault_rows", "An amount does not fit its field.") from error
+    if not packed or any(len(row) != ROW_SIZE for row in packed):
+        raise InvalidInput("vault_rows", "A settlement or lease has one row at least, each of an address.")
+    return b"".join(packed)
 
 
 def unpack_rows(packed: bytes) -> tuple[Row, ...]:
     """Read packed rows. Raises InvalidInput `vault_rows`."""
     if not packed or len(packed) % ROW_SIZE:
         raise InvalidInput("vault_rows", f"Rows are {ROW_SIZE} bytes each, and one at least.")
-    starts = range(0, len(packed), ROW_SIZE)
-    return tuple(
-        Row(int.from_bytes(packed[s : s + 4], "big"), int.from_bytes(packed[s + 4 : s + ROW_SIZE], "big"))
-        for s in starts
-    )
+    rows = (packed[start : start + ROW_SIZE] for start in range(0, len(packed), ROW_SIZE))
+    return tuple(Row(row[:PAYER_SIZE], int.from_bytes(row[PAYER_SIZE:], "big")) for row in rows)
 
 
 @functools.lru_cache(maxsize=64)

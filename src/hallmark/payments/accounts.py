@@ -18,12 +18,15 @@ Amounts are atomic units; those of an account are cumulative over its life with 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from hallmark.core.errors import Conflict, HallmarkError, InvalidInput
 from hallmark.core.money import MAX_AMOUNT
+
+OUTSIDE: Final = 1 << 32
+"""Accounts from this number on are not the vault's."""
 
 
 class PaymentRequired(HallmarkError):
@@ -181,12 +184,11 @@ class Accounts:
         """What is known of an account; None when nothing is."""
         return self._accounts.get(number)
 
-    def of_payer(self, number: int, payer: bytes) -> Account | None:
-        """The same, of a payer's account. Raises Conflict `account_of_another`."""
-        known = self._accounts.get(number)
-        if known is not None and known.payer != payer:
-            raise Conflict("account_of_another", "This account belongs to another payer.")
-        return known
+    def number_of(self, payer: bytes) -> int:
+        """The number of a payer's account in the vault: the one that it has here, else the next."""
+        ours = {number: one.payer for number, one in self._accounts.items() if number < OUTSIDE}
+        mine = [number for number, of in ours.items() if of == payer]
+        return mine[0] if mine else max(ours, default=0) + 1
 
     @property
     def accounts(self) -> dict[int, Account]:
@@ -225,7 +227,9 @@ class Accounts:
         """
         if not 0 <= limit <= MAX_AMOUNT or not 0 <= spent <= MAX_AMOUNT:
             raise InvalidInput("bad_amount", "An account's limit is an amount from 0 to 2^96 - 1.")
-        known = self.of_payer(number, payer)
+        known = self._accounts.get(number)
+        if known is not None and known.payer != payer:
+            raise Conflict("account_of_another", "This account belongs to another payer.")
         # What a message brought is a kind of int that the journal does not write.
         return self._made(Granted(number, payer, int(limit), int(known.spent if known else spent)))
 

@@ -20,7 +20,7 @@ from hallmark.core.vault import SpendingCeiling, unpack_rows, vault_digest
 from hallmark.core.x402_payment import read_payment
 from hallmark.crypto.secp256k1 import Key, sign_statement
 from hallmark.payments.spending import HEADER, Vault, request_name, sign_spending
-from hallmark.services.chain.vault import CeilingInForce
+from hallmark.services.chain.vault import Account, CeilingInForce
 from hallmark.services.enclave import control
 from hallmark.services.enclave.account_journal import AccountJournal
 from hallmark.services.enclave.billing import Billing
@@ -33,8 +33,8 @@ VAULT = Vault(31_337, b"\x12" * 20)
 ASSET = Asset(31_337, hex0x(b"\x11" * 20), 6, "DEV", "Hallmark Development Money", "1", development=True)
 SEALING = b"\x13" * 32
 TERM = 21_600
-NUMBER = 7
-"""The payer's account in the vault."""
+NUMBER = 1
+"""The payer's account in the enclave's books."""
 
 
 def offer_entry(configuration: EnclaveConfiguration, now: int, owner: Key = OWNER, **changes: Any) -> bytes:
@@ -68,8 +68,7 @@ class MemoryHost:
         self.frames: list[bytes] = []
         self.free = free
         self.most = 2**90
-        self.number = NUMBER
-        self.allowance = self.spent = self.until = 0
+        self.allowance = self.until = 0
         self.silent = False
         self.reason = ""
         self.asked: list[control.FromEnclave] = []
@@ -160,26 +159,26 @@ class MemoryHost:
         self._say(control.FramesKept(position))
 
     def _tell(self, number: int) -> None:
-        free, most, allowance, spent = map(control.Units, (self.free, self.most, self.allowance, self.spent))
-        held = control.AccountState(number, "", self.number, free, most, allowance, spent, self.until, TERM)
+        free, most, allowance = map(control.Units, (self.free, self.most, self.allowance))
+        held = control.AccountState(number, "", free, most, allowance, self.until, TERM)
         state = control.AccountState(number, self.reason) if self.reason else held
         self._say(state)
 
 
 class MemoryVault:
-    """What a payer's client reads of the chain: an account (0: none), and the ceiling in force."""
+    """What a payer's client reads of the chain: what is free in its account, and the ceiling in force."""
 
-    def __init__(self, account: int = NUMBER) -> None:
-        self.account = account
+    def __init__(self, free: int = 10**9) -> None:
+        self.free = free
         self.known = CeilingInForce(0, 0, 0, 0)
         self.read = 0
 
-    async def account_of(self, _payer: bytes) -> int:
+    async def account(self, _payer: bytes) -> Account:
         """The account."""
         self.read += 1
-        return self.account
+        return Account(self.free, 0, 0, 0)
 
-    async def ceiling(self, _number: int, _payee: bytes) -> CeilingInForce:
+    async def ceiling(self, _payer: bytes, _payee: bytes) -> CeilingInForce:
         """The ceiling in force."""
         return self.known
 

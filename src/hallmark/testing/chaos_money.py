@@ -63,7 +63,7 @@ class Purse:
     async def is_known(self) -> bool:
         """Whether the chain answers, and has the account."""
         try:
-            return bool(await self._account.vault.account_of(self._key.address))
+            return not (await self._account.vault.account(self._key.address)).empty
         except HallmarkError:
             return False
 
@@ -138,9 +138,8 @@ class Purse:
     async def _spent(self) -> tuple[int, int, int]:
         """Of the account: what enclaves have charged, what they may charge in all, and what is free."""
         vault = self._account.vault
-        number = await vault.account_of(self._key.address)
-        leases = [await vault.lease(unhex(one.settlement), number) for one in self._offers]
-        account = await vault.account(number)
+        leases = [await vault.lease(unhex(one.settlement), self._key.address) for one in self._offers]
+        account = await vault.account(self._key.address)
         return sum(one.spent for one in leases), sum(one.allowance for one in leases), account.free
 
 

@@ -26,6 +26,7 @@ from hallmark.testing import scene_parts as parts
 from hallmark.testing.scene import Scene, address, digest, marks_of
 
 PAYER, PAYEE, ENCLAVE, VAULT = (address(name) for name in ("payer", "payee", "settlement key", "vault"))
+OTHER = address("another payer")
 OFFER, TRANSACTION = digest("offer"), digest("settlement")
 CHAIN: Final = "The chain was read up to block 1,204, at 12:00:00 UTC on 01 Jan 2026."
 DEVELOPMENT: Final = Fact("What the money is", "development money, worth nothing")
@@ -116,7 +117,7 @@ class ScenePayments:
         if address not in (PAYER, PAYEE):
             raise NotFound("unknown_account", "There is no such account here.")
         pays = address == PAYER
-        balance = Balance(VAULT, 7, "4998800", "4.9988 DEV", 1, "", 0, development=True)
+        balance = Balance(VAULT, "4998800", "4.9988 DEV", 1, "", 0, development=True)
         page = AccountPage(
             self.scene.now,
             address,
@@ -140,6 +141,6 @@ class ScenePayments:
         """That one. Raises NotFound `unknown_settlement`."""
         if (name, sequence) not in ((TRANSACTION, -1), (ENCLAVE, 4)):
             raise NotFound("unknown_settlement", "No such settlement was seen.")
-        accounts = (SettledRow(7, PAYER, "0.0012 DEV", late=False), SettledRow(8, "", "0.01 DEV", late=True))
+        accounts = (SettledRow(PAYER, "0.0012 DEV", late=False), SettledRow(OTHER, "0.01 DEV", late=True))
         facts = (Fact("Receipts root", digest("receipts"), "", digest("receipts")), DEVELOPMENT)
         return SettlementPage(self.scene.now, CHAIN, (self._settlement(),), facts, accounts)

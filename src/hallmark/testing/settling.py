@@ -41,19 +41,19 @@ def offer_entry(payee: bytes, asset: bytes, vault: bytes) -> bytes:
 
 
 class SigningEnclave:
-    """Plays the enclave to `payments`. `charged` is what each account was charged in all, cumulative; `quiet`
-    makes it answer no question.
+    """Plays the enclave to `payments`. `charged` is what each payer was charged in all, cumulative, `payers`
+    who was asked about under which number; `quiet` makes it answer no question.
     """
 
     def __init__(self, payments: NodePayments, key: Key, vault: bytes) -> None:
         self.payments, self.key, self.vault = payments, key, vault
-        self.charged: dict[int, int] = {}
+        self.charged: dict[bytes, int] = {}
         self.settles: list[control.Settle] = []
         self.signed: list[control.SettlementSigned] = []
         self.quiet = False
         self._sequence = itertools.count(1)
-        self._ids = itertools.count(1)
         self._states: dict[int, asyncio.Future[control.AccountState]] = {}
+        self.payers: dict[int, bytes] = {}
 
     def hear(self, message: control.ToEnclave) -> None:
         """One message of the host's, as the control channel carries it."""
@@ -70,7 +70,8 @@ class SigningEnclave:
 
     async def ask(self, ceiling: SpendingCeiling, signature: bytes) -> control.AccountState:
         """What the chain holds for a payer."""
-        number = next(self._ids)
+        number = len(self.payers) + 1
+        self.payers[number] = ceiling.payer
         return await self._asked(number, control.AccountWanted(number, ceiling.pack(), signature))
 
     async def lease(self, state: control.AccountState, amount: int) -> control.AccountState:
@@ -79,7 +80,8 @@ class SigningEnclave:
 
     def lease_of(self, state: control.AccountState, amount: int) -> control.LeaseSigned:
         """A signed lease."""
-        rows, until, sequence = pack_rows([Row(state.account, amount)]), _now() + state.term, self.next()
+        rows = pack_rows([Row(self.payers[state.id], amount)])
+        until, sequence = _now() + state.term, self.next()
         statement = Lease(self.key.address, sequence, until, keccak256(rows))
         return control.LeaseSigned(state.id, sequence, until, rows, self._sign(statement))
 
@@ -96,9 +98,9 @@ class SigningEnclave:
 
     def _settled(self, asked: control.Settle) -> control.SettlementSigned:
         due = {
-            account: amount
-            for account, amount in self.charged.items()
-            if amount > asked.settled.get(account, 0) or asked.closing
+            payer: amount
+            for payer, amount in self.charged.items()
+            if amount > asked.settled.get(payer, 0) or asked.closing
         }
         if not due:
             return control.SettlementSigned(asked.id, 0, b"", bytes(32), asked.closing, b"")

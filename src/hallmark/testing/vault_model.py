@@ -70,8 +70,6 @@ class VaultModel:
 
     def sign_ceiling(self, payer: str, payee: str, most: int, nonce: int, until: int) -> str:
         """A payer's ceiling arrives."""
-        if payer not in self.payers:
-            return "UnknownAccount"
         kept = self.ceilings.setdefault((payer, payee), Signed())
         if nonce <= kept.nonce:
             return "StaleNonce"
@@ -133,17 +131,14 @@ class VaultModel:
 
     def request(self, payer: str, amount: int, now: int) -> str:
         """A payer asks for money back."""
-        if payer not in self.payers:
-            return "UnknownAccount"
-        self.payers[payer].requested = amount
-        self.payers[payer].ready_at = now + self.delays.withdrawal if amount else 0
+        kept = self.payers.setdefault(payer, Payer())
+        kept.requested = amount
+        kept.ready_at = now + self.delays.withdrawal if amount else 0
         return ""
 
     def finalize(self, payer: str, now: int) -> tuple[str, int]:
         """Anyone pays out a withdrawal; the second value is how much."""
-        if payer not in self.payers:
-            return "UnknownAccount", 0
-        kept = self.payers[payer]
+        kept = self.payers.get(payer, Payer())
         if kept.ready_at == 0 or now < kept.ready_at:
             return "NotReady", 0
         paid = min(kept.requested, self._free(payer))

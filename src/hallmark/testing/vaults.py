@@ -116,11 +116,11 @@ class VaultOnChain:
         """Development money for a holder."""
         await self.send(faucet_call(holder, amount), to=self.parameters.asset)
 
-    async def deposit(self, payer: Key, amount: int) -> int:
-        """Pour, and deposit by authorization; gives the account's number."""
+    async def deposit(self, payer: Key, amount: int) -> bytes:
+        """Pour, and deposit by authorization; gives the payer's address."""
         await self.pour(payer.address, amount)
         await self.send(await self.authorized_deposit(payer, amount))
-        return await self.vault.account_of(payer.address)
+        return payer.address
 
     async def authorized_deposit(self, payer: Key, amount: int, *, nonce: bytes | None = None) -> bytes:
         """Call data of a deposit without gas for the payer."""
@@ -209,10 +209,14 @@ async def fresh_vault(url: str) -> AsyncIterator[VaultOnChain]:
 
 
 class Party(msgspec.Struct, frozen=True):
-    """A payer with its key and account number."""
+    """A payer."""
 
     key: Key
-    account: int
+
+    @property
+    def address(self) -> bytes:
+        """Whose account it is."""
+        return self.key.address
 
 
 async def new_payers(
@@ -222,9 +226,9 @@ async def new_payers(
     parties = []
     for number in range(count):
         key = named_key(f"{name} {number}")
-        account = await chain.deposit(key, amount)
+        await chain.deposit(key, amount)
         await chain.send(chain.ceiling(key, payee, amount))
-        parties.append(Party(key, account))
+        parties.append(Party(key))
     return parties
 
 

@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 13
-CODE: Final = "3f344c917c8cde79de0ef0c0dd48611175e43bb93e10061af6d2abb44c3b2ef2"
+CODE: Final = "307484566a2c2d458bf3ce4d2de3bdef008ed246181d31f040a9ed2c5ffa5a94"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

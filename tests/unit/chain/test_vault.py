@@ -43,7 +43,7 @@ CALLS = {
     "settle(address,uint64,bytes,bytes32,bool,bytes)": vault.settle_call(
         Settlement(A, 1, W, W, 1), b"r", SIGNATURE
     ),
-    "release(address,uint32)": vault.release_call(A, 1),
+    "release(address,address)": vault.release_call(A, A),
     "collect(address)": vault.collect_call(A),
     "requestWithdrawal(uint96)": vault.withdrawal_call(vault.EVERYTHING),
     "requestWithdrawalFor(address,uint128,uint64,uint64,bytes)": vault.signed_withdrawal_call(

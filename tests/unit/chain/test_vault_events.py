@@ -31,7 +31,7 @@ from hallmark.services.chain.vault_events import (
 
 SOURCE = (Path(__file__).parents[3] / "contracts" / "IVault.sol").read_text()
 VAULT, A = b"\x0a" * 20, b"\x0b" * 20
-DEPOSIT = [topic(Deposited), (7).to_bytes(32, "big"), A.rjust(32, b"\0")]
+DEPOSIT = [topic(Deposited), VAULT.rjust(32, b"\0"), A.rjust(32, b"\0")]
 FIVE = (5).to_bytes(32, "big")
 
 
@@ -73,7 +73,7 @@ def test_events_are_those_of_the_contract() -> None:
 
 def test_a_settlement_is_read_with_its_rows() -> None:
     """Indexed and other parameters come to their fields; rows are unpacked."""
-    rows = (Row(1, 5), Row(9, 2**96 - 1))
+    rows = (Row(A, 5), Row(VAULT, 2**96 - 1))
     words = ["uint64", "uint256", "bytes32", "bytes"]
     body = encode(words, [3, 11, b"\x07" * 32, pack_rows(rows)])
     topics = [topic(Settled), VAULT.rjust(32, b"\0"), A.rjust(32, b"\0")]
@@ -114,7 +114,7 @@ async def test_events_come_in_the_chains_order() -> None:
     found = await vault_events(Endpoint(answer), VAULT, 8, 9)
     assert [(emitted.block, emitted.index) for emitted in found] == [(8, 2), (9, 1), (9, 2)]
     first: VaultEvent = found[0].event
-    assert first == Deposited(7, A, 5)
+    assert first == Deposited(VAULT, A, 5)
 
 
 @pytest.mark.parametrize(
@@ -144,15 +144,16 @@ async def test_answers_that_are_no_logs_have_a_reason(answer: object) -> None:
 def test_who_may_hold_a_lease_on_an_account() -> None:
     """Whoever asked and did not give back, in the order of asking; another account's leases are not meant."""
     b, c = b"\x0c" * 20, b"\x0d" * 20
+    ann, bob, eve = b"\xaa" * 20, b"\xbb" * 20, b"\xee" * 20
     events = (
-        Leased(A, 1, 9, (Row(1, 5), Row(2, 5))),
-        Leased(b, 1, 9, (Row(1, 5),)),
-        Leased(c, 1, 9, (Row(2, 5),)),
-        LeaseReturned(A, 1, 5),
-        LeaseReturned(b, 2, 5),
-        Leased(A, 2, 9, (Row(1, 5),)),
+        Leased(A, 1, 9, (Row(ann, 5), Row(bob, 5))),
+        Leased(b, 1, 9, (Row(ann, 5),)),
+        Leased(c, 1, 9, (Row(bob, 5),)),
+        LeaseReturned(A, ann, 5),
+        LeaseReturned(b, bob, 5),
+        Leased(A, 2, 9, (Row(ann, 5),)),
     )
     emitted = [Emitted(event, 1, index, bytes(32)) for index, event in enumerate(events)]
-    assert lessees(emitted, 1) == (b, A)
-    assert lessees(emitted, 2) == (A, c)
-    assert lessees(emitted, 3) == ()
+    assert lessees(emitted, ann) == (b, A)
+    assert lessees(emitted, bob) == (A, c)
+    assert lessees(emitted, eve) == ()

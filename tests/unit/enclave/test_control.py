@@ -18,8 +18,8 @@ TO_ENCLAVE = [
     control.Attest(1, bytes(32)),
     control.Stored(9),
     control.Dialed(1, "unknown_upstream"),
-    control.AccountState(1, free=LARGE, most=LARGE, allowance=LARGE, spent=LARGE),
-    control.Settle(1, {7: LARGE}),
+    control.AccountState(1, free=LARGE, most=LARGE, allowance=LARGE),
+    control.Settle(1, {b"\x07" * 20: LARGE}),
     control.PaymentState(1, available=LARGE, balance=LARGE, claimed=LARGE),
     control.ChannelsClaimed({bytes(32): LARGE}),
 ]

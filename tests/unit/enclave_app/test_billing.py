@@ -267,16 +267,16 @@ async def test_a_settlement_is_for_what_was_charged(
     (signed,) = runtime.billing.on_message(control.Settle(1, {}))
     assert isinstance(signed, control.SettlementSigned)
     (row,) = unpack_rows(signed.rows)
-    assert (row.account, row.amount) == (NUMBER, charged)
+    assert (row.payer, row.amount) == (PAYER.address, charged)
     statement = Settlement(
         SETTLEMENT.address, signed.sequence, keccak256(signed.rows), signed.receipts_root, 0
     )
     digest = vault_digest(statement, VAULT.chain_id, VAULT.address)
     assert is_signed_by(digest, signed.signature, SETTLEMENT.address)
-    (again,) = runtime.billing.on_message(control.Settle(2, {NUMBER: charged}))
+    (again,) = runtime.billing.on_message(control.Settle(2, {PAYER.address: charged}))
     assert isinstance(again, control.SettlementSigned)
     assert again.rows == b""
-    (closing,) = runtime.billing.on_message(control.Settle(3, {NUMBER: charged}, closing=True))
+    (closing,) = runtime.billing.on_message(control.Settle(3, {PAYER.address: charged}, closing=True))
     assert isinstance(closing, control.SettlementSigned)
     assert unpack_rows(closing.rows) == (row,)
     assert closing.sequence > signed.sequence

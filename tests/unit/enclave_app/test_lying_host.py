@@ -6,13 +6,12 @@ import asyncio
 
 import pytest
 
-from hallmark.core.errors import Conflict, HallmarkError, Unavailable
 from hallmark.core.hashing import sha256
 from hallmark.core.spending import Spend, SpendingAuthorization
 from hallmark.core.vault import Row, SpendingCeiling, unpack_rows
 from hallmark.services.enclave import control
 from hallmark.services.enclave.leases import Leases
-from hallmark.testing.billing import NUMBER, SETTLEMENT, TERM, VAULT, MemoryHost
+from hallmark.testing.billing import SETTLEMENT, VAULT, MemoryHost
 from hallmark.testing.runtime import MemoryRuntime
 
 ANN, BOB = b"\xaa" * 20, b"\xbb" * 20
@@ -33,8 +32,8 @@ def leases(runtime: MemoryRuntime, host: MemoryHost) -> Leases:
     return found
 
 
-async def serve(leases: Leases, host: MemoryHost, payer: bytes, number: int, charged: int) -> int:
-    """Answer request `number` of a payer; the account that it was charged to."""
+async def serve(leases: Leases, host: MemoryHost, payer: bytes, number: int, charged: int) -> None:
+    """Answer request `number` of a payer."""
     ceiling = SpendingCeiling(payer, bytes(20), bytes(20), 10**9, 1, 2**32 - 1)
     request = sha256(payer + bytes([number]))
     spend = Spend(payer, bytes(20), SETTLEMENT.address, request, MOST, request, 2**50)
@@ -44,35 +43,46 @@ async def serve(leases: Leases, host: MemoryHost, payer: bytes, number: int, cha
     write(accounts.reserve(account, request, request, most=MOST, expires=2**50))
     write(accounts.draw(request, charged))
     write(accounts.end(request, charged))
-    return account
 
 
-def rows(leases: Leases, settled: dict[int, int], *, closing: bool = False) -> tuple[Row, ...]:
+def rows(leases: Leases, settled: dict[bytes, int], *, closing: bool = False) -> tuple[Row, ...]:
     """What the enclave signs for where its host says that so much is settled."""
-    said = {account: control.Units(amount) for account, amount in settled.items()}
+    said = {payer: control.Units(amount) for payer, amount in settled.items()}
     signed = leases.settle(control.Settle(1, said, closing), VAULT)
     return unpack_rows(signed.rows) if signed.rows else ()
 
 
-def signed_leases(host: MemoryHost) -> int:
-    """How many leases the enclave has signed."""
-    return sum(isinstance(asked, control.LeaseSigned) for asked in host.asked)
-
-
-def spent(host: MemoryHost, account: int = NUMBER) -> int:
-    """What an account was charged."""
-    assert host.journal is not None
-    return host.journal.accounts.account(account).spent
+def leased(host: MemoryHost) -> list[bytes]:
+    """On whose accounts the enclave has signed leases."""
+    asked = [unpack_rows(one.rows) for one in host.asked if isinstance(one, control.LeaseSigned)]
+    return [row.payer for one in asked for row in one]
 
 
 async def test_a_payer_is_charged_for_answers_alone(leases: Leases, host: MemoryHost) -> None:
-    """Not for what the host says that this key charged before: an account that is new here begins at
-    nothing.
-    """
-    host.allowance = host.spent = 500
+    """Whatever the host says that this key holds on its account: who is new here begins at nothing."""
+    host.allowance = 500
     await serve(leases, host, ANN, 1, 40)
-    assert spent(host) == 40
-    assert rows(leases, {}) == (Row(NUMBER, 40),)
+    assert rows(leases, {}) == (Row(ANN, 40),)
+
+
+async def test_a_row_names_who_signed(leases: Leases, host: MemoryHost) -> None:
+    """The host says of one payer what is another's, credit and lease: what is signed names the one who asked,
+    in leases and in settlements, so the vault charges nobody else.
+    """
+    await serve(leases, host, BOB, 1, 40)
+    host.allowance, host.until = 10**6, 2**40
+    await serve(leases, host, ANN, 1, 30)
+    host.allowance = host.until = 0
+    await serve(leases, host, ANN, 2, 7)
+    assert leased(host)[0] == BOB
+    assert rows(leases, {}) == (Row(BOB, 40), Row(ANN, 37))
+
+
+async def test_payers_who_come_at_once_have_an_account_each(leases: Leases, host: MemoryHost) -> None:
+    """Also where none was known, and both leases are signed before either is in a block."""
+    await asyncio.gather(serve(leases, host, ANN, 1, 40), serve(leases, host, BOB, 1, 30))
+    assert sorted(leased(host)) == [ANN, BOB]
+    assert set(rows(leases, {})) == {Row(ANN, 40), Row(BOB, 30)}
 
 
 @pytest.mark.parametrize("closing", [False, True])
@@ -83,72 +93,8 @@ async def test_a_row_below_what_is_settled_is_left_out(
     more; what goes beyond that is charged again.
     """
     await serve(leases, host, ANN, 1, 40)
-    host.number, host.allowance = NUMBER + 1, 0
-    await serve(leases, host, BOB, 1, 30)
-    assert rows(leases, {NUMBER: 50}, closing=closing) == (Row(NUMBER + 1, 30),)
-    host.number = NUMBER
-    await serve(leases, host, ANN, 2, 40)
-    assert rows(leases, {NUMBER: 50, NUMBER + 1: 30}) == (Row(NUMBER, 80),)
-
-
-async def refused(leases: Leases, host: MemoryHost, payer: bytes, number: int = 9) -> HallmarkError:
-    """Why a request is not served."""
-    with pytest.raises(HallmarkError) as found:
-        await serve(leases, host, payer, number, 1)
-    return found.value
-
-
-async def test_no_lease_is_signed_on_the_account_of_another(leases: Leases, host: MemoryHost) -> None:
-    """The host says that one payer's number is another's, too."""
-    await serve(leases, host, ANN, 1, 40)
     host.allowance = 0
-    error = await refused(leases, host, BOB)
-    assert (type(error), error.reason) == (Conflict, "account_of_another")
-    assert (signed_leases(host), spent(host)) == (1, 40)
-
-
-async def test_of_two_payers_with_one_number_one_gets_a_lease(leases: Leases, host: MemoryHost) -> None:
-    """Also where both come at once, and neither was known."""
-    served = await asyncio.gather(
-        *(serve(leases, host, payer, 1, 40) for payer in (ANN, BOB)), return_exceptions=True
-    )
-    assert [getattr(one, "reason", one) for one in served] == [NUMBER, "account_of_another"]
-    assert (signed_leases(host), spent(host)) == (1, 40)
-
-
-async def test_a_payer_whose_number_becomes_that_of_another_is_not_served_there(
-    runtime: MemoryRuntime, leases: Leases, host: MemoryHost
-) -> None:
-    """Not with the request that showed it, and with no later one."""
-    await serve(leases, host, BOB, 1, 40)
-    host.number, host.allowance = NUMBER + 1, 0
-    await serve(leases, host, ANN, 1, 30)
-    host.number, host.free = NUMBER, 10**9
-    runtime._clock += 1000 * (TERM - 30)  # the lease is nearly over, so the host is asked
-    for number in (2, 3):
-        assert (await refused(leases, host, ANN, number)).reason == "account_of_another"
-    assert (spent(host), spent(host, NUMBER + 1), signed_leases(host)) == (40, 30, 2)
-
-
-async def test_a_lease_that_comes_back_with_another_number_is_none(
-    leases: Leases, host: MemoryHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is drawn on either."""
-    send = host.send
-
-    def moved(message: control.FromEnclave) -> None:
-        host.number += isinstance(message, control.LeaseSigned)
-        send(message)
-
-    monkeypatch.setattr(leases._asked, "_send", moved)
-    error = await refused(leases, host, ANN)
-    assert (type(error), error.reason) == (Unavailable, "lease_unavailable")
-    assert host.journal is not None
-    assert host.journal.accounts.accounts == {}
-
-
-@pytest.mark.parametrize("number", [-1, 1 << 32, 1 << 60])
-async def test_a_number_that_no_vault_gives_is_none(leases: Leases, host: MemoryHost, number: int) -> None:
-    """Numbers from 2^32 on are accounts of other rails."""
-    host.number, host.allowance, host.until = number, 10**6, 2**40
-    assert (await refused(leases, host, ANN)).reason == "account_unknown"
+    await serve(leases, host, BOB, 1, 30)
+    assert rows(leases, {ANN: 50}, closing=closing) == (Row(BOB, 30),)
+    await serve(leases, host, ANN, 2, 40)
+    assert rows(leases, {ANN: 50, BOB: 30}) == (Row(ANN, 80),)

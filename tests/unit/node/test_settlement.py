@@ -13,19 +13,29 @@ from hallmark.services.node.vault_account import lease_term
 from hallmark.testing.network import LittleNetwork
 from hallmark.testing.payments import offer, paid_receipt
 
-LEASES = {1: OpenLease(100, 40, 1_000), 2: OpenLease(100, 40, 500), 3: OpenLease(40, 40, 0)}
+
+def payer(number: int) -> bytes:
+    """The address of one of several."""
+    return bytes([number]) * 20
+
+
+LEASES = {
+    payer(1): OpenLease(100, 40, 1_000),
+    payer(2): OpenLease(100, 40, 500),
+    payer(3): OpenLease(40, 40, 0),
+}
 
 
 @pytest.mark.parametrize(
     ("rows", "now", "gained", "late"),
     [
-        ([Row(1, 70)], 1_000, 30, 0),
-        ([Row(1, 40)], 1_000, 0, 0),
-        ([Row(1, 39)], 1_000, 0, 0),
-        ([Row(1, 70), Row(2, 45)], 801, 30, 5),
-        ([Row(2, 45)], 800, 5, 0),
-        ([Row(3, 50)], 1, 0, 10),
-        ([Row(9, 50)], 1, 0, 50),
+        ([Row(payer(1), 70)], 1_000, 30, 0),
+        ([Row(payer(1), 40)], 1_000, 0, 0),
+        ([Row(payer(1), 39)], 1_000, 0, 0),
+        ([Row(payer(1), 70), Row(payer(2), 45)], 801, 30, 5),
+        ([Row(payer(2), 45)], 800, 5, 0),
+        ([Row(payer(3), 50)], 1, 0, 10),
+        ([Row(payer(9), 50)], 1, 0, 50),
         ([], 1, 0, 0),
     ],
 )

@@ -269,7 +269,7 @@ async def test_a_payee_that_the_log_does_not_show(scene: Scene) -> None:
 async def test_nothing_is_signed_without_an_account(scene: Scene) -> None:
     """Who has not deposited is told so, and the day's limit is as it was."""
     await scene.sell()
-    scene.vault.account = 0
+    scene.vault.free = 0
     spending = scene.spend()
     with pytest.raises(SpendingRefused) as caught:
         await scene.client.ask("Which?", **ASKED)

@@ -65,6 +65,11 @@ class Account(msgspec.Struct, frozen=True):
     open_leases: int
     ready_at: int
 
+    @property
+    def empty(self) -> bool:
+        """True when there is nothing in it, of it or asked back from it: also where nobody ever deposited."""
+        return not (self.free or self.withdrawing or self.open_leases)
+
 
 class OpenLease(msgspec.Struct, frozen=True):
     """One enclave's lease on one account; amounts are cumulative, `until` 0 means not open."""
@@ -148,9 +153,9 @@ def settle_call(settlement: Settlement, rows: bytes, signature: bytes) -> bytes:
     return _call("settle", kinds, values)
 
 
-def release_call(enclave: bytes, account: int) -> bytes:
+def release_call(enclave: bytes, payer: bytes) -> bytes:
     """Give back what is left of a lease that can no longer be settled."""
-    return _call("release", ["address", "uint32"], [hex0x(enclave), account])
+    return _call("release", ["address", "address"], [hex0x(enclave), hex0x(payer)])
 
 
 def collect_call(payee: bytes) -> bytes:
@@ -225,10 +230,10 @@ ERRORS: Final = {
         ("StaleSequence", "uint64,uint64"),
         ("BadRows", "uint256"),
         ("BadTerm", "uint64"),
-        ("LeaseShrinks", "uint32,uint96,uint96"),
-        ("RowGoesBack", "uint32,uint96,uint96"),
-        ("RowAboveLease", "uint32,uint96,uint96"),
-        ("LeaseNotEnded", "address,uint32"),
+        ("LeaseShrinks", "address,uint96,uint96"),
+        ("RowGoesBack", "address,uint96,uint96"),
+        ("RowAboveLease", "address,uint96,uint96"),
+        ("LeaseNotEnded", "address,address"),
         ("NotReady", "uint256"),
         ("ECDSAInvalidSignature", ""),
         ("ECDSAInvalidSignatureLength", "uint256"),
@@ -283,28 +288,21 @@ class VaultContract:
         keys = tuple(bytes.fromhex(key[2:]) for key in authority)
         return VaultParameters(network, bytes.fromhex(asset[2:]), keys, numbers[0], Delays(*numbers[1:]))
 
-    async def account_of(self, payer: bytes) -> int:
-        """Number of a payer's account; 0 before the first deposit."""
-        (number,) = await self._read("accountOf", ["address"], [hex0x(payer)], ["uint32"])
-        return int(number)
-
-    async def account(self, number: int) -> Account:
-        """An account by its number; all zero for none."""
+    async def account(self, payer: bytes) -> Account:
+        """A payer's account; all zero for none."""
         kinds = ["uint96", "uint96", "uint32", "uint32"]
-        return Account(*await self._read("accountAt", ["uint32"], [number], kinds))
+        return Account(*await self._read("accountOf", ["address"], [hex0x(payer)], kinds))
 
-    async def ceiling(self, number: int, payee: bytes) -> CeilingInForce:
-        """The ceiling of an account for a payee; all zero for none."""
+    async def ceiling(self, payer: bytes, payee: bytes) -> CeilingInForce:
+        """A payer's ceiling for a payee; all zero for none."""
         kinds = ["uint96", "uint96", "uint32", "uint32"]
-        values = [number, hex0x(payee)]
-        return CeilingInForce(*await self._read("ceilingOf", ["uint32", "address"], values, kinds))
+        values = [hex0x(payer), hex0x(payee)]
+        return CeilingInForce(*await self._read("ceilingOf", ["address", "address"], values, kinds))
 
-    async def lease(self, enclave: bytes, number: int) -> OpenLease:
-        """An enclave's lease on an account; all zero for none."""
-        values = [hex0x(enclave), number]
-        return OpenLease(
-            *await self._read("leaseOf", ["address", "uint32"], values, ["uint96", "uint96", "uint64"])
-        )
+    async def lease(self, enclave: bytes, payer: bytes) -> OpenLease:
+        """An enclave's lease on a payer's account; all zero for none."""
+        values, kinds = [hex0x(enclave), hex0x(payer)], ["uint96", "uint96", "uint64"]
+        return OpenLease(*await self._read("leaseOf", ["address", "address"], values, kinds))
 
     async def enclave(self, key: bytes) -> RegisteredEnclave:
         """What the vault knows of an enclave's key."""

@@ -24,19 +24,11 @@ class VaultEvent(msgspec.Struct, frozen=True):
     ABI: ClassVar[str] = ""
 
 
-class AccountOpened(VaultEvent, frozen=True):
-    """A payer has an account from now on."""
-
-    ABI: ClassVar[str] = "uint32 indexed account,address indexed payer"
-    account: int
-    payer: bytes
-
-
 class Deposited(VaultEvent, frozen=True):
     """Money came into an account."""
 
-    ABI: ClassVar[str] = "uint32 indexed account,address indexed from,uint256 amount"
-    account: int
+    ABI: ClassVar[str] = "address indexed payer,address indexed from,uint256 amount"
+    payer: bytes
     sender: bytes
     amount: int
 
@@ -45,10 +37,10 @@ class CeilingSet(VaultEvent, frozen=True):
     """A payer's ceiling for a payee is in force."""
 
     ABI: ClassVar[str] = (
-        "uint32 indexed account,address indexed payee,address session,uint128 maxClaimable,uint32 nonce,"
+        "address indexed payer,address indexed payee,address session,uint128 maxClaimable,uint32 nonce,"
         "uint32 validUntil"
     )
-    account: int
+    payer: bytes
     payee: bytes
     session: bytes
     max_claimable: int
@@ -90,18 +82,18 @@ class Leased(VaultEvent, frozen=True):
 class LeaseRefused(VaultEvent, frozen=True):
     """An account did not allow a lease; nothing changed."""
 
-    ABI: ClassVar[str] = "address indexed enclave,uint32 indexed account,uint96 allowance"
+    ABI: ClassVar[str] = "address indexed enclave,address indexed payer,uint96 allowance"
     enclave: bytes
-    account: int
+    payer: bytes
     allowance: int
 
 
 class LeaseReturned(VaultEvent, frozen=True):
     """A lease ended and its rest is free again."""
 
-    ABI: ClassVar[str] = "address indexed enclave,uint32 indexed account,uint96 amount"
+    ABI: ClassVar[str] = "address indexed enclave,address indexed payer,uint96 amount"
     enclave: bytes
-    account: int
+    payer: bytes
     amount: int
 
 
@@ -123,9 +115,9 @@ class Settled(VaultEvent, frozen=True):
 class RowTooLate(VaultEvent, frozen=True):
     """A row of the settlement came after its lease's window; nothing was charged for it."""
 
-    ABI: ClassVar[str] = "address indexed enclave,uint32 indexed account,uint96 cumulative"
+    ABI: ClassVar[str] = "address indexed enclave,address indexed payer,uint96 cumulative"
     enclave: bytes
-    account: int
+    payer: bytes
     cumulative: int
 
 
@@ -140,8 +132,8 @@ class Collected(VaultEvent, frozen=True):
 class WithdrawalRequested(VaultEvent, frozen=True):
     """A payer asks for money back, payable from `ready_at` on; `amount` 0 cancels."""
 
-    ABI: ClassVar[str] = "uint32 indexed account,uint96 amount,uint32 readyAt"
-    account: int
+    ABI: ClassVar[str] = "address indexed payer,uint96 amount,uint32 readyAt"
+    payer: bytes
     amount: int
     ready_at: int
 
@@ -149,14 +141,12 @@ class WithdrawalRequested(VaultEvent, frozen=True):
 class Withdrawn(VaultEvent, frozen=True):
     """A payer was paid back."""
 
-    ABI: ClassVar[str] = "uint32 indexed account,address indexed payer,uint256 amount"
-    account: int
+    ABI: ClassVar[str] = "address indexed payer,uint256 amount"
     payer: bytes
     amount: int
 
 
 EVENTS: Final[tuple[type[VaultEvent], ...]] = (
-    AccountOpened,
     Deposited,
     CeilingSet,
     EnclaveRegistered,
@@ -262,8 +252,9 @@ async def vault_events(
     return tuple(sorted((e for e in read if e is not None), key=lambda e: (e.block, e.index)))
 
 
-def lessees(events: Sequence[Emitted], account: int) -> tuple[bytes, ...]:
-    """Addresses of the enclaves that may hold an open lease on `account` after these events, oldest first.
+def lessees(events: Sequence[Emitted], payer: bytes) -> tuple[bytes, ...]:
+    """Addresses of the enclaves that may hold an open lease on a payer's account after these events, oldest
+    first.
 
     Whether a lease is open says `VaultContract.lease`; a payer who leaves has each of them released. All
     events since the account was opened must be given: `Account.open_leases` is the number of those that are
@@ -272,9 +263,9 @@ def lessees(events: Sequence[Emitted], account: int) -> tuple[bytes, ...]:
     holders: dict[bytes, None] = {}
     for emitted in events:
         event = emitted.event
-        if isinstance(event, Leased) and any(row.account == account for row in event.rows):
+        if isinstance(event, Leased) and any(row.payer == payer for row in event.rows):
             holders[event.enclave] = None
-        elif isinstance(event, LeaseReturned) and event.account == account:
+        elif isinstance(event, LeaseReturned) and event.payer == payer:
             holders.pop(event.enclave, None)
     return tuple(holders)
 

@@ -115,30 +115,28 @@ class FramesKept(msgspec.Struct, frozen=True, tag="frames_kept"):
 class AccountState(msgspec.Struct, frozen=True, tag="account_state"):
     """Answer to `AccountWanted` and to `LeaseSigned` with the same id: what the chain holds now, or a reason.
 
-    `account` is the payer's number in the vault (0: none), `free` what a lease can still take from it, `most`
-    the largest allowance that the ceiling lets this key have (the one that was sent, where it is newer than
-    the chain's), less what this payee's other keys hold or charged, `allowance` and `spent` (atomic units,
-    cumulative) and `until` (unix s) of this key's lease, `term` for how many seconds a new one should be.
+    `free` is what a lease can still take from the payer's account, `most` the largest allowance that the
+    ceiling lets this key have (the one that was sent, where it is newer than the chain's), less what this
+    payee's other keys hold or charged, `allowance` (atomic units, cumulative) and `until` (unix s) of this
+    key's lease, `term` for how many seconds a new one should be.
     """
 
     id: int
     reason: str = ""
-    account: int = 0
     free: Units = Units(0)
     most: Units = Units(0)
     allowance: Units = Units(0)
-    spent: Units = Units(0)
     until: int = 0
     term: int = 0
 
 
 class Settle(msgspec.Struct, frozen=True, tag="settle"):
-    """Sign for what is charged beyond `settled` (by account, what the chain holds of this key); answered by
+    """Sign for what is charged beyond `settled` (by payer, what the chain holds of this key); answered by
     `SettlementSigned`. `closing` gives back what is left of the leases.
     """
 
     id: int
-    settled: dict[int, Units]
+    settled: dict[bytes, Units]
     closing: bool = False
 
 

@@ -2,8 +2,8 @@
 
 The enclave has no network. It asks its host what the chain holds, signs a lease, and counts on it once the
 host says that it is in a block. A host that lies makes its own operator serve for nothing, or turns payers
-away; the contract compares every settlement with what the payer signed (ADR 35). But rows name accounts by
-number alone: a host can give one payer's number to another, within what that one signed for this payee.
+away; the contract compares every settlement with what the payer signed (ADR 35). Rows name the payer, so no
+host has a say in who is charged.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Final
 
 import msgspec
 
-from hallmark.core.errors import Conflict, HallmarkError, Unavailable
+from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.core.hashing import ZERO32, keccak256, sha256
 from hallmark.core.merkle import leaf_hash, root
 from hallmark.core.spending import SpendingAuthorization
 from hallmark.core.vault import Lease, Row, Settlement, pack_rows, vault_digest
 from hallmark.crypto.secp256k1 import Key
-from hallmark.payments.accounts import Ended, PaymentRequired
+from hallmark.payments.accounts import OUTSIDE, Ended, PaymentRequired
 from hallmark.payments.spending import Vault
 from hallmark.services.enclave import control
 from hallmark.services.enclave.account_journal import AccountJournal
@@ -30,8 +30,6 @@ HOST_TIMEOUT_S: Final = 60.0
 RESERVE_TIMES: Final = 4
 """A lease is for at least so many requests like the one that needs it, or a quarter of what is free."""
 SHARE: Final = 4
-OUTSIDE: Final = 1 << 32
-"""Accounts from this number on are not the vault's."""
 COMPACT_AT: Final = 50_000
 """Events of the journal after which it begins anew, some 10 MB."""
 ROOM: Final = 64
@@ -39,7 +37,7 @@ ROOM: Final = 64
 
 
 class _Held(msgspec.Struct):
-    """What is known of one payer's account: its number, this key's lease, and what waits for credit."""
+    """What is known of one payer's account: its number here, this key's lease, and what waits for credit."""
 
     number: int = 0
     until: int = 0
@@ -56,7 +54,6 @@ class Leases:
         self.key = key
         self._journal, self._send, self._clock, self._longest_s = journal, send, clock, longest_s
         self._held: dict[bytes, _Held] = {}
-        self._leasing: dict[int, bytes] = {}
         self._locks: dict[bytes, asyncio.Lock] = {}
         self._asked: HostRequests[int, control.AccountState] = HostRequests(send, refused, HOST_TIMEOUT_S)
 
@@ -100,10 +97,10 @@ class Leases:
             lease = held.get(number)  # None: known from before this start alone
             gives_back = lease is not None and asked.closing and not account.reserved and lease.until > 0
             # A row below what the chain has refuses the whole settlement: a journal was lost.
-            has = asked.settled.get(number, 0)
+            has = asked.settled.get(account.payer, 0)
             gives_back = gives_back and account.spent >= has
             if account.spent > has or gives_back:
-                rows.append(Row(number, account.spent))
+                rows.append(Row(account.payer, account.spent))
             if lease is not None and gives_back:
                 lease.until = 0
         if not rows or vault is None:
@@ -135,10 +132,9 @@ class Leases:
         number = self._asked.number()
         wanted = control.AccountWanted(number, ceiling.pack(), authorization.by_payer)
         state = await self._asked.ask(number, wanted)
-        if not 0 < state.account < OUTSIDE:
-            raise refused("account_absent")
-        known = self._journal.accounts.of_payer(state.account, ceiling.payer)
-        # What the host says was spent is no charge: who is new here begins at nothing.
+        accounts = self._journal.accounts
+        known = accounts.find(accounts.number_of(ceiling.payer))
+        # What was spent is what this enclave charged: who is new here begins at nothing.
         spent, reserved = (known.spent, known.reserved) if known else (0, 0)
         target = min(
             spent + reserved + max(RESERVE_TIMES * held.wanted, state.free // SHARE),
@@ -153,25 +149,18 @@ class Leases:
                 "Deposit more, raise the ceiling, or ask for fewer tokens.",
             )
         if target > state.allowance or not self._lasts(state.until, state.term):
-            if self._leasing.setdefault(state.account, ceiling.payer) != ceiling.payer:
-                raise Conflict("account_of_another", "This account belongs to another payer.")
-            account = state.account
-            try:
-                state = await self._signed(number, state, target, vault)
-            finally:
-                del self._leasing[account]
-            if state.account != account:
-                raise unavailable("lease_refused")
-        self._journal.write(self._journal.accounts.grant(state.account, ceiling.payer, state.allowance))
-        held.number, held.until, held.term = state.account, state.until, state.term
+            state = await self._signed(number, state, Row(ceiling.payer, target), vault)
+        held.number = accounts.number_of(ceiling.payer)  # the next may have gone to another payer meanwhile
+        self._journal.write(accounts.grant(held.number, ceiling.payer, state.allowance))
+        held.until, held.term = state.until, state.term
         if not self._has(held, most):
             raise unavailable("lease_short")
 
     async def _signed(
-        self, number: int, state: control.AccountState, target: int, vault: Vault
+        self, number: int, state: control.AccountState, row: Row, vault: Vault
     ) -> control.AccountState:
         until = self._clock() // 1000 + state.term
-        rows = pack_rows([Row(state.account, target)])
+        rows = pack_rows([row])
         sequence = self._number(settles=False)
         statement = Lease(self.key.address, sequence, until, keccak256(rows))
         signature = self.key.sign(vault_digest(statement, vault.chain_id, vault.address))
@@ -189,7 +178,7 @@ def refused(why: str) -> HallmarkError:
     """The error for the host's reason: what only the payer can change, or what may be over in a moment."""
     if why == "account_absent":
         return PaymentRequired(
-            "account_unknown", "This payer has no account in the vault.", "Deposit first, then try again."
+            "account_unknown", "This payer has nothing in the vault.", "Deposit first, then try again."
         )
     if why == "ceiling_refused":
         return PaymentRequired(

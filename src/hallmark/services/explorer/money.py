@@ -1,8 +1,8 @@
 """A receipt's money: what its record says, what of it the chain has moved, and who learns what from it.
 
 Whether an x402 payment was settled the chain says itself (`x402_money`). Whether the vault has settled a
-charge is worked out from two sums: what its books hold of this account for this enclave's key, and what the
-log's receipts of the same key and account come to, up to this one by their place in the enclave's journal.
+charge is worked out from two sums: what its books hold of this payer for this enclave's key, and what the
+log's receipts of the same key and payer come to, up to this one by their place in the enclave's journal.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ async def money(
 
 
 def _due(watch: FollowedLog, charge: Charge, others: Iterable[ReceiptContext]) -> int:
-    """What the log's receipts of this key and account come to, up to this one."""
+    """What the log's receipts of this key and payer come to, up to this one."""
     total = 0
     for told in others:
         other = charge_of(watch, told)
@@ -93,7 +93,7 @@ def _due(watch: FollowedLog, charge: Charge, others: Iterable[ReceiptContext]) -
             charge.enclave,
             charge.offer.vault,
         )
-        if other is not None and same and other.record.account == charge.record.account:
+        if other is not None and same and other.record.payer == charge.record.payer:
             total += int(other.record.charged) * (other.record.position <= charge.record.position)
     return total
 
@@ -102,8 +102,8 @@ async def _settled(
     charge: Charge, seen: VaultSeen, reader: VaultReader, due: int | None
 ) -> tuple[str, str, str]:
     """(state, sentence, transaction)."""
-    account = charge.record.account
-    for emitted, cumulative in settled_rows(seen.events, charge.enclave, account):
+    payer = unhex(charge.record.payer or "0x")
+    for emitted, cumulative in settled_rows(seen.events, charge.enclave, payer):
         if due is not None and cumulative >= due:
             at = await reader.time_of(emitted.block)
             when = f", at {wording.moment(at)}" if at else ""
@@ -118,7 +118,7 @@ async def _settled(
     if due is None:
         said = "Whether the vault has settled this was not worked out"
         return "unknown", f"{said}: its payer has over {MOST_ADDED:,} answers.", ""
-    until = _lease_end(seen.events, charge.enclave, account)
+    until = _lease_end(seen.events, charge.enclave, payer)
     window = seen.delays.settlement if seen.delays else 0
     if not until:
         return "no", "Not settled by the vault yet; no lease of this enclave on the account was seen.", ""
@@ -137,11 +137,11 @@ async def _settled(
     return "no", said, ""
 
 
-def settled_rows(events: Iterable[Emitted], enclave: bytes, account: int) -> Iterator[tuple[Emitted, int]]:
-    """(settlement, cumulative amount) for each that charged this account by this key, oldest first."""
+def settled_rows(events: Iterable[Emitted], enclave: bytes, payer: bytes) -> Iterator[tuple[Emitted, int]]:
+    """(settlement, cumulative amount) for each that charged this payer by this key, oldest first."""
     listed = list(events)
     late = {
-        (emitted.transaction, emitted.event.account, emitted.event.cumulative)
+        (emitted.transaction, emitted.event.payer, emitted.event.cumulative)
         for emitted in listed
         if isinstance(emitted.event, RowTooLate) and emitted.event.enclave == enclave
     }
@@ -149,22 +149,22 @@ def settled_rows(events: Iterable[Emitted], enclave: bytes, account: int) -> Ite
         event = emitted.event
         if isinstance(event, Settled) and event.enclave == enclave:
             for row in event.rows:
-                if row.account == account and (emitted.transaction, account, row.amount) not in late:
+                if row.payer == payer and (emitted.transaction, payer, row.amount) not in late:
                     yield emitted, row.amount
 
 
-def _lease_end(events: Iterable[Emitted], enclave: bytes, account: int) -> int:
+def _lease_end(events: Iterable[Emitted], enclave: bytes, payer: bytes) -> int:
     """When the newest lease of this key on the account ends, unix s; 0 when none was seen."""
     refused: set[bytes] = set()
     ends = 0
     for emitted in events:
         event = emitted.event
-        if isinstance(event, LeaseRefused) and (event.enclave, event.account) == (enclave, account):
+        if isinstance(event, LeaseRefused) and (event.enclave, event.payer) == (enclave, payer):
             refused.add(emitted.transaction)
     for emitted in events:
         event = emitted.event
         if isinstance(event, Leased) and event.enclave == enclave and emitted.transaction not in refused:
-            ends = event.until if any(row.account == account for row in event.rows) else ends
+            ends = event.until if any(row.payer == payer for row in event.rows) else ends
     return ends
 
 
@@ -201,8 +201,6 @@ def _facts(record: Payment) -> Iterator[Fact]:
         yield Fact("Asset", f"{asset.name}, chain {asset.chain_id}", "", asset.address)
         if asset.development:
             yield Fact("What the money is", DEVELOPMENT)
-    if record.account:
-        yield Fact("Account in the vault", f"{record.account:,}")
     yield Fact("What it buys", "an attempt at this answer; no proof, and no good answer")
 
 

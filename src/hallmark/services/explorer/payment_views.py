@@ -74,7 +74,6 @@ class Balance(Shown, frozen=True):
     """An account in a vault: `free` is in no lease (atomic units, and as shown)."""
 
     vault: str
-    account: int
     free: str
     shown: str
     leases: int
@@ -107,7 +106,6 @@ class Settlements(Shown, frozen=True):
 class SettledRow(Shown, frozen=True):
     """What a settlement charged one account: in all so far, by this key."""
 
-    account: int
     payer: str
     cumulative: str
     late: bool

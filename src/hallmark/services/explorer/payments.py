@@ -14,7 +14,7 @@ from hallmark.core.document import hex0x, unhex
 from hallmark.core.errors import HallmarkError, NotFound
 from hallmark.core.marks import Question
 from hallmark.core.money import Asset, Offer
-from hallmark.services.chain.vault_events import AccountOpened, Emitted, Settled
+from hallmark.services.chain.vault_events import Deposited, Emitted, Settled
 from hallmark.services.explorer import links, offers, receipts, wording
 from hallmark.services.explorer.filters import ID, KEY
 from hallmark.services.explorer.index import Index
@@ -85,7 +85,7 @@ class Payments:
             told = told or chain_words(seen)
             settled += [row for row in await self._settlements(seen, asset) if row.payee == address]
             try:
-                balances += await self._balance(vault, asset, mine)
+                balances += await self._balance(seen, asset, mine)
                 earned = await self._reader.earned(vault, mine)
             except HallmarkError:
                 continue
@@ -201,14 +201,14 @@ class Payments:
                 seen.add(vault)
                 yield vault, offer.asset
 
-    async def _balance(self, vault: bytes, asset: Asset, payer: bytes) -> list[Balance]:
-        number, account = await self._reader.account(vault, payer)
-        if account is None:
+    async def _balance(self, seen: VaultSeen, asset: Asset, payer: bytes) -> list[Balance]:
+        account = await self._reader.account(seen.address, payer)
+        came = (one.event for one in seen.events if isinstance(one.event, Deposited))
+        if account.empty and all(event.payer != payer for event in came):
             return []
         return [
             Balance(
-                hex0x(vault),
-                number,
+                hex0x(seen.address),
                 str(account.free),
                 amount(account.free, asset),
                 account.open_leases,
@@ -254,11 +254,9 @@ class Payments:
 def _accounts(seen: VaultSeen, emitted: Emitted, asset: Asset) -> Iterator[SettledRow]:
     event = emitted.event
     assert isinstance(event, Settled)
-    payers = {e.event.account: e.event.payer for e in seen.events if isinstance(e.event, AccountOpened)}
     for row in event.rows:
-        booked = any(one is emitted for one, _ in settled_rows(seen.events, event.enclave, row.account))
-        payer = payers.get(row.account, b"")
-        yield SettledRow(row.account, hex0x(payer) if payer else "", amount(row.amount, asset), not booked)
+        booked = any(one is emitted for one, _ in settled_rows(seen.events, event.enclave, row.payer))
+        yield SettledRow(hex0x(row.payer), amount(row.amount, asset), not booked)
 
 
 def _is_named(emitted: Emitted, event: Settled, name: str, sequence: int) -> bool:

@@ -104,13 +104,9 @@ class VaultReader:
         self._answers[name] = (self._clock(), answer)
         return answer
 
-    async def account(self, vault: bytes, payer: bytes) -> tuple[int, Account | None]:
-        """A payer's number in a vault and what the account holds now. Raises Unavailable
-        `chain_unreachable`, `no_chain`.
-        """
-        contract = self._contract(vault)
-        number = await contract.account_of(payer)
-        return number, await contract.account(number) if number else None
+    async def account(self, vault: bytes, payer: bytes) -> Account:
+        """What a payer's account in a vault holds now. Raises Unavailable `chain_unreachable`, `no_chain`."""
+        return await self._contract(vault).account(payer)
 
     async def earned(self, vault: bytes, payee: bytes) -> int:
         """What a payee has been settled and has not collected. Raises as `account`."""

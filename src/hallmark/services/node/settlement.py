@@ -1,6 +1,6 @@
 """Settlement: once an epoch the enclave signs what every account was charged, and it goes to the vault.
 
-1. The chain is read: what it holds of this enclave's key, account by account, at one block.
+1. The chain is read: what it holds of this enclave's key, payer by payer, at one block.
 2. The enclave signs for what is charged beyond that. Rows are cumulative: one that the chain has already
    charges nothing, one that was lost is in the next settlement.
 3. The settlement is sent and followed until it is deep enough. One that was overtaken is signed again.
@@ -56,11 +56,11 @@ class Epoch(msgspec.Struct, frozen=True):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What the chain holds of a key: its leases by account, the block's time, how long after its end a lease
+    """What the chain holds of a key: its leases by payer, the block's time, how long after its end a lease
     can be settled.
     """
 
-    leases: Mapping[int, OpenLease]
+    leases: Mapping[bytes, OpenLease]
     time: int
     window: int
 
@@ -68,7 +68,7 @@ class Reading(msgspec.Struct, frozen=True):
         """How much these rows would newly charge, and how much more they ask for that comes too late."""
         gained = late = 0
         for row in rows:
-            lease = self.leases.get(row.account, OpenLease(0, 0, 0))
+            lease = self.leases.get(row.payer, OpenLease(0, 0, 0))
             more = max(0, row.amount - lease.spent)
             if lease.until and self.time <= lease.until + self.window:
                 gained += more
@@ -185,14 +185,16 @@ class Settlement:
             reading = await self._read()
             signed = await self._ask(reading, closing=closing)
             rows = unpack_rows(signed.rows) if signed.rows else ()
-            self._accounts.known.update(row.account for row in rows)
-            # After a start the enclave names accounts that this process has not heard of.
-            missing = {row.account for row in rows} - reading.leases.keys()
-            if missing:
+            self._accounts.known.update(row.payer for row in rows)
+            # After a start the enclave names payers of whom this process has not heard, and if its journal
+            # was lost with less than the chain has: then it signs again, now that it can be told.
+            if {row.payer for row in rows} - reading.leases.keys():
                 reading = await self._read()
+                if any(row.amount < reading.leases[row.payer].spent for row in rows):
+                    continue
             gained, self.too_late = reading.gain(rows)
             self._signed_for, self._charged_since = gained, 0
-            gives_back = closing and any(reading.leases[row.account].until for row in rows)
+            gives_back = closing and any(reading.leases[row.payer].until for row in rows)
             if not gained and not gives_back:
                 return
             mined = await self._send(signed, whole=not closing)
@@ -210,14 +212,14 @@ class Settlement:
         chain = self._chain
         delays = await chain.delays()
         head = await chain.rpc.head()
-        vault, accounts = chain.vault.at(head), sorted(self._accounts.known)
+        vault, payers = chain.vault.at(head), sorted(self._accounts.known)
         known, at = await asyncio.gather(vault.enclave(self._key), chain.rpc.block_time(head))
         if known.revoked:
             raise Unavailable("settlement_key_revoked", "The vault takes nothing of this enclave's key.")
         if not any(known.payee):
             raise Unavailable("settlement_key_unregistered", "The vault does not know this enclave's key.")
-        leases = await asyncio.gather(*(vault.lease(self._key, account) for account in accounts))
-        found = dict(zip(accounts, leases, strict=True))
+        leases = await asyncio.gather(*(vault.lease(self._key, payer) for payer in payers))
+        found = dict(zip(payers, leases, strict=True))
         return Reading(found, _now() // 1000 if at is None else at, delays.settlement)
 
     async def _ask(self, reading: Reading, *, closing: bool) -> control.SettlementSigned:
@@ -227,7 +229,7 @@ class Settlement:
         number, answer = self._number, asyncio.get_running_loop().create_future()
         self._asked[number] = answer
         try:
-            settled = {account: control.Units(lease.spent) for account, lease in reading.leases.items()}
+            settled = {payer: control.Units(lease.spent) for payer, lease in reading.leases.items()}
             self._say(control.Settle(number, settled, closing))
             async with asyncio.timeout(SIGNED_S):
                 signed: control.SettlementSigned = await answer

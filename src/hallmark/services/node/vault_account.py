@@ -72,7 +72,7 @@ class _Asked(msgspec.Struct, frozen=True):
 
 class VaultAccounts:
     """Answers `AccountWanted` and `LeaseSigned`; `begin` for each enclave. `lease_s` is how long a lease
-    should be. `known` are the numbers of the accounts that leases were asked on.
+    should be. `known` are the payers on whose accounts leases were asked.
     """
 
     def __init__(self, chain: VaultChain, *, lease_s: int) -> None:
@@ -82,7 +82,7 @@ class VaultAccounts:
         self._asked: OrderedDict[int, _Asked] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(AT_ONCE)
-        self.known: set[int] = set()
+        self.known: set[bytes] = set()
 
     def begin(self, say: Say, key: bytes) -> None:
         """An enclave with this settlement key (20-byte address) takes the place of the one before."""
@@ -117,7 +117,7 @@ class VaultAccounts:
         except HallmarkError:
             self._say(control.AccountState(message.id, "lease_refused"))
             return
-        self.known.update(row.account for row in rows)
+        self.known.update(row.payer for row in rows)
         self._start(message.id, self._lease(message, asked, underway))
 
     def _start(self, number: int, work: Coroutine[Any, Any, control.AccountState]) -> None:
@@ -153,7 +153,7 @@ class VaultAccounts:
                     await self._chain.rpc.read(self._chain.vault.address, call)
                 except Reverted as revert:
                     get_logger().warning("ceiling_refused", error=vault_reason(revert))
-                    return control.AccountState(message.id, "ceiling_refused", account=state.account)
+                    return control.AccountState(message.id, "ceiling_refused")
         self._asked[message.id] = _Asked(ceiling, message.signature, ceiling.nonce > nonce)
         if len(self._asked) > MOST_ASKED:
             self._asked.popitem(last=False)
@@ -176,7 +176,7 @@ class VaultAccounts:
         except HallmarkError as error:
             refused = error.reason
         state, _ = await self._read(message.id, asked.ceiling, block=block)
-        row = next((row for row in unpack_rows(message.rows) if row.account == state.account), None)
+        row = next((row for row in unpack_rows(message.rows) if row.payer == asked.ceiling.payer), None)
         held = row is not None and state.allowance >= row.amount and state.until >= message.until
         if held or state.reason:
             return state
@@ -205,27 +205,24 @@ class VaultAccounts:
     ) -> tuple[control.AccountState, int]:
         chain, vault = self._chain, self._chain.vault.at(block)
         delays = await chain.delays()
-        account = await vault.account_of(ceiling.payer)
-        if not account:
-            return control.AccountState(number, "account_absent"), 0
         kept, known, lease, at = await asyncio.gather(
-            vault.account(account),
-            vault.ceiling(account, chain.payee),
-            vault.lease(self._key, account),
+            vault.account(ceiling.payer),
+            vault.ceiling(ceiling.payer, chain.payee),
+            vault.lease(self._key, ceiling.payer),
             chain.rpc.block_time(block),
         )
+        if kept.empty and not lease.allowance:
+            return control.AccountState(number, "account_absent"), known.nonce
         if ceiling.nonce < known.nonce:  # its payer signed a newer one since
-            return control.AccountState(number, "ceiling_refused", account=account), known.nonce
+            return control.AccountState(number, "ceiling_refused"), known.nonce
         limit, ends = known.max_claimable, known.valid_until
         if ceiling.nonce > known.nonce:
             limit, ends = ceiling.max_claimable, ceiling.valid_until
         state = control.AccountState(
             number,
-            account=account,
             free=control.Units.at_most(kept.free - kept.withdrawing),
             most=control.Units.at_most(limit - known.committed + lease.allowance),
             allowance=control.Units(lease.allowance),
-            spent=control.Units(lease.spent),
             until=lease.until,
             term=lease_term(self._lease_s, delays.lease, at, ends),
         )

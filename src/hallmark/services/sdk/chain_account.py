@@ -198,13 +198,11 @@ class ChainAccount:
         """What there is. `enclaves` and `payees` are looked at beside those that the vault told of."""
         asset = await self.asset()
         held = await self.token.balance(self.wallet.key.address)
-        number = await self.vault.account_of(self.wallet.key.address)
-        if not number:
-            return Balance(asset, held, 0, 0, 0, 0, 0)
-        account, told = await self.vault.account(number), await self._told()
+        payer, told = self.wallet.key.address, await self._told()
+        account = await self.vault.account(payer)
         known_payees = {*payees, *(e.event.payee for e in told if isinstance(e.event, CeilingSet))}
-        committed = sum([(await self.vault.ceiling(number, payee)).committed for payee in known_payees])
-        leases = [await self.vault.lease(key, number) for key in {*enclaves, *lessees(told, number)}]
+        committed = sum([(await self.vault.ceiling(payer, payee)).committed for payee in known_payees])
+        leases = [await self.vault.lease(key, payer) for key in {*enclaves, *lessees(told, payer)}]
         open_ones = [lease for lease in leases if lease.until]
         leased = sum(lease.allowance - lease.spent for lease in open_ones)
         return Balance(
@@ -223,12 +221,13 @@ class ChainAccount:
         after the vault's delay. Raises NotFound `no_account`, Conflict `call_refused`.
         """
         units = EVERYTHING if amount is None else parse_amount(amount, (await self.asset()).decimals)
-        number, payer = await self._number(), self.wallet.key
+        payer = self.wallet.key
+        await self._account()
         nonce, deadline = await self.vault.nonce(payer.address), await self._now() + SIGNED_FOR_S
         request = WithdrawalRequest(payer.address, units, nonce, deadline)
         signature = payer.sign(vault_digest(request, self.chain.chain_id, self.vault.address))
         await self._send(self.vault.address, signed_withdrawal_call(request, signature))
-        return Withdrawal(units, (await self.vault.account(number)).ready_at)
+        return Withdrawal(units, (await self.vault.account(payer.address)).ready_at)
 
     async def finish(self, enclaves: Iterable[bytes] = ()) -> int:
         """Have what was asked back paid to the wallet, once its time has come; atomic units.
@@ -236,8 +235,8 @@ class ChainAccount:
         Leases that ended are given back first. Raises NotFound `no_account`, Conflict `not_ready`,
         `call_refused`.
         """
-        number, payer = await self._number(), self.wallet.key.address
-        account, now = await self.vault.account(number), await self._now()
+        payer = self.wallet.key.address
+        account, now = await self._account(), await self._now()
         if not account.ready_at or now < account.ready_at:
             when = f"It is paid in {account.ready_at - now} s."
             raise Conflict(
@@ -245,9 +244,9 @@ class ChainAccount:
                 when if account.ready_at else "Nothing was asked back.",
                 "The vault's delay protects what enclaves have leased until their leases have ended.",
             )
-        for key in {*enclaves, *lessees(await self._told(), number)}:
+        for key in {*enclaves, *lessees(await self._told(), payer)}:
             with contextlib.suppress(Conflict):  # one that cannot end yet
-                await self._send(self.vault.address, release_call(key, number))
+                await self._send(self.vault.address, release_call(key, payer))
         before = await self.token.balance(payer)
         await self._send(self.vault.address, finalize_call(payer))
         return await self.token.balance(payer) - before
@@ -256,8 +255,8 @@ class ChainAccount:
         """What happened to the account on the chain, newest first; older blocks may be gone at the
         endpoint.
         """
-        number = await self.vault.account_of(self.wallet.key.address)
-        told = [found for one in await self._told() if (found := _movement(one, number)) is not None]
+        mine = self.wallet.key.address
+        told = [found for one in await self._told() if (found := _movement(one, mine)) is not None]
         newest, times = told[::-1][:most], dict[int, int]()
         for movement in newest:
             if movement.block not in times:
@@ -269,11 +268,11 @@ class ChainAccount:
             self.rpc, self.vault.address, self.chain.since, await self.rpc.head(), only=OURS
         )
 
-    async def _number(self) -> int:
-        number = await self.vault.account_of(self.wallet.key.address)
-        if not number:
-            raise NotFound("no_account", "This wallet has no account in the vault.", "Deposit first.")
-        return number
+    async def _account(self) -> Account:
+        account = await self.vault.account(self.wallet.key.address)
+        if account.empty:
+            raise NotFound("no_account", "This wallet has nothing in the vault.", "Deposit first.")
+        return account
 
     async def _now(self) -> int:
         return await self.rpc.block_time(await self.rpc.head()) or 0
@@ -299,7 +298,7 @@ def _asked(account: Account, leased: int) -> int:
     return min(account.withdrawing, account.free + leased)
 
 
-def _movement(emitted: Emitted, number: int) -> Movement | None:
+def _movement(emitted: Emitted, payer: bytes) -> Movement | None:
     """An event as a payer reads it; None for one of another account."""
     event = emitted.event
 
@@ -308,18 +307,18 @@ def _movement(emitted: Emitted, number: int) -> Movement | None:
         return Movement(emitted.block, 0, kind, amount, by, hex0x(emitted.transaction))
 
     match event:
-        case Deposited(account, sender, amount) if account == number:
+        case Deposited(account, sender, amount) if account == payer:
             return told("deposited", amount, sender)
-        case CeilingSet(account=account) if account == number:
+        case CeilingSet(payer=account) if account == payer:
             return told("ceiling", event.max_claimable, event.payee)
-        case LeaseReturned(enclave, account, amount) if account == number:
+        case LeaseReturned(enclave, account, amount) if account == payer:
             return told("lease returned", amount, enclave)
-        case WithdrawalRequested(account, amount, _) if account == number:
+        case WithdrawalRequested(account, amount, _) if account == payer:
             return told("withdrawal asked", amount)
-        case Withdrawn(account, payer, amount) if account == number:
+        case Withdrawn(account, amount) if account == payer:
             return told("withdrawn", amount, payer)
         case Leased() | Settled():
-            rows = [row for row in event.rows if row.account == number]
+            rows = [row for row in event.rows if row.payer == payer]
             if not rows:
                 return None
             leased = isinstance(event, Leased)

@@ -38,7 +38,7 @@ from hallmark.core.spending import Spend
 from hallmark.core.vault import SpendingCeiling, vault_digest
 from hallmark.crypto.secp256k1 import Key
 from hallmark.payments.spending import SALT, Vault, request_name, sign_spending
-from hallmark.services.chain.vault import CeilingInForce
+from hallmark.services.chain.vault import Account, CeilingInForce
 from hallmark.services.sdk.network import Chain
 from hallmark.services.sdk.offers import NodeOffer, payee_of
 from hallmark.services.sdk.spending_store import (
@@ -65,12 +65,12 @@ Listing = Callable[[], Awaitable[tuple[NodeOffer, ...]]]
 class Ceilings(Protocol):
     """What the chain says of a payer's ceilings; a `VaultContract` does."""
 
-    async def account_of(self, payer: bytes) -> int:
-        """Number of a payer's account; 0: none."""
+    async def account(self, payer: bytes) -> Account:
+        """A payer's account; all zero: none."""
         ...
 
-    async def ceiling(self, number: int, payee: bytes) -> CeilingInForce:
-        """The ceiling of an account for a payee."""
+    async def ceiling(self, payer: bytes, payee: bytes) -> CeilingInForce:
+        """A payer's ceiling for a payee."""
         ...
 
 
@@ -291,18 +291,14 @@ class Spending:
             kept = await self._store.ceiling(name)
             if kept is not None and await self._fits(kept, payee, per_day):
                 return kept
-            number = await self._contract.account_of(self._wallet.key.address)
-            if not number:
-                raise SpendingRefused(
-                    "no_account",
-                    "This wallet has no account in the vault.",
-                    "Deposit first.",
-                )
-            known, now = await self._contract.ceiling(number, payee), self._clock()
+            payer = self._wallet.key.address
+            if (await self._contract.account(payer)).empty:
+                raise SpendingRefused("no_account", "This wallet has nothing in the vault.", "Deposit first.")
+            known, now = await self._contract.ceiling(payer, payee), self._clock()
             before = SpendingCeiling.unpack(kept.ceiling).nonce if kept is not None else 0
             nonce, session = max(before, known.nonce) + 1, Key.generate()
             ceiling = SpendingCeiling(
-                payer=self._wallet.key.address,
+                payer=payer,
                 payee=payee,
                 session=session.address,
                 max_claimable=known.committed + per_day,
