@@ -94,9 +94,15 @@ def serve(
         changed = _planned(plan, label, stem, {node.name for node in nodes})
         keep_plan(home, changed)
         _offer(home)
+        done = set[str]()
         for number, node in enumerate(nodes, start=1):
             say(f"{node.name} starts anew")
-            _exchange(home, plan, node.name, ModelFile(label, *_places(home, stem)))
+            try:
+                _exchange(home, node.name, ModelFile(label, *_places(home, stem)))
+            except HallmarkError:
+                keep_plan(home, _planned(plan, label, stem, done) if done else plan)
+                raise
+            done.add(node.name)
             _until(partial(_serves, client, label, manifest, number), node.name)
     return Serving(label, newest.version, blob_text(unhex(newest.artifact)), tuple(n.name for n in nodes))
 
@@ -189,7 +195,7 @@ def _shipped(home: Home, office: Office, label: str) -> Shipped:
     return Shipped(None, manifest, home.file("artifacts", f"{label}.tar"))
 
 
-def _exchange(home: Home, plan: Plan, name: str, model: ModelFile) -> None:
+def _exchange(home: Home, name: str, model: ModelFile) -> None:
     """Start a node anew with the model. Raises Unavailable `node_not_ready`, after putting back what was."""
     path = home.file("services", name, "settings.json")
     before = path.read_bytes()
@@ -201,7 +207,6 @@ def _exchange(home: Home, plan: Plan, name: str, model: ModelFile) -> None:
         _restart(home, name)
     except HallmarkError:
         home.write(before, "services", name, "settings.json", mode=0o600)
-        keep_plan(home, plan)
         _end(home, name)
         raise
 
