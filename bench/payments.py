@@ -37,9 +37,9 @@ from payments_x402 import QUESTION, stock, upto
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.hashing import sha256
 from hallmark.core.spending import Spend
-from hallmark.core.vault import SpendingCeiling, vault_digest
+from hallmark.core.vault import SpendingCeiling, Vault, vault_digest
 from hallmark.crypto.secp256k1 import Key
-from hallmark.payments.spending import Vault, request_name, sign_spending
+from hallmark.payments.spending import request_name, sign_spending
 from hallmark.services.chain.rpc import RPC
 from hallmark.services.sdk.client import AsyncClient
 from hallmark.services.sdk.wallet import Wallet

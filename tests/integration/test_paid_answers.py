@@ -19,10 +19,10 @@ from hallmark.core.document import unhex
 from hallmark.core.errors import HallmarkError
 from hallmark.core.marks import Question, State
 from hallmark.core.spending import Spend, SpendingAuthorization
-from hallmark.core.vault import SpendingCeiling, vault_digest
+from hallmark.core.vault import SpendingCeiling, Vault, vault_digest
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.client import Pool
-from hallmark.payments.spending import Vault, request_name, sign_spending
+from hallmark.payments.spending import request_name, sign_spending
 from hallmark.services.chain.toolchain import repository_root
 from hallmark.services.sdk.spending import SignedPayment
 from hallmark.services.sdk.wallet import Wallet

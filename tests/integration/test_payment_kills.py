@@ -25,12 +25,12 @@ from hallmark.core.money import Payment, Price
 from hallmark.core.prices import Use, cost
 from hallmark.core.receipt import Receipt
 from hallmark.core.spending import Spend
-from hallmark.core.vault import SpendingCeiling, vault_digest
+from hallmark.core.vault import SpendingCeiling, Vault, vault_digest
 from hallmark.core.x402_payment import name_of
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.serve import Listen, Service, bind, serving
 from hallmark.payments.accounts import Drawn, Ended, Kept, Reserved
-from hallmark.payments.spending import HEADER, Vault, request_name, sign_spending
+from hallmark.payments.spending import HEADER, request_name, sign_spending
 from hallmark.payments.x402.messages import SIGNATURE_HEADER, Requirements, decode_payment
 from hallmark.payments.x402.rails import authorize
 from hallmark.services.chain.rpc import RPC

@@ -19,8 +19,7 @@ import pytest
 from hallmark.core.errors import HallmarkError
 from hallmark.core.hashing import sha256
 from hallmark.core.spending import Spend, SpendingAuthorization
-from hallmark.core.vault import SpendingCeiling
-from hallmark.payments.spending import Vault
+from hallmark.core.vault import SpendingCeiling, Vault
 from hallmark.services.enclave import control
 from hallmark.services.enclave.account_journal import AccountJournal
 from hallmark.services.enclave.leases import Leases

@@ -18,11 +18,11 @@ from hallmark.core.vault import (
     Row,
     Settlement,
     SpendingCeiling,
+    Vault,
     pack_rows,
     unpack_rows,
 )
 from hallmark.crypto.secp256k1 import HALF_ORDER
-from hallmark.payments.spending import Vault
 from hallmark.services.chain.vault import (
     CeilingInForce,
     OpenLease,

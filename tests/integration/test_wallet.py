@@ -17,10 +17,10 @@ from hallmark.core.document import hex0x
 from hallmark.core.errors import Conflict, HallmarkError, InvalidInput
 from hallmark.core.money import Asset, FreeUse, Offer, Price
 from hallmark.core.spending import SpendingAuthorization
-from hallmark.core.vault import Row
+from hallmark.core.vault import Row, Vault
 from hallmark.payments.accounts import PaymentRequired
 from hallmark.payments.spending import Spending as Spending_
-from hallmark.payments.spending import Vault, verify_spending
+from hallmark.payments.spending import verify_spending
 from hallmark.services.chain.vault import ceiling_call
 from hallmark.services.sdk.chain_account import ChainAccount
 from hallmark.services.sdk.network import Chain

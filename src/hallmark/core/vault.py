@@ -175,6 +175,17 @@ def contract_domain(name: str, version: str, chain_id: int, contract: bytes) -> 
     )
 
 
+class Vault(msgspec.Struct, frozen=True):
+    """One vault contract: its chain and its 20-byte address."""
+
+    chain_id: int
+    address: bytes
+
+    def digest(self, statement: TypedStruct) -> bytes:
+        """The 32 bytes that are signed for it."""
+        return vault_digest(statement, self.chain_id, self.address)
+
+
 def vault_digest(statement: TypedStruct, chain_id: int, vault: bytes) -> bytes:
     """The 32 bytes that are signed for the vault at `vault` (20 bytes) on a chain."""
     domain = contract_domain(VAULT_NAME, VAULT_VERSION, chain_id, vault)

@@ -23,7 +23,7 @@ from hallmark.core.errors import InvalidInput
 from hallmark.core.hashing import sha256
 from hallmark.core.spending import Spend, SpendingAuthorization
 from hallmark.core.typed import TypedStruct
-from hallmark.core.vault import SpendingCeiling, vault_digest
+from hallmark.core.vault import SpendingCeiling, Vault
 from hallmark.crypto.secp256k1 import Signer, is_signed_by
 from hallmark.payments.accounts import PaymentRequired
 
@@ -31,13 +31,6 @@ HEADER: Final = "hallmark-payment"
 MAX_HEADER: Final = 1024
 SALT: Final = 32
 REQUEST_TAG: Final = b"hallmark/spend/v1\0"
-
-
-class Vault(msgspec.Struct, frozen=True):
-    """One vault contract: its chain and its 20-byte address."""
-
-    chain_id: int
-    address: bytes
 
 
 class Spending(msgspec.Struct, frozen=True):
@@ -60,7 +53,7 @@ def sign_spending(
     ceiling: SpendingCeiling, signature: bytes, spend: Spend, salt: bytes, *, session: Signer, vault: Vault
 ) -> str:
     """The header's value. `signature` is the payer's under the ceiling, `salt` that of the request's name."""
-    signed = session.sign(vault_digest(spend, vault.chain_id, vault.address))
+    signed = session.sign(vault.digest(spend))
     authorization = SpendingAuthorization(ceiling, signature, spend, signed)
     return base64.b64encode(authorization.encode() + salt).decode()
 
@@ -101,7 +94,7 @@ def _read(value: bytes) -> tuple[SpendingAuthorization, bytes]:
 
 
 def _signed_by(statement: TypedStruct, signature: bytes, by: bytes, vault: Vault) -> bytes:
-    digest = vault_digest(statement, vault.chain_id, vault.address)
+    digest = vault.digest(statement)
     if not is_signed_by(digest, signature, by):
         raise PaymentRequired(
             "payment_signature",

@@ -16,10 +16,10 @@ from hallmark.core.hashing import sha256
 from hallmark.core.money import Asset, FreeUse, Offer, Price
 from hallmark.core.spending import Spend
 from hallmark.core.statements import PriceOffer
-from hallmark.core.vault import SpendingCeiling, unpack_rows, vault_digest
+from hallmark.core.vault import SpendingCeiling, Vault, unpack_rows
 from hallmark.core.x402_payment import read_payment
 from hallmark.crypto.secp256k1 import Key, sign_statement
-from hallmark.payments.spending import HEADER, Vault, request_name, sign_spending
+from hallmark.payments.spending import HEADER, request_name, sign_spending
 from hallmark.services.chain.vault import Account, CeilingInForce
 from hallmark.services.enclave import control
 from hallmark.services.enclave.account_journal import AccountJournal
@@ -195,5 +195,5 @@ def pay(
     name = request_name(salt, path, body)
     spend = Spend(PAYER.address, payee, SETTLEMENT.address, name, 10**6, nonce, now + 60_000)
     spend = msgspec.structs.replace(spend, **changes)
-    signature = PAYER.sign(vault_digest(ceiling, VAULT.chain_id, VAULT.address))
+    signature = PAYER.sign(VAULT.digest(ceiling))
     return {HEADER: sign_spending(ceiling, signature, spend, salt, session=SESSION, vault=VAULT)}

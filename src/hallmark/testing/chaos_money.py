@@ -21,9 +21,9 @@ from hallmark.core.errors import HallmarkError
 from hallmark.core.money import Payment
 from hallmark.core.receipt import Receipt
 from hallmark.core.spending import Spend
-from hallmark.core.vault import SpendingCeiling, vault_digest
+from hallmark.core.vault import SpendingCeiling, Vault
 from hallmark.crypto.secp256k1 import Key
-from hallmark.payments.spending import HEADER, Vault, request_name, sign_spending
+from hallmark.payments.spending import HEADER, request_name, sign_spending
 from hallmark.services.node.settlement import PAYMENT_AT
 from hallmark.services.sdk.chain_account import ChainAccount
 from hallmark.services.sdk.network import find
@@ -93,8 +93,8 @@ class Purse:
         until, name = (int(time.time()) + PAID_S) * 1_000, request_name(salt, path, body)
         nonce, enclave = secrets.token_bytes(32), unhex(chosen.settlement)
         spend = Spend(payer, payee, enclave, name, MAXIMUM, nonce, until)
-        by = self._key.sign(vault_digest(ceiling, self._vault.chain_id, self._vault.address))
-        self.signed.add(hex0x(vault_digest(spend, self._vault.chain_id, self._vault.address)))
+        by = self._key.sign(self._vault.digest(ceiling))
+        self.signed.add(hex0x(self._vault.digest(spend)))
         return {HEADER: sign_spending(ceiling, by, spend, salt, session=self._session, vault=self._vault)}
 
     async def audit(self, leaves: Callable[[], Awaitable[Iterable[bytes]]]) -> tuple[str, tuple[str, ...]]:

@@ -19,9 +19,9 @@ from hallmark.core.document import hex0x
 from hallmark.core.errors import HallmarkError
 from hallmark.core.prices import Use
 from hallmark.core.spending import Spend
-from hallmark.core.vault import SpendingCeiling
+from hallmark.core.vault import SpendingCeiling, Vault
 from hallmark.crypto.secp256k1 import Key
-from hallmark.payments.spending import HEADER, Vault, request_name, sign_spending
+from hallmark.payments.spending import HEADER, request_name, sign_spending
 from hallmark.payments.x402.messages import REQUIRED_HEADER, SIGNATURE_HEADER
 from hallmark.services.enclave import control
 from hallmark.services.enclave.account_journal import AccountJournal

@@ -21,8 +21,7 @@ from hallmark.core.prices import Use, cost, is_free
 from hallmark.core.receipt import Receipt
 from hallmark.core.spending import SpendingAuthorization
 from hallmark.core.tokens import TokenSpend
-from hallmark.core.typed import TypedStruct
-from hallmark.core.vault import vault_digest
+from hallmark.core.vault import Vault
 from hallmark.core.x402_payment import name_of, read_payment, signed_by
 from hallmark.crypto.secp256k1 import is_signed_by
 from hallmark.crypto.token_keys import KeySet
@@ -125,12 +124,12 @@ def _vault(bill: Bill, encoded: bytes) -> str:
     except HallmarkError:
         return "authorization_other"
     ceiling, spend = authorization.ceiling, authorization.spend
-    domain = _Vault(offer.asset.chain_id, unhex(offer.vault))
-    if record.authorization != hex0x(domain.digest(spend)):
+    vault = Vault(offer.asset.chain_id, unhex(offer.vault))
+    if record.authorization != hex0x(vault.digest(spend)):
         return "authorization_other"
-    if not domain.signed(ceiling, authorization.by_payer, ceiling.payer):
+    if not is_signed_by(vault.digest(ceiling), authorization.by_payer, ceiling.payer):
         return "authorization_unsigned"
-    if not domain.signed(spend, authorization.by_session, authorization.session):
+    if not is_signed_by(vault.digest(spend), authorization.by_session, authorization.session):
         return "authorization_unsigned"
     if not spend.payer == ceiling.payer == unhex(record.payer or "0x"):
         return "payer_other"
@@ -143,21 +142,6 @@ def _vault(bill: Bill, encoded: bytes) -> str:
     if int(record.reserved) > min(spend.maximum, ceiling.max_claimable):
         return "reserved_over_signed"
     return OK
-
-
-class _Vault:
-    """The EIP-712 domain of one vault."""
-
-    def __init__(self, chain_id: int, address: bytes) -> None:
-        self._chain_id, self._address = chain_id, address
-
-    def digest(self, statement: TypedStruct) -> bytes:
-        """What is signed; 32 bytes."""
-        return vault_digest(statement, self._chain_id, self._address)
-
-    def signed(self, statement: TypedStruct, signature: bytes, by: bytes) -> bool:
-        """Whether it is signed by this key, in the low-s form (EIP-2)."""
-        return is_signed_by(self.digest(statement), signature, by)
 
 
 def _x402(bill: Bill, encoded: bytes) -> str:

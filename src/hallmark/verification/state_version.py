@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 13
-CODE: Final = "307484566a2c2d458bf3ce4d2de3bdef008ed246181d31f040a9ed2c5ffa5a94"
+CODE: Final = "a65f87a692f9ddebf8fad230797d8630799362bff248e52fbb3290ae3d2cfbc0"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -16,7 +16,7 @@ from hallmark.core.hashing import keccak256
 from hallmark.core.money import FreeUse, Offer, Payment, Price
 from hallmark.core.prices import Use, cost
 from hallmark.core.spending import SpendingAuthorization
-from hallmark.core.vault import Settlement, unpack_rows, vault_digest
+from hallmark.core.vault import Settlement, unpack_rows
 from hallmark.crypto.secp256k1 import is_signed_by
 from hallmark.services.enclave import account_journal, control
 from hallmark.services.enclave.app import App
@@ -88,7 +88,7 @@ async def test_a_paid_answer_says_what_was_bought(
     entry = decode(runtime.signed[-1].entry)
     assert entry.attachments[3] == record.encode()
     spend = SpendingAuthorization.decode(entry.attachments[4]).spend
-    assert record.authorization == hex0x(vault_digest(spend, VAULT.chain_id, VAULT.address))
+    assert record.authorization == hex0x(VAULT.digest(spend))
     assert host.journal is not None
     account = host.journal.accounts.account(NUMBER)
     assert (account.spent, account.reserved) == (receipt.charged, 0)
@@ -271,7 +271,7 @@ async def test_a_settlement_is_for_what_was_charged(
     statement = Settlement(
         SETTLEMENT.address, signed.sequence, keccak256(signed.rows), signed.receipts_root, 0
     )
-    digest = vault_digest(statement, VAULT.chain_id, VAULT.address)
+    digest = VAULT.digest(statement)
     assert is_signed_by(digest, signed.signature, SETTLEMENT.address)
     (again,) = runtime.billing.on_message(control.Settle(2, {PAYER.address: charged}))
     assert isinstance(again, control.SettlementSigned)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from hallmark.core.errors import InvalidInput
 from hallmark.core.spending import Spend
-from hallmark.core.vault import SpendingCeiling, vault_digest
+from hallmark.core.vault import SpendingCeiling, Vault
 from hallmark.crypto.secp256k1 import Key
 from hallmark.payments.accounts import PaymentRequired
-from hallmark.payments.spending import Vault, request_name, sign_spending, verify_spending
+from hallmark.payments.spending import request_name, sign_spending, verify_spending
 
 PAYER, SESSION, OTHER = Key(b"\1" * 32), Key(b"\2" * 32), Key(b"\3" * 32)
 PAYEE, ENCLAVE = b"\4" * 20, b"\x0a" * 20
@@ -35,7 +35,7 @@ def header(
     vault: Vault = VAULT,
 ) -> bytes:
     """The value that a client sends."""
-    signature = payer.sign(vault_digest(ceiling, vault.chain_id, vault.address))
+    signature = payer.sign(vault.digest(ceiling))
     return sign_spending(ceiling, signature, spend, SALT, session=session, vault=vault).encode()
 
 

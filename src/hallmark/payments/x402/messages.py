@@ -80,6 +80,13 @@ class PaymentPayload(msgspec.Struct, frozen=True, rename="camel"):
     extensions: dict[str, msgspec.Raw] = {}
 
 
+class Permitted(msgspec.Struct):
+    """What a signature for Permit2 lets move: so much of this token."""
+
+    token: MixedAddress
+    amount: Digits
+
+
 class SettleResponse(Message, frozen=True):
     """What became of a payment. `transaction` is empty where none was needed, or none went through."""
 

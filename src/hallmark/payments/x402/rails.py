@@ -27,6 +27,7 @@ from hallmark.payments.x402.messages import (
     Digits,
     MixedAddress,
     PaymentPayload,
+    Permitted,
     Requirements,
     Signature,
     Word,
@@ -51,11 +52,6 @@ class _Exact(msgspec.Struct, rename="camel"):
     signature: Signature
 
 
-class _Permitted(msgspec.Struct):
-    token: MixedAddress
-    amount: Digits
-
-
 class _Witness(msgspec.Struct, rename="camel"):
     to: MixedAddress
     valid_after: Digits
@@ -64,7 +60,7 @@ class _Witness(msgspec.Struct, rename="camel"):
 
 class _Permit(msgspec.Struct, rename="camel"):
     from_: MixedAddress = msgspec.field(name="from")
-    permitted: _Permitted
+    permitted: Permitted
     spender: MixedAddress
     nonce: Digits
     deadline: Digits

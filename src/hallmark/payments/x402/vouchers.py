@@ -18,6 +18,7 @@ from hallmark.payments.x402.messages import (
     Digits,
     MixedAddress,
     PaymentPayload,
+    Permitted,
     Requirements,
     Signature,
     Word,
@@ -67,18 +68,13 @@ class _Receive(msgspec.Struct, rename="camel"):
     signature: Signature
 
 
-class _Permitted(msgspec.Struct):
-    token: MixedAddress
-    amount: Digits
-
-
 class _DepositWitness(msgspec.Struct, rename="camel"):
     channel_id: Word
 
 
 class _Permit(msgspec.Struct, rename="camel"):
     from_: MixedAddress = msgspec.field(name="from")
-    permitted: _Permitted
+    permitted: Permitted
     spender: MixedAddress
     nonce: Digits
     deadline: Digits

@@ -19,8 +19,9 @@ from hallmark.core.documents import EnclaveConfiguration
 from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.core.money import Offer
 from hallmark.core.prices import Use, cost, is_free, price_of
+from hallmark.core.vault import Vault
 from hallmark.payments.accounts import AlreadyUsed, PaymentRequired
-from hallmark.payments.spending import HEADER, Vault, verify_spending
+from hallmark.payments.spending import HEADER, verify_spending
 from hallmark.payments.x402.messages import REQUIRED_HEADER, SIGNATURE_HEADER, Requirements
 from hallmark.services.enclave import control
 from hallmark.services.enclave.account_journal import AccountJournal

@@ -18,10 +18,9 @@ from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.core.hashing import ZERO32, keccak256, sha256
 from hallmark.core.merkle import leaf_hash, root
 from hallmark.core.spending import SpendingAuthorization
-from hallmark.core.vault import Lease, Row, Settlement, pack_rows, vault_digest
+from hallmark.core.vault import Lease, Row, Settlement, Vault, pack_rows
 from hallmark.crypto.secp256k1 import Key
 from hallmark.payments.accounts import OUTSIDE, Ended, PaymentRequired
-from hallmark.payments.spending import Vault
 from hallmark.services.enclave import control
 from hallmark.services.enclave.account_journal import AccountJournal
 from hallmark.services.enclave.host_requests import HostRequests, Send, unavailable
@@ -112,7 +111,7 @@ class Leases:
         receipts = receipts_root(accounts.unsettled)
         sequence = self._number(settles=True)
         statement = Settlement(self.key.address, sequence, keccak256(packed), receipts, int(asked.closing))
-        signature = self.key.sign(vault_digest(statement, vault.chain_id, vault.address))
+        signature = self.key.sign(vault.digest(statement))
         return control.SettlementSigned(asked.id, sequence, packed, receipts, asked.closing, signature)
 
     def _has(self, held: _Held, most: int) -> bool:
@@ -163,7 +162,7 @@ class Leases:
         rows = pack_rows([row])
         sequence = self._number(settles=False)
         statement = Lease(self.key.address, sequence, until, keccak256(rows))
-        signature = self.key.sign(vault_digest(statement, vault.chain_id, vault.address))
+        signature = self.key.sign(vault.digest(statement))
         lease = control.LeaseSigned(number, sequence, until, rows, signature)
         return await self._asked.ask(number, lease)
 

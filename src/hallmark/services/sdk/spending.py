@@ -35,9 +35,9 @@ from hallmark.core.money import Asset, Offer, Payment, Price
 from hallmark.core.prices import Use, cost, is_free, price_of
 from hallmark.core.receipt import Receipt
 from hallmark.core.spending import Spend
-from hallmark.core.vault import SpendingCeiling, vault_digest
+from hallmark.core.vault import SpendingCeiling, Vault
 from hallmark.crypto.secp256k1 import Key
-from hallmark.payments.spending import SALT, Vault, request_name, sign_spending
+from hallmark.payments.spending import SALT, request_name, sign_spending
 from hallmark.services.chain.vault import Account, CeilingInForce
 from hallmark.services.sdk.network import Chain
 from hallmark.services.sdk.offers import NodeOffer, payee_of
@@ -270,7 +270,7 @@ class Spending:
             nonce=secrets.token_bytes(32),
             expires=now + SPEND_MS,
         )
-        name = vault_digest(spend, self._vault.chain_id, self._vault.address)
+        name = self._vault.digest(spend)
         spent = Spent(now, hex0x(spend.payee), best.price.label, best.maximum, None, "")
         await self._store.reserve(name, self._asset, spent, per_day=per_day)
         try:
@@ -305,9 +305,7 @@ class Spending:
                 nonce=nonce,
                 valid_until=now // 1000 + CEILING_S,
             )
-            signature = self._wallet.key.sign(
-                vault_digest(ceiling, self._vault.chain_id, self._vault.address)
-            )
+            signature = self._wallet.key.sign(self._vault.digest(ceiling))
             made = KeptCeiling(ceiling.pack(), signature, session.secret, per_day, now)
             return await self._store.keep_ceiling(name, nonce, made)
 
