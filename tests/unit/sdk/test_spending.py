@@ -141,6 +141,24 @@ async def test_an_answer_is_paid_for(scene: Scene, stream: bool) -> None:
     assert signed == [draft.receipt.entry()]  # who hands the receipt in hands in all of it
 
 
+async def test_a_payment_may_be_of_more_than_63_bits(scene: Scene) -> None:
+    """Ten whole coins of a token with 18 decimals: payment, day's limit and ceiling hold it."""
+    asset = replace(payments.ASSET, decimals=18)
+    await scene.sell(asset=asset, prices=(replace(PRICE, call=2**63 - 1),))
+    paying = scene.spend(max_per_request="10", max_per_day="100")
+    paid = await paying.pay("/v1/chat/completions", msgspec.json.encode(ASKED))
+    assert paid is not None
+    assert 2**63 < paid.maximum < 10**19
+    assert [one.maximum for one in await scene.store.newest(9)] == [paid.maximum]
+    again = await paying.pay("/v1/chat/completions", msgspec.json.encode({**ASKED, "max_tokens": 9}))
+    assert again is not None
+    first, second = (
+        SpendingAuthorization.decode(base64.b64decode(one.header)[:-32]) for one in (paid, again)
+    )
+    assert first.ceiling == second.ceiling
+    assert first.ceiling.max_claimable == 100 * 10**18
+
+
 async def test_what_is_free_everywhere_is_sent_without_payment(scene: Scene) -> None:
     """No header goes out, and the chain is not asked."""
     await scene.sell(free=FreeUse(models=("digits",)))

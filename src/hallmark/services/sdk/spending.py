@@ -42,7 +42,6 @@ from hallmark.services.chain.vault import Account, CeilingInForce
 from hallmark.services.sdk.network import Chain
 from hallmark.services.sdk.offers import NodeOffer, payee_of
 from hallmark.services.sdk.spending_store import (
-    MOST_UNITS,
     KeptCeiling,
     SpendingRefused,
     SpendingStore,
@@ -255,7 +254,7 @@ class Spending:
                 "Raise max_per_request, or ask another model.",
             )
         most = most_cost(price, body, asked)
-        maximum = 0 if free else min(cap, MOST_UNITS if most is None else most)
+        maximum = 0 if free else min(cap, cap if most is None else most)
         rank = cost(price, Use(len(body), _tokens_out(asked) or 1_000))
         return _Candidate(one, price, asset, maximum, rank)
 
@@ -306,7 +305,7 @@ class Spending:
                 valid_until=now // 1000 + CEILING_S,
             )
             signature = self._wallet.key.sign(self._vault.digest(ceiling))
-            made = KeptCeiling(ceiling.pack(), signature, session.secret, per_day, now)
+            made = KeptCeiling(ceiling.pack(), signature, session.secret, str(per_day), now)
             return await self._store.keep_ceiling(name, nonce, made)
 
     def _ceiling_name(self, payee: bytes) -> str:
@@ -315,9 +314,9 @@ class Spending:
     async def _fits(self, kept: KeptCeiling, payee: bytes, per_day: int) -> bool:
         """Whether it is of these limits, lasts another day, and has room for all that was signed since."""
         left = SpendingCeiling.unpack(kept.ceiling).valid_until - self._clock() // 1000
-        if kept.room != per_day or left < CEILING_S // 2:
+        if int(kept.room) != per_day or left < CEILING_S // 2:
             return False
-        return await self._store.since(self._asset, kept.at - 1, hex0x(payee)) <= kept.room
+        return await self._store.since(self._asset, kept.at - 1, hex0x(payee)) <= int(kept.room)
 
 
 def check_record(paid: SignedPayment, record: str | None, receipt: Receipt) -> int:

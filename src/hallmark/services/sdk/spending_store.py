@@ -4,6 +4,8 @@ One file for all processes of a home, so that a day's limit holds for all of the
 restarts: a payment is written down, with the most that it can cost, before it leaves. It counts with what was
 really charged once the receipt says so, and with its maximum for as long as nobody knows.
 
+Amounts are text in it: they have 96 bits, and whole numbers of a database or of MessagePack have 64.
+
 Session keys are in it. They are worth less than the wallet's key, which lies beside it.
 """
 
@@ -20,7 +22,6 @@ from hallmark.store.urls import sqlite_url
 
 DAY_MS: Final = 24 * 3_600_000
 KEPT_MS: Final = 90 * DAY_MS
-MOST_UNITS: Final = 2**63 - 1
 
 
 class SpendingRefused(HallmarkError):
@@ -32,13 +33,13 @@ class SpendingRefused(HallmarkError):
 
 class KeptCeiling(msgspec.Struct, frozen=True):
     """A signed ceiling: packed SpendingCeiling, the payer's signature, the session key's secret, how much may
-    be spent under it, and when it was signed (unix ms).
+    be spent under it (atomic units, as text), and when it was signed (unix ms).
     """
 
     ceiling: bytes
     signature: bytes
     session: bytes
-    room: int
+    room: str
     at: int
 
 
@@ -67,13 +68,38 @@ def _create(transaction: Transaction) -> None:
     )
 
 
+def _widen(transaction: Transaction) -> None:
+    """Version 2: amounts as text."""
+    transaction.execute("ALTER TABLE spends RENAME TO narrow_spends")
+    transaction.execute(
+        "CREATE TABLE spends (id BLOB PRIMARY KEY, at INTEGER NOT NULL, asset TEXT NOT NULL, "
+        "payee TEXT NOT NULL, model TEXT NOT NULL, maximum TEXT NOT NULL, charged TEXT, "
+        "receipt TEXT NOT NULL)"
+    )
+    transaction.execute(
+        "INSERT INTO spends SELECT id, at, asset, payee, model, CAST(maximum AS TEXT), "
+        "CAST(charged AS TEXT), receipt FROM narrow_spends"
+    )
+    transaction.execute("DROP TABLE narrow_spends")
+    transaction.execute("CREATE INDEX spends_at ON spends (at)")
+    for name, data in transaction.fetch("SELECT name, data FROM ceilings"):
+        kept = msgspec.msgpack.decode(data)
+        kept["room"] = str(kept["room"])
+        transaction.execute(
+            "UPDATE ceilings SET data = ? WHERE name = ?", (msgspec.msgpack.encode(kept), name)
+        )
+
+
+MIGRATIONS: Final = (_create, _widen)
+
+
 class SpendingStore:
     """See the module docstring. Times are unix ms, amounts atomic units of `asset` (any name for it)."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._database = RawDatabase(sqlite_url(folder / "spending.db"))
-        self._database.migrate("spending", (_create,))
+        self._database.migrate("spending", MIGRATIONS)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -94,7 +120,7 @@ class SpendingStore:
             transaction.execute("DELETE FROM spends WHERE at < ?", (spent.at - KEPT_MS,))
             transaction.execute(
                 "INSERT INTO spends VALUES (?, ?, ?, ?, ?, ?, NULL, '')",
-                (name, spent.at, asset, spent.payee, spent.model, spent.maximum),
+                (name, spent.at, asset, spent.payee, spent.model, str(spent.maximum)),
             )
 
         await self._database.async_write(work)
@@ -102,7 +128,7 @@ class SpendingStore:
     async def settle(self, name: bytes, charged: int, receipt: str = "") -> None:
         """What a payment was charged is known."""
         query = "UPDATE spends SET charged = ?, receipt = ? WHERE id = ?"
-        await self._database.async_write(lambda t: t.execute(query, (charged, receipt, name)))
+        await self._database.async_write(lambda t: t.execute(query, (str(charged), receipt, name)))
 
     async def since(self, asset: str, at: int, payee: str = "") -> int:
         """What payments since `at` come to, to one payee or to all."""
@@ -112,7 +138,10 @@ class SpendingStore:
         """The last payments, newest first."""
         query = "SELECT at, payee, model, maximum, charged, receipt FROM spends ORDER BY at DESC LIMIT ?"
         rows = await self._database.async_read(lambda t: t.fetch(query, (most,)))
-        return tuple(Spent(*row) for row in rows)
+        return tuple(
+            Spent(at, payee, model, int(maximum), None if charged is None else int(charged), receipt)
+            for at, payee, model, maximum, charged, receipt in rows
+        )
 
     async def ceiling(self, name: str) -> KeptCeiling | None:
         """The newest ceiling of this name."""
@@ -147,4 +176,4 @@ def _since(transaction: Transaction, asset: str, at: int, payee: str = "") -> in
     parameters: tuple[str | int, ...] = (asset, at)
     if payee:
         query, parameters = f"{query} AND payee = ?", (*parameters, payee)
-    return sum(row[0] for row in transaction.fetch(query, parameters))
+    return sum(int(row[0]) for row in transaction.fetch(query, parameters))

@@ -57,13 +57,13 @@ class KeptOrder(msgspec.Struct, frozen=True):
 
 class KeptSpend(msgspec.Struct, frozen=True):
     """Tokens that left with a request: `id` is the spend's digest, `reserved` what they are worth (atomic
-    units), the blanks are for its change.
+    units, as text: MessagePack has whole numbers of 64 bits), the blanks are for its change.
     """
 
     id: bytes
     keys: bytes
     nullifiers: tuple[bytes, ...]
-    reserved: int
+    reserved: str
     blanks: tuple[Blank, ...]
 
 
@@ -77,13 +77,24 @@ def _create(transaction: Transaction) -> None:
         transaction.execute(f"CREATE TABLE {name} (id BLOB PRIMARY KEY, data BLOB NOT NULL)")
 
 
+def _widen(transaction: Transaction) -> None:
+    """Version 2: what tokens are worth as text."""
+    for name, data in transaction.fetch("SELECT id, data FROM spends"):
+        kept = msgspec.msgpack.decode(data)
+        kept["reserved"] = str(kept["reserved"])
+        transaction.execute("UPDATE spends SET data = ? WHERE id = ?", (msgspec.msgpack.encode(kept), name))
+
+
+MIGRATIONS: Final = (_create, _widen)
+
+
 class TokenStore:
     """See the module docstring. Several processes of a home may use it at once."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._database = RawDatabase(sqlite_url(folder / FILE))
-        self._database.migrate("tokens", (_create,))
+        self._database.migrate("tokens", MIGRATIONS)
 
     def close(self) -> None:
         """Let go of the file."""

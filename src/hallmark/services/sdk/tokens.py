@@ -243,7 +243,7 @@ class Tokens:
                 payment.spend.digest() + secrets.token_bytes(8),
                 keys.digest,
                 tuple(one.nullifier for one in chosen),
-                payment.spend.units * keys.document.unit,
+                str(payment.spend.units * keys.document.unit),
                 blanks,
             )
             if await self._store.leave(kept):
@@ -263,7 +263,7 @@ class Tokens:
 
         Raises VerificationFailed `change_short`: the tokens stay away, `recover` asks the issuer for them.
         """
-        if reserved != leaving.kept.reserved:
+        if reserved != int(leaving.kept.reserved):
             raise VerificationFailed(
                 "change_short", "The receipt reserves another amount than the tokens are worth.", "Keep it."
             )
@@ -288,7 +288,7 @@ class Tokens:
 
     async def _change(self, kept: KeptSpend, keys: KeySet, charged: int, change: bytes) -> None:
         signed = [Signed(one.value, one.message) for one in decode_change(change)]
-        made = take_change(keys, kept.blanks, signed, reserved=kept.reserved, charged=charged)
+        made = take_change(keys, kept.blanks, signed, reserved=int(kept.reserved), charged=charged)
         await self._store.over(kept, _kept(keys, made, _now()))
 
     async def _chosen(
