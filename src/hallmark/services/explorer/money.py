@@ -1,8 +1,9 @@
 """A receipt's money: what its record says, what of it the chain has moved, and who learns what from it.
 
-Whether an x402 payment was settled the chain says itself (`x402_money`). Whether the vault has settled a
-charge is worked out from two sums: what its books hold of this payer for this enclave's key, and what the
-log's receipts of the same key and payer come to, up to this one by their place in the enclave's journal.
+Whether an x402 payment was settled the chain says itself (`x402_money`); what an issuer owes for its tokens
+is `token_money`'s. Whether the vault has settled a charge is worked out from two sums: what its books hold of
+this payer for this enclave's key, and what the log's receipts of the same key and payer come to, up to this
+one by their place in the enclave's journal.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ from typing import Final
 import msgspec
 
 from hallmark.core.document import hex0x, unhex
-from hallmark.core.errors import HallmarkError
 from hallmark.core.money import Offer, Payment
-from hallmark.core.tokens import TokenSpend
 from hallmark.services.chain.vault_events import Emitted, Leased, LeaseRefused, RowTooLate, Settled
 from hallmark.services.explorer import links, wording
 from hallmark.services.explorer.payment_views import Money
 from hallmark.services.explorer.receipt_context import ReceiptContext, attested
 from hallmark.services.explorer.shared_views import Fact
+from hallmark.services.explorer.token_money import token_facts, token_standing
 from hallmark.services.explorer.vault_reader import NO_CHAIN, VaultReader, VaultSeen
 from hallmark.services.explorer.x402_money import RAILS, standing
 from hallmark.services.following.followed_log import FollowedLog
@@ -29,10 +29,6 @@ from hallmark.verification.payment_wording import DEVELOPMENT, amount, prices
 
 MOST_ADDED: Final = 2_000
 """Receipts of one payer that are added up for a page."""
-TOKENS: Final = (
-    "Whether the payee got this cannot be said here: the issuer of the tokens pays payees out, for many "
-    "answers at a time."
-)
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -68,7 +64,9 @@ async def money(
         said = "Nobody is charged for this answer, so there is nothing for a vault to settle."
         return Money(said, "nothing", "", facts, tuple(_learned(record)))
     if record.rail == "token":
-        return Money(TOKENS, "unknown", "", (*facts, *_tokens(watch, told)), tuple(_learned(record)))
+        stands = token_standing(watch, told, record)
+        facts = (*facts, *token_facts(watch, told))
+        return Money(stands.sentence, stands.settled, "", facts, tuple(_learned(record)))
     if record.rail in RAILS:
         found = await standing(told, record, reader)
         if found.transaction:
@@ -202,23 +200,6 @@ def _facts(record: Payment) -> Iterator[Fact]:
         if asset.development:
             yield Fact("What the money is", DEVELOPMENT)
     yield Fact("What it buys", "an attempt at this answer; no proof, and no good answer")
-
-
-def _tokens(watch: FollowedLog, told: ReceiptContext) -> Iterator[Fact]:
-    """Which tokens paid: the issuer, and the names by which nobody can use them again."""
-    try:
-        spend = TokenSpend.decode(told.entry.attachments[4])
-    except (HallmarkError, IndexError):
-        return
-    yield Fact("Tokens", f"{len(spend.tokens)}, of the issuer's keys", "", hex0x(spend.keys))
-    issued = watch.replica.registry.issuer_keys.get(spend.keys)
-    if issued is None:
-        return
-    yield Fact("Issuer", issued.document.issuer, links.node(unhex(issued.document.issuer)))
-    known = watch.replica.memory.key_set(spend.keys, issued)
-    for token in spend.tokens:
-        nullifier, worth = hex0x(known.nullifier(token)), issued.document.unit << token.value
-        yield Fact(f"Spent token of {amount(worth, issued.document.asset)}", nullifier, "", nullifier)
 
 
 def _learned(record: Payment) -> Iterator[Fact]:
