@@ -123,7 +123,8 @@ class Sequence:
 
     def __init__(self, aead: AEAD, key: bytes, base: bytes) -> None:
         """`base` is the nonce of the first message; 12 bytes."""
-        self._cipher = aead.cipher(key)
+        cipher = aead.cipher(key)
+        self._encrypt, self._decrypt = cipher.encrypt, cipher.decrypt
         self._base = int.from_bytes(base, "big")
         self._number = 0
 
@@ -135,7 +136,7 @@ class Sequence:
         if number >= MOST_MESSAGES:
             raise too_many()
         self._number = number + 1
-        return self._cipher.encrypt((self._base ^ number).to_bytes(NONCE, "big"), message, aad)
+        return self._encrypt((self._base ^ number).to_bytes(NONCE), message, aad)
 
     def open(self, sealed: bytes, aad: bytes | None = None) -> bytes:
         """The next message. Raises VerificationFailed `sealed_for_another`; nothing opens after that."""
@@ -144,7 +145,7 @@ class Sequence:
             raise too_many()
         self._number = number + 1
         try:
-            return self._cipher.decrypt((self._base ^ number).to_bytes(NONCE, "big"), sealed, aad)
+            return self._decrypt((self._base ^ number).to_bytes(NONCE), sealed, aad)
         except (InvalidTag, ValueError) as error:
             self._number = MOST_MESSAGES
             raise sealed_for_another() from error

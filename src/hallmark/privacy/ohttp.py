@@ -111,17 +111,16 @@ class _Sealing:
 
         Nothing for no bytes, unless they are the final ones. Raises InvalidInput `too_many_messages`.
         """
-        assert not self._ended, "nothing follows the final chunk"
-        if final:
+        if final or self._ended:
+            assert not self._ended, "nothing follows the final chunk"
             self._ended = True
             return b"\0" + self._sequence.seal(chunk, FINAL) if self._chunked else self._sequence.seal(chunk)
         assert self._chunked, "there is one message"
         if not chunk:
             return b""
         sealed = self._sequence.seal(chunk)
-        size = len(sealed)
-        if 0x40 <= size < 0x4000:  # most lengths have two bytes: no call for them
-            return (size | 0x4000).to_bytes(2, "big") + sealed
+        if 0x40 <= (size := len(sealed)) < 0x4000:  # most lengths have two bytes: no call for them
+            return (size | 0x4000).to_bytes(2) + sealed
         return varint.encode(size) + sealed
 
 
@@ -149,6 +148,19 @@ class _Opening:
             if len(self._held) < self._wanted:
                 return []
             data, self._held = bytes(self._held), bytearray()
+        size, sequence = len(data), self._sequence
+        if (
+            0x42 <= size < 0x4002
+            and sequence is not None
+            and not self._last
+            and (data[0] << 8 | data[1]) == (size - 2 | 0x4000)
+            and size - 2 <= self._most
+        ):  # one whole chunk, as streams bring them, with a length of two bytes: nothing to look for in it
+            try:
+                return [sequence.open(data[2:])]
+            except VerificationFailed as error:
+                self._failure = self._tampered()
+                raise self._failure from error
         found: list[bytes] = []
         try:
             rest = self._open(data, found)
