@@ -42,12 +42,14 @@ ASSURANCE: Final = (Assurance.NONE, Assurance.SIMULATED, Assurance.HARDWARE)
 
 
 class NoNode(Unavailable):
-    """Nobody can serve now. `busy`: a node could, had it not its hands full."""
+    """Nobody can serve now. `busy`: a node could, had it not its hands full. `bound`: only the nodes of the
+    payment's payee were looked at.
+    """
 
-    def __init__(self, message: str, *, busy: bool, passing: bool = True) -> None:
+    def __init__(self, message: str, *, busy: bool, passing: bool = True, bound: bool = False) -> None:
         """`passing`: what keeps a node away may be over in a moment; otherwise asking again cannot help."""
         super().__init__("no_node", message, "See GET /v1/hallmark/network for every node and its reason.")
-        self.busy = busy
+        self.busy, self.bound = busy, bound
         self.retry = passing
 
 
@@ -122,6 +124,7 @@ class Eligibility(msgspec.Struct, frozen=True):
             f"No node can serve {self.wanted.model}: {told or 'no node is registered'}.",
             busy=not BUSY.isdisjoint(counts),
             passing=passing,
+            bound=bool(self.payee),
         )
 
 

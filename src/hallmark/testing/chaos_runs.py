@@ -7,7 +7,7 @@ import collections
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import httpx
 import msgspec
@@ -16,7 +16,7 @@ from hallmark.compose.home import Home
 from hallmark.compose.plan import Plan, load_plan
 from hallmark.compose.running import statuses
 from hallmark.services.sdk.verifying import Verifier
-from hallmark.testing.chaos import Run, pid_of, run_once, sealed_way
+from hallmark.testing.chaos import Run, ask_all, pid_of, run_once, sealed_way
 from hallmark.testing.chaos_audit import Audit, audit, read_leaves, witnessed
 from hallmark.testing.chaos_money import Purse, filled
 from hallmark.testing.real_network import Network, logs
@@ -144,7 +144,7 @@ async def _one(
         if o.dossier is not None
     ]
     began = time.monotonic()
-    problems += await _recover(network, run)
+    problems += await _recover(network, run, lambda: ask_all(_gateway(plan), verifier, purse))
     recovered = time.monotonic() - began
     found = await asyncio.gather(*finding, return_exceptions=True)
     await way.aclose()
@@ -167,8 +167,10 @@ async def _one(
     )
 
 
-async def _recover(network: Network, run: Run) -> list[str]:
-    """Wait until every service is ready; start the network again when its supervisor died."""
+async def _recover(network: Network, run: Run, ask: Callable[[], Awaitable[None]]) -> list[str]:
+    """Wait until every service is ready; start the network again when its supervisor died. A gateway that saw
+    nothing but failures of a model says so until somebody has an answer: somebody asks.
+    """
     home, problems = Home(network.home), list[str]()
     deadline = time.monotonic() + RECOVERY_S
     if run.supervisor_died:
@@ -180,6 +182,8 @@ async def _recover(network: Network, run: Run) -> list[str]:
         waiting = {name: status for name, status in states.items() if status.state != "ready"}
         if states and not waiting:
             return problems
+        if {status.reason for status in waiting.values()} == {"answers_failing"}:
+            await ask()
         if time.monotonic() > deadline:
             return [*problems, f"not ready again: {waiting}\n{logs(network.home)}"]
         await asyncio.sleep(0.1)

@@ -124,6 +124,9 @@ def test_a_model_fails_while_no_answer_comes_between() -> None:
     for reason in ("held", "at_capacity", "held", *["gateway_starting"] * 4):
         traffic.failed("big", reason)
     assert traffic.streaks() == ()
+    for _ in range(3):
+        traffic.failed("big", "no_node", shows=False)
+    assert traffic.streaks(1) == ()
     traffic.failed("big", "timed_out")
     counting.now += STREAK_MS + 1
     assert traffic.streaks(1) == ()

@@ -88,6 +88,29 @@ async def test_nobody_of_that_payee(ask: Any, local: LocalNetwork) -> None:
     assert local.gateway.failures.listed() == ()
 
 
+async def test_a_payees_node_that_is_away_does_not_say_that_answers_fail(
+    ask: Any, local: LocalNetwork
+) -> None:
+    """Who pays it gets no answer, and that is counted; what others get is not known from that."""
+    local.gateway.loads.of(local.nodes[0].party.address).avoid_until = 1 << 60
+    for _ in range(4):
+        status, _, body = await ask.raw(
+            "/v1/chat/completions",
+            json.dumps({"model": "digits", "messages": []}).encode(),
+            headers={"hallmark-payment": vault_header(local, 0)},
+        )
+        assert (status, json.loads(body)["error"]["code"]) == (503, "no_node")
+    (failure,) = local.gateway.failures.listed()
+    assert (failure.model, failure.reason, failure.count) == ("digits", "no_node", 4)
+    traffic = local.gateway.failures._traffic
+    assert traffic is not None
+    assert traffic.streaks() == ()
+    local.gateway.loads.of(local.nodes[1].party.address).avoid_until = 1 << 60
+    for _ in range(3):
+        assert (await ask.chat())[0] == 503
+    assert [streak.count for streak in traffic.streaks()] == [3]
+
+
 @pytest.mark.parametrize(
     ("headers", "code"),
     [

@@ -42,7 +42,7 @@ class Failures:
     def note(self, model: str, error: HallmarkError) -> None:
         """Count a request that ended in `error`, unless the request itself was at fault."""
         if isinstance(error, NoNode):
-            self.add(model, "at_capacity" if error.busy else error.reason)
+            self.add(model, "at_capacity" if error.busy else error.reason, shows=not error.bound)
         elif isinstance(error, Held) or not isinstance(error, InvalidInput | NotFound | NoNodeForPayee):
             self.add(model, error.reason)
 
@@ -53,12 +53,12 @@ class Failures:
         elif status in REFUSALS or status >= 500:
             self.add(model, "refused")
 
-    def add(self, model: str, reason: str) -> None:
-        """Count one failed request."""
+    def add(self, model: str, reason: str, *, shows: bool = True) -> None:
+        """Count one failed request; whether it `shows` that the model's answers fail, as `Traffic.failed`."""
         now = self._clock()
         self._forget(now)
         if self._traffic is not None:
-            self._traffic.failed(model, reason)
+            self._traffic.failed(model, reason, shows=shows)
         pair = (model, reason)
         if pair not in self._minutes and len(self._minutes) >= PAIRS:
             pair = (OTHER, OTHER)

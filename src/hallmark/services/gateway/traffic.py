@@ -87,10 +87,12 @@ class Traffic:
         self._count(model, 0)
         self._streaks.pop(model, None)
 
-    def failed(self, model: str, reason: str) -> None:
-        """A request ended without an answer, for a reason that is not the asker's."""
+    def failed(self, model: str, reason: str, *, shows: bool = True) -> None:
+        """A request ended without an answer, for a reason that is not the asker's. One that only some node
+        could have taken (`shows` is false) says nothing of what others get.
+        """
         self._count(model, 1)
-        if reason in NO_FAULT:
+        if reason in NO_FAULT or not shows:
             return
         now, known = self._clock(), self._streaks.get(model)
         if known is None and len(self._streaks) >= MODELS:
