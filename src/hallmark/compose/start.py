@@ -29,6 +29,7 @@ from hallmark.core.beacon import network_id
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Measurement
 from hallmark.core.errors import HallmarkError, Unavailable
+from hallmark.core.hashing import sha256
 from hallmark.http.client import Pool
 from hallmark.services.chain.contract import Parameters, anchor_address, read_contract
 from hallmark.services.chain.token import dev_token_address
@@ -74,7 +75,7 @@ def prepare_network(
     now = int(time.time() * 1000)
     with _step(say, "models"):
         founding, models = found(home, plan, keys, root=root, measurement=measurement_of(image), now=now)
-    contracts = Contracts(*(_kept_contract(home, tools, name) for name in ("Anchor", "DevToken", "Vault")))
+    contracts = Contracts(*(kept_contract(home, tools, name) for name in ("Anchor", "DevToken", "Vault")))
     address = anchor_contract(plan, keys, contracts.anchor)
     money = money_of(plan, keys, contracts)
     author = Author(network_id(plan.origin), plan.chain_id, now)
@@ -177,12 +178,23 @@ async def submit_founding(plan: Plan, founding: Founding, *, patience_s: float =
     raise Unavailable("founding_not_logged", "The log does not take the founding entries.", problem)
 
 
-def _kept_contract(home: Home, tools: Toolchain, name: str) -> Path:
-    """A compiled contract as it was at the first start: its address depends on every byte of it."""
-    path = home.file("contract", f"{name}.json")
-    if not path.exists():
-        home.write((tools.contracts / path.name).read_bytes(), "contract", path.name)
+def kept_contract(home: Home, tools: Toolchain, name: str) -> Path:
+    """A compiled contract as it was at the first start: its address depends on every byte of it.
+
+    One with another interface than this build speaks gives way, so there is a new contract at a new address;
+    the old one goes on with what it holds, and its file stays as `NAME-DIGEST.json`.
+    """
+    path, built = home.file("contract", f"{name}.json"), (tools.contracts / f"{name}.json").read_bytes()
+    kept = path.read_bytes() if path.exists() else b""
+    if not kept or _interface(kept) != _interface(built):
+        if kept:
+            home.write(kept, "contract", f"{name}-{sha256(kept).hex()[:16]}.json")
+        home.write(built, "contract", path.name)
     return path
+
+
+def _interface(compiled: bytes) -> object:
+    return msgspec.json.decode(compiled)["abi"]
 
 
 def _development_root(home: Home) -> DevelopmentRoot:
