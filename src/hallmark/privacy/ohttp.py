@@ -105,23 +105,29 @@ class _Sealing:
 
     def __init__(self, sequence: Sequence, *, chunked: bool) -> None:
         self._sequence, self._chunked, self._ended = sequence, chunked, False
+        self._more = chunked  # chunks may follow
 
     def seal(self, chunk: bytes, *, final: bool = False) -> bytes:
         """The next piece; `header` goes before the first. Without chunks there is one, the final one.
 
         Nothing for no bytes, unless they are the final ones. Raises InvalidInput `too_many_messages`.
         """
-        if final or self._ended:
-            assert not self._ended, "nothing follows the final chunk"
-            self._ended = True
-            return b"\0" + self._sequence.seal(chunk, FINAL) if self._chunked else self._sequence.seal(chunk)
-        assert self._chunked, "there is one message"
-        if not chunk:
-            return b""
+        if final or not chunk or not self._more:
+            return self._end(chunk) if final else self._nothing(chunk)
         sealed = self._sequence.seal(chunk)
         if 0x40 <= (size := len(sealed)) < 0x4000:  # most lengths have two bytes: no call for them
             return (size | 0x4000).to_bytes(2) + sealed
         return varint.encode(size) + sealed
+
+    def _end(self, chunk: bytes) -> bytes:
+        assert not self._ended, "nothing follows the final chunk"
+        self._ended, self._more = True, False
+        return b"\0" + self._sequence.seal(chunk, FINAL) if self._chunked else self._sequence.seal(chunk)
+
+    def _nothing(self, chunk: bytes) -> bytes:
+        assert self._chunked, "there is one message"
+        assert not self._ended, "nothing follows the final chunk"
+        return chunk
 
 
 class _Opening:
@@ -137,30 +143,28 @@ class _Opening:
         self._final = FINAL if chunked else None
         self._held, self._wanted = bytearray(), 0
         self._sequence: Sequence | None = None
+        self._between: Sequence | None = None  # the sequence, where the next byte begins a chunk
+        self._whole = min(0x4002, self._most + 3)
         self._failure: VerificationFailed | None = None
 
     def feed(self, data: bytes) -> list[bytes]:
         """The chunks that are complete now. Raises VerificationFailed."""
+        between, size = self._between, len(data)
+        if between is not None and 0x42 <= size < self._whole and (data[0] << 8 | data[1]) == size + 0x3FFE:
+            # One whole chunk, as streams bring them, with a length of two bytes: nothing to look for in it.
+            try:
+                return [between.open(data[2:])]
+            except VerificationFailed as error:
+                self._between, self._failure = None, self._tampered()
+                raise self._failure from error
         if self._failure is not None:
             raise self._failure
+        self._between = None
         if self._held:
             self._held += data
             if len(self._held) < self._wanted:
                 return []
             data, self._held = bytes(self._held), bytearray()
-        size, sequence = len(data), self._sequence
-        if (
-            0x42 <= size < 0x4002
-            and sequence is not None
-            and not self._last
-            and (data[0] << 8 | data[1]) == (size - 2 | 0x4000)
-            and size - 2 <= self._most
-        ):  # one whole chunk, as streams bring them, with a length of two bytes: nothing to look for in it
-            try:
-                return [sequence.open(data[2:])]
-            except VerificationFailed as error:
-                self._failure = self._tampered()
-                raise self._failure from error
         found: list[bytes] = []
         try:
             rest = self._open(data, found)
@@ -171,6 +175,8 @@ class _Opening:
             return found
         if rest:
             self._held += rest
+        elif not self._last:
+            self._between = self._sequence
         return found
 
     def end(self) -> list[bytes]:
