@@ -60,6 +60,48 @@ def test_splits(parts: list[bytes], seed: int) -> None:
     assert opened(reader, b"".join(pieces), random.Random(seed)) == (parts, "")
 
 
+def outcome(reader: ohttp.ResponseReader, pieces: list[bytes]) -> tuple[list[bytes], str, str]:
+    """What comes out of pieces as they are, the reason of the error that ends them, and of the one after."""
+    found: list[bytes] = []
+    try:
+        for piece in pieces:
+            found += reader.feed(piece)
+        found += reader.end()
+    except VerificationFailed as error:
+        with pytest.raises(VerificationFailed) as again:
+            reader.feed(b"\x40\x50" + bytes(80))
+        return found, error.reason, again.value.reason
+    return found, "", ""
+
+
+@QUICK
+@given(
+    parts=st.lists(st.binary(min_size=40, max_size=90), min_size=3, max_size=5),
+    place=st.integers(1, 3),
+    change=st.sampled_from(("none", "bit", "length", "twice", "left out", "cut", "long", "two")),
+)
+def test_a_piece_that_is_one_chunk_fares_as_its_bytes_do(parts: list[bytes], place: int, change: str) -> None:
+    """Streams bring chunks whole, and those are read in a shorter way: the same comes of them."""
+    pieces, whole = exchange(parts)
+    _, single = exchange(parts)
+    at = min(place, len(pieces) - 2)
+    piece = pieces[at]
+    pieces[at : at + 1] = {
+        "none": [piece],
+        "bit": [piece[:-1] + bytes([piece[-1] ^ 1])],
+        "length": [piece[:1] + bytes([piece[1] ^ 1]) + piece[2:]],
+        "twice": [piece, piece],
+        "left out": [],
+        "cut": [piece[:-1]],
+        "long": [piece + b"\0"],
+        "two": [piece + pieces[at + 1]],
+    }[change]
+    if change == "two":
+        del pieces[at + 1]
+    bytewise = [bytes([byte]) for byte in b"".join(pieces)]
+    assert outcome(whole, pieces) == outcome(single, bytewise)
+
+
 @QUICK
 @given(parts=PARTS, cut=st.integers(1, 10_000), seed=st.integers(0, 2**32))
 def test_truncation(parts: list[bytes], cut: int, seed: int) -> None:
