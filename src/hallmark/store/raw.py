@@ -46,6 +46,9 @@ QUICK_S: Final = 0.001
 MEASURED: Final = 8
 TIDY_EVERY: Final = 500
 """Commits after which SQLite's write-ahead log is moved into its file, in the writer's thread."""
+LATE: Final = 2
+"""When that has not happened after so many times as much, writers wait for it: the log stays bounded on a
+machine whose threads hardly get their turn."""
 TIDY_ROWS = 20_000
 """Changed rows after which it is, however few commits they came in: as while a long log is copied."""
 
@@ -62,6 +65,8 @@ class RawDatabase:
         self.problem = ""
         """Why the last write failed, `store_full` or `store_unavailable`; empty when it did not."""
         self._tidied = 0
+        self._moving = False
+        self._short_at = 0
         self.commits = 0
         """Writing transactions that were committed since it was opened."""
         self._writer = Worker("store-write")
@@ -98,7 +103,7 @@ class RawDatabase:
         """`write` without blocking the event loop for long (see the module docstring). Once begun it is not
         cancelled.
         """
-        if brief and self._quick and self._turn.acquire(blocking=False):
+        if brief and self._quick and not self._late and self._turn.acquire(blocking=False):
             try:
                 return self._commit(work)
             finally:
@@ -137,6 +142,11 @@ class RawDatabase:
             not self._url.conninfo and self._measured >= MEASURED and self._mean <= QUICK_S
         )
 
+    @property
+    def _late(self) -> bool:
+        """Whether the write-ahead log was due to be moved long ago: its mover is ahead in the writer's queue."""
+        return bool(self._url.path) and self.commits - self._short_at > LATE * TIDY_EVERY
+
     def _commit(self, work: Callable[[Transaction], T]) -> T:
         started = time.perf_counter()
         try:
@@ -151,8 +161,10 @@ class RawDatabase:
         changes = self._driver().changes
         if self._url.path and (self.commits % TIDY_EVERY == 0 or changes - self._tidied >= TIDY_ROWS):
             self._tidied = changes
-            with contextlib.suppress(RuntimeError):  # it is being closed
-                self._writer.start(self._tidy)
+            if not self._moving:
+                with contextlib.suppress(RuntimeError):  # it is being closed
+                    self._writer.start(self._tidy)
+                    self._moving = True
         return done
 
     def _measure(self, took: float) -> None:
@@ -164,11 +176,15 @@ class RawDatabase:
         """Most of it beside whoever writes; what was committed meanwhile in a turn of its own, so that the
         write-ahead log begins anew and does not grow for ever under steady load.
         """
-        if self._tidier is None:
-            self._tidier = self._opened()
-        self._tidier.tidy()
-        with self._turn:
+        try:
+            if self._tidier is None:
+                self._tidier = self._opened()
             self._tidier.tidy()
+            with self._turn:
+                self._tidier.tidy()
+                self._short_at = self.commits
+        finally:
+            self._moving = False
 
     def _driver(self) -> Driver:
         if self._write_driver is None:

@@ -6,8 +6,9 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from hallmark.core.errors import InvalidInput, Unavailable
 from hallmark.core.merkle import leaf_hash, verify_inclusion
 from hallmark.ledger.sql_store import SQLLogStore
 from hallmark.store import raw, sqlite_url
-from hallmark.store.raw import MEASURED, QUICK_S, TIDY_EVERY, RawDatabase, Transaction
+from hallmark.store.raw import LATE, MEASURED, QUICK_S, TIDY_EVERY, RawDatabase, Transaction
 from hallmark.store.urls import parse_url
 
 INSERT = "INSERT INTO t VALUES (?)"
@@ -76,17 +77,54 @@ async def test_brief_writes_run_where_they_cost_least(database: RawDatabase) -> 
     assert await task != here
 
 
-async def test_the_write_ahead_log_does_not_grow_for_ever(tmp_path: Path) -> None:
+async def test_the_write_ahead_log_does_not_grow_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is moved into the file beside the writers, and begins anew although they never stop."""
     database = RawDatabase(f"sqlite:///{tmp_path}/one.db")
+    sizes = await _sizes(database, tmp_path, monkeypatch)
+    database.close()
+    assert max(sizes) < (LATE + 1) * sizes[TIDY_EVERY // 50 - 1]
+
+
+async def test_nor_does_it_while_the_mover_gets_no_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writers that do not wait for the mover's thread would outrun it: they wait once it is late."""
+    database = RawDatabase(f"sqlite:///{tmp_path}/one.db")
+    moved, due = database._tidy, threading.Event()
+
+    def starved() -> None:
+        due.wait(10)
+        due.clear()
+        moved()
+
+    monkeypatch.setattr(database, "_tidy", starved)
+    waited = database._writer.run
+
+    def run(job: Callable[[], Any]) -> asyncio.Future[Any]:
+        due.set()  # only who waits in the writer's queue lets the mover go on
+        return waited(job)
+
+    monkeypatch.setattr(database._writer, "run", run)
+    sizes = await _sizes(database, tmp_path, monkeypatch)
+    due.set()
+    database.close()
+    assert max(sizes) < (LATE + 1) * sizes[TIDY_EVERY // 50 - 1]
+    assert max(sizes) > (LATE - 1) * sizes[TIDY_EVERY // 50 - 1]
+
+
+async def _sizes(database: RawDatabase, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The write-ahead log's, every fifty commits of a writer that never stops and whose commits are quick."""
+    monkeypatch.setattr(database, "_measure", lambda took: None)
+    database._mean, database._measured = QUICK_S / 2, MEASURED
     database.write(lambda t: t.execute("CREATE TABLE t (x BLOB)"))
     sizes = []
-    for _ in range(4 * TIDY_EVERY // 50):
+    for _ in range(6 * TIDY_EVERY // 50):
         for _ in range(50):
             await database.async_write(lambda t: t.execute(INSERT, (bytes(3_000),)), brief=True)
-        sizes.append((tmp_path / "one.db-wal").stat().st_size)
-    database.close()
-    assert max(sizes) < 2 * sizes[TIDY_EVERY // 50 - 1]
+        sizes.append((folder / "one.db-wal").stat().st_size)
+    return sizes
 
 
 async def test_nor_does_it_by_a_few_large_transactions(
