@@ -144,7 +144,7 @@ class RawDatabase:
 
     @property
     def _late(self) -> bool:
-        """Whether the write-ahead log was due to be moved long ago: its mover is ahead in the writer's queue."""
+        """Whether the write-ahead log is due for long: its mover stands ahead in the writer's queue."""
         return bool(self._url.path) and self.commits - self._short_at > LATE * TIDY_EVERY
 
     def _commit(self, work: Callable[[Transaction], T]) -> T:
