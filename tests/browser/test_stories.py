@@ -61,7 +61,7 @@ def cleared(living: Living, receipt: str) -> bool:
 def test_simulated_hardware_is_said_everywhere(living: Living, opened: Open, output: Path) -> None:
     """An answer of a simulated enclave: cleared by a policy that allows it by name, and never drawn solid."""
     receipt = asked(living)
-    until(lambda: cleared(living, receipt), "CLEAR")
+    until(lambda: cleared(living, receipt), "CLEAR", lambda: living.told(receipt))
     page = opened()
     for name, path in (
         ("queue", "/review?state=CLEAR"),
@@ -154,7 +154,7 @@ def test_an_answer_comes_before_its_proof(living: Living, opened: Open, output: 
             shot(desk, output, f"before-proof-{name}")
         shot(page, output, "before-proof-chat")
     answer.locator('.c-proof [data-question="proved"][data-state="witnessed"]').wait_for(timeout=60_000)
-    until(lambda: cleared(living, receipt), "CLEAR")
+    until(lambda: cleared(living, receipt), "CLEAR", lambda: living.told(receipt))
     waiting = [item for item in living.items() if living.item(item).row.index < 0]
     assert waiting == []
     shot(page, output, "before-proof-chat-later")
@@ -216,7 +216,7 @@ def test_tuesday_and_thursday(living: Living, opened: Open, output: Path, tmp_pa
 def test_a_revoked_measurement_returns_items_to_hold(living: Living, opened: Open, output: Path) -> None:
     """What was cleared on a measurement that is revoked stands at HOLD again, and says why on every page."""
     receipt = asked(living)
-    until(lambda: cleared(living, receipt), "CLEAR")
+    until(lambda: cleared(living, receipt), "CLEAR", lambda: living.told(receipt))
     rows = living.get("/explore/measurements.json")["rows"]
     for row in rows:
         done = living.network.run(

@@ -20,7 +20,7 @@ from browsing.extract import Plan, observe
 from hallmark.apps.web.claims import Facts, violations
 from hallmark.core.shown import ShownMark
 from hallmark.services.review.views import ItemPage, QueuePage
-from hallmark.testing.real_network import Network
+from hallmark.testing.real_network import Network, logs
 
 T = TypeVar("T")
 PATIENCE_S = 60.0
@@ -51,6 +51,15 @@ class Living:
     def ready(self, name: str) -> bool:
         """Whether a service is ready."""
         return bool(self.network.status()[name]["state"] == "ready")
+
+    def told(self, receipt: str) -> str:
+        """What there is to read when an item does not become what it should: itself, services, their logs."""
+        page = self.item(receipt)
+        marks = [f"{m.question}: {m.state} {m.by} {m.reason}" for m in page.row.marks]
+        lines = [f"{page.row.state} at {page.row.index}: {page.sentence}", *map(str, page.lacks), *marks]
+        lines += [*map(str, page.timeline), *map(str, page.decisions)]
+        lines += [f"{name}: {one}" for name, one in self.network.status().items()]
+        return "\n".join([*lines, logs(self.network.home)])
 
     def items(self) -> tuple[str, ...]:
         """Every item of the desk."""
@@ -104,15 +113,15 @@ class Living:
                 os.kill(pid, signal.SIGCONT)
 
 
-def until(found: Callable[[], T | None], what: str) -> T:
-    """What `found` gives, once it gives something."""
+def until(found: Callable[[], T | None], what: str, told: Callable[[], str] = str) -> T:
+    """What `found` gives, once it gives something. `told` says more where it never does."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         value = found()
         if value:
             return value
         time.sleep(0.2)
-    raise AssertionError(f"never came: {what}")
+    raise AssertionError(f"never came: {what}\n{told()}")
 
 
 class _Provider(BaseHTTPRequestHandler):
