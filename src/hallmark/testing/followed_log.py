@@ -92,11 +92,13 @@ class MemoryLogClient:
 
 
 class MemoryGateway:
-    """What a gateway tells about receipts: their node's configuration. `network` is what /network answers."""
+    """What a gateway tells about receipts: their node's configuration, from the question `knows_after` on.
+    `network` is what /network answers.
+    """
 
     def __init__(self, net: LittleNetwork) -> None:
         self.net = net
-        self.knows = True
+        self.knows, self.knows_after = True, 0
         self.network: dict[str, Any] | None = None
         self.asked: list[str] = []
 
@@ -107,10 +109,14 @@ class MemoryGateway:
         if path == "/v1/hallmark/network" and self.network is not None:
             await respond_json(send, self.network)
             return
-        configuration = self._configuration(path.rsplit("/", 1)[1]) if self.knows else None
+        configuration = self._configuration(path.rsplit("/", 1)[1]) if self._knows else None
         if configuration is None:
             raise NotFound("no_such_receipt", "No such receipt is known here.")
         await respond_json(send, {"documents": {"configuration": configuration}})
+
+    @property
+    def _knows(self) -> bool:
+        return self.knows and len(self.asked) > self.knows_after
 
     def _configuration(self, receipt_id: str) -> str | None:
         for leaf in self.net.leaves:

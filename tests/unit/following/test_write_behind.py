@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+
 import pytest
 
 from hallmark.core.errors import NotFound
 from hallmark.core.marks import Question
+from hallmark.services.following import configurations
 from hallmark.testing.followed_log import FollowedLogFixture
 from hallmark.testing.network import LittleNetwork
 
@@ -85,18 +89,50 @@ async def test_what_was_kept_of_another_log_is_forgotten(watching: FollowedLogFi
 
 
 async def test_a_receipt_of_a_forgetful_gateway_is_asked_for_by_another(watching: FollowedLogFixture) -> None:
-    """A configuration that the gateway no longer has by one receipt is found by a later one."""
+    """A configuration that the gateway no longer has by one receipt is found by a later one, which is asked
+    by first.
+    """
     net = watching.net
     watching.gateway.knows = False
     first = net.add(net.receipt_entry(net.nodes[0]))
     await watching.witness()
     assert len(watching.gateway.asked) == 1
-    await watching.watch.configurations.fetch()
-    assert len(watching.gateway.asked) == 1
     watching.gateway.knows = True
     net.add(net.receipt_entry(net.nodes[0]))
     await watching.witness()
+    assert len(set(watching.gateway.asked)) == len(watching.gateway.asked) == 2
     assert watching.watch.judge.marks(first, net.now)[Question.RAN].state.value == "witnessed"
+
+
+async def test_the_only_receipt_is_asked_by_again(
+    watching: FollowedLogFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Log and quorum are faster than an answer's last bytes at times: what the gateway does not know yet is
+    asked for again, though nothing else ever happens.
+    """
+    monkeypatch.setattr(configurations, "PAUSE_S", 0.001)
+    net = watching.net
+    watching.gateway.knows_after = 3
+    index = net.add(net.receipt_entry(net.nodes[0]))
+    await watching.witness()
+    arrived = asyncio.Event()
+    watching.watch.configurations.changed.append(lambda _: arrived.set())
+    running = asyncio.create_task(watching.watch.configurations.run())
+    await asyncio.wait_for(arrived.wait(), 60)
+    running.cancel()
+    assert watching.watch.judge.marks(index, net.now)[Question.RAN].state.value == "witnessed"
+
+
+async def test_what_a_gateway_never_knows_is_not_asked_for_for_ever(watching: FollowedLogFixture) -> None:
+    """Each receipt is asked by so often, and no more: another gateway's node may never be known here."""
+    net = watching.net
+    watching.gateway.knows = False
+    for _ in range(2):
+        net.add(net.receipt_entry(net.nodes[0]))
+    await watching.witness()
+    for _ in range(3 * configurations.TRIES):
+        await watching.watch.configurations.fetch()
+    assert sorted(Counter(watching.gateway.asked).values()) == [configurations.TRIES] * 2
 
 
 async def test_an_unreachable_gateway_is_asked_again(watching: FollowedLogFixture) -> None:

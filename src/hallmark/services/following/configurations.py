@@ -8,6 +8,7 @@ it counts when its digest is the bundle's, wherever it came from.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
@@ -25,9 +26,12 @@ from hallmark.store import Database
 from hallmark.verification.fold import Replica
 
 TIMEOUTS: Final = Timeouts(connect=2.0, head=10.0, idle=10.0)
-PAUSE_S: Final = 1.0
-TRIES: Final = 8
-"""How many receipts of one bundle are remembered as places to ask."""
+PAUSE_S: Final = 0.25
+LONGEST_S: Final = 60.0
+TRIES: Final = 20
+"""How often the gateway is asked by one receipt, after pauses that double: for a quarter of an hour."""
+PLACES: Final = 8
+"""How many receipts of one bundle are remembered to ask by."""
 
 
 class _Documents(msgspec.Struct, frozen=True):
@@ -50,7 +54,8 @@ class Configurations:
         query = sa.select(CONFIGURATIONS.c.digest, CONFIGURATIONS.c.document)
         rows = database.read(lambda c: list(c.execute(query)))
         self._known = {bytes(digest): bytes(document) for digest, document in rows}
-        self._wanted: dict[bytes, OrderedDict[bytes, None]] = {}
+        self._wanted: dict[bytes, OrderedDict[bytes, int]] = {}
+        """By digest, receipts to ask by, and how often that was done."""
         self._wake = asyncio.Event()
         self.changed: list[Callable[[bytes], None]] = []
 
@@ -72,8 +77,8 @@ class Configurations:
         if not digest or digest in self._known:
             return
         places = self._wanted.setdefault(digest, OrderedDict())
-        places[receipt_id] = None
-        while len(places) > TRIES:
+        places.setdefault(receipt_id, 0)
+        while len(places) > PLACES:
             places.popitem(last=False)
         self._wake.set()
 
@@ -93,31 +98,43 @@ class Configurations:
         """Fetch what is wanted and write it down, for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._writer.run())
+            pause = PAUSE_S
             while True:
-                await self._wake.wait()
+                try:
+                    async with asyncio.timeout(pause if self._wanted else None):
+                        await self._wake.wait()
+                    pause = PAUSE_S
+                except TimeoutError:
+                    pause = min(2 * pause, LONGEST_S)
                 self._wake.clear()
                 await self.fetch()
-                if self._wanted:
-                    # The gateway may not know the receipt yet, or not any more: a later one may do.
+                if self._wanted:  # under load receipts come faster than the gateway is to be asked
                     await asyncio.sleep(PAUSE_S)
 
     async def fetch(self) -> None:
-        """Ask the gateway once for each that is wanted, by its newest receipt. What it lacks is asked for
-        again while other receipts of that bundle remain to ask by, and when another one comes.
+        """Ask the gateway once for each that is wanted, by the receipt that was asked by least. Log and
+        quorum may have been faster than an answer's last bytes: a receipt that the gateway does not know yet
+        is one to ask by again, and the only one where no other of that bundle ever comes.
         """
         for digest, places in list(self._wanted.items()):
-            receipt_id, _ = places.popitem()
+            receipt_id = min(reversed(places), key=places.__getitem__)
             try:
                 found = await self._ask(receipt_id)
-                if digest_of(EnclaveConfiguration, found) == digest:
+            except HallmarkError:  # a gateway that does not answer at all is asked for ever
+                continue
+            if digest_of(EnclaveConfiguration, found) == digest:
+                with contextlib.suppress(HallmarkError):
                     self.put(found)
-                    continue
-            except HallmarkError:
-                places[receipt_id] = None
-                places.move_to_end(receipt_id, last=False)
-            if places:
-                self._wake.set()
-        self._wanted = {digest: places for digest, places in self._wanted.items() if places}
+            self._asked(digest, receipt_id)
+
+    def _asked(self, digest: bytes, receipt_id: bytes) -> None:
+        places = self._wanted.get(digest, OrderedDict())
+        if receipt_id in places:
+            places[receipt_id] += 1
+            if places[receipt_id] >= TRIES:
+                del places[receipt_id]
+        if not places:
+            self._wanted.pop(digest, None)
 
     async def _ask(self, receipt_id: bytes) -> bytes:
         url = f"{self._url}/v1/hallmark/receipts/{hex0x(receipt_id)}"
