@@ -16,6 +16,9 @@ characters.
 
 Memory stays bounded whatever the length: the source is read by rows, then by groups of columns, and the
 extension of the rows (half the blob's length) goes to an unlinked temporary file when it is large.
+
+What is computed on the way are the slivers that storage nodes keep: `encode` hands each column to whoever
+wants them. A primary sliver is the first c symbols of a row, a secondary one the first r of a column.
 """
 
 from __future__ import annotations
@@ -23,31 +26,34 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from hashlib import blake2b
 from pathlib import Path
-from typing import IO, Final, Protocol
+from typing import IO, Final, Protocol, TypeAlias
 
-import msgspec
 import reed_solomon_leopard
 
-from hallmark.core.errors import InvalidInput, TooLarge
+from hallmark.hub.blob_metadata import BlobMetadata
+from hallmark.hub.shape import MAX_SYMBOL, SHARDS, Shape, encoded_size, shape_of
+from hallmark.hub.walrus_tree import HASH, hash_leaf, merkle_root
 
-SHARDS: Final = 1000
-"""Shards of the Walrus network. Artifact ids always use this number."""
-ENCODING_RS2: Final = b"\x01"
-MAX_SYMBOL: Final = 65_534
 STRIPE: Final = 32 << 20
 SPILL_ABOVE: Final = 64 << 20
+Sink: TypeAlias = Callable[[int, list[bytes]], None]
+"""Takes the index of a column, and its n symbols; columns come in order."""
 
-
-class Shape(msgspec.Struct, frozen=True):
-    """The encoding matrix of one blob: rows, columns and symbol size in bytes, for `shards` shards."""
-
-    shards: int
-    rows: int
-    columns: int
-    symbol: int
-    length: int
+__all__ = [
+    "MAX_SYMBOL",
+    "SHARDS",
+    "FileSource",
+    "MemorySource",
+    "Shape",
+    "Source",
+    "blob_id",
+    "blob_id_of_descriptor",
+    "blob_id_of_file",
+    "encode",
+    "encoded_size",
+    "shape_of",
+]
 
 
 class Source(Protocol):
@@ -85,7 +91,7 @@ def blob_id(data: bytes, shards: int = SHARDS) -> bytes:
 
     Raises InvalidInput `bad_shards` below 4 shards, TooLarge `blob_too_large` (13.6 GiB at 1000 shards).
     """
-    return _blob_id(MemorySource(data), len(data), shards)
+    return encode(MemorySource(data), len(data), shards).blob_id
 
 
 def blob_id_of_file(path: Path, shards: int = SHARDS) -> bytes:
@@ -98,59 +104,26 @@ def blob_id_of_file(path: Path, shards: int = SHARDS) -> bytes:
 
 def blob_id_of_descriptor(descriptor: int, shards: int = SHARDS) -> bytes:
     """`blob_id_of_file` of an open file."""
-    return _blob_id(FileSource(descriptor), os.fstat(descriptor).st_size, shards)
+    return encode(FileSource(descriptor), os.fstat(descriptor).st_size, shards).blob_id
 
 
-def shape_of(length: int, shards: int = SHARDS) -> Shape:
-    """The encoding matrix for a blob of `length` bytes. Raises as `blob_id`."""
-    if not 4 <= shards <= 65_535:
-        raise InvalidInput("bad_shards", "Walrus encodes for 4 to 65,535 shards.")
-    faulty = (shards - 1) // 3
-    columns = shards - faulty
-    rows = columns - faulty
-    symbol = -(-max(length, 1) // (rows * columns))
-    symbol += symbol % 2
-    if symbol > MAX_SYMBOL:
-        limit = MAX_SYMBOL * rows * columns
-        raise TooLarge("blob_too_large", f"A blob for {shards} shards has at most {limit} bytes.")
-    return Shape(shards, rows, columns, symbol, length)
-
-
-def encoded_size(length: int, shards: int = SHARDS) -> int:
-    """Bytes that Walrus stores for a blob of `length` bytes: all slivers, and each shard's copy of the
-    metadata. Raises as `blob_id`.
+def encode(source: Source, length: int, shards: int = SHARDS, sink: Sink | None = None) -> BlobMetadata:
+    """Encode a blob of `length` bytes: the metadata, which has its blob ID. `sink` gets every column on the
+    way. Raises as `shape_of`.
     """
-    shape = shape_of(length, shards)
-    return shards * (64 * shards + 32) + shards * (shape.rows + shape.columns) * shape.symbol
-
-
-def merkle_root(leaves: list[bytes]) -> bytes:
-    """Root of a Walrus Merkle tree over 32-byte leaf hashes; 32 bytes."""
-    level = leaves
-    while len(level) > 1:
-        if len(level) % 2:
-            level = [*level, bytes(32)]
-        pairs = iter(level)
-        level = [
-            blake2b(b"\x01" + left + right, digest_size=32).digest()
-            for left, right in zip(pairs, pairs, strict=True)
-        ]
-    return level[0]
-
-
-def _blob_id(source: Source, length: int, shards: int) -> bytes:
     shape = shape_of(length, shards)
     with tempfile.SpooledTemporaryFile(max_size=SPILL_ABOVE) as extension:
         for row in _extended_rows(source, shape):
             extension.write(row)
         leaf_hashes = _leaf_hashes_of(shape.symbol)
-        columns = [leaf_hashes(column) for column in _extended_columns(source, extension, shape)]
-    primary = _roots([column[i : i + 32] for column in columns] for i in range(0, 32 * shards, 32))
-    secondary = _roots(_split(column, 32) for column in columns)
-    root = merkle_root(
-        [_hash_leaf(primary[i] + secondary[shards - 1 - i]) for i in range(shards)],
-    )
-    return blake2b(ENCODING_RS2 + length.to_bytes(8, "little") + root, digest_size=32).digest()
+        columns = []
+        for index, symbols in enumerate(_extended_columns(source, extension, shape)):
+            columns.append(leaf_hashes(symbols))
+            if sink is not None:
+                sink(index, symbols)
+    primary = _roots([column[i : i + HASH] for column in columns] for i in range(0, HASH * shards, HASH))
+    secondary = _roots(_split(column, HASH) for column in columns)
+    return BlobMetadata(length, b"".join(primary[i] + secondary[shards - 1 - i] for i in range(shards)))
 
 
 def _extended_rows(source: Source, shape: Shape) -> Iterator[bytes]:
@@ -206,18 +179,14 @@ class _ShortSymbols(dict[bytes, bytes]):
     """Leaf hashes of symbols of two bytes, as they are met: a small blob has a million such leaves."""
 
     def __missing__(self, symbol: bytes) -> bytes:
-        found = self[symbol] = _hash_leaf(symbol)
+        found = self[symbol] = hash_leaf(symbol)
         return found
 
 
 def _leaf_hashes_of(size: int) -> Callable[[list[bytes]], bytes]:
     """Hashes a column of symbols of this size."""
-    known: Callable[[bytes], bytes] = _ShortSymbols().__getitem__ if size == 2 else _hash_leaf
+    known: Callable[[bytes], bytes] = _ShortSymbols().__getitem__ if size == 2 else hash_leaf
     return lambda symbols: b"".join(map(known, symbols))
-
-
-def _hash_leaf(data: bytes) -> bytes:
-    return blake2b(b"\0" + data, digest_size=32).digest()
 
 
 def _split(data: bytes, size: int) -> list[bytes]:
