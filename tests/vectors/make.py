@@ -27,12 +27,14 @@ from hallmark.core.document import Document, digest_of
 from hallmark.core.entries import STATEMENTS, Entry, Kind
 from hallmark.core.marks import State
 from hallmark.core.money import Offer, Payment
+from hallmark.core.outcomes import Basis
 from hallmark.core.receipt import Receipt
 from hallmark.core.statements import AnchoredCheckpoint, SignIn, Ticket
 from hallmark.core.tokens import IssuerKeys
 from hallmark.core.typed import TypedStruct
 from hallmark.testing.dossiers import Notary, clearing_policy
 from hallmark.testing.network import CHAIN_ID, LittleNetwork
+from hallmark.testing.outcomes import NAMED, outcome
 from hallmark.testing.payments import (
     issuer_epoch,
     keys_of_issuer,
@@ -51,6 +53,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     Offer,
     Payment,
     IssuerKeys,
+    Basis,
 )
 
 KEPT = frozenset(
@@ -156,6 +159,7 @@ def sample_documents(net: LittleNetwork) -> dict[type[Document], Document]:
         offer(net),
         payment(answer.receipt, offer(net), spend_bytes(net, bytes(20), 9)),
         keys_of_issuer(net),
+        NAMED,
         documents.UpstreamRecord("example", "https://example.test", "big", "big-9", "r1"),
         documents.InputRecord("tool", zero32, "client", 1),
         clearing_policy("witnessed", State.WITNESSED, "hardware"),
@@ -204,6 +208,7 @@ def sample_entries(net: LittleNetwork) -> dict[Kind, Entry]:
         Kind.POLICY: net.policy_entry("attestation", net.attestation),
         Kind.OFFER: price_offer(net, offer(net)),
         Kind.ISSUER_EPOCH: issuer_epoch(net, keys_of_issuer(net)),
+        Kind.OUTCOME: outcome(net, net.reviewers[0].key, subject),
     }
     assert set(made) == set(Kind)
     return made

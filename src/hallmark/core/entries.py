@@ -34,7 +34,7 @@ LENGTH: Final = struct.Struct(">I")
 
 
 class Kind(enum.IntEnum):
-    """What an entry says. Numbers are for ever; 15 is kept for quality outcomes."""
+    """What an entry says. Numbers are for ever."""
 
     REGISTRATION = 1
     RETIREMENT = 2
@@ -50,6 +50,7 @@ class Kind(enum.IntEnum):
     POLICY = 12
     OFFER = 13
     ISSUER_EPOCH = 14
+    OUTCOME = 15
 
 
 STATEMENTS: Final[dict[Kind, type[TypedStruct]]] = {
@@ -67,6 +68,7 @@ STATEMENTS: Final[dict[Kind, type[TypedStruct]]] = {
     Kind.POLICY: s.PolicyStatement,
     Kind.OFFER: s.PriceOffer,
     Kind.ISSUER_EPOCH: s.IssuerEpoch,
+    Kind.OUTCOME: s.Outcome,
 }
 CLASSES: Final[dict[int, type[TypedStruct]]] = {kind.value: cls for kind, cls in STATEMENTS.items()}
 KINDS: Final[dict[type[TypedStruct], Kind]] = {cls: kind for kind, cls in STATEMENTS.items()}
@@ -76,10 +78,9 @@ class Entry(msgspec.Struct, frozen=True):
     """A decoded entry. Nothing in it is verified yet.
 
     Attachments by kind: REGISTRATION document, evidence (`Evidence.encode()`, empty without an
-    enclave); APPROVAL, PUBLICATION,
-    VERSION, POLICY the document; RECEIPT route record, candidates document, ticket (packed ||
-    signature), the last two empty when direct; VERDICT the list of what it objects to
-    (`core.objected`); others none.
+    enclave); APPROVAL, PUBLICATION, VERSION, POLICY, OFFER, ISSUER_EPOCH, OUTCOME the document; RECEIPT
+    route record, candidates document, ticket (packed || signature), the last two empty when direct; VERDICT
+    the list of what it objects to (`core.objected`); others none.
     """
 
     statement: TypedStruct

@@ -178,6 +178,8 @@ class Registry(msgspec.Struct):
     links: MutableMapping[int, Link] = {}
     objections: MutableMapping[int, Objection] = {}
     reviews: MutableMapping[bytes, tuple[tuple[int, Review], ...]] = {}
+    outcomes: MutableMapping[bytes, tuple[tuple[int, int], ...]] = {}
+    """What each speaker said of each receipt: receipt's id || speaker to (position, `Said`), in log order."""
     seen: MutableMapping[bytes, int] = {}
     """Entries by id to position, as far as no `Link` names them."""
     spent: MutableMapping[bytes, int] = {}

@@ -32,6 +32,15 @@ class Judgement(enum.IntEnum):
     UNDECIDED = 3
 
 
+class Said(enum.IntEnum):
+    """What somebody says of an answer. `WITHDRAWN` takes back what the same speaker said before."""
+
+    RIGHT = 1
+    WRONG = 2
+    PARTLY = 3
+    WITHDRAWN = 4
+
+
 class Registration(TypedStruct, frozen=True):
     """A key joins. For a node, `document` is the digest of its KeyBundle and `evidence` SHA-256 of its
     evidence bytes.
@@ -239,6 +248,23 @@ class IssuerEpoch(TypedStruct, frozen=True):
     network: Bytes32
     issuer: Address
     epoch: Uint64
+    document: Bytes32
+    at: Uint64
+
+
+class Outcome(TypedStruct, frozen=True):
+    """A person or a named evaluation says how the answer behind receipt `item`, which stands at log position
+    `subject`, turned out: `said` is a `Said`, `document` the digest of the `Basis` (core.outcomes) that it
+    rests on. A speaker's newest word on a receipt is the one that counts. Signed by `speaker`.
+    """
+
+    NAME: ClassVar[str] = "Outcome"
+
+    network: Bytes32
+    speaker: Address
+    item: Bytes32
+    subject: Uint64
+    said: Uint8
     document: Bytes32
     at: Uint64
 

@@ -58,7 +58,7 @@ from hallmark.verification.transitions import TRANSITIONS, extend_chain
 
 # A leaf is u64be admitted || u8 entry version || u8 kind || packed statement ...
 PACKED_AT = 10
-TABLED = frozenset((Kind.VERDICT, Kind.REVIEW))
+TABLED = frozenset((Kind.VERDICT, Kind.REVIEW, Kind.OUTCOME))
 """Statements that change nothing but tables and what full nodes owe."""
 UNDECIDABLE = {"content": "artifact_content"}
 

@@ -88,6 +88,9 @@ class FoldState:
         self.reviews: Table[bytes, tuple[tuple[int, Review], ...]] = Table(
             "reviews", Codec.of(tuple[tuple[int, Review], ...]), journal
         )
+        self.outcomes: Table[bytes, tuple[tuple[int, int], ...]] = Table(
+            "outcomes", Codec.of(tuple[tuple[int, int], ...]), journal
+        )
         self.seen: Table[bytes, int] = Table("seen", Codec.of(int), journal)
         self.spent: Table[bytes, int] = Table("spent", Codec.of(int), journal)
         self.nullifiers: Table[bytes, int] = Table("nullifiers", Codec.of(int), journal)
@@ -97,6 +100,7 @@ class FoldState:
             links=self.links,
             objections=self.objections,
             reviews=self.reviews,
+            outcomes=self.outcomes,
             seen=self.seen,
             spent=self.spent,
         )
@@ -115,7 +119,7 @@ class FoldState:
     def tables(self) -> tuple[Table[Any, Any], ...]:
         """All that grow with the log."""
         own = (self.chains, self.links, self.objections, self.reviews, self.seen, self.spent)
-        return (*own, self.nullifiers, self.times.pages, *self.judgements.tables)
+        return (*own, self.outcomes, self.nullifiers, self.times.pages, *self.judgements.tables)
 
     def restore(self, index: Index, network: bytes, confirms: Confirms) -> bool:
         """See `Replica.resume`. Raises as the index does."""

@@ -19,7 +19,17 @@ from hallmark.core.errors import HallmarkError
 from hallmark.core.evidence import Verdict as EvidenceVerdict
 from hallmark.core.money import Offer
 from hallmark.core.objected import Run, decode_runs
-from hallmark.core.statements import Fault, IssuerEpoch, Registration, Role, Verdict, Version, text_of
+from hallmark.core.outcomes import Basis
+from hallmark.core.statements import (
+    Fault,
+    IssuerEpoch,
+    Outcome,
+    Registration,
+    Role,
+    Verdict,
+    Version,
+    text_of,
+)
 from hallmark.core.tokens import IssuerKeys
 from hallmark.verification.judged_entry import JudgedEntry
 from hallmark.verification.lazy import lazy
@@ -38,6 +48,7 @@ DOCUMENTS: Final[dict[Kind, type[Document]]] = {
     Kind.VERSION: Manifest,
     Kind.OFFER: Offer,
     Kind.ISSUER_EPOCH: IssuerKeys,
+    Kind.OUTCOME: Basis,
 }
 
 
@@ -111,6 +122,11 @@ class JudgedStatement(JudgedEntry):
     def issued(self) -> IssuerEpoch:
         """The statement as an issuer's epoch."""
         return cast(IssuerEpoch, self.entry.statement)
+
+    @property
+    def outcome(self) -> Outcome:
+        """The statement as what somebody says of an answer."""
+        return cast(Outcome, self.entry.statement)
 
     @lazy
     def runs(self) -> tuple[Run, ...]:

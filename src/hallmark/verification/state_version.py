@@ -20,8 +20,8 @@ import msgspec
 
 from hallmark.core.hashing import sha256
 
-RULES: Final = 13
-CODE: Final = "a65f87a692f9ddebf8fad230797d8630799362bff248e52fbb3290ae3d2cfbc0"
+RULES: Final = 14
+CODE: Final = "6b29bb502bf3981b30a331b443dffd68bf512410f36aa9a12513d544bda0a805"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -50,6 +50,7 @@ from hallmark.verification.objections import (
     VerdictPlace,
     tolerated,
 )
+from hallmark.verification.outcome_checks import speak
 
 
 def register(case: JudgedStatement, memory: ReceiptCaches) -> None:
@@ -210,6 +211,11 @@ def judge_answer(case: JudgedStatement, _: ReceiptCaches) -> None:
     case.registry.reviews[review.item] = (*said, (case.index, review))
 
 
+def take_word(case: JudgedStatement, _: ReceiptCaches) -> None:
+    """Somebody said how an answer turned out."""
+    speak(case)
+
+
 def extend_chain(case: JudgedReceipt, accepted: bool) -> None:
     """A signed receipt takes its place in its key's chain; contradictory ones are remembered side by side."""
     receipt, registry, taken = case.receipt, case.registry, case.taken
@@ -274,5 +280,6 @@ TRANSITIONS: Final[dict[Kind, Callable[[JudgedStatement, ReceiptCaches], None]]]
     Kind.VERDICT: object_to,
     Kind.FAULT: blame,
     Kind.REVIEW: judge_answer,
+    Kind.OUTCOME: take_word,
     Kind.POLICY: decree,
 }

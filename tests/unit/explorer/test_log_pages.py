@@ -15,12 +15,13 @@ from hallmark.core.errors import InvalidInput, NotFound, TooLarge, Unavailable
 from hallmark.core.marks import State
 from hallmark.core.merkle import leaf_hash
 from hallmark.core.receipt import Receipt
-from hallmark.crypto.secp256k1 import recover_statement
+from hallmark.crypto.secp256k1 import Key, recover_statement
 from hallmark.ledger.tiles import decode_bundle
 from hallmark.services.explorer.entries import words_of
 from hallmark.services.explorer.figures import nearest_rank
 from hallmark.store import deferred
 from hallmark.testing.dossiers import clearing_policy
+from hallmark.testing.outcomes import outcome
 from hallmark.testing.payments import issuer_epoch, keys_of_issuer, offer, price_offer
 from hallmark.verification.tree import root_of
 
@@ -36,6 +37,7 @@ def every_kind(net: Any) -> dict[Kind, int]:
     net.add(price_offer(net, offer(net)))
     net.register(net.issuer)
     net.add(issuer_epoch(net, keys_of_issuer(net)))
+    net.add(outcome(net, Key(b"\x51" * 32), receipt))
     net.add(net.retirement(net.gateway))
     net.add(net.revocation(net.measurement, net.tree.size))
     net.add(net.compromise(net.nodes[1], net.tree.size))

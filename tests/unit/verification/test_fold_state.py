@@ -15,9 +15,11 @@ from hallmark.core.documents import KeyBundle
 from hallmark.core.hashing import sha256
 from hallmark.core.merkle import leaf_hash
 from hallmark.core.receipt import Mode
-from hallmark.core.statements import Role
+from hallmark.core.statements import Role, Said
 from hallmark.core.tokens import TokenSpend
+from hallmark.crypto.secp256k1 import Key as Signer
 from hallmark.testing.network import LittleNetwork, Party
+from hallmark.testing.outcomes import outcome
 from hallmark.testing.payments import (
     issuer_epoch,
     keys_of_issuer,
@@ -53,6 +55,8 @@ def _network() -> LittleNetwork:
         spend = TokenSpend.of(keys_of_issuer(net).digest(), tokens_of(keys_of_issuer(net), 2 + value))
         net.add(token_answer(net, offer(net), keys_of_issuer(net), spend).entry)
     net.add(net.review(net.reviewers[0], good))
+    for said in (Said.WRONG, Said.RIGHT):
+        net.add(outcome(net, Signer(b"\x51" * 32), good, said))
     for author in net.full_nodes[:2]:
         net.add(net.verdict(author, bad, "payment_record_absent"))
     lie = net.add(net.verdict(net.full_nodes[1], good, "bad_signature"))

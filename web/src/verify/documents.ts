@@ -163,6 +163,13 @@ export const IssuerKeys = document("issuer-keys", struct({
 }));
 export type IssuerKeys = Of<typeof IssuerKeys.type>;
 
+/** What somebody who says how an answer turned out rests that on (core/outcomes.py). */
+export const Basis = document("outcome-basis", struct({
+  kind: string, rests_on: Hex32, name: withDefault(string, ""), parameters: withDefault(string, ""),
+  inputs: withDefault(texts, NO_TEXTS),
+}));
+export type Basis = Of<typeof Basis.type>;
+
 /** Reads exact bytes. Raises `bad_document` unless they are well-formed and canonical. */
 export function readDocument<T>(type: DocumentType<T>, data: Uint8Array): T {
   const bad = () => new HallmarkError("bad_document", "This is not a document of that type in canonical form.");

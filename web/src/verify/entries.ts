@@ -26,6 +26,7 @@ export const KINDS: ReadonlyMap<number, readonly [name: string, layout: typed.La
   [12, ["policy", typed.PolicyStatement]],
   [13, ["offer", typed.PriceOffer]],
   [14, ["issuer_epoch", typed.IssuerEpoch]],
+  [15, ["outcome", typed.Outcome]],
 ]);
 
 /** A decoded entry. Nothing in it is verified yet. */

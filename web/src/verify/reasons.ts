@@ -171,6 +171,11 @@ const TABLES: Readonly<Partial<Record<Question, Readonly<Record<string, string>>
     judgement_unknown: "There is no such judgement.",
     judged_unfit: "A reviewer judged the answer unfit.",
     reviewers_disagree: "Reviewers disagree about the answer.",
+    outcome_subject: "What is said is not of this receipt at its place in the log.",
+    outcome_unknown: "There is no such thing to say of an answer.",
+    speaker_is_executor: "The speaker took part in making the answer.",
+    basis_unsound: "What it rests on is not named as it has to be, or is not in the log.",
+    words_used_up: "The speaker changed his mind on this receipt too often.",
     review_proof: "The proof does not show that the review stands in the log.",
   },
 };

@@ -79,6 +79,10 @@ export const Review = layout(
   "bytes32 network,address reviewer,bytes32 item,uint64 subject,uint8 judgement,bytes32 reason,bytes32 policy," +
     `bytes32 screen,bytes32 comment,${AT}`,
 );
+export const Outcome = layout(
+  "Outcome",
+  `bytes32 network,address speaker,bytes32 item,uint64 subject,uint8 said,bytes32 document,${AT}`,
+);
 /** What payers sign for a vault's contract (core/vault.py, core/spending.py). */
 export const SpendingCeiling = layout(
   "SpendingCeiling",

@@ -10,7 +10,9 @@ from hallmark.core.documents import Manifest, Measurement, ModelCard
 from hallmark.core.entries import Entry, Kind
 from hallmark.core.errors import HallmarkError
 from hallmark.core.money import Offer
+from hallmark.core.names import shown_name
 from hallmark.core.objected import Run, decode_runs
+from hallmark.core.outcomes import EVALUATION, Basis
 from hallmark.core.receipt import Receipt
 from hallmark.core.statements import (
     Approval,
@@ -18,6 +20,7 @@ from hallmark.core.statements import (
     Fault,
     IssuerEpoch,
     Judgement,
+    Outcome,
     PolicyStatement,
     PriceOffer,
     Publication,
@@ -26,6 +29,7 @@ from hallmark.core.statements import (
     Review,
     Revocation,
     Role,
+    Said,
     Verdict,
     Version,
     text_of,
@@ -214,6 +218,28 @@ def _review(s: Review, _entry: Entry) -> Words:
     return Words(f"A reviewer says of an answer: {said}.", facts, links.receipt(s.item))
 
 
+def _outcome(s: Outcome, entry: Entry) -> Words:
+    said = Said(s.said).name.lower() if s.said in tuple(Said) else str(s.said)
+    basis = _document(entry, Basis)
+    facts = (
+        _key("Speaker", s.speaker),
+        _bytes("Receipt", s.item, links.receipt(s.item)),
+        Fact("At entry", str(s.subject), links.entry(s.subject)),
+        Fact("Said", said),
+        Fact("Rests on", basis_told(basis) if basis else "nothing that can be read"),
+        _bytes("Basis", s.document),
+    )
+    return Words(f"Somebody says how an answer turned out: {said}.", facts, links.receipt(s.item))
+
+
+def basis_told(basis: Basis) -> str:
+    """What a word rests on, in a line."""
+    if basis.kind == EVALUATION:
+        name = shown_name(basis.name) or "with a name that claims something"
+        return f"evaluation {name}, report {basis.rests_on}"
+    return f"{basis.kind} {basis.rests_on}"
+
+
 def _policy(s: PolicyStatement, _entry: Entry) -> Words:
     kind = text_of(s.kind)
     link = links.policy(kind.removeprefix(CLEARING)) if kind.startswith(CLEARING) else ""
@@ -237,6 +263,7 @@ _TABLE: Final[dict[Kind, Callable[[Any, Entry], Words]]] = {
     Kind.VERDICT: _verdict,
     Kind.FAULT: _fault,
     Kind.REVIEW: _review,
+    Kind.OUTCOME: _outcome,
     Kind.POLICY: _policy,
     Kind.OFFER: _offer,
     Kind.ISSUER_EPOCH: _issuer_epoch,

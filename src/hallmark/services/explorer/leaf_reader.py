@@ -12,6 +12,7 @@ from hallmark.core.statements import (
     Compromise,
     Fault,
     IssuerEpoch,
+    Outcome,
     PolicyStatement,
     PriceOffer,
     Publication,
@@ -105,4 +106,6 @@ def subjects(entry: Entry) -> tuple[bytes, ...]:
             return (author, culprit)
         case Review(reviewer=reviewer, item=item):
             return (reviewer, item)
+        case Outcome(speaker=speaker, item=item):
+            return (speaker, item)
     return ()

@@ -22,6 +22,7 @@ MOMENTS: Mapping[Kind, str] = {
     Kind.FAULT: "objected",
     Kind.VERDICT: "objected",
     Kind.REVIEW: "reviewed",
+    Kind.OUTCOME: "reviewed",
 }
 
 

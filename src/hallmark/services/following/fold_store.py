@@ -35,7 +35,17 @@ BY_POSITION: Final = (
     "tiles",
     "times",
 )
-BY_NAME: Final = (CORE, "chains", "reviews", "seen", "spent", "nullifiers", "firsts", "receipts")
+BY_NAME: Final = (
+    CORE,
+    "chains",
+    "reviews",
+    "outcomes",
+    "seen",
+    "spent",
+    "nullifiers",
+    "firsts",
+    "receipts",
+)
 NAMES: Final = (*BY_POSITION, *BY_NAME)
 PAGE: Final = 1_000
 GET: Final = {name: f"SELECT value FROM fold_{name} WHERE key = ?" for name in NAMES}  # noqa: S608

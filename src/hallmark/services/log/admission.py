@@ -53,6 +53,7 @@ SIZES: Final[dict[int, int]] = {
     Kind.POLICY: 32_768,
     Kind.OFFER: 16_384,
     Kind.ISSUER_EPOCH: 16_384,
+    Kind.OUTCOME: 16_384,
 }
 """The largest entry of each kind, in bytes."""
 MAX_SIGNATURES: Final = 16
@@ -67,6 +68,7 @@ ONE: Final = frozenset(
         Kind.RETIREMENT,
         Kind.OFFER,
         Kind.ISSUER_EPOCH,
+        Kind.OUTCOME,
     )
 )
 """Kinds with one signature."""

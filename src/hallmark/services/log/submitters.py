@@ -22,7 +22,17 @@ from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.money import Payment
 from hallmark.core.objected import decode_runs, digest_of_runs
 from hallmark.core.receipt import Receipt
-from hallmark.core.statements import Fault, IssuerEpoch, Registration, Role, Ticket, Verdict, Version, text_of
+from hallmark.core.statements import (
+    Fault,
+    IssuerEpoch,
+    Outcome,
+    Registration,
+    Role,
+    Ticket,
+    Verdict,
+    Version,
+    text_of,
+)
 from hallmark.crypto.secp256k1 import recover
 from hallmark.services.log.membership import Member, Membership, Note
 from hallmark.verification.judged_statement import CLEARING, DOCUMENTS, ROLES
@@ -102,6 +112,8 @@ def presume(entry: Entry, known: Membership) -> Submitter:
         case Kind.REVIEW:
             registered = known.member(statement.reviewer, Role.REVIEWER)
             return Submitter(Lane.MEMBERS, "reviews", statement.reviewer) if registered else _unknown()
+        case Kind.OUTCOME:
+            return _outcome(statement, known)
     return AUTHORITY
 
 
@@ -138,6 +150,14 @@ def _accusation(fault: Fault, known: Membership) -> Submitter:
     if text_of(fault.kind) != EQUIVOCATION:
         return _unknown()
     return _member(fault.author) if known.member(fault.author) else STRANGER
+
+
+def _outcome(outcome: Outcome, known: Membership) -> Submitter:
+    """Anybody may say how an answer turned out: reviewers as they review, strangers for a proof of work."""
+    if known.member(outcome.speaker, Role.REVIEWER):
+        return Submitter(Lane.MEMBERS, "reviews", outcome.speaker)
+    vouched = known.member(outcome.speaker) or known.vouched(outcome.speaker)
+    return _member(outcome.speaker) if vouched else STRANGER
 
 
 def _member(key: bytes) -> Submitter:
@@ -266,6 +286,13 @@ def _confirm_issuer(entry: Entry, signers: Signers, _known: Membership, _authori
     return Note(s.struct_hash(), s.issuer)
 
 
+def _confirm_outcome(entry: Entry, signers: Signers, _known: Membership, _authority: Authority) -> Note:
+    s = cast(Outcome, entry.statement)
+    _signed(signers, s.speaker)
+    _attached(entry, 1, DOCUMENTS[entry.kind], s.document)
+    return Note(s.struct_hash(), s.speaker)
+
+
 def _confirm_verdict(entry: Entry, signers: Signers, _known: Membership, _authority: Authority) -> Note:
     s = cast(Verdict, entry.statement)
     _signed(signers, s.author)
@@ -299,6 +326,7 @@ _CONFIRM: Final[dict[Kind, Callable[[Entry, Signers, Membership, Authority], Not
     Kind.VERDICT: _confirm_verdict,
     Kind.FAULT: _confirm_said,
     Kind.REVIEW: _confirm_said,
+    Kind.OUTCOME: _confirm_outcome,
 }
 
 
