@@ -21,6 +21,7 @@ from hallmark.core import x402_digests as digests
 from hallmark.core.answer import split_hallmark, split_hallmark_stream
 from hallmark.core.document import hex0x
 from hallmark.core.entries import decode
+from hallmark.core.hashing import sha256
 from hallmark.core.money import Payment, Price
 from hallmark.core.prices import Use, cost
 from hallmark.core.receipt import Receipt
@@ -31,6 +32,7 @@ from hallmark.crypto.secp256k1 import Key
 from hallmark.http.serve import Listen, Service, bind, serving
 from hallmark.payments.accounts import Drawn, Ended, Kept, Reserved
 from hallmark.payments.spending import HEADER, request_name, sign_spending
+from hallmark.payments.x402.channels import OnChain
 from hallmark.payments.x402.messages import SIGNATURE_HEADER, Requirements, decode_payment
 from hallmark.payments.x402.rails import authorize
 from hallmark.services.chain.rpc import RPC
@@ -38,8 +40,10 @@ from hallmark.services.chain.token import approve_call
 from hallmark.services.chain.toolchain import prepare_x402, repository_root
 from hallmark.services.chain.vault import Delays
 from hallmark.services.chain.x402_contracts import install
+from hallmark.services.chain.x402_settlement import channel_state, claimable
 from hallmark.testing import enclaves, x402_payers
 from hallmark.testing.anvil import CHAIN_ID, fund, running_anvil
+from hallmark.testing.channel_payers import PayingChannel, request_of
 from hallmark.testing.paid_host import Cut, PaidHost, SlowServer, ask
 from hallmark.testing.ports import free_port
 from hallmark.testing.vaults import FOREVER, VaultOnChain, named_key, new_vault
@@ -58,7 +62,9 @@ PIECES, PAUSE_S = 60, 0.015
 GAS, PAYEE, SESSION = named_key("gas of killed hosts"), named_key("paid payee"), named_key("session")
 PAYERS = [named_key(f"payer at a killed host {number}") for number in range(3)]
 SIGNERS = {way: named_key(f"x402 payer by {way}") for way in ("exact", "permit2", "upto")}
-DEPOSIT, MOST_TOKENS = 100_000, 300
+CHANNELS = named_key("payer by channels")
+WAYS = ("vault", "vault", "vault", *SIGNERS, "batch-settlement", "batch-settlement")
+DEPOSIT, CHANNEL_DEPOSIT, MOST_TOKENS = 100_000, 20_000, 300
 VICTIMS = (("host",), ("enclave",), ("host", "enclave"), ("enclave", "host"))
 LIVES = int(os.environ.get("HALLMARK_PAYMENT_KILLS", "6"))
 SEED = int(os.environ.get("HALLMARK_PAYMENT_KILLS_SEED", "1"))
@@ -77,8 +83,9 @@ class Taught(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct):
-    """One paid request: its bytes, the rail, the payer, the 32 bytes that it is used once under, what it can
-    cost as its 402 said; and what its client got.
+    """One paid request: its bytes, the rail, the payer, its name in the accounts, what it can cost as its 402
+    said; and what its client got. A request that a voucher pays for is named by its salt, which its answer's
+    head tells: until then its name is empty.
     """
 
     label: str
@@ -87,6 +94,7 @@ class Asked(msgspec.Struct):
     payer: bytes
     name: bytes
     most: int
+    voucher: bytes = b""
     got: Cut = msgspec.field(default_factory=Cut)
 
     @property
@@ -98,6 +106,11 @@ class Asked(msgspec.Struct):
     def stream(self) -> bool:
         """Whether a stream is asked for."""
         return b'"stream":true' in self.body
+
+    @property
+    def used(self) -> bytes:
+        """The 32 bytes that its payment is used once under."""
+        return sha256(self.voucher, self.name) if self.voucher else self.name
 
     @property
     def pieces(self) -> list[int]:
@@ -119,8 +132,13 @@ class Site:
         self.taught: dict[bytes, Taught] = {}
         self.asked: list[Asked] = []
         self.reserved: dict[bytes, int] = {}
+        self.used: dict[bytes, bytes] = {}
         self.drawn: dict[bytes, int] = {}
         self.ended: dict[bytes, int] = {}
+        self.channels = [
+            PayingChannel(CHANNELS, bytes([number]) * 32, CHANNEL_DEPOSIT, label=label, body=body)
+            for number, (label, body) in enumerate(CHANNEL_BODIES)
+        ]
         self._left, self._now = 0, asyncio.Event()
 
     async def learn(self) -> None:
@@ -144,8 +162,11 @@ class Site:
     async def one(self, chance: random.Random) -> None:
         """A random request by a random rail, at a random moment."""
         label, body = chance.choice(BODIES)
-        way, payer = chance.choice(("vault", "vault", "vault", *SIGNERS)), chance.choice(PAYERS)
+        way, payer = chance.choice(WAYS), chance.choice(PAYERS)
         await asyncio.sleep(chance.uniform(0, 0.8))
+        if way == "batch-settlement":
+            await self._by_channel(chance.choice(self.channels))
+            return
         asked, headers = self._vault(label, body, payer) if way == "vault" else self._x402(label, body, way)
         self.asked.append(asked)
         asked.got = await ask(self.host.port, path_of(label), body, headers, self._hear)
@@ -194,16 +215,47 @@ class Site:
         payment = authorize(decode_payment(headers[SIGNATURE_HEADER].encode()), offers, now)
         return Asked(label, body, rail, payer.address, name_of(payment, b""), payment.amount), headers
 
+    async def _by_channel(self, channel: PayingChannel) -> None:
+        """A request by a channel's next voucher; once more where its payer did not know the channel's state,
+        as after a kill.
+        """
+        async with channel.turn:
+            for _ in range(2):
+                headers, paid = channel.sign(self.offered[channel.body], int(time.time()))
+                most = paid.amount
+                one = Asked(channel.label, channel.body, paid.scheme, channel.id, b"", most, paid.digest)
+                self.asked.append(one)
+                path = path_of(one.label)
+                one.got = await ask(self.host.port, path, one.body, headers, self._hear)
+                one.name = request_of(one.got, path, one.body) or b""
+                if not channel.hear(one.got):
+                    return
+
     def look(self) -> None:
         """Take what the journal says of requests: a successor's begins anew."""
         for event in self.host.journal():
             if isinstance(event, Reserved):
                 self.reserved[event.request] = event.most
+                self.used[event.request] = event.authorization
             elif isinstance(event, Drawn):
                 self.drawn[event.request] = max(event.total, self.drawn.get(event.request, 0))
             elif isinstance(event, Ended | Kept):
                 charged = self.ended.setdefault(event.request, event.charged)
                 assert charged == event.charged, "what a request was charged has changed"
+                if isinstance(event, Kept):
+                    self.used[event.request] = event.authorization
+
+    def _name_the_rest(self) -> None:
+        """Requests by vouchers whose head never came get the names that the journal has for their vouchers.
+        Of several by one voucher, one at most was charged: the next voucher is for more then.
+        """
+        named = {one.name for one in self.asked}
+        mine = [one for one in self.asked if one.voucher and not one.name]
+        for name in sorted(self.used.keys() - named, key=lambda name: -self.ended.get(name, 0)):
+            by = [one for one in mine if sha256(one.voucher, name) == self.used[name]]
+            if by:
+                min(by, key=lambda one: one.got.status).name = name
+                mine = [one for one in mine if not one.name]
 
     def charged(self, payer: bytes) -> int:
         """What the accounts say that a payer was charged in all."""
@@ -223,8 +275,10 @@ class Site:
         while time.monotonic() < deadline:
             state = await self.host.ready()
             self.look()
+            self._name_the_rest()
             pairs = [(await self.spent(payer), self.charged(payer.address)) for payer in PAYERS]
             pairs += [(await self.taken(one), self.charged(one.address)) for one in SIGNERS.values()]
+            pairs += [((await self.held(one)).total_claimed, self.charged(one.id)) for one in self.channels]
             if all(has == says for has, says in pairs) and not state["outbox_waiting"]:
                 return
             await asyncio.sleep(0.2)
@@ -232,6 +286,10 @@ class Site:
     async def spent(self, payer: Key) -> int:
         """What the vault holds as charged by this node's enclaves."""
         return (await self.chain.vault.lease(self.host.settlement.address, payer.address)).spent
+
+    async def held(self, channel: PayingChannel) -> OnChain:
+        """What the chain has of a channel; nothing of one that nobody paid by."""
+        return await channel_state(self.chain.rpc, channel.id or bytes(32))
 
     async def taken(self, payer: Key) -> int:
         """What an x402 payer has less than at first."""
@@ -269,6 +327,8 @@ BODIES = (
     ),
     ("digits", TENSORS),
 )
+CHANNEL_BODIES = (BODIES[0], BODIES[0], BODIES[5], BODIES[6])
+"""A channel pays for one of them alone: slow streams, a quick one, and a whole answer."""
 
 
 @pytest.fixture
@@ -287,7 +347,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
             await chain.register(host.settlement, PAYEE.address)
             for payer in PAYERS:
                 await chain.deposit(payer, DEPOSIT)
-            for payer in SIGNERS.values():
+            for payer in (*SIGNERS.values(), CHANNELS):
                 await fund(rpc, payer)
                 await chain.pour(payer.address, DEPOSIT)
                 await chain.send(
@@ -314,6 +374,7 @@ async def test_kills_leave_every_account_right(site: Site) -> None:
         asking = [asyncio.create_task(site.one(chance)) for _ in range(AT_ONCE)]
         await site.moment(chance)
         killed.append(host.kill(chance.choice(VICTIMS)))
+        site.look()
         if "host" in killed[-1]:
             await host.over()
         await asyncio.gather(*asking)
@@ -321,12 +382,14 @@ async def test_kills_leave_every_account_right(site: Site) -> None:
         if "host" in killed[-1]:
             host.start()
         await host.ready()
+        site.look()
     await asyncio.gather(*(site.one(chance) for _ in range(AT_ONCE)))
     await site.settled()
+    assert site.used.keys() <= {one.name for one in site.asked}, "somebody was served who did not ask"
     records = site.records()
     widest = max(max(one.pieces, default=0) for one in site.asked)
     for one in site.asked:
-        check(one, site, records.pop(hex0x(one.name), None), widest)
+        check(one, site, records.pop(hex0x(one.used), None), widest)
     assert records == {}
     for payer in PAYERS:
         lease = await site.chain.vault.lease(host.settlement.address, payer.address)
@@ -334,24 +397,35 @@ async def test_kills_leave_every_account_right(site: Site) -> None:
         assert (await site.chain.vault.account(payer.address)).free + lease.allowance == DEPOSIT
     for payer in SIGNERS.values():
         assert await site.taken(payer) == site.charged(payer.address)
+    held = [await site.held(channel) for channel in site.channels]
+    assert [one.total_claimed for one in held] == [site.charged(channel.id) for channel in site.channels]
+    assert {one.balance for one in held} <= {0, CHANNEL_DEPOSIT}
+    assert await site.taken(CHANNELS) == sum(one.balance for one in held)
+    token = site.chain.parameters.asset
     paid = await site.chain.token.balance(PAYEE.address) + await site.chain.vault.earned(PAYEE.address)
+    paid += await claimable(site.chain.rpc, PAYEE.address, token)
     assert paid == sum(site.ended.values())
     # the run was of use: somebody died each time, answers were cut off and charged, others were complete
     cut = [one for one in site.asked if one.got.status == 200 and not one.answered]
     print(f"{len(site.asked)} asked, {sum(one.answered for one in site.asked)} answered, {len(cut)} cut off")
     assert all(killed)
     assert any(site.ended[one.name] for one in cut)
+    assert any(site.charged(channel.id) for channel in site.channels)
     assert sum(one.answered for one in site.asked) > len(BODIES)
 
 
 def check(one: Asked, site: Site, record: Payment | None, widest: int) -> None:
     """One request, from both ends."""
     charged, reserved = site.ended.get(one.name, 0), site.reserved.get(one.name)
-    told = (one, charged, reserved, record, site.drawn.get(one.name))
+    drawn = site.drawn.get(one.name, 0)
+    told = (one, charged, reserved, record, drawn)
+    if reserved is None and one.name in site.used:  # the next enclave's journal begins with its end
+        reserved, drawn = one.most, charged
     if reserved is None:  # it was refused, or never came
         assert (charged, one.got.status == 200, record) == (0, False, None), told
         return
-    assert (charged <= reserved == one.most, charged <= site.drawn.get(one.name, 0)) == (True, True), told
+    assert charged <= drawn <= reserved == one.most, told
+    assert site.used[one.name] == one.used, told
     if record is not None:
         assert (int(record.charged), int(record.reserved), record.rail) == (charged, reserved, one.rail), told
     assert record is not None or not one.answered, told
