@@ -3,7 +3,7 @@
 Only headers are read, with every length compared with what is left of the file, and so many parts at most
 that a made-up file costs seconds. Of what a header names, sizes must add up: what is cut off is found.
 
-    safetensors   u64le length || JSON {name: {dtype, shape, data_offsets}} || data, without gaps
+    safetensors   see `core.safetensors`
     GGUF          "GGUF" || u32 version || u64 tensors || u64 pairs || pairs || tensors || padding || data
     ONNX          a protobuf `ModelProto` (onnx.proto3), see `hub.onnx_file`
 """
@@ -12,25 +12,18 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import msgspec
 
+from hallmark.core.safetensors import NotSafetensors, header_length, read_header
 from hallmark.hub import onnx_file
 from hallmark.hub.weight_reader import Reader, bad, truncated
 
-MOST_HEADER: Final = 100_000_000
-"""Bytes of a safetensors header, as its own library allows."""
 MOST_PARTS: Final = 4_000_000
 MOST_DIMENSIONS: Final = 8
 DEEPEST: Final = 4
 ALIGNMENT: Final = 32
-BITS: Final = {
-    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
-    "BOOL": 8, "U8": 8, "I8": 8,
-    "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32,
-    "I64": 64, "U64": 64, "F64": 64, "C64": 64,
-}  # fmt: skip
 BLOCKS: Final = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
     10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292),
@@ -73,8 +66,7 @@ def read_weights(file: BinaryIO, size: int) -> Weights | None:
     head = file.read(16)
     if head.startswith(b"GGUF"):
         return _gguf(Reader(file, size))
-    length = int.from_bytes(head[:8], "little")
-    if head[8:9] == b"{" and 2 <= length <= MOST_HEADER:
+    if length := header_length(head):
         return _safetensors(file, size, length)
     if onnx_file.begins(head):
         external = onnx_file.external_data(Reader(file, size))
@@ -87,45 +79,11 @@ def _safetensors(file: BinaryIO, size: int, length: int) -> Weights:
         raise truncated()
     file.seek(8)
     try:
-        header = msgspec.json.decode(file.read(length), type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise bad("The header of a safetensors file is not JSON.") from error
-    about = header.pop("__metadata__", {})
-    tensors, spans = [], []
-    for name, entry in header.items():
-        dtype, shape, span = _entry(entry)
-        tensors.append((name, dtype, shape))
-        spans.append(span)
-    at = 0
-    for begin, end in sorted(spans):
-        if begin != at:
-            raise bad("The tensors of a safetensors file overlap, or leave gaps.")
-        at = end
-    if 8 + length + at > size:
-        raise truncated()
-    if 8 + length + at < size:
-        raise bad("A safetensors file goes on behind its last tensor.")
-    texts = {str(key): str(value) for key, value in about.items()} if isinstance(about, dict) else {}
-    return Weights(Format.SAFETENSORS, tensors=tuple(tensors), about=texts)
-
-
-def _entry(entry: object) -> tuple[str, tuple[int, ...], tuple[int, int]]:
-    try:
-        known = msgspec.convert(entry, type=_Tensor)
-    except msgspec.ValidationError as error:
-        raise bad("A tensor of a safetensors file has no type, shape or place.") from error
-    begin, end = known.data_offsets
-    if known.dtype not in BITS or min((*known.shape, begin)) < 0:
-        raise bad(f"A tensor of a safetensors file has the unknown type {known.dtype[:20]!r}.")
-    if 8 * (end - begin) != math.prod(known.shape) * BITS[known.dtype]:
-        raise bad("A tensor of a safetensors file has another length than its shape.")
-    return known.dtype, known.shape, (begin, end)
-
-
-class _Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    dtype: str
-    shape: tuple[int, ...]
-    data_offsets: tuple[int, int]
+        header = read_header(file.read(length), size)
+    except NotSafetensors as error:
+        raise truncated() if error.cut else bad(str(error)) from error
+    tensors = tuple((one.name, one.dtype, one.shape) for one in header.tensors)
+    return Weights(Format.SAFETENSORS, tensors=tensors, about=header.about)
 
 
 class _Parts:

@@ -7,7 +7,8 @@ import math
 import struct
 from collections.abc import Mapping
 
-from hallmark.hub.formats import ALIGNMENT, BITS, BLOCKS
+from hallmark.core.safetensors import BITS
+from hallmark.hub.formats import ALIGNMENT, BLOCKS
 
 
 def safetensors(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> bytes:

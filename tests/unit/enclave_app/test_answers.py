@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import tempfile
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+import safetensors.numpy
 
 from hallmark.core.answer import sampling_seed
 from hallmark.core.document import digest_of, hex0x, unhex
@@ -97,6 +100,21 @@ async def test_tensors_are_inferred(client: httpx.AsyncClient, check: Any) -> No
     response = await client.post("/v1/hallmark/infer", json=body)
     answer = response.json()
     assert [len(row) for row in answer["outputs"]["scores"]] == [3, 3]
+    assert answer["labels"] == ["a", "b", "c"]
+    assert check(response).parameters.task == "tensor"
+
+
+async def test_safetensors_are_answered_with_safetensors(client: httpx.AsyncClient, check: Any) -> None:
+    """The same tensors give the same bits, whichever way they are written down."""
+    rows = np.array([[1, 2, 3, 4], [0.5, 0, 0, 0]], dtype=np.float32)
+    lists = await client.post("/v1/hallmark/infer", json={"model": "scores", "inputs": {"x": rows.tolist()}})
+    file = base64.b64encode(safetensors.numpy.save({"x": rows})).decode()
+    response = await client.post("/v1/hallmark/infer", json={"model": "scores", "safetensors": file})
+    answer = response.json()
+    outputs = safetensors.numpy.load(base64.b64decode(answer["safetensors"]))
+    assert {name: array.tolist() for name, array in outputs.items()} == lists.json()["outputs"]
+    assert outputs["scores"].dtype == np.float32
+    assert "outputs" not in answer
     assert answer["labels"] == ["a", "b", "c"]
     assert check(response).parameters.task == "tensor"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import struct
 from typing import Any
 
 import httpx
@@ -14,6 +16,12 @@ from hallmark.testing.upstream import FakeUpstream, json_answer
 
 CANARY = "CANARY4711"
 CHAT = "/v1/chat/completions"
+
+
+def tensors(name: str, dtype: str) -> str:
+    """A safetensors file of one tensor, in base64."""
+    header = json.dumps({name: {"dtype": dtype, "shape": [1], "data_offsets": [0, 4]}}).encode()
+    return base64.b64encode(struct.pack("<Q", len(header)) + header + bytes(4)).decode()
 
 
 def requests() -> list[tuple[str, dict[str, Any]]]:
@@ -36,6 +44,9 @@ def requests() -> list[tuple[str, dict[str, Any]]]:
         ("/v1/completions", {"model": "tiny", "prompt": CANARY, "suffix": CANARY}),
         ("/v1/hallmark/infer", {"model": "scores", "inputs": {CANARY: [[1]]}}),
         ("/v1/hallmark/infer", {"model": "scores", "inputs": {"x": [[CANARY, 1, 1, 1]]}}),
+        ("/v1/hallmark/infer", {"model": "scores", "safetensors": CANARY}),
+        ("/v1/hallmark/infer", {"model": "scores", "safetensors": tensors(CANARY, "F32")}),
+        ("/v1/hallmark/infer", {"model": "scores", "safetensors": tensors("x", CANARY)}),
         ("/v1/embeddings", {"model": "up", "input": CANARY}),
         (CHAT, {"model": "up", "messages": tool, "seed": 5}),
         (CHAT, {"model": "up", "messages": user, "stream": True}),

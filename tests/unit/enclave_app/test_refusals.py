@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from hallmark.core.document import hex0x
 from hallmark.core.model_names import pinned
@@ -212,6 +215,43 @@ async def test_wrong_tensors_are_refused(
         await client.post(INFER, content=b'{"model":"scores","inputs":[]}'), 400, "invalid_type", "inputs"
     )
     assert runtime.signed == []
+
+
+@pytest.mark.parametrize(
+    ("tensors", "code"),
+    [
+        ({"x": np.ones((1, 3), "f4")}, "wrong_shape"),
+        ({"x": np.ones((0, 4), "f4")}, "wrong_shape"),
+        ({"x": np.ones((1, 4), "f8")}, "wrong_type"),
+        ({"x": np.ones((1, 4), "f2")}, "wrong_type"),
+        ({"y": np.ones((1, 4), "f4")}, "unknown_input"),
+        ({"x": np.full((1, 4), np.nan, "f4")}, "not_finite"),
+        ({"x": np.full((1, 4), 101, "f4")}, "out_of_range"),
+    ],
+)
+async def test_wrong_safetensors_are_refused(
+    client: httpx.AsyncClient, runtime: MemoryRuntime, tensors: dict[str, Any], code: str
+) -> None:
+    """As strictly as lists are; nothing is cast from one type to another."""
+    data = safetensors.numpy.save(tensors)
+    refused(await client.post(INFER, json={"model": "scores", "safetensors": in_base64(data)}), 400, code)
+    for wrong in (in_base64(data[: len(data) // 2]), in_base64(data + b"\0"), "%", "", "é"):
+        body = {"model": "scores", "safetensors": wrong}
+        refused(await client.post(INFER, json=body), 400, "bad_safetensors")
+    assert runtime.signed == []
+
+
+async def test_tensors_come_in_one_way(client: httpx.AsyncClient, runtime: MemoryRuntime) -> None:
+    """Neither both ways at once, nor none."""
+    refused(await client.post(INFER, json={"model": "scores"}), 400, "missing_parameter")
+    body = {"model": "scores", "inputs": {"x": [[1, 2, 3, 4]]}, "safetensors": "AAAA"}
+    refused(await client.post(INFER, json=body), 400, "unsupported_parameter")
+    assert runtime.signed == []
+
+
+def in_base64(data: bytes) -> str:
+    """As JSON carries it."""
+    return base64.b64encode(data).decode()
 
 
 async def test_a_model_that_fails_gives_no_answer(client: httpx.AsyncClient, runtime: MemoryRuntime) -> None:

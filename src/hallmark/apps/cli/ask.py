@@ -18,9 +18,11 @@ from hallmark.apps.cli.output import console, emit
 from hallmark.core.document import hex0x
 from hallmark.core.documents import RouteRecord
 from hallmark.core.errors import InvalidInput
+from hallmark.core.safetensors import header_length
 from hallmark.services.sdk.answers import AnswerHeld, Cleared, Draft
 from hallmark.services.sdk.seen_models import ALLOW, REFUSE, WARN, ModelMoved
 from hallmark.services.sdk.sync_client import Client, PlainReceipt
+from hallmark.services.sdk.tensors import Tensors
 from hallmark.verification.wording import short
 
 PER_DAY = "2.00"
@@ -212,14 +214,14 @@ def ask(home: Path, /, prompt: str, **options: Any) -> None:
     "source",
     type=click.Path(path_type=Path, allow_dash=True),
     required=True,
-    help="JSON of named tensors.",
+    help="JSON of named tensors, or a safetensors file.",
 )
 @_answering
 @_private
 @connection
 @click.pass_obj
 def infer(home: Path, /, model: str, source: Path, **options: Any) -> None:
-    """Run a tensor model on a JSON file of named nested lists.
+    """Run a tensor model on a JSON file of named nested lists, or on a safetensors file.
 
     MODEL is a label such as `digits`; `hallmark models` lists them.
     """
@@ -324,14 +326,16 @@ def _watch(handle: PlainReceipt, options: dict[str, Any]) -> None:
         console().print(f"saved to {options['save']}", style="bright_black")
 
 
-def _read_inputs(source: Path) -> dict[str, Any]:
+def _read_inputs(source: Path) -> Tensors:
     try:
         data = sys.stdin.buffer.read() if str(source) == "-" else source.read_bytes()
+        if header_length(data[:9]):
+            return data
         inputs: dict[str, Any] = msgspec.json.decode(data, type=dict[str, Any])
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(
             "bad_inputs",
-            f"{source} is not a JSON object of named tensors.",
+            f"{source} is neither a JSON object of named tensors nor a safetensors file.",
             "See models/digits/example.json.",
         ) from error
     return inputs

@@ -5,19 +5,24 @@
      "labels": [...], "hallmark": {...}}
 
 Values are JSON numbers: a float32 is written as the exact double that it is. `labels` stands there when the
-model has classes.
+model has classes. Who sends `safetensors`, a file of that format in base64, instead of `inputs` is answered
+with `safetensors` instead of `outputs`: the same bits, without a number written or read.
 """
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Parameters
+from hallmark.core.errors import InvalidInput
 from hallmark.core.prices import Use
-from hallmark.engines.protocol import Engine, Task
+from hallmark.core.safetensors import NotSafetensors, read_tensors, write_tensors
+from hallmark.engines.protocol import Array, Engine, Task
 from hallmark.services.enclave.answers import Call, Ending, answer_whole, metered
 from hallmark.services.enclave.limits import told
 from hallmark.services.enclave.receipt_maker import Opening, Outcome, open_request
@@ -28,11 +33,34 @@ class Inference(msgspec.Struct, frozen=True):
     """A request to /v1/hallmark/infer."""
 
     model: str
-    inputs: dict[str, Any]
+    inputs: dict[str, Any] | None = None
+    safetensors: str | None = None
+
+    def tensors(self) -> Mapping[str, Any]:
+        """What the model is to run on. Raises InvalidInput `missing_parameter`, `unsupported_parameter`,
+        `bad_safetensors`.
+        """
+        if (self.inputs is None) == (self.safetensors is None):
+            raise InvalidInput(
+                "missing_parameter" if self.inputs is None else "unsupported_parameter",
+                "Tensors come as 'inputs', named lists of numbers, or as 'safetensors', a file in base64.",
+                "Send one of the two.",
+            )
+        if self.safetensors is None:
+            return self.inputs or {}
+        try:
+            return read_tensors(base64.b64decode(self.safetensors, validate=True))
+        except ValueError as error:
+            why = str(error) if isinstance(error, NotSafetensors) else "It is not base64."
+            hint = "Write it with the safetensors library, and encode it in base64."
+            raise InvalidInput(
+                "bad_safetensors", f"'safetensors' is no file of that format: {why}", hint
+            ) from None
 
 
 async def answer(call: Call, asked: Inference, model: Model, engine: Engine) -> None:
     """Run a tensor model and answer with its outputs."""
+    tensors = asked.tensors()
     opening = open_request(call.runtime, call.scope, call.body)
     longest = told(call.runtime.configuration.limits)["request_ms"]
     opening = await metered(call, opening, asked.model, Use(milliseconds=longest))
@@ -47,19 +75,31 @@ async def answer(call: Call, asked: Inference, model: Model, engine: Engine) -> 
         took = max(0, call.runtime.now() - opening.started)
         return Outcome(response=response, parameters=parameters, model=model, milliseconds=took)
 
-    await answer_whole(call, opening, _run(asked, engine, opening, Ending(outcome, bytes)))
+    await answer_whole(call, opening, _run(asked, tensors, engine, opening, Ending(outcome, bytes)))
 
 
-async def _run(asked: Inference, engine: Engine, opening: Opening, ending: Ending) -> tuple[bytes, Ending]:
-    outputs = await engine.infer(asked.inputs)
+async def _run(
+    asked: Inference, tensors: Mapping[str, Any], engine: Engine, opening: Opening, ending: Ending
+) -> tuple[bytes, Ending]:
+    outputs = await engine.infer(tensors)
     content: dict[str, object] = {
         "id": f"infer-{opening.answer_id}",
         "object": "hallmark.inference",
         "created": opening.started // 1000,
         "model": asked.model,
-        "outputs": {name: array.tolist() for name, array in outputs.items()},
     }
+    if asked.safetensors is None:
+        content["outputs"] = {name: array.tolist() for name, array in outputs.items()}
+    else:
+        content["safetensors"] = _file(outputs)
     labels = getattr(engine, "labels", ())
     if labels:
         content["labels"] = labels
     return msgspec.json.encode(content), ending
+
+
+def _file(outputs: Mapping[str, Array]) -> str:
+    """A safetensors file of these, in base64."""
+    from hallmark.engines.tensors import to_tensor  # an enclave without an engine has no numpy
+
+    return base64.b64encode(write_tensors({n: to_tensor(a) for n, a in outputs.items()})).decode()

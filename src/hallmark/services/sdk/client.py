@@ -27,6 +27,7 @@ from hallmark.services.sdk.receipts import AsyncReceipt, News, open_answer, read
 from hallmark.services.sdk.seen_models import WARN, ModelMove, SeenModels
 from hallmark.services.sdk.spending import REGISTRY, Limits, Spending
 from hallmark.services.sdk.spending_store import Spent
+from hallmark.services.sdk.tensors import Tensors, encode_infer, outputs_of
 from hallmark.services.sdk.token_price import most_for
 from hallmark.services.sdk.token_request import TokenRequest
 from hallmark.services.sdk.tokens import Leaving, Tokens
@@ -252,20 +253,22 @@ class AsyncClient:
 
     @overload
     async def infer(
-        self, model: str, inputs: Mapping[str, Any], *, require: None = ..., timeout: float = ...
+        self, model: str, inputs: Tensors, *, require: None = ..., timeout: float = ...
     ) -> Draft[AsyncReceipt]: ...
 
     @overload
     async def infer(
-        self, model: str, inputs: Mapping[str, Any], *, require: str, timeout: float = ...
+        self, model: str, inputs: Tensors, *, require: str, timeout: float = ...
     ) -> Cleared[AsyncReceipt]: ...
 
     async def infer(
-        self, model: str, inputs: Mapping[str, Any], *, require: str | None = None, timeout: float = 10.0
+        self, model: str, inputs: Tensors, *, require: str | None = None, timeout: float = 10.0
     ) -> Draft[AsyncReceipt] | Cleared[AsyncReceipt]:
-        """Run a tensor model on named nested lists of numbers. `require` as in `ask`."""
+        """Run a tensor model on named nested lists of numbers, or on the bytes of a safetensors file: then
+        `body["safetensors"]` is such a file too, in base64. `require` as in `ask`.
+        """
         model = self._models.named(model)
-        draft = await self._post(INFER, msgspec.json.encode({"model": model, "inputs": inputs}), model)
+        draft = await self._post(INFER, encode_infer(model, inputs), model)
         return draft if require is None else await self._cleared(draft, require, timeout)
 
     async def models(self) -> list[dict[str, Any]]:
@@ -438,6 +441,4 @@ def encode_chat(prompt: Messages, model: str, options: Mapping[str, Any]) -> byt
 def _draft(body: dict[str, Any], receipt: AsyncReceipt, moved: ModelMove | None) -> Draft[AsyncReceipt]:
     choices = body.get("choices") or [{}]
     message = choices[0].get("message") or {}
-    return Draft(
-        message.get("content") or "", body, receipt, body.get("outputs") or {}, receipt.payment, moved
-    )
+    return Draft(message.get("content") or "", body, receipt, outputs_of(body), receipt.payment, moved)

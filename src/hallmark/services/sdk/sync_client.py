@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -23,6 +23,7 @@ from hallmark.services.sdk.receipts import AsyncReceipt
 from hallmark.services.sdk.seen_models import WARN
 from hallmark.services.sdk.spending import REGISTRY
 from hallmark.services.sdk.sync_tokens import PlainTokens
+from hallmark.services.sdk.tensors import Tensors
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.services.sdk.wallet import Wallet
 from hallmark.services.sdk.ways import PLAIN
@@ -279,16 +280,16 @@ class Client:
 
     @overload
     def infer(
-        self, model: str, inputs: Mapping[str, Any], *, require: None = ..., timeout: float = ...
+        self, model: str, inputs: Tensors, *, require: None = ..., timeout: float = ...
     ) -> Draft[PlainReceipt]: ...
 
     @overload
     def infer(
-        self, model: str, inputs: Mapping[str, Any], *, require: str, timeout: float = ...
+        self, model: str, inputs: Tensors, *, require: str, timeout: float = ...
     ) -> Cleared[PlainReceipt]: ...
 
     def infer(
-        self, model: str, inputs: Mapping[str, Any], *, require: str | None = None, timeout: float = 10.0
+        self, model: str, inputs: Tensors, *, require: str | None = None, timeout: float = 10.0
     ) -> Draft[PlainReceipt] | Cleared[PlainReceipt]:
         """Run a tensor model; see `AsyncClient.infer`."""
         if require is None:

@@ -15,6 +15,7 @@ PATHS: Final = {
     "prompt": "/v1/completions",
     "input": "/v1/embeddings",
     "inputs": "/v1/hallmark/infer",
+    "safetensors": "/v1/hallmark/infer",
 }
 COMPACT: Final = (",", ":")
 SPACED: Final = (", ", ": ")
