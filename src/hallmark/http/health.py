@@ -80,6 +80,9 @@ STEPS: Final[Mapping[str, str]] = {
     # relay
     "relay_directory": "Wait: the relay asks its gateway for the nodes. If it stays so, start the gateway.",
     "relay_gateway_away": "Get the gateway running, or the way to it: capsules go by the last directory.",
+    # storage node, hub on storage nodes
+    "slivers_not_mended": "Get more storage nodes of the committee running; this one tries again by itself.",
+    "storage_nodes_suspect": "See GET /v1/storage-nodes for which and why, and mend or replace those nodes.",
     # vault
     "vault_deploying": "Wait: development money and vault are put on the chain.",
     "vault_registering": "Wait: nodes' keys are put into the vault once their registrations are witnessed.",

@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "issuer": ("services", "Run an issuer of tokens."),
     "web": ("services", "Run the pages, the review desk and the explorer."),
     "hub": ("services", "Run a blob store."),
+    "storage-node": ("storage_node", "Run one storage node; make keys and committees."),
     "model": ("model", "What a label pointed to, since when, and by whose word."),
     "blob": ("blob", "Put, get and verify blobs by their Walrus blob ID."),
     "image": ("image", "Build or measure the enclave image."),
@@ -64,7 +65,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"hallmark.apps.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -121,6 +121,15 @@ def too_large(most: int) -> TooLarge:
     return TooLarge("blob_too_large", f"A blob has at most {most} bytes here.")
 
 
+def sync(folder: Path) -> None:
+    """Make what was renamed in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def disk() -> Iterator[None]:
     """What the disk refuses, as reasons. Raises Unavailable `blob_disk_full`, `blob_disk`."""

@@ -14,7 +14,7 @@ from typing import BinaryIO, Final, Protocol
 
 from hallmark.core.errors import NotFound, VerificationFailed
 from hallmark.hub.record import BlobRecord, read_record
-from hallmark.services.hub.staging import disk
+from hallmark.services.hub.staging import disk, sync
 
 MOST_RECORD: Final = 2 << 20
 
@@ -118,7 +118,7 @@ class DirectoryStorage:
         place = self._path(record.blob_id)
         if not place.parent.is_dir():
             place.parent.mkdir(exist_ok=True, mode=0o700)
-            _sync(self._blobs)
+            sync(self._blobs)
         fresh = path.with_name(path.name + ".json")
         try:
             with fresh.open("xb") as file:
@@ -126,9 +126,9 @@ class DirectoryStorage:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(path, place)
-            _sync(place.parent)
+            sync(place.parent)
             os.replace(fresh, _record(place))
-            _sync(place.parent)
+            sync(place.parent)
         finally:
             fresh.unlink(missing_ok=True)
 
@@ -146,11 +146,3 @@ def not_found() -> NotFound:
 
 def _record(path: Path) -> Path:
     return path.with_name(path.name + ".json")
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
