@@ -19,7 +19,7 @@ from hallmark.testing.anvil import running_anvil
 from hallmark.testing.explorer import ExplorerFixture
 from hallmark.testing.network import key
 from hallmark.testing.payments import PAYER, offer, paid_answer, price_offer
-from hallmark.testing.vaults import SHORT, VaultOnChain, fresh_vault
+from hallmark.testing.vaults import SHORT, VaultOnChain, earlier_vault, fresh_vault, settle_at_earlier
 
 pytestmark = pytest.mark.integration
 ENCLAVE, PAYEE = key("settlement"), hex0x(key("payee").address)
@@ -180,3 +180,34 @@ async def test_reading_is_bounded_and_goes_on(chain: VaultOnChain, monkeypatch: 
     states = [await stage.money(receipt) for _ in range(await chain.rpc.head() + 4)]
     assert "still being read" in states[0].sentence
     assert states[-1].settled == "yes"
+
+
+async def test_a_vault_of_another_version_is_named_and_not_read(
+    chain: VaultOnChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its settlements have the same name and are not shown as what they are not: receipts that it charged
+    read as unknown, for that reason, and so do the pages of accounts and settlements.
+    """
+    old = await earlier_vault(chain)
+    await chain.send(settle_at_earlier(ENCLAVE.address, key("payee").address), to=old)
+    monkeypatch.setattr(payments, "VAULT", old)
+    stage = Stage(VaultOnChain(chain.rpc, chain.parameters, old))
+    receipt = await stage.answer()
+    told = f"the vault {hex0x(old)} is of another version, which this explorer cannot read "
+    told += "(vault_of_another_version)"
+    money = await stage.money(receipt)
+    assert (money.settled, told in money.sentence) == ("unknown", True)
+    # the owner's next offer names a vault of today; what is known of it is said first
+    terms = offer(stage.net, vault=hex0x(chain.address), since=stage.terms.since + 1)
+    stage.net.add(price_offer(stage.net, terms))
+    await stage.exploring.witness()
+    stage.net.tick(FRESH)
+    views = stage.exploring.explorer.payments
+    listed = await views.settlements()
+    assert (listed.rows, told in listed.chain) == ((), True)
+    assert listed.chain.startswith("The chain was read up to block")
+    account = await views.account(hex0x(PAYER.address))
+    assert told in account.chain
+    assert [balance.vault for balance in account.balances] == [hex0x(chain.address)]
+    with pytest.raises(NotFound, match="vault_of_another_version"):
+        await views.settlement(hex0x(ENCLAVE.address), 1)

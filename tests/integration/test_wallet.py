@@ -21,7 +21,8 @@ from hallmark.core.vault import Row, Vault
 from hallmark.payments.accounts import PaymentRequired
 from hallmark.payments.spending import Spending as Spending_
 from hallmark.payments.spending import verify_spending
-from hallmark.services.chain.vault import ceiling_call
+from hallmark.services.chain.token import approve_call
+from hallmark.services.chain.vault import ceiling_call, deposit_call
 from hallmark.services.sdk.chain_account import ChainAccount
 from hallmark.services.sdk.network import Chain
 from hallmark.services.sdk.offers import NodeOffer
@@ -34,6 +35,7 @@ from hallmark.testing.vaults import (
     SUBMITTER,
     VaultOnChain,
     deploy_hostile,
+    earlier_vault,
     fresh_vault,
     named_key,
     new_vault,
@@ -215,6 +217,59 @@ async def test_what_cannot_be_done_says_why(chain: VaultOnChain, tmp_path: Path)
         "other_network",
         "not_development",
     ]
+
+
+async def test_money_in_a_vault_of_before_is_named(chain: VaultOnChain, account: ChainAccount) -> None:
+    """What lies in an earlier version's vault is in no amount, and is said beside them: which vault, what the
+    wallet put in, that this version cannot read the rest, and who can. One without our money is not named.
+    """
+    payer, old = account.wallet.key, await earlier_vault(chain)
+    await account.fund("5")
+    await fund(chain.rpc, payer)
+    token = chain.parameters.asset
+    await chain.send(approve_call(old, 2_000_000), to=token, key=payer)
+    await chain.send(deposit_call(payer.address, 2_000_000), to=old, key=payer)
+    unused = await new_vault(chain.rpc)
+    moved = ChainAccount(
+        replace(place(chain), former=(hex0x(old), hex0x(unused.address), "0x" + "55" * 20)),
+        account.wallet,
+        SUBMITTER,
+    )
+    stale = ChainAccount(replace(place(chain), vault=hex0x(old)), account.wallet, SUBMITTER)
+    try:
+        found = await moved.balance()
+        assert (found.wallet, found.deposited, found.spent) == (3_000_000, 0, 0)
+        (other,) = found.others
+        assert (other.address, other.put, other.back, other.free, other.reason) == (
+            hex0x(old),
+            2_000_000,
+            0,
+            None,
+            "vault_of_another_version",
+        )
+        for part in (hex0x(old), "put 2.00 DEV into it", "this version cannot read", "client of the version"):
+            assert part in other.words
+        with pytest.raises(HallmarkError) as caught:
+            await moved.withdraw(None)
+        assert (caught.value.reason, hex0x(old) in caught.value.hint) == ("no_account", True)
+        await moved.deposit("1")
+        assert (await moved.balance()).deposited == 1_000_000
+        # a client that still names the vault of before does not take it for one of today's
+        for work in (
+            stale.balance(),
+            stale.withdraw(None),
+            stale.withdraw("1"),
+            stale.finish(),
+            stale.history(),
+            stale.deposit("1"),
+        ):
+            with pytest.raises(HallmarkError) as caught:
+                await work
+            assert caught.value.reason == "vault_of_another_version"
+            assert hex0x(old) in caught.value.message
+    finally:
+        await moved.aclose()
+        await stale.aclose()
 
 
 async def test_a_wallet_pays_its_own_gas(chain: VaultOnChain, tmp_path: Path) -> None:

@@ -87,7 +87,8 @@ def prepare_network(
     trust = with_declarations(trust, founding.entries)
     home.write(trust.to_toml().encode(), "trust.toml")
     write_manifests(home, tuple(models.values()))
-    home.write(msgspec.json.encode(_place(home, plan, money)), "client.json")
+    former = former_vaults(home, plan, keys, contracts, money)
+    home.write(msgspec.json.encode(_place(home, plan, money, former)), "client.json")
     parts = Parts(
         trust=trust,
         policy=tlog_policy(plan, keys),
@@ -107,7 +108,7 @@ def prepare_network(
     return Prepared(plan, founding, wiring.first(), wiring.later())
 
 
-def _place(home: Home, plan: Plan, money: Money) -> dict[str, object]:
+def _place(home: Home, plan: Plan, money: Money, former: tuple[bytes, ...]) -> dict[str, object]:
     """What clients on this machine need to know: client.json."""
     return {
         "base_url": f"http://127.0.0.1:{plan.gateway_port}",
@@ -120,6 +121,7 @@ def _place(home: Home, plan: Plan, money: Money) -> dict[str, object]:
             "token": hex0x(money.token),
             "vault": hex0x(money.vault),
             "development": True,
+            "former": [hex0x(vault) for vault in former],
         },
         **({"issuer": f"http://127.0.0.1:{issuer_port(plan)}"} if has_issuer(plan) else {}),
     }
@@ -151,6 +153,15 @@ def money_of(plan: Plan, keys: Keys, contracts: Contracts) -> Money:
         network_id(plan.origin), tuple(key.address for key in keys.authority), AUTHORITY_THRESHOLD, token
     )
     return Money(token, vault_address(read_contract(contracts.vault), parameters))
+
+
+def former_vaults(
+    home: Home, plan: Plan, keys: Keys, contracts: Contracts, money: Money
+) -> tuple[bytes, ...]:
+    """Where the vaults are that this home had before, of the token that it has."""
+    codes = sorted(home.dir("contract").glob("Vault-*.json"))
+    places = [money_of(plan, keys, msgspec.structs.replace(contracts, vault=code)).vault for code in codes]
+    return tuple(place for place in dict.fromkeys(places) if place != money.vault)
 
 
 async def submit_founding(plan: Plan, founding: Founding, *, patience_s: float = SUBMIT_S) -> None:

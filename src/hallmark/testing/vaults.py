@@ -24,7 +24,7 @@ from hallmark.core.vault import (
     vault_digest,
 )
 from hallmark.crypto.secp256k1 import Key
-from hallmark.services.chain.contract import Artifact, read_contract
+from hallmark.services.chain.contract import Artifact, read_contract, selector
 from hallmark.services.chain.deployment import deploy_dev_token, deploy_vault
 from hallmark.services.chain.rpc import RPC, Reverted, quantity
 from hallmark.services.chain.token import (
@@ -251,3 +251,15 @@ async def deploy_hostile(rpc: RPC, name: str, *arguments: bytes) -> bytes:
     await fund(rpc, SUBMITTER)
     code = bytes.fromhex(hostile_contract(name).bytecode.removeprefix("0x")) + b"".join(arguments)
     return (await deploy_code(rpc, SUBMITTER, code)).address
+
+
+async def earlier_vault(chain: VaultOnChain) -> bytes:
+    """The address of a vault as it was before rows named payers, of the same network and token."""
+    return await deploy_hostile(
+        chain.rpc, "EarlierVault", chain.parameters.network, bytes(12) + chain.parameters.asset
+    )
+
+
+def settle_at_earlier(enclave: bytes, payee: bytes) -> bytes:
+    """Have such a vault tell of a settlement of two rows."""
+    return selector("settle(address,address)") + bytes(12) + enclave + bytes(12) + payee

@@ -68,6 +68,7 @@ def balance(home: Path, /, *, as_data: bool) -> None:
     console().print(table)
     if found.hidden:
         console().print(Text(f"{found.hidden} more leases are open that are not known here.", "yellow"))
+    _say_others(found)
     _say_development(found.asset)
 
 
@@ -112,11 +113,13 @@ def withdraw(
     with _client(home) as client:
         if finish:
             paid = client.finish_withdrawal()
-            asset = client.balance().asset
+            found = client.balance()
+            asset = found.asset
             told, data = f"{show_amount(paid, asset)} came back to the wallet", {"paid": str(paid)}
         else:
             asked = client.withdraw("0" if cancel else amount)
-            asset = client.balance().asset
+            found = client.balance()
+            asset = found.asset
             what = "everything" if asked.amount == EVERYTHING else show_amount(asked.amount, asset)
             told = f"{what} is asked back, payable from {_moment(asked.ready_at)} with --finish"
             told = "nothing is asked back any more" if cancel else told
@@ -125,6 +128,7 @@ def withdraw(
         _print(data)
         return
     console().print(Text(told))
+    _say_others(found)
     _say_development(asset)
 
 
@@ -205,8 +209,23 @@ def _balance_json(found: Balance, payer: str = "") -> dict[str, Any]:
         **amounts,
         "ready_at": found.ready_at,
         "hidden": found.hidden,
+        "others": [
+            {
+                "vault": one.address,
+                "put": str(one.put),
+                "back": str(one.back),
+                "free": None if one.free is None else str(one.free),
+                "reason": one.reason,
+            }
+            for one in found.others
+        ],
         "asset": asset,
     }
+
+
+def _say_others(found: Balance) -> None:
+    for one in found.others:
+        console().print(Text(one.words, "yellow"))
 
 
 def _say_development(asset: Asset) -> None:

@@ -12,12 +12,14 @@ from hallmark.core.eip3009 import Authorization, TokenDomain
 from hallmark.core.errors import VerificationFailed
 from hallmark.core.hashing import keccak256
 from hallmark.services.chain.contract import Artifact, abi_encode, create2_address, selector
-from hallmark.services.chain.rpc import RPC, Reverted
+from hallmark.services.chain.rpc import RPC, Reverted, data
 
 DEV_MONEY_NAME: Final = "Hallmark Development Money"
 DEV_MONEY_VERSION: Final = "1"
 FAUCET_LIMIT: Final = 10**12
 """The most atomic units that one call of the faucet gives."""
+WINDOW: Final = 5_000
+"""Blocks of one question: public endpoints answer for few more."""
 MOVED: Final = keccak256(b"Transfer(address,address,uint256)")
 
 
@@ -44,6 +46,23 @@ def transfer_call(to: bytes, amount: int) -> bytes:
 def transfer_topics(giver: bytes, taker: bytes) -> list[str]:
     """Topics of the event that ERC-20 has for a transfer between two accounts (20 bytes each)."""
     return [hex0x(MOVED), *(hex0x(bytes(12) + party) for party in (giver, taker))]
+
+
+async def moved(rpc: RPC, token: bytes, giver: bytes, taker: bytes, blocks: range) -> tuple[int, int]:
+    """(transfers, their sum) of a token from one account to another. Raises what `RPC` raises."""
+    count = total = 0
+    for start in range(blocks.start, blocks.stop, WINDOW):
+        asked = {
+            "address": hex0x(token),
+            "topics": transfer_topics(giver, taker),
+            "fromBlock": hex(start),
+            "toBlock": hex(min(blocks.stop, start + WINDOW) - 1),
+        }
+        logs = await rpc.call("eth_getLogs", asked)
+        for log in logs if isinstance(logs, list) else ():
+            if isinstance(log, dict) and log.get("topics") == asked["topics"] and not log.get("removed"):
+                count, total = count + 1, total + int.from_bytes(data(log.get("data")), "big")
+    return count, total
 
 
 def faucet_call(to: bytes, amount: int) -> bytes:

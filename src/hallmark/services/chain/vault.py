@@ -208,6 +208,8 @@ def _call(name: str, kinds: Sequence[str], values: Sequence[Any]) -> bytes:
     return selector(f"{name}({','.join(kinds)})") + abi_encode(kinds, values)
 
 
+OTHER_VERSION: Final = "vault_of_another_version"
+
 ERRORS: Final = {
     selector(f"{name}({kinds})"): name
     for name, kinds in (
@@ -260,7 +262,8 @@ def vault_reason(revert: Reverted) -> str:
 
 class VaultContract:
     """Read-only calls on one deployed vault, at the newest block or at one that is named. Raises what `RPC`
-    raises, and VerificationFailed `not_a_vault`.
+    raises, VerificationFailed `not_a_vault`, and `vault_of_another_version` for a vault whose calls or rows
+    are others than those written here.
     """
 
     def __init__(self, rpc: RPC, address: bytes, *, block: int | None = None) -> None:
@@ -275,6 +278,12 @@ class VaultContract:
     async def deployed(self) -> bool:
         """True when there is code at the address."""
         return bool(await self._rpc.code(self.address))
+
+    async def require_spoken(self) -> None:
+        """That its rows and calls are those written here: another version's events have the same names and
+        mean something else. Vaults whose rows name payers answer this call, the ones before do not.
+        """
+        await self.lease(bytes(20), bytes(20))
 
     async def parameters(self) -> VaultParameters:
         """What it was deployed with."""
@@ -331,11 +340,30 @@ class VaultContract:
     ) -> tuple[Any, ...]:
         from eth_abi.abi import decode
 
-        returned = await self._rpc.read(self.address, _call(name, kinds, values), block=self.block)
+        try:
+            returned = await self._rpc.read(self.address, _call(name, kinds, values), block=self.block)
+        except Reverted as error:
+            raise await self._unread(name) from error
         try:
             return decode(returns, returned)
         except Exception as error:
             # Offsets and lengths are the endpoint's: the library raises whatever they lead it to.
-            raise VerificationFailed(
-                "not_a_vault", "There is no vault contract at this address.", "Compare the trust file."
-            ) from error
+            raise await self._unread(name) from error
+
+    async def _unread(self, name: str) -> VerificationFailed:
+        """What is here instead of the vault that this version speaks to. `network` is in every version."""
+        if name != "network":
+            try:
+                await self._read("network", [], [], ["bytes32"])
+                return VerificationFailed(
+                    "vault_of_another_version",
+                    f"The vault {hex0x(self.address)} is of another version of Hallmark, which this version "
+                    "cannot read.",
+                    "What is in it stays there for its payers: a client of the version that made it reads "
+                    "it, and withdraws.",
+                )
+            except VerificationFailed:
+                pass
+        return VerificationFailed(
+            "not_a_vault", "There is no vault contract at this address.", "Compare the trust file."
+        )

@@ -15,6 +15,7 @@ import msgspec
 
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.money import Offer, Payment
+from hallmark.services.chain.vault import OTHER_VERSION
 from hallmark.services.chain.vault_events import Emitted, Leased, LeaseRefused, RowTooLate, Settled
 from hallmark.services.explorer import links, wording
 from hallmark.services.explorer.payment_views import Money
@@ -170,6 +171,11 @@ def chain_words(seen: VaultSeen, before: str = "") -> str:
     """How far the chain was read, or why it was not."""
     if seen.reason == NO_CHAIN:
         return f"{before}this explorer reads no chain."
+    if seen.reason == OTHER_VERSION:
+        return (
+            f"{before}the vault {hex0x(seen.address)} is of another version, which this explorer cannot read "
+            f"({seen.reason})."
+        )
     if seen.reason:
         last = f"; it last did at {wording.moment(seen.at)}" if seen.at else ""
         return f"{before}the chain does not answer now ({seen.reason}){last}."

@@ -14,6 +14,7 @@ from hallmark.core.document import hex0x, unhex
 from hallmark.core.errors import HallmarkError, NotFound
 from hallmark.core.marks import Question
 from hallmark.core.money import Asset, Offer
+from hallmark.services.chain.vault import OTHER_VERSION
 from hallmark.services.chain.vault_events import Deposited, Emitted, Settled
 from hallmark.services.explorer import links, offers, receipts, wording
 from hallmark.services.explorer.filters import ID, KEY
@@ -78,11 +79,11 @@ class Payments:
         now, mine = self._clock(), unhex(address)
         asked = [one for one in offers.known(self._watch) if one[2].payee == address]
         paid = await self._about(mine, MOST_ADDED + 1)
-        balances, facts, told = [], list(self._charged(paid)), ""
+        balances, facts, told = [], list(self._charged(paid)), list[VaultSeen]()
         settled: list[SettlementRow] = []
         for vault, asset in self._vaults():
             seen = await self._reader.seen(vault)
-            told = told or chain_words(seen)
+            told.append(seen)
             settled += [row for row in await self._settlements(seen, asset) if row.payee == address]
             try:
                 balances += await self._balance(seen, asset, mine)
@@ -99,7 +100,7 @@ class Payments:
             now,
             address,
             sentence,
-            _first_upper(told) or "No offer names a vault, so no chain was asked.",
+            _chain(told),
             tuple(facts),
             tuple(balances),
             offers.listed(self._watch, asked, now),
@@ -109,23 +110,21 @@ class Payments:
 
     async def settlements(self) -> Settlements:
         """See `PaymentViews`."""
-        rows: list[SettlementRow] = []
-        told = ""
+        rows, told = list[SettlementRow](), list[VaultSeen]()
         for vault, asset in self._vaults():
             seen = await self._reader.seen(vault)
-            told = told or chain_words(seen)
+            told.append(seen)
             rows += await self._settlements(seen, asset)
-        words = _first_upper(told) or "No offer names a vault, so no chain was asked."
-        return Settlements(self._clock(), words, tuple(rows[:SETTLEMENTS]))
+        return Settlements(self._clock(), _chain(told), tuple(rows[:SETTLEMENTS]))
 
     async def settlement(self, name: str, sequence: int = -1) -> SettlementPage:
         """See `PaymentViews`."""
         if not (ID if sequence < 0 else KEY).fullmatch(name):
             raise _unknown("A transaction is 0x and 64, a key 0x and 40 lower-case hexadecimal digits.")
-        told = "No offer names a vault, so no chain was asked."
+        told = list[VaultSeen]()
         for vault, asset in self._vaults():
             seen = await self._reader.seen(vault)
-            told = _first_upper(chain_words(seen))
+            told.append(seen)
             found = [
                 emitted
                 for emitted in seen.events
@@ -135,9 +134,9 @@ class Payments:
                 rows = tuple([await self._settlement(emitted, asset) for emitted in found])
                 accounts = tuple(row for emitted in found for row in _accounts(seen, emitted, asset))
                 return SettlementPage(
-                    self._clock(), told, rows, self._about_settlement(found, asset), accounts
+                    self._clock(), _chain([seen]), rows, self._about_settlement(found, asset), accounts
                 )
-        raise _unknown(f"No such settlement was seen. {told}")
+        raise _unknown(f"No such settlement was seen. {_chain(told)}")
 
     async def _about(self, subject: bytes, limit: int) -> list[ReceiptContext]:
         """Receipts of the folded log whose record names this payer or offer, newest first."""
@@ -269,6 +268,15 @@ def _vault_of(offer: Offer, chain_id: int) -> bytes | None:
     if offer.vault is None or offer.asset is None or offer.asset.chain_id != chain_id:
         return None
     return unhex(offer.vault)
+
+
+def _chain(told: list[VaultSeen]) -> str:
+    """How far the newest vault was read, and which others cannot be."""
+    if not told:
+        return "No offer names a vault, so no chain was asked."
+    others = [seen for seen in told[1:] if seen.reason == OTHER_VERSION]
+    words = [chain_words(told[0]), *(f"beside it {chain_words(seen)}" for seen in others)]
+    return " ".join(_first_upper(one) for one in words)
 
 
 def _sentence(*, pays: bool, is_paid: bool) -> str:

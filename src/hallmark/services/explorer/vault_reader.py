@@ -129,9 +129,14 @@ class VaultReader:
             raise Unavailable(NO_CHAIN, "This explorer reads no chain.")
         return VaultContract(self._rpc, vault)
 
+    async def _delays(self, vault: VaultContract) -> Delays:
+        """Of a vault whose events mean what is written here."""
+        await vault.require_spoken()
+        return (await vault.parameters()).delays
+
     async def _read(self, rpc: RPC, known: VaultSeen) -> VaultSeen:
         head = await rpc.head()
-        delays = known.delays or (await VaultContract(rpc, known.address).parameters()).delays
+        delays = known.delays or await self._delays(VaultContract(rpc, known.address))
         first = known.first if known.last >= 0 else max(head - BACK, 0)
         start = max(known.last + 1 - DEPTH, first)
         events = [emitted for emitted in known.events if emitted.block < start]

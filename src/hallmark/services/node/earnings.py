@@ -66,6 +66,7 @@ async def read_earnings(rpc: RPC, vault: bytes, payee: bytes, *, blocks: int) ->
 
     Raises what `vault_events` and `VaultContract` raise.
     """
+    await VaultContract(rpc, vault).require_spoken()
     last = await rpc.head()
     first = max(0, last - blocks + 1)
     told: list[Emitted] = []

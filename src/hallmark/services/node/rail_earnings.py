@@ -8,15 +8,12 @@ from typing import Final
 
 import msgspec
 
-from hallmark.core.document import hex0x
 from hallmark.core.errors import HallmarkError
-from hallmark.services.chain.rpc import RPC, data
-from hallmark.services.chain.token import transfer_topics
+from hallmark.services.chain.rpc import RPC
+from hallmark.services.chain.token import moved
 from hallmark.services.chain.x402_settlement import receiver_totals
 
 RAILS: Final = ("exact", "upto")
-WINDOW: Final = 5_000
-"""Blocks of one question: public endpoints answer for few more."""
 
 
 class Sum(msgspec.Struct, frozen=True):
@@ -70,22 +67,8 @@ async def read_paid(rpc: RPC, token: bytes, payee: bytes, issuer: bytes, blocks:
     except HallmarkError as error:
         if error.reason != "not_a_channel_contract":
             raise
-    payouts = await _moved(rpc, token, issuer, payee, blocks) if issuer else None
+    payouts = None
+    if issuer:
+        count, total = await moved(rpc, token, issuer, payee, blocks)
+        payouts = Sum(count, str(total))
     return Paid(claimed, swept, payouts)
-
-
-async def _moved(rpc: RPC, token: bytes, giver: bytes, taker: bytes, blocks: range) -> Sum:
-    """The transfers of a token from one account to another."""
-    found = Sum()
-    for start in range(blocks.start, blocks.stop, WINDOW):
-        asked = {
-            "address": hex0x(token),
-            "topics": transfer_topics(giver, taker),
-            "fromBlock": hex(start),
-            "toBlock": hex(min(blocks.stop, start + WINDOW) - 1),
-        }
-        logs = await rpc.call("eth_getLogs", asked)
-        for log in logs if isinstance(logs, list) else ():
-            if isinstance(log, dict) and log.get("topics") == asked["topics"] and not log.get("removed"):
-                found = found.plus(1, int.from_bytes(data(log.get("data")), "big"))
-    return found

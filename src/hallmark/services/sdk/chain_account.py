@@ -52,6 +52,7 @@ from hallmark.services.chain.vault_events import (
     vault_events,
 )
 from hallmark.services.sdk.network import Chain
+from hallmark.services.sdk.other_vaults import OtherVault, other_vaults
 from hallmark.services.sdk.wallet import Wallet
 
 SIGNED_FOR_S: Final = 3_600
@@ -66,7 +67,8 @@ class Balance(msgspec.Struct, frozen=True):
     enclaves for answers (what they do not charge comes back), `withdrawing` asked back, payable from
     `ready_at` (unix s, 0: not asked). `spent` is what payees were paid so far; charges that are not settled
     yet are still in `leased`. `hidden` is how many leases are open that were not found here: their amounts
-    are missing in `leased`.
+    are missing in `leased`. `others` are vaults that the network had before, with money of this payer: none
+    of it is in these amounts.
     """
 
     asset: Asset
@@ -77,6 +79,7 @@ class Balance(msgspec.Struct, frozen=True):
     spent: int
     ready_at: int
     hidden: int = 0
+    others: tuple[OtherVault, ...] = ()
 
     @property
     def deposited(self) -> int:
@@ -129,7 +132,8 @@ class ChainAccount:
     async def asset(self) -> Asset:
         """The vault's token, after a look that chain, vault and token are those that were named.
 
-        Raises Conflict `other_chain`, `other_token`, `other_network`, and what reading raises.
+        Raises Conflict `other_chain`, `other_token`, `other_network`; VerificationFailed
+        `vault_of_another_version`; and what reading raises.
         """
         if self._asset is None:
             if await self.rpc.chain_id() != self.chain.chain_id:
@@ -139,6 +143,7 @@ class ChainAccount:
                     "See `chain`.",
                 )
             parameters = await self.vault.parameters()
+            await self.vault.require_spoken()
             if parameters.asset != self.token.address:
                 raise Conflict("other_token", "The vault holds another token than the one that was named.")
             if self._network not in (b"", parameters.network):
@@ -194,6 +199,12 @@ class ChainAccount:
         digest = authorization_digest(RECEIVE, authorization, await self.token.domain(self.chain.chain_id))
         return await self._send(vault, authorized_deposit_call(authorization, payer.sign(digest)))
 
+    async def others(self) -> tuple[OtherVault, ...]:
+        """The vaults that this network had before, where money of this wallet may be."""
+        if not self.chain.former:
+            return ()
+        return await other_vaults(self.rpc, self.chain, self.wallet.key.address, await self.asset())
+
     async def balance(self, enclaves: Iterable[bytes] = (), payees: Iterable[bytes] = ()) -> Balance:
         """What there is. `enclaves` and `payees` are looked at beside those that the vault told of."""
         asset = await self.asset()
@@ -214,6 +225,7 @@ class ChainAccount:
             max(0, committed - leased),
             account.ready_at,
             account.open_leases - len(open_ones),
+            await self.others(),
         )
 
     async def withdraw(self, amount: str | None) -> Withdrawal:
@@ -255,7 +267,7 @@ class ChainAccount:
         """What happened to the account on the chain, newest first; older blocks may be gone at the
         endpoint.
         """
-        mine = self.wallet.key.address
+        mine, _ = self.wallet.key.address, await self.asset()
         told = [found for one in await self._told() if (found := _movement(one, mine)) is not None]
         newest, times = told[::-1][:most], dict[int, int]()
         for movement in newest:
@@ -271,7 +283,9 @@ class ChainAccount:
     async def _account(self) -> Account:
         account = await self.vault.account(self.wallet.key.address)
         if account.empty:
-            raise NotFound("no_account", "This wallet has nothing in the vault.", "Deposit first.")
+            elsewhere = " ".join(one.words for one in await self.others())
+            said = f"This wallet has nothing in the vault {hex0x(self.vault.address)}."
+            raise NotFound("no_account", said, elsewhere or "Deposit first.")
         return account
 
     async def _now(self) -> int:

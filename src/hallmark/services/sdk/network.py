@@ -39,7 +39,8 @@ _KINDS: Final[dict[int, type[HallmarkError]]] = {
 
 class Chain(msgspec.Struct, frozen=True):
     """Where a network's money is: a chain's JSON-RPC and id, its token, the vault (addresses as 0x-hex).
-    `development` says that all of it is worth nothing. `since`: the vault is in no earlier block.
+    `development` says that all of it is worth nothing. `since`: the vault is in no earlier block. `former`
+    are vaults that the network had before, of the same token.
     """
 
     rpc_url: str
@@ -48,6 +49,7 @@ class Chain(msgspec.Struct, frozen=True):
     vault: str
     development: bool = False
     since: int = 0
+    former: tuple[str, ...] = ()
 
 
 class Place(msgspec.Struct, frozen=True):
