@@ -31,7 +31,7 @@ Open = Callable[..., Page]
 def browser() -> Iterator[Browser]:
     """Debian's chromium, and the pages' scripts as they stand. In CI it never skips."""
     if not CHROMIUM.exists() and not os.environ.get("CI"):
-        pytest.skip(f"there is no chromium at {CHROMIUM}: apt-get install chromium")
+        pytest.skip(f"there is no chromium at {CHROMIUM}: apt-get install {CHROMIUM.name}")
     prepare(ROOT)
     build_browser(ROOT)
     with sync_playwright() as playwright:

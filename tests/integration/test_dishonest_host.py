@@ -18,7 +18,7 @@ import pytest
 
 from hallmark.compose.home import Home
 from hallmark.testing.chaos import pid_of
-from hallmark.testing.real_network import Network, hallmark, logs
+from hallmark.testing.real_network import Network, hallmark, start_network
 
 pytestmark = pytest.mark.integration
 
@@ -30,8 +30,7 @@ PATIENCE_S = 120
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """A network of its own: one of its hosts is refused here."""
     home = tmp_path_factory.mktemp("dishonest") / "home"
-    started = hallmark(home, "up", "--detach", "--no-ask")
-    assert started.returncode == 0, started.stdout + started.stderr + logs(home)
+    start_network(home, "--no-ask")
     yield Network(home)
     stopped = hallmark(home, "down")
     assert stopped.returncode == 0, stopped.stderr

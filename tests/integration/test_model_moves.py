@@ -12,7 +12,7 @@ import pytest
 
 from hallmark import Client, ModelMoved, PinNotMet
 from hallmark.core.model_names import pinned
-from hallmark.testing.real_network import Network, hallmark, logs
+from hallmark.testing.real_network import Network, hallmark, logs, prepare_home
 
 pytestmark = pytest.mark.integration
 
@@ -84,6 +84,7 @@ def test_a_label_that_moves_is_noticed_by_everybody(tmp_path: Path) -> None:
         assert started.returncode == 0, started.stdout + started.stderr + logs(home)
 
     inputs = json.loads(EXAMPLE.read_text())
+    prepare_home(home)
     up()
     try:
         with Client(home=home) as client:

@@ -22,7 +22,7 @@ from hallmark.core.errors import HallmarkError
 from hallmark.services.sdk import token_request
 from hallmark.testing.chaos import NODES, pid_of
 from hallmark.testing.gated_upstream import PIECES, GatedUpstream
-from hallmark.testing.real_network import Network, hallmark, logs
+from hallmark.testing.real_network import Network, hallmark, start_network
 from hallmark.testing.token_market import PATIENCE_S, Market
 
 pytestmark = pytest.mark.integration
@@ -58,8 +58,7 @@ def upstream() -> Iterator[GatedUpstream]:
 def network(upstream: GatedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """A network of its own, as its processes die here. Nobody asks plain, so its gateway sees nothing."""
     home = tmp_path_factory.mktemp("tokens") / "home"
-    started = hallmark(home, "up", "--paid", "--detach", "--no-ask", "--upstream", f"gated={upstream.url}")
-    assert started.returncode == 0, started.stdout + started.stderr + logs(home)
+    start_network(home, "--paid", "--no-ask", "--upstream", f"gated={upstream.url}")
     running = Network(home)
     yield running
     counted = httpx.get(f"{running.gateway}/metrics", timeout=30).text

@@ -1,6 +1,7 @@
 """Loopback ports for what a test starts: each worker has a range of its own and goes around in it, so that
 nobody takes the port of a process that another test has just killed and will start again.
 
+Runs of pytest beside each other have other workers each: HALLMARK_TEST_FIRST_WORKER says where theirs begin.
 Whole networks look for theirs above (`compose.plan.FIRST_PORT`).
 """
 
@@ -12,7 +13,7 @@ import os
 import socket
 from collections.abc import Iterator
 
-FIRST_PORT, LAST_PORT, WORKERS = 12_000, 21_200, 4
+FIRST_PORT, LAST_PORT, WORKERS = 12_000, 21_200, 5
 SPAN = (LAST_PORT - FIRST_PORT) // WORKERS
 
 
@@ -34,7 +35,8 @@ def free_ports(count: int) -> list[int]:
 
 def _range() -> Iterator[int]:
     """The worker's ports, round and round, from a place that depends on the process."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
+    first = int(os.environ.get("HALLMARK_TEST_FIRST_WORKER", "0"))
+    worker = (first + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))) % WORKERS
     start = os.getpid() * 37
     return (FIRST_PORT + worker * SPAN + (start + step) % SPAN for step in itertools.count())
 
