@@ -9,7 +9,7 @@ from hallmark.core.document import unhex
 from hallmark.core.errors import NotFound
 from hallmark.core.marks import State
 from hallmark.core.shown import ShownMark
-from hallmark.services.explorer.model_cards import NOBODY, NOT_MEASURED
+from hallmark.services.explorer.model_cards import COUNTED
 from hallmark.services.explorer.model_views import ModelCardPage, ModelLine, ModelList, Server, Version
 from hallmark.services.explorer.network_views import (
     Bin,
@@ -46,6 +46,7 @@ from hallmark.services.explorer.views import (
 from hallmark.testing import scene_parts as parts
 from hallmark.testing.scene import REACHED, Scene, address, digest, marks_of
 from hallmark.testing.scene_network import observed, parties
+from hallmark.testing.scene_outcomes import quality, told_quality, words
 from hallmark.testing.scene_payments import OFFER, ScenePayments, money
 
 SIZE = 1_088
@@ -115,9 +116,12 @@ class SceneExplorer:
             (),
             f"/explore/receipts/{receipt}.hallmark.json",
             money(scene),
+            words(scene),
         )
         shown = scene.poisoned(page)
-        return msgspec.structs.replace(shown, row=page.row, dossier=page.dossier, money=page.money)
+        return msgspec.structs.replace(
+            shown, row=page.row, dossier=page.dossier, money=page.money, outcomes=page.outcomes
+        )
 
     async def dossier(self, receipt: str) -> bytes:
         """Bytes of a file that is no dossier of anything."""
@@ -213,7 +217,7 @@ class SceneExplorer:
 
     async def model_list(self, cursor: str, limit: int) -> ModelList:  # noqa: ARG002
         """That label."""
-        line = ModelLine(self._model(), self.scene.answered - 86_400_000, 2, 1, 6, NOT_MEASURED)
+        line = ModelLine(self._model(), self.scene.answered - 86_400_000, 2, 1, 6, *told_quality())
         return ModelList(1, "", SIZE, (line,))
 
     async def model_card(self, label: str) -> ModelCardPage:
@@ -239,8 +243,8 @@ class SceneExplorer:
         page = ModelCardPage(
             known.row,
             "A small model for tests.",
-            NOT_MEASURED,
-            NOBODY,
+            told_quality()[0],
+            COUNTED,
             "2 nodes offer it, of which 1 may be asked by what the log holds.",
             known.facts,
             versions,
@@ -249,6 +253,7 @@ class SceneExplorer:
             (Slots(parts.LABEL, "tee", 6, 2, 8, 0, {"evidence_stale": 8}),),
             (ModelPrice(parts.LABEL, "0.20 DEV for a million tokens out", "", OFFER),),
             (self.row(),),
+            records=quality(self.scene),
         )
         kept = {
             "row": page.row,

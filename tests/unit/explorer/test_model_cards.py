@@ -47,7 +47,7 @@ async def test_a_page_says_by_whose_word(watching: FollowedLogFixture) -> None:
     ]
     assert {one.signed_by for one in found.versions} == {found.row.owner}
     assert [one.size for one in found.versions] == [thursday.size, net.manifest.size]
-    assert (found.quality, found.receipts) == ("not measured", ())
+    assert (found.quality, found.receipts) == ("unknown", ())
     # No bundle has the artifact that the label points to now, and a node that left offers nothing.
     assert found.servers == ()
     assert found.told.startswith("No node offers it.")

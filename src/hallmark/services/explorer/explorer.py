@@ -27,6 +27,7 @@ from hallmark.services.explorer import (
     links,
     model_cards,
     models,
+    outcomes,
     parties,
     proofs,
     receipts,
@@ -36,6 +37,7 @@ from hallmark.services.explorer.filters import END, ID, KEY, Where, matches, pos
 from hallmark.services.explorer.health_probe import HealthProbe
 from hallmark.services.explorer.index import Index
 from hallmark.services.explorer.leaf_reader import read, subjects
+from hallmark.services.explorer.lineage import steps
 from hallmark.services.explorer.model_views import ModelCardPage, ModelList
 from hallmark.services.explorer.network import Network
 from hallmark.services.explorer.network_views import NetworkPage
@@ -141,7 +143,8 @@ class Explorer:
         """See `ExplorerView`."""
         told = self.told(receipt)
         found = receipts.page(self._watch, told, self._clock())
-        return msgspec.structs.replace(found, money=await self.payments.money(told))
+        said = await outcomes.of_receipt(self._watch, self._index, told)
+        return msgspec.structs.replace(found, money=await self.payments.money(told), outcomes=said)
 
     async def dossier(self, receipt: str) -> bytes:
         """See `ExplorerView`."""
@@ -202,7 +205,10 @@ class Explorer:
         newest = await self._newest({"label": label.encode()})
         told = await self._network.ask()
         tally, now = self._index.tally, self._clock()
-        return model_cards.page(self._watch, label, tally, newest, told=told, now=now)
+        known = self._watch.replica.registry.labels.get(label)
+        found = steps(self._watch, known) if known is not None else ()
+        records = await outcomes.of_label(self._index, found)
+        return model_cards.page(self._watch, label, tally, newest, told=told, now=now, records=records)
 
     async def measurements(self) -> Measurements:
         """See `ExplorerView`."""

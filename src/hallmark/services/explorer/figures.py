@@ -58,6 +58,10 @@ class Tally:
         """How many there are of a node, artifact, label or version (its manifest's digest)."""
         return self._of(what)[key]
 
+    def keys(self, what: str) -> Iterable[bytes]:
+        """Of what there are counts of this name."""
+        return self._of(what).keys()
+
     @property
     def receipts(self) -> int:
         """How many receipts their nodes signed."""

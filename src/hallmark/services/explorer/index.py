@@ -25,7 +25,7 @@ from hallmark.store.upserts import insert, put
 from hallmark.telemetry.logs import get_logger
 
 BATCH: Final = 1_000
-RECEIPT, LEAF, SUBJECT = 0, 1, 2
+RECEIPT, LEAF, SUBJECT, WORD = 0, 1, 2, 3
 PREFIX: Final = 6
 """Bytes of a name that are kept: enough to tell 10^8 receipts apart, and 12 of its digits."""
 MOST_COUNTED: Final = 10_000
@@ -105,13 +105,19 @@ class Index(Deferred[Batch]):
         query = sa.select(ENTRIES.c.position).where(where)
         return await self._positions(query.order_by(ENTRIES.c.position.desc()).limit(limit))
 
-    async def about(self, subject: bytes, limit: int) -> list[int]:
+    async def about(self, subject: bytes, limit: int, *, space: int = SUBJECT) -> list[int]:
         """Positions of entries that may be about a key or digest, since what they name begins alike;
         newest first.
         """
-        where = sa.and_(NAMES.c.space == SUBJECT, NAMES.c.prefix == prefix_of(subject))
+        where = sa.and_(NAMES.c.space == space, NAMES.c.prefix == prefix_of(subject))
         query = sa.select(NAMES.c.position).where(where)
         return await self._positions(query.order_by(NAMES.c.position.desc()).limit(limit))
+
+    async def first(self, space: int, subject: bytes) -> int:
+        """The position of the first entry that may be about a digest; -1 where there is none."""
+        where = sa.and_(NAMES.c.space == space, NAMES.c.prefix == prefix_of(subject))
+        query = sa.select(NAMES.c.position).where(where).order_by(NAMES.c.position).limit(1)
+        return next(iter(await self._positions(query)), -1)
 
     async def find(self, space: int, digits: str, limit: int) -> list[int]:
         """Positions of entries with a name in `space` that begins with the first 12 of these hexadecimal

@@ -24,7 +24,8 @@ from hallmark.core.statements import (
     Version,
 )
 from hallmark.services.explorer.figures import counted
-from hallmark.services.explorer.index import LEAF, RECEIPT, SUBJECT, Row
+from hallmark.services.explorer.index import LEAF, RECEIPT, SUBJECT, WORD, Row
+from hallmark.services.explorer.outcome_reader import counted_words, subjects_of
 from hallmark.services.explorer.receipt_context import ReceiptContext, label, of_logged
 from hallmark.services.explorer.routes import saw_prompt
 from hallmark.services.explorer.shared_views import Hop
@@ -49,7 +50,11 @@ def read(watch: FollowedLog, position: int) -> tuple[Row, Answer | None]:
     receipt = entry.statement
     if not isinstance(receipt, Receipt):
         names = ((LEAF, digest), *((SUBJECT, name) for name in subjects(entry)))
-        return Row(position, kind, digest, None, names, counted(kind, admitted, None)), None
+        counts = counted(kind, admitted, None)
+        if isinstance(receipt, Outcome):
+            names = (*names, *((WORD, name) for name in subjects_of(watch, position)))
+            counts = (*counts, *counted_words(watch, position))
+        return Row(position, kind, digest, None, names, counts), None
     if len(entry.signatures) != 1 or "bad_signature" in watch.replica.failures(position):
         return Row(position, kind, digest, None, ((LEAF, digest),), counted(kind, admitted, None)), None
     told = of_logged(watch.judge.logged(position))

@@ -1,7 +1,7 @@
 """Models as pages: what a label points to and pointed to, by whose word, and which nodes serve it now.
 
 Everything is from the folded log but `answers` and `slots`, which the gateway says. How often a model is used
-is shown and orders nothing. No quality is measured on this network yet, and each page says that.
+is shown and orders nothing. Quality is what was said of answers (`outcomes`), of each artifact by itself.
 """
 
 from __future__ import annotations
@@ -15,18 +15,22 @@ from hallmark.core.document import hex0x, unhex
 from hallmark.core.registry import Label
 from hallmark.routing.capacity import MODES, present
 from hallmark.routing.eligibility import Wanted, eligibility
-from hallmark.services.explorer import links, models, offers, wording
+from hallmark.services.explorer import links, models, offers, outcomes, wording
 from hallmark.services.explorer.figures import Tally
 from hallmark.services.explorer.lineage import steps
 from hallmark.services.explorer.model_views import ModelCardPage, ModelLine, ModelList, Server, Version
 from hallmark.services.explorer.network import GatewayNetwork
+from hallmark.services.explorer.outcome_views import ArtifactQuality, RecordRow, quality_words
 from hallmark.services.explorer.receipt_context import called
 from hallmark.services.explorer.shared_views import LineageStep
 from hallmark.services.explorer.views import ReceiptRow
 from hallmark.services.following.followed_log import FollowedLog
 
-NOT_MEASURED: Final = "not measured"
-NOBODY: Final = "Nobody has measured it on this network: there is no figure, and a receipt is none."
+NOBODY: Final = (
+    "No registered reviewer has said how an answer turned out. That is neither a pass nor a zero, and a "
+    "receipt says nothing of it."
+)
+COUNTED: Final = "Counted are words of registered reviewers, one for each reviewer and receipt."
 SILENT: Final = "The gateway does not answer, so what is free now is not known."
 
 
@@ -43,7 +47,8 @@ def listed(
         since = _since(watch, label) if label is not None and not row.asserted else 0
         idle = -1 if told is None else _idle(told, row.label)
         free = [one for one in serving if not one.reason]
-        lines.append(ModelLine(row, since, len(serving), len(free), idle, NOT_MEASURED))
+        said = outcomes.of_row(tally, row)
+        lines.append(ModelLine(row, since, len(serving), len(free), idle, quality_words(said), said.bound))
     following = str(start + most) if start + most < len(rows) else ""
     return ModelList(found.total, following, found.size, tuple(lines))
 
@@ -56,19 +61,21 @@ def page(
     *,
     told: GatewayNetwork | None,
     now: int,
+    records: tuple[ArtifactQuality, ...] = (),
 ) -> ModelCardPage:
-    """One label. Raises NotFound `unknown_model`."""
+    """One label, with the `records` of its artifacts. Raises NotFound `unknown_model`."""
     known = models.page(watch, name, tally, receipts)
     label = watch.replica.registry.labels.get(name)
     served = functools.partial(tally.of, "version")
     lineage = steps(watch, label, served=served) if label is not None else ()
     prices = tuple(one for one in offers.prices_now(watch, now) if one.label in ("", name))
     serving = servers(watch, name, told, now)
+    said = outcomes.of_row(tally, known.row)
     return ModelCardPage(
         row=known.row,
         description=known.description,
-        quality=NOT_MEASURED,
-        quality_told=NOBODY,
+        quality=quality_words(said),
+        quality_told=_quality_told(records, said),
         told=_told(serving, told, name),
         facts=known.facts,
         versions=tuple(_versions(label, lineage)) if label is not None else (),
@@ -77,6 +84,8 @@ def page(
         slots=tuple(one for one in told.slots if one.model == name) if told is not None else (),
         prices=prices,
         receipts=receipts,
+        records=records,
+        asserted=said if known.row.asserted else None,
     )
 
 
@@ -129,6 +138,17 @@ def _versions(label: Label, lineage: tuple[LineageStep, ...]) -> Iterator[Versio
             receipts=step.receipts,
             now=step.now,
         )
+
+
+def _quality_told(records: tuple[ArtifactQuality, ...], said: RecordRow) -> str:
+    """Who is counted, and where the record begins."""
+    told = COUNTED if said.count else NOBODY
+    now = next((one for one in records if one.now), None)
+    if now is None:
+        return told
+    begins = f"The record of this artifact begins at log position {now.begins:,}"
+    before = ", and takes nothing over from the artifact before" if len(records) > 1 else ""
+    return f"{told} {begins}{before}."
 
 
 def _since(watch: FollowedLog, label: Label) -> int:

@@ -6,6 +6,7 @@ Times are unix ms, digests and addresses 0x-hex, `index` a log position. What th
 from __future__ import annotations
 
 from hallmark.services.explorer.network_views import ModelPrice, Slots
+from hallmark.services.explorer.outcome_views import ArtifactQuality, RecordRow
 from hallmark.services.explorer.shared_views import Fact, LineageStep, Shown
 from hallmark.services.explorer.views import Listed, ModelRow, ReceiptRow
 
@@ -48,7 +49,8 @@ class Version(Shown, frozen=True):
 
 class ModelLine(Shown, frozen=True):
     """A label in the list. `nodes` offer it, `eligible` of them may be asked by the log, `idle` slots are
-    free by the gateway's word (-1: it does not answer).
+    free by the gateway's word (-1: it does not answer). `quality` is the record of the artifact that it
+    points to now in words, `bound` its lower bound in parts per million (None: unknown).
     """
 
     row: ModelRow
@@ -57,6 +59,7 @@ class ModelLine(Shown, frozen=True):
     eligible: int
     idle: int
     quality: str
+    bound: int | None = None
 
 
 class ModelList(Listed, frozen=True):
@@ -67,7 +70,9 @@ class ModelList(Listed, frozen=True):
 
 class ModelCardPage(Shown, frozen=True):
     """One label. `servers` and `slots` say who serves it now, `told` in a sentence what the gateway said of
-    that; `quality` is a measured one with its uncertainty, or "not measured", and `quality_told` why.
+    that; `quality` is what was said of answers of the artifact that it points to now, with its bound, or
+    "unknown", `quality_told` who is counted and where the record begins. `records` are all artifacts that it
+    ever pointed to, newest first, each with its own; `asserted` what was said of a provider's answers.
     """
 
     row: ModelRow
@@ -82,3 +87,5 @@ class ModelCardPage(Shown, frozen=True):
     slots: tuple[Slots, ...]
     prices: tuple[ModelPrice, ...]
     receipts: tuple[ReceiptRow, ...]
+    records: tuple[ArtifactQuality, ...] = ()
+    asserted: RecordRow | None = None

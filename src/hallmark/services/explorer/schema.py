@@ -9,7 +9,7 @@ explorer_state      name | value: `size`, how many entries are indexed; `first`,
 `node`, `artifact`, `label` are numbers of `store.terms`. `prefix` are the first 6 bytes of a digest or key,
 as a number: whoever looks for more digits looks at the entry itself. Spaces of names: 0 digests by which a
 receipt is found, 1 leaf hashes, 2 what an entry is about: keys, digests of documents, a receipt's payer and
-offer.
+offer; 3 receipts and artifacts of which somebody said how they turned out.
 """
 
 from __future__ import annotations
@@ -81,4 +81,5 @@ def clear(connection: Connection) -> None:
         connection.execute(table.delete())
 
 
-MIGRATIONS: tuple[Migration, ...] = (_create, clear)  # the second counts receipts by version too
+MIGRATIONS: tuple[Migration, ...] = (_create, clear, clear)
+"""The second counts receipts by version too, the third what is said of them."""

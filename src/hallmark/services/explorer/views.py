@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hallmark.core.shown import ShownMark
 from hallmark.services.explorer.network_views import NetworkPage
+from hallmark.services.explorer.outcome_views import ReceiptOutcomes
 from hallmark.services.explorer.payment_views import Money, PaymentViews
 from hallmark.services.explorer.shared_views import Fact, InputView, LineageStep, Moment, RouteView, Shown
 
@@ -69,6 +70,7 @@ class ReceiptPage(Shown, frozen=True):
     failures: tuple[str, ...]
     dossier: str
     money: Money | None = None
+    outcomes: ReceiptOutcomes | None = None
 
 
 class CheckpointRow(Shown, frozen=True):
