@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from hallmark.crypto.secp256k1 import Key
@@ -20,6 +21,7 @@ from hallmark.testing.stock_environments import python_of
 pytestmark = pytest.mark.integration
 
 CLIENT = Path(__file__).parent / "magika_client"
+SIGNING = Path(__file__).parent / "model_signing_client"
 LABEL = "me/file-type"
 
 
@@ -62,6 +64,7 @@ def test_a_model_that_nobody_here_trained(network: Network, tmp_path: Path) -> N
     served = network.run("node", "serve", LABEL)
     assert served.returncode == 0, served.stdout + served.stderr
     assert published["artifact"] in served.stdout
+    verified_by_who_downloads(network, tmp_path / "downloaded", folder)
 
     answer = asked_of(network, question)
     scores = answer["outputs"]["target_label"][0]
@@ -84,6 +87,37 @@ def test_a_model_that_nobody_here_trained(network: Network, tmp_path: Path) -> N
     killed_while_storing(network, folder)
     assert versions(network) == [{**step, "receipts": 1}]
     assert asked_of(network, question)["outputs"] == answer["outputs"]
+
+
+def verified_by_who_downloads(network: Network, got: Path, folder: Path) -> None:
+    """The hub's files are signed in OpenSSF's form, which its own package verifies too; and by the log they
+    are the label's version. Another byte, and neither holds.
+    """
+    hub = network.status()["hub"]["url"]
+    listed = httpx.get(f"{hub}/api/models/{LABEL}").json()["siblings"]
+    for name in (one["rfilename"] for one in listed):
+        if not name.startswith("."):
+            file = got / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            found = httpx.get(f"{hub}/{LABEL}/resolve/main/{name}", follow_redirects=True)
+            file.write_bytes(found.raise_for_status().content)
+    python = python_of("model-signing-py", SIGNING / "requirements.txt")
+    check = [python, SIGNING / "verify.py", got]
+    assert subprocess.run(check, capture_output=True, text=True, check=True).stdout == "verified\n"
+    done = network.run("model", "verify", str(got), "--label", LABEL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"version 1 of {LABEL}" in done.stdout
+    assert "points to it now" in done.stdout
+    readme = (got / "README.md").read_text()
+    (got / "README.md").write_text(readme + "!")
+    assert subprocess.run(check, capture_output=True).returncode == 1
+    done = network.run("model", "verify", str(got))
+    assert (done.returncode, "model_files_differ" in done.stderr) == (4, True), done.stderr
+    (got / "README.md").write_text(readme)
+    (got / "model.sig").unlink()
+    assert "no_model_signature" in network.run("model", "verify", str(got)).stderr
+    signed_by_nobody = network.run("model", "verify", str(folder))
+    assert "no_model_signature" in signed_by_nobody.stderr
 
 
 def killed_while_storing(network: Network, folder: Path) -> None:

@@ -29,8 +29,10 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import Manifest, ModelCard
 from hallmark.core.entries import Entry
 from hallmark.core.errors import Conflict, InvalidInput, NotFound, Unavailable, VerificationFailed
+from hallmark.core.hashing import sha256
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.client import Pool
+from hallmark.hub import openssf
 from hallmark.hub.artifact import pack_files
 from hallmark.hub.cache import BlobIdCache, Identity
 from hallmark.hub.card import read_card, write_card
@@ -105,7 +107,7 @@ def publish(home: Home, wish: Wish, key: Key | None = None, say: Say = lambda _:
                 f"The label {wish.label} belongs to {known.owner}; this key is {hex0x(owner.address)}.",
                 "Publish under a label of your own, or name the owner's key with --key-file.",
             )
-        publication = _prepared(home, wish, say)
+        publication = _prepared(home, wish, owner, say)
         say("storing")
         commit = asyncio.run(_store(home, plan, publication, owner))
         say("signing and logging")
@@ -150,7 +152,9 @@ def read_owner(path: Path) -> Key:
 
 
 class _Publication(msgspec.Struct, frozen=True):
-    """Everything that is known before anything leaves this machine."""
+    """Everything that is known before anything leaves this machine. `files` are the hub's; `data` is the
+    artifact, which holds them without their signature.
+    """
 
     label: str
     task: str
@@ -171,7 +175,7 @@ class _Desk(msgspec.Struct, frozen=True):
     owner: Key
 
 
-def _prepared(home: Home, wish: Wish, say: Say) -> _Publication:
+def _prepared(home: Home, wish: Wish, owner: Key, say: Say) -> _Publication:
     model = read_folder(wish.folder)
     task = wish.task or _said_task(model) or TASKS[model.weights.format]
     files = completed(model, task)
@@ -180,20 +184,23 @@ def _prepared(home: Home, wish: Wish, say: Say) -> _Publication:
         say("opening it in the sandbox")
         said = probe(image.build(home.dir("image")), pack_files(files), said.format)
     readme = model.readme or _readme(wish, model, said, task)
-    files = {**files, README: readme}
+    signing = openssf.signing_key(owner.secret)
+    files = {**files, README: readme, openssf.PUBLIC_KEY: signing.public_pem}
     say("computing blob IDs")
     names = BlobIdCache(home.file("artifacts", "blob-ids.json"))
     listed = {path: _named(names, data) for path, data in files.items()}
     files = {**files, FILES: FileList(listed).encode()}
     data = pack_files(files)
     identity = names.identify(data, verify=True)
+    digests = {path: sha256(content) for path, content in files.items()}
+    signature = openssf.sign_files(signing, _parts(wish.label)[1], digests)
     description = wish.description or first_sentence(readme.decode())
     return _Publication(
         wish.label,
         task,
         description[:MOST_DESCRIPTION],
         said.format,
-        files,
+        {**files, openssf.SIGNATURE: signature},
         listed,
         data,
         identity,

@@ -16,6 +16,7 @@ from hallmark.core.errors import InvalidInput, TooLarge
 from hallmark.hub.artifact import MAX_FILES
 from hallmark.hub.card import read_card
 from hallmark.hub.formats import Format, Weights
+from hallmark.hub.openssf import PUBLIC_KEY, SIGNATURE
 from hallmark.hub.revision import check_path
 from hallmark.hub.weights import check_content, check_name
 
@@ -44,7 +45,9 @@ def read_folder(folder: Path) -> ModelFolder:
     `not_weights_nor_text`, `external_data_not_served`, TooLarge `model_too_large`, and what `check_name`,
     `check_content`, `check_path` and `read_card` raise.
     """
-    files = _read(folder)
+    files = read_files(folder)
+    for made in (FILES, PUBLIC_KEY, SIGNATURE):  # by an earlier publication
+        files.pop(made, None)
     readme = files.pop(README, b"")
     read_card(readme)
     found: dict[str, Weights] = {}
@@ -70,7 +73,11 @@ def completed(model: ModelFolder, task: str) -> dict[str, bytes]:
     return {**model.files, MODEL: msgspec.json.format(msgspec.json.encode(about), indent=2) + b"\n"}
 
 
-def _read(folder: Path) -> dict[str, bytes]:
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder by its path, but for what begins with a dot.
+
+    Raises InvalidInput `not_a_folder`, `artifact_not_regular`, TooLarge `model_too_large`.
+    """
     if folder.is_symlink() or not folder.is_dir():
         raise InvalidInput("not_a_folder", f"{folder} is no folder.", "Name the folder with the model.")
     files, left = dict[str, bytes](), MOST_BYTES

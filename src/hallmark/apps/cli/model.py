@@ -14,8 +14,12 @@ from hallmark.apps.cli.ask import client_of, connection
 from hallmark.apps.cli.output import console, emit
 from hallmark.apps.web.times import full
 from hallmark.core.blob_ids import blob_text
-from hallmark.core.document import unhex
-from hallmark.core.errors import HallmarkError
+from hallmark.core.document import hex0x, unhex
+from hallmark.core.errors import HallmarkError, InvalidInput, VerificationFailed
+from hallmark.core.hashing import sha256
+from hallmark.hub.artifact import pack_files
+from hallmark.hub.model_folder import read_files
+from hallmark.hub.openssf import PUBLIC_KEY, SIGNATURE, verify_files
 from hallmark.services.sdk.model_history import ModelHistory
 from hallmark.services.sdk.sync_client import Client
 
@@ -114,6 +118,85 @@ def publish(
     out.print(Text(f"  {done.artifact}  {done.size:,} bytes, {len(done.files)} files"))
     next_step = f"serve it: hallmark node serve {done.label}" if done.engine else "no engine here reads it"
     out.print(Text(f"  {next_step}", style="bright_black"))
+
+
+@model.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--label", default="", help="Find it among the versions of this label, in the log.")
+@click.option(
+    "--public-key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The signer's key in PEM; default: the one in FOLDER.",
+)
+@connection
+@click.pass_obj
+def verify(
+    home: Path,
+    /,
+    *,
+    folder: Path,
+    label: str,
+    public_key: Path | None,
+    url: str | None,
+    trust: Path | None,
+) -> None:
+    """Verify the model in FOLDER, as it was downloaded: its OpenSSF signature (model.sig) over every file.
+
+    With --label also against the log: whether the label's owner signed exactly these files there, and as
+    which version. Exit code 4 when that does not hold.
+    """
+    files = read_files(folder)
+    signature, key = files.pop(SIGNATURE, b""), files.get(PUBLIC_KEY, b"")
+    if public_key is not None:
+        key = _read_key(public_key)
+    if not signature or not key:
+        raise InvalidInput(
+            "no_model_signature",
+            f"{folder} holds no {SIGNATURE if not signature else PUBLIC_KEY}.",
+            "`hallmark model publish` makes both; name another signer's key with --public-key.",
+        )
+    verify_files(signature, key, {path: sha256(data) for path, data in files.items()})
+    out = console()
+    out.print(Text(f"signed: {len(files)} files, by key {sha256(key).hex()}"))
+    if public_key is None:
+        out.print(
+            Text("  The key stands beside the files: anybody may have made both.", style="bright_black")
+        )
+    if label:
+        with client_of(home, url, trust) as client:
+            found = client.model_history(label)
+            digest = hex0x(sha256(pack_files(files)))
+            out.print(Text(_place(found, digest, checked=client.verifies)))
+
+
+def _place(found: ModelHistory, digest: str, *, checked: bool) -> str:
+    """Which version of a label these files are. Raises VerificationFailed `no_version_of_label`,
+    `history_not_proven`.
+    """
+    if not checked or not found.proven:
+        raise VerificationFailed(
+            "history_not_proven",
+            f"What {found.model} points to was not shown from the log.",
+            "Name a trust file with --trust.",
+        )
+    versions = [step for step in found.versions if step.sha256 == digest]
+    if not versions:
+        raise VerificationFailed(
+            "no_version_of_label",
+            f"The owner of {found.model} never signed exactly these files into the log.",
+            "Download them again; a file more is another model.",
+        )
+    newest = versions[-1] is found.versions[-1]
+    now = "the label points to it now" if newest else "the label has moved since"
+    return f"in the log: version {versions[-1].version} of {found.model}, signed by {found.owner}; {now}"
+
+
+def _read_key(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput("bad_key_file", f"{path} cannot be read.", "It is a key in PEM.") from error
 
 
 def _served(client: Client, found: ModelHistory) -> dict[str, int]:
