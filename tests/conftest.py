@@ -60,27 +60,37 @@ SHARED = ("network", "tool_network", "paid_network")
 FIRST = (
     "paid_network",
     "network",
-    "test_chaos_disk",
-    "test_anchor_service",
     "test_chaos",
-    "test_enclave_image",
+    "test_anchor_service",
     "tool_network",
-    "test_enclave_node",
-    "test_upstream",
-    "test_paid_start",
+    "test_dishonest_host",
     "test_walrus_clients",
-    "test_enclave_sealed",
-    "test_enclave",
+    "test_enclave_node",
+    "test_chaos_disk",
+    "test_enclave_image",
+    "test_token_failures",
+    "test_upstream",
+    "test_x402_facilitator",
     "test_payment_kills",
+    "test_paid_start",
+    "test_verifier",
     "test_issuer",
+    "test_huggingface",
+    "test_x402_upstream_flow",
+    "test_walrus_vectors",
+    "test_verify_by_hand",
+    "test_log_service",
+    "test_enclave",
     "test_log_crash",
+    "test_enclave_probes",
+    "test_free_start",
     "test_walk",
+    "test_stories",
     "test_axe",
+    "test_component",
+    "test_chat",
     "test_sealed_chat",
     "test_mutations",
-    "test_stories",
-    "test_chat",
-    "test_component",
     "test_security",
     "test_opening",
     "test_sealed_network",
@@ -93,10 +103,16 @@ def group_of(file: str) -> str:
     """The network that a file, named from the root, shares with others, or the file itself."""
     tree = ast.parse((TESTS.parent / file).read_text())
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    asked = {a.arg for f in functions if f.decorator_list or f.name.startswith("test_") for a in f.args.args}
+    asking = [f for f in functions if f.name.startswith("test_") or any(map(_is_fixture, f.decorator_list))]
+    asked = {a.arg for f in asking for a in f.args.args}
     # Some files have a network of that name of their own.
     shared = [name for name in SHARED if name in asked - {f.name for f in functions}]
     return shared[0] if shared else Path(file).stem
+
+
+def _is_fixture(decorator: ast.expr) -> bool:
+    """Other decorators, such as a context manager's, ask pytest for nothing."""
+    return "fixture" in ast.unparse(decorator)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,17 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from hallmark.services.sdk.verifying import Verifier
-from hallmark.testing.chaos import Asked, judge
 from hallmark.testing.chaos_runs import campaign
 from hallmark.testing.real_network import Network, hallmark, start_network
 
 pytestmark = pytest.mark.integration
 
 PAID_RUNS = int(os.environ.get("HALLMARK_CHAOS_PAID_RUNS", "3"))
-WHOLE = Asked("/v1/completions", b"{}", bytes(32), 0.0, stream=False)
-STREAM = Asked("/v1/completions", b"{}", bytes(32), 0.0, stream=True)
-ERROR = b'{"error":{"message":"No.","type":"x","param":null,"code":"answer_lost"}}'
 
 
 @pytest.fixture
@@ -60,25 +55,3 @@ def test_what_kills_leave_of_money(tmp_path: Path) -> None:
     print(f"\n{report.table()}")
     assert report.problems == []
     assert sum(row.answered for row in report.rows) > 0
-
-
-@pytest.mark.parametrize(
-    ("asked", "status", "received", "broke", "wrong"),
-    [
-        (WHOLE, 200, b'{"id":"x","choices":[]}', "", "complete_answer_without_receipt"),
-        (WHOLE, 200, b"", "", "empty_answer"),
-        (WHOLE, 200, b'{"id":', "RemoteProtocolError", ""),
-        (WHOLE, 503, b"<html>", "", "error_without_code"),
-        (WHOLE, 503, ERROR, "", ""),
-        (STREAM, 200, b"data: {}\n\ndata: [DONE]\n\n", "", "complete_answer_without_receipt"),
-        (STREAM, 200, b"data: {}\n\n", "", "stream_ended_in_silence"),
-        (STREAM, 200, b"data: {}\n\n", "ReadError", ""),
-        (STREAM, 200, b"data: {}\n\ndata: [DONE]", "ReadError", "done_in_a_broken_stream"),
-        (STREAM, 200, b"data: {}\n\ndata: " + ERROR + b"\n\n", "", ""),
-    ],
-)
-def test_the_judge_of_outcomes(
-    network: Network, asked: Asked, status: int, received: bytes, broke: str, *, wrong: str
-) -> None:
-    """What a client may not hold is noticed, what it may hold is not complained about."""
-    assert judge(asked, status, received, broke, Verifier.read(network.trust)).wrong == wrong
