@@ -14,6 +14,7 @@ import msgspec
 
 from hallmark.compose.home import Home
 from hallmark.compose.models import models_root
+from hallmark.compose.plan import known_plan
 from hallmark.compose.trustfile import full_node_name
 from hallmark.hub.artifact import pack_artifact
 from hallmark.hub.cache import BlobIdCache
@@ -52,9 +53,10 @@ class Network:
 
     @property
     def gateway(self) -> str:
-        """The gateway's address."""
-        url: str = self.status()["gateway"]["url"]
-        return url
+        """The gateway's address, as the plan has it; `status` says whether it answers there."""
+        plan = known_plan(Home(self.home))
+        assert plan is not None, f"{self.home} has no plan"
+        return f"http://127.0.0.1:{plan.gateway_port}"
 
     @property
     def trust(self) -> Path:
