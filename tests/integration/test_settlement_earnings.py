@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -156,15 +157,20 @@ async def test_what_the_host_knows_is_added(chain: VaultOnChain, url: str, tmp_p
     assert done.exit_code == 0, done.output
     for part in (
         "Of it by the enclave key that this node has now: 0.000007 DEV.",
-        "Charged and not settled yet: 0.000005 DEV, due at 1970",
+        "Charged and not settled yet, by the host's own books: 0.000005 DEV, due at 1970",
         "chain_unreachable",
-        "Lost, because it came too late: 0.000003 DEV.",
-        "x402 exact: 0.0007 DEV (2 payments) settled, 0.00005 DEV (1 payment) due, "
+        "Lost, because it came too late, by the host's own books: 0.000003 DEV.",
+        "x402 exact, by the host's own books: 0.0007 DEV (2 payments) settled, 0.00005 DEV (1 payment) due, "
         "0.00009 DEV (3 payments) refused",
-        "x402 upto: nothing settled, nothing due, nothing refused",
-        "x402 channels: this node claimed 0.00035 DEV (1 channel).",
+        "x402 upto, by the host's own books: nothing settled, nothing due, nothing refused",
+        "Nothing of exact and upto was compared with the chain here",
+        "x402 channels: the host says that it claimed 0.00035 DEV (1 channel).",
         "whoever claimed: 0.00 DEV was paid out, 0.00 DEV waits to be",
         f"issuer {hex0x(ISSUER.address)} paid out 0.00004 DEV (1 transfer) in blocks",
         "2 settlements wait for it",
     ):
         assert part in done.output, done.output
+    # A host can say anything: no sentence with a figure of its own is told as what the chain shows.
+    for told in ("0.000005", "0.000003", "0.0007", "0.00005", "0.00009", "0.00035", "2 settlements"):
+        (line,) = (line for line in done.output.splitlines() if re.search(rf"(?<![\d.]){told}(?!\d)", line))
+        assert "by the host's " in line or "the host says" in line, line

@@ -43,6 +43,7 @@ ASKED: dict[str, Any] = {
 }
 BODY = json.dumps(ASKED).encode()
 WAYS = ("exact", "permit2", "upto", "batch-settlement")
+RAILS = ("exact", "upto", "batch-settlement")
 POURED = 10_000_000
 PATIENCE_S = 150
 Change = Callable[[dict[str, Any]], object]
@@ -137,12 +138,53 @@ def record_of(result: dict[str, Any]) -> Payment:
 
 
 async def test_stock_clients_pay(paid_network: Network, held: HeldUpstream, tmp_path: Path) -> None:
-    """PyPI's over httpx, npm's over fetch and axios, beside each other, each with its own payer."""
+    """PyPI's over httpx, npm's over fetch and axios, beside each other, each with its own payer. What nodes
+    were charged for is what `hallmark node earnings` then says by each rail, and whose word it is.
+    """
+    before, tasks = await earned(paid_network), list[asyncio.Task[dict[str, int]]]()
     async with asyncio.TaskGroup() as group:
         for script, client in (("pay.py", "httpx"), ("pay.mjs", "fetch"), ("pay.mjs", "axios")):
             folder = tmp_path / client
             folder.mkdir()
-            group.create_task(_pays(Market(paid_network), held, folder, script, client))
+            tasks.append(group.create_task(_pays(Market(paid_network), held, folder, script, client)))
+    charged = {way: sum(task.result()[way] for task in tasks) for way in RAILS}
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            now = await earned(paid_network)
+            if not now["due"] and now["batch-settlement"] == now["claimed on the chain"]:
+                break
+            await asyncio.sleep(1)
+    assert {way: now[way] - before[way] for way in ("exact", "upto")} == {
+        way: charged[way] for way in ("exact", "upto")
+    }
+    assert now["batch-settlement"] - before["batch-settlement"] >= charged["batch-settlement"]
+    said = await asyncio.to_thread(paid_network.run, "node", "earnings")
+    assert said.returncode == 0, said.stderr
+    for way in ("exact", "upto"):
+        lines = [line for line in said.stdout.splitlines() if line.strip().startswith(f"x402 {way}")]
+        assert lines
+        assert all("by the host's own books" in line for line in lines)
+    assert "compared with the chain" in said.stdout
+
+
+async def earned(network: Network) -> dict[str, int]:
+    """What all nodes together say that they earned by x402, by the command; what is due of it; and what the
+    chain has of their channels.
+    """
+    done = await asyncio.to_thread(network.run, "node", "earnings", "--json")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+
+    def total(rail: str, part: str) -> int:
+        rails = [one["rails"]["rails"] for one in shown if one["rails"]]
+        return sum(int(each[rail][part]["amount"]) for each in rails if rail in each)
+
+    return {
+        **{rail: total(rail, "settled") + total(rail, "due") for rail in ("exact", "upto")},
+        "due": total("exact", "due") + total("upto", "due"),
+        "batch-settlement": sum(int(one["rails"]["claimed"]["amount"]) for one in shown if one["rails"]),
+        "claimed on the chain": sum(int(one["paid"]["channels_claimed"] or 0) for one in shown),
+    }
 
 
 def _orders(gateway: str, held: HeldUpstream, client: str) -> list[dict[str, Any]]:
@@ -177,8 +219,10 @@ def _orders(gateway: str, held: HeldUpstream, client: str) -> list[dict[str, Any
     return orders
 
 
-async def _pays(market: Market, held: HeldUpstream, folder: Path, script: str, client: str) -> None:
-    """Unmodified, in every way that it knows; what is settled on the chain is what the receipts say."""
+async def _pays(market: Market, held: HeldUpstream, folder: Path, script: str, client: str) -> dict[str, int]:
+    """Unmodified, in every way that it knows; what is settled on the chain is what the receipts say. What was
+    charged, by rail.
+    """
     await market.open()
     orders = _orders(market.gateway, held, client)
     key, rpc = market.payer.secret, market.rpc_url
@@ -186,7 +230,7 @@ async def _pays(market: Market, held: HeldUpstream, folder: Path, script: str, c
     for order in orders:
         if order["arrived"]:
             assert held.ended[order["json"]["messages"][0]["content"]] == order["times"], paid
-    at_once, channels, charged = 0, dict[str, int](), 0
+    channels, charged = dict[str, int](), dict.fromkeys(RAILS, 0)
     for order, done in zip(orders, paid, strict=True):
         for one in done:
             assert one["status"] == 200, one
@@ -194,10 +238,7 @@ async def _pays(market: Market, held: HeldUpstream, folder: Path, script: str, c
             rail = "exact" if order["way"] == "permit2" else order["way"]
             assert (record.rail, record.payer) == (rail, "0x" + market.payer.address.hex())
             assert 0 < int(record.charged) <= int(record.reserved)
-            if rail != "batch-settlement":
-                at_once += int(record.charged)
-            else:
-                charged += int(record.charged)
+            charged[rail] += int(record.charged)
             if order["arrived"]:
                 assert told is None
                 assert one["chunks"] >= len(WORDS), "pieces were gathered on the way"
@@ -211,16 +252,17 @@ async def _pays(market: Market, held: HeldUpstream, folder: Path, script: str, c
                 state = told["extra"]["channelState"]
                 assert told["extra"]["chargedAmount"] == record.charged
                 channels[state["channelId"]] = int(state["balance"])
-    await market.until(at_once + sum(channels.values()))
+    await market.until(charged["exact"] + charged["upto"] + sum(channels.values()))
     async with asyncio.timeout(PATIENCE_S):
         while True:
             states = [await channel_state(market.rpc, unhex(name)) for name in channels]
-            if sum(state.total_claimed for state in states) >= charged:
+            if sum(state.total_claimed for state in states) >= charged["batch-settlement"]:
                 break
             await asyncio.sleep(0.5)
-    assert sum(state.total_claimed for state in states) == charged
+    assert sum(state.total_claimed for state in states) == charged["batch-settlement"]
     assert sum(state.balance for state in states) == sum(channels.values())
     await market.close()
+    return charged
 
 
 @pytest.mark.parametrize("way", ["exact", "upto", "batch-settlement"])

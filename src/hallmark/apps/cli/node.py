@@ -250,11 +250,13 @@ def _sums(shown: Shown, where: str) -> Iterable[str]:
         return
     settling = host.settlement
     after = f", due at {clock(settling.next)}" if settling.next else ""
-    yield f"Charged and not settled yet: {show_amount(int(settling.unsettled), asset)}{after}."
+    unsettled = show_amount(int(settling.unsettled), asset)
+    yield f"Charged and not settled yet, by the host's own books: {unsettled}{after}."
     if settling.problem:
-        yield f"The last settlement did not come to its end: {settling.problem}."
+        yield f"The host says that the last settlement did not come to its end: {settling.problem}."
     if int(settling.too_late):
-        yield f"Lost, because it came too late: {show_amount(int(settling.too_late), asset)}."
+        late_sum = show_amount(int(settling.too_late), asset)
+        yield f"Lost, because it came too late, by the host's own books: {late_sum}."
 
 
 def _plain(shown: Shown) -> dict[str, Any]:

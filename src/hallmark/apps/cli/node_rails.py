@@ -1,4 +1,7 @@
-"""`hallmark node earnings`: the words for what came by other rails than the vault, each by itself."""
+"""`hallmark node earnings`: the words for what came by other rails than the vault, each by itself.
+
+A figure that the chain did not give here says whose word it is: the node's host has it in its own books.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,10 @@ from hallmark.core.amounts import show_amount
 from hallmark.core.money import Asset
 from hallmark.services.node.rail_earnings import RAILS, HostEarnings, Paid, RailSums, Sum
 
+NOT_COMPARED = (
+    "Nothing of exact and upto was compared with the chain here: what they moved are transfers to the payee "
+    "like any other."
+)
 UNKNOWN = "What came by x402 is known to the node's host alone, which does not answer."
 
 
@@ -17,16 +24,20 @@ def rail_words(host: HostEarnings | None, paid: Paid, asset: Asset, where: str) 
         yield UNKNOWN
     else:
         for rail in RAILS:
-            yield f"x402 {rail}: {_sums(host.rails.get(rail, RailSums()), asset)}."
-        yield f"x402 channels: this node claimed {_sum(host.claimed, asset, 'channels')}."
+            sums = _sums(host.rails.get(rail, RailSums()), asset)
+            yield f"x402 {rail}, by the host's own books: {sums}."
+        yield NOT_COMPARED
+        yield f"x402 channels: the host says that it claimed {_sum(host.claimed, asset, 'channels')}."
     if paid.channels_claimed is not None and paid.channels_swept is not None:
         waiting = max(0, paid.channels_claimed - paid.channels_swept)
         yield (
-            f"x402 channels of this payee, whoever claimed: {show_amount(paid.channels_swept, asset)} was "
-            f"paid out, {show_amount(waiting, asset)} waits to be."
+            "x402 channels of this payee on the chain, whoever claimed: "
+            f"{show_amount(paid.channels_swept, asset)} was paid out, {show_amount(waiting, asset)} waits to "
+            "be."
         )
     if host is not None and host.issuer and paid.payouts is not None:
-        waits = f"; {host.tokens_waiting} settlements wait for it" if host.tokens_waiting else ""
+        waits = f"; by the host's books {host.tokens_waiting} settlements wait for it"
+        waits = waits if host.tokens_waiting else ""
         yield (
             f"Tokens: their issuer {host.issuer} paid out {_sum(paid.payouts, asset, 'transfers')} {where}"
             f"{waits}. What it owes beside that it alone knows."
