@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,40 @@ def test_history_of_a_label_that_never_moved(network: Network) -> None:
     assert "every step is signed by the owner and stands in the log" in " ".join(shown.stdout.split())
     unknown = network.run("model", "history", "nowhere")
     assert "model_not_found" in unknown.stderr
+
+
+def test_what_is_said_of_an_answer_makes_its_artifacts_record(network: Network, tmp_path: Path) -> None:
+    """A registered reviewer's word makes the record, on parameters too where he shows them; a stranger's, for
+    a proof of work, stands beside it. Both are shown by their keys.
+    """
+    path = tmp_path / "r.json"
+    network.run("infer", "digits", "--input", str(EXAMPLE), "--require", "witnessed", "--save", str(path))
+    receipt = json.loads(path.read_text())["id"]
+    reviewer = ("--as", "reviewer-1", "--show", str(path), "--basis", "evaluation:digits-1000")
+    for options in (("--right", *reviewer), ("--wrong", "--basis", "text:It is a four.")):
+        done = network.run("outcome", "say", receipt, *options, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+    stranger = json.loads(done.stdout)
+    assert len(stranger["salt"]) == 66
+    deadline = time.monotonic() + 120
+    while True:
+        with Client(home=network.home) as client:
+            page = client.get_json(f"/explore/receipts/{receipt}.json")["outcomes"]
+            card = client.get_json("/models/digits.json")
+        if len(page["words"]) == 2:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert [(one["said"], one["registered"]) for one in page["words"]] == [("wrong", False), ("right", True)]
+    assert page["words"][0]["speaker"] == stranger["speaker"]
+    found = {row["scope"]: row for row in page["records"]}
+    assert {"artifact", "node", "route", "parameters"} <= set(found)
+    assert (found["parameters"]["right"], found["parameters"]["others_wrong"]) == (1, 0)
+    record = card["records"][0]["record"]
+    assert (record["right"], record["wrong"], record["others_wrong"]) == (1, 0, 1)
+    assert record["bound"] > 0
+    refused = network.run("outcome", "say", receipt, "--wrong", "--basis", "feeling:bad")
+    assert "bad_basis" in refused.stderr
 
 
 def test_a_label_that_moves_is_noticed_by_everybody(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "web": ("services", "Run the pages, the review desk and the explorer."),
     "hub": ("services", "Run a blob store."),
     "storage-node": ("storage_node", "Run one storage node; make keys and committees."),
+    "outcome": ("outcome", "Say how an answer turned out."),
     "model": ("model", "What a label pointed to, since when, and by whose word."),
     "blob": ("blob", "Put, get and verify blobs by their Walrus blob ID."),
     "image": ("image", "Build or measure the enclave image."),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -14,13 +15,15 @@ from hallmark.core.errors import HallmarkError, NotFound, Unavailable, Verificat
 from hallmark.http.client import Exchange, Pool, Timeouts
 from hallmark.http.connection import Response
 from hallmark.http.retry import retry_after_of
+from hallmark.ledger import proof_of_work
 from hallmark.ledger.follow import Frame, Frames
 from hallmark.ledger.tiles import decode_bundle, entry_bundles
 
 TIMEOUTS: Final = Timeouts(connect=2.0, head=15.0, idle=15.0)
 # The log says every 30 s that it is there, to who rests for up to 60 s after that.
 FOLLOWING: Final = Timeouts(connect=2.0, head=15.0, idle=120.0)
-BINARY: Final = ((b"content-type", b"application/octet-stream"),)
+Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
+BINARY: Final[Headers] = ((b"content-type", b"application/octet-stream"),)
 PERMANENT: Final = (400, 413, 422)
 
 
@@ -42,9 +45,16 @@ class Refused(VerificationFailed):
     """The log will never take this entry; trying again is of no use."""
 
 
+class WorkMissing(Unavailable):
+    """The log asks for a proof of work of so many bits."""
+
+    bits = 0
+
+
 class _Detail(msgspec.Struct, frozen=True):
     code: str = ""
     message: str = ""
+    work_bits: int = 0
 
 
 class _Failure(msgspec.Struct, frozen=True):
@@ -58,10 +68,22 @@ class LogClient:
         self._pool = pool
         self._url = url.rstrip("/")
 
-    async def add(self, entry: bytes) -> Place:
-        """Submit an entry; returns once it is durable. Raises Refused, Unavailable, or what is retryable."""
+    async def add(self, entry: bytes, *, works: bool = False) -> Place:
+        """Submit an entry; returns once it is durable. With `works` a proof of work is made where the log
+        asks for one. Raises Refused, Unavailable, or what is retryable.
+        """
+        try:
+            return await self._add(entry, BINARY)
+        except WorkMissing as error:
+            bits = error.bits
+            if not works or not 0 < bits <= proof_of_work.MAX_BITS:
+                raise
+        nonce = await asyncio.to_thread(proof_of_work.make, entry_id(entry), bits)
+        return await self._add(entry, (*BINARY, proof_of_work.header_of(nonce)))
+
+    async def _add(self, entry: bytes, headers: Headers) -> Place:
         async with self._pool.request(
-            "POST", f"{self._url}/add", BINARY, entry, timeouts=TIMEOUTS
+            "POST", f"{self._url}/add", headers, entry, timeouts=TIMEOUTS
         ) as response:
             if response.status == 200:
                 return await response.json(Place)
@@ -200,6 +222,10 @@ async def _error(response: Response) -> HallmarkError:
     reason = detail.code or "log_refused"
     if response.status in PERMANENT or reason == "statement_logged":
         return Refused(reason, "The log does not take this entry.")
+    if detail.work_bits:
+        missing = WorkMissing(reason, "The log asks for a proof of work.")
+        missing.bits = detail.work_bits
+        return missing
     if response.status == 404:
         return NotFound(reason, "The log has no such entry.")
     error = Unavailable(reason, f"The log answers {response.status}.")

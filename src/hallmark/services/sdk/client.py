@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -13,6 +14,7 @@ import msgspec
 from hallmark.core.amounts import parse_amount
 from hallmark.core.document import unhex
 from hallmark.core.errors import HallmarkError, InvalidInput, VerificationFailed
+from hallmark.crypto.secp256k1 import Key
 from hallmark.crypto.token_keys import KeySet
 from hallmark.services.sdk.answer_stream import AnswerStream
 from hallmark.services.sdk.answers import Cleared, Draft, clear
@@ -22,6 +24,7 @@ from hallmark.services.sdk.model_history import ModelHistory, read_history, read
 from hallmark.services.sdk.money import Money
 from hallmark.services.sdk.network import Chain, error_of, find, verifier_of
 from hallmark.services.sdk.offers import NodeOffer, read_offers
+from hallmark.services.sdk.outcomes import Rests, Spoken, say, showing
 from hallmark.services.sdk.paid_request import PaidRequest
 from hallmark.services.sdk.receipts import AsyncReceipt, News, open_answer, read_news
 from hallmark.services.sdk.seen_models import WARN, ModelMove, SeenModels
@@ -205,12 +208,9 @@ class AsyncClient:
 
     @property
     def _account(self) -> ChainAccount:
-        if self._way.sealed:
-            raise InvalidInput(
-                "not_on_the_sealed_way",
-                "A wallet command talks to the chain and the gateway directly, from this machine's address.",
-                "Use a plain client for it, at another time than the questions that must not be told apart.",
-            )
+        self._require_plain(
+            "A wallet command talks to the chain and the gateway directly, from this machine's address."
+        )
         return self._money.account
 
     @overload
@@ -295,6 +295,34 @@ class AsyncClient:
         if receipt_id.startswith("0x") and news.dossier.id != receipt_id:
             raise VerificationFailed("other_receipt", "The network answered with another receipt.")
         return self._handle(news.dossier)
+
+    async def outcome(
+        self,
+        receipt: str,
+        said: str,
+        rests: Rests,
+        *,
+        key: Key,
+        show: Dossier | None = None,
+        log: str | None = None,
+    ) -> Spoken:
+        """Say how a receipt's answer turned out; see `sdk.outcomes`, and docs/outcomes.md."""
+        self._require_plain("What is said of an answer goes to the log, from this machine's address.")
+        told = rests if show is None else showing(rests, show)
+        dossier = (await self.receipt(receipt)).dossier
+        if show is not None and show.id != dossier.id:
+            raise VerificationFailed("other_receipt", "What is to be shown is of another receipt.")
+        where, now = log or self._log, time.time_ns() // 1_000_000
+        return await say(dossier, said, told, key=key, verifier=self._verifier, log=where, now=now)
+
+    def _require_plain(self, why: str) -> None:
+        """Raises InvalidInput `not_on_the_sealed_way`."""
+        if self._way.sealed:
+            raise InvalidInput(
+                "not_on_the_sealed_way",
+                why,
+                "Use a plain client for it, at another time than the questions that must not be told apart.",
+            )
 
     def handle(self, dossier: Dossier) -> AsyncReceipt:
         """A receipt from a dossier at hand, such as one that `saved.open_answer` made."""

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from hallmark.core.marks import Mark, Question
+from hallmark.crypto.secp256k1 import Key
 from hallmark.services.sdk.answer_stream import AnswerStream
 from hallmark.services.sdk.answers import Cleared, Draft, PaidFor, clear
 from hallmark.services.sdk.chain_account import Balance, Withdrawal
@@ -19,6 +20,7 @@ from hallmark.services.sdk.client import AsyncClient, History, Messages
 from hallmark.services.sdk.model_history import ModelHistory
 from hallmark.services.sdk.network import Chain
 from hallmark.services.sdk.offers import NodeOffer
+from hallmark.services.sdk.outcomes import Rests, Spoken
 from hallmark.services.sdk.receipts import AsyncReceipt
 from hallmark.services.sdk.seen_models import WARN
 from hallmark.services.sdk.spending import REGISTRY
@@ -304,6 +306,19 @@ class Client:
     def model_history(self, label: str) -> ModelHistory:
         """Every artifact that a label pointed to; see `AsyncClient.model_history`."""
         return self._loop.run(self._client.model_history(label))
+
+    def outcome(
+        self,
+        receipt: str,
+        said: str,
+        rests: Rests,
+        *,
+        key: Key,
+        show: Dossier | None = None,
+        log: str | None = None,
+    ) -> Spoken:
+        """Say how an answer turned out; see `AsyncClient.outcome`."""
+        return self._loop.run(self._client.outcome(receipt, said, rests, key=key, show=show, log=log))
 
     @property
     def verifies(self) -> bool:
