@@ -51,6 +51,16 @@ def restore(present: Mapping[int, Bytes], sources: int, total: int) -> Bytes:
     return whole
 
 
+def restore_symbols(present: Mapping[int, bytes], sources: int, total: int, lanes: int) -> list[bytes]:
+    """For each source symbol's place its symbols of all `lanes`, joined, of at least `sources` by index."""
+    arrays = {
+        index: np.frombuffer(data, np.uint8).reshape(lanes, len(data) // lanes)
+        for index, data in present.items()
+    }
+    whole = restore(arrays, sources, total)
+    return [np.ascontiguousarray(whole[:, index, :]).tobytes() for index in range(sources)]
+
+
 def _packed(lanes: Bytes) -> list[bytes]:
     """(lanes, symbols, size) as one row of bytes for each symbol's place."""
     count, symbols, size = lanes.shape

@@ -11,13 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-import numpy as np
 import reed_solomon_leopard
 
 from hallmark.core.errors import Unavailable, VerificationFailed
 from hallmark.hub.blob_metadata import BlobMetadata, Kind
 from hallmark.hub.shape import Shape
-from hallmark.hub.sliver_code import restore
 from hallmark.hub.walrus_tree import hash_leaf, merkle_path, merkle_root, path_length, root_by_path
 
 
@@ -106,12 +104,9 @@ def recover_sliver(metadata: BlobMetadata, pair: int, kind: Kind, symbols: Mappi
             f"A lost sliver needs {needed} symbols of others; {len(symbols)} were found.",
             "Start more storage nodes, then try again.",
         )
-    lanes = {
-        line_of(shape, other, kind.other): np.frombuffer(data, np.uint8).reshape(1, shape.symbol)
-        for other, data in symbols.items()
-    }
-    sliver = restore(lanes, needed, shape.shards)[0].tobytes()
-    return verify_sliver(metadata, pair, kind, sliver)
+    crossing = {line_of(shape, other, kind.other): data for other, data in symbols.items()}
+    found = _restored(crossing, needed, shape, 1)
+    return verify_sliver(metadata, pair, kind, b"".join(found))
 
 
 def restore_rows(shape: Shape, rows: Mapping[int, bytes], first: int, count: int) -> list[bytes]:
@@ -121,14 +116,16 @@ def restore_rows(shape: Shape, rows: Mapping[int, bytes], first: int, count: int
     """
     if len(rows) < shape.rows:
         raise unrecoverable(shape, len(rows))
-    size = shape.symbol
-    taken = sorted(rows)[: shape.rows]
-    lanes = {
-        row: np.frombuffer(rows[row], np.uint8, count * size, first * size).reshape(count, size)
-        for row in taken
-    }
-    whole = restore(lanes, shape.rows, shape.shards)
-    return [np.ascontiguousarray(whole[:, row, :]).tobytes() for row in range(shape.rows)]
+    begin, end = first * shape.symbol, (first + count) * shape.symbol
+    parts = {row: rows[row][begin:end] for row in sorted(rows)[: shape.rows]}
+    return _restored(parts, shape.rows, shape, count)
+
+
+def _restored(present: Mapping[int, bytes], sources: int, shape: Shape, lanes: int) -> list[bytes]:
+    """See `restore_symbols`, which brings numpy: processes that decode nothing do without its memory."""
+    from hallmark.hub.sliver_code import restore_symbols
+
+    return restore_symbols(present, sources, shape.shards, lanes)
 
 
 def unrecoverable(shape: Shape, found: int) -> Unavailable:

@@ -21,6 +21,7 @@ from hallmark.hub.walrus import blob_id, blob_id_of_file
 from hallmark.services.hub.client import HubClient
 from hallmark.services.hub.service import BlobService
 from hallmark.services.hub.settings import Settings
+from hallmark.services.storage_node.encoder import Encode
 from hallmark.store.raw import RawDatabase
 from hallmark.testing.listening import listening
 from hallmark.testing.ports import free_port
@@ -99,14 +100,18 @@ def store_settings(folder: Path, **changes: Any) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def blob_store(folder: Path, *, shards: int = SHARDS, **changes: Any) -> AsyncIterator[RunningStore]:
+async def blob_store(
+    folder: Path, *, shards: int = SHARDS, encode: Encode | None = None, **changes: Any
+) -> AsyncIterator[RunningStore]:
     """A store on a port of its own for the time of a block. More `shards` take longer blobs than 7 MB."""
     settings = store_settings(folder, **changes)
 
     async def identified(path: Path) -> bytes:
         return blob_id_of_file(path, shards)
 
-    service = BlobService(settings, RawDatabase(settings.database), identify=identified, shards=shards)
+    service = BlobService(
+        settings, RawDatabase(settings.database), identify=identified, encode=encode, shards=shards
+    )
     pool = Pool()
     try:
         async with listening(service.service, bind(Listen(free_port()))) as url:

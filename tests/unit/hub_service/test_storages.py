@@ -1,5 +1,5 @@
-"""The storages behind a blob store: a directory, and another store by URL. The one in a bucket is in
-`tests/integration/test_blob_storages.py`.
+"""The storages behind a blob store: a directory, another store by URL, storage nodes. The one in a bucket is
+in `tests/integration/test_blob_storages.py`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from hallmark.services.hub.staging import Staging
 from hallmark.services.hub.storages import make_storage
 from hallmark.testing.blob_stores import blob_store, identify, small_id, store_settings
 from hallmark.testing.storage_conformance import CHECKS, LARGE, Scene
+from hallmark.testing.storage_nodes import encode_here, storage_nodes
 
 
 @asynccontextmanager
 async def scene_of(folder: Path, storage: str = "") -> AsyncIterator[Scene]:
     """A storage by its URL."""
     staging = Staging(folder / "staging", 0)
-    made = make_storage(store_settings(folder, storage=storage), staging, identify)
+    made = make_storage(store_settings(folder, storage=storage), staging, identify, encode=encode_here)
     try:
         yield Scene(made, staging)
     finally:
@@ -32,13 +33,18 @@ async def scene_of(folder: Path, storage: str = "") -> AsyncIterator[Scene]:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("kind", ["directory", "walrus"])
+@pytest.mark.parametrize("kind", ["directory", "walrus", "slivers"])
 async def test_conformance(kind: str, check: object, tmp_path: Path) -> None:
     """Every storage does the same."""
     assert callable(check)
     if kind == "directory":
         async with scene_of(tmp_path / "near") as scene:
             await check(scene)
+        return
+    if kind == "slivers":
+        async with storage_nodes(tmp_path / "far") as nodes:
+            async with scene_of(tmp_path / "near", f"slivers+file://{nodes.file}") as scene:
+                await check(scene)
         return
     async with blob_store(tmp_path / "far") as far:
         async with scene_of(tmp_path / "near", f"walrus+{far.url}?epochs=3&permanent=true") as scene:
@@ -96,6 +102,12 @@ async def test_a_storage_that_is_away(tmp_path: Path) -> None:
         ("s3+https://host", "bad_storage_url"),
         ("walrus+ftp://host", "bad_storage_url"),
         ("walrus+https://host?other=1", "bad_storage_url"),
+        ("slivers+file://host/committee.json", "bad_storage_url"),
+        ("slivers+file:", "bad_storage_url"),
+        ("slivers+file:///committee.json?answer_s=0", "bad_storage_url"),
+        ("slivers+file:///committee.json?answer_s=x", "bad_storage_url"),
+        ("slivers+file:///committee.json?other=1", "bad_storage_url"),
+        ("slivers+file:///missing/committee.json", "bad_committee"),
     ],
 )
 def test_urls_that_name_no_storage(url: str, reason: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -29,15 +30,32 @@ def _store(command: Callable[..., Any]) -> Callable[..., Any]:
     return option(command)
 
 
+_committee = click.option(
+    "--committee",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Verify the availability certificate of these storage nodes.",
+)
+
+
 @blob.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_store
 @click.option("--epochs", default=1, show_default=True, help="For how many epochs it is to be kept.")
 @click.option("--permanent", is_flag=True, help="Nobody may delete it before.")
 @click.option("--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE")
+@_committee
 @click.pass_obj
 def put(
-    home: Path, /, *, file: Path, store: str | None, epochs: int, permanent: bool, key_file: Path | None
+    home: Path,
+    /,
+    *,
+    file: Path,
+    store: str | None,
+    epochs: int,
+    permanent: bool,
+    key_file: Path | None,
+    committee: Path | None,
 ) -> None:
     """Store FILE and print its blob ID. --key-file holds what the store wants to be shown, if anything."""
     from hallmark.core.blob_ids import blob_text
@@ -55,6 +73,8 @@ def put(
     done = "stored" if result.created else "was stored already"
     until = f", until epoch {result.ends}" if result.ends else ""
     console(stderr=True).print(f"{file.name}: {file.stat().st_size:,} bytes {done}{until}", markup=False)
+    if committee is not None:
+        console(stderr=True).print(_certified(home, store, identifier, committee), markup=False)
     click.echo(identifier)
 
 
@@ -80,10 +100,11 @@ def get(home: Path, /, *, identifier: str, store: str | None, output: str | None
 @blob.command()
 @click.argument("what", metavar="ID|FILE")
 @_store
+@_committee
 @click.pass_obj
-def verify(home: Path, /, *, what: str, store: str | None) -> None:
+def verify(home: Path, /, *, what: str, store: str | None, committee: Path | None) -> None:
     """Of a FILE: compute its ID, and with --store see that the store has a blob of this ID and length. Of an
-    ID: fetch the blob, compute its ID and throw it away.
+    ID: fetch the blob, compute its ID and throw it away. With --committee, verify its certificate as well.
     """
     from hallmark.core.blob_ids import blob_text
     from hallmark.hub.walrus import blob_id_of_file
@@ -94,6 +115,8 @@ def verify(home: Path, /, *, what: str, store: str | None) -> None:
         with tempfile.TemporaryDirectory() as folder:
             size = _get(home, store, what, Path(folder) / "blob")
         click.echo(f"{what}: {size:,} bytes, and its ID holds")
+        if committee is not None:
+            click.echo(_certified(home, store, what, committee))
         return
     identifier = blob_text(blob_id_of_file(path))
     if store is not None:
@@ -108,7 +131,75 @@ def verify(home: Path, /, *, what: str, store: str | None) -> None:
                 f"The store says that {identifier} has {stored} bytes; the file has another length.",
                 "Fetch it: hallmark blob verify ID computes what it has.",
             )
+    if committee is not None:
+        console(stderr=True).print(_certified(home, store, identifier, committee), markup=False)
     click.echo(identifier)
+
+
+@blob.command()
+@click.argument("identifier", metavar="ID")
+@_committee
+@click.option("--seconds", default=30.0, show_default=True, help="How long a node has for its answer.")
+def challenge(identifier: str, committee: Path | None, seconds: float) -> None:
+    """Ask every storage node for a random symbol of what it must have of a blob, and check the answers.
+
+    The seed is drawn here, so no node can have prepared for it. Exit code 4 when one fails.
+    """
+    from hallmark.core.blob_ids import parse_blob_text
+    from hallmark.core.errors import HallmarkError, VerificationFailed
+    from hallmark.http.client import Pool
+    from hallmark.hub.challenge import draw_challenge, verify_answer
+    from hallmark.services.storage_node.client import NodeClient
+    from hallmark.services.storage_node.service import load_committee
+
+    if committee is None:
+        raise InvalidInput(
+            "bad_committee", "Nobody knows whom to ask.", "Name a committee file: --committee."
+        )
+    blob_id, nodes = parse_blob_text(identifier), load_committee(committee)
+
+    async def one(index: int, pool: Pool) -> str:
+        seed = secrets.token_bytes(32)
+        try:
+            client = NodeClient(nodes.nodes[index], pool, answer_s=seconds)
+            answer = await client.challenge(identifier, seed, nodes.shards)
+            verify_answer(draw_challenge(nodes, index, blob_id, seed), answer, nodes.shards)
+        except HallmarkError as error:
+            return error.reason
+        return ""
+
+    async def run() -> list[str]:
+        pool = Pool()
+        try:
+            return await asyncio.gather(*(one(index, pool) for index in range(len(nodes.nodes))))
+        finally:
+            await pool.aclose()
+
+    failed = asyncio.run(run())
+    for node, reason in zip(nodes.nodes, failed, strict=True):
+        click.echo(f"{node.name}: {reason or 'has the symbol that was asked for'}")
+    if any(failed):
+        count = sum(bool(reason) for reason in failed)
+        raise VerificationFailed("challenge_failed", f"{count} of {len(failed)} storage nodes failed.")
+
+
+def _certified(home: Path, store: str | None, identifier: str, committee: Path) -> str:
+    """Fetch and verify a blob's certificate; what it says, in a sentence."""
+    from hallmark.hub.certificate import read_certificate, verify_certificate
+    from hallmark.services.hub.client import HubClient
+    from hallmark.services.storage_node.service import load_committee
+
+    nodes = load_committee(committee)
+
+    async def work(client: HubClient) -> bytes:
+        return await client.certificate(identifier)
+
+    certificate = read_certificate(_run(home, store, work))
+    said = verify_certificate(certificate, nodes, identifier)
+    return (
+        f"certified in epoch {said.epoch} by {len(said.signers)} of {len(nodes.nodes)} storage nodes, "
+        f"which have {said.weight} of {said.shards} shards: {', '.join(said.signers)}"
+    )
 
 
 def _get(home: Path, store: str | None, identifier: str, target: Path) -> int:

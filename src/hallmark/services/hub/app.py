@@ -7,12 +7,15 @@ from html import escape
 from typing import Final
 from urllib.parse import unquote
 
+from hallmark.core.blob_ids import parse_blob_text
+from hallmark.core.document import hex0x
 from hallmark.core.errors import HallmarkError, NotFound
 from hallmark.http.asgi import ASGIApp, Headers, Message, Receive, Scope, Send, header, respond, respond_json
 from hallmark.http.errors import headers_of, not_allowed
 from hallmark.services.hub.aggregator import Aggregator
 from hallmark.services.hub.publisher import Publisher
 from hallmark.services.hub.quilts import Quilts
+from hallmark.services.hub.slivers import SliverStorage
 from hallmark.services.hub.wire import error_body, status_of
 from hallmark.telemetry.logs import get_logger
 
@@ -30,6 +33,8 @@ PATHS: Final = (
     ("GET", "/v1/blobs/by-quilt-id/{quilt_id}/{identifier}", "A file of a quilt by its name."),
     ("GET", "/v1/blobs/by-quilt-patch-id/{quilt_patch_id}", "A file of a quilt by its own ID."),
     ("GET", "/v1alpha/blobs/concat", "The blobs of ids, one behind the other; POST takes them as JSON."),
+    ("GET", "/v1/blobs/{blob_id}/certificate", "Its availability certificate, where it is on storage nodes."),
+    ("GET", "/v1/storage-nodes", "The storage nodes, and what was noticed about them."),
     ("GET", "/v1/api", "This list; as OpenAPI where Accept is application/json."),
     ("GET", "/status", "OK while it runs."),
 )
@@ -70,8 +75,15 @@ def _refusal(error: HallmarkError) -> tuple[int, bytes, Headers]:
 class Store:
     """The app."""
 
-    def __init__(self, publisher: Publisher, aggregator: Aggregator, quilts: Quilts) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        aggregator: Aggregator,
+        quilts: Quilts,
+        slivers: SliverStorage | None = None,
+    ) -> None:
         self._publisher, self._aggregator, self._quilts = publisher, aggregator, quilts
+        self._slivers = slivers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; errors as Walrus writes them."""
@@ -103,6 +115,10 @@ class Store:
                 await self._quilts.by_patch_id(scope, send, patch_id)
             case ["v1", "quilts", identifier, "patches"]:
                 await self._quilts.list_patches(send, identifier)
+            case ["v1", "blobs", identifier, "certificate"]:
+                await self._certificate(send, identifier)
+            case ["v1", "storage-nodes"]:
+                await self._storage_nodes(send)
             case ["v1", "blobs", identifier, "byte-range"]:
                 await self._aggregator.byte_range(scope, send, identifier)
             case ["v1", "blobs", identifier]:
@@ -113,6 +129,28 @@ class Store:
                 await respond(send, 200, b"OK", content_type=b"text/plain; charset=utf-8")
             case _:
                 raise NotFound("no_such_page", "There is no such page here.", "GET /v1/api lists what is.")
+
+    async def _certificate(self, send: Send, identifier: str) -> None:
+        """A blob's availability certificate, verified just now."""
+        parse_blob_text(identifier)
+        certificate = await self._behind().certificate(identifier)
+        await respond(send, 200, certificate.encode())
+
+    async def _storage_nodes(self, send: Send) -> None:
+        """The committee, and what was noticed about its nodes."""
+        storage = self._behind()
+        committee, nodes = storage.committee, list(storage.faults.standings.values())
+        told = {"epoch": committee.epoch, "shards": committee.shards, "quorum": committee.quorum}
+        await respond_json(send, {**told, "committee": hex0x(committee.digest), "nodes": nodes})
+
+    def _behind(self) -> SliverStorage:
+        if self._slivers is None:
+            raise NotFound(
+                "no_storage_nodes",
+                "Blobs of this store are not on storage nodes, so nobody signed that they are there.",
+                "See docs/blobs.md on storage nodes.",
+            )
+        return self._slivers
 
 
 def _require(method: str, *allowed: str) -> None:

@@ -18,6 +18,7 @@ from hallmark.core.blob_ids import blob_text, parse_blob_text
 from hallmark.core.errors import HallmarkError, InvalidInput, NotFound, Unavailable, VerificationFailed
 from hallmark.http.client import Pool, Timeouts
 from hallmark.http.connection import Response
+from hallmark.hub.certificate import MOST_CERTIFICATE
 from hallmark.services.hub.staging import disk
 
 BLOCK: Final = 1 << 20
@@ -76,6 +77,22 @@ class HubClient:
                 raise await refusal(response)
             length = response.header(b"content-length")
             return int(length) if length is not None and length.isdigit() else None
+
+    async def certificate(self, identifier: str) -> bytes:
+        """A blob's availability certificate, unverified. Raises NotFound `certificate_not_stored`, and what
+        `refusal` makes of the answer.
+        """
+        url = f"{self._url}/v1/blobs/{identifier}/certificate"
+        async with self._pool.request("GET", url, self._headers) as response:
+            if response.status == 404:
+                raise NotFound(
+                    "certificate_not_stored",
+                    "The store has no availability certificate of this blob.",
+                    "Only a store on storage nodes has such; see docs/blobs.md.",
+                )
+            if response.status != 200:
+                raise await refusal(response)
+            return await response.read(MOST_CERTIFICATE)
 
     async def read(self, identifier: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """A blob's bytes as they come, unchecked; with `end` only [start, end). Raises NotFound

@@ -8,13 +8,14 @@ import time
 from pathlib import Path
 from typing import Final
 
-from hallmark.http.health import ready, unless
+from hallmark.http.health import Health, ready
 from hallmark.http.limits import Limits
 from hallmark.http.serve import Service, serve
 from hallmark.hub.walrus import SHARDS
 from hallmark.services.hub.aggregator import Aggregator
 from hallmark.services.hub.app import Store
 from hallmark.services.hub.blobs import Blobs, Identify
+from hallmark.services.hub.challenger import Challenger
 from hallmark.services.hub.huggingface.app import Hub
 from hallmark.services.hub.huggingface.links import Links
 from hallmark.services.hub.huggingface.reading import Reading
@@ -28,8 +29,10 @@ from hallmark.services.hub.objects import Objects
 from hallmark.services.hub.publisher import Publisher
 from hallmark.services.hub.quilts import Quilts
 from hallmark.services.hub.settings import Settings
+from hallmark.services.hub.slivers import SliverStorage
 from hallmark.services.hub.staging import Staging
 from hallmark.services.hub.storages import make_storage
+from hallmark.services.storage_node.encoder import Encode
 from hallmark.store.raw import RawDatabase
 from hallmark.telemetry.metrics import Metrics
 
@@ -47,17 +50,20 @@ class BlobService:
         database: RawDatabase,
         *,
         identify: Identify | None = None,
+        encode: Encode | None = None,
         shards: int = SHARDS,
     ) -> None:
         self.database = database
         folder = Path(settings.directory)
         self.staging = Staging(folder / "staging", settings.free)
         identify = identify or Identifier(self.staging.folder, settings.at_once)
-        self.blobs = Blobs(make_storage(settings, self.staging, identify), self.staging, identify)
+        storage = make_storage(settings, self.staging, identify, encode=encode)
+        self.slivers = storage if isinstance(storage, SliverStorage) else None
+        self.blobs = Blobs(storage, self.staging, identify)
         objects = Objects(database)
         publisher = Publisher(settings, self.blobs, objects, random=os.urandom)
         quilts = Quilts(self.blobs, publisher, settings.most_quilt, shards=shards)
-        store = Store(publisher, Aggregator(self.blobs, objects), quilts)
+        store = Store(publisher, Aggregator(self.blobs, objects), quilts, self.slivers)
         rows, links = Rows(database), Links(os.urandom(32), time.time)
         writing = Writing(publisher, self.blobs, rows, links, most=settings.most_blob)
         self._xorbs = Xorbs(database, self.blobs, rows)
@@ -75,13 +81,23 @@ class BlobService:
         metrics.gauge("blobs_stored", "Blobs that were put since the start.", lambda: publisher.stored)
         metrics.gauge("blob_bytes_stored", "Bytes of blobs that were put.", lambda: publisher.bytes)
         metrics.gauge("blobs_damaged", "Copies that were not what was stored.", lambda: self.blobs.damaged)
+        if self.slivers is not None:
+            faults = self.slivers.faults
+            metrics.gauge("storage_nodes_suspect", "Storage nodes that are suspect.", lambda: faults.suspects)
+            metrics.gauge("storage_nodes_wrong", "Wrong answers of storage nodes.", lambda: faults.wrong)
         self.service = Service(
             Hub(store, rows, reading=Reading(self.blobs, rows), writing=writing, xet=xet),
-            health=lambda: unless(database.problem, ready()),
+            health=self._health,
             registry=metrics.registry,
             # The publisher bounds bodies itself: in bytes, and in how long one may stand still.
             limits=Limits(body=1 << 60, body_s=DAY_S),
         )
+
+    def _health(self) -> Health:
+        suspects = self.slivers.faults.suspects if self.slivers is not None else 0
+        told = f"{suspects} storage nodes failed their last challenge or gave wrong slivers."
+        stands = Health("degraded", "storage_nodes_suspect", told=told) if suspects else ready()
+        return Health("degraded", self.database.problem) if self.database.problem else stands
 
     async def aclose(self) -> None:
         """Let go of storage, directory and database."""
@@ -95,8 +111,10 @@ async def serve_hub(settings: Settings) -> None:
     """Serve until SIGTERM. Raises as BlobService."""
     hub = BlobService(settings, RawDatabase(settings.database))
     publishing = asyncio.create_task(hub.shipped.publish(settings.models))
+    every = settings.challenge_every_s
+    tasks = (Challenger(hub.slivers).run(every),) if hub.slivers is not None and every else ()
     try:
-        await serve(hub.service, settings.listen)
+        await serve(hub.service, settings.listen, tasks=tasks)
     finally:
         publishing.cancel()
         await asyncio.wait((publishing,))

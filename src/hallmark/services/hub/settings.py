@@ -33,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     many IDs are computed `at_once`, so many uploads are `under_way`. An upload may stand still for `idle_s`.
     `models` are published as repositories `hallmark/LABEL`; `blob_ids` is a file with the IDs of their files.
 
+    Storage nodes are challenged every `challenge_every_s`, where blobs are on such; 0: never.
+
     An epoch is `epoch_s` long and counted from 1970; the default is Walrus's own, two weeks. A put may ask
     for `most_epochs`.
     """
@@ -54,3 +56,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     most_epochs: int = 53
     models: tuple[HubModel, ...] = ()
     blob_ids: str = ""
+    challenge_every_s: float = 600.0

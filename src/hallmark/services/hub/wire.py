@@ -32,6 +32,7 @@ STATUS: Final = {
 }
 REASONS: Final = {
     "blob_not_found": "BLOB_NOT_FOUND",
+    "certificate_not_stored": "BLOB_NOT_FOUND",
     "blob_object_not_found": "BLOB_NOT_FOUND",
     "quilt_patch_not_found": "QUILT_PATCH_NOT_FOUND",
     "bad_byte_range": "INVALID_BYTE_RANGE",

@@ -24,6 +24,7 @@ from hallmark.services.hub.streams import in_chunks
 
 PAIR: Final = 2
 """Bytes of a pair's number before each symbol."""
+CONNECT_S: Final = 5.0
 PUT_S: Final = 3_600.0
 """A node answers a put when it has checked and stored everything."""
 
@@ -49,12 +50,12 @@ class NodeClient:
         self.node, self._pool, self.answer_s = node, pool, answer_s
         self._url = node.url.rstrip("/") + "/v1/blobs"
         self._headers = [(b"authorization", f"Bearer {secret}".encode())] if secret else []
-        self._timeouts = Timeouts(connect=min(5.0, answer_s), head=answer_s, idle=answer_s, pool=answer_s)
+        self._timeouts = Timeouts(connect=CONNECT_S, head=answer_s, idle=answer_s, pool=answer_s)
 
     async def put(self, identifier: str, size: int, parts: AsyncIterator[bytes]) -> bytes:
         """Send metadata and slivers, `size` bytes in all; the node's signature, unverified."""
         headers = [*self._headers, (b"content-length", str(size).encode())]
-        patient = Timeouts(connect=self._timeouts.connect, head=PUT_S, idle=self.answer_s, pool=self.answer_s)
+        patient = Timeouts(connect=CONNECT_S, head=PUT_S, idle=self.answer_s, pool=self.answer_s)
         url = f"{self._url}/{identifier}/slivers"
         async with self._pool.request("PUT", url, headers, parts, timeouts=patient) as response:
             return _signature(await _json(response, Confirmation))

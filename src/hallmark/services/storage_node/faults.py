@@ -11,7 +11,7 @@ import msgspec
 from hallmark.core.errors import HallmarkError, VerificationFailed
 from hallmark.telemetry.logs import get_logger
 
-CHALLENGE: Final = ("challenge_failed", "challenge_late")
+RECENT_S: Final = 30.0
 
 
 class Standing(msgspec.Struct):
@@ -48,6 +48,10 @@ class Faults:
         else:
             standing.away += 1
         get_logger().warning("storage_node_fault", node=node, reason=error.reason, id=identifier)
+
+    def recent(self, node: str) -> bool:
+        """Whether a node was noted in the last moments: it is asked last."""
+        return self._now() - self.standings[node].at < RECENT_S
 
     def challenged(self, node: str, error: HallmarkError | None, identifier: str) -> None:
         """A challenge was answered, or not."""

@@ -100,8 +100,7 @@ class Gatherer:
         shape, blob_id = metadata.shape, parse_blob_text(identifier)
         size, places = sliver_size(shape, Kind.PRIMARY), dict[int, int]()
         kept = {index: self._committee.pairs(blob_id, index) for index in self._asked()}
-        # Source rows first: they need no decoding.
-        order = sorted(kept, key=lambda index: -sum(pair < shape.rows for pair in kept[index]))
+        order = sorted(kept, key=lambda index: self._last(index, shape.rows, kept[index]))
         for index in order:
             wanted = sorted(kept[index])[: shape.rows - len(places)]
             for row, sliver in (await self.slivers(identifier, metadata, index, wanted)).items():
@@ -111,6 +110,10 @@ class Gatherer:
             if len(places) >= shape.rows:
                 return places
         raise unrecoverable(shape, len(places))
+
+    def _last(self, index: int, rows: int, pairs: Sequence[int]) -> tuple[bool, int]:
+        """Nodes with source rows come first, which need no decoding; those that failed just now come last."""
+        return self._faults.recent(self._committee.nodes[index].name), -sum(pair < rows for pair in pairs)
 
     def _asked(self) -> list[int]:
         return [index for index in self._clients if index != self._without]
