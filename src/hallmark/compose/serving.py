@@ -13,7 +13,7 @@ import hashlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -75,10 +75,7 @@ def serve(
     plan = running_plan(home)
     nodes = _chosen(plan, names)
     with Client(home=home.path) as client:
-        known = history_of(client, label)
-        if known is None or not known.versions:
-            raise NotFound("model_not_found", f"Nobody published {label}.", "See: hallmark models")
-        newest = known.versions[-1]
+        newest = _newest(client, label)
         data = asyncio.run(_manifest(plan, newest))
         manifest = Manifest.decode(data)
         if manifest.format not in LOADERS:
@@ -94,17 +91,40 @@ def serve(
         changed = _planned(plan, label, stem, {node.name for node in nodes})
         keep_plan(home, changed)
         _offer(home)
-        done = set[str]()
-        for number, node in enumerate(nodes, start=1):
-            say(f"{node.name} starts anew")
-            try:
-                _exchange(home, node.name, ModelFile(label, *_places(home, stem)))
-            except HallmarkError:
-                keep_plan(home, _planned(plan, label, stem, done) if done else plan)
-                raise
-            done.add(node.name)
-            _until(partial(_serves, client, label, manifest, number), node.name)
+        model = ModelFile(label, *_places(home, stem))
+
+        def exchange(name: str) -> None:
+            say(f"{name} starts anew")
+            _exchange(home, name, model)
+
+        def confirm(name: str, number: int) -> None:
+            _until(partial(_serves, client, label, manifest, number), name)
+
+        def keep(done: set[str]) -> None:
+            keep_plan(home, _planned(plan, label, stem, done) if done else plan)
+
+        one_after_another([node.name for node in nodes], exchange, confirm, keep)
     return Serving(label, newest.version, blob_text(unhex(newest.artifact)), tuple(n.name for n in nodes))
+
+
+def one_after_another(
+    names: Sequence[str],
+    exchange: Callable[[str], None],
+    confirm: Callable[[str, int], None],
+    keep: Callable[[set[str]], None],
+) -> None:
+    """Have each node start anew with the model, and see that it is asked (`confirm` is told how many are by
+    then). Where that ends early, `keep` plans the next start with the nodes that have it, and no other.
+    """
+    done = set[str]()
+    try:
+        for number, name in enumerate(names, start=1):
+            exchange(name)
+            done.add(name)
+            confirm(name, number)
+    except HallmarkError:
+        keep(done)
+        raise
 
 
 def _chosen(plan: Plan, names: tuple[str, ...]) -> tuple[NodePlan, ...]:
@@ -113,6 +133,13 @@ def _chosen(plan: Plan, names: tuple[str, ...]) -> tuple[NodePlan, ...]:
         if name not in there:
             raise NotFound("node_unknown", f"There is no node {name!r}.", f"There are: {', '.join(there)}.")
     return tuple(there[name] for name in dict.fromkeys(names or there))
+
+
+def _newest(client: Client, label: str) -> ModelVersion:
+    known = history_of(client, label)
+    if known is None or not known.versions:
+        raise NotFound("model_not_found", f"Nobody published {label}.", "See: hallmark models")
+    return known.versions[-1]
 
 
 async def _manifest(plan: Plan, step: ModelVersion) -> bytes:
