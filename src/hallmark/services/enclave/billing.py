@@ -91,7 +91,6 @@ class Billing:
         paid = Paid(
             known, price_of(known.offer, asked.label), cost(price_of(known.offer, asked.label), asked.most)
         )
-        offered = self._x402.offered(known.offer, paid.most) if self._x402 is not None else ()
         url = self._configuration.endpoint.rstrip("/") + asked.path
         try:
             if asked.tokens:
@@ -99,13 +98,18 @@ class Billing:
             if asked.header:
                 return await self._from_account(asked, paid)
             if asked.x402:
-                return await self._by_x402(asked, paid, offered, url)
+                return await self._by_x402(asked, paid, self._ways(paid), url)
             raise self._required(known, paid.most)
         except HallmarkError as error:
-            if error.status == PaymentRequired.status and self._x402 is not None and offered:
+            offered = self._ways(paid) if error.status == PaymentRequired.status else ()
+            if self._x402 is not None and offered:
                 told = self._x402.challenge(offered, url, error)
                 error.__dict__["headers"] = ((REQUIRED, told.encode()), NO_STORE)
             raise
+
+    def _ways(self, paid: Paid) -> tuple[Requirements, ...]:
+        """The ways of x402 that this is offered by."""
+        return self._x402.offered(paid.offer.offer, paid.most) if self._x402 is not None else ()
 
     async def _by_x402(self, asked: Asked, paid: Paid, offered: tuple[Requirements, ...], url: str) -> Meter:
         if self._x402 is None or not offered:
