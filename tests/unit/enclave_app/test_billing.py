@@ -223,6 +223,40 @@ async def test_no_byte_leaves_before_it_is_drawn(
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "journal_not_kept")
 
 
+async def test_what_cannot_be_handed_out_says_what_it_costs(
+    runtime: MemoryRuntime, host: MemoryHost, asking: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No room for a receipt: nothing is charged, and the credit is free again. A receipt that was handed over
+    and not acknowledged may be in the log: its charge stands, and the error says so, not nothing.
+    """
+    assert host.journal is not None
+    opened, spent, becomes = runtime.open_meter, 0, [""]
+
+    async def full_meanwhile(asked: Any) -> Any:
+        meter = await opened(asked)
+        runtime.refuse = becomes[0]
+        return meter
+
+    monkeypatch.setattr(runtime, "open_meter", full_meanwhile)
+    for number, reason in enumerate(("outbox_full", "receipt_not_stored")):
+        runtime.refuse, becomes[0] = "", reason
+        answer = await asking(nonce=bytes([number]) * 32)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, reason)
+        account = host.journal.accounts.account(NUMBER)
+        charged = account.spent - spent
+        assert (answer.headers["hallmark-charged"], account.reserved) == (str(charged), 0)
+        assert bool(charged) == (reason == "receipt_not_stored")
+        spent = account.spent
+    # of a stream the client has the bytes: what was drawn for them is charged, with or without a receipt
+    for number, reason in enumerate(("outbox_full", "receipt_not_stored"), start=2):
+        runtime.refuse, becomes[0] = "", reason
+        answer = await asking(HELLO | {"stream": True}, nonce=bytes([number]) * 32)
+        assert (answer.status_code, b"[DONE]" in answer.content) == (200, False)
+        account = host.journal.accounts.account(NUMBER)
+        assert (account.spent > spent, account.reserved) == (True, 0)
+        spent = account.spent
+
+
 async def test_work_that_is_priced_by_the_call(runtime: MemoryRuntime, asking: Any, check: Any) -> None:
     """A tensor model's call has its price, and a model without one is not sold."""
     inputs = {"model": "scores", "inputs": {"x": [[1, 2, 3, 4], [0.5, 0, 0, 0]]}}

@@ -276,6 +276,38 @@ async def test_who_may_be_charged_gets_the_answer(
     assert list(made.due.values()) == [int(told["amount"])]
 
 
+@pytest.mark.parametrize("pay", [exact, upto, channel])
+@pytest.mark.parametrize("reason", ["outbox_full", "receipt_not_stored"])
+async def test_what_cannot_be_handed_out_says_what_it_costs(
+    runtime: MemoryRuntime,
+    host: MemoryHost,
+    client: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    pay: Pay,
+    reason: str,
+) -> None:
+    """No room for a receipt is found before money moves; a receipt that may be in the log is charged for."""
+    opened = runtime.open_meter
+
+    async def full_meanwhile(asked: Any) -> Any:
+        meter = await opened(asked)
+        runtime.refuse = reason
+        return meter
+
+    headers = pay(await challenged(client), runtime.now() // 1000)
+    monkeypatch.setattr(runtime, "open_meter", full_meanwhile)
+    answer = await client.post(CHAT, content=BODY, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, reason)
+    charged = int(answer.headers["hallmark-charged"])
+    assert bool(charged) == (reason == "receipt_not_stored")
+    assert host.journal is not None
+    (account,) = host.journal.accounts.accounts.values()
+    assert (account.spent, account.reserved) == (charged, 0)
+    if pay is not channel:
+        assert list(host.due.values()) == [charged]
+
+
 async def test_a_chain_without_channels_offers_none(
     runtime: MemoryRuntime, host: MemoryHost, client: httpx.AsyncClient
 ) -> None:

@@ -69,6 +69,7 @@ async def answer_whole(call: Call, opening: Opening, work: Coroutine[Any, Any, t
     try:
         content, ending = await while_present(call.receive, work)
         outcome = ending.outcome(sha256(opening.response_start, content))
+        call.runtime.require_room()
         await opening.meter.collect(outcome.use)
     except Gone:
         opening.meter.cancel()
@@ -77,7 +78,14 @@ async def answer_whole(call: Call, opening: Opening, work: Coroutine[Any, Any, t
     except BaseException:
         opening.meter.cancel()
         raise
-    sealed = await seal(call.runtime, opening, outcome)
+    try:
+        sealed = await seal(call.runtime, opening, outcome)
+    except HallmarkError as error:
+        error.__dict__["charged"] = opening.meter.give_up()
+        raise
+    except BaseException:
+        opening.meter.give_up()
+        raise
     headers = [(b"hallmark-receipt", sealed.id.encode()), *opening.salts, *sealed.headers]
     await respond(call.send, 200, join_hallmark(content, sealed.hallmark), headers)
 
@@ -128,6 +136,7 @@ async def answer_stream(
     except Exception as error:
         told = told_of(call.runtime, error)
         call.runtime.log("answer_unsigned", reason=told.reason)
+        meter.give_up()
         await emitter.fail(told)
         return
     await emitter.end(closing)
@@ -154,6 +163,7 @@ async def _seal_partial(call: Call, opening: Opening, emitter: Emitter, ending: 
         sealed = await _seal(call, opening, emitter, ending, complete=False)
         call.runtime.log("partial_answer_signed", receipt=sealed.id)
     except Exception as error:
+        opening.meter.give_up()
         call.runtime.log("answer_unsigned", reason=told_of(call.runtime, error).reason)
 
 

@@ -44,9 +44,10 @@ from hallmark.services.sealing.keys import shown
 
 MAX_THREADS: Final = 8
 SMALL: Final = 1024
-UNCHARGED: Final = (b"hallmark-charged", b"0")
-"""Told to who sent a payment and gets an error: nothing was charged. A payment that is used already says
-nothing of itself.
+CHARGED: Final = b"hallmark-charged"
+"""Told to who sent a payment and gets an error: what it is charged all the same. That is nothing, but where a
+complete answer could not be handed out with its receipt. A payment that is used already says nothing of
+itself.
 """
 READS: Final = frozenset(("/v1/models", "/v1/hallmark/identity", "/v1/hallmark/clock", "/v1/hallmark/keys"))
 SCRATCH: Final = Path("/tmp")  # noqa: S108 - the enclave's own tmpfs, the one place that it can write to
@@ -101,7 +102,8 @@ class App:
             if not started:
                 sent = any(header(scope, name) for name in (PAYMENT, X402, TOKENS))
                 if known.status != Conflict.status and sent:
-                    known.__dict__["headers"] = (*getattr(known, "headers", ()), UNCHARGED)
+                    charged = (CHARGED, str(getattr(known, "charged", 0)).encode())
+                    known.__dict__["headers"] = (*getattr(known, "headers", ()), charged)
                 await respond_error(send, known)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:

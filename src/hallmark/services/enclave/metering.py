@@ -89,6 +89,12 @@ class Meter:
     def cancel(self) -> None:
         """Nothing was delivered, so nothing is charged. After `close` it does nothing."""
 
+    def give_up(self) -> int:
+        """The answer cannot be completed after all. What stays charged: what was drawn for bytes that left,
+        or all of a bill that was closed, because its receipt may be in the log.
+        """
+        return 0
+
     def receipt(self, receipt: bytes) -> None:
         """The receipt's 32-byte id."""
 
@@ -162,7 +168,7 @@ class AccountMeter(Meter):
         self._journal, self._paid, self._network = journal, paid, reservation.network
         self._name, self._at = reservation.name, reservation.at
         self._drawn, self._total = NOTHING, 0
-        self._over = False
+        self._over, self._charged = False, 0
 
     async def draw(self) -> None:
         """See `Meter`. One draw may be on its way while its bytes leave; the next waits for it."""
@@ -181,7 +187,7 @@ class AccountMeter(Meter):
         else:
             charged = self._due(use)
         self._draw(use, max(self._total, charged))
-        self._over = True
+        self._over, self._charged = True, charged
         self._at = journal.write(journal.accounts.end(self._name, charged), durable=True)
         terms = paid.offer.offer
         record = Payment(
@@ -214,6 +220,13 @@ class AccountMeter(Meter):
         if not self._over:
             self._over = True
             self._journal.write(self._journal.accounts.end(self._name, 0), durable=True)
+
+    def give_up(self) -> int:
+        """See `Meter`."""
+        if not self._over:
+            self._over, self._charged = True, self._total
+            self._journal.write(self._journal.accounts.end(self._name, self._total), durable=True)
+        return self._charged
 
     def receipt(self, receipt: bytes) -> None:
         """See `Meter`."""

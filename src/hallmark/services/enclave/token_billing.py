@@ -246,12 +246,10 @@ class TokenMeter(AccountMeter):
     ) -> None:
         super().__init__(journal, paid, reservation)
         self._rail, self._spending = rail, spending
-        self._charged = -1
 
     def close(self, request: bytes, use: Use | None = None) -> Bill:
         """See `Meter`."""
         bill = super().close(request, use)
-        self._charged = bill.charged
         keys = self._spending.known.document.encode()
         return msgspec.structs.replace(bill, issuer_keys=keys)
 
@@ -264,6 +262,11 @@ class TokenMeter(AccountMeter):
         if not self._over:
             self._rail.release(self._spending.request)
         super().cancel()
+
+    def give_up(self) -> int:
+        """See `Meter`: without a receipt the issuer is not told to settle."""
+        self.cancel()
+        return self._charged
 
 
 def _pays(keys: IssuerKeys, offer: Offer, now: int) -> bool:

@@ -311,6 +311,14 @@ class X402Meter(_RailMeter):
             self._rail.due(self._name, 0)
         super().cancel()
 
+    def give_up(self) -> int:
+        """See `Meter`: what was collected has moved, or may."""
+        over = self._over
+        charged = super().give_up()
+        if not over and self._transaction is None:
+            self._rail.due(self._name, charged)
+        return charged
+
     def _due(self, use: Use) -> int:
         return self._paid.most if self._paid.rail == "exact" else super()._due(use)
 
