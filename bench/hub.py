@@ -1,5 +1,5 @@
-"""What blobs and models cost: blob IDs beside Mysten's own encoder, a store's throughput and memory, a
-model's cold start by size.
+"""What blobs and models cost: blob IDs beside Mysten's own encoder, slivers, a store's throughput and memory,
+a model's cold start by size.
 
     python bench/hub.py [--long 1024] [--json FILE]
 
@@ -7,8 +7,11 @@ Blob IDs of 1, 64 and 256 MiB for 1,000 shards, by this project and by the publi
 (@mysten/walrus-wasm), each in a process of its own, one after the other, and compared. Then one blob store,
 as `hallmark hub` starts it: blobs put and got over loopback, the longest of `--long` MiB, with the SHA-256 of
 the same file beside it. Its peak memory is the kernel's `VmHWM`; what computes an ID is a process beside it,
-whose memory is that of the first table. Then tensor models, each loaded in a fresh process: digest checked,
-graph opened, first answer. Nothing is downloaded but the encoder, once.
+whose memory is that of the first table. Slivers: a blob encoded into all of them, beside its ID alone;
+decoded of the 334 source rows and of 334 rows that are none of them; slivers checked as a storage node does;
+one sliver made of others' symbols; a node's 143 pairs made again of the whole blob. Then tensor models, each
+loaded in a fresh process: digest checked, graph opened, first answer. Nothing is downloaded but the encoder,
+once.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from hallmark.testing.stock_walrus import CLIENTS
 
 MIB: Final = 1 << 20
 ID_SIZES: Final = (1, 64, 256)
+SLIVER_SIZES: Final = (1, 64)
 MODEL_SIZES: Final = (1, 64, 256)
 PATIENCE_S: Final = 600
 PEAK: Final = """
@@ -59,6 +63,54 @@ const began = performance.now();
 const [id] = new BlobEncoder(1000).compute_metadata(data);
 console.log(Buffer.from(id).toString("base64url"), (performance.now() - began) / 1000);
 console.log(Number(/VmHWM:\\s+(\\d+)/.exec(readFileSync("/proc/self/status", "utf8"))[1]) >> 10);
+"""
+SLIVERS: Final = """
+import os, sys, tempfile, time
+from pathlib import Path
+from hallmark.hub.blob_metadata import Kind
+from hallmark.hub.sliver_file import encode_slivers
+from hallmark.hub.slivers import (
+    line_of, pair_size, prove_symbols, recover_sliver, restore_rows, sliver_size, verify_sliver, verify_symbol
+)
+from hallmark.hub.walrus import FileSource, blob_id_of_file
+N, SOURCE = 1000, Path(sys.argv[1])
+length, file = SOURCE.stat().st_size, SOURCE.open("rb")
+def timed(work):
+    began = time.perf_counter()
+    result = work()
+    print(time.perf_counter() - began)
+    return result
+out = tempfile.TemporaryFile()
+identifier = timed(lambda: blob_id_of_file(SOURCE))
+metadata = timed(lambda: encode_slivers(FileSource(file.fileno()), length, out.fileno(), range(N), shards=N))
+assert metadata.blob_id == identifier
+shape = metadata.shape
+wide, each = sliver_size(shape, Kind.PRIMARY), pair_size(shape)
+def sliver(pair, kind):
+    size = sliver_size(shape, kind)
+    return os.pread(out.fileno(), size, pair * each + (wide if kind is Kind.SECONDARY else 0))
+def decode(rows):
+    group = max(1, (8 << 20) // (N * shape.symbol))
+    for first in range(0, shape.columns, group):
+        count = min(group, shape.columns - first)
+        at, size = first * shape.symbol, count * shape.symbol
+        parts = {row: os.pread(out.fileno(), size, row * each + at) for row in rows}
+        found = restore_rows(shape, parts, 0, count)
+    return found
+assert decode(range(shape.rows)) == timed(lambda: decode(range(shape.rows)))
+assert decode(range(shape.rows)) == timed(lambda: decode(range(N - shape.rows, N)))
+some = [(pair, kind) for pair in range(20) for kind in Kind]
+timed(lambda: [verify_sliver(metadata, *one, sliver(*one)) for one in some])
+def symbols():
+    found = {}
+    for other in range(1, shape.columns + 1):
+        (one,) = prove_symbols(shape, Kind.SECONDARY, sliver(other, Kind.SECONDARY), (0,))
+        found[other] = verify_symbol(shape, metadata.root_of(other, Kind.SECONDARY), 0, one)
+    return found
+found = symbols()
+assert timed(lambda: recover_sliver(metadata, 0, Kind.PRIMARY, found)) == sliver(0, Kind.PRIMARY)
+again = tempfile.TemporaryFile()
+timed(lambda: encode_slivers(FileSource(file.fileno()), length, again.fileno(), range(143), shards=N))
 """
 LOADS: Final = """
 import asyncio, sys, time
@@ -120,6 +172,29 @@ def blob_ids(folder: Path) -> list[dict[str, Any]]:
                 "mib": mib,
                 "ours": {**mine, "encoding_s": round(float(ours[1]), 2)},
                 "wasm": {**wasm, "encoding_s": round(float(theirs[1]), 2)} if theirs else "failed",
+            }
+        )
+    return rows
+
+
+def slivers(folder: Path) -> list[dict[str, Any]]:
+    """What is done with slivers, in MiB of the blob a second, or milliseconds for one sliver."""
+    rows = []
+    for mib in SLIVER_SIZES:
+        said, used = run([sys.executable, "-c", SLIVERS + PEAK, str(a_file(folder, mib))])
+        identified, encoded, straight, decoded, checked, recovered, again = map(float, said)
+        rows.append(
+            {
+                "mib": mib,
+                "id_s": round(identified, 2),
+                "encode_s": round(encoded, 2),
+                "encode_mib_s": round(mib / encoded, 1),
+                "read_mib_s": round(mib / straight, 1),
+                "decode_mib_s": round(mib / decoded, 1),
+                "check_ms": round(1000 * checked / 40, 2),
+                "recover_ms": round(1000 * recovered, 2),
+                "node_repair_mib_s": round(mib / (decoded + again), 1),
+                "peak_mib": used["peak_mib"],
             }
         )
     return rows
@@ -282,6 +357,7 @@ def main() -> None:
         folder = Path(where)
         found = {
             "blob_ids": blob_ids(folder),
+            "slivers": slivers(folder),
             "store": throughput(folder, tuple(sorted({*ID_SIZES, asked.long}))),
             "cold_start": cold_starts(folder),
         }

@@ -19,11 +19,16 @@ from click.testing import CliRunner
 from hallmark.apps.cli.main import cli
 from hallmark.core.blob_ids import blob_text
 from hallmark.core.errors import NotFound, VerificationFailed
+from hallmark.crypto import bls
 from hallmark.http.serve import Listen
+from hallmark.hub.blob_metadata import Kind
+from hallmark.hub.certificate import confirmation_message
 from hallmark.hub.quilt import Part, Quilt
+from hallmark.hub.slivers import line_of, sliver_size
 from hallmark.hub.walrus import MemorySource, blob_id
 from hallmark.services.hub.settings import Settings
 from hallmark.store import sqlite_url
+from hallmark.testing.committees import secret_of, slivers_of
 from hallmark.testing.ports import free_port
 from hallmark.testing.processes import Process, patiently
 from hallmark.testing.stock_walrus import oracle, walrus_python
@@ -113,6 +118,56 @@ def test_quilts_are_those_of_walrus() -> None:
             "sha256": hashlib.sha256(data).hexdigest(),
             "patches": patches,
         }
+
+
+def test_slivers_are_those_of_walrus() -> None:
+    """Mysten's own encoder makes the same pairs of slivers: row i beside column n-1-i."""
+    chance, cases, ours = random.Random(7), list[dict[str, Any]](), []
+    for shards, length in ((10, 1), (10, 5_000), (22, 3_000), (100, 70_000)):
+        data = chance.randbytes(length)
+        metadata, slivers = slivers_of(data, shards)
+        shape = metadata.shape
+        cases.append(
+            {
+                "shards": shards,
+                "data": base64.b64encode(data).decode(),
+                "sizes": [sliver_size(shape, kind) for kind in Kind],
+                "symbol": shape.symbol,
+            }
+        )
+        ours.append(
+            [
+                [
+                    [line_of(shape, pair, kind), hashlib.sha256(slivers[pair, kind]).hexdigest()]
+                    for pair in range(shards)
+                ]
+                for kind in Kind
+            ]
+        )
+    assert oracle(cases) == ours
+
+
+def test_confirmations_are_those_of_walrus() -> None:
+    """Mysten's own library verifies our signatures, adds them up to the same bytes, and verifies the sum."""
+    message = confirmation_message(7, bytes(range(32)))
+    secrets = [secret_of(f"node-{index}") for index in range(5)]
+    signed = [bls.sign(secret, message) for secret in secrets]
+    total = bls.aggregate(signed)
+
+    def text(data: bytes) -> str:
+        return base64.b64encode(data).decode()
+
+    (said,) = oracle(
+        [
+            {
+                "message": text(message),
+                "keys": [text(bls.public_key(secret)) for secret in secrets],
+                "signed": [text(one) for one in signed],
+                "sum": text(total),
+            }
+        ]
+    )
+    assert said == {"each": [True] * 5, "sum": text(total), "holds": True}
 
 
 def test_a_quilt_as_curl_would_put_it(store: Process) -> None:

@@ -21,7 +21,9 @@ PATIENCE_S: Final = 300
 
 def oracle(cases: Sequence[dict[str, Any]]) -> list[Any]:
     """What Mysten's packages make of each case: `{shards, data}` gives a blob ID, `{shards, parts}` a quilt's
-    `size`, `sha256` and `patches`. Data are base64.
+    `size`, `sha256` and `patches`; `{shards, data, sizes, symbol}` row or column and SHA-256 of every primary
+    and every secondary sliver, by pair; `{message, keys, signed, sum}` whether BLS signatures and their sum
+    hold, and the sum. Data are base64.
     """
     script = npm_folder_of("walrus-npm", CLIENTS, ["--legacy-peer-deps"]) / "oracle.mjs"
     done = subprocess.run(

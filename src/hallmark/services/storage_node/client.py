@@ -77,6 +77,9 @@ class NodeClient:
             await _expect(response)
             async for sliver in in_chunks(response, size):
                 yield sliver
+                count -= 1
+                if not count:
+                    return  # whatever follows was not asked for
 
     async def symbols(
         self, identifier: str, pair: int, kind: Kind, shape: Shape, most: int

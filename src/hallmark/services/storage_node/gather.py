@@ -80,8 +80,6 @@ class Gatherer:
                 )
                 at = 0
                 async for sliver in coming:
-                    if at == len(run):
-                        break
                     check = (metadata, run[at], Kind.PRIMARY, sliver)
                     found[run[at]] = await asyncio.to_thread(verify_sliver, *check)
                     at += 1
