@@ -133,7 +133,7 @@ def withdraw(
 
 
 @wallet.command()
-@click.option("--most", default=20, show_default=True, help="How many of each.")
+@click.option("--most", type=click.IntRange(1), default=20, show_default=True, help="How many of each.")
 @as_json
 @click.pass_obj
 def history(home: Path, /, most: int, *, as_data: bool) -> None:

@@ -79,7 +79,9 @@ class RPC:
                 answer = msgspec.json.decode(await response.read(MAX_RESPONSE), type=_Answer)
         except (HallmarkError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unavailable(
-                "chain_unreachable", "The chain's JSON-RPC endpoint gives no usable answer."
+                "chain_unreachable",
+                "The chain's JSON-RPC endpoint gives no usable answer.",
+                "Is it up, and is its URL right? On a development network: hallmark status.",
             ) from error
         if answer.error is not None:
             raise _refusal(answer.error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ from hallmark.services.sdk.token_store import TokenStore
 from hallmark.services.sdk.tokens import Proven, Tokens
 from hallmark.services.sdk.wallet import FOLDER, Wallet, read_key
 
+ADDRESS: Final = re.compile("0x[0-9a-f]{40}")
 FAUCET: Final = "faucet.secp256k1"
 
 
@@ -43,13 +45,21 @@ class Money:
 
     @property
     def chain(self) -> Chain:
-        """Where the network's money is. Raises InvalidInput `no_chain`."""
+        """Where the network's money is. Raises InvalidInput `no_chain`, `bad_chain`."""
         if self._chain is None:
             raise InvalidInput(
                 "no_chain",
                 "This client does not know the chain and the vault of its network.",
                 "A home of `hallmark up` says it in client.json; else give chain=.",
             )
+        named = (("token", self._chain.token), ("vault", self._chain.vault))
+        for name, address in (*named, *(("former", one) for one in self._chain.former)):
+            if not ADDRESS.fullmatch(address):
+                raise InvalidInput(
+                    "bad_chain",
+                    f"`{name}` of this client's chain is no address.",
+                    "It is 0x and 40 lower-case hexadecimal digits, in the home's client.json or in chain=.",
+                )
         return self._chain
 
     @property

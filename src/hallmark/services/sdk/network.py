@@ -101,11 +101,17 @@ def find(
     path = folder / "client.json"
     try:
         place = msgspec.json.decode(path.read_bytes(), type=Place)
-    except (OSError, msgspec.DecodeError) as error:
+    except OSError as error:
         raise InvalidInput(
             "no_network",
             f"No network is known in {path.parent}.",
             "Start one with `hallmark up`, or give base_url= and trust=.",
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(
+            "bad_client_file",
+            f"{path} does not say where a network is.",
+            "`hallmark up` writes it anew; or give base_url= and trust=.",
         ) from error
     # An issuer is one relay's: the home's is for the home's relay alone.
     issuer = relay_issuer or (place.relay_issuer if relay in (None, place.relay) else "")
