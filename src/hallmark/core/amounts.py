@@ -33,7 +33,11 @@ def parse_amount(text: str, decimals: int) -> int:
         )
     units = int(whole + part.ljust(decimals, "0"))
     if units > MAX_AMOUNT:
-        raise InvalidInput("amount_too_large", "This amount is more than an account can hold.")
+        raise InvalidInput(
+            "amount_too_large",
+            "This amount is more than an account can hold.",
+            "The most is 2^96 - 1 atomic units.",
+        )
     return units
 
 

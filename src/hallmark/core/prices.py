@@ -31,7 +31,11 @@ def cost(price: Price, use: Use) -> int:
     rest = price.image * use.images + price.second * -(-use.milliseconds // 1000) + price.call * use.calls
     units = -(-tokens // MILLION) + rest
     if units > MAX_AMOUNT:
-        raise InvalidInput("amount_too_large", "This request could cost more than an account can hold.")
+        raise InvalidInput(
+            "amount_too_large",
+            "This request could cost more than an account can hold.",
+            "Ask for fewer tokens, or give max_tokens.",
+        )
     return units
 
 
@@ -65,10 +69,12 @@ def check_offer(offer: Offer) -> None:
     without prices), `price_repeated`, `offer_without_asset`, `bad_asset`.
     """
     if offer.until <= offer.since:
-        raise InvalidInput("offer_range", "An offer must end after it begins.")
+        raise InvalidInput("offer_range", "An offer must end after it begins.", "Give a later end.")
     labels = [price.label for price in offer.prices]
     if len(set(labels)) != len(labels):
-        raise InvalidInput("price_repeated", "An offer has two prices for one model.")
+        raise InvalidInput(
+            "price_repeated", "An offer has two prices for one model.", "Name each model once."
+        )
     if any(not any(getattr(price, name) for name in COUNTED) for price in offer.prices):
         raise InvalidInput(
             "price_missing",
@@ -78,8 +84,20 @@ def check_offer(offer: Offer) -> None:
     if offer.free.everything:
         return
     if not offer.prices:
-        raise InvalidInput("price_missing", "An offer that is not free needs at least one price.")
+        raise InvalidInput(
+            "price_missing",
+            "An offer that is not free needs at least one price.",
+            "Price a model, or serve everything for nothing.",
+        )
     if offer.asset is None:
-        raise InvalidInput("offer_without_asset", "Prices need the asset that they are in.")
+        raise InvalidInput(
+            "offer_without_asset",
+            "Prices need the asset that they are in.",
+            "Name the token: chain, address, decimals, symbol.",
+        )
     if not (0 <= offer.asset.decimals <= 18 and offer.asset.chain_id > 0 and offer.asset.symbol):
-        raise InvalidInput("bad_asset", "The asset's chain, decimals or symbol cannot be right.")
+        raise InvalidInput(
+            "bad_asset",
+            "The asset's chain, decimals or symbol cannot be right.",
+            "A chain id is 1 or more, decimals are 0 to 18, a symbol has 1 to 11 letters.",
+        )

@@ -245,7 +245,11 @@ class Accounts:
             raise InvalidInput("bad_amount", "What a request may cost is an amount from 0 to 2^96 - 1.")
         self.refuse_used(authorization)
         if request in self._open:
-            raise Conflict("request_repeated", "This request is being answered already.")
+            raise Conflict(
+                "request_repeated",
+                "This request is being answered already.",
+                "Wait for its answer, or sign a new payment for a new request.",
+            )
         account = self.account(number)
         if most > account.free:
             raise PaymentRequired(

@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 14
-CODE: Final = "6b29bb502bf3981b30a331b443dffd68bf512410f36aa9a12513d544bda0a805"
+CODE: Final = "da6642dfe1d3796d4040b0d9d7602dc0af49c396e63e6a0a9b40594dde6414ef"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

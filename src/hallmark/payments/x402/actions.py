@@ -145,5 +145,9 @@ def _claims(said: tuple[_Claim, ...], signature: str) -> Claims:
 def _amount(text: str) -> int:
     amount = int(text)
     if amount > MAX_AMOUNT:
-        raise InvalidInput("bad_payment_header", "An amount is more than any token has.")
+        raise InvalidInput(
+            "bad_payment_header",
+            "An amount is more than any token has.",
+            "Amounts are at most 2^96 - 1 atomic units.",
+        )
     return amount

@@ -40,7 +40,11 @@ def requirements(offer: Offer, most: int, settling: Settling) -> tuple[Requireme
     if asset is None:
         raise InvalidInput("offer_without_asset", "Prices need the asset that they are in.")
     if most < 1:
-        raise InvalidInput("price_below_unit", "This request's price is below the asset's smallest unit.")
+        raise InvalidInput(
+            "price_below_unit",
+            "This request's price is below the asset's smallest unit.",
+            "The owner must price it at a unit or more, or serve it for nothing.",
+        )
     domain: dict[str, object] = {"name": asset.name, "version": asset.version}
     channel = {
         **domain,

@@ -125,7 +125,9 @@ def decode_payment(value: bytes) -> PaymentPayload:
     """
     if len(value) > MAX_HEADER:
         raise InvalidInput(
-            "payment_header_too_large", f"A payment header has at most {MAX_HEADER} bytes, not {len(value)}."
+            "payment_header_too_large",
+            f"A payment header has at most {MAX_HEADER} bytes, not {len(value)}.",
+            "Leave out what nobody asked for: long extensions, a copy of the resource.",
         )
     try:
         data = base64.b64decode(value, validate=True)

@@ -90,7 +90,11 @@ def authorize(
         if _same(payment.accepted, requirement):
             found = RAILS[requirement.scheme](payment, requirement, now)
             if found.refund and not refunds:
-                raise InvalidInput("bad_payment_header", "A refund pays for no request.")
+                raise InvalidInput(
+                    "bad_payment_header",
+                    "A refund pays for no request.",
+                    "Ask for a channel's money back by its withdrawal, and pay with a voucher.",
+                )
             return found
     raise PaymentRequired(
         "payment_not_offered",

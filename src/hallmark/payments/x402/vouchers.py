@@ -185,4 +185,8 @@ def _by_permit(
 
 
 def _no_deposit() -> InvalidInput:
-    return InvalidInput("bad_payment_header", "A deposit has no amount and authorization.")
+    return InvalidInput(
+        "bad_payment_header",
+        "A deposit has no amount and authorization.",
+        "Send `deposit` with `amount` and the authorization that its transfer method names.",
+    )

@@ -141,7 +141,11 @@ class Billing:
                 "payment_not_taken", "This node takes no payment from the vault.", "See its offer."
             )
         if len(asked.header) > MAX_HEADER:
-            raise InvalidInput("bad_payment_header", "The payment header is too long.")
+            raise InvalidInput(
+                "bad_payment_header",
+                "The payment header is too long.",
+                "Hallmark-Payment is base64 of a signed ceiling and a signed spend, 394 bytes.",
+            )
         spending = verify_spending(
             asked.header,
             vault,

@@ -74,7 +74,9 @@ def read_paying(headers: list[Pair]) -> Paying | None:
     limit = MAX_HEADER if name == VAULT else MAX_X402
     if len(value) > limit:
         raise InvalidInput(
-            "payment_header_too_large", f"A payment header has at most {limit} bytes, not {len(value)}."
+            "payment_header_too_large",
+            f"A payment header has at most {limit} bytes, not {len(value)}.",
+            "Leave out what nobody asked for: long extensions, a copy of the resource.",
         )
     try:
         data = base64.b64decode(value, validate=True)

@@ -145,9 +145,17 @@ class ChainAccount:
             parameters = await self.vault.parameters()
             await self.vault.require_spoken()
             if parameters.asset != self.token.address:
-                raise Conflict("other_token", "The vault holds another token than the one that was named.")
+                raise Conflict(
+                    "other_token",
+                    "The vault holds another token than the one that was named.",
+                    "Compare `token` and `vault` of the chain with the network's offers.",
+                )
             if self._network not in (b"", parameters.network):
-                raise Conflict("other_network", "The vault is of another network than the trust file.")
+                raise Conflict(
+                    "other_network",
+                    "The vault is of another network than the trust file.",
+                    "Compare `vault` of the chain and the trust file: they belong together.",
+                )
             domain = await self.token.domain(self.chain.chain_id)
             self._asset = Asset(
                 self.chain.chain_id,
@@ -172,7 +180,9 @@ class ChainAccount:
                 "Send tokens to the wallet's address.",
             )
         if units > FAUCET_LIMIT:
-            raise InvalidInput("amount_too_large", f"The faucet gives {FAUCET_LIMIT} atomic units at once.")
+            raise InvalidInput(
+                "amount_too_large", f"The faucet gives {FAUCET_LIMIT} atomic units at once.", "Ask for less."
+            )
         await self._send(self.token.address, faucet_call(self.wallet.key.address, units))
         return units
 

@@ -172,7 +172,9 @@ class AsyncClient:
                 'Make the client with privacy="sealed".',
             )
         if not parse_amount(max_per_request, 18):
-            raise InvalidInput("bad_amount", "A limit is more than nothing.")
+            raise InvalidInput(
+                "bad_amount", "A limit is more than nothing.", 'Such as max_per_request="0.05".'
+            )
         self._token_cap = max_per_request
 
     async def offers(self) -> tuple[NodeOffer, ...]:

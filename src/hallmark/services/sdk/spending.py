@@ -84,9 +84,15 @@ class Limits(msgspec.Struct, frozen=True):
         """Raises InvalidInput `bad_amount`, `bad_payee` for what can never be meant."""
         for text in (self.max_per_request, self.max_per_day):
             if not parse_amount(text, 18):
-                raise InvalidInput("bad_amount", "A limit is more than nothing.")
+                raise InvalidInput(
+                    "bad_amount", "A limit is more than nothing.", 'Such as max_per_request="0.05".'
+                )
         if self.pay_to != REGISTRY and len(_address(self.pay_to)) != 20:
-            raise InvalidInput("bad_payee", "A payee is `registry` or an address of 20 bytes, 0x-hex.")
+            raise InvalidInput(
+                "bad_payee",
+                "A payee is `registry` or an address of 20 bytes, 0x-hex.",
+                "`registry` takes whoever the log names.",
+            )
 
 
 class SignedPayment(msgspec.Struct, frozen=True):
@@ -325,17 +331,27 @@ def check_record(paid: SignedPayment, record: str | None, receipt: Receipt) -> i
     """
     if record is None or receipt.payment == ZERO32:
         if receipt.charged:
-            raise VerificationFailed("payment_record_other", "The receipt charges without a payment record.")
+            raise VerificationFailed(
+                "payment_record_other",
+                "The receipt charges without a payment record.",
+                "Keep the receipt: it is the evidence. The payment counts at its maximum until then.",
+            )
         return 0
     payment = read_payment(record, receipt)
     if payment.rail == "free":
         return 0
     if (payment.rail, payment.authorization) != ("vault", hex0x(paid.name)):
         raise VerificationFailed(
-            "payment_record_other", "The payment record names another payment than the one that was sent."
+            "payment_record_other",
+            "The payment record names another payment than the one that was sent.",
+            "Keep the receipt: it is the evidence. The payment counts at its maximum until then.",
         )
     if int(payment.charged) > min(int(payment.reserved), paid.maximum):
-        raise VerificationFailed("charged_over_signed", "More was charged than was signed for this request.")
+        raise VerificationFailed(
+            "charged_over_signed",
+            "More was charged than was signed for this request.",
+            "Keep the receipt: it is the evidence. The payment counts at its maximum until then.",
+        )
     return int(payment.charged)
 
 
@@ -345,10 +361,18 @@ def read_payment(record: str, receipt: Receipt) -> Payment:
     """
     data = record.encode()
     if digest_of(Payment, data) != receipt.payment:
-        raise VerificationFailed("payment_record_other", "The payment record is not the receipt's.")
+        raise VerificationFailed(
+            "payment_record_other",
+            "The payment record is not the receipt's.",
+            "Keep the receipt: it is the evidence. The payment counts at its maximum until then.",
+        )
     payment = Payment.decode(data)
     if int(payment.charged) != receipt.charged:
-        raise VerificationFailed("payment_record_other", "Record and receipt charge different amounts.")
+        raise VerificationFailed(
+            "payment_record_other",
+            "Record and receipt charge different amounts.",
+            "Keep the receipt: it is the evidence. The payment counts at its maximum until then.",
+        )
     return payment
 
 

@@ -126,7 +126,9 @@ class Tokens:
         units = parse_amount(amount, terms.asset.decimals)
         if not units or units % terms.unit:
             raise InvalidInput(
-                "bad_amount", f"Tokens are worth whole multiples of {terms.unit} atomic units."
+                "bad_amount",
+                f"Tokens are worth whole multiples of {terms.unit} atomic units.",
+                "Give a multiple of that, such as 1.00.",
             )
         blanks = tuple(make_blank(keys, value, os.urandom) for value in _values(units // terms.unit))
         order = Order(hex0x(keys.digest), tuple(Blinded(one.value, one.blinded.message) for one in blanks))
