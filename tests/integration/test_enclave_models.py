@@ -36,7 +36,7 @@ async def enclave() -> AsyncIterator[Running]:
         )  # fmt: skip
         artifacts[label], models[label] = data, hex0x(manifest.digest())
         manifests.append(manifest.encode())
-    launcher = Launcher(measure.seal(image.build(enclaves.cache())), machine.detect(), enclaves.cache())
+    launcher = Launcher(measure.seal(enclaves.usual_image()), machine.detect(), enclaves.cache())
     cargo = EnclaveInputs(enclaves.configuration(models=models).encode(), tuple(manifests), artifacts)
 
     def heard(message: control.FromEnclave) -> None:
@@ -93,4 +93,4 @@ async def test_an_enclave_without_engines_starts() -> None:
 
 def test_the_largest_image_keeps_its_budget() -> None:
     """The image with every engine is under 60 MB."""
-    assert image.build(enclaves.cache()).stat().st_size < 60_000_000
+    assert enclaves.usual_image().stat().st_size < 60_000_000

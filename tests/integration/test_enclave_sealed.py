@@ -25,7 +25,7 @@ from hallmark.privacy.key_configurations import verify_window
 from hallmark.privacy.ohttp import KeyConfiguration
 from hallmark.services.enclave import control
 from hallmark.services.enclave.runtime import Beacon
-from hallmark.services.node import image, machine, measure
+from hallmark.services.node import machine, measure
 from hallmark.services.node.enclave_start import EnclaveInputs, Running, Starter
 from hallmark.services.node.launch import Launcher
 from hallmark.testing import enclaves
@@ -44,9 +44,7 @@ class Box:
     """The image, and the enclaves that a test starts from it, with everything that they told their host."""
 
     def __init__(self) -> None:
-        self.launcher = Launcher(
-            measure.seal(image.build(enclaves.cache())), machine.detect(), enclaves.cache()
-        )
+        self.launcher = Launcher(measure.seal(enclaves.usual_image()), machine.detect(), enclaves.cache())
         self.root = enclaves.root()
         self.told: list[control.FromEnclave] = []
         self.started: list[Running] = []

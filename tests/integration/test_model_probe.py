@@ -8,9 +8,8 @@ import pytest
 
 from hallmark.core.errors import InvalidInput
 from hallmark.hub.artifact import pack_artifact, pack_files
-from hallmark.services.node import image
 from hallmark.services.node.probe import probe
-from hallmark.testing.enclaves import cache
+from hallmark.testing.enclaves import usual_image
 from hallmark.testing.weights import onnx
 
 pytestmark = pytest.mark.integration
@@ -20,7 +19,7 @@ DIGITS = Path(__file__).parents[2] / "models" / "digits" / "artifact"
 
 def test_what_a_model_takes_and_gives() -> None:
     """The enclave's own sandbox and engine say it; one that cannot be run has a reason."""
-    built = image.build(cache())
+    built = usual_image()
     said = probe(built, pack_artifact(DIGITS), "onnx")
     assert [(one.name, one.dtype, one.shape) for one in said.inputs] == [("image", "float32", (None, 64))]
     assert [one.name for one in said.outputs] == ["probabilities", "label"]

@@ -9,7 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from hallmark.http.asgi import Receive, Scope, Send, read_body, respond, respond
 from hallmark.http.serve import Listen, Service, bind, serving
 from hallmark.ledger.checkpoint import Checkpoint, sign
 from hallmark.ledger.note import ED25519, SigningKey
+from hallmark.services.chain.toolchain import exclusive
 from hallmark.services.enclave import control
 from hallmark.services.node import image, machine, measure
 from hallmark.services.node.confinement import Limits, confinement
@@ -38,9 +39,26 @@ def cache() -> Path:
     return Path(os.environ.get("HALLMARK_TEST_CACHE", "/tmp/hallmark-test-images"))  # noqa: S108
 
 
+@contextmanager
+def making() -> Iterator[Path]:
+    """The same folder, while nobody else puts something there: what is dear is made once, not by each process
+    that wants it at the same moment.
+    """
+    cache().mkdir(parents=True, exist_ok=True)
+    with exclusive(cache() / "making.lock"):
+        yield cache()
+
+
 def image_with(application: Path) -> Path:
     """An image that is like any other, but for the application inside."""
-    return image.build(cache(), overlay={APPLICATION: application})
+    with making() as kept:
+        return image.build(kept, overlay={APPLICATION: application})
+
+
+def usual_image() -> Path:
+    """The image of this installation."""
+    with making() as kept:
+        return image.build(kept)
 
 
 def launcher(application: Path, limits: Limits | None = None, root: str = "") -> Launcher:

@@ -33,7 +33,7 @@ from hallmark.payments.accounts import Event
 from hallmark.payments.journal import read_journal
 from hallmark.services.enclave import identity
 from hallmark.services.enclave.account_journal import NAME_TAG
-from hallmark.services.node import image, machine, measure
+from hallmark.services.node import machine, measure
 from hallmark.services.node.service import load_cargo
 from hallmark.services.node.settings import ModelFile, Payments, Settings
 from hallmark.testing import enclaves
@@ -63,7 +63,7 @@ class PaidHost:
             ("root.pem", self._root.to_pem()),
         ):
             (folder / name).write_bytes(text)
-        path = image.build(enclaves.cache())
+        path = enclaves.usual_image()
         self.settings = Settings(
             listen=Listen(self.port),
             health=Listen(self.health_port),

@@ -18,8 +18,7 @@ from hallmark.compose.plan import known_plan
 from hallmark.compose.trustfile import full_node_name
 from hallmark.hub.artifact import pack_artifact
 from hallmark.hub.cache import BlobIdCache
-from hallmark.services.node import image
-from hallmark.testing.enclaves import cache
+from hallmark.testing.enclaves import making, usual_image
 
 FULL_NODES = 4
 
@@ -93,12 +92,13 @@ def prepare_home(home: Path) -> None:
     image, and the blob IDs of the shipped models, as if home and full nodes had computed them before. Both
     are made once on this machine. The tests' fixture `network` starts in an empty home.
     """
-    built = image.build(cache())
+    built = usual_image()
     shutil.copyfile(built, Home(home).file("image", built.name))
-    kept = cache() / "blob-ids.json"
-    known = BlobIdCache(kept)
-    for artifact in sorted(models_root().glob("*/artifact")):
-        known.identify(pack_artifact(artifact))
+    with making() as folder:
+        kept = folder / "blob-ids.json"
+        known = BlobIdCache(kept)
+        for artifact in sorted(models_root().glob("*/artifact")):
+            known.identify(pack_artifact(artifact))
     for owner in (("artifacts",), *(("services", full_node_name(n)) for n in range(1, FULL_NODES + 1))):
         shutil.copyfile(kept, Home(home).file(*owner, "blob-ids.json"))
 
