@@ -214,7 +214,9 @@ async def test_a_host_that_says_held_without_the_issuer_is_found_out(
 async def test_no_receipt_before_the_issuer_settled(
     asking: Asking, host: TokenHost, runtime: MemoryRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A receipt never names tokens that could still be spent elsewhere."""
+    """A receipt never names tokens that could still be spent elsewhere. The error does not say that nothing
+    was charged, by which a client would take its tokens for good again: the issuer may settle them yet.
+    """
     monkeypatch.setattr(token_billing, "SETTLE_TIMEOUT_S", 0.05)
     assert runtime.billing is not None
     runtime.billing = host.bill_tokens(runtime.configuration, runtime.now)
@@ -222,6 +224,7 @@ async def test_no_receipt_before_the_issuer_settled(
     host.change = lambda answer: answer if b"until" in answer.body else None
     answer, _ = await asking.ask(*tokens_of(host.issuer.document, 10))
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "change_unavailable")
+    assert int(answer.headers["hallmark-charged"]) > 0
     assert runtime.signed == []
 
 
