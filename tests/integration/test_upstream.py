@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -14,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
+import openai
 import pytest
 
 import hallmark as product
@@ -21,6 +23,9 @@ from hallmark.core.marks import Question, State
 from hallmark.testing.real_network import Network, hallmark, start_network
 
 pytestmark = pytest.mark.integration
+
+
+DRAWN = base64.b64encode(b"\x89PNG\r\n\x1a\n a circle").decode()
 
 
 class Server(BaseHTTPRequestHandler):
@@ -39,6 +44,10 @@ class Server(BaseHTTPRequestHandler):
         if Server.wanted and Server.keys[-1] != f"Bearer {Server.wanted}":
             error = {"message": f"Incorrect API key: {Server.keys[-1]}", "code": "invalid_api_key"}
             self._send(json.dumps({"error": error}).encode(), "application/json", 401)
+            return
+        if self.path.endswith("/images/generations"):
+            images = [{"b64_json": DRAWN}] * asked.get("n", 1)
+            self._send(json.dumps({"created": 1, "data": images}).encode(), "application/json")
             return
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
         common = {"id": "chatcmpl-up", "created": 1, "model": "provider/large-model"}
@@ -79,7 +88,7 @@ def with_upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]
     threading.Thread(target=server.serve_forever, daemon=True).start()
     home = tmp_path_factory.mktemp("upstream") / "home"
     address = f"large=http://127.0.0.1:{server.server_address[1]}/v1#provider/large-model"
-    start_network(home, "--no-ask", "--port", "25500", "--upstream", address)
+    start_network(home, "--no-ask", "--port", "25500", "--upstream", address, "--free")
     yield Network(home)
     assert hallmark(home, "down").returncode == 0
     server.shutdown()
@@ -123,6 +132,24 @@ def test_tools_and_streams_pass_through(with_upstream: Network) -> None:
     assert "from upstream" in text
     assert '"hallmark":' in text
     assert text.endswith("data: [DONE]\n\n")
+
+
+def test_a_providers_images_have_a_receipt(with_upstream: Network) -> None:
+    """A stock client gets them as the provider gave them, base64 and all, with a receipt for their bytes; who
+    made them is the provider's word.
+    """
+    with openai.OpenAI(base_url=f"{with_upstream.gateway}/v1", api_key="none") as stock:
+        answer = stock.images.generate(model="large", prompt="a red circle", n=2)
+    assert answer.data is not None
+    assert [image.b64_json for image in answer.data] == [DRAWN, DRAWN]
+    told = answer.model_extra or {}
+    with product.Client(home=with_upstream.home) as client:
+        model = client.receipt(told["hallmark"]["id"]).marks()[Question.MODEL]
+    assert model.state is State.CLAIMED
+    assert "asserted by" in model.shows
+    linked = {"model": "large", "prompt": "a red circle", "response_format": "url"}
+    refused = httpx.post(f"{with_upstream.gateway}/v1/images/generations", json=linked, timeout=30)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported_parameter")
 
 
 CANARIES = ("sk-canary-sings-at-dawn", "sk-canary-sings-at-noon")

@@ -31,6 +31,7 @@ class Task(enum.StrEnum):
     CHAT = "chat"
     COMPLETION = "completion"
     EMBEDDING = "embedding"
+    IMAGE = "image"
     TENSOR = "tensor"
 
 

@@ -356,6 +356,7 @@ async def test_work_that_is_priced_by_the_second(
         ("/v1/completions", {"model": "tiny", "prompt": "hello", "max_tokens": 8, "stream": True}),
         ("/v1/completions", {"model": "there", "prompt": "hello", "max_tokens": 8, "stream": True}),
         ("/v1/embeddings", {"model": "there", "input": "hello"}),
+        ("/v1/images/generations", {"model": "there", "prompt": "hello"}),
         (INFER, TENSORS),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,7 +20,8 @@ from hallmark.testing.billing import NUMBER, MemoryHost, offer_entry, pay
 from hallmark.testing.runtime import MemoryRuntime
 from hallmark.testing.upstream import Answer, FakeUpstream, SentRequest, json_answer, stream_answer
 
-CHAT = "/v1/chat/completions"
+CHAT, IMAGES = "/v1/chat/completions", "/v1/images/generations"
+DRAWN = {"b64_json": base64.b64encode(b"\x89PNG\r\n\x1a\n a circle").decode()}
 URL = "http://model-server.invalid:8000/v1#qwen-there"
 HELLO: dict[str, Any] = {"model": "qwen", "messages": [{"role": "user", "content": "hello"}]}
 TOOL_CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"at":"Bern"}'}}
@@ -161,6 +163,66 @@ async def test_completions_and_embeddings_pass_through(
     assert (checked.parameters.task, checked.receipt.tokens_in) == ("embedding", 2)
     check(await client.post("/v1/completions", json={"model": "qwen", "prompt": "a"}))
     assert [request.path for request in server.seen] == ["/v1/embeddings", "/v1/completions"]
+
+
+def images(*data: dict[str, str]) -> bytes:
+    """An answer with these."""
+    return json.dumps({"created": 1, "data": data, "usage": {"input_tokens": 5, "output_tokens": 9}}).encode()
+
+
+async def test_images_pass_through(client: httpx.AsyncClient, server: FakeUpstream, check: Any) -> None:
+    """Their bytes are in the response that the receipt commits to, under the task of its own."""
+    server.answer = json_answer(images(DRAWN, DRAWN))
+    asked = {"model": "qwen", "prompt": "a red circle", "n": 3, "size": "1024x1024"}
+    response = await client.post(IMAGES, json=asked)
+    checked = check(response)
+    assert checked.parameters.task == "image"
+    assert [one["b64_json"] for one in response.json()["data"]] == [DRAWN["b64_json"]] * 2
+    assert (server.seen[0].path, json.loads(server.seen[0].body)) == (IMAGES, asked | {"model": "qwen-there"})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        images({"url": "https://images.invalid/1.png"}),
+        images(DRAWN, {"url": "https://images.invalid/1.png"}),
+        images({"b64_json": "%"}),
+        images({"b64_json": "aGVsbG8="}),
+        images(DRAWN, DRAWN),
+        b'{"created": 1}',
+        b'{"data": {}}',
+    ],
+)
+async def test_a_link_is_no_image(
+    client: httpx.AsyncClient, server: FakeUpstream, runtime: MemoryRuntime, answer: bytes
+) -> None:
+    """What is behind one may be another tomorrow; nor are there more than were asked and reserved for."""
+    server.answer = json_answer(answer)
+    response = await client.post(IMAGES, json={"model": "qwen", "prompt": "a red circle"})
+    assert (response.status_code, response.json()["error"]["code"]) == (502, "upstream_failed")
+    assert runtime.signed == []
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "param"),
+    [
+        ({"n": 0}, "invalid_value", "n"),
+        ({"n": 11}, "invalid_value", "n"),
+        ({"n": "2"}, "invalid_type", "n"),
+        ({"n": True}, "invalid_type", "n"),
+        ({"response_format": "url"}, "unsupported_parameter", "response_format"),
+        ({"stream": True}, "unsupported_parameter", "stream"),
+        ({"prompt": None}, "invalid_type", "prompt"),
+    ],
+)
+async def test_images_are_asked_for_in_one_way(
+    client: httpx.AsyncClient, server: FakeUpstream, change: dict[str, Any], code: str, param: str
+) -> None:
+    """What a receipt could not cover is refused before the server is asked."""
+    response = await client.post(IMAGES, json={"model": "qwen", "prompt": "a red circle"} | change)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["param"]) == (400, code, param)
+    assert server.seen == []
 
 
 async def test_attachments_become_inputs(client: httpx.AsyncClient, check: Any) -> None:
@@ -474,10 +536,22 @@ def priced(runtime: MemoryRuntime) -> MemoryHost:
     return host
 
 
-async def _paid(client: httpx.AsyncClient, runtime: MemoryRuntime, asked: dict[str, Any]) -> httpx.Response:
+async def _paid(
+    client: httpx.AsyncClient, runtime: MemoryRuntime, asked: dict[str, Any], path: str = CHAT
+) -> httpx.Response:
     body = json.dumps(asked).encode()
-    headers = pay(runtime.configuration, CHAT, body, runtime.now(), maximum=10**6)
-    return await client.post(CHAT, content=body, headers=headers)
+    headers = pay(runtime.configuration, path, body, runtime.now(), maximum=10**6)
+    return await client.post(path, content=body, headers=headers)
+
+
+async def test_images_are_charged_by_their_number(
+    client: httpx.AsyncClient, runtime: MemoryRuntime, server: FakeUpstream, priced: MemoryHost, check: Any
+) -> None:
+    """As many as came, of those that were asked and reserved for."""
+    server.answer = json_answer(images(DRAWN, DRAWN))
+    asked = {"model": "qwen", "prompt": "a red circle", "n": 3}
+    found = check(await _paid(client, runtime, asked, IMAGES))
+    assert 200 <= found.receipt.charged < 300
 
 
 async def test_what_the_server_counts_is_charged(

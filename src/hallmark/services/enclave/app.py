@@ -25,6 +25,7 @@ from hallmark.core.errors import Conflict, NotFound, Unavailable
 from hallmark.core.model_names import read_model_name, require_pin
 from hallmark.core.naming import no_such_model
 from hallmark.engines import describe_format, load
+from hallmark.engines.openai_images import AskedImages, check_images
 from hallmark.engines.openai_request import Chat, Completion, Envelope, decode, require_text
 from hallmark.engines.protocol import Engine, Task
 from hallmark.engines.request_errors import BadParameter
@@ -79,6 +80,7 @@ class App:
             "/v1/completions": self._completion,
             "/v1/embeddings": self._embedding,
             "/v1/hallmark/infer": self._infer,
+            "/v1/images/generations": self._images,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -166,6 +168,14 @@ class App:
             self._engine(label, Task.EMBEDDING)
             raise not_offered(Task.EMBEDDING)
         await relayed.answer(call, Task.EMBEDDING, decode(call.body, Envelope), self._upstreams[label])
+
+    async def _images(self, call: Call) -> None:
+        label = self._label(decode(call.body, Named).model)
+        if label not in self._upstreams:
+            self._engine(label, Task.IMAGE)
+            raise not_offered(Task.IMAGE)
+        check_images(decode(call.body, AskedImages))
+        await relayed.answer(call, Task.IMAGE, decode(call.body, Envelope), self._upstreams[label])
 
     async def _infer(self, call: Call) -> None:
         asked = decode(call.body, infer.Inference)

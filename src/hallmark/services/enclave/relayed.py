@@ -12,6 +12,7 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import Parameters, UpstreamRecord
 from hallmark.core.errors import HallmarkError, Unauthorized
 from hallmark.core.prices import Use
+from hallmark.engines.openai_images import images_of
 from hallmark.engines.openai_request import Envelope, decode
 from hallmark.engines.openai_response import Shape
 from hallmark.engines.protocol import MILLION, Task
@@ -27,6 +28,8 @@ ANSWER_TOKENS: Final = 32_768
 MOST_TOKENS: Final = 1 << 24
 MOST_ANSWERS: Final = 128
 BYTES_A_TOKEN: Final = 4
+AT_ONCE: Final = frozenset((Task.EMBEDDING, Task.IMAGE))
+"""What is answered whole, without tokens."""
 AUTHORIZATION = b"hallmark-upstream-authorization"
 
 
@@ -51,7 +54,20 @@ class _Relay(msgspec.Struct):
         async with self._open(stream=False) as reply:
             self.reply = reply
             content = await reply.content()
+        if self.task is Task.IMAGE:
+            self.images = self._drawn(content)
         return content, self.ending()
+
+    def _drawn(self, content: bytes) -> int:
+        """How many images an answer has. Raises UpstreamFailed `upstream_failed`: a link is no image, and
+        more than were asked for were not reserved.
+        """
+        found = images_of(content)
+        if found is None:
+            raise self.upstream.target.failed("gave something else than images in base64; ask for b64_json")
+        if len(found) > self.images:
+            raise self.upstream.target.failed("gave more images than were asked for")
+        return len(found)
 
     async def stream(self, emitter: Emitter) -> None:
         """The server's chunks, as they came, without the usage chunk that only we asked for.
@@ -131,7 +147,9 @@ async def answer(call: Call, task: Task, envelope: Envelope, upstream: Upstream)
     opening = open_request(call.runtime, call.scope, call.body, upstream=True)
     target = upstream.target
     sent, images = decode(call.body, dict[str, Any]), images_in(envelope.messages)
-    most = Use(len(call.body), 0 if task is Task.EMBEDDING else _most_out(sent, call), images)
+    if task is Task.IMAGE:
+        images = sent.get("n") or 1
+    most = Use(len(call.body), 0 if task in AT_ONCE else _most_out(sent, call), images)
     opening = await metered(call, opening, target.label, most)
     relay = _Relay(
         call=call,
@@ -145,7 +163,7 @@ async def answer(call: Call, task: Task, envelope: Envelope, upstream: Upstream)
         authorization=header(call.scope, AUTHORIZATION) or call.runtime.upstream_authorization(target.label),
     )
     try:
-        if envelope.stream and task is not Task.EMBEDDING:
+        if envelope.stream and task not in AT_ONCE:
             await answer_stream(call, opening, relay.stream, relay.ending())
         else:
             await answer_whole(call, opening, relay.whole())

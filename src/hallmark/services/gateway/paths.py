@@ -8,7 +8,13 @@ from hallmark.core.errors import NotFound
 from hallmark.http.asgi import Scope, header
 
 ANSWERS: Final = frozenset(
-    ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/hallmark/infer")
+    (
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/hallmark/infer",
+        "/v1/images/generations",
+    )
 )
 OTHERS: Final = frozenset(("/v1/models",))
 PAGE: Final = "/models"

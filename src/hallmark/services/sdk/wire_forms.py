@@ -11,12 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 PATHS: Final = {
-    "messages": "/v1/chat/completions",
-    "prompt": "/v1/completions",
-    "input": "/v1/embeddings",
-    "inputs": "/v1/hallmark/infer",
-    "safetensors": "/v1/hallmark/infer",
+    "messages": ("/v1/chat/completions",),
+    "prompt": ("/v1/completions", "/v1/images/generations"),
+    "input": ("/v1/embeddings",),
+    "inputs": ("/v1/hallmark/infer",),
+    "safetensors": ("/v1/hallmark/infer",),
 }
+"""Where a request may have gone that has this member."""
+ALL: Final = tuple(dict.fromkeys(path for paths in PATHS.values() for path in paths))
 COMPACT: Final = (",", ":")
 SPACED: Final = (", ", ": ")
 FRAME: Final = ("id", "object", "created", "model")
@@ -34,7 +36,8 @@ class _Foreign(Exception):
 def requests(body: bytes, path: str = "") -> Iterator[tuple[str, str, bytes]]:
     """How a request may have been sent: in words, the path, the bytes. First exactly as it was saved."""
     value = _object(body)
-    paths = (path,) if path else tuple(p for name, p in PATHS.items() if name in value) or (*PATHS.values(),)
+    named = tuple(p for name, paths in PATHS.items() if name in value for p in paths)
+    paths = (path,) if path else named or ALL
     for where in paths:
         yield "", where, body
         yield "without the white space around it", where, body.strip()
