@@ -108,7 +108,9 @@ async def test_a_blob_of_the_least_quorum_survives_a_third(nodes: RunningNodes, 
 
 
 async def test_one_more_than_allowed_puts_nothing(nodes: RunningNodes, tmp_path: Path) -> None:
-    """With 12 of 22 shards there is no quorum: a reason, no blob, nothing on the way; and later it is put."""
+    """With 12 of 22 shards there is no quorum: a reason, no record, nothing on the way. What nodes have of it
+    is the whole blob or nothing, without a certificate; and later it is put.
+    """
     async with store_on(tmp_path / "hub", nodes) as store:
         await nodes.stop(0, 1, 2)
         answer = await store.ask("PUT", "/v1/blobs", body=LARGE)
@@ -117,6 +119,12 @@ async def test_one_more_than_allowed_puts_nothing(nodes: RunningNodes, tmp_path:
         name = small_id(LARGE)
         assert not list((tmp_path / "hub" / "records").iterdir())
         assert [path.name for path in (tmp_path / "hub" / "staging").iterdir()] == ["lock"]
+        assert (await store.ask("GET", f"/v1/blobs/{name}/certificate")).code == "certificate_not_stored"
+        await nodes.stop(3, 4)
+        answer = await store.ask("GET", f"/v1/blobs/{name}")
+        assert (answer.status, answer.code) == (503, "blob_unrecoverable")
+        await nodes.start(3, 4)
+        assert await got(store, name)
         assert (await store.ask("GET", f"/v1/blobs/{name}/certificate")).code == "certificate_not_stored"
         await nodes.start(0, 1, 2)
         assert await store.put(LARGE) == name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from typing import Final
 from urllib.parse import unquote
 
 from hallmark.core.blob_ids import parse_blob_text
@@ -27,7 +28,9 @@ from hallmark.services.storage_node.client import Listing, confirmation_of
 from hallmark.services.storage_node.intake import Intake
 from hallmark.services.storage_node.shelf import MOST_LISTED, Shelf, not_stored
 
-BYTES = b"application/octet-stream"
+BYTES: Final = b"application/octet-stream"
+AT_ONCE: Final = 2
+"""Proofs that are made at a time: anybody may ask for them, and each takes milliseconds of a processor."""
 
 
 class NodeApp:
@@ -39,6 +42,7 @@ class NodeApp:
         self._committee, self._me, self._secret = committee, me, secret
         self._shelf, self._intake, self._staging = shelf, intake, staging
         self.challenged = 0
+        self._proving = asyncio.Semaphore(AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -140,7 +144,8 @@ class NodeApp:
             sliver = await self._shelf.read(name, held, other, kind.other)
             if len(sliver) != held.place(other, kind.other)[1]:
                 continue  # cut short on the disk: the next look mends it
-            (symbol,) = await asyncio.to_thread(prove_symbols, shape, kind.other, sliver, (index,))
+            async with self._proving:
+                (symbol,) = await asyncio.to_thread(prove_symbols, shape, kind.other, sliver, (index,))
             found.append(struct.pack("<H", other) + symbol.data + symbol.path)
         await respond(send, 200, b"".join(found), content_type=BYTES)
 
@@ -153,7 +158,8 @@ class NodeApp:
         sliver = await self._shelf.read(name, held, drawn.pair, drawn.kind)
         if len(sliver) != held.place(drawn.pair, drawn.kind)[1]:
             raise not_stored()
-        answer = await asyncio.to_thread(answer_challenge, held.metadata, drawn, sliver)
+        async with self._proving:
+            answer = await asyncio.to_thread(answer_challenge, held.metadata, drawn, sliver)
         self.challenged += 1
         await respond(send, 200, answer, content_type=BYTES)
 
