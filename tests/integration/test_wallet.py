@@ -11,8 +11,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from msgspec.structs import replace
 
+from hallmark.apps.cli.main import cli
 from hallmark.core.document import hex0x
 from hallmark.core.errors import Conflict, HallmarkError, InvalidInput
 from hallmark.core.money import Asset, FreeUse, Offer, Price
@@ -219,7 +221,9 @@ async def test_what_cannot_be_done_says_why(chain: VaultOnChain, tmp_path: Path)
     ]
 
 
-async def test_money_in_a_vault_of_before_is_named(chain: VaultOnChain, account: ChainAccount) -> None:
+async def test_money_in_a_vault_of_before_is_named(
+    chain: VaultOnChain, account: ChainAccount, tmp_path: Path
+) -> None:
     """What lies in an earlier version's vault is in no amount, and is said beside them: which vault, what the
     wallet put in, that this version cannot read the rest, and who can. One without our money is not named.
     """
@@ -249,6 +253,12 @@ async def test_money_in_a_vault_of_before_is_named(chain: VaultOnChain, account:
         )
         for part in (hex0x(old), "put 2.00 DEV into it", "this version cannot read", "client of the version"):
             assert part in other.words
+        said = {"base_url": "http://127.0.0.1:1", "chain": moved.chain}
+        (tmp_path / "client.json").write_bytes(msgspec.json.encode(said))
+        for more in ((), ("--json",)):
+            command = ["--home", str(tmp_path), "wallet", "balance", *more]
+            done = await asyncio.to_thread(CliRunner().invoke, cli, command)
+            assert (done.exit_code, hex0x(old) in done.output.replace("\n", "")) == (0, True), done.output
         with pytest.raises(HallmarkError) as caught:
             await moved.withdraw(None)
         assert (caught.value.reason, hex0x(old) in caught.value.hint) == ("no_account", True)
