@@ -21,8 +21,8 @@ DEFAULT_HOME = "~/.hallmark"
 # stays short.
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("network", "Start a network on this machine and ask it a question."),
-    "down": ("network", "Stop the network."),
-    "status": ("network", "Show every service with its state."),
+    "down": ("status", "Stop the network."),
+    "status": ("status", "Show every service with its state."),
     "ask": ("ask", "Ask a language model."),
     "infer": ("ask", "Run a tensor model."),
     "models": ("ask", "List the models and who can serve them."),

@@ -1,4 +1,4 @@
-"""`hallmark up`, `down`, `status`."""
+"""`hallmark up`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
-from rich.table import Table
 from rich.text import Text
 
 from hallmark.apps.cli.demonstration import demonstrate, demonstrate_payment, questions
-from hallmark.apps.cli.output import console, emit
+from hallmark.apps.cli.output import console
 from hallmark.apps.cli.upstream import read_source
 from hallmark.compose import preflight, running
 from hallmark.compose.home import Home
@@ -25,7 +23,6 @@ from hallmark.compose.ports import PATIENCE_S, claim_plan
 from hallmark.compose.start import prepare_network
 from hallmark.compose.upstream_keys import set_key
 from hallmark.core.errors import InvalidInput, Unavailable
-from hallmark.http.health import lasted
 from hallmark.services.chain.toolchain import repository_root
 from hallmark.verification import wording
 
@@ -122,44 +119,6 @@ def up(
             _end(process)
 
 
-@click.command()
-@click.pass_obj
-def down(home_path: Path, /) -> None:
-    """Stop the network."""
-    stopped = running.stop(Home(home_path))
-    console().print("Stopped." if stopped else "Nothing was running.")
-
-
-@click.command()
-@click.option(
-    "--json", "as_data", is_flag=True, help="Print JSON: service name to state, reason, since, next."
-)
-@click.pass_obj
-def status(home_path: Path, /, *, as_data: bool) -> None:
-    """Show every service with its state. Exit code 0 when all are ready, 3 otherwise."""
-    found = asyncio.run(running.statuses(Home(home_path)))
-    if as_data:
-        emit(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
-    elif not found:
-        console().print(f"Nothing runs from {home_path}.")
-    else:
-        table = Table(box=None, padding=(0, 3, 0, 0))
-        for heading in ("service", "state", "address", "restarts", "reason"):
-            right, folded = heading == "restarts", heading == "reason"
-            table.add_column(
-                heading, justify="right" if right else "left", no_wrap=not folded, overflow="fold"
-            )
-        for name, service in found.items():
-            row = (name, service.state, service.url, str(service.restarts), service.reason)
-            table.add_row(*map(Text, row))
-        console().print(table)
-        for name, service in found.items():
-            if service.next:
-                said = (_lasting(service.since), service.told, service.next)
-                console().print(Text(f"{name}: {' '.join(filter(None, said))}"))
-    sys.exit(0 if found and all(service.state == "ready" for service in found.values()) else 3)
-
-
 def _start(home: Home, port: int | None, offers: Offers, keys: dict[str, bytes]) -> subprocess.Popen[bytes]:
     """Prepare the network and start its supervisor, which takes over the held home and the claimed ports."""
     preflight.check_machine(repository_root())
@@ -219,10 +178,6 @@ class _Waiting:
                 self._ready.add(name)
                 after = time.monotonic() - self._began
                 console().print(Text(f"  ready {name:<12} {service.url:<26} {after:5.1f} s"))
-
-
-def _lasting(since: int) -> str:
-    return f"For {lasted(time.time_ns() // 1_000_000 - since)}." if since else ""
 
 
 def _pair(text: str) -> tuple[str, str]:
