@@ -1,7 +1,7 @@
 """What blobs and models cost: blob IDs beside Mysten's own encoder, slivers, a store's throughput and memory,
-a model's cold start by size.
+a model's cold start by size, searching among many.
 
-    python bench/hub.py [--long 1024] [--json FILE]
+    python bench/hub.py [--long 1024] [--models 100000] [--json FILE]
 
 Blob IDs of 1, 64 and 256 MiB for 1,000 shards, by this project and by the published WebAssembly encoder
 (@mysten/walrus-wasm), each in a process of its own, one after the other, and compared. Then one blob store,
@@ -10,8 +10,8 @@ the same file beside it. Its peak memory is the kernel's `VmHWM`; what computes 
 whose memory is that of the first table. Slivers: a blob encoded into all of them, beside its ID alone;
 decoded of the 334 source rows and of 334 rows that are none of them; slivers checked as a storage node does;
 one sliver made of others' symbols; a node's 143 pairs made again of the whole blob. Then tensor models, each
-loaded in a fresh process: digest checked, graph opened, first answer. Nothing is downloaded but the encoder,
-once.
+loaded in a fresh process: digest checked, graph opened, first answer. Then searches among so many models
+(`hub_search`). Nothing is downloaded but the encoder, once.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.request import Request, urlopen
 
+import hub_search
+
 from hallmark.hub.artifact import pack_files
 from hallmark.services.chain.toolchain import find_node
 from hallmark.testing.ports import free_port
@@ -42,6 +44,7 @@ ID_SIZES: Final = (1, 64, 256)
 SLIVER_SIZES: Final = (1, 64)
 MODEL_SIZES: Final = (1, 64, 256)
 PATIENCE_S: Final = 600
+SEARCHES: Final = 2_000
 PEAK: Final = """
 print(next(int(l.split()[1]) >> 10 for l in open("/proc/self/status") if l.startswith("VmHWM")))
 """
@@ -349,6 +352,7 @@ def main() -> None:
     """Measure, print, write JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--long", type=int, default=1024, help="MiB of the longest blob")
+    parser.add_argument("--models", type=int, default=100_000, help="labels that are searched")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     load = os.getloadavg()[0]
@@ -360,6 +364,7 @@ def main() -> None:
             "slivers": slivers(folder),
             "store": throughput(folder, tuple(sorted({*ID_SIZES, asked.long}))),
             "cold_start": cold_starts(folder),
+            "search": hub_search.measured(asked.models, SEARCHES),
         }
     for title, rows in found.items():
         table(title, rows)

@@ -287,6 +287,7 @@ class Wiring:
             rpc_url=_url(self._plan.chain_port),
             confirmations=self._plan.confirmations,
             relay_url=_url(relay_port(self._plan)),
+            hub_url=_url(hub_port(self._plan)),
             assets=str(self._parts.assets),
             names=dict(self._parts.names),
             # Everything of a development network is on this machine, whoever listens to it as well.

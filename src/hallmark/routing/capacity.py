@@ -76,7 +76,7 @@ def capacity(
     nodes = present(registry)
     rows: dict[tuple[str, str], list[_Place]] = {}
     best: dict[bytes, _Place] = {}
-    for label in sorted({*registry.labels, *(name for _, b in nodes for name in b.upstreams)}):
+    for label in _offered(registry, nodes):
         excluded = {exclusion.node: exclusion.reason for exclusion in judge(Wanted(label)).excluded}
         for key, bundle in nodes:
             if not _offers(registry, bundle, label):
@@ -93,6 +93,14 @@ def capacity(
         for (model, mode), places in sorted(rows.items())
     )
     return slots, _split(every)
+
+
+def _offered(registry: Registry, nodes: Sequence[tuple[bytes, KeyBundle]]) -> list[str]:
+    """Labels that a node may offer: judging each label that there is would take long where there are many."""
+    artifacts = {artifact for _, bundle in nodes for artifact in bundle.artifacts}
+    newest = ((name, label.versions[-1][2]) for name, label in registry.labels.items() if label.versions)
+    published = {name for name, manifest in newest if manifest.artifact in artifacts}
+    return sorted(published.union(*(bundle.upstreams for _, bundle in nodes)))
 
 
 def present(registry: Registry) -> list[tuple[bytes, KeyBundle]]:

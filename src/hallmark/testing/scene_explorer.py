@@ -10,7 +10,14 @@ from hallmark.core.errors import NotFound
 from hallmark.core.marks import State
 from hallmark.core.shown import ShownMark
 from hallmark.services.explorer.model_cards import COUNTED
-from hallmark.services.explorer.model_views import ModelCardPage, ModelLine, ModelList, Server, Version
+from hallmark.services.explorer.model_views import (
+    ExposurePage,
+    ExposureTable,
+    ModelCardPage,
+    ModelList,
+    Server,
+    Version,
+)
 from hallmark.services.explorer.network_views import (
     Bin,
     Failed,
@@ -46,7 +53,7 @@ from hallmark.services.explorer.views import (
 from hallmark.testing import scene_parts as parts
 from hallmark.testing.scene import REACHED, Scene, address, digest, marks_of
 from hallmark.testing.scene_network import observed, parties
-from hallmark.testing.scene_outcomes import quality, told_quality, words
+from hallmark.testing.scene_outcomes import exposed, exposure, listed, quality, told_quality, words
 from hallmark.testing.scene_payments import OFFER, ScenePayments, money
 
 SIZE = 1_088
@@ -215,10 +222,17 @@ class SceneExplorer:
             for n, (reason, why, heard) in enumerate(told)
         )
 
-    async def model_list(self, cursor: str, limit: int) -> ModelList:  # noqa: ARG002
-        """That label."""
-        line = ModelLine(self._model(), self.scene.answered - 86_400_000, 2, 1, 6, *told_quality())
-        return ModelList(1, "", SIZE, (line,))
+    async def model_list(self, query: str, cursor: str, limit: int) -> ModelList:  # noqa: ARG002
+        """That label, in a drawn place."""
+        return listed(self.scene, self._model(), SIZE)
+
+    async def exposure(self, days: int) -> ExposurePage:
+        """One hour in which it was shown."""
+        return exposure(self.scene, days)
+
+    async def exposure_of(self, period: int) -> ExposureTable:
+        """That hour."""
+        return exposed(self.scene, period)
 
     async def model_card(self, label: str) -> ModelCardPage:
         """That label. Raises NotFound `unknown_model`."""
@@ -254,6 +268,8 @@ class SceneExplorer:
             (ModelPrice(parts.LABEL, "0.20 DEV for a million tokens out", "", OFFER),),
             (self.row(),),
             records=quality(self.scene),
+            licence="" if known.row.asserted else "apache-2.0",
+            repository="" if known.row.asserted else "hallmark/a-model",
         )
         kept = {
             "row": page.row,

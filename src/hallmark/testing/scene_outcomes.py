@@ -5,6 +5,16 @@ from __future__ import annotations
 from hallmark.core.blob_ids import blob_text
 from hallmark.core.document import unhex
 from hallmark.discovery.record import Record
+from hallmark.services.explorer.model_filter import Filter
+from hallmark.services.explorer.model_views import (
+    ExposurePage,
+    ExposurePeriod,
+    ExposureRow,
+    ExposureTable,
+    ModelLine,
+    ModelList,
+    ShownRow,
+)
 from hallmark.services.explorer.outcome_views import (
     ArtifactQuality,
     ReceiptOutcomes,
@@ -12,9 +22,11 @@ from hallmark.services.explorer.outcome_views import (
     SaidWord,
     quality_words,
 )
+from hallmark.services.explorer.views import ModelRow
 from hallmark.testing import scene_parts as parts
 from hallmark.testing.scene import Scene, address, digest
 
+HOUR = 498_000
 KNOWN = Record(right=17, wrong=2, partly=1)
 
 
@@ -78,3 +90,36 @@ def words(scene: Scene) -> ReceiptOutcomes:
         ),
         (row("node", parts.node_key(0)), row("route", f"plain {address('gateway')}")),
     )
+
+
+def listed(scene: Scene, row_of: ModelRow, size: int) -> ModelList:
+    """A label in the place that is drawn."""
+    line = ModelLine(
+        row_of,
+        scene.answered - 86_400_000,
+        2,
+        1,
+        6,
+        *told_quality(),
+        words=20,
+        place=3,
+        drawn=True,
+        modality="text",
+        licence="apache-2.0",
+        modes=("tee",),
+    )
+    facets = {"task": {"chat": 1}, "modality": {"text": 1}, "licence": {"apache-2.0": 1}}
+    return ModelList(1, "", size, (line,), Filter(), digest("seed"), 1_000, HOUR, facets)
+
+
+def exposure(scene: Scene, days: int) -> ExposurePage:
+    """What was shown in one hour that is not over."""
+    row = ExposureRow(parts.LABEL, "" if scene.asserted_by else digest("artifact"), 7, 7, 7)
+    return ExposurePage(days, 7, (row,), (ExposurePeriod(HOUR, HOUR * 3_600_000, digest("seed"), ""),))
+
+
+def exposed(scene: Scene, period: int) -> ExposureTable:
+    """That hour's table."""
+    row = ShownRow(parts.LABEL, "" if scene.asserted_by else digest("artifact"), 3, 7)
+    told = ExposurePeriod(period, period * 3_600_000, digest("seed"), digest("table"))
+    return ExposureTable(told, digest("before"), "{}", (row,))

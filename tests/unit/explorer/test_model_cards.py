@@ -71,17 +71,3 @@ async def test_who_serves_it(watching: FollowedLogFixture) -> None:
     late = model_cards.page(watch, "digits", tally, (), told=heard, now=net.now + 10**12)
     assert late.servers[0].reason
     assert late.servers[0].sentence
-
-
-async def test_the_list_has_one_order(watching: FollowedLogFixture) -> None:
-    """By name, page by page, whatever is used how often."""
-    net = watching.net
-    await watching.witness()
-    watch = watching.watch
-    often = Tally({("ran", b"digits"): 1_000})
-    for tally in (Tally({}), often):
-        found = model_cards.listed(watch, tally, None, net.now, start=0, most=1)
-        assert [line.row.label for line in found.rows] == ["digits"]
-        assert (found.total, found.next, found.rows[0].idle) == (1, "", -1)
-    assert found.rows[0].row.receipts == 1_000
-    assert model_cards.listed(watch, often, None, net.now, start=1, most=1).rows == ()

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
-from rich.table import Table
 from rich.text import Text
 
 from hallmark.apps.cli.answer_output import as_json, follow, print_decision, report_held
@@ -242,27 +241,6 @@ def infer(home: Path, /, model: str, source: Path, **options: Any) -> None:
         _say_payment(draft)
         _say_way(draft.receipt)
         _watch(draft.receipt, options)
-
-
-@click.command()
-@click.option("--json", "as_data", is_flag=True, help="Print JSON.")
-@connection
-@click.pass_obj
-def models(home: Path, /, url: str | None, trust: Path | None, *, as_data: bool) -> None:
-    """List the models and how many nodes can serve each."""
-    with client_of(home, url, trust) as client:
-        found = client.models()
-    if as_data:
-        emit(_pretty(found) + "\n")
-        return
-    table = Table(box=None, padding=(0, 3, 0, 0))
-    for heading in ("model", "task", "nodes", "artifact"):
-        table.add_column(heading, no_wrap=heading != "artifact", overflow="fold")
-    for model in found:
-        about = model.get("hallmark", {})
-        artifact = about.get("artifact") or "none of ours: see who asserts it"
-        table.add_row(model["id"], str(about.get("task", "")), str(about.get("nodes", "")), artifact)
-    console().print(table)
 
 
 def _whole(

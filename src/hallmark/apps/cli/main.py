@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "Show every service with its state."),
     "ask": ("ask", "Ask a language model."),
     "infer": ("ask", "Run a tensor model."),
-    "models": ("ask", "List the models and who can serve them."),
+    "models": ("models", "List the models and who can serve them; search among them."),
     "proxy": ("proxy", "A local server for any OpenAI client; it seals questions to enclaves."),
     "steering": ("steering", "Whether the gateway steers, by its route tickets and the log."),
     "wallet": ("wallet", "A wallet that pays for answers: balance, deposit, withdraw, history."),

@@ -73,6 +73,7 @@ class WebProcess:
             urls={"log": settings.log_url, "anchoring": settings.anchor_url},
             health=lambda: self.service.health(),
             rpc=self._rpc,
+            hub_url=settings.hub_url,
         )
         self.desk = ReviewService(
             settings, trust, database, watch=self.watch, log=log, key=key, world=world, metrics=metrics

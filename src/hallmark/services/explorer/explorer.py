@@ -25,7 +25,6 @@ from hallmark.services.explorer import (
     checkpoints,
     faults,
     links,
-    model_cards,
     models,
     outcomes,
     parties,
@@ -37,8 +36,9 @@ from hallmark.services.explorer.filters import END, ID, KEY, Where, matches, pos
 from hallmark.services.explorer.health_probe import HealthProbe
 from hallmark.services.explorer.index import Index
 from hallmark.services.explorer.leaf_reader import read, subjects
-from hallmark.services.explorer.lineage import steps
-from hallmark.services.explorer.model_views import ModelCardPage, ModelList
+from hallmark.services.explorer.licences import Licences
+from hallmark.services.explorer.model_pages import Showing
+from hallmark.services.explorer.model_views import ExposurePage, ExposureTable, ModelCardPage, ModelList
 from hallmark.services.explorer.network import Network
 from hallmark.services.explorer.network_views import NetworkPage
 from hallmark.services.explorer.payments import Payments
@@ -88,6 +88,7 @@ class Explorer:
         urls: Mapping[str, str] | None = None,
         health: Callable[[], Health] = ready,
         rpc: RPC | None = None,
+        hub_url: str = "",
     ) -> None:
         self._watch, self._clock = watch, watch.clock
         self._index = Index(database)
@@ -108,6 +109,7 @@ class Explorer:
             hearing=HealthProbe(pool, asked, watch.clock),
             health=health,
         )
+        self.showing = Showing(watch, self._index, database, self._network.ask, Licences(pool, hub_url))
         watch.follower.taps += (self._take, self._rests.take)
         watch.follower.flushes.append(self.flush)
         watch.follower.durable.append(lambda: self._index.size)
@@ -119,8 +121,10 @@ class Explorer:
         """Set while everything that is folded is covered by a checkpoint that was taken."""
 
     async def run(self) -> None:
-        """Write the index, for ever."""
-        await self._index.run()
+        """Write the index and what was shown, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._index.run())
+            group.create_task(self.showing.run())
 
     async def flush(self) -> None:
         """Bring the index to the disk now."""
@@ -194,21 +198,22 @@ class Explorer:
         newest = await self._newest({"label": label.encode()})
         return models.page(self._watch, label, self._index.tally, newest)
 
-    async def model_list(self, cursor: str, limit: int) -> ModelList:
-        """See `ExplorerView`; raises InvalidInput `bad_cursor`."""
-        start, most = position_of(cursor) if cursor else 0, max(1, min(limit, MAX_ROWS))
-        told, tally = await self._network.ask(), self._index.tally
-        return model_cards.listed(self._watch, tally, told, self._clock(), start=start, most=most)
+    async def model_list(self, query: str, cursor: str, limit: int) -> ModelList:
+        """See `ExplorerView`; raises InvalidInput `bad_filter`, `bad_cursor`."""
+        return await self.showing.listed(query, cursor, limit)
 
     async def model_card(self, label: str) -> ModelCardPage:
         """See `ExplorerView`."""
         newest = await self._newest({"label": label.encode()})
-        told = await self._network.ask()
-        tally, now = self._index.tally, self._clock()
-        known = self._watch.replica.registry.labels.get(label)
-        found = steps(self._watch, known) if known is not None else ()
-        records = await outcomes.of_label(self._index, found)
-        return model_cards.page(self._watch, label, tally, newest, told=told, now=now, records=records)
+        return await self.showing.card(label, newest)
+
+    async def exposure(self, days: int) -> ExposurePage:
+        """See `ExplorerView`."""
+        return await self.showing.exposure(days)
+
+    async def exposure_of(self, period: int) -> ExposureTable:
+        """See `ExplorerView`."""
+        return await self.showing.exposure_of(period)
 
     async def measurements(self) -> Measurements:
         """See `ExplorerView`."""
@@ -286,9 +291,10 @@ class Explorer:
             if answer is not None:
                 self._measured.receipt(answer.finished, answer.saw)
 
-    def _take(self, position: int, _leaf: bytes) -> None:
+    def _take(self, position: int, leaf: bytes) -> None:
         """The tap: count, measure and index one folded leaf."""
         self._settled.clear()
+        self.showing.take(leaf)
         row, answer = read(self._watch, position)
         self._index.put(row)
         if answer is not None:

@@ -7,18 +7,20 @@ is shown and orders nothing. Quality is what was said of answers (`outcomes`), o
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from hallmark.core.blob_ids import blob_text
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.registry import Label
+from hallmark.discovery.catalogue import Hit
 from hallmark.routing.capacity import MODES, present
 from hallmark.routing.eligibility import Wanted, eligibility
 from hallmark.services.explorer import links, models, offers, outcomes, wording
 from hallmark.services.explorer.figures import Tally
+from hallmark.services.explorer.licences import repository_of
 from hallmark.services.explorer.lineage import steps
-from hallmark.services.explorer.model_views import ModelCardPage, ModelLine, ModelList, Server, Version
+from hallmark.services.explorer.model_views import ModelCardPage, ModelLine, Server, Version
 from hallmark.services.explorer.network import GatewayNetwork
 from hallmark.services.explorer.outcome_views import ArtifactQuality, RecordRow, quality_words
 from hallmark.services.explorer.receipt_context import called
@@ -34,23 +36,38 @@ COUNTED: Final = "Counted are words of registered reviewers, one for each review
 SILENT: Final = "The gateway does not answer, so what is free now is not known."
 
 
-def listed(
-    watch: FollowedLog, tally: Tally, told: GatewayNetwork | None, now: int, *, start: int, most: int
-) -> ModelList:
-    """Labels in alphabetical order, `most` of them from place `start` on."""
-    found = models.listed(watch, tally.by_label)
-    rows = sorted(found.rows, key=lambda row: (row.label, row.asserted))
-    lines = []
-    for row in rows[start : start + most]:
-        serving = [one for one in servers(watch, row.label, told, now) if one.asserted is row.asserted]
-        label = watch.replica.registry.labels.get(row.label)
-        since = _since(watch, label) if label is not None and not row.asserted else 0
-        idle = -1 if told is None else _idle(told, row.label)
-        free = [one for one in serving if not one.reason]
+def lines(
+    watch: FollowedLog,
+    tally: Tally,
+    told: GatewayNetwork | None,
+    now: int,
+    *,
+    hits: Sequence[Hit],
+    modes: Mapping[str, set[str]],
+) -> Iterator[ModelLine]:
+    """What was found, as lines."""
+    for hit in hits:
+        name, asserted = hit.item.label, hit.item.asserted
+        used = tally.of("asserted" if asserted else "ran", name.encode())
+        row = models.row_of(watch, name, {(name, asserted): used}, asserted=asserted)
+        serving = [one for one in servers(watch, name, told, now) if one.asserted is asserted]
+        label = watch.replica.registry.labels.get(name)
         said = outcomes.of_row(tally, row)
-        lines.append(ModelLine(row, since, len(serving), len(free), idle, quality_words(said), said.bound))
-    following = str(start + most) if start + most < len(rows) else ""
-    return ModelList(found.total, following, found.size, tuple(lines))
+        yield ModelLine(
+            row=row,
+            since=_since(watch, label) if label is not None and not asserted else 0,
+            nodes=len(serving),
+            eligible=sum(not one.reason for one in serving),
+            idle=-1 if told is None else _idle(told, name),
+            quality=quality_words(said),
+            bound=said.bound,
+            words=said.count,
+            place=hit.place,
+            drawn=hit.drawn,
+            modality=hit.item.modality,
+            licence=hit.item.licence,
+            modes=tuple(sorted(modes.get(name, ()))),
+        )
 
 
 def page(
@@ -62,8 +79,12 @@ def page(
     told: GatewayNetwork | None,
     now: int,
     records: tuple[ArtifactQuality, ...] = (),
+    licence: str = "",
 ) -> ModelCardPage:
-    """One label, with the `records` of its artifacts. Raises NotFound `unknown_model`."""
+    """One label, with the `records` of its artifacts and the `licence` of its card in the hub.
+
+    Raises NotFound `unknown_model`.
+    """
     known = models.page(watch, name, tally, receipts)
     label = watch.replica.registry.labels.get(name)
     served = functools.partial(tally.of, "version")
@@ -86,6 +107,8 @@ def page(
         receipts=receipts,
         records=records,
         asserted=said if known.row.asserted else None,
+        licence=licence,
+        repository=repository_of(name) if licence else "",
     )
 
 

@@ -46,6 +46,12 @@ def listed(watch: FollowedLog, counts: Counts) -> Models:
     return Models(len(rows), "", watch.replica.size, rows)
 
 
+def row_of(watch: FollowedLog, name: str, counts: Counts, *, asserted: bool) -> ModelRow:
+    """A label as a line: as it is published, or as a provider asserts it."""
+    label = None if asserted else watch.replica.registry.labels.get(name)
+    return _asserted(name, counts) if label is None else _published(watch, label, counts)
+
+
 def page(watch: FollowedLog, name: str, tally: Tally, receipts: tuple[ReceiptRow, ...]) -> ModelPage:
     """One label. Raises NotFound `unknown_model`."""
     counts = tally.by_label

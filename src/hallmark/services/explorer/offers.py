@@ -107,6 +107,16 @@ def prices_now(watch: FollowedLog, now: int) -> tuple[ModelPrice, ...]:
     return tuple(sorted(rows, key=lambda row: row.label))
 
 
+def in_force(watch: FollowedLog, now: int) -> dict[bytes, tuple[Offer, ...]]:
+    """The offers in force, by their owners (20 bytes)."""
+    found: dict[bytes, tuple[Offer, ...]] = {}
+    for _, at, offer in known(watch):
+        if _standing(watch, at, offer, now) == IN_FORCE:
+            owner = unhex(offer.owner)
+            found[owner] = (*found.get(owner, ()), offer)
+    return found
+
+
 def _in_words(price: Price, asset: Asset | None) -> str:
     counted = (
         (price.million_tokens_in, "a million tokens in"),

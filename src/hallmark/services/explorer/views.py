@@ -15,7 +15,7 @@ from hallmark.services.explorer.payment_views import Money, PaymentViews
 from hallmark.services.explorer.shared_views import Fact, InputView, LineageStep, Moment, RouteView, Shown
 
 if TYPE_CHECKING:
-    from hallmark.services.explorer.model_views import ModelCardPage, ModelList
+    from hallmark.services.explorer.model_views import ExposurePage, ExposureTable, ModelCardPage, ModelList
 
 
 class Listed(Shown, frozen=True):
@@ -293,8 +293,18 @@ class ExplorerView(Protocol):
         """One label."""
         ...
 
-    async def model_list(self, cursor: str, limit: int) -> ModelList:
-        """Labels in alphabetical order, with who serves each now."""
+    async def model_list(self, query: str, cursor: str, limit: int) -> ModelList:
+        """Labels that match (`services.explorer.model_filter`), in the order of this hour, with who serves
+        each now. What it gives is counted as shown.
+        """
+        ...
+
+    async def exposure(self, days: int) -> ExposurePage:
+        """Who was shown in which place how often."""
+        ...
+
+    async def exposure_of(self, period: int) -> ExposureTable:
+        """One hour's table. Raises NotFound `unknown_period`."""
         ...
 
     async def model_card(self, label: str) -> ModelCardPage:

@@ -48,8 +48,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     beside the
     network's authority. `api_tokens_file` is a JSON file of tokens that may declare (see docs/review.md).
     `names` are what the network's operator calls its nodes, by their owners' addresses: a node's registration
-    carries no name. Pages say whose names these are. `relay_url` is the relay that the chat may seal through;
-    empty: none.
+    carries no name. Pages say whose names these are. `relay_url` is the relay that the chat may seal through,
+    `hub_url` the hub whose cards say licences; empty: none.
     Sessions end `session_ms` after sign-in and `idle_ms` after their last use.
     """
 
@@ -64,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rpc_url: str = ""
     confirmations: int = 1
     relay_url: str = ""
+    hub_url: str = ""
     assets: str = ""
     operators: tuple[str, ...] = ()
     names: dict[str, str] = {}
