@@ -32,6 +32,7 @@ PARTS = {
     "transaction": TRANSACTION,
     "enclave": ENCLAVE,
     "sequence": "4",
+    "period": "498000",
 }
 QUERIES = {"/explore/search": "?q=0x5b2c1e", "/explore/leaves": "?start=0&end=2"}
 # Files of the build and ways to pages, not pages.

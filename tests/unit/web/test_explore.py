@@ -47,6 +47,8 @@ PAGES = (
     "/network",
     "/models",
     f"/models/{LABEL}",
+    "/explore/exposure",
+    "/explore/exposure/498000",
 )
 CLEAR = Scene(
     marks={"ran": "witnessed", "model": "witnessed", "route": "witnessed", "proved": "anchored"},
