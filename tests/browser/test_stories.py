@@ -203,7 +203,7 @@ def test_tuesday_and_thursday(living: Living, opened: Open, output: Path, tmp_pa
     text = desk.inner_text("main")
     assert "new artifact under the same label" in text
     assert "may be asked" in text
-    assert "not measured" in text
+    assert "takes nothing over from the artifact before" in text
     card = living.get("/models/pydoc.json")
     assert [(one["artifact"], one["now"]) for one in card["versions"]] == [(new, True), (old, False)]
     models = {m["id"]: m["hallmark"] for m in living.get("/v1/models")["data"]}

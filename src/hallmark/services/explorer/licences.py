@@ -16,6 +16,8 @@ from hallmark.http.client import Pool, Timeouts
 
 TIMEOUTS: Final = Timeouts(connect=1.0, head=5.0, idle=5.0)
 EVERY_S: Final = 30.0
+SOON_S: Final = 2.0
+"""Until it is known that the hub has something: it may be starting."""
 PAGE: Final = 500
 MOST_PAGES: Final = 1_000
 HOUSE: Final = "hallmark"
@@ -48,7 +50,7 @@ class Licences:
         """Ask again and again, for ever."""
         while self._url:
             await self.ask()
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(EVERY_S if self._known else SOON_S)
 
     async def ask(self) -> None:
         """Ask once, as far as something changed."""
