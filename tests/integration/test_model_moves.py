@@ -107,25 +107,23 @@ def test_what_is_said_of_an_answer_makes_its_artifacts_record(network: Network, 
 
 
 def test_a_search_finds_what_can_be_answered_now(network: Network) -> None:
-    """By name, mode and price; with the licence of the hub's card; and what it showed is counted."""
+    """By name, mode and price; and what it showed is counted."""
     deadline = time.monotonic() + 120
     while True:
         done = network.run("models", "search", "digits", "--mode", "any", "--json")
         assert done.returncode == 0, done.stdout + done.stderr
         page = json.loads(done.stdout)
-        if page["rows"] and page["rows"][0]["licence"]:
+        if page["rows"]:
             break
         assert time.monotonic() < deadline, page
         time.sleep(0.2)
     (line,) = page["rows"]
     assert (line["row"]["label"], line["modes"]) == ("digits", ["tee"])
-    assert "not stated" not in network.run("models", "search", "digits").stdout
+    assert "digits" in network.run("models", "search", "digits").stdout
     assert json.loads(network.run("models", "search", "--mode", "zkml", "--json").stdout)["total"] == 0
     with Client(home=network.home) as client:
         exposure = client.get_json("/explore/exposure.json")
-        card = client.get_json("/models/digits.json")
     assert next(row["shown"] for row in exposure["rows"] if row["label"] == "digits") >= 2
-    assert (card["licence"], card["repository"]) == (line["licence"], "hallmark/digits")
 
 
 def test_a_label_that_moves_is_noticed_by_everybody(tmp_path: Path) -> None:

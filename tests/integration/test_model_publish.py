@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from hallmark import Client
 from hallmark.crypto.secp256k1 import Key
 from hallmark.testing.real_network import Network
 from hallmark.testing.stock_environments import python_of
@@ -65,6 +66,10 @@ def test_a_model_that_nobody_here_trained(network: Network, tmp_path: Path) -> N
     assert served.returncode == 0, served.stdout + served.stderr
     assert published["artifact"] in served.stdout
     verified_by_who_downloads(network, tmp_path / "downloaded", folder)
+
+    with Client(home=network.home) as client:
+        card = client.get_json(f"/models/{LABEL}.json")
+    assert (card["licence"], card["repository"], card["quality"]) == ("apache-2.0", LABEL, "unknown")
 
     answer = asked_of(network, question)
     scores = answer["outputs"]["target_label"][0]

@@ -33,6 +33,9 @@ class Hub:
 
     async def read(self, _limit: int) -> bytes:
         """As the hub writes it."""
+        if "?" not in self.asked[-1]:
+            name = self.asked[-1].partition("/api/models/")[2]
+            return msgspec.json.encode(next(one for one in self.listed if one["id"] == name))
         start = int(self.asked[-1].rpartition("=")[2])
         return msgspec.json.encode(self.listed[start : start + PAGE])
 
@@ -86,3 +89,16 @@ async def test_a_hub_that_does_not_answer_changes_nothing() -> None:
     hub.down = True
     await found.ask()
     assert (found.answers, found.of("me/risk")) == (False, "mit")
+
+
+async def test_a_models_page_asks_for_its_own() -> None:
+    """So that what was just published has its licence at once."""
+    hub = Hub()
+    found = Licences(cast(Pool, hub), "http://hub")
+    await found.ask()
+    hub.listed = [model("me/risk", "1", "mit")]
+    assert found.of("me/risk") == ""
+    assert await found.look("me/risk") == "mit"
+    hub.down = True
+    assert await found.look("me/risk") == "mit"
+    assert await Licences(cast(Pool, hub), "").look("me/risk") == ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -59,14 +60,31 @@ class Licences:
                 listed = await self._page(page * PAGE)
                 changed = [one for one in listed if self._heads.get(one.id.lower()) != one.sha]
                 for one in changed:
-                    self._heads[one.id.lower()] = one.sha
-                    self._known[one.id.lower()] = _licence(one.tags)
+                    self._take(one)
                 self.version += bool(changed)
                 if len(listed) < PAGE or not changed:
                     break
             self.answers = True
         except (HallmarkError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self.answers = False
+
+    async def look(self, label: str) -> str:
+        """The same as the hub says it now; what is known already while it does not answer."""
+        before = self.of(label)
+        try:
+            path = f"{self._url}/api/models/{quote(repository_of(label))}"
+            if self._url:
+                async with self._pool.request("GET", path, timeouts=TIMEOUTS) as response:
+                    if response.status == 200:
+                        self._take(msgspec.json.decode(await response.read(1 << 24), type=_Listed))
+                        self.version += self.of(label) != before
+        except (HallmarkError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self.answers = False
+        return self.of(label)
+
+    def _take(self, one: _Listed) -> None:
+        self._heads[one.id.lower()] = one.sha
+        self._known[one.id.lower()] = _licence(one.tags)
 
     async def _page(self, cursor: int) -> list[_Listed]:
         url = f"{self._url}/api/models?limit={PAGE}&cursor={cursor}"

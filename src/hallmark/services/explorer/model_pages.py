@@ -108,7 +108,7 @@ class Showing:
             told=told,
             now=watch.clock(),
             records=records,
-            licence=self._licences.of(label) if known is not None else "",
+            licence=await self._licences.look(label) if known is not None else "",
         )
 
     async def exposure(self, days: int) -> ExposurePage:
