@@ -293,3 +293,17 @@ async def test_a_committee_of_other_shards_is_told(nodes: RunningNodes, tmp_path
     async with blob_store(tmp_path / "hub", encode=encode_here, storage=storage, shards=10) as store:
         answer = await store.ask("PUT", "/v1/blobs", body=b"x")
         assert answer.code == "blob_encoded_otherwise"
+
+
+async def test_one_encoding_gives_id_and_slivers(nodes: RunningNodes, tmp_path: Path) -> None:
+    """A put does not compute the ID beside the encoding; nothing that was prepared is left."""
+
+    async def unwanted(path: Path) -> bytes:
+        raise AssertionError(path)
+
+    async with store_on(tmp_path / "hub", nodes) as store:
+        store.service.blobs._identify = unwanted
+        name = await store.put(LARGE)
+        assert await got(store, name)
+        assert storage_of(store)._prepared == {}
+        assert [path.name for path in (tmp_path / "hub" / "staging").iterdir()] == ["lock"]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from hallmark.core.blob_ids import blob_text
-from hallmark.core.errors import HallmarkError
+from hallmark.core.errors import HallmarkError, Unavailable
 from hallmark.hub.blob_metadata import BlobMetadata, Kind
 from hallmark.hub.certificate import certify
 from hallmark.hub.slivers import extended
 from hallmark.hub.walrus_tree import hash_leaf, merkle_root
+from hallmark.services.storage_node import repair
 from hallmark.services.storage_node.gather import runs_of
 from hallmark.services.storage_node.repair import Look
 from hallmark.services.storage_node.shelf import head_of
@@ -165,3 +167,44 @@ def test_runs() -> None:
     """Neighbouring numbers are one request."""
     assert runs_of([]) == []
     assert runs_of([5, 1, 2, 3, 9, 8]) == [[1, 2, 3], [5], [8, 9]]
+
+
+async def test_a_peer_that_lists_without_end_is_left(
+    nodes: RunningNodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many blobs without a certificate, and nothing more is asked of that peer; what others have is."""
+    await put(nodes)
+    await nodes.wipe(ME)
+    mended = nodes.services[ME].repair
+    listed = sorted(blob_text(number.to_bytes(32, "big")) for number in range(5_000))
+    pages = 0
+
+    async def endless(after: str) -> tuple[str, ...]:
+        nonlocal pages
+        pages += 1
+        return tuple(listed[1_000 * (pages - 1) : 1_000 * pages])
+
+    monkeypatch.setattr(repair, "MOST_UNPROVED", 2_500)
+    monkeypatch.setattr(mended._clients[0], "names", endless)
+    assert (await mended.look()).mended == 1
+    assert pages == 3
+
+
+async def test_a_look_that_fails_is_no_end(nodes: RunningNodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that cannot be read for a moment: the node goes on, and looks again."""
+    looks = 0
+    again = asyncio.Event()
+
+    async def failing() -> Look:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            again.set()
+        raise Unavailable("blob_disk", "The disk cannot be used.")
+
+    monkeypatch.setattr(nodes.services[ME].repair, "look", failing)
+    task = asyncio.create_task(nodes.services[ME].repair.run(0.001))
+    async with asyncio.timeout(60):
+        await again.wait()
+    assert not task.done()
+    task.cancel()

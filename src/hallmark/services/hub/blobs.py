@@ -5,6 +5,7 @@ byte of it is handed on.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from hallmark.core.blob_ids import blob_text
@@ -16,20 +17,31 @@ from hallmark.services.hub.storage import Storage
 from hallmark.telemetry.logs import get_logger
 
 Identify = Callable[[Path], Awaitable[bytes]]
+Prepare = Callable[[Path], AbstractAsyncContextManager[bytes]]
+"""Gives the blob ID of a file that will be put inside the block."""
 
 
 class Blobs:
-    """See the module docstring. `identify` computes the blob ID of a file."""
+    """See the module docstring. `identify` computes the blob ID of a file; a storage that encodes what is
+    put has its own way (`prepare`) for what will be.
+    """
 
-    def __init__(self, storage: Storage, staging: Staging, identify: Identify) -> None:
+    def __init__(
+        self, storage: Storage, staging: Staging, identify: Identify, prepare: Prepare | None = None
+    ) -> None:
         self.storage, self.staging = storage, staging
-        self._identify = identify
+        self._identify, self._prepare = identify, prepare
         self.damaged = 0
 
     async def put(self, staged: Staged, known: bytes | None = None) -> BlobRecord:
         """Store what was staged and finished. `known` is the ID where somebody computed it who is believed:
         nobody else's word for it is taken. Raises Unavailable.
         """
+        if known is None and self._prepare is not None:
+            async with self._prepare(staged.path) as computed:
+                record = staged.summary.record(computed)
+                await self.storage.put(record, staged.path)
+            return record
         record = staged.summary.record(known or await self._identify(staged.path))
         await self.storage.put(record, staged.path)
         return record

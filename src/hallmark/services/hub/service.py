@@ -59,7 +59,10 @@ class BlobService:
         identify = identify or Identifier(self.staging.folder, settings.at_once)
         storage = make_storage(settings, self.staging, identify, encode=encode)
         self.slivers = storage if isinstance(storage, SliverStorage) else None
-        self.blobs = Blobs(storage, self.staging, identify)
+        # Where the committee has as many shards as IDs are computed for, one encoding gives both.
+        both = self.slivers is not None and self.slivers.committee.shards == shards
+        prepare = self.slivers.prepared if self.slivers is not None and both else None
+        self.blobs = Blobs(storage, self.staging, identify, prepare)
         objects = Objects(database)
         publisher = Publisher(settings, self.blobs, objects, random=os.urandom)
         quilts = Quilts(self.blobs, publisher, settings.most_quilt, shards=shards)

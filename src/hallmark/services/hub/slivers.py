@@ -26,7 +26,7 @@ from hallmark.hub.committee import Committee
 from hallmark.hub.record import CHUNK, BlobRecord, Summary, read_record, verify_chunk
 from hallmark.hub.shape import shape_of
 from hallmark.hub.slivers import sliver_size
-from hallmark.services.hub.spreading import Spreader
+from hallmark.services.hub.spreading import Encoded, Spreader
 from hallmark.services.hub.staging import Staged, Staging, disk
 from hallmark.services.hub.streams import in_chunks
 from hallmark.services.storage_node.client import NodeClient
@@ -75,6 +75,7 @@ class SliverStorage:
             free=free,
             grace_s=grace_s,
         )
+        self._prepared: dict[Path, Encoded] = {}
         self._decoded: tuple[str, Staged] | None = None
         self._decoding = asyncio.Lock()
         with disk():
@@ -84,9 +85,27 @@ class SliverStorage:
         """Spread the blob; its certificate and then its record are kept when a quorum has it. Raises as
         `Spreader.spread`.
         """
-        certificate = await self._spreader.spread(record.blob_id, path)
+        encoded = self._prepared.get(path)
+        if encoded is not None:
+            certificate = await self._spreader.spread(record.blob_id, encoded)
+        else:
+            async with self._spreader.encoded(path) as encoded:
+                certificate = await self._spreader.spread(record.blob_id, encoded)
         await self._keep(record.blob_id + CERTIFICATE, certificate.encode())
         await self._keep(f"{record.blob_id}.json", record.encode())
+
+    @contextlib.asynccontextmanager
+    async def prepared(self, path: Path) -> AsyncIterator[bytes]:
+        """The blob ID of a file that will be put inside the block: encoding it gives ID and slivers at once.
+
+        Raises as `Spreader.encoded`.
+        """
+        async with self._spreader.encoded(path) as encoded:
+            self._prepared[path] = encoded
+            try:
+                yield encoded.metadata.blob_id
+            finally:
+                del self._prepared[path]
 
     async def record(self, identifier: str) -> BlobRecord:
         """The record of a blob; the first time of what somebody else put it takes as long as all of it.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from hallmark.core.blob_ids import parse_blob_text
 from hallmark.core.errors import HallmarkError, Unavailable, VerificationFailed
@@ -24,6 +25,13 @@ from hallmark.services.storage_node.encoder import Encode
 from hallmark.services.storage_node.faults import Faults
 
 BLOCK: Final = 1 << 20
+
+
+class Encoded(NamedTuple):
+    """A blob's metadata, and the file with its slivers, pair by pair."""
+
+    metadata: BlobMetadata
+    slivers: Path
 
 
 class Spreader:
@@ -45,11 +53,11 @@ class Spreader:
         self._committee, self._clients, self._faults = committee, clients, faults
         self._staging, self._encode, self._free, self._grace_s = staging, encode, free, grace_s
 
-    async def spread(self, identifier: str, blob: Path) -> Certificate:
-        """Encode a blob and spread it; the certificate, which was verified, when a quorum has it.
+    @contextlib.asynccontextmanager
+    async def encoded(self, blob: Path) -> AsyncIterator[Encoded]:
+        """A blob's slivers in a file for the time of a block.
 
-        Raises Unavailable `storage_quorum_missing`, `blob_not_encoded`, `blob_disk_full`,
-        VerificationFailed `blob_encoded_otherwise`.
+        Raises Unavailable `blob_not_encoded`, `blob_disk_full`.
         """
         shards = self._committee.shards
         with self._staging.new(0) as slivers:
@@ -57,15 +65,21 @@ class Spreader:
                 needed = shards * pair_size(shape_of(blob.stat().st_size, shards))
                 if shutil.disk_usage(slivers.path.parent).free < self._free + needed:
                     raise OSError(errno.ENOSPC, "the room that stays free is reached")
-            metadata = await self._encode(blob, slivers.path, range(shards))
-            blob_id = parse_blob_text(identifier)
-            if metadata.blob_id != blob_id:
-                raise VerificationFailed(
-                    "blob_encoded_otherwise",
-                    "Encoded for its storage nodes, the blob has another ID than it was given.",
-                    "Is the committee's number of shards 1000? IDs are computed for 1000.",
-                )
-            confirmations = await self._confirmed(identifier, metadata, slivers.path)
+            yield Encoded(await self._encode(blob, slivers.path, range(shards)), slivers.path)
+
+    async def spread(self, identifier: str, encoded: Encoded) -> Certificate:
+        """Spread a blob; the certificate, which was verified, when a quorum has it.
+
+        Raises Unavailable `storage_quorum_missing`, VerificationFailed `blob_encoded_otherwise`.
+        """
+        blob_id = parse_blob_text(identifier)
+        if encoded.metadata.blob_id != blob_id:
+            raise VerificationFailed(
+                "blob_encoded_otherwise",
+                "Encoded for its storage nodes, the blob has another ID than it was given.",
+                "Is the committee's number of shards 1000? IDs are computed for 1000.",
+            )
+        confirmations = await self._confirmed(identifier, encoded.metadata, encoded.slivers)
         certificate = certify(self._committee, blob_id, confirmations)
         await asyncio.to_thread(verify_certificate, certificate, self._committee, identifier)
         await asyncio.gather(*(self._leave(one, identifier, certificate.encode()) for one in self._clients))

@@ -101,8 +101,11 @@ class _Body:
 
     async def end(self) -> None:
         """Nothing may be left. Raises InvalidInput `slivers_incomplete`."""
-        if self._held or any([part async for part in self._coming]):
+        if self._held:
             raise _incomplete()
+        async for part in self._coming:
+            if part:
+                raise _incomplete()
 
 
 async def _parts(receive: Receive, idle_s: float) -> AsyncIterator[bytes]:

@@ -37,7 +37,8 @@ from hallmark.services.storage_node.gather import Gatherer
 from hallmark.services.storage_node.shelf import MOST_LISTED, Shelf, head_of
 from hallmark.telemetry.logs import get_logger
 
-MOST_PAGES: Final = 10_000
+MOST_UNPROVED: Final = 10_000
+"""Blobs without a certificate that a peer may list in a look before nothing more is asked of it."""
 
 
 class Look(msgspec.Struct):
@@ -73,7 +74,10 @@ class Repair:
     async def run(self, every_s: float) -> None:
         """Look at once, and then every so often, until cancelled."""
         while True:
-            self.last = await self.look()
+            try:
+                self.last = await self.look()
+            except HallmarkError as error:
+                get_logger().warning("slivers_not_looked_at", reason=error.reason)
             await asyncio.sleep(every_s)
 
     async def look(self) -> Look:
@@ -236,8 +240,8 @@ class Repair:
         return lacking
 
     async def _lacking_of(self, client: NodeClient, lacking: dict[str, Certificate]) -> None:
-        after = ""
-        for _ in range(MOST_PAGES):
+        after, unproved = "", 0
+        while unproved < MOST_UNPROVED:
             names = await client.names(after)
             for name in names:
                 parse_blob_text(name)
@@ -249,6 +253,7 @@ class Repair:
                         certificate = read_certificate(await client.certificate(name))
                         verify_certificate(certificate, self._committee, name)
                     except (NotFound, VerificationFailed):
+                        unproved += 1
                         continue
                     lacking[name] = certificate
             if len(names) < MOST_LISTED:
