@@ -13,6 +13,8 @@ from hallmark.core.statements import Said
 from hallmark.discovery.exposure import Exposure
 from hallmark.discovery.ranking import PERIOD_MS, seed_of
 from hallmark.services.explorer.model_filter import filter_of
+from hallmark.services.explorer.model_search import modes_now
+from hallmark.services.explorer.network import GatewayNetwork
 from hallmark.testing.explorer import ExplorerFixture
 from hallmark.testing.network import LittleNetwork
 from hallmark.testing.outcomes import outcome
@@ -86,6 +88,26 @@ async def test_a_search_by_task_words_and_size(exploring: ExplorerFixture) -> No
     assert await labels(exploring, "max_price=0.01") == ["digits"]
     found = await exploring.explorer.model_list("mode=any", "", 50)
     assert (found.total, found.available_known) == (0, False)
+
+
+async def test_what_can_be_answered_now_needs_both_words(exploring: ExplorerFixture) -> None:
+    """The gateway's, that a slot is free in that mode, and the log's, that a node of that mode may be asked."""
+    await exploring.witness()
+    await exploring.explorer.model_list("", "", 1)
+    watch, catalogue = exploring.watch, exploring.explorer.showing.discovery.catalogue
+
+    def modes(now: int, only: frozenset[str] | None = None, **changes: object) -> dict[str, set[str]]:
+        slots = [{"model": "digits", "mode": "tee", "idle": 5, "busy": 0, "reasons": {}} | changes]
+        counts = {"ineligible": 0, "offline": 0}
+        told = msgspec.convert({"slots": [slot | counts for slot in slots]}, GatewayNetwork)
+        return modes_now(watch, catalogue, told, now, only)
+
+    now = exploring.net.now
+    assert modes(now) == modes(now, frozenset(("digits",))) == {"digits": {"tee"}}
+    assert modes(now, frozenset()) == {}
+    assert modes(now, idle=0) == {}
+    assert modes(now, mode="zkml") == {"digits": set()}
+    assert modes(now + 10**12) == {"digits": set()}
 
 
 @pytest.mark.parametrize("query", ["colour=red", "task=a&task=b", "max_size=-1", "mode=magic", "max_price=a"])

@@ -74,13 +74,14 @@ class Showing:
         watch, found, tally, now = self._watch, self.discovery, self._index.tally, self._watch.clock()
         told = await self._ask()
         await found.refresh(tally, now)
-        modes = model_search.modes_now(watch, found.catalogue, told, now)
-        within = self._within(asked, modes, now)
+        within = self._within(asked, told, now)
         most = max(1, min(limit, MOST))
         hits = found.catalogue.search(asked.wanted, within=within, start=start, most=most)
         seed = hex0x(found.seed)
         self.impressions.shown(found.period, seed, hits.rows)
         following = start + most if start + most < min(hits.total, model_search.DEEPEST) else 0
+        labels = {hit.item.label for hit in hits.rows}
+        modes = model_search.modes_now(watch, found.catalogue, told, now, labels)
         lines = model_cards.lines(watch, tally, told, now, hits=hits.rows, modes=modes)
         return ModelList(
             hits.total,
@@ -134,14 +135,15 @@ class Showing:
         rows = tuple(ShownRow(one.label, one.artifact, one.place, one.count) for one in table.rows)
         return ExposureTable(_period(told), table.before, table.encode().decode(), rows)
 
-    def _within(self, asked: Filter, modes: dict[str, set[str]], now: int) -> frozenset[str] | None:
+    def _within(self, asked: Filter, told: GatewayNetwork | None, now: int) -> frozenset[str] | None:
+        """The labels that can be answered now as it is asked for; None where that is not asked."""
+        watch, catalogue = self._watch, self.discovery.catalogue
         found: frozenset[str] | None = None
         if asked.mode:
-            found = frozenset(
-                label for label, known in modes.items() if known and asked.mode in (ANY, *known)
-            )
+            modes = model_search.modes_now(watch, catalogue, told, now).items()
+            found = frozenset(label for label, known in modes if known and asked.mode in (ANY, *known))
         if asked.max_price:
-            cheap = model_search.affordable(self._watch, self.discovery.catalogue, asked.max_price, now)
+            cheap = model_search.affordable(watch, catalogue, asked.max_price, now)
             found = cheap if found is None else found & cheap
         return found
 

@@ -6,12 +6,12 @@ slot is free. While the gateway is silent nothing is known of that, and nothing 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Set
 from typing import Final
 
 from hallmark.core.document import hex0x
 from hallmark.core.money import Offer, Price
-from hallmark.discovery.catalogue import Catalogue, Hit
+from hallmark.discovery.catalogue import Catalogue
 from hallmark.routing.capacity import MODES, present
 from hallmark.routing.eligibility import Wanted as Asked
 from hallmark.routing.eligibility import eligibility
@@ -25,16 +25,23 @@ DEEPEST: Final = 10_000
 
 
 def modes_now(
-    watch: FollowedLog, catalogue: Catalogue, told: GatewayNetwork | None, now: int
+    watch: FollowedLog,
+    catalogue: Catalogue,
+    told: GatewayNetwork | None,
+    now: int,
+    only: Set[str] | None = None,
 ) -> dict[str, set[str]]:
     """Labels with the modes in which each can be answered now: a node that the log lets be asked, and a free
-    slot by the gateway's word.
+    slot by the gateway's word. Of these labels, or of all.
     """
-    free = {(one.model, one.mode) for one in told.slots if one.idle > 0} if told is not None else set()
+    free: dict[str, set[str]] = {}
+    for one in told.slots if told is not None else ():
+        if one.idle > 0:
+            free.setdefault(one.model, set()).add(one.mode)
     found: dict[str, set[str]] = {}
     for label, nodes in offered(watch, catalogue).items():
-        modes = {mode for model, mode in free if model == label}
-        if not modes:
+        modes = free.get(label)
+        if not modes or (only is not None and label not in only):
             continue
         excluded = {
             one.node for one in eligibility(watch.replica.registry, Asked(label), {}, now=now).excluded
@@ -66,11 +73,6 @@ def affordable(watch: FollowedLog, catalogue: Catalogue, most: str, now: int) ->
         if any(not made or any(_fits(offer, label, most) for offer in made) for made in terms):
             found.add(label)
     return frozenset(found)
-
-
-def modes_told(modes: Mapping[str, set[str]], hit: Hit) -> tuple[str, ...]:
-    """The modes of one line."""
-    return tuple(sorted(modes.get(hit.item.label, ())))
 
 
 def _fits(offer: Offer, label: str, most: str) -> bool:
