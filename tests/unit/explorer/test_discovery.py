@@ -91,7 +91,7 @@ async def test_a_search_by_task_words_and_size(exploring: ExplorerFixture) -> No
 
 
 async def test_what_can_be_answered_now_needs_both_words(exploring: ExplorerFixture) -> None:
-    """The gateway's, that a slot is free in that mode, and the log's, that a node of that mode may be asked."""
+    """The gateway's, that a slot is free in that mode; the log's, that a node of that mode may be asked."""
     await exploring.witness()
     await exploring.explorer.model_list("", "", 1)
     watch, catalogue = exploring.watch, exploring.explorer.showing.discovery.catalogue
