@@ -1,4 +1,4 @@
-"""A blob store on seven storage nodes, all of them processes, at a thousand shards; what is killed and wiped
+"""A blob store on four storage nodes, all of them processes, at a thousand shards; what is killed and wiped
 comes back, and nothing of it is lost.
 """
 
@@ -29,7 +29,7 @@ from hallmark.testing.processes import Process, patiently
 
 pytestmark = pytest.mark.integration
 
-NODES = 7
+NODES = 4
 DATA = bytes((7 * i + 13) % 256 for i in range(256)) * 2_048
 """Half a mebibyte."""
 NAME = "h5Sy5_cYlkOen7965_9ciaSR1nu6J3k7-Q46uy_pRcQ"
@@ -37,7 +37,7 @@ NAME = "h5Sy5_cYlkOen7965_9ciaSR1nu6J3k7-Q46uy_pRcQ"
 
 
 class Network:
-    """Seven nodes and a hub."""
+    """Four nodes and a hub."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.committee = folder, folder / "committee.json"
@@ -98,50 +98,43 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 
 def test_kills_and_wiped_disks_lose_nothing(network: Network) -> None:
-    """The hub is killed while a third of the nodes has not answered: there is no blob. Put again, with its
-    certificate, it outlives two of seven nodes, one of them wiped, which makes its slivers again.
+    """The hub is killed while half of the nodes have not answered: there is no blob. Put again, it reads and
+    its certificate verifies while a node is away, which comes back with an empty disk and makes its slivers
+    again.
     """
-    source = network.folder / "blob"
-    source.write_bytes(DATA)
     _killed_put(network)
-    store = ["--store", network.hub.url, "--committee", str(network.committee)]
-    put = network.cli("put", str(source), *store)
-    assert put.returncode == 0, put.stderr
-    assert put.stdout.strip() == NAME
-    assert "7 of 7 storage nodes, which have 1000 of 1000 shards" in " ".join(put.stderr.split())
+    put = httpx.put(f"{network.hub.url}/v1/blobs", content=DATA, timeout=300)
+    assert put.json()["newlyCreated"]["blobObject"]["blobId"] == NAME, put.text
     network.nodes[2].kill()
-    network.nodes[5].kill()
     lost = network.slivers(2)
     before = lost.read_bytes()
     shutil.rmtree(network.folder / "node-2" / "blobs")
-    verified = network.cli("verify", NAME, *store)
+    verified = network.cli("verify", NAME, "--store", network.hub.url, "--committee", str(network.committee))
     assert verified.returncode == 0, verified.stderr
     assert "its ID holds" in verified.stdout
+    assert "4 of 4 storage nodes, which have 1000 of 1000 shards" in verified.stdout
     challenged = network.cli("challenge", NAME, "--committee", str(network.committee))
     assert challenged.returncode == 4
-    assert [line.split(": ")[1] for line in challenged.stdout.splitlines()].count("connect_failed") == 2
-    network.nodes[5].start().ready()
+    assert [line.split(": ")[1] for line in challenged.stdout.splitlines()].count("connect_failed") == 1
     network.nodes[2].start().ready()
     patiently(lost.exists, "the wiped node has its slivers again")
     assert lost.read_bytes() == before
-    again = network.cli("challenge", NAME, "--committee", str(network.committee), "--seconds", "120")
-    assert again.returncode == 0, again.stdout
 
 
 def _killed_put(network: Network) -> None:
-    """Three nodes stand still, so that no quorum can sign; the hub is killed when another has its slivers."""
+    """Two nodes stand still, so that no quorum can sign; the hub is killed when another has its slivers."""
     staging, records = network.folder / "hub" / "staging", network.folder / "hub" / "records"
 
     def put() -> None:
         with contextlib.suppress(httpx.HTTPError):
             httpx.put(f"{network.hub.url}/v1/blobs", content=DATA, timeout=300)
 
-    standing = network.nodes[:3]
+    standing = network.nodes[:2]
     for node in standing:
         node.signal(signal.SIGSTOP)
     sender = threading.Thread(target=put)
     sender.start()
-    patiently(network.slivers(6).exists, "a node has its slivers")
+    patiently(network.slivers(3).exists, "a node has its slivers")
     network.hub.kill()
     sender.join()
     for node in standing:
