@@ -10,10 +10,13 @@ import ast
 import functools
 import gc
 import os
+import ssl
 import sys
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
+import httpx._transports.default as transports
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
@@ -54,6 +57,25 @@ def recursion_limit() -> None:
     """
     sys.setrecursionlimit(RECURSION_LIMIT)
 
+
+_context_of = transports.create_ssl_context
+
+
+@functools.cache
+def _usual_context(*asked: object) -> ssl.SSLContext:
+    return _context_of(trust_env=bool(asked[0]))
+
+
+def _context(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
+    """Every client of httpx reads all authorities of the web, 25 ms each, to ask a port of this machine; here
+    they are read once for each place that they are read from.
+    """
+    if verify is not True or cert is not None:
+        return _context_of(verify, cert, trust_env)
+    return _usual_context(trust_env, *map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))
+
+
+transports.create_ssl_context = _context
 
 TESTS = Path(__file__).parent
 SHARED = ("network", "tool_network", "paid_network")

@@ -12,6 +12,7 @@ Seven marks with ten states each give ten million rows, before assurance, path a
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -100,11 +101,13 @@ def scene_of(choice: Choice) -> Scene:
     )
 
 
+@functools.cache
 def scenes() -> tuple[Scene, ...]:
     """Every scene that is walked, once: for pages that show a line for each."""
     return _distinct((*singles(), *pairwise()))
 
 
+@functools.cache
 def pairs() -> tuple[Scene, ...]:
     """Every pair of values of any two factors, which holds every state of every mark many times."""
     return _distinct(pairwise())
