@@ -153,7 +153,7 @@ def test_an_answer_comes_before_its_proof(living: Living, opened: Open, output: 
             assert living.overstated(desk, path, receipt if receipt in path else "") == [], path
             shot(desk, output, f"before-proof-{name}")
         shot(page, output, "before-proof-chat")
-    answer.locator('.c-proof [data-question="proved"][data-state="witnessed"]').wait_for(timeout=60_000)
+    answer.locator('.c-proof [data-question="proved"][data-state="witnessed"]').wait_for(timeout=180_000)
     until(lambda: cleared(living, receipt), "CLEAR", lambda: living.told(receipt))
     waiting = [item for item in living.items() if living.item(item).row.index < 0]
     assert waiting == []

@@ -91,7 +91,7 @@ async def rounds(node: PaidNode) -> bool:
     desk = node.host.desk
     assert desk is not None
     assert desk.x402 is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         return all(await asyncio.gather(desk.settlement.round(), desk.x402.channels.round()))
 
 

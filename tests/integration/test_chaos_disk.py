@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 
 BODY = {"model": "pydoc", "prompt": "What does os.mkfifo do?"}
 LIMITED = ("log", "gateway", "node-1", "node-2", "fullnode-1", "fullnode-2")
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,7 @@ def test_what_curl_and_the_openai_sdk_saved_is_verified(network: Network, tmp_pa
         request.write_text(json.dumps({**asked, "stream": stream}))
         answer, head, saved = (tmp_path / f"{name}-{stream}" for name in ("answer", "head", "r.json"))
         curl = ["curl", "-sS", "-D", str(head), "-o", str(answer), "-H", "content-type: application/json"]
-        subprocess.run([*curl, "--data-binary", f"@{request}", url], check=True, timeout=120)
+        subprocess.run([*curl, "--data-binary", f"@{request}", url], check=True, timeout=600)
         done = network.run("verify", str(answer), "--request", str(request))
         assert "byte for byte, sent to /v1/chat/completions" in done.stdout
         assert "No proof from the log is in this file" in " ".join(done.stdout.split())

@@ -23,7 +23,7 @@ from hallmark.testing.real_network import Network, hallmark, start_network
 pytestmark = pytest.mark.integration
 
 HOST = "node-1"
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 @pytest.fixture(scope="module")

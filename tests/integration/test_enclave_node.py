@@ -84,7 +84,7 @@ class Host:
 
     async def until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Its /healthz once that is so."""
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(240):
             while not holds(state := await self.health()):
                 assert self.process is not None
                 assert self.process.poll() is None, self.said()
@@ -199,7 +199,7 @@ async def test_evidence_is_refreshed(tmp_path: Path) -> None:
     """At each interval the same key registers again, with evidence for a newer beacon."""
     async with hosted(tmp_path, refresh_ms=300) as (host, log):
         state = await host.ready()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             await log.reached(3)
         statements = [decode(entry).statement for entry in log.entries[:3]]
         assert {hex0x(s.key) for s in statements if isinstance(s, Registration)} == {state["node"]}

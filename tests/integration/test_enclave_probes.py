@@ -126,7 +126,7 @@ def test_the_control_gets_through(outsider: int) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=600,
         stdin=subprocess.DEVNULL,
     )
     outcomes = json.loads(done.stdout)

@@ -101,7 +101,7 @@ async def http(
     head = f"{method} {path} HTTP/1.0\r\nhost: x\r\ncontent-length: {len(body)}\r\n".encode()
     writer.write(head + (b"content-type: " + kind + b"\r\n" if kind else b"") + b"\r\n" + body)
     await writer.drain()
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(300):
         answer = await reader.read()
     writer.close()
     status, _, rest = answer.partition(b" ")[2].partition(b" ")
@@ -232,7 +232,7 @@ async def test_what_is_not_sound_is_refused_without_detail(box: Box) -> None:
 
 async def _until(holds: Callable[[], Any]) -> Any:
     """The first result that is not false."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not (found := await holds()):  # noqa: ASYNC110 - the enclave's clock has no event here
             await asyncio.sleep(0.02)
         return found

@@ -103,7 +103,7 @@ class Stage:
         sent = {"from": hex0x(FACILITATOR), "to": hex0x(call.contract), "data": hex0x(call.data)}
         name = await rpc.call("eth_sendTransaction", sent)
         receipt = None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while receipt is None:
                 await asyncio.sleep(0.02)
                 receipt = await rpc.call("eth_getTransactionReceipt", name)

@@ -77,7 +77,7 @@ class Process:
         self.errors = (self._folder / "log").open("ab")
         self.process = await asyncio.create_subprocess_exec(*command, cwd=self._folder, stderr=self.errors)
         pool = Pool()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while True:
                 try:
                     async with pool.request("GET", f"{self.url}/healthz") as response:
@@ -153,7 +153,7 @@ async def test_no_receipt_of_a_complete_answer_is_lost_by_kills(tmp_path: Path) 
             for signed in node.runtime.signed:
                 local.log.add(signed.entry)
         await process.start()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while pending(tmp_path / "gateway.db"):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert await process.stop(signal.SIGTERM) == 0

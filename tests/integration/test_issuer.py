@@ -153,7 +153,7 @@ class Node:
         """Until it knows what the issuer sells."""
         self.desk.start()
         self.desk.begin(self._hear)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             await self.known.wait()
 
     def _send(self, message: control.FromEnclave) -> None:
@@ -204,7 +204,7 @@ async def spread(chain: Chain, issuer: IssuerProcess) -> dict[str, int]:
 
 async def paid_out(chain: Chain, before: int, earned: int) -> None:
     """Until the payees have what they earned, and no more."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while sum([await chain.token.balance(payee) for payee in PAYEES]) < before + earned:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert sum([await chain.token.balance(payee) for payee in PAYEES]) == before + earned
@@ -377,7 +377,7 @@ async def test_tokens_are_exchanged_whoever_is_killed_when(
     # Shorter epochs have higher numbers, and so a set of their own that is sold from.
     issuer.settings = replace(issuer.settings, epoch_ms=issuer.settings.epoch_ms // 2)
     issuer.start()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while (await homes["before"]._issuer().on_sale())[0].digest == old:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     for moment, tokens in homes.items():
@@ -479,7 +479,7 @@ async def _adds_up(chain: Chain, rpc_url: str, log_url: str, pool: Pool, tmp_pat
         nodes = [Node(tmp_path / f"node{number}", issuer.url, domain, number) for number in range(2)]
         for node in nodes:
             await node.begin()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while any(node.desk.status()["waiting"] for node in nodes):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await tokens.recover()

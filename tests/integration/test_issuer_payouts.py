@@ -60,7 +60,7 @@ async def paying(chain: Chain, settings: Settings) -> AsyncIterator[tuple[Payout
 
 async def rounds(chain: Chain, payouts: Payouts, store: Store, amount: int) -> None:
     """Blocks come, and payouts go out, until the payee has so much, and that is known."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             await chain.rpc.call("evm_mine")
             waits = await payouts.round(10**15)

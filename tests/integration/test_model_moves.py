@@ -85,7 +85,7 @@ def test_what_is_said_of_an_answer_makes_its_artifacts_record(network: Network, 
         assert done.returncode == 0, done.stdout + done.stderr
     stranger = json.loads(done.stdout)
     assert len(stranger["salt"]) == 66
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while True:
         with Client(home=network.home) as client:
             page = client.get_json(f"/explore/receipts/{receipt}.json")["outcomes"]
@@ -108,7 +108,7 @@ def test_what_is_said_of_an_answer_makes_its_artifacts_record(network: Network, 
 
 def test_a_search_finds_what_can_be_answered_now(network: Network) -> None:
     """By name, mode and price; and what it showed is counted."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while True:
         done = network.run("models", "search", "digits", "--mode", "any", "--json")
         assert done.returncode == 0, done.stdout + done.stderr

@@ -212,7 +212,7 @@ def test_checkpoints_reach_the_chain(network: Network, saved: Path, tmp_path: Pa
     """Given a chain of the user's choosing, the `proved` mark reads anchored; without one it never does."""
     receipt_id = json.loads(saved.read_text())["id"]
     rpc = network.status()["chain"]["url"]
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while True:
         with product.Client(home=network.home) as client:
             handle = client.receipt(receipt_id)

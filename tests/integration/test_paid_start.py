@@ -13,7 +13,7 @@ from hallmark.testing.real_network import Network, hallmark, logs, start_network
 
 pytestmark = pytest.mark.integration
 
-NOTICED_S = 90.0
+NOTICED_S = 240.0
 """Within which nodes read a new offer."""
 QUESTION = "What does os.mkfifo do?"
 PORT = "26700"

@@ -68,7 +68,7 @@ DEPOSIT, CHANNEL_DEPOSIT, MOST_TOKENS = 100_000, 20_000, 300
 VICTIMS = (("host",), ("enclave",), ("host", "enclave"), ("enclave", "host"))
 LIVES = int(os.environ.get("HALLMARK_PAYMENT_KILLS", "6"))
 SEED = int(os.environ.get("HALLMARK_PAYMENT_KILLS_SEED", "1"))
-AT_ONCE, LATEST_S, SETTLED_S = 8, 5.0, 90.0
+AT_ONCE, LATEST_S, SETTLED_S = 8, 5.0, 240.0
 ON_THEIR_WAY = 2
 """Messages that may be drawn and not with the client: one that has left, and the next, whose draw is sent."""
 

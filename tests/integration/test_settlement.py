@@ -87,7 +87,7 @@ class Scene:
     async def round(self, *, closing: bool = False) -> bool:
         """One round of settlement."""
         assert self.host.desk is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             return await self.host.desk.settlement.round(closing=closing)
 
     async def settled(self) -> bool:
@@ -296,7 +296,7 @@ async def test_a_stop_does_not_wait_for_a_chain_that_stops_as_well(scene: Scene)
     stopping = asyncio.create_task(scene.host.settle(3_600))
     await scene.proxy.asked("eth_sendRawTransaction", sent + 1)
     scene.proxy.down = True
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         await stopping
     scene.proxy.down, scene.proxy.nulls = False, frozenset()
     await scene.restart()
@@ -453,7 +453,7 @@ async def test_epochs_come_by_themselves(scene: Scene) -> None:
     state = await scene.leased("ann", 100)
     before = int(time.time() * 1000)
     scene.enclave.charged = {scene.asked(state): 49}
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while await scene.chain.token.balance(PAYEE) < 49:
             await scene.proxy.asked("eth_sendRawTransaction", 2)
     status = scene.host.status()["settlement"]

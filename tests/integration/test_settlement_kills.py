@@ -213,7 +213,7 @@ async def test_every_account_adds_up_after_kills(chain: VaultOnChain, tmp_path: 
         try:
             accounts = life.journal.accounts.accounts
             assert life.host.desk is not None
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(180):
                 while not await life.host.desk.settlement.round():
                     continue
             charged = {number: account.spent for number, account in accounts.items()}

@@ -328,7 +328,7 @@ async def behind_a_proxy(bench: Bench) -> AsyncIterator[RPCProxy]:
 
         running = [asyncio.create_task(work) for work in (sender.run(), mine())]
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(180):
                 yield proxy
         finally:
             for task in running:

@@ -99,7 +99,7 @@ def test_an_asserted_model_is_never_more_than_a_claim(with_upstream: Network, tm
     with product.Client(home=with_upstream.home) as client:
         draft = client.ask("hello", model="large")
         assert draft.text == "from upstream"
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 240
         while draft.receipt.marks()[Question.PROVED].state is not State.WITNESSED:
             assert time.monotonic() < deadline, "it was never proved"
             draft.receipt.refresh("witnessed", 200)
@@ -208,7 +208,7 @@ def test_an_upstreams_key_is_sealed_rotated_removed_and_nowhere_to_be_found(
             saved = draft.receipt.save(tmp_path / "keyed.json").read_bytes()
             before = network.status()["node-1"]["pid"]
             os.kill(before, signal.SIGTERM)
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 180
             while network.status()["node-1"] | {"since": 0} == {} or (
                 network.status()["node-1"]["pid"] in (before, 0)
                 or network.status()["node-1"]["state"] != "ready"
@@ -250,7 +250,7 @@ def test_a_revoked_measurement_stops_nodes_and_shows(with_upstream: Network, tmp
         "declare", "revoke-measurement", digest, "--reason", "test", "--since", str(index)
     )
     assert done.returncode == 0, done.stderr
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while (refused := with_upstream.run("ask", "What does os.mkfifo do?")).returncode == 0:
         assert time.monotonic() < deadline, "the gateway never heard of the revocation"
     assert refused.returncode == 3

@@ -84,13 +84,13 @@ class Scene:
 
     async def until(self, reason: str) -> None:
         """Until the keeper's health has this reason; empty: it is ready."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while self.keeper.health.reason != reason:  # noqa: ASYNC110 - it is a process's in production
                 await asyncio.sleep(0.02)
 
     async def until_registered(self, times: int = 1) -> None:
         """Until the keeper has registered so often."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while self.keeper.registered < times:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 

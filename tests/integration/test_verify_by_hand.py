@@ -50,7 +50,7 @@ def _run(folder: Path, dossier: bytes, trust: str) -> subprocess.CompletedProces
     (folder / "r.json").write_bytes(dossier)
     (folder / "trust.toml").write_text(trust)
     command = [sys.executable, "-I", str(EXAMPLE), str(folder / "r.json"), str(folder / "trust.toml")]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_the_example_is_short_and_imports_nothing_of_ours() -> None:

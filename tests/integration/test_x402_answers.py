@@ -45,7 +45,7 @@ BODY = json.dumps(ASKED).encode()
 WAYS = ("exact", "permit2", "upto", "batch-settlement")
 RAILS = ("exact", "upto", "batch-settlement")
 POURED = 10_000_000
-PATIENCE_S = 150
+PATIENCE_S = 300
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -306,7 +306,7 @@ async def test_offers_and_receipt_verify_with_the_stock_extension(market: Market
         told = {"required": headers["payment-required"], "response": said["payment_response"], "payer": payer}
         file.write_text(json.dumps(told))
         done = await asyncio.to_thread(
-            subprocess.run, [*command("receipts.mjs"), str(file)], capture_output=True, text=True, timeout=60
+            subprocess.run, [*command("receipts.mjs"), str(file)], capture_output=True, text=True, timeout=600
         )
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)

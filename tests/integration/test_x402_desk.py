@@ -54,7 +54,7 @@ async def host(chain: Chain, proxy: RPCProxy, tmp_path: Path) -> AsyncIterator[H
     async with proxy.serving() as served:
         rpc = RPC(served)
         made = Host(chain, rpc, tmp_path / "host.db")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             await made.changed.wait()
         yield made
         await made.kill()
@@ -111,7 +111,7 @@ async def test_what_is_due_outlives_a_crash(
     if not arrived:
         proxy.nulls = frozenset(("eth_sendRawTransaction",))
     host.desk.take(control.PaymentDue(name_of(payment, b""), 700))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         await proxy.asked("eth_sendRawTransaction", 1)
     await host.kill()
     proxy.nulls = frozenset()
@@ -132,7 +132,7 @@ async def test_a_chain_that_is_away_is_waited_for(host: Host, proxy: RPCProxy) -
     proxy.down = True
     assert (await host.wanted(host.chain.transfer(60))).reason == "chain_unreachable"
     host.desk.take(control.PaymentDue(name_of(payment, b""), 50))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while host.sender.problem != "chain_unreachable":  # noqa: ASYNC110 - a word of the sender's
             await asyncio.sleep(0.02)
     proxy.down = False
@@ -218,13 +218,13 @@ async def test_a_channel_from_deposit_to_sweep(host: Host) -> None:
     await chain.send(finish, PAYER)
     before = await chain.token.balance(PAYEE.address)
     host.claims = [voucher(one, 400, 350), voucher(other, 300, 300)]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         assert await host.desk.channels.round()
     assert await chain.token.balance(PAYEE.address) == before + 350
     assert (host.desk.channels.claims, host.desk.channels.lost) == (1, 1)
     sent = await host.sent()
     host.claims, host.believed = [voucher(one, 400, 350)], {}
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         assert await host.desk.channels.round()
     assert await host.sent() == sent
     assert (await host.look(one)).claimed == 350

@@ -53,7 +53,7 @@ class Scene:
 
     async def until(self, happened: Callable[[], Awaitable[bool]]) -> None:
         """Blocks come until this is so."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not await happened():
                 await self.mine(1)
                 await asyncio.sleep(0.02)
@@ -99,7 +99,7 @@ async def scene(url: str, proxy: RPCProxy, tmp_path: Path) -> AsyncIterator[Scen
         rpc = RPC(served)
         made = Scene(chain, rpc, tmp_path / "host.db", await chain.token.balance(PAYEE.address))
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(180):
                 await made.host.changed.wait()
             yield made
         finally:
@@ -151,7 +151,7 @@ async def test_a_restart_tells_of_no_money_that_is_gone(scene: Scene) -> None:
     host = scene.another()
     name = name_of(payment, b"")
     host.desk.take(control.PaymentDue(name, 700))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not host.sender.waiting:  # noqa: ASYNC110 - a counter
             await asyncio.sleep(0.02)
     row = await host.store.find(name)
@@ -224,7 +224,7 @@ async def test_a_spike_a_drop_and_a_replacement(scene: Scene) -> None:
     for payment in payments:
         await scene.host.wanted(payment)
         scene.host.desk.take(control.PaymentDue(name_of(payment, b""), 700))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while len(await pooled(scene)) < 3:  # noqa: ASYNC110 - what the chain says
             await asyncio.sleep(0.02)
     first, *_, last = sorted(await pooled(scene))

@@ -120,7 +120,7 @@ def run(client: str, server: str, page: str, rpc: str) -> dict[str, Any]:
         text=True,
         check=False,
         env=environment,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -169,7 +169,7 @@ async def test_parallel_requests_take_a_channel_each(sold: Seller, tmp_path: Pat
     }
     paying = asyncio.to_thread(pay, "pay.py", tmp_path, PAYER.secret, sold.rpc_url, [order])
     task = asyncio.create_task(paying)
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(300):
         while sold.accounts.open_requests < len(salts):
             assert not task.done(), task.result()
             await asyncio.sleep(0.02)

@@ -114,7 +114,7 @@ async def exchange(
     head = f"POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
     writer.write(head.encode() + body)
     await writer.drain()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         answer = await reader.read()
     writer.close()
     return answer.partition(b"\r\n\r\n")[2]

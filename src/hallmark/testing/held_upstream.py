@@ -20,7 +20,7 @@ from hallmark.testing.ports import free_port
 
 WORDS: Final = ("one ", "two ", "three ", "four ", "five ")
 USAGE: Final = {"prompt_tokens": 3, "completion_tokens": len(WORDS), "total_tokens": 3 + len(WORDS)}
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 180.0
 
 
 class HeldUpstream:

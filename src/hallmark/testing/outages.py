@@ -138,7 +138,7 @@ class PaidNode:
     async def until(self, happened: Callable[[], Awaitable[bool]], what: str) -> None:
         """Until this is so; blocks come by themselves."""
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(180):
                 while not await happened():  # noqa: ASYNC110 - a state of the chain's
                     await asyncio.sleep(0.02)
         except TimeoutError:

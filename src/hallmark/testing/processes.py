@@ -28,7 +28,7 @@ from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import Party
 from hallmark.testing.ports import free_ports
 
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0
 
 
 def now_ms() -> int:

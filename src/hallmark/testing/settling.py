@@ -93,7 +93,7 @@ class SigningEnclave:
         answer: asyncio.Future[control.AccountState] = asyncio.get_running_loop().create_future()
         self._states[number] = answer
         self.payments.take(message)
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(240):
             return await answer
 
     def _settled(self, asked: control.Settle) -> control.SettlementSigned:

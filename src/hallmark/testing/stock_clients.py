@@ -18,7 +18,7 @@ from hallmark.testing.stock_environments import npm_folder_of, python_of, with_n
 
 HERE: Final = repository_root() / "tests" / "integration"
 QUESTION: Final = "What does os.mkfifo do?"
-PATIENCE_S: Final = 120
+PATIENCE_S: Final = 300
 
 
 def openai_for_javascript(base: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hallmark.testing.ports import free_port
 from hallmark.testing.stock_environments import npm_folder_of, python_of
 
 CLIENTS: Final = repository_root() / "tests" / "integration" / "x402_clients"
-PATIENCE_S: Final = 120
+PATIENCE_S: Final = 300
 
 
 def python() -> Path:

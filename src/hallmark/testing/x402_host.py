@@ -78,7 +78,7 @@ class Host:
 
     async def heard(self, kind: type[Message]) -> Message:
         """The next message of a kind."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not isinstance(message := await self.said.get(), kind):
                 pass
         return message
@@ -95,7 +95,7 @@ class Host:
 
     async def settled(self) -> None:
         """Until nothing is due."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while self.desk.payments.waiting:  # noqa: ASYNC110 - a counter
                 await asyncio.sleep(0.02)
 

@@ -23,7 +23,7 @@ from hallmark.services.review.views import ItemPage, QueuePage
 from hallmark.testing.real_network import Network, logs
 
 T = TypeVar("T")
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 TRIES = 8
 
 

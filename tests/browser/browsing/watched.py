@@ -28,7 +28,7 @@ ARGUMENTS = (
 # What pages are looked at with: a desk, the narrowest phone, and the width that most phones have.
 DESKTOP, PHONE, NARROW = 1280, 360, 390
 # How long a page may take to show what a test waits for; a machine that is busy needs it.
-PATIENCE_MS = 60_000
+PATIENCE_MS = 120_000
 
 
 class Watched:

@@ -125,7 +125,7 @@ class Batch:
         file = folder / "batch.json"
         file.write_bytes(msgspec.json.encode({"trusts": self._trusts, **self._asked}))
         argv = [str(find_node().node), str(SCRIPT), str(file)]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=600)
         assert done.returncode == 0, done.stderr[-2000:]
         found: dict[str, list[str]] = json.loads(done.stdout)
         return found

@@ -16,6 +16,6 @@ def test_engines_write_nothing_as_they_load(tmp_path: Path) -> None:
         [sys.executable, "-c", code],
         env={**kept, "HOME": str(tmp_path), "TMPDIR": str(tmp_path)},
         check=True,
-        timeout=60,
+        timeout=600,
     )
     assert list(tmp_path.iterdir()) == []
