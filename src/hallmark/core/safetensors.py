@@ -26,10 +26,13 @@ BITS: Final = {
 }  # fmt: skip
 MEMORY: Final = {
     "BOOL": "?", "U8": "B", "I8": "b", "U16": "H", "I16": "h", "U32": "I", "I32": "i", "U64": "Q", "I64": "q",
-    "F32": "f", "F64": "d",
+    "F16": "e", "F32": "f", "F64": "d",
 }  # fmt: skip
 """Element types that Python reads, by their letters in `struct`."""
 ALIGNMENT: Final = 8
+MOST_DIMENSIONS: Final = 64
+MOST_EMPTY: Final = 1_000_000
+"""Lists that a tensor without a value may become: its length bounds them no more."""
 
 
 class NotSafetensors(ValueError):
@@ -66,10 +69,16 @@ class StoredTensor(msgspec.Struct, frozen=True):
     data: bytes | memoryview
 
     def lists(self) -> Any:
-        """Nested lists of numbers. Raises NotSafetensors for element types that Python does not have."""
+        """Nested lists of numbers. Raises NotSafetensors for element types that Python does not have, and for
+        shapes that are more lists than numbers.
+        """
         if self.dtype not in MEMORY:
             raise NotSafetensors(f"Python has no numbers of the type {self.dtype}.")
+        if len(self.shape) > MOST_DIMENSIONS:
+            raise NotSafetensors(f"A tensor has more than {MOST_DIMENSIONS} dimensions.")
         if 0 in self.shape:
+            if math.prod(self.shape[: self.shape.index(0)]) > MOST_EMPTY:
+                raise NotSafetensors("A tensor without a value has too many rows.")
             return _empty(self.shape)
         values = struct.unpack(f"<{math.prod(self.shape)}{MEMORY[self.dtype]}", self.data)
         return _nested(values, self.shape) if self.shape else values[0]

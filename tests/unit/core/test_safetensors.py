@@ -62,6 +62,15 @@ def test_the_same_tensors_are_the_same_bytes() -> None:
         read_tensors(data)["a"].lists()
 
 
+def test_a_shape_is_no_way_to_fill_memory() -> None:
+    """Rows without a value, and dimensions of one, cost a file nothing and whoever reads it a lot."""
+    assert StoredTensor("F32", (2, 0, 1 << 60), b"").lists() == [[], []]
+    for shape, data in (((1 << 40, 0), b""), ((1 << 20, 1 << 20, 0), b""), ((1,) * 1_000, b"\1")):
+        tensor = read_tensors(write_tensors({"a": StoredTensor("U8", shape, data)}))["a"]
+        with pytest.raises(NotSafetensors):
+            tensor.lists()
+
+
 def file(header: object, data: bytes) -> bytes:
     """A file of this header."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
