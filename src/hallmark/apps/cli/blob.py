@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import shutil
 import sys
 import tempfile
@@ -148,39 +147,35 @@ def challenge(identifier: str, committee: Path | None, seconds: float) -> None:
     from hallmark.core.blob_ids import parse_blob_text
     from hallmark.core.errors import HallmarkError, VerificationFailed
     from hallmark.http.client import Pool
-    from hallmark.hub.challenge import draw_challenge, verify_answer
-    from hallmark.services.storage_node.client import NodeClient
+    from hallmark.services.storage_node.client import NodeClient, challenged
     from hallmark.services.storage_node.service import load_committee
 
     if committee is None:
         raise InvalidInput(
             "bad_committee", "Nobody knows whom to ask.", "Name a committee file: --committee."
         )
-    blob_id, nodes = parse_blob_text(identifier), load_committee(committee)
+    parse_blob_text(identifier)
+    nodes = load_committee(committee)
 
-    async def one(index: int, pool: Pool) -> str:
-        seed = secrets.token_bytes(32)
-        try:
-            client = NodeClient(nodes.nodes[index], pool, answer_s=seconds)
-            answer = await client.challenge(identifier, seed, nodes.shards)
-            verify_answer(draw_challenge(nodes, index, blob_id, seed), answer, nodes.shards)
-        except HallmarkError as error:
-            return error.reason
-        return ""
-
-    async def run() -> list[str]:
+    async def run() -> list[HallmarkError | None]:
         pool = Pool()
         try:
-            return await asyncio.gather(*(one(index, pool) for index in range(len(nodes.nodes))))
+            clients = [NodeClient(node, pool, answer_s=seconds) for node in nodes.nodes]
+            asked = (challenged(client, nodes, at, identifier) for at, client in enumerate(clients))
+            return await asyncio.gather(*asked)
         finally:
             await pool.aclose()
 
-    failed = asyncio.run(run())
-    for node, reason in zip(nodes.nodes, failed, strict=True):
-        click.echo(f"{node.name}: {reason or 'has the symbol that was asked for'}")
-    if any(failed):
-        count = sum(bool(reason) for reason in failed)
-        raise VerificationFailed("challenge_failed", f"{count} of {len(failed)} storage nodes failed.")
+    answers = asyncio.run(run())
+    for node, failed in zip(nodes.nodes, answers, strict=True):
+        click.echo(f"{node.name}: {failed.reason if failed else 'has the symbol that was asked for'}")
+    count = sum(failed is not None for failed in answers)
+    if count:
+        raise VerificationFailed(
+            "challenge_failed",
+            f"{count} of {len(answers)} storage nodes failed.",
+            "Ask again; a node that goes on failing lost what it confirmed, or is away.",
+        )
 
 
 def _certified(home: Path, store: str | None, identifier: str, committee: Path) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-from hallmark.core.blob_ids import parse_blob_text
 from hallmark.core.errors import HallmarkError
-from hallmark.hub.challenge import draw_challenge, verify_answer
 from hallmark.services.hub.slivers import SliverStorage
+from hallmark.services.storage_node.client import challenged
 from hallmark.telemetry.logs import get_logger
 
 
@@ -41,13 +40,7 @@ class Challenger:
 
     async def challenge(self, index: int, identifier: str) -> HallmarkError | None:
         """Challenge a node for a blob (text), with a fresh seed; why it failed, or None."""
-        committee, seed = self._storage.committee, secrets.token_bytes(32)
-        drawn = draw_challenge(committee, index, parse_blob_text(identifier), seed)
-        failed: HallmarkError | None = None
-        try:
-            answer = await self._storage.clients[index].challenge(identifier, seed, committee.shards)
-            verify_answer(drawn, answer, committee.shards)
-        except HallmarkError as error:
-            failed = error
+        committee = self._storage.committee
+        failed = await challenged(self._storage.clients[index], committee, index, identifier)
         self._storage.faults.challenged(committee.nodes[index].name, failed, identifier)
         return failed

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from hallmark.core.errors import Unavailable
-from hallmark.http.asgi import Disconnected, Receive, Scope, header
-from hallmark.http.limits import SlowRequest
+from hallmark.http.asgi import Receive, Scope, header
 from hallmark.hub.record import BlobRecord
 from hallmark.services.hub.blobs import Blobs
 from hallmark.services.hub.objects import BlobObject, Objects
 from hallmark.services.hub.query import PutOptions, put_options
 from hallmark.services.hub.settings import Settings
 from hallmark.services.hub.staging import stage, too_large
+from hallmark.services.hub.streams import body_parts
 from hallmark.services.hub.wire import already_certified, newly_created
 from hallmark.services.hub.writers import Writers
 from hallmark.telemetry.logs import get_logger
@@ -72,17 +71,8 @@ class Publisher:
         announced = header(scope, b"content-length")
         if announced is not None and int(announced[:18]) > most:
             raise too_large(most)
-        more = True
-        while more:
-            try:
-                async with asyncio.timeout(self._settings.idle_s):
-                    message = await receive()
-            except TimeoutError:
-                raise SlowRequest("body_too_slow", "The request body took too long to arrive.") from None
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            more = message.get("more_body", False)
-            yield message.get("body", b"")
+        async for part in body_parts(receive, self._settings.idle_s):
+            yield part
 
     async def promise(self, record: BlobRecord, options: PutOptions) -> dict[str, Any]:
         """Write down for how long a stored blob is kept, unless that was promised already."""

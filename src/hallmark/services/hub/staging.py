@@ -121,9 +121,9 @@ def too_large(most: int) -> TooLarge:
     return TooLarge("blob_too_large", f"A blob has at most {most} bytes here.")
 
 
-def sync(folder: Path) -> None:
-    """Make what was renamed in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    """Make a file's bytes durable, or what was renamed in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

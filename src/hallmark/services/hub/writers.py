@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hmac
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from hallmark.core.document import unhex
 from hallmark.core.errors import Unauthorized
 from hallmark.core.hashing import sha256
 from hallmark.http.asgi import Scope, header
-from hallmark.services.hub.settings import Settings
 
 BEARER: Final = b"bearer "
 NOBODY: Final = bytes(32)
@@ -18,11 +18,34 @@ OPERATOR: Final = b"\xff" * 32
 """The store itself. No key's digest is this one, as far as anybody can find out."""
 
 
-class Writers:
-    """See the module docstring."""
+class Keyed(Protocol):
+    """Settings that say who may put: everybody, or who shows a key with one of these SHA-256 (0x-hex)."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._anonymous = settings.anonymous
+    @property
+    def anonymous(self) -> bool:
+        """Whether everybody may."""
+        ...
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Digests of the keys."""
+        ...
+
+
+def blob_key() -> Unauthorized:
+    """The error for who may not put blobs."""
+    return Unauthorized(
+        "blob_key",
+        "Blobs are stored here for those who have a key.",
+        "Send Authorization: Bearer KEY; the operator has one.",
+    )
+
+
+class Writers:
+    """See the module docstring. `refusal` makes the error for who may not."""
+
+    def __init__(self, settings: Keyed, refusal: Callable[[], Unauthorized] = blob_key) -> None:
+        self._anonymous, self._refusal = settings.anonymous, refusal
         self._keys = tuple(unhex(key) for key in settings.keys)
 
     def shown(self, scope: Scope) -> bytes:
@@ -33,17 +56,11 @@ class Writers:
         return sha256(value[len(BEARER) :].strip())
 
     def writer(self, scope: Scope) -> bytes:
-        """Who asks, as the SHA-256 of the key, when it is somebody who may put. Raises Unauthorized
-        `blob_key`.
-        """
+        """Who asks, as the SHA-256 of the key, when it is somebody who may put. Raises `refusal`'s error."""
         digest = self.shown(scope)
         matches = [hmac.compare_digest(digest, key) for key in self._keys]
         if not self._anonymous and not any(matches):
-            error = Unauthorized(
-                "blob_key",
-                "Blobs are stored here for those who have a key.",
-                "Send Authorization: Bearer KEY; the operator has one.",
-            )
+            error = self._refusal()
             error.headers = ((b"www-authenticate", b"Bearer"),)  # type: ignore[attr-defined]  # see http.errors
             raise error
         return digest

@@ -61,7 +61,7 @@ class NodeApp:
         self, scope: Scope, receive: Receive, send: Send, blob_id: bytes, parts: list[str]
     ) -> None:
         if scope["method"] == "PUT":
-            self._intake.check_key(scope)
+            self._intake.writers.writer(scope)
             match parts:
                 case [name, "slivers"]:
                     await self._put(send, receive, name, blob_id)
@@ -153,7 +153,9 @@ class NodeApp:
         try:
             drawn = draw_challenge(self._committee, self._me, blob_id, bytes.fromhex(seed))
         except ValueError:
-            raise InvalidInput("bad_challenge", "The seed of a challenge is 64 hex digits.") from None
+            raise InvalidInput(
+                "bad_challenge", "The seed of a challenge is no hex.", "Send 64 hex digits."
+            ) from None
         held = await self._shelf.held(name)
         sliver = await self._shelf.read(name, held, drawn.pair, drawn.kind)
         if len(sliver) != held.place(drawn.pair, drawn.kind)[1]:

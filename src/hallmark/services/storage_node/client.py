@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import struct
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import msgspec
 
+from hallmark.core.blob_ids import parse_blob_text
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.errors import HallmarkError, InvalidInput, NotFound, Unavailable, VerificationFailed
 from hallmark.http.client import Pool, Timeouts
 from hallmark.http.connection import Response
 from hallmark.hub.blob_metadata import Kind, metadata_size
 from hallmark.hub.certificate import MOST_CERTIFICATE
-from hallmark.hub.challenge import most_answer
-from hallmark.hub.committee import StorageNode
+from hallmark.hub.challenge import SEED, draw_challenge, most_answer, verify_answer
+from hallmark.hub.committee import Committee, StorageNode
 from hallmark.hub.shape import MAX_SYMBOL, Shape
 from hallmark.hub.slivers import ProvenSymbol
 from hallmark.hub.walrus_tree import path_length
@@ -138,6 +140,21 @@ class NodeClient:
 
     def _at(self, path: str) -> str:
         return self._url + (path if path.startswith("?") else f"/{path}")
+
+
+async def challenged(
+    client: NodeClient, committee: Committee, index: int, identifier: str
+) -> HallmarkError | None:
+    """Ask a node for a random symbol of what it must have of a blob (text), with a seed that is drawn here
+    and now, and check the answer: why it failed, or None.
+    """
+    seed = secrets.token_bytes(SEED)
+    drawn = draw_challenge(committee, index, parse_blob_text(identifier), seed)
+    try:
+        verify_answer(drawn, await client.challenge(identifier, seed, committee.shards), committee.shards)
+    except HallmarkError as error:
+        return error
+    return None
 
 
 def late(seconds: float) -> Unavailable:

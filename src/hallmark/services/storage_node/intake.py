@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-from collections.abc import AsyncIterator
-from typing import Final
 
-from hallmark.core.document import unhex
 from hallmark.core.errors import InvalidInput, Unauthorized, Unavailable
-from hallmark.core.hashing import sha256
-from hallmark.http.asgi import Disconnected, Receive, Scope, header
-from hallmark.http.limits import SlowRequest
+from hallmark.http.asgi import Receive
 from hallmark.hub.blob_metadata import BlobMetadata, Kind, metadata_size, verify_metadata
 from hallmark.hub.slivers import sliver_size, verify_sliver
 from hallmark.services.hub.staging import Staging, too_large
+from hallmark.services.hub.streams import body_parts
+from hallmark.services.hub.writers import Writers
 from hallmark.services.storage_node.settings import Settings
 from hallmark.services.storage_node.shelf import Shelf, head_of
-
-BEARER: Final = b"bearer "
 
 
 class Intake:
@@ -26,20 +20,8 @@ class Intake:
 
     def __init__(self, settings: Settings, shelf: Shelf, staging: Staging, shards: int) -> None:
         self._settings, self._shelf, self._staging, self._shards = settings, shelf, staging, shards
-        self._keys = tuple(unhex(key) for key in settings.keys)
+        self.writers = Writers(settings, _sliver_key)
         self.under_way = self.stored = 0
-
-    def check_key(self, scope: Scope) -> None:
-        """Raises Unauthorized `sliver_key` for who may not put."""
-        value = header(scope, b"authorization") or b""
-        shown = sha256(value[len(BEARER) :].strip()) if value[: len(BEARER)].lower() == BEARER else b""
-        matches = [hmac.compare_digest(shown, key) for key in self._keys]
-        if not self._settings.anonymous and not any(matches):
-            raise Unauthorized(
-                "sliver_key",
-                "Slivers are stored here for those who have a key.",
-                "Send Authorization: Bearer KEY; the operator has one.",
-            )
 
     async def put(
         self, identifier: str, blob_id: bytes, pairs: tuple[int, ...], receive: Receive
@@ -85,7 +67,7 @@ class _Body:
     """A request's body, taken in pieces of known lengths."""
 
     def __init__(self, receive: Receive, idle_s: float) -> None:
-        self._coming = _parts(receive, idle_s)
+        self._coming = body_parts(receive, idle_s)
         self._held = bytearray()
 
     async def take(self, size: int) -> bytes:
@@ -108,18 +90,12 @@ class _Body:
                 raise _incomplete()
 
 
-async def _parts(receive: Receive, idle_s: float) -> AsyncIterator[bytes]:
-    more = True
-    while more:
-        try:
-            async with asyncio.timeout(idle_s):
-                message = await receive()
-        except TimeoutError:
-            raise SlowRequest("body_too_slow", "The request body took too long to arrive.") from None
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        more = message.get("more_body", False)
-        yield message.get("body", b"")
+def _sliver_key() -> Unauthorized:
+    return Unauthorized(
+        "sliver_key",
+        "Slivers are stored here for those who have a key.",
+        "Send Authorization: Bearer KEY; the operator has one.",
+    )
 
 
 def _incomplete() -> InvalidInput:

@@ -9,9 +9,7 @@ committee, so nobody can fill a node's disk by naming blobs.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -30,7 +28,7 @@ from hallmark.hub.slivers import (
     verify_symbol,
 )
 from hallmark.hub.walrus_tree import path_length
-from hallmark.services.hub.staging import Staging, disk
+from hallmark.services.hub.staging import Staging, disk, sync
 from hallmark.services.storage_node.client import NodeClient
 from hallmark.services.storage_node.encoder import Encode
 from hallmark.services.storage_node.gather import Gatherer
@@ -225,7 +223,7 @@ class Repair:
                     "No node can mend it, and no reader takes it. Put the blob again from its source.",
                 )
             with disk():
-                await asyncio.to_thread(_durable, fresh.path)
+                await asyncio.to_thread(sync, fresh.path)
             await self._shelf.place(identifier, fresh.path)
 
     async def _lacking(self) -> dict[str, Certificate]:
@@ -258,11 +256,3 @@ class Repair:
                     lacking[name] = certificate
             if len(names) < MOST_LISTED:
                 return
-
-
-def _durable(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
