@@ -7,6 +7,7 @@ defence by itself (a faster machine makes it faster): it makes a flood dearer to
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from hashlib import sha256
 from typing import Final
@@ -56,6 +57,15 @@ def make(entry_id: bytes, bits: int) -> bytes:
         if int.from_bytes(trial.digest(), "big") < limit:
             break
     return number.to_bytes(NONCE_SIZE, "big")
+
+
+async def answer(entry_id: bytes, bits: int) -> tuple[bytes, bytes] | None:
+    """The request header for a log that asks for so many bits, made beside the event loop; None where nobody
+    works for that: for none, or for more than `MAX_BITS`.
+    """
+    if not 0 < bits <= MAX_BITS:
+        return None
+    return header_of(await asyncio.to_thread(make, entry_id, bits))
 
 
 def header_of(nonce: bytes) -> tuple[bytes, bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from typing import Final, TypeAlias
@@ -75,11 +74,10 @@ class LogClient:
         try:
             return await self._add(entry, BINARY)
         except WorkMissing as error:
-            bits = error.bits
-            if not works or not 0 < bits <= proof_of_work.MAX_BITS:
+            work = await proof_of_work.answer(entry_id(entry), error.bits) if works else None
+            if work is None:
                 raise
-        nonce = await asyncio.to_thread(proof_of_work.make, entry_id(entry), bits)
-        return await self._add(entry, (*BINARY, proof_of_work.header_of(nonce)))
+        return await self._add(entry, (*BINARY, work))
 
     async def _add(self, entry: bytes, headers: Headers) -> Place:
         async with self._pool.request(

@@ -148,15 +148,12 @@ class LogClient:
 
     async def _worked(self, entry: bytes, said: Placed | LogProblem) -> Placed | LogProblem:
         """The same, but after the proof of work that the log asks of those for whom nobody vouches."""
-        if (
-            isinstance(said, Placed)
-            or not 0 < said.work_bits <= proof_of_work.MAX_BITS
-            or not _may_need_work(entry)
-        ):
+        if isinstance(said, Placed) or not _may_need_work(entry):
             return said
-        nonce = await asyncio.to_thread(proof_of_work.make, entry_id(entry), said.work_bits)
-        headers = (proof_of_work.header_of(nonce),)
-        async with self._pool.request("POST", f"{self._url}/add", headers, entry) as response:
+        work = await proof_of_work.answer(entry_id(entry), said.work_bits)
+        if work is None:
+            return said
+        async with self._pool.request("POST", f"{self._url}/add", (work,), entry) as response:
             data = await response.read(1 << 16)
         try:
             result = msgspec.json.decode(data, type=_Result)
