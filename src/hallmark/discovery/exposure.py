@@ -12,13 +12,13 @@ from typing import Final
 
 import msgspec
 
-from hallmark.core.document import Document, Hex32, Uint63
+from hallmark.core.document import Document, Hex32, Uint63, hex0x
 from hallmark.core.hashing import ZERO32
 from hallmark.discovery.ranking import EVERY, FIRST
 
 PLACES: Final = 100
 """Places that are told apart; what stood further down is counted as place 0."""
-NONE_BEFORE: Final = "0x" + ZERO32.hex()
+NONE_BEFORE: Final = hex0x(ZERO32)
 
 
 class Shown(msgspec.Struct, frozen=True, forbid_unknown_fields=True, order=True):
@@ -67,7 +67,7 @@ def table(period: int, seed: str, before: str, counts: Mapping[tuple[str, str, i
 
 
 def shares(rows: Iterable[Shown]) -> tuple[Share, ...]:
-    """What each label had of it, by label."""
+    """What each label had of it, by label and artifact."""
     found: dict[tuple[str, str], list[int]] = {}
     for row in rows:
         sums = found.setdefault((row.label, row.artifact), [0, 0, 0])

@@ -12,7 +12,7 @@ How often something is used is no argument of anything here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -93,18 +93,6 @@ def merged(ranked: Iterable[int], newcomers: Iterable[int]) -> Iterator[Placed]:
         shown.add(found)
         yield Placed(found, is_drawn)
         place += 1
-
-
-def share(order_of: Callable[[bytes], Order], seeds: Iterable[bytes], number: int, places: int) -> int:
-    """How often a candidate stands among the first `places` over these seeds: its exposure, for an audit."""
-    found = 0
-    for seed in seeds:
-        made = order_of(seed)
-        for place, one in enumerate(merged(made.ranked, made.newcomers)):
-            if place >= places:
-                break
-            found += one.number == number
-    return found
 
 
 def _next(numbers: Iterator[int], shown: set[int]) -> int | None:

@@ -7,14 +7,14 @@ everybody who has the log computes the same order, and nobody knew it much earli
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from typing import Final
 
 from hallmark.core.document import unhex
 from hallmark.core.entries import KIND_AT, Kind
 from hallmark.core.registry import Label
 from hallmark.discovery.attribution import Scope
-from hallmark.discovery.catalogue import Catalogue, Hits, Item, Wanted
+from hallmark.discovery.catalogue import Catalogue, Item
 from hallmark.discovery.ranking import PERIOD_MS, seed_of
 from hallmark.discovery.record import Record
 from hallmark.services.explorer import outcomes
@@ -48,15 +48,10 @@ class Discovery:
         """A folded leaf may have changed what there is, or what is known of it."""
         self._dirty = self._dirty or leaf[KIND_AT] in TOUCHES
 
-    async def search(
-        self, wanted: Wanted, tally: Tally, now: int, *, within: Set[str] | None, start: int, most: int
-    ) -> Hits:
-        """A page of what matches, in the order of the hour of `now` (unix ms)."""
-        await self.refresh(tally, now)
-        return self.catalogue.search(wanted, within=within, start=start, most=most)
-
     async def refresh(self, tally: Tally, now: int) -> None:
-        """Take in what changed, and the hour's order. While that is made for many, the one before stands."""
+        """Take in what changed, and the order of the hour of `now` (unix ms), before `catalogue` is searched.
+        While that is made for many, the one before stands.
+        """
         if self._lock.locked() and self._sorted[1] >= 0 and len(self.catalogue) > AT_ONCE:
             return
         async with self._lock:

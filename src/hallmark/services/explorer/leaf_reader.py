@@ -25,7 +25,7 @@ from hallmark.core.statements import (
 )
 from hallmark.services.explorer.figures import counted
 from hallmark.services.explorer.index import LEAF, RECEIPT, SUBJECT, WORD, Row
-from hallmark.services.explorer.outcome_reader import counted_words, subjects_of
+from hallmark.services.explorer.outcome_reader import counted_words, subjects_of, word_at
 from hallmark.services.explorer.receipt_context import ReceiptContext, label, of_logged
 from hallmark.services.explorer.routes import saw_prompt
 from hallmark.services.explorer.shared_views import Hop
@@ -51,9 +51,10 @@ def read(watch: FollowedLog, position: int) -> tuple[Row, Answer | None]:
     if not isinstance(receipt, Receipt):
         names = ((LEAF, digest), *((SUBJECT, name) for name in subjects(entry)))
         counts = counted(kind, admitted, None)
-        if isinstance(receipt, Outcome):
-            names = (*names, *((WORD, name) for name in subjects_of(watch, position)))
-            counts = (*counts, *counted_words(watch, position))
+        word = word_at(watch, position) if isinstance(receipt, Outcome) else None
+        if word is not None:
+            names = (*names, *((WORD, name) for name in subjects_of(word)))
+            counts = (*counts, *counted_words(watch, word))
         return Row(position, kind, digest, None, names, counts), None
     if len(entry.signatures) != 1 or "bad_signature" in watch.replica.failures(position):
         return Row(position, kind, digest, None, ((LEAF, digest),), counted(kind, admitted, None)), None

@@ -47,9 +47,10 @@ def filter_of(query: str) -> Filter:
         raise _bad() from error
     size, price, mode = values.pop("max_size", ""), values.get("max_price", ""), values.get("mode", "")
     if size and not (size.isascii() and size.isdigit() and len(size) <= 15):
-        raise InvalidInput("bad_filter", "max_size is a number of bytes.")
+        raise InvalidInput("bad_filter", "max_size is a number of bytes.", "Such as max_size=1000000.")
     if mode not in ("", ANY, *MODES.values()):
-        raise InvalidInput("bad_filter", f"mode is one of any, {', '.join(MODES.values())}.")
+        modes = ", ".join(MODES.values())
+        raise InvalidInput("bad_filter", f"mode is one of any, {modes}.", "Leave it out for every model.")
     if price:
         units(price, 18)
     return Filter(max_size=int(size or 0), **values)
@@ -60,8 +61,11 @@ def units(most: str, decimals: int) -> int:
     try:
         return parse_amount(most, decimals)
     except HallmarkError as error:
-        raise InvalidInput("bad_filter", "max_price is an amount such as 0.05.") from error
+        raise InvalidInput(
+            "bad_filter", "max_price is no amount.", "Such as max_price=0.05, with a point."
+        ) from error
 
 
 def _bad() -> InvalidInput:
-    return InvalidInput("bad_filter", f"Models are filtered by {', '.join(NAMES)}, each once at most.")
+    names = ", ".join(NAMES)
+    return InvalidInput("bad_filter", "A filter is unknown, too long or there twice.", f"There are {names}.")

@@ -118,9 +118,8 @@ class Showing:
         days = max(1, min(days, KEPT // DAY))
         await self.impressions.close(now)
         rows = await self.impressions.rows_since(now + 1 - days * DAY)
-        found = sorted(shares(rows), key=lambda one: (one.label, one.artifact))
         listed = tuple(
-            ExposureRow(one.label, one.artifact, one.shown, one.first_ten, one.drawn) for one in found
+            ExposureRow(one.label, one.artifact, one.shown, one.first_ten, one.drawn) for one in shares(rows)
         )
         periods = tuple(map(_period, await self.impressions.periods()))
         return ExposurePage(days, sum(row.shown for row in listed), listed, periods)
@@ -130,7 +129,11 @@ class Showing:
         await self.impressions.close(self._watch.clock() // PERIOD_MS)
         table = await self.impressions.table(period)
         if table is None:
-            raise NotFound("unknown_period", "In that hour nothing was shown, or it is kept no more.")
+            raise NotFound(
+                "unknown_period",
+                "In that hour nothing was shown, or it is kept no more.",
+                "See /explore/exposure for the hours that there are.",
+            )
         told = Period(period, table.seed, hex0x(table.digest()))
         rows = tuple(ShownRow(one.label, one.artifact, one.place, one.count) for one in table.rows)
         return ExposureTable(_period(told), table.before, table.encode().decode(), rows)

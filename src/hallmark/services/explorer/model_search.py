@@ -10,7 +10,8 @@ from collections.abc import Set
 from typing import Final
 
 from hallmark.core.document import hex0x
-from hallmark.core.money import Offer, Price
+from hallmark.core.money import Offer
+from hallmark.core.prices import COUNTED
 from hallmark.discovery.catalogue import Catalogue
 from hallmark.routing.capacity import MODES, present
 from hallmark.routing.eligibility import Wanted as Asked
@@ -81,14 +82,5 @@ def _fits(offer: Offer, label: str, most: str) -> bool:
     price = next((one for one in offer.prices if one.label == label), None)
     if price is None or offer.asset is None:
         return False
-    return max(_counted(price)) <= units(most, offer.asset.decimals)
-
-
-def _counted(price: Price) -> tuple[int, ...]:
-    return (
-        price.million_tokens_in,
-        price.million_tokens_out,
-        price.image,
-        price.second,
-        price.call,
-    )
+    limit = units(most, offer.asset.decimals)
+    return all(getattr(price, name) <= limit for name in COUNTED)

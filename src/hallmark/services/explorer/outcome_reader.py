@@ -78,22 +78,16 @@ def word_at(watch: FollowedLog, position: int) -> Word | None:
     )
 
 
-def counted_words(watch: FollowedLog, position: int) -> tuple[Counted, ...]:
-    """What the word at a position adds to counts, and what it takes off."""
-    word = word_at(watch, position)
-    if word is None:
-        return ()
+def counted_words(watch: FollowedLog, word: Word) -> tuple[Counted, ...]:
+    """What a word adds to counts, and what it takes off."""
     said = watch.replica.registry.outcomes.get(key_of(word.outcome.item, word.outcome.speaker), ())
-    earlier = [at for at, _ in said if at < position]
+    earlier = [at for at, _ in said if at < word.position]
     before = word_at(watch, earlier[-1]) if earlier else None
     return (*_counts(word, "+"), *(_counts(before, "-") if before is not None else ()))
 
 
-def subjects_of(watch: FollowedLog, position: int) -> tuple[bytes, ...]:
+def subjects_of(word: Word) -> tuple[bytes, ...]:
     """By what a word is found: its receipt, and the artifact that it lands on."""
-    word = word_at(watch, position)
-    if word is None:
-        return ()
     artifacts = [one.key for one in word.landed if one.scope is Scope.ARTIFACT]
     return (word.outcome.item, *artifacts)
 
