@@ -15,8 +15,8 @@ from hallmark.engines.request_errors import invalid_value, unsupported_parameter
 
 MOST_IMAGES: Final = 10
 """How many images one request may ask for, as OpenAI allows."""
-SIGNATURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF")
-"""How PNG, JPEG and WebP begin."""
+SIGNATURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+"""How PNG and JPEG begin. WebP is a RIFF, as sounds and films are, and says so behind its length."""
 
 
 class AskedImages(msgspec.Struct, frozen=True):
@@ -55,4 +55,8 @@ def images_of(answer: bytes) -> tuple[bytes, ...] | None:
         images = tuple(base64.b64decode(image.b64_json, validate=True) for image in found.data)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    return images if all(image.startswith(SIGNATURES) for image in images) else None
+    return images if all(map(_is_image, images)) else None
+
+
+def _is_image(data: bytes) -> bool:
+    return data.startswith(SIGNATURES) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")

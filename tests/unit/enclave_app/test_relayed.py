@@ -188,6 +188,7 @@ async def test_images_pass_through(client: httpx.AsyncClient, server: FakeUpstre
         images(DRAWN, {"url": "https://images.invalid/1.png"}),
         images({"b64_json": "%"}),
         images({"b64_json": "aGVsbG8="}),
+        images({"b64_json": base64.b64encode(b"RIFF\0\0\0\0WAVEfmt ").decode()}),
         images(DRAWN, DRAWN),
         b'{"created": 1}',
         b'{"data": {}}',
