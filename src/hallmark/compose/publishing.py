@@ -28,7 +28,7 @@ from hallmark.core.blob_ids import blob_text
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Manifest, ModelCard
 from hallmark.core.entries import Entry
-from hallmark.core.errors import Conflict, InvalidInput, NotFound, Unavailable, VerificationFailed
+from hallmark.core.errors import Conflict, NotFound, Unavailable, VerificationFailed
 from hallmark.core.hashing import sha256
 from hallmark.crypto.secp256k1 import Key
 from hallmark.http.client import Pool
@@ -141,16 +141,6 @@ def history_of(client: Client, label: str) -> ModelHistory | None:
     return found
 
 
-def read_owner(path: Path) -> Key:
-    """An owner's key: a file with its 32 secret bytes in hex. Raises InvalidInput `bad_key_file`."""
-    try:
-        return Key(bytes.fromhex(path.read_text().strip().removeprefix("0x")))
-    except (OSError, ValueError) as error:
-        raise InvalidInput(
-            "bad_key_file", f"{path} holds no key.", "It is a file with 64 hexadecimal digits."
-        ) from error
-
-
 class _Publication(msgspec.Struct, frozen=True):
     """Everything that is known before anything leaves this machine. `files` are the hub's; `data` is the
     artifact, which holds them without their signature.
@@ -192,7 +182,8 @@ def _prepared(home: Home, wish: Wish, owner: Key, say: Say) -> _Publication:
     files = {**files, FILES: FileList(listed).encode()}
     data = pack_files(files)
     identity = names.identify(data, verify=True)
-    digests = {path: sha256(content) for path, content in files.items()}
+    digests = {path: bytes.fromhex(one.sha256) for path, one in listed.items()}
+    digests[FILES] = sha256(files[FILES])
     signature = openssf.sign_files(signing, _parts(wish.label)[1], digests)
     description = wish.description or first_sentence(readme.decode())
     return _Publication(

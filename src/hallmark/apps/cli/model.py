@@ -11,6 +11,7 @@ import msgspec
 from rich.text import Text
 
 from hallmark.apps.cli.ask import client_of, connection
+from hallmark.apps.cli.key_files import read_key
 from hallmark.apps.cli.output import console, emit
 from hallmark.apps.web.times import full
 from hallmark.core.blob_ids import blob_text
@@ -100,10 +101,10 @@ def publish(
     of the log that its owner signs.
     """
     from hallmark.compose.home import Home
-    from hallmark.compose.publishing import Wish, read_owner
+    from hallmark.compose.publishing import Wish
     from hallmark.compose.publishing import publish as publish_model
 
-    key = read_owner(key_file) if key_file is not None else None
+    key = read_key(key_file) if key_file is not None else None
     out = console(stderr=True)
     wish = Wish(folder, label, task, licence, description)
     done = publish_model(

@@ -10,11 +10,10 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from hallmark.apps.cli.key_files import named_key, read_key
 from hallmark.apps.cli.output import clock, console, emit, marks_in_full, strike
-from hallmark.core.errors import InvalidInput
 from hallmark.core.marks import Mark, Question, State
 from hallmark.core.shown import ShownMark
-from hallmark.crypto.secp256k1 import Key
 from hallmark.services.review.views import AsSeen, Figures, ItemPage, QueuePage
 from hallmark.services.sdk.network import find
 from hallmark.services.sdk.review_client import ReviewClient
@@ -25,8 +24,8 @@ T = TypeVar("T")
 def connect(home: Path, url: str | None, name: str | None, key_file: Path | None) -> ReviewClient:
     """A client of the desk. Raises InvalidInput `no_network`, `no_such_key`, `bad_key_file`."""
     place = find(url, None, None if url else home)
-    path = key_file or (home / "keys" / f"{name}.secp256k1" if name else None)
-    return ReviewClient(place.base_url, _read_key(path) if path else None)
+    path = key_file or (named_key(home, name) if name else None)
+    return ReviewClient(place.base_url, read_key(path) if path else None)
 
 
 def show(value: T, options: dict[str, Any], printer: Callable[[T], None]) -> None:
@@ -127,16 +126,3 @@ def print_figures(figures: Figures) -> None:
 def _word(mark: ShownMark) -> str:
     assurance = f", {mark.assurance}" if mark.assurance == "simulated" else ""
     return mark.state.replace("_", " ") + assurance + (f" ({mark.reason})" if mark.reason else "")
-
-
-def _read_key(path: Path) -> Key:
-    try:
-        text = path.read_text().strip()
-    except OSError as error:
-        raise InvalidInput(
-            "no_such_key", f"{path} cannot be read.", "Name a key with --as or --key."
-        ) from error
-    try:
-        return Key(bytes.fromhex(text.removeprefix("0x")))
-    except ValueError as error:
-        raise InvalidInput("bad_key_file", f"{path} does not hold 64 hexadecimal digits.") from error
