@@ -60,6 +60,11 @@ def load_keys(home: Home, plan: Plan) -> Keys:
     )
 
 
+def speaker_key(home: Home) -> Key:
+    """The key with which this home says how answers turned out, made when it is first used."""
+    return _secp(home, "speaker")
+
+
 def _secp(home: Home, name: str) -> Key:
     return Key(_kept(home, f"{name}.secp256k1", lambda: Key.generate().secret))
 

@@ -41,7 +41,7 @@ class Basis(Document, frozen=True):
 def text_digest(salt: bytes, text: str) -> bytes:
     """What a text is committed to by; 32 bytes. Raises InvalidInput `bad_salt` unless `salt` has 32 bytes."""
     if len(salt) != SALT:
-        raise InvalidInput("bad_salt", f"A salt has {SALT} bytes.")
+        raise InvalidInput("bad_salt", f"A salt has {SALT} bytes.", "Take them from secrets.token_bytes.")
     return sha256(TEXT_TAG, salt, text.encode())
 
 

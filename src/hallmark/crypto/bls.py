@@ -94,7 +94,11 @@ def _secret(secret: bytes) -> Any:
             return PrivateKey.from_bytes(secret)
     except (ValueError, RuntimeError):
         pass
-    raise InvalidInput("bad_bls_key", "A BLS secret key has 32 bytes and is below the group's order.")
+    raise InvalidInput(
+        "bad_bls_key",
+        "A BLS secret key has 32 bytes and is below the group's order.",
+        "hallmark storage-node key makes one.",
+    )
 
 
 def _point(kind: Any, data: bytes, size: int) -> Any:

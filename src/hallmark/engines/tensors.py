@@ -41,7 +41,11 @@ def to_tensor(array: Array) -> StoredTensor:
     """An array as a safetensors file holds it. Raises HallmarkError `output_not_storable`."""
     dtype = TYPES.get(array.dtype.name)
     if dtype is None:
-        raise HallmarkError("output_not_storable", "The model's output has a type that the format lacks.")
+        raise HallmarkError(
+            "output_not_storable",
+            "The model's output has a type that the format lacks.",
+            "Ask with `inputs`: lists can hold it.",
+        )
     return StoredTensor(dtype, array.shape, array.astype(array.dtype.newbyteorder("<")).tobytes())
 
 

@@ -29,6 +29,7 @@ FORMAT: Final = "hallmark.certificate/1"
 INTENT: Final = b"\x01\x00\x03"
 PERMANENT: Final = b"\0"
 MOST_CERTIFICATE: Final = 16 << 10
+OF_NO_USE: Final = "It says nothing of the blob. Put the blob again for one that does."
 
 
 class Certificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,7 +133,9 @@ def verify_certificate(certificate: Certificate, committee: Committee, identifie
     ascending = all(low < high for low, high in pairwise(signers))
     if not signers or not ascending or signers[0] < 0 or signers[-1] >= len(committee.nodes):
         raise VerificationFailed(
-            "certificate_signers", "A certificate names a signer twice, or one that is not in the committee."
+            "certificate_signers",
+            "A certificate names a signer twice, or one that is not in the committee.",
+            OF_NO_USE,
         )
     nodes = [committee.nodes[index] for index in signers]
     weight = sum(node.weight for node in nodes)
@@ -140,13 +143,14 @@ def verify_certificate(certificate: Certificate, committee: Committee, identifie
         raise VerificationFailed(
             "certificate_too_light",
             f"The signers have {weight} of {committee.shards} shards; it takes {committee.quorum}.",
+            OF_NO_USE,
         )
     message = confirmation_message(committee.epoch, parse_blob_text(identifier))
     try:
         bls.verify_aggregate([node.key_bytes for node in nodes], message, unhex(certificate.signature))
     except VerificationFailed as error:
         raise VerificationFailed(
-            "certificate_forged", "The certificate's signature is not that of its signers."
+            "certificate_forged", "The certificate's signature is not that of its signers.", OF_NO_USE
         ) from error
     return Certified(
         identifier, committee.epoch, tuple(node.name for node in nodes), weight, committee.shards

@@ -17,7 +17,7 @@ from typing import Final
 from hallmark.core.document import unhex
 from hallmark.core.errors import HallmarkError
 from hallmark.core.outcomes import RECEIPT, Basis, check_basis
-from hallmark.core.statements import Outcome, Said
+from hallmark.core.statements import Said
 from hallmark.verification.judged_statement import JudgedStatement
 from hallmark.verification.outcome import NO_SUBJECT, OK, Rule
 
@@ -73,14 +73,6 @@ def check_words(case: JudgedStatement) -> str:
     """The speaker has words left on this receipt."""
     said = case.registry.outcomes.get(key_of(case.outcome.item, case.outcome.speaker), ())
     return OK if len(said) < MOST_WORDS else "words_used_up"
-
-
-def speak(case: JudgedStatement) -> None:
-    """The transition: one more word of this speaker on this receipt."""
-    outcome: Outcome = case.outcome
-    key = key_of(outcome.item, outcome.speaker)
-    said = case.registry.outcomes.get(key, ())
-    case.registry.outcomes[key] = (*said, (case.index, outcome.said))
 
 
 OUTCOME_RULES: Final[tuple[Rule[JudgedStatement], ...]] = (

@@ -21,7 +21,7 @@ import msgspec
 from hallmark.core.hashing import sha256
 
 RULES: Final = 14
-CODE: Final = "da6642dfe1d3796d4040b0d9d7602dc0af49c396e63e6a0a9b40594dde6414ef"
+CODE: Final = "1f04a5d6aea5bee3bd0ebb55ddf3ff2bbf0b7c296935cfe9c59db770c958103c"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

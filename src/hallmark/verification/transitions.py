@@ -50,7 +50,7 @@ from hallmark.verification.objections import (
     VerdictPlace,
     tolerated,
 )
-from hallmark.verification.outcome_checks import speak
+from hallmark.verification.outcome_checks import key_of
 
 
 def register(case: JudgedStatement, memory: ReceiptCaches) -> None:
@@ -212,8 +212,11 @@ def judge_answer(case: JudgedStatement, _: ReceiptCaches) -> None:
 
 
 def take_word(case: JudgedStatement, _: ReceiptCaches) -> None:
-    """Somebody said how an answer turned out."""
-    speak(case)
+    """Somebody said how an answer turned out: one more word of this speaker on this receipt."""
+    outcome = case.outcome
+    key = key_of(outcome.item, outcome.speaker)
+    said = case.registry.outcomes.get(key, ())
+    case.registry.outcomes[key] = (*said, (case.index, outcome.said))
 
 
 def extend_chain(case: JudgedReceipt, accepted: bool) -> None:

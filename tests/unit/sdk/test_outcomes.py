@@ -51,14 +51,16 @@ def test_an_evaluation_has_a_name_and_perhaps_a_report() -> None:
 
 def test_what_is_shown_is_the_receipts_own(saved: Dossier) -> None:
     """Parameters of another receipt are not signed for."""
-    shown = showing(rests_on_evaluation("digits-1000"), saved).basis
+    shown = showing(rests_on_evaluation("digits-1000"), saved, saved.id).basis
     assert shown.parameters == saved.documents.parameters
     documents = msgspec.structs.replace(saved.documents, parameters='{"task":"other"}')
     with pytest.raises(HallmarkError, match="parameters_mismatch"):
-        showing(rests_on_text("x"), msgspec.structs.replace(saved, documents=documents))
+        showing(rests_on_text("x"), msgspec.structs.replace(saved, documents=documents), saved.id)
     documents = msgspec.structs.replace(saved.documents, inputs=("{}",))
     with pytest.raises(HallmarkError, match="inputs_mismatch"):
-        showing(rests_on_text("x"), msgspec.structs.replace(saved, documents=documents))
+        showing(rests_on_text("x"), msgspec.structs.replace(saved, documents=documents), saved.id)
+    with pytest.raises(HallmarkError, match="other_receipt"):
+        showing(rests_on_text("x"), saved, "0x" + "00" * 32)
 
 
 async def test_nothing_is_signed_that_cannot_be_meant(saved: Dossier) -> None:

@@ -99,7 +99,9 @@ def search(
     try:
         _print(msgspec.convert(page, type=_Found))
     except msgspec.ValidationError as error:
-        raise Unavailable("bad_page", "The page of models cannot be read.") from error
+        raise Unavailable(
+            "bad_page", "The page of models cannot be read.", "Is the gateway of this version?"
+        ) from error
 
 
 def _print(found: _Found) -> None:

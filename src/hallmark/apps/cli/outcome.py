@@ -1,9 +1,7 @@
-"""`hallmark outcome`: say how an answer turned out, and see what was said."""
+"""`hallmark outcome`: say how an answer turned out."""
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -13,8 +11,9 @@ import msgspec
 from rich.text import Text
 
 from hallmark.apps.cli.ask import client_of, connection
+from hallmark.apps.cli.key_files import named_key, read_key
 from hallmark.apps.cli.output import console, emit
-from hallmark.core.errors import HallmarkError, InvalidInput
+from hallmark.core.errors import InvalidInput
 from hallmark.crypto.secp256k1 import Key
 from hallmark.services.sdk.outcomes import (
     WORDS,
@@ -75,7 +74,8 @@ def say(
     Who says it is always shown. Of one speaker's words on a receipt the newest counts.
     """
     if said is None:
-        raise InvalidInput("bad_word", f"Say one of {', '.join(f'--{word}' for word in WORDS)}.")
+        words = ", ".join(f"--{word}" for word in WORDS)
+        raise InvalidInput("bad_word", "Nothing is said of the answer.", f"Say one of {words}.")
     rests = _rests(options["basis"], options["report"])
     show = _saved(options["show"]) if options["show"] else None
     key = _key(home, options["name"], options["key_file"])
@@ -94,7 +94,11 @@ def say(
 def _rests(basis: str, report: Path | None) -> Rests:
     kind, _, value = basis.partition(":")
     if kind not in MADE or not value:
-        raise InvalidInput("bad_basis", "What it rests on is text:WORDS, evaluation:NAME or receipt:ID.")
+        raise InvalidInput(
+            "bad_basis",
+            "What it rests on is text:WORDS, evaluation:NAME or receipt:ID.",
+            'Such as --basis "text:the third step divides by zero".',
+        )
     if report is None:
         return MADE[kind](value)
     if kind != "evaluation":
@@ -106,7 +110,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InvalidInput("no_such_file", f"{path} cannot be read.") from error
+        raise InvalidInput("no_such_file", f"{path} cannot be read.", "Name a file that is there.") from error
 
 
 def _saved(path: Path) -> Dossier:
@@ -114,18 +118,11 @@ def _saved(path: Path) -> Dossier:
 
 
 def _key(home: Path, name: str | None, key_file: Path | None) -> Key:
-    """The speaker's key: the one that is named, or the home's own for this, made when it is first used.
-
-    Raises InvalidInput `bad_key_file`, `no_such_key`.
+    """The speaker's key: the one that is named, or the home's own for this. Raises InvalidInput
+    `no_such_key`, `bad_key_file`.
     """
-    path = key_file or home / "keys" / f"{name or 'speaker'}.secp256k1"
-    if not path.exists() and key_file is None and name is None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
-    if not path.exists():
-        raise InvalidInput("no_such_key", f"There is no key in {path}.")
-    try:
-        return Key(bytes.fromhex(path.read_text().strip().removeprefix("0x")))
-    except (OSError, ValueError, HallmarkError) as error:
-        raise InvalidInput("bad_key_file", f"{path} holds no key: it is 64 hexadecimal digits.") from error
+    from hallmark.compose.home import Home
+    from hallmark.compose.keys import speaker_key
+
+    path = key_file or (named_key(home, name) if name else None)
+    return read_key(path) if path else speaker_key(Home(home))

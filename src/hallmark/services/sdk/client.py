@@ -310,10 +310,8 @@ class AsyncClient:
     ) -> Spoken:
         """Say how a receipt's answer turned out; see `sdk.outcomes`, and docs/outcomes.md."""
         self._require_plain("What is said of an answer goes to the log, from this machine's address.")
-        told = rests if show is None else showing(rests, show)
         dossier = (await self.receipt(receipt)).dossier
-        if show is not None and show.id != dossier.id:
-            raise VerificationFailed("other_receipt", "What is to be shown is of another receipt.")
+        told = rests if show is None else showing(rests, show, dossier.id)
         where, now = log or self._log, time.time_ns() // 1_000_000
         return await say(dossier, said, told, key=key, verifier=self._verifier, log=where, now=now)
 

@@ -32,6 +32,9 @@ WORDS: Final[Mapping[str, Said]] = {
 }
 
 
+UNCHANGED: Final = "Show the file as it was saved."
+
+
 class Spoken(msgspec.Struct, frozen=True):
     """A word that the log took: where it stands, who said what of which receipt, and what it rests on.
 
@@ -70,19 +73,26 @@ def rests_on_receipt(receipt_id: str) -> Rests:
     return Rests(Basis(RECEIPT, receipt_id))
 
 
-def showing(rests: Rests, saved: Dossier) -> Rests:
+def showing(rests: Rests, saved: Dossier, receipt_id: str) -> Rests:
     """The same, with the parameters and input records of a saved receipt beside it, for everybody to read.
 
-    Raises VerificationFailed `parameters_mismatch`, `inputs_mismatch` where they are not the receipt's.
+    Raises VerificationFailed `other_receipt` unless it is the one of this id, `parameters_mismatch`,
+    `inputs_mismatch` where they are not the receipt's.
     """
+    if saved.id != receipt_id:
+        raise VerificationFailed(
+            "other_receipt", "What is to be shown is of another receipt.", "Show the same receipt's file."
+        )
     receipt, documents = saved.opened(), saved.documents
     parameters, inputs = documents.parameters or "", documents.inputs
     if parameters and digest_of(Parameters, parameters.encode()) != receipt.parameters:
         raise VerificationFailed(
-            "parameters_mismatch", "The parameters are not those that the receipt names."
+            "parameters_mismatch", "The parameters are not those that the receipt names.", UNCHANGED
         )
     if inputs and root([leaf_hash(one.encode()) for one in inputs]) != receipt.inputs:
-        raise VerificationFailed("inputs_mismatch", "The input records are not those that the receipt names.")
+        raise VerificationFailed(
+            "inputs_mismatch", "The input records are not those that the receipt names.", UNCHANGED
+        )
     shown = msgspec.structs.replace(rests.basis, parameters=parameters, inputs=inputs)
     return Rests(shown, rests.salt)
 
@@ -96,7 +106,7 @@ async def say(
     what the log answers with.
     """
     if said not in WORDS:
-        raise InvalidInput("bad_word", f"What is said is one of {', '.join(WORDS)}.")
+        raise InvalidInput("bad_word", f"What is said is one of {', '.join(WORDS)}.", "Choose one of them.")
     check_basis(rests.basis)
     if verifier is None:
         raise InvalidInput(

@@ -73,6 +73,9 @@ class Ceilings(Protocol):
         ...
 
 
+EVIDENCE: Final = "Keep the receipt: it is the evidence. The payment counts at its maximum until then."
+
+
 class Limits(msgspec.Struct, frozen=True):
     """What the owner allows: amounts as people write them, and whom to pay (REGISTRY, or an address)."""
 
@@ -334,7 +337,7 @@ def check_record(paid: SignedPayment, record: str | None, receipt: Receipt) -> i
             raise VerificationFailed(
                 "payment_record_other",
                 "The receipt charges without a payment record.",
-                "Keep the receipt: it is the evidence. The payment counts at its maximum until then.",
+                EVIDENCE,
             )
         return 0
     payment = read_payment(record, receipt)
@@ -344,13 +347,13 @@ def check_record(paid: SignedPayment, record: str | None, receipt: Receipt) -> i
         raise VerificationFailed(
             "payment_record_other",
             "The payment record names another payment than the one that was sent.",
-            "Keep the receipt: it is the evidence. The payment counts at its maximum until then.",
+            EVIDENCE,
         )
     if int(payment.charged) > min(int(payment.reserved), paid.maximum):
         raise VerificationFailed(
             "charged_over_signed",
             "More was charged than was signed for this request.",
-            "Keep the receipt: it is the evidence. The payment counts at its maximum until then.",
+            EVIDENCE,
         )
     return int(payment.charged)
 
@@ -364,14 +367,14 @@ def read_payment(record: str, receipt: Receipt) -> Payment:
         raise VerificationFailed(
             "payment_record_other",
             "The payment record is not the receipt's.",
-            "Keep the receipt: it is the evidence. The payment counts at its maximum until then.",
+            EVIDENCE,
         )
     payment = Payment.decode(data)
     if int(payment.charged) != receipt.charged:
         raise VerificationFailed(
             "payment_record_other",
             "Record and receipt charge different amounts.",
-            "Keep the receipt: it is the evidence. The payment counts at its maximum until then.",
+            EVIDENCE,
         )
     return payment
 
