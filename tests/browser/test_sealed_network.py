@@ -74,7 +74,7 @@ def test_a_relay_that_dies_in_the_middle_of_an_answer(
     page.keyboard.press("Enter")
     answer = page.locator(ANSWER).first
     answer.get_by_text(PIECES[0].strip()).wait_for()
-    assert upstream.begun.is_set()
+    assert upstream.begun.wait(60)
     os.kill(living.network.status()["relay"]["pid"], signal.SIGKILL)
     answer.locator(".c-trouble code", has_text="sealed_truncated").wait_for()
     upstream.go_on.set()

@@ -97,7 +97,7 @@ async def begun(market: Market, upstream: GatedUpstream) -> AsyncIterator[Any]:
     stream = market.sealed.stream("Which?", model="gated", max_tokens=MOST)
     pieces = aiter(stream)
     assert await anext(pieces) == PIECES[0]
-    assert upstream.begun.is_set()
+    assert await asyncio.to_thread(upstream.begun.wait, 60)  # its thread may say so after the piece came
     return pieces
 
 
