@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "storage-node": ("storage_node", "Run one storage node; make keys and committees."),
     "outcome": ("outcome", "Say how an answer turned out."),
     "model": ("model", "What a label pointed to, since when, and by whose word."),
+    "fault": ("fault", "Faults: what each costs, evidence of one made and checked, offline."),
     "blob": ("blob", "Put, get and verify blobs by their Walrus blob ID."),
     "image": ("image", "Build or measure the enclave image."),
 }
