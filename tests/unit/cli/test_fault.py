@@ -42,6 +42,11 @@ def test_two_saved_receipts_make_evidence_that_holds(home: Path) -> None:
     assert said["fault"] == "F1"
     assert said["id"] in made
     assert said["culprit"] in _run(home, "check", str(home / "f"))
+    (home / "hex").write_text("0x" + (home / "f").read_bytes().hex() + "\n")
+    assert json.loads(_run(home, "check", str(home / "hex"), "--json")) == said
+    (home / "hex").write_bytes(b"0x\xff")
+    with pytest.raises(InvalidInput):
+        _run(home, "check", str(home / "hex"))
 
 
 def test_no_evidence_is_written_of_one_receipt(home: Path) -> None:

@@ -16,6 +16,8 @@ from hallmark.core.marks import State
 from hallmark.core.merkle import leaf_hash
 from hallmark.core.receipt import Receipt
 from hallmark.crypto.secp256k1 import Key, recover_statement
+from hallmark.faults.checks import Terms, verify_fault
+from hallmark.faults.sanctions import Number
 from hallmark.ledger.tiles import decode_bundle
 from hallmark.services.explorer.entries import words_of
 from hallmark.services.explorer.figures import nearest_rank
@@ -174,7 +176,7 @@ async def test_parties_of_every_role_with_their_record(exploring: Any) -> None:
 
 
 async def test_a_caught_node_carries_its_fault(exploring: Any) -> None:
-    """An equivocating node has a fault, and the faults' page names both receipts."""
+    """An equivocating node has a fault; the faults' page names both receipts, with evidence that holds."""
     net = exploring.net
     node = net.nodes[0]
     one = net.add(net.answers.make(node, advance=False).entry)
@@ -190,6 +192,8 @@ async def test_a_caught_node_carries_its_fault(exploring: Any) -> None:
     )
     rows = {row.key: row for row in (await exploring.explorer.nodes()).rows}
     assert (rows[row.culprit].faults, rows[row.culprit].standing) == (1, "caught in 1 fault")
+    shown = verify_fault(unhex(row.evidence), Terms(net.genesis.network, net.genesis.chain_id))
+    assert (shown.number, shown.culprit) == (Number.EQUIVOCATION, node.address)
 
 
 async def test_objections_say_what_became_of_them(exploring: Any) -> None:
@@ -210,7 +214,7 @@ async def test_objections_say_what_became_of_them(exploring: Any) -> None:
     net.add(net.fault(net.full_nodes[2], net.full_nodes[0].address, "refuted_verdict", verdict, verdict))
     await exploring.witness()
     page = await exploring.explorer.faults("", 2)
-    assert [(r.kind, r.state) for r in page.rows] == [("refuted_verdict", "proven")] * 2
+    assert [(r.kind, r.state, r.evidence) for r in page.rows] == [("refuted_verdict", "proven", "")] * 2
     rest = await exploring.explorer.faults(page.next, 10)
     assert [(r.kind, r.state) for r in rest.rows] == [("verdict", "refuted")]
 

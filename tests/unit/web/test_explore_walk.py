@@ -16,9 +16,12 @@ from starlette.testclient import TestClient
 from hallmark.apps.web.app import create_app
 from hallmark.core.document import hex0x
 from hallmark.core.documents import UpstreamRecord
+from hallmark.faults.evidence import Evidence, Form
 from hallmark.http.client import Pool
 from hallmark.ledger.policy import Policy
+from hallmark.services.explorer import faults
 from hallmark.services.explorer.explorer import Explorer
+from hallmark.services.explorer.views import FaultRow
 from hallmark.services.sdk.pdf import attached_dossier
 from hallmark.testing.dossiers import proof_verifier
 from hallmark.testing.followed_log import GATEWAY, FollowedLogFixture
@@ -116,6 +119,21 @@ def test_the_break_and_the_objection_are_on_the_pages(log: Log) -> None:
     assert "Its label points to another artifact now" in tuesday
     assert "disputed" in log.pages.get("/explore/faults").text
     assert "no longer" in log.pages.get("/explore/measurements").text
+
+
+def test_evidence_of_an_equivocation_is_on_the_page_whole(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The faults' page has the evidence to copy and its twin has it to read; an objection has none."""
+    assert "evidence <code" not in log.pages.get("/explore/faults").text
+    shown = Evidence(Form.TWO_RECEIPTS, b"one", b"two").encode()
+    monkeypatch.setattr(faults, "rows", lambda _watch, _at: (_equivocation("0x" + shown.hex()),))
+    page = log.pages.get("/explore/faults").text
+    assert f'title="0x{shown.hex()}"' in page
+    assert log.pages.get("/explore/faults.json").json()["rows"][0]["evidence"] == "0x" + shown.hex()
+
+
+def _equivocation(evidence: str) -> FaultRow:
+    key = "0x" + "11" * 20
+    return FaultRow(9, 1, "equivocation", key, key, (7, 8), "proven", "Two receipts.", evidence)
 
 
 def test_a_provider_answers_without_an_artifact_of_ours(log: Log) -> None:

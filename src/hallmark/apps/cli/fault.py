@@ -47,8 +47,11 @@ def list_faults(*, as_data: bool) -> None:
 @click.option("--json", "as_data", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def check_fault(home: Path, /, file: Path, *, trust: Path | None, as_data: bool) -> None:
-    """Check evidence of a fault, offline. Exit code 4, with the reason, where it shows none."""
-    found = verify_fault(read_bytes(file), _terms(home, trust))
+    """Check evidence of a fault (bytes, or 0x-hex text), offline.
+
+    Exit code 4, with the reason, where it shows none.
+    """
+    found = verify_fault(_evidence(read_bytes(file)), _terms(home, trust))
     said = _said(found)
     if as_data:
         emit(json.dumps(said, indent=2) + "\n")
@@ -79,6 +82,13 @@ def make_fault(home: Path, /, first: Path, second: Path, *, target: Path, trust:
 def _terms(home: Path, trust: Path | None) -> Terms:
     read = Verifier.read(trust or home / "trust.toml").trust
     return Terms(read.network_id, read.chain_id)
+
+
+def _evidence(data: bytes) -> bytes:
+    """Evidence as bytes, or as the 0x-hex text that the explorer shows."""
+    if not data.startswith(b"0x"):
+        return data
+    return unhex(data.decode("ascii", "replace").strip())
 
 
 def _part(file: Path) -> bytes:

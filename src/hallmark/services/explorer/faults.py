@@ -8,13 +8,16 @@ from typing import Final
 
 from hallmark.core.document import hex0x
 from hallmark.core.entries import Entry
+from hallmark.core.errors import HallmarkError
 from hallmark.core.objected import Run
 from hallmark.core.receipt import Receipt
 from hallmark.core.statements import Fault, Verdict, text_of
+from hallmark.faults.checks import Terms, verify_fault
+from hallmark.faults.evidence import Evidence, Form, signed
 from hallmark.services.explorer.entries import FAULTS, objected_by, objection_words
 from hallmark.services.explorer.views import FaultRow
 from hallmark.services.following.followed_log import FollowedLog
-from hallmark.verification.objections import REFUTED_VERDICT, counting, tolerated
+from hallmark.verification.objections import EQUIVOCATION, REFUTED_VERDICT, counting, tolerated
 
 SHOWN: Final = 20
 """Of the entries that one verdict objects to, so many are named."""
@@ -49,7 +52,27 @@ def _fault(watch: FollowedLog, index: int, admitted: int, fault: Fault) -> Fault
     if kind == REFUTED_VERDICT and member is not None and not member.faults:
         state = "said"
         told += f" It counts once {tolerated(watch.replica.registry) + 1} full nodes have said so."
-    return FaultRow(index, admitted, kind, hex0x(fault.culprit), hex0x(fault.author), subjects, state, told)
+    evidence = evidence_of(watch, fault) if kind == EQUIVOCATION else ""
+    accused, author = hex0x(fault.culprit), hex0x(fault.author)
+    return FaultRow(index, admitted, kind, accused, author, subjects, state, told, evidence)
+
+
+def evidence_of(watch: FollowedLog, fault: Fault) -> str:
+    """The two receipts that an equivocation names, as evidence that travels alone (0x-hex). It is checked
+    here as anybody would; what does not hold by its bytes is not handed out: empty.
+    """
+    genesis, parts = watch.replica.genesis, list[bytes]()
+    for at in (fault.first, fault.second):
+        _, entry = watch.leaves.entry(at)
+        if not isinstance(entry.statement, Receipt) or len(entry.signatures) != 1:
+            return ""
+        parts.append(signed(entry.statement, entry.signatures[0]))
+    data = Evidence(Form.TWO_RECEIPTS, parts[0], parts[1]).encode()
+    try:
+        found = verify_fault(data, Terms(genesis.network, genesis.chain_id))
+    except HallmarkError:
+        return ""
+    return hex0x(data) if found.culprit == fault.culprit else ""
 
 
 def _verdict(

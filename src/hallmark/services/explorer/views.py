@@ -161,7 +161,9 @@ class ModelPage(Shown, frozen=True):
 
 
 class FaultRow(Shown, frozen=True):
-    """A proven fault, or an objection (verdict) that stands."""
+    """A proven fault, or an objection (verdict) that stands. `evidence` is what `hallmark fault check` takes
+    (0x-hex), empty where the bytes alone prove nothing.
+    """
 
     index: int
     at: int
@@ -171,6 +173,7 @@ class FaultRow(Shown, frozen=True):
     subjects: tuple[int, ...]
     state: str
     sentence: str
+    evidence: str = ""
 
 
 class Faults(Listed, frozen=True):
