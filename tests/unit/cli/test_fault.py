@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,6 +16,8 @@ from hallmark.core.receipt import Receipt
 from hallmark.crypto.secp256k1 import sign_statement
 from hallmark.testing.dossiers import Notary
 from hallmark.testing.network import CHAIN_ID, LittleNetwork
+
+VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "faults.json").read_text())
 
 
 @pytest.fixture
@@ -63,6 +66,19 @@ def test_a_file_that_is_no_evidence_is_refused(home: Path) -> None:
     with pytest.raises(InvalidInput) as failed:
         _run(home, "check", str(home / "first.json"))
     assert failed.value.reason == "bad_fault_evidence"
+
+
+@pytest.mark.parametrize("form", ["two_receipts", "two_checkpoints", "receipt_and_bundle"])
+def test_what_evidence_says_is_shown_unchecked(home: Path, form: str) -> None:
+    """The statements of every form, field by field, without a trust file; nothing is called a fault."""
+    for case in VECTORS["forms"][form]:
+        (home / "f").write_text(case["evidence"])
+        if case.get("reason") == "bad_document":
+            continue
+        said = json.loads(_run(home / "nowhere", "show", str(home / "f")))
+        assert (said["form"], said["checked"], len(said["parts"])) == (form, False, 2)
+        assert all(part["fields"]["network"] for part in said["parts"])
+        assert "culprit" not in said
 
 
 def test_the_list_says_that_nothing_is_taken(home: Path) -> None:

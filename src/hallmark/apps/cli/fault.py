@@ -11,9 +11,12 @@ import click
 from hallmark.apps.cli.output import console, emit
 from hallmark.apps.cli.receipt import read_bytes
 from hallmark.core.document import hex0x, unhex
+from hallmark.core.documents import KeyBundle
 from hallmark.core.errors import InvalidInput
+from hallmark.core.receipt import Receipt
+from hallmark.core.statements import AnchoredCheckpoint
 from hallmark.faults.checks import ProvenFault, Terms, verify_fault
-from hallmark.faults.evidence import Evidence, Form, signed
+from hallmark.faults.evidence import Evidence, Form, decode, read_signed, signed
 from hallmark.faults.sanctions import SANCTIONS, Sanction
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.verification.dossier import Dossier
@@ -62,6 +65,18 @@ def check_fault(home: Path, /, file: Path, *, trust: Path | None, as_data: bool)
     out.print(f"fault    {said['id']}", highlight=False, soft_wrap=True)
 
 
+@fault.command("show")
+@click.argument("file", type=click.Path(path_type=Path))
+def show_fault(*, file: Path) -> None:
+    """Show what evidence of a fault says, as JSON. Nothing of it is checked: `hallmark fault check` does."""
+    evidence = decode(_evidence(read_bytes(file)))
+    bundled = evidence.form is Form.RECEIPT_AND_BUNDLE
+    second = _bundle(evidence.second) if bundled else _shown(evidence.form, evidence.second)
+    parts = [_shown(evidence.form, evidence.first), second]
+    said = {"form": evidence.form.name.lower(), "checked": False, "parts": parts}
+    emit(json.dumps(said, indent=2) + "\n")
+
+
 @fault.command("make")
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
@@ -82,6 +97,16 @@ def make_fault(home: Path, /, first: Path, second: Path, *, target: Path, trust:
 def _terms(home: Path, trust: Path | None) -> Terms:
     read = Verifier.read(trust or home / "trust.toml").trust
     return Terms(read.network_id, read.chain_id)
+
+
+def _shown(form: Form, part: bytes) -> dict[str, Any]:
+    cls = AnchoredCheckpoint if form is Form.TWO_CHECKPOINTS else Receipt
+    statement, signature = read_signed(cls, part)
+    return {"statement": cls.NAME, "fields": statement.to_json(), "signature": hex0x(signature)}
+
+
+def _bundle(part: bytes) -> dict[str, Any]:
+    return {"document": "KeyBundle", "fields": json.loads(KeyBundle.decode(part).encode())}
 
 
 def _evidence(data: bytes) -> bytes:
