@@ -17,6 +17,7 @@ from hallmark.apps.cli.demonstration import demonstrate, demonstrate_payment, qu
 from hallmark.apps.cli.output import console
 from hallmark.apps.cli.upstream import read_source
 from hallmark.compose import preflight, running
+from hallmark.compose.attended import attend
 from hallmark.compose.home import Home
 from hallmark.compose.plan import Offers, Pricing, load_plan
 from hallmark.compose.ports import PATIENCE_S, claim_plan
@@ -108,7 +109,7 @@ def up(
         _where_next(states["gateway"].url, states["relay"].url, home)
         if not detach:
             out.print("\nRunning. Ctrl-C stops the network.")
-            process.wait()
+            attend(process.pid)
     except KeyboardInterrupt:
         out.print("\nStopping.")
         _end(process)
