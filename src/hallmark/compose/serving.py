@@ -78,7 +78,7 @@ def serve(
         newest = _newest(client, label)
         data = asyncio.run(_manifest(plan, newest))
         manifest = Manifest.decode(data)
-        if manifest.format not in LOADERS:
+        if manifest.format not in LOADERS or manifest.format == "gguf":
             raise InvalidInput(
                 "no_engine",
                 f"No engine here reads {manifest.format}.",

@@ -32,7 +32,8 @@ def load(
 
     `stepper` gives the threads (a new one with one thread when None); `scratch` is where a private
     folder may stand while loading (the system's temporary folder when None), best on a tmpfs. Raises
-    VerificationFailed `artifact_digest_mismatch`, InvalidInput `bad_artifact`, `unknown_format`.
+    VerificationFailed `artifact_digest_mismatch`, InvalidInput `bad_artifact`, `unknown_format`,
+    Unavailable `engine_not_installed`.
     """
     artifact = read_artifact(source, expected_sha256)
     loader = LOADERS.get(artifact.model.format)
@@ -44,7 +45,7 @@ def load(
 def describe_format(name: str) -> Description:
     """What an engine's bits depend on, by artifact format, without loading a model.
 
-    Raises InvalidInput `unknown_format`.
+    Raises InvalidInput `unknown_format`, Unavailable `engine_not_installed`.
     """
     if name not in LOADERS:
         raise unknown_format()
@@ -68,6 +69,13 @@ def _load_genai(artifact: Artifact, stepper: Stepper, scratch: Path) -> Engine:
     return GenAIEngine(artifact, stepper, scratch)
 
 
+def _load_gguf(artifact: Artifact, stepper: Stepper, scratch: Path) -> Engine:
+    _require_llama()
+    from hallmark.engines.gguf import GGUFEngine
+
+    return GGUFEngine(artifact, stepper, scratch)
+
+
 def _describe_onnx() -> Description:
     from hallmark.engines import onnx
 
@@ -80,8 +88,23 @@ def _describe_genai() -> Description:
     return genai.describe()
 
 
+def _describe_gguf() -> Description:
+    _require_llama()
+    from hallmark.engines import gguf
+
+    return gguf.describe()
+
+
+def _require_llama() -> None:
+    from hallmark.engines import llama_library
+
+    if not llama_library.installed():
+        raise llama_library.missing()
+
+
 Loader = Callable[[Artifact, Stepper, Path], Engine]
 LOADERS: Final[dict[str, tuple[Loader, Callable[[], Description]]]] = {
+    "gguf": (_load_gguf, _describe_gguf),
     "onnx": (_load_onnx, _describe_onnx),
     "onnxruntime-genai": (_load_genai, _describe_genai),
 }

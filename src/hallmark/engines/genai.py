@@ -19,6 +19,7 @@ import onnxruntime_genai as og
 
 from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.engines.artifact import Artifact
+from hallmark.engines.generation import room_for, steps
 from hallmark.engines.processor import processor_class
 from hallmark.engines.prompt import Prompter
 from hallmark.engines.protocol import (
@@ -30,12 +31,11 @@ from hallmark.engines.protocol import (
     Sampling,
     Task,
     Unoffered,
-    context_exceeded,
     unsupported,
 )
 from hallmark.engines.sampling import choose, uniform
 from hallmark.engines.stepper import Stepper
-from hallmark.engines.text import ByteDetokenizer, Detokenizer, StopMatcher, WindowDetokenizer
+from hallmark.engines.text import ByteDetokenizer, Detokenizer, WindowDetokenizer
 
 FLAGS: Final = ("threads=1", "optimization=extended", "batching=none", "sampler=v1")
 OVERLAY: Final = {
@@ -91,7 +91,7 @@ class GenAIEngine(Unoffered):
         self._model = og.Model(config)
         self._tokenizer = og.Tokenizer(self._model)
         self._ends = frozenset(int(token) for token in self._tokenizer.eos_token_ids)
-        self._prompter = Prompter(self._tokenizer, artifact.files)
+        self._prompter = Prompter.from_files(self._tokenizer, artifact.files)
 
     def describe(self) -> Description:
         """See `Engine.describe`."""
@@ -115,39 +115,14 @@ class GenAIEngine(Unoffered):
     ) -> Generator[Delta, None, None]:
         """The answer, one token a step; what `generate` runs on a thread."""
         prompt = self._prompter.encode(request)
-        budget = self._budget(len(prompt), sampling.max_tokens)
-        words, stops = self._detokenizer(), StopMatcher(sampling.stop)
-        count = 0
-
-        def delta(text: str, finish: str = "") -> Delta:
-            return Delta(text, len(prompt), count, budget, finish)
-
-        for token in self._tokens(prompt, budget, sampling, seed):
-            count += 1
-            if token in self._ends:
-                break
-            shown = stops.push(words.push(token))
-            if stops.stopped:
-                yield delta(shown, "stop")
-                return
-            if count < budget:
-                yield delta(shown)
-                continue
-            rest = shown + stops.push(words.flush())
-            yield delta(rest + stops.flush(), "stop" if stops.stopped else "length")
-            return
-        rest = stops.push(words.flush())
-        yield delta(rest + stops.flush(), "stop")
+        budget = room_for(self.context, len(prompt), sampling.max_tokens)
+        tokens = self._tokens(prompt, budget, sampling, seed)
+        lengths = (len(prompt), budget)
+        yield from steps(tokens, self._ends.__contains__, self._detokenizer(), sampling.stop, lengths)
 
     def _detokenizer(self) -> Detokenizer:
         table = self._prompter.table
         return ByteDetokenizer(table) if table else WindowDetokenizer(self._tokenizer.decode)
-
-    def _budget(self, prompt: int, wanted: int) -> int:
-        room = self.context - prompt
-        if room < 1:
-            raise context_exceeded(self.context, prompt)
-        return min(wanted, room) if wanted else room
 
     def _tokens(
         self, prompt: Array, budget: int, sampling: Sampling, seed: int

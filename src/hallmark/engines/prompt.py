@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from hallmark.core.errors import InvalidInput
 from hallmark.engines.protocol import Array, ChatRequest, CompletionRequest
-from hallmark.engines.vocabulary import token_bytes
+from hallmark.engines.vocabulary import Table, token_bytes
 
 # A private-use character (Unicode 23.5). Where content holds it, it is replaced by itself like any mark.
 HOLDER = "\ue000"
@@ -39,14 +39,23 @@ class Tokenizer(Protocol):
 class Prompter:
     """Encodes chats and raw prompts for one model. `table` gives the bytes of its tokens, if known."""
 
-    def __init__(self, tokenizer: Tokenizer, files: Mapping[str, bytes]) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, table: Table | None, marks: Sequence[str], *, has_template: bool
+    ) -> None:
         self._tokenizer = tokenizer
+        self.has_template = has_template
+        self.table = table
+        longest_first = sorted((mark for mark in marks if len(mark) > 1), key=len, reverse=True)
+        self._marks = re.compile("|".join(map(re.escape, [HOLDER, *longest_first])))
+
+    @classmethod
+    def from_files(cls, tokenizer: Tokenizer, files: Mapping[str, bytes]) -> Prompter:
+        """As tokenizer.json and tokenizer_config.json of an artifact say."""
         config = _object(files.get("tokenizer_config.json", b"{}"))
-        self.has_template = bool(config.get("chat_template")) or "chat_template.jinja" in files
+        has_template = bool(config.get("chat_template")) or "chat_template.jinja" in files
         tokenizer_file = _object(files.get("tokenizer.json", b"{}"))
-        self.table = token_bytes(tokenizer_file)
         marks = _special_tokens(tokenizer_file)
-        self._marks = re.compile("|".join(map(re.escape, [HOLDER, *marks])))
+        return cls(tokenizer, token_bytes(tokenizer_file), marks, has_template=has_template)
 
     def encode(self, request: ChatRequest | CompletionRequest) -> Array:
         """Token ids (int32) of a request. Raises InvalidInput `empty_prompt`, `nul_in_text`,
@@ -102,7 +111,7 @@ class Prompter:
 def _special_tokens(tokenizer: Mapping[str, object]) -> list[str]:
     added = tokenizer.get("added_tokens")
     names = [item["content"] for item in added if isinstance(item, dict)] if isinstance(added, list) else []
-    return sorted((name for name in names if isinstance(name, str) and len(name) > 1), key=len, reverse=True)
+    return [name for name in names if isinstance(name, str)]
 
 
 def _object(raw: bytes) -> Mapping[str, object]:

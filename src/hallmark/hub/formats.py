@@ -16,6 +16,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from hallmark.core.gguf import BLOCKS
 from hallmark.core.safetensors import NotSafetensors, header_length, read_header
 from hallmark.hub import onnx_file
 from hallmark.hub.weight_reader import Reader, bad, truncated
@@ -24,14 +25,6 @@ MOST_PARTS: Final = 4_000_000
 MOST_DIMENSIONS: Final = 8
 DEEPEST: Final = 4
 ALIGNMENT: Final = 32
-BLOCKS: Final = {
-    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
-    10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292),
-    16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82),
-    23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2),
-    34: (256, 54), 35: (256, 66), 39: (32, 17),
-}  # fmt: skip
-"""GGUF's types of tensors: how many values make a block, and how many bytes that has (ggml.h)."""
 PLAIN: Final = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 """GGUF's types of values that have a fixed length."""
 TEXT: Final = 8

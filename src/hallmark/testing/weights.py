@@ -7,8 +7,8 @@ import math
 import struct
 from collections.abc import Mapping
 
+from hallmark.core.gguf import ALIGNMENT, BLOCKS
 from hallmark.core.safetensors import BITS
-from hallmark.hub.formats import ALIGNMENT, BLOCKS
 
 
 def safetensors(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> bytes:

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from hallmark.apps.cli.output import console, emit
-from hallmark.services.node.image_contents import ENGINES
+from hallmark.services.node.image_contents import ENGINES, USUAL
 from hallmark.services.node.machine import detect
 from hallmark.services.node.measure import build_image, inspect
 
@@ -29,7 +29,7 @@ def image(home: Path, /, file: Path | None, *, engines: tuple[str, ...], as_data
 
     With FILE, measure that image instead. Two builds of the same installation give the same hash.
     """
-    wanted = [engine for engine in engines or ENGINES if engine in ENGINES]
+    wanted = [engine for engine in engines or USUAL if engine in ENGINES]
     info = inspect(file, detect()) if file else build_image(home / "image", wanted)
     if as_data:
         emit(msgspec.json.format(msgspec.json.encode(info), indent=2).decode() + "\n")

@@ -64,7 +64,7 @@ def build(
     cache: Path,
     *,
     overlay: Mapping[str, Path] | None = None,
-    engines: Collection[str] = tuple(image_contents.ENGINES),
+    engines: Collection[str] = image_contents.USUAL,
 ) -> Path:
     """Build the image of this installation into `cache`, or find it there; returns its path.
 

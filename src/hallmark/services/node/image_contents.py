@@ -45,8 +45,12 @@ DISTRIBUTIONS = (
 ENGINES: Final[Mapping[str, tuple[str, ...]]] = {
     "onnx": ("numpy", "onnxruntime"),
     "genai": ("numpy", "onnxruntime", "onnxruntime-genai"),
+    "gguf": ("numpy", "jinja2", "markupsafe", "xllamacpp"),
 }
 """Engines, with the distributions that each needs on top."""
+
+USUAL: Final = ("onnx", "genai")
+"""The engines of an image for which nobody asked otherwise; "gguf" is an extra, which weighs 30 MB."""
 
 PACKAGES = (
     "__init__.py",
@@ -100,7 +104,7 @@ _STDLIB_LEFT_OUT = re.compile(
 )
 
 
-def collect(package_root: Path, engines: Collection[str] = tuple(ENGINES)) -> dict[str, Path]:
+def collect(package_root: Path, engines: Collection[str] = USUAL) -> dict[str, Path]:
     """Every file of the image that is copied as it is: path inside the image to path here.
 
     `package_root` is the directory of the `hallmark` package, `engines` those whose models it can

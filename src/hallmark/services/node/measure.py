@@ -24,7 +24,7 @@ import msgspec
 from hallmark.core.errors import InvalidInput, Unavailable, VerificationFailed
 from hallmark.services.node import image, loop_device
 from hallmark.services.node.confinement import Confinement
-from hallmark.services.node.image_contents import ENGINES
+from hallmark.services.node.image_contents import USUAL
 from hallmark.services.node.loop_device import Loop
 from hallmark.services.node.machine import detect
 
@@ -128,7 +128,7 @@ def hashed(fd: int) -> SealedImage:
     return SealedImage(fd, layout, manifest, digest)
 
 
-def build_image(dest: Path, engines: Collection[str] = tuple(ENGINES)) -> ImageInfo:
+def build_image(dest: Path, engines: Collection[str] = USUAL) -> ImageInfo:
     """Build (or find) this installation's image with `engines` under `dest` and measure it."""
     path = image.build(dest, engines=engines)
     return inspect(path, detect())

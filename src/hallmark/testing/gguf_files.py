@@ -1,0 +1,82 @@
+"""GGUF files: synthetic headers, sound and not, and the shipped language model as one."""
+
+from __future__ import annotations
+
+import importlib.util
+import struct
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hallmark.core.gguf import ALIGNMENT
+
+U32, TEXT, LIST = 4, 8, 9
+Pair = tuple[str, int, bytes]
+
+
+def text(value: str | bytes) -> bytes:
+    """A text with its length."""
+    data = value.encode() if isinstance(value, str) else value
+    return struct.pack("<Q", len(data)) + data
+
+
+def said(key: str, value: str) -> Pair:
+    """A pair that holds a text."""
+    return key, TEXT, text(value)
+
+
+def number(key: str, value: int) -> Pair:
+    """A pair that holds a number."""
+    return key, U32, struct.pack("<I", value)
+
+
+def tensor(name: str, shape: Sequence[int], kind: int = 0, offset: int = 0) -> bytes:
+    """What a header says of a tensor."""
+    return text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
+
+
+def sound() -> dict[str, Pair]:
+    """The pairs of a header that is taken, by key."""
+    tokens = struct.pack("<IQ", TEXT, 2) + text("a") + text("b")
+    pairs = [
+        said("general.architecture", "llama"),
+        number("llama.context_length", 64),
+        number("llama.block_count", 1),
+        number("llama.embedding_length", 8),
+        number("llama.attention.head_count", 2),
+        said("tokenizer.ggml.model", "gpt2"),
+        ("tokenizer.ggml.tokens", LIST, tokens),
+        number("tokenizer.ggml.eos_token_id", 1),
+    ]
+    return {pair[0]: pair for pair in pairs}
+
+
+def header(
+    changed: Mapping[str, Pair | None] | None = None,
+    tensors: Sequence[bytes] = (tensor("t", (8, 2)),),
+    *,
+    data: int = 64,
+    magic: bytes = b"GGUF",
+    version: int = 3,
+) -> bytes:
+    """A file of zeros behind `sound` pairs, some of them `changed` (None: left out)."""
+    pairs = [pair for pair in {**sound(), **(changed or {})}.values() if pair is not None]
+    out = magic + struct.pack("<IQQ", version, len(tensors), len(pairs))
+    out += b"".join(text(key) + struct.pack("<I", kind) + value for key, kind, value in pairs)
+    out += b"".join(tensors)
+    return out + bytes(-len(out) % ALIGNMENT) + bytes(data)
+
+
+def write_pydoc(target: Path) -> None:
+    """The shipped language model as a GGUF file, by its own script."""
+    folder = Path(__file__).parents[3] / "models" / "pydoc"
+    sys.path.insert(0, str(folder))
+    try:
+        spec = importlib.util.spec_from_file_location("to_gguf", folder / "to_gguf.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(folder))
+    module.write(target)
