@@ -76,6 +76,13 @@ def _load_gguf(artifact: Artifact, stepper: Stepper, scratch: Path) -> Engine:
     return GGUFEngine(artifact, stepper, scratch)
 
 
+def _load_integer(artifact: Artifact, stepper: Stepper, _scratch: Path) -> Engine:
+    from hallmark.engines.integer.language import ExactLanguageEngine
+    from hallmark.engines.integer.tensor import ExactTensorEngine
+
+    return (ExactTensorEngine if artifact.model.inputs else ExactLanguageEngine)(artifact, stepper)
+
+
 def _describe_onnx() -> Description:
     from hallmark.engines import onnx
 
@@ -102,9 +109,16 @@ def _require_llama() -> None:
         raise llama_library.missing()
 
 
+def _describe_integer() -> Description:
+    from hallmark.engines.integer import language
+
+    return language.describe()
+
+
 Loader = Callable[[Artifact, Stepper, Path], Engine]
 LOADERS: Final[dict[str, tuple[Loader, Callable[[], Description]]]] = {
     "gguf": (_load_gguf, _describe_gguf),
     "onnx": (_load_onnx, _describe_onnx),
+    "integer-exact": (_load_integer, _describe_integer),
     "onnxruntime-genai": (_load_genai, _describe_genai),
 }

@@ -83,13 +83,21 @@ class Sampling(msgspec.Struct, frozen=True):
     stop: tuple[str, ...] = ()
 
 
+class Trace(msgspec.Struct, frozen=True):
+    """What a receipt commits to of a run that can be replayed: the root over `leaves` leaves."""
+
+    root: bytes
+    leaves: int
+
+
 class Delta(msgspec.Struct, frozen=True):
     """One step of an answer: new text, tokens counted so far, and at the end why it ended.
 
     `finish` is "" until the last delta, then "stop" or "length". `tokens_in` is the prompt's length in
     tokens,
     `tokens_out` includes the end token, `budget` is how many tokens the answer may have at most: what
-    was asked for, or what the context leaves if that is less.
+    was asked for, or what the context leaves if that is less. `trace` is that of the run so far, where an
+    engine makes one.
     """
 
     text: str
@@ -97,6 +105,7 @@ class Delta(msgspec.Struct, frozen=True):
     tokens_out: int
     budget: int
     finish: str = ""
+    trace: Trace | None = None
 
 
 class TensorSpec(msgspec.Struct, frozen=True):

@@ -43,6 +43,7 @@ DISTRIBUTIONS = (
 """What every enclave needs. One with these alone passes on what upstream servers say, and runs no model."""
 
 ENGINES: Final[Mapping[str, tuple[str, ...]]] = {
+    "integer": ("numpy",),
     "onnx": ("numpy", "onnxruntime"),
     "genai": ("numpy", "onnxruntime", "onnxruntime-genai"),
     "gguf": ("numpy", "jinja2", "markupsafe", "xllamacpp"),

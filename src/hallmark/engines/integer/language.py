@@ -1,0 +1,136 @@
+"""The language model of the integer-exact engine."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import AsyncGenerator, Generator
+from typing import Final
+
+from hallmark.engines.artifact import Artifact
+from hallmark.engines.integer.batch import Batcher, Running
+from hallmark.engines.integer.files import LanguageFile, bad, read_exact, read_language
+from hallmark.engines.integer.sampler import choose
+from hallmark.engines.integer.tokenizer import ExactTokenizer
+from hallmark.engines.integer.trace import Tracer
+from hallmark.engines.protocol import (
+    ChatRequest,
+    CompletionRequest,
+    Delta,
+    Description,
+    Sampling,
+    Task,
+    Unoffered,
+    context_exceeded,
+    unsupported,
+)
+from hallmark.engines.stepper import Stepper
+from hallmark.engines.text import ByteDetokenizer, StopMatcher
+
+VERSION: Final = 1
+"""Of the arithmetic. Whatever changes a bit of any answer is another version."""
+
+
+def describe() -> Description:
+    """What the bits of a model in this engine depend on: the arithmetic's version, and of the text's cutting
+    the version of Unicode. Neither numpy nor the processor is among it.
+    """
+    return Description("integer-exact", str(VERSION), (f"unicode={unicodedata.unidata_version}",))
+
+
+class ExactLanguageEngine(Unoffered):
+    """A language model with its tokenizer. `context` is its context length in tokens."""
+
+    def __init__(self, artifact: Artifact, stepper: Stepper) -> None:
+        """Load the model. Raises InvalidInput `bad_artifact`, `integer_overflow`."""
+        file = read_exact(artifact.files, LanguageFile)
+        if file.version != VERSION:
+            raise bad("it is of another version of the arithmetic")
+        self._stepper = stepper
+        self.model = read_language(file, artifact.files)
+        self.context = self.model.shape.context
+        self.tokenizer = ExactTokenizer(artifact.files.get("tokenizer.json", b""), file.chat)
+        vocabulary, marks = self.model.shape.vocabulary, file.chat
+        wanted = [*self.tokenizer.table, *(marks.roles.values() if marks else ()), *_around(file)]
+        if any(not 0 <= token < vocabulary for token in wanted) or (marks and "user" not in marks.roles):
+            raise bad("its tokens are not those of its model")
+        self._ends = frozenset(self.model.shape.ends)
+        self._batcher = Batcher(self.model)
+        self.tasks = frozenset({Task.COMPLETION, Task.CHAT} if marks else {Task.COMPLETION})
+
+    def describe(self) -> Description:
+        """See `Engine.describe`."""
+        return describe()
+
+    async def generate(
+        self, request: ChatRequest | CompletionRequest, sampling: Sampling, seed: int
+    ) -> AsyncGenerator[Delta, None]:
+        """See `Engine.generate`."""
+        if isinstance(request, ChatRequest) and Task.CHAT not in self.tasks:
+            raise unsupported(Task.CHAT)
+        stream = self._stepper.stream(self.steps(request, sampling, seed))
+        try:
+            async for delta in stream:
+                yield delta
+        finally:
+            await stream.aclose()
+
+    def steps(
+        self, request: ChatRequest | CompletionRequest, sampling: Sampling, seed: int
+    ) -> Generator[Delta, None, None]:
+        """The answer, one token a step; what `generate` runs on a thread."""
+        prompt = self.tokenizer.encode(request)
+        budget = self.budget(len(prompt), sampling.max_tokens)
+        words, stops = ByteDetokenizer(self.tokenizer.table), StopMatcher(sampling.stop)
+        tracer, count = Tracer(self.model.shape.layers), 0
+
+        def delta(text: str, finish: str = "") -> Delta:
+            return Delta(text, len(prompt), count, budget, finish, tracer.trace())
+
+        for token in self.tokens(prompt, budget, sampling, seed, tracer=tracer):
+            count += 1
+            if token in self._ends:
+                break
+            shown = stops.push(words.push(token))
+            if stops.stopped:
+                yield delta(shown, "stop")
+                return
+            if count < budget:
+                yield delta(shown)
+                continue
+            rest = shown + stops.push(words.flush())
+            yield delta(rest + stops.flush(), "stop" if stops.stopped else "length")
+            return
+        rest = stops.push(words.flush())
+        yield delta(rest + stops.flush(), "stop")
+
+    def budget(self, prompt: int, wanted: int) -> int:
+        """How many tokens the answer may have. Raises InvalidInput `context_length_exceeded`."""
+        room = self.context - prompt
+        if room < 1:
+            raise context_exceeded(self.context, prompt)
+        return min(wanted, room) if wanted else room
+
+    def tokens(
+        self, prompt: list[int], budget: int, sampling: Sampling, seed: int, *, tracer: Tracer
+    ) -> Generator[int, None, None]:
+        """The chosen tokens, the end token included, in steps shared with whoever else runs."""
+        exp2 = self.model.exp2
+        one = Running(self.model, lambda row, step: choose(row, sampling, exp2, seed=seed, step=step), tracer)
+        one.give(prompt)
+        self._batcher.enter(one)
+        try:
+            for _ in range(budget):
+                token = self._batcher.next_token(one)
+                yield token
+                if token in self._ends:
+                    return
+                one.give([token])
+        finally:
+            self._batcher.leave(one)
+
+    def close(self) -> None:
+        """Nothing to stop: the threads belong to whoever made the stepper."""
+
+
+def _around(file: LanguageFile) -> tuple[int, ...]:
+    return (file.chat.end, file.chat.opens) if file.chat else ()

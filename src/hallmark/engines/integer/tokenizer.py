@@ -1,0 +1,121 @@
+"""Byte-level BPE of a tokenizer.json, and chats by the artifact's own table of role marks.
+
+Text is cut by the categories of Unicode into words, numbers, runs of other signs and of space, as GPT-2's
+pattern does; which category a character has is Python's `unicodedata`. Special tokens are never read out of
+text: a user cannot write another role's mark.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from hallmark.core.errors import InvalidInput
+from hallmark.engines.protocol import ChatRequest, CompletionRequest
+from hallmark.engines.vocabulary import byte_alphabet, token_bytes
+
+ENDINGS: Final = ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d")
+TRIMMED: Final = " \t\n\r\x0b\x0c"
+
+
+class ChatMarks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Tokens that stand around a chat: one before each message by its role, `end` behind it, and `opens`
+    before the answer. A role that `roles` lacks has the mark of "user".
+    """
+
+    roles: dict[str, int]
+    end: int
+    opens: int
+
+
+class ExactTokenizer:
+    """Tokens of text and chats. `table` gives the bytes of each token."""
+
+    def __init__(self, file: bytes, chat: ChatMarks | None) -> None:
+        """Read tokenizer.json. Raises InvalidInput `bad_artifact`."""
+        try:
+            described: dict[str, Any] = json.loads(file)
+            model = described["model"]
+            pairs = [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in model["merges"]]
+            self._ranks = {pair: rank for rank, pair in enumerate(pairs)}
+            self._ids: Mapping[str, int] = model["vocab"]
+            table = token_bytes(described)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise _unreadable() from error
+        letters = {byte: letter for letter, byte in byte_alphabet().items()}
+        self._letters = [letters[byte] for byte in range(256)]
+        if table is None or any(letter not in self._ids for letter in self._letters):
+            raise _unreadable()
+        self.table, self.chat = table, chat
+        self._word = functools.lru_cache(maxsize=4096)(self._merge)
+
+    def encode(self, request: ChatRequest | CompletionRequest) -> list[int]:
+        """Token ids of a request. Raises InvalidInput `empty_prompt`."""
+        if isinstance(request, CompletionRequest) or self.chat is None:
+            tokens = self.text(request.prompt) if isinstance(request, CompletionRequest) else []
+        else:
+            tokens = []
+            for message in request.messages:
+                mark = self.chat.roles.get(message.role, self.chat.roles["user"])
+                tokens += [mark, *self.text(message.content.strip(TRIMMED)), self.chat.end]
+            tokens.append(self.chat.opens)
+        if not tokens:
+            raise InvalidInput("empty_prompt", "The prompt is empty.")
+        return tokens
+
+    def text(self, text: str) -> list[int]:
+        """Token ids of plain text."""
+        tokens: list[int] = []
+        for word in words(text):
+            tokens += self._word(word)
+        return tokens
+
+    def _merge(self, word: str) -> tuple[int, ...]:
+        parts = [self._letters[byte] for byte in word.encode("utf-8", "replace")]
+        while len(parts) > 1:
+            ranked = [(self._ranks.get(pair, len(self._ranks)), at) for at, pair in enumerate(_pairs(parts))]
+            rank, at = min(ranked)
+            if rank == len(self._ranks):
+                break
+            parts[at : at + 2] = [parts[at] + parts[at + 1]]
+        return tuple([self._ids[part] for part in parts])
+
+
+def _pairs(parts: list[str]) -> Iterator[tuple[str, str]]:
+    return itertools.pairwise(parts)
+
+
+def words(text: str) -> Iterator[str]:
+    """The pieces of a text that are merged on their own, in order; together they are the text."""
+    at, end = 0, len(text)
+    while at < end:
+        found = next((len(e) for e in ENDINGS if text.startswith(e, at)), 0)
+        if not found:
+            begin = at + 1 if text[at] == " " and at + 1 < end and _kind(text[at + 1]) != "Z" else at
+            kind = _kind(text[begin])
+            last = begin
+            while last < end and _kind(text[last]) == kind:
+                last += 1
+            # White space before a word leaves its last character to that word, where there are several.
+            found = last - at - (kind == "Z" and last < end and last - at > 1)
+        yield text[at : at + found]
+        at += found
+
+
+@functools.lru_cache(maxsize=4096)
+def _kind(character: str) -> str:
+    """L for letters, N for numbers, Z for white space, "-" for everything else."""
+    if character.isspace() and not "\x1c" <= character <= "\x1f":
+        return "Z"
+    category = unicodedata.category(character)[0]
+    return category if category in "LN" else "-"
+
+
+def _unreadable() -> InvalidInput:
+    return InvalidInput("bad_artifact", "The artifact's tokenizer.json is no byte-level BPE.")
