@@ -4,7 +4,9 @@
     node         the key that signed
     route        how the request came, and through which gateway, by the record that the receipt commits to
     parameters   what was applied, without what is drawn anew for each request; where the speaker shows it
-    template, data, memory   what entered, by kind and source; where the speaker shows the records
+    template     the chat template within the artifact, where parameters that are shown say that a chat was
+                 answered; and template records among the inputs
+    data, memory what entered, by kind and source; where the speaker shows the records
 
 What is shown counts only when it is what the receipt commits to. Contents of inputs are salted for each
 request, so two receipts never name the same content: rows are told apart by kind and source alone.
@@ -13,7 +15,7 @@ request, so two receipts never name the same content: rows are told apart by kin
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Final
 
 import msgspec
@@ -22,11 +24,20 @@ from hallmark.core.document import digest_of, hex0x
 from hallmark.core.documents import InputRecord, Parameters, RouteRecord
 from hallmark.core.errors import HallmarkError
 from hallmark.core.hashing import ZERO32
-from hallmark.core.merkle import leaf_hash, root
+from hallmark.core.merkle import EMPTY_ROOT, leaf_hash, root
 from hallmark.core.outcomes import Basis
 from hallmark.core.receipt import Receipt
 
+PROVIDERS: Final = "A provider's own: nobody here knows whether there is one."
+WITHIN: Final = (
+    "It is part of the artifact, if there is one. Whether it was applied stands in the parameters, "
+    "which nobody who spoke showed, or which say that it was not."
+)
+NOTHING_ENTERED: Final = "The receipt says that no data and no memory entered."
+NOT_SHOWN: Final = "The receipt commits to input records; whoever spoke showed none of data or memory."
 LONGEST: Final = 160
+CHAT: Final = "chat"
+"""The task of parameters to whose messages a template was applied."""
 
 
 class Scope(enum.StrEnum):
@@ -80,6 +91,8 @@ def _parameters(receipt: Receipt, basis: Basis) -> Iterator[Landing]:
         f"max_tokens {shown.max_tokens} stops {len(shown.stop)} {shown.engine}"
     )
     yield Landing(Scope.PARAMETERS, _key(said))
+    if shown.task == CHAT and receipt.artifact != ZERO32:
+        yield Landing(Scope.TEMPLATE, _key(f"the chat template within {hex0x(receipt.artifact)}"))
 
 
 def _inputs(receipt: Receipt, basis: Basis) -> Iterator[Landing]:
@@ -103,6 +116,20 @@ def _scope_of(kind: str) -> Scope:
 def _key(words: str) -> bytes:
     """Words as a key: what can be printed of them, no longer than a line."""
     return "".join(c if c.isprintable() else "?" for c in words).encode()[:LONGEST]
+
+
+def unknown(receipt: Receipt, landed: Container[Scope]) -> tuple[tuple[Scope, str], ...]:
+    """What had or may have had a part in the answer and cannot be known from the log: what, and why."""
+    found = []
+    if Scope.ROUTE not in landed:
+        found.append((Scope.ROUTE, "The log holds no route record that is the one the receipt commits to."))
+    if Scope.TEMPLATE not in landed:
+        found.append((Scope.TEMPLATE, PROVIDERS if receipt.artifact == ZERO32 else WITHIN))
+    if Scope.PARAMETERS not in landed:
+        found.append((Scope.PARAMETERS, "The receipt commits to them, and nobody who spoke showed them."))
+    if not {Scope.DATA, Scope.MEMORY} & {scope for scope in Scope if scope in landed}:
+        found.append((Scope.DATA, NOTHING_ENTERED if receipt.inputs in (ZERO32, EMPTY_ROOT) else NOT_SHOWN))
+    return tuple(found)
 
 
 def told(landing: Landing) -> str:

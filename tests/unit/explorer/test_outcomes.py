@@ -10,6 +10,7 @@ import msgspec
 from hallmark.core.document import hex0x
 from hallmark.core.statements import Said
 from hallmark.crypto.secp256k1 import Key
+from hallmark.discovery.attribution import NOTHING_ENTERED
 from hallmark.services.explorer.outcome_views import RecordRow
 from hallmark.services.explorer.outcomes import SILENT
 from hallmark.testing.explorer import ExplorerFixture
@@ -43,16 +44,23 @@ async def test_a_word_lands_on_each_thing_separately(exploring: ExplorerFixture)
     await exploring.witness()
     found = await page_of(exploring, first)
     records = {row.scope: row for row in found.records}
-    assert list(records) == ["artifact", "node", "route", "parameters"]
+    assert list(records) == ["artifact", "node", "route", "template", "parameters"]
     assert said(records["artifact"]) == said(records["route"]) == (1, 1, 0)
     assert said(records["node"]) == said(records["parameters"]) == (1, 0, 0)
+    assert said(records["template"]) == (1, 0, 0)
+    assert hex0x(first.receipt.artifact) in records["template"].what
+    assert [one.scope for one in found.unknown] == ["data"]
     assert records["node"].bound is not None
     assert records["artifact"].bound is not None
     assert records["node"].bound > records["artifact"].bound
     assert found.words[0].rests_on.startswith("evaluation digits-1000")
     # What was shown with the second word is another receipt's: it lands on nothing.
     other = await page_of(exploring, second)
-    assert "parameters" not in {row.scope for row in other.records}
+    assert not {"parameters", "template"} & {row.scope for row in other.records}
+    why = {one.scope: one.why for one in other.unknown}
+    assert list(why) == ["template", "parameters", "data"]
+    assert "nobody who spoke showed them" in why["parameters"]
+    assert why["data"] == NOTHING_ENTERED
 
 
 async def test_nothing_said_is_unknown(exploring: ExplorerFixture) -> None:

@@ -521,3 +521,11 @@ def test_a_receipt_that_its_owner_declared_nothing_of_has_no_value() -> None:
         text = " ".join(Page(pages.get(f"/review/{item_id()}").text).text.split())
         assert f"At risk {said}" in text
         assert ("not declared" in pages.get("/review").text) is (said == "not declared")
+
+
+def test_exposure_says_whose_sums_these_are(held: TestClient) -> None:
+    """Digests that chain one server's tables show that they were not changed later, and not that they are
+    true: the page and its hour say that they are this server's own.
+    """
+    for path in ("/explore/exposure", "/explore/exposure/498000"):
+        assert "this server's own sums" in Page(held.get(path).text).text.lower(), path

@@ -62,13 +62,23 @@ def quality_words(record: RecordRow) -> str:
     return f"said right at least {record.bound // 1_000:,} times in 1,000, by {record.count:,} {words}"
 
 
+class Unknown(Shown, frozen=True):
+    """A thing that words could not land on, and why."""
+
+    scope: str
+    why: str
+
+
 class ReceiptOutcomes(Shown, frozen=True):
-    """What was said of one receipt, newest first, and the record of each thing that it landed on."""
+    """What was said of one receipt, newest first, the record of each thing that it landed on, and what it
+    could not land on.
+    """
 
     sentence: str
     words: tuple[SaidWord, ...] = ()
     records: tuple[RecordRow, ...] = ()
     more: bool = False
+    unknown: tuple[Unknown, ...] = ()
 
 
 class ArtifactQuality(Shown, frozen=True):

@@ -12,7 +12,7 @@ from typing import Final
 from hallmark.core.blob_ids import blob_text
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.statements import Said
-from hallmark.discovery.attribution import Landing, Scope, told
+from hallmark.discovery.attribution import Landing, Scope, told, unknown
 from hallmark.discovery.record import Record
 from hallmark.services.explorer import links, wording
 from hallmark.services.explorer.entries import basis_told
@@ -26,7 +26,13 @@ from hallmark.services.explorer.outcome_reader import (
     newest_of,
     word_at,
 )
-from hallmark.services.explorer.outcome_views import ArtifactQuality, ReceiptOutcomes, RecordRow, SaidWord
+from hallmark.services.explorer.outcome_views import (
+    ArtifactQuality,
+    ReceiptOutcomes,
+    RecordRow,
+    SaidWord,
+    Unknown,
+)
 from hallmark.services.explorer.receipt_context import ReceiptContext, called
 from hallmark.services.explorer.shared_views import LineageStep
 from hallmark.services.explorer.views import ModelRow
@@ -101,6 +107,7 @@ async def of_receipt(watch: FollowedLog, index: Index, about: ReceiptContext) ->
         tuple(_said(watch, word, word.position in counting) for word in words[:SHOWN]),
         tuple(row(index.tally, landing) for landing in landed),
         more=len(found) > SHOWN,
+        unknown=tuple(Unknown(*one) for one in unknown(about.receipt, {one.scope for one in landed})),
     )
 
 
