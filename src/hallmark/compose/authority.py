@@ -12,7 +12,7 @@ import time
 import msgspec
 
 from hallmark.compose.founding import Founding
-from hallmark.compose.genesis import Author, clearing_entry
+from hallmark.compose.genesis import Author, approval_entry, clearing_entry
 from hallmark.compose.home import Home
 from hallmark.compose.keys import AUTHORITY_THRESHOLD, Keys, load_keys
 from hallmark.compose.plan import Plan, load_plan
@@ -20,7 +20,7 @@ from hallmark.compose.start import submit_founding
 from hallmark.compose.trustfile import with_declarations
 from hallmark.core.beacon import network_id
 from hallmark.core.document import hex0x, unhex
-from hallmark.core.documents import ClearingPolicy
+from hallmark.core.documents import ClearingPolicy, Measurement
 from hallmark.core.entries import Entry
 from hallmark.core.errors import Conflict, InvalidInput, NotFound
 from hallmark.core.statements import Compromise, Retirement, Revocation, code
@@ -119,11 +119,17 @@ class Office:
         """`since`, or the log's size now. Raises Unavailable when the log cannot be asked."""
         return since if since is not None else asyncio.run(_log_size(self.plan))
 
+    def approve(self, measurement: Measurement) -> None:
+        """The authority accepts a measurement, from the log's end on; one that it accepts already stays."""
+        if measurement not in self.founding.measurements():
+            self.declare(approval_entry(self.author, self.authority, measurement))
+
     def declare(self, entry: Entry) -> None:
         """Log the entry, keep it, and write the trust file anew."""
         self.founding.say((entry,))
         asyncio.run(submit_founding(self.plan, self.founding))
         trust = read_trust(self.home.file("trust.toml").read_text())
+        trust = msgspec.structs.replace(trust, measurement=self.founding.measurements())
         self.home.write(with_declarations(trust, self.founding.entries).to_toml().encode(), "trust.toml")
 
 

@@ -31,7 +31,7 @@ DAY: Final = 86_400_000
 YEAR: Final = 365 * DAY
 LAST: Final = 30 * DAY
 """An offer that ends within so many ms is replaced at a start."""
-LANGUAGE: Final = frozenset(("onnxruntime-genai",))
+LANGUAGE: Final = frozenset(("onnxruntime-genai", "gguf"))
 """Formats of models that are priced by tokens; others are priced by the call."""
 
 TOKENS_IN: Final = 150_000

@@ -19,6 +19,7 @@ from urllib.parse import quote
 import msgspec
 
 from hallmark.compose.home import Home
+from hallmark.compose.images import engines_for
 from hallmark.compose.keys import load_keys
 from hallmark.compose.models import first_sentence
 from hallmark.compose.plan import Plan, hub_port, known_plan
@@ -29,13 +30,15 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import Manifest, ModelCard
 from hallmark.core.entries import Entry
 from hallmark.core.errors import Conflict, NotFound, Unavailable, VerificationFailed
+from hallmark.core.gguf import read_gguf
 from hallmark.core.hashing import sha256
 from hallmark.crypto.secp256k1 import Key
+from hallmark.engines import llama_library
 from hallmark.http.client import Pool
 from hallmark.hub import openssf
 from hallmark.hub.artifact import pack_files
 from hallmark.hub.cache import BlobIdCache, Identity
-from hallmark.hub.card import read_card, write_card
+from hallmark.hub.card import plain, read_card, write_card
 from hallmark.hub.formats import Format
 from hallmark.hub.manifest import Network, make_manifest, publish_label, publish_version
 from hallmark.hub.model_folder import FILES, README, ModelFolder, completed, read_folder
@@ -170,9 +173,13 @@ def _prepared(home: Home, wish: Wish, owner: Key, say: Say) -> _Publication:
     task = wish.task or _said_task(model) or TASKS[model.weights.format]
     files = completed(model, task)
     said = Said(str(model.weights.format), inputs=tuple(Tensor(*one) for one in model.weights.tensors))
-    if model.weights.format is Format.ONNX:
+    if model.weights.format is Format.GGUF:
+        said = msgspec.structs.replace(said, facts=read_gguf(model.files[model.main]).facts())
+    if model.weights.format is Format.ONNX or (said.facts and llama_library.installed()):
         say("opening it in the sandbox")
-        said = probe(image.build(home.dir("image")), pack_files(files), said.format)
+        built = image.build(home.dir("image"), engines=engines_for({said.format}))
+        opened = probe(built, pack_files(files), said.format)
+        said = msgspec.structs.replace(opened, inputs=opened.inputs or said.inputs)
     readme = model.readme or _readme(wish, model, said, task)
     signing = openssf.signing_key(owner.secret)
     files = {**files, README: readme, openssf.PUBLIC_KEY: signing.public_pem}
@@ -213,7 +220,8 @@ def _readme(wish: Wish, model: ModelFolder, said: Said, task: str) -> bytes:
     front = {"license": wish.licence, "library_name": said.format, "pipeline_tag": wish.task}
     name = model.weights.about.get("general.name", "")
     text = wish.description or f"A model for the task {task}, in the format {said.format}. {name}".strip()
-    inputs = "Inputs" if said.engine else "Tensors"
+    text += "".join(f"\n- {name}: {plain(value)}" for name, value in said.facts)
+    inputs = "Inputs" if said.engine and not said.facts else "Tensors"
     tables = {inputs: _rows(said.inputs), "Outputs": _rows(said.outputs)}
     return write_card(wish.label, front, text, tables)
 

@@ -23,12 +23,13 @@ import msgspec
 
 from hallmark.compose.authority import Office
 from hallmark.compose.home import Home
+from hallmark.compose.images import engines_for
 from hallmark.compose.models import Shipped, kept_model
 from hallmark.compose.plan import NodePlan, Plan, hub_port, keep_plan
 from hallmark.compose.pricing import say_offers, write_offers
 from hallmark.compose.publishing import history_of, running_plan
 from hallmark.compose.running import statuses
-from hallmark.compose.start import money_of, submit_founding
+from hallmark.compose.start import measurement_of, money_of, submit_founding
 from hallmark.compose.supervisor import snapshot
 from hallmark.compose.wiring import Contracts
 from hallmark.core.blob_ids import blob_text
@@ -43,6 +44,8 @@ from hallmark.hub.manifest import verify_content
 from hallmark.hub.walrus import blob_id_of_file
 from hallmark.services.following.log_client import LogClient
 from hallmark.services.hub.client import HubClient
+from hallmark.services.node.image_contents import USUAL
+from hallmark.services.node.measure import build_image
 from hallmark.services.node.settings import ModelFile
 from hallmark.services.node.settings import Settings as NodeSettings
 from hallmark.services.sdk.model_history import ModelVersion
@@ -70,7 +73,7 @@ def serve(
 
     Raises NotFound `no_network`, `model_not_found`, `node_unknown`, `blob_not_found`; Unavailable
     `network_down`, `node_not_ready`; VerificationFailed `history_not_proven`, `blob_id_mismatch` and what
-    `verify_content` raises; InvalidInput `no_engine`.
+    `verify_content` raises; InvalidInput `no_engine`; Unavailable `engine_not_installed`.
     """
     plan = running_plan(home)
     nodes = _chosen(plan, names)
@@ -78,13 +81,14 @@ def serve(
         newest = _newest(client, label)
         data = asyncio.run(_manifest(plan, newest))
         manifest = Manifest.decode(data)
-        if manifest.format not in LOADERS or manifest.format == "gguf":
+        if manifest.format not in LOADERS:
             raise InvalidInput(
                 "no_engine",
                 f"No engine here reads {manifest.format}.",
-                f"Engines read: {', '.join(sorted(LOADERS))}.",
+                f"Weights alone are not run. Save the model as one of: {', '.join(sorted(LOADERS))}.",
             )
         stem = f"{quote(label, safe='')}-{manifest.sha256[2:18]}"
+        engines = engines_for({manifest.format})
         say("fetching")
         asyncio.run(_fetch(home, plan, manifest, stem, store))
         home.write(data, "artifacts", f"{stem}.manifest")
@@ -92,10 +96,11 @@ def serve(
         keep_plan(home, changed)
         _offer(home)
         model = ModelFile(label, *_places(home, stem))
+        image = _approved(home, engines) if engines != USUAL else ""
 
         def exchange(name: str) -> None:
             say(f"{name} starts anew")
-            _exchange(home, name, model)
+            _exchange(home, name, model, image)
 
         def confirm(name: str, number: int) -> None:
             _until(partial(_serves, client, label, manifest, number), name)
@@ -222,13 +227,23 @@ def _shipped(home: Home, office: Office, label: str) -> Shipped:
     return Shipped(None, manifest, home.file("artifacts", f"{label}.tar"))
 
 
-def _exchange(home: Home, name: str, model: ModelFile) -> None:
-    """Start a node anew with the model. Raises Unavailable `node_not_ready`, after putting back what was."""
+def _approved(home: Home, engines: tuple[str, ...]) -> str:
+    """An image with these engines, whose measurement the authority accepts; its path."""
+    built = build_image(home.dir("image"), engines)
+    Office(home).approve(measurement_of(built))
+    return built.path
+
+
+def _exchange(home: Home, name: str, model: ModelFile, image: str = "") -> None:
+    """Start a node anew with the model, and from `image` where one is named. Raises Unavailable
+    `node_not_ready`, after putting back what was.
+    """
     path = home.file("services", name, "settings.json")
     before = path.read_bytes()
     settings = msgspec.json.decode(before, type=NodeSettings)
     models = (*(one for one in settings.models if one.label != model.label), model)
-    after = msgspec.json.encode(msgspec.structs.replace(settings, models=models))
+    changed = msgspec.structs.replace(settings, models=models, image=image or settings.image)
+    after = msgspec.json.encode(changed)
     home.write(msgspec.json.format(after, indent=2) + b"\n", "services", name, "settings.json", mode=0o600)
     try:
         _restart(home, name)

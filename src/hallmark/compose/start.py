@@ -18,6 +18,7 @@ from hallmark.compose.browser import build_browser
 from hallmark.compose.founding import Founding, found
 from hallmark.compose.genesis import Author
 from hallmark.compose.home import Home
+from hallmark.compose.images import image_of
 from hallmark.compose.keys import AUTHORITY_THRESHOLD, Keys, load_keys
 from hallmark.compose.plan import Offers, Plan, has_issuer, issuer_port, relay_port, with_offers
 from hallmark.compose.pricing import WORDS, Money, say_offers, write_offers
@@ -36,7 +37,7 @@ from hallmark.services.chain.token import dev_token_address
 from hallmark.services.chain.toolchain import Toolchain, prepare, repository_root
 from hallmark.services.chain.vault import vault_address
 from hallmark.services.node.forwarder import FOR_GOOD, LogClient, LogProblem
-from hallmark.services.node.measure import ImageInfo, build_image
+from hallmark.services.node.measure import ImageInfo
 
 Say = Callable[[str], None]
 SUBMIT_S = 60.0
@@ -67,7 +68,7 @@ def prepare_network(
     with _step(say, "scripts of the pages"):
         assets = build_browser(repository_root())
     with _step(say, "enclave image"):
-        image = build_image(home.dir("image"))
+        image = image_of(home, plan)
     offers = offers or Offers()
     plan = with_offers(home, plan, offers)
     keys = load_keys(home, plan)

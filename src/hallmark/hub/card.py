@@ -112,6 +112,10 @@ def write_card(title: str, front: Card, text: str, tables: dict[str, list[tuple[
     return "\n".join(lines).encode()
 
 
+def plain(text: str) -> str:
+    """A stranger's words so that they stay one line of text and end no table."""
+    return "".join(c if c.isprintable() and c not in "|`<" else "?" for c in text[:MOST_TEXT])
+
+
 def _cell(text: str) -> str:
-    shown = "".join(c if c.isprintable() and c not in "|`" else "?" for c in text[:MOST_TEXT])
-    return f"`{shown}`"
+    return f"`{plain(text)}`"

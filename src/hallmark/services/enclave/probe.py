@@ -39,6 +39,7 @@ def look(data: bytes, expected: bytes) -> Said:
             tuple(Tensor(one.name, one.dtype, one.shape) for one in inputs),
             tuple(Tensor(one.name, one.dtype, one.shape) for one in outputs),
             engine.describe().text(),
+            getattr(engine, "facts", ()),
         )
     except HallmarkError as error:
         return Said("", reason=error.reason, message=error.message)

@@ -26,12 +26,15 @@ class Tensor(msgspec.Struct, frozen=True):
 
 
 class Said(msgspec.Struct, frozen=True):
-    """From the probe: what a model is, and which engine opened it. With a `reason` it could not be opened."""
+    """From the probe: what a model is, and which engine opened it. `facts` are what a GGUF file
+    says of itself. With a `reason` it could not be opened.
+    """
 
     format: str
     tasks: tuple[str, ...] = ()
     inputs: tuple[Tensor, ...] = ()
     outputs: tuple[Tensor, ...] = ()
     engine: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
     reason: str = ""
     message: str = ""

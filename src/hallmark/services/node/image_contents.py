@@ -51,7 +51,7 @@ ENGINES: Final[Mapping[str, tuple[str, ...]]] = {
 """Engines, with the distributions that each needs on top."""
 
 USUAL: Final = ("onnx", "genai")
-"""The engines of an image for which nobody asked otherwise; "gguf" is an extra, which weighs 30 MB."""
+"""The engines of an image for which nobody asked otherwise; "gguf" is an extra, which weighs 12 MB."""
 
 PACKAGES = (
     "__init__.py",

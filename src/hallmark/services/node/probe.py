@@ -23,6 +23,7 @@ PROGRAM: Final = "/app/lib/hallmark/services/enclave/probe.py"
 MEMORY: Final = 2 << 30
 TIMES: Final = 4
 """A model may take so many times its artifact's length, on top of `MEMORY`."""
+TMP: Final = 64 << 20
 SECONDS: Final = 120
 MOST_SAID: Final = 192 << 10
 
@@ -33,7 +34,7 @@ def probe(image: Path, artifact: bytes, format: str, *, seconds: int = SECONDS) 
     Raises InvalidInput with the probe's own reason, or `probe_failed`, `probe_too_slow`; Unavailable as
     `Launcher` does.
     """
-    limits = Limits(memory_bytes=MEMORY + TIMES * len(artifact), tasks=64, tmp_bytes=64 << 20)
+    limits = Limits(memory_bytes=MEMORY + TIMES * len(artifact), tasks=64, tmp_bytes=TMP + len(artifact))
     used = _with_program(machine.detect(limits))
     sealed = measure.seal(image)
     try:
