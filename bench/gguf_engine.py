@@ -3,8 +3,8 @@
     python bench/gguf_engine.py [--rounds 30] [--json]
 
 Both engines are called directly, one thread, float32, the same question, in alternating rounds. `answer`
-is a chat of 21 tokens, greedy (onnxruntime-genai picks the token itself there); `drawn` is a text whose tokens
-we draw from the logits in both engines.
+is a chat of 21 tokens, greedy (onnxruntime-genai picks the token itself there); `drawn` is a text that
+we draw from the logits, token by token, in both engines.
 """
 
 from __future__ import annotations

@@ -83,4 +83,4 @@ def test_weights_that_no_engine_runs_are_refused_in_plain_words(network: Network
     served = network.run("node", "serve", "me/weights-alone")
     assert served.returncode != 0
     assert "no_engine" in served.stderr
-    assert "gguf, onnx, onnxruntime-genai" in " ".join(served.stderr.split())
+    assert {"gguf,", "onnx,"} <= set(served.stderr.split())
