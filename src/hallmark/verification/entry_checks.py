@@ -25,6 +25,7 @@ from hallmark.core.errors import HallmarkError
 from hallmark.core.evidence import Evidence, Expectation
 from hallmark.core.evidence import Verdict as EvidenceVerdict
 from hallmark.core.hashing import ZERO32, sha256
+from hallmark.core.modes import CONFINED
 from hallmark.core.money import Offer
 from hallmark.core.prices import check_offer
 from hallmark.core.receipt import Mode
@@ -138,6 +139,8 @@ def check_registered_evidence(case: JudgedStatement) -> str:
         return OK if not evidence and statement.evidence == ZERO32 else "evidence_unexpected"
     if not isinstance(case.document, KeyBundle):
         return NO_SUBJECT
+    if case.document.mode not in CONFINED:
+        return "mode_not_supported"
     if case.document.mode == Mode.VANILLA:
         return OK if not evidence and statement.evidence == ZERO32 else "evidence_unexpected"
     if sha256(evidence) != statement.evidence:

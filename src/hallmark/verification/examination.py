@@ -26,6 +26,7 @@ from hallmark.core.errors import HallmarkError, VerificationFailed
 from hallmark.core.evidence import Assurance, VerifyEvidence
 from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.model_names import read_model_name
+from hallmark.core.modes import CONFINED, NAMES, artifact_refusal, refusal
 from hallmark.core.receipt import RECEIPT_VERSION, Mode, Receipt, request_digest, response_digest
 from hallmark.core.statements import Registration, Ticket, Version
 from hallmark.core.typed import signing_digest
@@ -148,12 +149,40 @@ class Examination:
 
     @functools.cached_property
     def bundle(self) -> KeyBundle:
-        """The key bundle: the one that the receipt commits to, of this key, network and mode."""
+        """The key bundle: the one that the receipt commits to, of this key and network, of a node whose
+        receipts may have this mode.
+        """
         bundle = committed(KeyBundle, self.dossier.documents.bundle, self.receipt.bundle, "bundle_mismatch")
         require(bundle.signing_key == hex0x(self.receipt.node), "key_mismatch")
         require(bundle.network == self.dossier.network, "wrong_network")
-        require(bundle.mode == self.receipt.mode, "mode_mismatch")
+        refused = refusal(self.receipt.mode, bundle.mode)
+        require(not refused, refused)
         return bundle
+
+    @property
+    def confinement(self) -> int | None:
+        """What confines the node, as a mode; None while the bundle that would say so is not shown."""
+        if self.receipt.mode in CONFINED:
+            return self.receipt.mode
+        return self.bundle.mode if self.shows_bundle else None
+
+    def check_mode(self) -> bool:
+        """The manifest allows the receipt's mode, and the parameters name the trace that it needs; False
+        while what says so is not shown.
+        """
+        mode, text = self.receipt.mode, self.dossier.documents.manifest
+        require(mode in NAMES, "mode_not_supported")
+        if mode in CONFINED:
+            return True
+        if text is None and self.receipt.artifact != ZERO32:
+            return False
+        manifest = committed(Manifest, text, self.receipt.manifest, "manifest_mismatch") if text else None
+        refused = artifact_refusal(mode, manifest)
+        require(not refused, refused)
+        parameters = self.parameters()
+        traced = parameters is None or mode != Mode.REPLAY or parameters.trace_root is not msgspec.UNSET
+        require(traced, "trace_missing")
+        return parameters is not None
 
     def configuration(self, bundle: KeyBundle) -> EnclaveConfiguration | None:
         """The enclave's configuration, and that its insecure switches are the listed ones, if any are listed;
@@ -233,7 +262,7 @@ class Examination:
             require(not shown or bundle == shown, "registration_mismatch")
             require(digest_of(KeyBundle, bundle) == self.receipt.bundle, "registration_mismatch")
             require((sha256(beside) if beside else ZERO32) == statement.evidence, "registration_mismatch")
-            if evidence or self.receipt.mode == Mode.VANILLA:
+            if evidence or self.confinement == Mode.VANILLA:
                 expected = sha256(evidence) if evidence else ZERO32
                 require((statement.evidence, beside) == (expected, evidence), "registration_mismatch")
             self._earlier(placed, "registration_mismatch")

@@ -118,7 +118,7 @@ def ran(exam: Examination) -> Iterable[Finding]:
     """Which measured code ran it: bundle, configuration, content, evidence, registration."""
     receipt = exam.receipt
     bundle = exam.bundle if exam.shows_bundle else None
-    require(receipt.mode in (Mode.VANILLA, Mode.TEE), "mode_not_supported")
+    allowed = exam.check_mode()
     configuration = exam.configuration(bundle) if bundle else None
     here = [wording.CONTENT[exam.check_content()]]
     if exam.parameters() is None:
@@ -133,7 +133,7 @@ def ran(exam: Examination) -> Iterable[Finding]:
     assurance = evidence.assurance if evidence else Assurance.NONE
     exam.assurance = assurance
     image = evidence.measurement if evidence else ""
-    told = _told(exam, evidence)
+    told = "; ".join([_told(exam, evidence), *wording.beside(receipt.mode, shown=allowed)])
     detail = {
         "what": "; ".join([told, *here]),
         "assurance": assurance.value,
@@ -149,7 +149,9 @@ def ran(exam: Examination) -> Iterable[Finding]:
 
 
 def _told(exam: Examination, evidence: EvidenceVerdict | None) -> str:
-    node, mode, upstream = exam.receipt.node, exam.receipt.mode, exam.passed_on
+    node, mode, upstream = exam.receipt.node, exam.confinement, exam.passed_on
+    if mode is None:
+        return wording.unconfined(node)
     if evidence is None and mode == Mode.TEE:
         why = wording.NOT_SHOWN["evidence" if exam.shows_bundle else "bundle"]
         return wording.unvouched(node, mode, upstream=upstream, why=why)
@@ -242,7 +244,7 @@ def _evidence(exam: Examination) -> EvidenceVerdict | None:
     is not shown. Raises when it does not hold.
     """
     registration, raw = exam.registration, exam.evidence_bytes()
-    if exam.receipt.mode == Mode.VANILLA:
+    if exam.confinement == Mode.VANILLA:
         require(not raw, "evidence_unexpected")
         return None
     if not raw:

@@ -273,7 +273,12 @@ def _ran(view: View) -> Mapping[str, str] | None:
         notes.append(wording.insecure(view.insecure))
     return {
         "what": wording.ran(
-            receipt.node, receipt.mode, image=image, assurance=assurance, upstream=view.passed_on, notes=notes
+            receipt.node,
+            attested.bundle.mode,
+            image=image,
+            assurance=assurance,
+            upstream=view.passed_on,
+            notes=[*wording.beside(receipt.mode, shown=True), *notes],
         ),
         "assurance": assurance.value,
         "mode": Mode(receipt.mode).name.lower() if receipt.mode in (0, 1, 2, 3) else "unknown",

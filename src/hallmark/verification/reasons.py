@@ -48,6 +48,8 @@ _RAN: Final = {
     "measurement_empty": "The measurement names no register.",
     "mode_not_supported": "No proof of this mode is understood here.",
     "mode_mismatch": "The receipt's mode is not the bundle's.",
+    "mode_not_of_artifact": "The artifact's manifest does not allow the receipt's mode.",
+    "trace_missing": "The parameters name no trace, and the receipt's mode needs one.",
     "request_mismatch": "The request is not the one that the receipt commits to.",
     "response_mismatch": "The response is not the one that the receipt commits to.",
     "parameters_mismatch": "The parameters are not those that the receipt commits to.",

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 from hallmark.core.hashing import ZERO32
-from hallmark.core.receipt import RECEIPT_VERSION, Mode
+from hallmark.core.modes import artifact_refusal, refusal
+from hallmark.core.receipt import RECEIPT_VERSION
 from hallmark.core.statements import Role
 from hallmark.verification.judged_receipt import JudgedReceipt
 from hallmark.verification.outcome import NO_SUBJECT, OK, Rule
@@ -86,12 +87,13 @@ def check_evidence(case: JudgedReceipt) -> str:
 
 
 def check_mode(case: JudgedReceipt) -> str:
-    """The receipt's mode is the bundle's, and one whose proof is understood here."""
-    if case.receipt.mode not in (Mode.VANILLA, Mode.TEE):
-        return "mode_not_supported"
+    """The receipt's mode is one that what confines its node allows, and its artifact's manifest."""
+    unfit = artifact_refusal(case.receipt.mode, case.manifest)
+    if unfit:
+        return unfit
     if case.attested is None:
         return NO_SUBJECT
-    return OK if case.receipt.mode == case.attested.bundle.mode else "mode_mismatch"
+    return refusal(case.receipt.mode, case.attested.bundle.mode) or OK
 
 
 def check_sequence(case: JudgedReceipt) -> str:

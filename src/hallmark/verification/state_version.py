@@ -20,8 +20,8 @@ import msgspec
 
 from hallmark.core.hashing import sha256
 
-RULES: Final = 14
-CODE: Final = "1f04a5d6aea5bee3bd0ebb55ddf3ff2bbf0b7c296935cfe9c59db770c958103c"
+RULES: Final = 16
+CODE: Final = "8fc860787b45481529695af2db90ab15faf461cc7663389f86a3e6ee4b16551e"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -106,6 +106,35 @@ def ran(
     return "; ".join([*parts, *notes])
 
 
+BESIDE: Final[Mapping[int, str]] = {
+    Mode.REPLAY: (
+        "mode replay: by its receipt whoever has artifact and prompt can compute the same bits again; nobody "
+        "did so here"
+    ),
+    Mode.ZKML: "mode zkml: by its receipt a proof of the computation can be made; none is shown here",
+}
+"""What a mode that says nothing of the node says of the answer, and what it does not show."""
+
+
+def beside(mode: int, *, shown: bool) -> list[str]:
+    """What the mode adds to what is known of the node, in words of its own; nothing for VANILLA and TEE."""
+    if mode not in BESIDE:
+        return []
+    return [BESIDE[mode]] if shown else [BESIDE[mode], MODE_NOT_COMPARED]
+
+
+MODE_NOT_COMPARED: Final = (
+    "whether its artifact allows this mode was not compared in full: manifest or parameters are not shown "
+    "here"
+)
+
+
+def unconfined(node: bytes) -> str:
+    """What is said of a node while the bundle that says what confines it is not shown."""
+    unknown = "so whether it ran in an enclave is not known here"
+    return f"node {short(node)} ran this; {NOT_SHOWN['bundle']}, {unknown}"
+
+
 def by_its_word(upstream: bool) -> Mapping[Question, str]:
     """What a receipt by itself says, before anything about it was looked at."""
     passed = f"it passed this on, as its receipt says; {UNMEASURED}"

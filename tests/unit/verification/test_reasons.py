@@ -12,7 +12,13 @@ from hallmark.verification.outcome import NO_SUBJECT
 from hallmark.verification.reasons import REASONS
 
 JUDGES = (receipt_checks, entry_checks, dispute_checks)
-ELSEWHERE = {"beacon_in_future", "beacon_unknown", "artifact_content"}
+ELSEWHERE = {
+    "beacon_in_future",
+    "beacon_unknown",
+    "artifact_content",
+    "mode_mismatch",
+    "mode_not_of_artifact",
+}
 
 
 def _returned() -> set[str]:

@@ -22,7 +22,7 @@ export interface Attested {
 export function attested(exam: Examination): Attested {
   const registration = exam.registration();
   const raw = exam.evidenceBytes();
-  if (exam.ranBy.mode === VANILLA) {
+  if (exam.confinement() === VANILLA) {
     required(!raw.length, "evidence_unexpected");
     return { reason: "" };
   }

@@ -12,6 +12,7 @@ import { decodeEntry, leafOf, SIGNATURE_SIZE, type Entry } from "./entries.ts";
 import { attempted, HallmarkError, translated } from "./errors.ts";
 import { Members, parseJSON } from "./json.ts";
 import { recoverStatement } from "./keys.ts";
+import { artifactRefusal, isConfined, isMode, refusal, REPLAY } from "./modes.ts";
 import { pinOf } from "./model-names.ts";
 import { ProofVerifier, type ProvenPlace } from "./proof.ts";
 import { sentenceOf } from "./reasons.ts";
@@ -142,9 +143,33 @@ export class Examination {
     const bundle = committed(KeyBundle, dossier.documents.bundle, receipt.bytes("bundle"), "bundle_mismatch");
     required(bundle.signing_key === hex0x(receipt.bytes("node")), "key_mismatch");
     required(bundle.network === dossier.network, "wrong_network");
-    required(bundle.mode === receipt.number("mode"), "mode_mismatch");
+    const refused = refusal(receipt.number("mode"), bundle.mode);
+    required(!refused, refused);
     return bundle;
   });
+
+  /** What confines the node, as a mode; undefined while the bundle that would say so is not shown. */
+  confinement(): bigint | undefined {
+    const mode = this.receipt.number("mode");
+    if (isConfined(mode)) return mode;
+    return this.showsBundle ? this.bundle().mode : undefined;
+  }
+
+  /** The manifest allows the receipt's mode, and the parameters name its trace; false while those are not shown. */
+  checkMode(): boolean {
+    const { receipt } = this;
+    const mode = receipt.number("mode");
+    const text = this.dossier.documents.manifest;
+    required(isMode(mode), "mode_not_supported");
+    if (isConfined(mode)) return true;
+    if (text === null && !same(receipt.bytes("artifact"), ZERO32)) return false;
+    const manifest = text ? committed(Manifest, text, receipt.bytes("manifest"), "manifest_mismatch") : undefined;
+    const refused = artifactRefusal(mode, manifest);
+    required(!refused, refused);
+    const parameters = this.parameters();
+    required(!parameters || mode !== REPLAY || parameters.trace_root !== undefined, "trace_missing");
+    return parameters !== undefined;
+  }
 
   /** The enclave's configuration, whose insecure switches are the listed ones; undefined if not shown. */
   configuration(bundle: KeyBundle): EnclaveConfiguration | undefined {
@@ -157,12 +182,11 @@ export class Examination {
     return found;
   }
 
-  /** Whether the parameters that were applied are shown, and are those that the receipt commits to. */
-  showsParameters(): boolean {
+  /** The parameters that were applied, which are those that the receipt commits to; undefined if not shown. */
+  parameters(): Parameters | undefined {
     const text = this.dossier.documents.parameters;
-    if (text === null) return false;
-    committed(Parameters, text, this.receipt.bytes("parameters"), "parameters_mismatch");
-    return true;
+    if (text === null) return undefined;
+    return committed(Parameters, text, this.receipt.bytes("parameters"), "parameters_mismatch");
   }
 
   /** An entry of the dossier and its proven place; undefined when the dossier has no such entry. */
@@ -220,7 +244,7 @@ export class Examination {
     required(!this.showsBundle || same(bundle, utf8(this.dossier.documents.bundle)), reason);
     required(same(digestOf(KeyBundle, bundle), receipt.bytes("bundle")), reason);
     required(same(beside.length ? sha256(beside) : ZERO32, statement.bytes("evidence")), reason);
-    if (evidence.length || receipt.number("mode") === 0n) {
+    if (evidence.length || this.confinement() === 0n) {
       const digest = evidence.length ? sha256(evidence) : ZERO32;
       required(sameAll([statement.bytes("evidence"), beside], [digest, evidence]), reason);
     }

@@ -63,10 +63,10 @@ function ran(exam: Examination): Finding[] {
   const { receipt } = exam;
   const bundle = exam.showsBundle ? exam.bundle() : undefined;
   const { node, mode } = exam.ranBy;
-  required(mode === 0n || mode === 1n, "mode_not_supported");
+  const allowed = exam.checkMode();
   const configuration = bundle && exam.configuration(bundle);
   const here = [words.content(...exam.checkContent())];
-  if (!exam.showsParameters()) here.push(words.NOT_SHOWN.parameters);
+  if (!exam.parameters()) here.push(words.NOT_SHOWN.parameters);
   const evidence = attested(exam);
   const listed = configuration?.insecure ?? exam.dossier.insecure;
   if (!configuration) {
@@ -75,7 +75,7 @@ function ran(exam: Examination): Finding[] {
     if (listed.length) here.push(words.listedInsecure(listed));
   } else if (listed.length) here.push(words.insecure(listed));
   const [image, assurance] = evidence.judged ? [evidence.judged.measurement, evidence.judged.assurance] : ["", "none"];
-  const told = toldOf(exam, evidence);
+  const told = [toldOf(exam, evidence), ...words.beside(mode, allowed)].join("; ");
   const detail = {
     what: [told, ...here].join("; "),
     assurance,
@@ -93,7 +93,9 @@ function ran(exam: Examination): Finding[] {
 }
 
 function toldOf(exam: Examination, { judged, unchecked }: Attested): string {
-  const ran = exam.ranBy;
+  const mode = exam.confinement();
+  if (mode === undefined) return words.unconfined(exam.ranBy.node);
+  const ran = { ...exam.ranBy, mode };
   if (judged) return words.ran(ran, judged.measurement, judged.assurance);
   if (unchecked) return words.unvouched(ran, `its ${unchecked} evidence cannot be checked in a browser`);
   if (ran.mode === 1n) return words.unvouched(ran, exam.showsBundle ? words.NOT_SHOWN.evidence : words.NOT_SHOWN.bundle);

@@ -71,6 +71,28 @@ export function ran({ node, mode, upstream }: Ran, image: string, assurance: str
   return `${told}; ${assurance === "hardware" ? "hardware evidence names the image" : "no hardware vouches for it"}`;
 }
 
+/** What a mode that says nothing of the node says of the answer, and what it does not show. */
+const BESIDE: Readonly<Record<number, string>> = {
+  2:
+    "mode replay: by its receipt whoever has artifact and prompt can compute the same bits again; nobody did so here",
+  3: "mode zkml: by its receipt a proof of the computation can be made; none is shown here",
+};
+
+/** What the mode adds to what is known of the node, in words of its own; nothing for vanilla and tee. */
+export function beside(mode: bigint, shown: boolean): string[] {
+  const told = BESIDE[Number(mode)];
+  if (told === undefined) return [];
+  return shown ? [told] : [told, MODE_NOT_COMPARED];
+}
+
+const MODE_NOT_COMPARED =
+  "whether its artifact allows this mode was not compared in full: manifest or parameters are not shown here";
+
+/** What is said of a node while the bundle that says what confines it is not shown. */
+export function unconfined(node: Uint8Array): string {
+  return `node ${short(node)} ran this; ${NOT_SHOWN.bundle}, so whether it ran in an enclave is not known here`;
+}
+
 /** What a node says ran, where nothing here vouches for it, and why nothing does. */
 export function unvouched(ran: Ran, why: string): string {
   return `${enclave(ran, "unknown")}; ${why}; nothing here vouches for it`;
