@@ -15,6 +15,7 @@ from hallmark.core.hashing import sha256
 from hallmark.http.serve import Listen
 from hallmark.hub.artifact import pack_artifact
 from hallmark.hub.cache import read_blob_ids
+from hallmark.services.hub.huggingface.downloads import Downloads
 from hallmark.services.hub.huggingface.xorbs import Known
 from hallmark.services.hub.settings import HubModel, Settings
 from hallmark.store import sqlite_url
@@ -53,15 +54,25 @@ async def test_down_and_up_with_the_tools_as_they_are(tmp_path: Path) -> None:
         check(await huggingface("client.py", store.url, tmp_path, "me"))
 
 
-async def test_large_files_over_xet(tmp_path: Path) -> None:
-    """Every packing, more than a xorb, repeated pieces; a changed file sends what changed; no pickle."""
+async def test_large_files_over_xet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every packing, more than a xorb, repeated pieces; a changed file sends what changed; no pickle. What
+    came over xet goes down over xet.
+    """
+    sent = set[str]()
+    piece = Downloads.piece
+
+    async def noted(self: Downloads, scope: Any, send: Any, sha256: str, numbers: list[str]) -> None:
+        sent.add(sha256)
+        await piece(self, scope, send, sha256, numbers)
+
+    monkeypatch.setattr(Downloads, "piece", noted)
     async with blob_store(tmp_path / "store", shards=100) as store:
         first = await huggingface("xet.py", store.url, tmp_path, "me/large", "first")
-        assert len(first["files"]) == 5
-        sent = chunk_bytes(store)
+        assert len(first["files"]) == len(sent) == 5
+        before = chunk_bytes(store)
         second = await huggingface("xet.py", store.url, tmp_path, "me/large", "second")
         assert len(second["files"]) == 6
-        assert chunk_bytes(store) - sent < 2 << 20
+        assert chunk_bytes(store) - before < 2 << 20
         evil = await huggingface("xet.py", store.url, tmp_path, "me/large", "evil")
         assert "pickle_refused" in evil["refused"]
 

@@ -17,6 +17,7 @@ from hallmark.services.hub.app import Store
 from hallmark.services.hub.blobs import Blobs, Identify
 from hallmark.services.hub.challenger import Challenger
 from hallmark.services.hub.huggingface.app import Hub
+from hallmark.services.hub.huggingface.downloads import Downloads, Layouts
 from hallmark.services.hub.huggingface.links import Links
 from hallmark.services.hub.huggingface.reading import Reading
 from hallmark.services.hub.huggingface.rows import Rows
@@ -70,14 +71,17 @@ class BlobService:
         rows, links = Rows(database), Links(os.urandom(32), time.time)
         writing = Writing(publisher, self.blobs, rows, links, most=settings.most_blob)
         self._xorbs = Xorbs(database, self.blobs, rows)
+        downloads = Downloads(self.blobs, rows, links, Layouts(database))
         xet = Xet(
             publisher,
             self.blobs,
             contents=writing.contents,
             xorbs=self._xorbs,
             links=links,
+            layouts=downloads.layouts,
             most=settings.most_blob,
         )
+        reading = Reading(self.blobs, rows, downloads)
         self.shipped = ShippedModels(self.blobs, rows, writing.contents, known=settings.blob_ids)
         metrics = Metrics()
         metrics.gauge("blobs_under_way", "Uploads under way.", lambda: publisher.under_way)
@@ -89,7 +93,7 @@ class BlobService:
             metrics.gauge("storage_nodes_suspect", "Storage nodes that are suspect.", lambda: faults.suspects)
             metrics.gauge("storage_nodes_wrong", "Wrong answers of storage nodes.", lambda: faults.wrong)
         self.service = Service(
-            Hub(store, rows, reading=Reading(self.blobs, rows), writing=writing, xet=xet),
+            Hub(store, rows, reading=reading, writing=writing, xet=xet, downloads=downloads),
             health=self._health,
             registry=metrics.registry,
             # The publisher bounds bodies itself: in bytes, and in how long one may stand still.

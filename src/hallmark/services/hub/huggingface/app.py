@@ -12,6 +12,7 @@ from hallmark.http.asgi import ASGIApp, Receive, Scope, Send, respond, respond_j
 from hallmark.http.errors import not_allowed
 from hallmark.services.hub.app import READS, answer
 from hallmark.services.hub.huggingface import wire
+from hallmark.services.hub.huggingface.downloads import Downloads
 from hallmark.services.hub.huggingface.reading import Reading
 from hallmark.services.hub.huggingface.rows import Rows
 from hallmark.services.hub.huggingface.writing import Writing, refuse_pages, validate_card
@@ -24,9 +25,18 @@ LFS: Final = "info/lfs/objects/batch"
 class Hub:
     """The app."""
 
-    def __init__(self, store: ASGIApp, rows: Rows, *, reading: Reading, writing: Writing, xet: Xet) -> None:
+    def __init__(
+        self,
+        store: ASGIApp,
+        rows: Rows,
+        *,
+        reading: Reading,
+        writing: Writing,
+        xet: Xet,
+        downloads: Downloads,
+    ) -> None:
         self._store, self._rows = store, rows
-        self._reading, self._writing, self._xet = reading, writing, xet
+        self._reading, self._writing, self._xet, self._downloads = reading, writing, xet, downloads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -71,7 +81,7 @@ class Hub:
                 raise NotFound("no_such_page", "There is no such page here.", "See docs/hub.md and /v1/api.")
 
     async def _pieces(self, scope: Scope, receive: Receive, send: Send, parts: Sequence[str]) -> None:
-        """What is below /xet/v1: only what an upload needs."""
+        """What is below /xet/v1."""
         match parts:
             case ["xorbs", "default", named]:
                 _write(scope, "POST")
@@ -79,6 +89,12 @@ class Hub:
             case ["shards"]:
                 _write(scope, "POST")
                 await respond_json(send, await self._xet.shard(scope, receive))
+            case ["reconstructions", named]:
+                _require(scope, "GET")
+                await self._downloads.reconstruction(scope, send, named)
+            case ["pieces", sha256, _, _, _]:
+                _require(scope, *READS)
+                await self._downloads.piece(scope, send, sha256, list(parts[2:]))
             case ["chunks", _, _]:
                 _require(scope, "GET")
                 await self._xet.no_chunk(scope)
@@ -105,6 +121,9 @@ class Hub:
             case ["refs"]:
                 _require(scope, *READS)
                 await self._reading.refs(send, repository)
+            case ["xet-read-token", revision]:
+                _require(scope, "GET")
+                await self._downloads.token(scope, send, repository, revision)
             case ["xet-write-token", _]:
                 _write(scope, "GET")
                 await self._xet.token(scope, send, await self._writing.may(scope, repository))

@@ -14,6 +14,7 @@ from hallmark.hub.revision import FileEntry, Revision
 from hallmark.services.hub.aggregator import send_bytes
 from hallmark.services.hub.blobs import Blobs
 from hallmark.services.hub.huggingface import wire
+from hallmark.services.hub.huggingface.downloads import Downloads
 from hallmark.services.hub.huggingface.rows import Repository, Rows
 
 MOST_LISTED: Final = 1_000
@@ -26,8 +27,8 @@ MOVING: Final = b"no-cache"
 class Reading:
     """Answers reads; every method sends a whole response."""
 
-    def __init__(self, blobs: Blobs, rows: Rows) -> None:
-        self._blobs, self._rows = blobs, rows
+    def __init__(self, blobs: Blobs, rows: Rows, downloads: Downloads) -> None:
+        self._blobs, self._rows, self._downloads = blobs, rows, downloads
 
     async def models(self, scope: Scope, send: Send) -> None:
         """GET /api/models: `search`, `author`, `filter`, `limit`; what changed last comes first."""
@@ -102,6 +103,8 @@ class Reading:
         record = await self._blobs.record(entry.blob)
         span, status = Span(0, entry.size), 200
         headers = [*wire.commit_headers(revision), *_told(path, entry)]
+        if entry.large:
+            headers += await self._downloads.named(scope, repository, revision, entry.sha256)
         asked = header(scope, b"range")
         if asked is not None and scope["method"] == "GET" and entry.size:
             span, status = parse_range(asked.decode("latin-1"), entry.size, clip=True), 206

@@ -11,7 +11,7 @@ import msgspec
 
 from hallmark.core.errors import HallmarkError, InvalidInput, NotFound
 from hallmark.core.hashing import sha256
-from hallmark.http.asgi import Headers, Scope, header
+from hallmark.http.asgi import Headers, Scope, Send, header, respond_json
 from hallmark.http.errors import headers_of
 from hallmark.hub.revision import FileEntry, Revision, pointer
 from hallmark.services.hub.huggingface.rows import Repository
@@ -47,6 +47,17 @@ def base_of(scope: Scope) -> str:
     if not HOST.fullmatch(host):
         raise InvalidInput("bad_host", "The request names no host that can be read.", "Send a Host header.")
     return f"{scope.get('scheme', 'http')}://{host.decode()}"
+
+
+async def send_xet_token(send: Send, token: str, url: str, until: int) -> None:
+    """A token for xet, as both kinds of tools read it."""
+    headers = [
+        (b"x-xet-cas-url", url.encode()),
+        (b"x-xet-access-token", token.encode()),
+        (b"x-xet-token-expiration", str(until).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    await respond_json(send, {"casUrl": url, "accessToken": token, "exp": until}, headers=headers)
 
 
 def info(repository: Repository, revision: Revision, *, whole: bool = True) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The server's side of xet: tokens, xorbs, shards. Files that a shard describes are put together, compared
-with their SHA-256, examined, and stored as blobs like all others; what comes down does so over plain HTTP.
+with their SHA-256, examined, and stored as blobs like all others; how they were put together is kept
+for those who download them (`downloads`).
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ import contextlib
 from typing import Any, Final
 
 from hallmark.core.errors import NotFound, Unauthorized
-from hallmark.http.asgi import Receive, Scope, Send, header, respond_json
+from hallmark.http.asgi import Receive, Scope, Send, header
 from hallmark.hub.revision import FileEntry
 from hallmark.hub.xet import MOST_SHARD, MOST_XORB, ShardFile, Term, XorbReader, read_hash, shard_files
+from hallmark.hub.xet_layout import MOST_PIECES, Layout, Piece, file_hash
 from hallmark.services.hub.blobs import Blobs
 from hallmark.services.hub.huggingface import wire
 from hallmark.services.hub.huggingface.contents import Contents, mismatch
+from hallmark.services.hub.huggingface.downloads import Layouts
 from hallmark.services.hub.huggingface.links import Links
 from hallmark.services.hub.huggingface.xorbs import Xorbs
 from hallmark.services.hub.publisher import Publisher
@@ -35,24 +38,18 @@ class Xet:
         contents: Contents,
         xorbs: Xorbs,
         links: Links,
+        layouts: Layouts,
         most: int,
     ) -> None:
         self._publisher, self._blobs, self._contents = publisher, blobs, contents
-        self._xorbs, self._links, self._most = xorbs, links, most
+        self._xorbs, self._links, self._layouts, self._most = xorbs, links, layouts, most
         self._making: dict[str, asyncio.Lock] = {}
 
     async def token(self, scope: Scope, send: Send, writer: bytes) -> None:
         """GET /api/models/{id}/xet-write-token/{revision}, for somebody who may write."""
         until, tag = self._links.make(f"xet {writer.hex()}")
         token, url = f"{writer.hex()}.{until}.{tag}", f"{wire.base_of(scope)}/xet"
-        headers = [
-            (b"x-xet-cas-url", url.encode()),
-            (b"x-xet-access-token", token.encode()),
-            (b"x-xet-token-expiration", str(until).encode()),
-            (b"cache-control", b"no-store"),
-        ]
-        said = {"casUrl": url, "accessToken": token, "exp": until}
-        await respond_json(send, said, headers=headers)
+        await wire.send_xet_token(send, token, url, until)
 
     async def xorb(self, scope: Scope, receive: Receive, text: str) -> dict[str, Any]:
         """POST /xet/v1/xorbs/default/{hash}. Raises InvalidInput `bad_xet`, VerificationFailed
@@ -113,14 +110,22 @@ class Xet:
         size = file.size
         if size > self._most:
             raise too_large(self._most)
+        chunks, pieces = list[tuple[bytes, int]](), list[Piece]()
         with self._blobs.staging.new(size) as staged:
             for term in file.terms():
+                if file.count <= MOST_PIECES:
+                    found = await self._xorbs.chunks(term)
+                    chunks += found
+                    pieces.append(Piece(term.xorb, term.first, tuple(length for _, length in found)))
                 async for data in self._xorbs.read(term):
                     await staged.write(data)
             await staged.finish()
             if staged.summary.sha256 != file.sha256:
                 raise mismatch()
             entry = await self._contents.keep(staged)
+        if pieces:
+            named = await asyncio.to_thread(file_hash, chunks)
+            await self._layouts.keep(file.sha256, named, Layout(tuple(pieces)))
         await self._settle(file)
         return entry
 

@@ -101,6 +101,17 @@ class Xorbs:
         for xorb in [xorb for xorb, one in self._waiting.items() if one.since < over]:
             self._drop(xorb)
 
+    async def chunks(self, term: Term) -> list[tuple[bytes, int]]:
+        """Hash and length of each chunk of a term. Raises InvalidInput `bad_xet`, `xorb_not_found`."""
+        waiting = self._waiting.get(term.xorb)
+        known = waiting.known if waiting else await self._row(term.xorb)
+        if known is None:
+            raise _missing(term.xorb)
+        known.check(term)
+        return [
+            (known.hashes[32 * at : 32 * at + 32], known.lengths[at]) for at in range(term.first, term.last)
+        ]
+
     async def read(self, term: Term) -> AsyncIterator[bytes]:
         """The bytes of a term, after it was checked. Raises InvalidInput `bad_xet`, `xorb_not_found`, and
         what the blob store raises.
