@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "wallet": ("wallet", "A wallet that pays for answers: balance, deposit, withdraw, history."),
     "receipt": ("receipt", "Show one receipt's marks as they are now, or make a receipt of an answer."),
     "verify": ("verify", "Verify a saved receipt, offline."),
+    "replay": ("replay", "Run a receipt's answer again, offline, and compare every bit."),
     "review": ("review", "The review queue: items, decisions, reviews."),
     "policy": ("policy", "Clearing policies: read, try, propose, sign."),
     "declare": ("authority", "Revoke a measurement, declare a key compromised, retire a node."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Iterable
 from typing import Final
 
 from hallmark.engines.artifact import Artifact
@@ -53,7 +53,7 @@ class ExactLanguageEngine(Unoffered):
         wanted = [*self.tokenizer.table, *(marks.roles.values() if marks else ()), *_around(file)]
         if any(not 0 <= token < vocabulary for token in wanted) or (marks and "user" not in marks.roles):
             raise bad("its tokens are not those of its model")
-        self._ends = frozenset(self.model.shape.ends)
+        self.ends = frozenset(self.model.shape.ends)
         self._batcher = Batcher(self.model)
         self.tasks = frozenset({Task.COMPLETION, Task.CHAT} if marks else {Task.COMPLETION})
 
@@ -80,15 +80,22 @@ class ExactLanguageEngine(Unoffered):
         """The answer, one token a step; what `generate` runs on a thread."""
         prompt = self.tokenizer.encode(request)
         budget = self.budget(len(prompt), sampling.max_tokens)
-        words, stops = ByteDetokenizer(self.tokenizer.table), StopMatcher(sampling.stop)
-        tracer, count = Tracer(self.model.shape.layers), 0
+        tracer = Tracer(self.model.shape.layers)
+        tokens = self.tokens(prompt, budget, sampling, seed, tracer=tracer)
+        return self.told(tokens, len(prompt), budget, sampling.stop, tracer)
+
+    def told(
+        self, tokens: Iterable[int], prompt: int, budget: int, stop: tuple[str, ...], tracer: Tracer
+    ) -> Generator[Delta, None, None]:
+        """The deltas of an answer of these tokens; nothing is taken of `tokens` beyond its end."""
+        words, stops, count = ByteDetokenizer(self.tokenizer.table), StopMatcher(stop), 0
 
         def delta(text: str, finish: str = "") -> Delta:
-            return Delta(text, len(prompt), count, budget, finish, tracer.trace())
+            return Delta(text, prompt, count, budget, finish, tracer.trace())
 
-        for token in self.tokens(prompt, budget, sampling, seed, tracer=tracer):
+        for token in tokens:
             count += 1
-            if token in self._ends:
+            if token in self.ends:
                 break
             shown = stops.push(words.push(token))
             if stops.stopped:
@@ -122,7 +129,7 @@ class ExactLanguageEngine(Unoffered):
             for _ in range(budget):
                 token = self._batcher.next_token(one)
                 yield token
-                if token in self._ends:
+                if token in self.ends:
                     return
                 one.give([token])
         finally:

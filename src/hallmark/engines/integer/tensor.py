@@ -93,7 +93,7 @@ class ExactTensorEngine(Unoffered):
         entry = next((one for one in declared if one.name == file.input), TensorEntry(file.input))
         self.inputs = (TensorSpec(file.input, "float32", (None, file.width), entry.minimum, entry.maximum),)
         bounds, width = np.full(file.width, INPUT_LIMIT), file.width
-        self._stages = []
+        self.stages = []
         for number, stage in enumerate(file.stages):
             area = stage.size * stage.size
             taps = {"conv": 9, "linear": 1, "pool": 0}[stage.kind]
@@ -110,7 +110,7 @@ class ExactTensorEngine(Unoffered):
                 each = bounds if not number and taps == 1 else np.full(taps * stage.inputs, bounds.max())
                 matrix.after(each, f"stage {stage.name}")
                 bounds = np.full(stage.outputs, RESIDUAL_LIMIT)
-            self._stages.append((stage, matrix, bias))
+            self.stages.append((stage, matrix, bias))
             width = stage.outputs * {"conv": area, "linear": 1, "pool": area // 4}[stage.kind]
         if (file.ends == "sigmoid") != (width == 1):
             raise bad("its stages do not end in what it says")
@@ -146,7 +146,7 @@ class ExactTensorEngine(Unoffered):
         values = half_up(rows.astype(np.float64) * self._scale)
         values = np.maximum(np.minimum(values, INPUT_LIMIT), -INPUT_LIMIT)
         states = []
-        for stage, matrix, bias in self._stages:
+        for stage, matrix, bias in self.stages:
             if matrix is None:
                 values = _pooled(values, stage)
             else:
@@ -155,7 +155,7 @@ class ExactTensorEngine(Unoffered):
                 made = np.maximum(made, 0) if stage.relu else made
                 values = _images(made, stage) if stage.kind == "conv" else made
             states.append(values)
-        tracer = tracer or Tracer(len(self._stages))
+        tracer = tracer or Tracer(len(self.stages))
         tracer.add([0] * len(values), states)
         outputs = self._ended(values)
         outputs.trace = tracer.trace()

@@ -12,7 +12,7 @@ with `safetensors` instead of `outputs`: the same bits, without a number written
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,11 +22,12 @@ from hallmark.core.documents import Parameters
 from hallmark.core.errors import InvalidInput
 from hallmark.core.prices import Use
 from hallmark.core.safetensors import NotSafetensors, read_tensors, write_tensors
-from hallmark.engines.protocol import Array, Engine, Task
+from hallmark.engines.protocol import Array, Engine, Task, Trace
 from hallmark.services.enclave.answers import Call, Ending, answer_whole, metered
 from hallmark.services.enclave.limits import told
 from hallmark.services.enclave.receipt_maker import Opening, Outcome, open_request
 from hallmark.services.enclave.runtime import Model
+from hallmark.services.enclave.textual import traced
 
 
 class Inference(msgspec.Struct, frozen=True):
@@ -62,6 +63,7 @@ async def answer(call: Call, asked: Inference, model: Model, engine: Engine) -> 
     """Run a tensor model and answer with its outputs."""
     tensors = asked.tensors()
     opening = open_request(call.runtime, call.scope, call.body)
+    runs: list[Trace | None] = []
     longest = told(call.runtime.configuration.limits)["request_ms"]
     opening = await metered(call, opening, asked.model, Use(milliseconds=longest))
 
@@ -71,17 +73,23 @@ async def answer(call: Call, asked: Inference, model: Model, engine: Engine) -> 
             node_nonce=hex0x(opening.node_nonce),
             seed=opening.seed,
             engine=engine.describe().text(),
+            **traced(runs[0]),
         )
         took = max(0, call.runtime.now() - opening.started)
         return Outcome(response=response, parameters=parameters, model=model, milliseconds=took)
 
-    await answer_whole(call, opening, _run(asked, tensors, engine, opening, Ending(outcome, bytes)))
+    async def work() -> tuple[bytes, Ending]:
+        outputs = await engine.infer(tensors)
+        runs.append(getattr(outputs, "trace", None))
+        content = _content(asked, outputs, getattr(engine, "labels", ()), opening)
+        return content, Ending(outcome, bytes)
+
+    await answer_whole(call, opening, work())
 
 
-async def _run(
-    asked: Inference, tensors: Mapping[str, Any], engine: Engine, opening: Opening, ending: Ending
-) -> tuple[bytes, Ending]:
-    outputs = await engine.infer(tensors)
+def _content(
+    asked: Inference, outputs: Mapping[str, Array], labels: Sequence[str], opening: Opening
+) -> bytes:
     content: dict[str, object] = {
         "id": f"infer-{opening.answer_id}",
         "object": "hallmark.inference",
@@ -92,10 +100,9 @@ async def _run(
         content["outputs"] = {name: array.tolist() for name, array in outputs.items()}
     else:
         content["safetensors"] = _file(outputs)
-    labels = getattr(engine, "labels", ())
     if labels:
         content["labels"] = labels
-    return msgspec.json.encode(content), ending
+    return msgspec.json.encode(content)
 
 
 def _file(outputs: Mapping[str, Array]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from typing import Any
 
 import msgspec
 
@@ -24,6 +25,7 @@ from hallmark.engines.protocol import (
     Engine,
     Sampling,
     Task,
+    Trace,
 )
 from hallmark.services.enclave.answers import Call, Ending, answer_stream, answer_whole, metered
 from hallmark.services.enclave.inputs import input_records
@@ -90,6 +92,7 @@ class _Run(msgspec.Struct):
             node_nonce=hex0x(self.opening.node_nonce),
             seed=self.opening.seed,
             engine=self.engine.describe().text(),
+            **traced(self.last.trace),
         )
         return Outcome(
             response=response,
@@ -99,6 +102,11 @@ class _Run(msgspec.Struct):
             model=self.model,
             inputs=self.inputs,
         )
+
+
+def traced(trace: Trace | None) -> dict[str, Any]:
+    """What the parameters of a run that can be made again say of its states; of any other, nothing."""
+    return {"trace_root": hex0x(trace.root), "trace_leaves": trace.leaves} if trace else {}
 
 
 async def answer(call: Call, asked: Chat | Completion, model: Model, engine: Engine) -> None:
