@@ -40,6 +40,8 @@ def check(found: dict[str, Any]) -> None:
                        ("pickle", "pickle_refused"), ("card", "bad_card"),
                        ("namespace", "not_your_namespace")):  # fmt: skip
         assert code in found["refused"][name]
+    for name, said in found["unoffered"].items():
+        assert name.partition(" ")[0] in said
 
 
 async def test_down_and_up_with_large_files_over_lfs(tmp_path: Path) -> None:

@@ -86,6 +86,12 @@ def main() -> None:
     files = HfFileSystem()
     weights = (source / "weights/model.safetensors").read_bytes()
     info = api.model_info(repository, files_metadata=True)
+    api.create_tag(repository, tag="v1.0", revision=first.oid)
+    api.create_tag(repository, tag="v1.0", exist_ok=True)
+    assert api.list_repo_refs(repository).tags[0].target_commit == first.oid
+    assert api.model_info(repository, revision="v1.0").sha == first.oid
+    api.delete_tag(repository, tag="v1.0")
+    api.auth_check(repository)
     api.delete_file("docs/notes.txt", repository)
     found = {
         "commit": info.sha,
@@ -121,6 +127,20 @@ def main() -> None:
             ),
         },
     }
+    calls = {
+        "one_branch": lambda: api.create_branch(repository, branch="next"),
+        "nothing_is_deleted": lambda: api.delete_repo(repository),
+        "nothing_is_deleted (move)": lambda: api.move_repo(repository, f"{sys.argv[1]}/moved"),
+        "nothing_is_deleted (squash)": lambda: api.super_squash_history(repository),
+        "no_private_repositories": lambda: api.update_repo_settings(repository, private=True),
+        "no_discussions": lambda: api.create_pull_request(repository, title="x"),
+        "no_accounts": lambda: api.list_webhooks(),
+        "models_only": lambda: api.dataset_info(repository),
+        "bad_commit": lambda: api.upload_file(
+            path_or_fileobj=b"x", path_in_repo="x", repo_id=repository, create_pr=True
+        ),
+    }
+    found["unoffered"] = {name: refusal(HfHubHTTPError, call) for name, call in calls.items()}
     print(json.dumps(found))
 
 

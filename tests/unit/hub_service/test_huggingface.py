@@ -290,7 +290,22 @@ async def test_a_restart_keeps_what_was_published(tmp_path: Path) -> None:
         ("GET", "/me/none/resolve/main/x", 404, "repository_not_found"),
         ("GET", f"{API}/revision/{'a' * 40}", 404, "revision_not_found"),
         ("GET", "/me/first/resolve/v1/x", 404, "revision_not_found"),
-        ("GET", "/api/datasets/me/first", 404, "no_such_page"),
+        ("GET", "/api/datasets/me/first", 400, "models_only"),
+        ("POST", f"{API}/branch/next", 400, "one_branch"),
+        ("DELETE", f"{API}/branch/next", 400, "one_branch"),
+        ("POST", f"{API}/super-squash/main", 400, "nothing_is_deleted"),
+        ("DELETE", "/api/repos/delete", 400, "nothing_is_deleted"),
+        ("POST", "/api/repos/move", 400, "nothing_is_deleted"),
+        ("PUT", f"{API}/settings", 400, "no_private_repositories"),
+        ("POST", f"{API}/discussions", 400, "no_discussions"),
+        ("GET", f"{API}/discussions/1", 400, "no_discussions"),
+        ("POST", f"{API}/like", 400, "no_accounts"),
+        ("GET", "/api/collections/me/first-1", 400, "no_accounts"),
+        ("GET", "/api/settings/webhooks", 400, "no_accounts"),
+        ("POST", "/api/spaces/me/first/secrets", 400, "models_only"),
+        ("GET", "/api/nothing", 404, "no_such_page"),
+        ("POST", f"{API}/tag/main", 400, "bad_hub_request"),
+        ("DELETE", f"{API}/tag/none", 404, "revision_not_found"),
         ("GET", f"{API}/commit/main", 405, "method_not_allowed"),
         ("DELETE", API, 405, "method_not_allowed"),
         ("GET", "/api/models?limit=x", 400, "bad_query"),
@@ -334,3 +349,32 @@ async def test_what_is_no_model(store: RunningStore) -> None:
     assert (await create(store, "x", private=True)).json["code"] == "no_private_repositories"
     assert (await create(store, "x", visibility="private")).json["code"] == "no_private_repositories"
     assert (await create(store, "x/y")).json["code"] == "bad_repository_name"
+
+
+async def test_a_tag_is_a_name_for_a_commit(store: RunningStore) -> None:
+    """It is listed, gives the commit's files though main went on, is taken away, and is only the owner's; it
+    cannot look like a commit or like main.
+    """
+    first = (await commit(store, small("x", b"1"))).json["commitOid"]
+
+    async def tag(name: str, revision: str = "main", who: dict[str, str] = ME) -> Answer:
+        return await store.ask("POST", f"{API}/tag/{revision}", who, msgspec.json.encode({"tag": name}))
+
+    assert (await tag("v1.0", first)).status == 200
+    await commit(store, small("x", b"2"))
+    assert (await store.ask("GET", "/me/first/resolve/v1.0/x")).body == b"1"
+    assert (await store.ask("GET", f"{API}/revision/v1.0")).json["sha"] == first
+    refs = (await store.ask("GET", f"{API}/refs")).json
+    assert refs["tags"] == [{"name": "v1.0", "ref": "refs/tags/v1.0", "targetCommit": first}]
+    taken = await tag("v1.0")
+    assert (taken.status, taken.json["code"]) == (409, "tag_exists")
+    for name in ("main", "HEAD", "a" * 40, "", "a/b", "-x", "x" * 101, "x\n"):
+        assert (await tag(name)).json["code"] == "bad_tag"
+    assert (await tag("v2", "none")).json["code"] == "revision_not_found"
+    you = {"authorization": "Bearer you"}
+    assert (await tag("v2", who=you)).json["code"] == "not_your_namespace"
+    assert (await store.ask("DELETE", f"{API}/tag/v1.0", you)).json["code"] == "not_your_namespace"
+    assert (await tag("v2", who=ME | {"origin": "http://evil.example"})).json["code"] == "pages_only_read"
+    assert (await store.ask("DELETE", f"{API}/tag/v1.0", ME)).status == 200
+    assert (await store.ask("GET", "/me/first/resolve/v1.0/x")).json["code"] == "revision_not_found"
+    assert (await store.ask("GET", f"/me/first/resolve/{first}/x")).body == b"1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 from urllib.parse import unquote
 
 from hallmark.core.errors import NotFound
@@ -14,7 +14,8 @@ from hallmark.services.hub.app import READS, answer
 from hallmark.services.hub.huggingface import wire
 from hallmark.services.hub.huggingface.downloads import Downloads
 from hallmark.services.hub.huggingface.reading import Reading
-from hallmark.services.hub.huggingface.rows import Rows
+from hallmark.services.hub.huggingface.rows import Repository, Rows
+from hallmark.services.hub.huggingface.unoffered import unoffered
 from hallmark.services.hub.huggingface.writing import Writing, refuse_pages, validate_card
 from hallmark.services.hub.huggingface.xet import Xet
 
@@ -62,6 +63,8 @@ class Hub:
             case ["api", "validate-yaml"]:
                 _require(scope, "POST")
                 await respond_json(send, await validate_card(receive))
+            case ["api", *rest]:
+                _refuse(rest)
             case ["xet", "v1", *rest]:
                 await self._pieces(scope, receive, send, rest)
             case ["hf", "objects", oid]:
@@ -127,6 +130,12 @@ class Hub:
             case ["xet-write-token", _]:
                 _write(scope, "GET")
                 await self._xet.token(scope, send, await self._writing.may(scope, repository))
+            case ["tag", name]:
+                await self._tag(scope, receive, repository, name)
+                await respond(send, 200, b"")
+            case ["auth-check"]:
+                _require(scope, *READS)
+                await respond_json(send, {})
             case ["preupload", _]:
                 _write(scope, "POST")
                 await respond_json(send, await self._writing.plan(scope, receive, repository))
@@ -135,7 +144,21 @@ class Hub:
                 answer = await self._writing.commit(scope, receive, repository, revision)
                 await respond_json(send, answer)
             case _:
-                raise NotFound("no_such_page", "There is no such page here.", "See docs/hub.md.")
+                _refuse(["models", *parts])
+
+    async def _tag(self, scope: Scope, receive: Receive, repository: Repository, name: str) -> None:
+        """POST names a revision, DELETE takes a name away."""
+        refuse_pages(scope)
+        _require(scope, "POST", "DELETE")
+        if scope["method"] == "POST":
+            await self._writing.tag(scope, receive, repository, name)
+        else:
+            await self._writing.untag(scope, repository, name)
+
+
+def _refuse(parts: Sequence[str]) -> NoReturn:
+    """What is below /api and is not here, by name where tools ask for it."""
+    raise unoffered(parts) or NotFound("no_such_page", "There is no such page here.", "See docs/hub.md.")
 
 
 def _require(scope: Scope, *allowed: str) -> None:

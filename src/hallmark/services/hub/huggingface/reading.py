@@ -88,9 +88,13 @@ class Reading:
         await respond_json(send, [wire.history_json(one) for one in found])
 
     async def refs(self, send: Send, repository: Repository) -> None:
-        """GET /api/models/{id}/refs: there is one branch."""
+        """GET /api/models/{id}/refs: there is one branch, and tags."""
         main = {"name": "main", "ref": "refs/heads/main", "targetCommit": repository.head}
-        await respond_json(send, {"branches": [main], "tags": [], "converts": [], "pullRequests": []})
+        tags = [
+            {"name": name, "ref": f"refs/tags/{name}", "targetCommit": commit}
+            for name, commit in await self._rows.tags(repository)
+        ]
+        await respond_json(send, {"branches": [main], "tags": tags, "converts": [], "pullRequests": []})
 
     async def file(self, scope: Scope, send: Send, repository: Repository, name: str, path: str) -> None:
         """GET and HEAD /{id}/resolve/{revision}/{path}."""

@@ -4,17 +4,20 @@
    revision that it moves to, after that revision's files are stored: there is no half of a commit.
 2. A namespace belongs to whoever made the first repository in it, by the SHA-256 of the key. Names that
    differ in case alone are one name.
+3. A tag is another name for one commit of its repository. It can be taken away and made anew elsewhere: what
+   fixes bytes is the commit.
 """
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from hallmark.core.errors import Conflict, HallmarkError, NotFound, Unauthorized
+from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, NotFound, Unauthorized
 from hallmark.core.hashing import sha256
 from hallmark.hub.card import Card, summary
 from hallmark.hub.revision import COMMIT, Change, FileEntry, Revision, apply
@@ -25,6 +28,9 @@ KNOWN: Final = 32
 README: Final = "README.md"
 HOUSE: Final = "hallmark"
 """The namespace in which the hub itself publishes, and nobody else."""
+MAIN: Final = ("main", "HEAD", "refs/heads/main")
+TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.A)
+MOST_TAGS: Final = 1_000
 COLUMNS: Final = "key, id, created, updated, head, card"
 
 
@@ -81,13 +87,20 @@ def _create(transaction: Transaction) -> None:
         transaction.execute(statement)
 
 
+def _create_tags(transaction: Transaction) -> None:
+    transaction.execute(
+        "CREATE TABLE hub_tags (repository TEXT NOT NULL, name TEXT NOT NULL, commit_id TEXT NOT NULL, "
+        "PRIMARY KEY (repository, name))"
+    )
+
+
 class Rows:
     """See the module docstring."""
 
     def __init__(self, database: RawDatabase) -> None:
         self._database = database
         self._decoded: OrderedDict[tuple[str, str], Revision] = OrderedDict()
-        database.migrate("hub_repositories", (_create,))
+        database.migrate("hub_repositories", (_create, _create_tags))
 
     async def create(self, repository: str, writer: bytes, at: int) -> Repository:
         """Make an empty repository. Raises Conflict `repository_exists`, Forbidden `not_your_namespace`."""
@@ -147,10 +160,12 @@ class Rows:
         return [one for one in listed if set(tags) <= set(one.card.get("_", {}).get("tags", ()))]
 
     async def revision(self, repository: Repository, name: str) -> Revision:
-        """The revision with this commit, or the newest for `main`. Raises NotFound `revision_not_found`."""
-        commit = repository.head if name in ("main", "HEAD", "refs/heads/main") else name
+        """The revision with this commit or tag, or the newest for `main`. Raises NotFound
+        `revision_not_found`.
+        """
+        commit = repository.head if name in MAIN else name
         if not COMMIT.fullmatch(commit):
-            raise _no_revision()
+            commit = await self._tagged(repository, name.removeprefix("refs/tags/"))
         known = self._decoded.get((repository.key, commit))
         if known is None:
             known = await self._database.async_read(
@@ -160,6 +175,55 @@ class Rows:
             while len(self._decoded) > KNOWN:
                 self._decoded.popitem(last=False)
         return known
+
+    async def tag(self, repository: Repository, name: str, commit: str) -> None:
+        """Name a commit that there is. Raises InvalidInput `bad_tag`, Conflict `tag_exists`,
+        `too_many_tags`.
+        """
+        if not TAG.fullmatch(name) or name in MAIN or COMMIT.fullmatch(name):
+            raise InvalidInput(
+                "bad_tag",
+                "A tag's name has up to 100 letters, digits, dots, dashes and underscores, and is no commit.",
+                "Such as v1.0.",
+            )
+
+        def work(transaction: Transaction) -> None:
+            known = transaction.fetch("SELECT name FROM hub_tags WHERE repository = ?", (repository.key,))
+            if any(row[0] == name for row in known):
+                raise Conflict("tag_exists", "The repository has this tag already.", "Delete it first.")
+            if len(known) >= MOST_TAGS:
+                raise Conflict("too_many_tags", f"A repository has at most {MOST_TAGS} tags.", "Delete some.")
+            transaction.execute("INSERT INTO hub_tags VALUES (?, ?, ?)", (repository.key, name, commit))
+
+        await self._database.async_write(work)
+
+    async def untag(self, repository: Repository, name: str) -> None:
+        """Take a tag away. Raises NotFound `revision_not_found`."""
+        await self._tagged(repository, name)
+        await self._database.async_write(
+            lambda transaction: transaction.execute(
+                "DELETE FROM hub_tags WHERE repository = ? AND name = ?", (repository.key, name)
+            )
+        )
+
+    async def tags(self, repository: Repository) -> list[tuple[str, str]]:
+        """Tags and their commits, by name."""
+        rows = await self._database.async_read(
+            lambda transaction: transaction.fetch(
+                "SELECT name, commit_id FROM hub_tags WHERE repository = ? ORDER BY name", (repository.key,)
+            )
+        )
+        return [(str(row[0]), str(row[1])) for row in rows]
+
+    async def _tagged(self, repository: Repository, name: str) -> str:
+        rows = await self._database.async_read(
+            lambda transaction: transaction.fetch(
+                "SELECT commit_id FROM hub_tags WHERE repository = ? AND name = ?", (repository.key, name)
+            )
+        )
+        if not rows:
+            raise _no_revision()
+        return str(rows[0][0])
 
     async def history(self, repository: Repository, commit: str, limit: int, offset: int) -> list[Revision]:
         """A revision and those before it, newest first."""
@@ -278,7 +342,9 @@ def _revision(transaction: Transaction, key: str, commit: str) -> Revision:
 
 def _no_revision() -> HallmarkError:
     return NotFound(
-        "revision_not_found", "The repository has no such revision.", "A revision is main or a whole commit."
+        "revision_not_found",
+        "The repository has no such revision.",
+        "A revision is main, a tag or a whole commit.",
     )
 
 

@@ -22,6 +22,7 @@ from hallmark.services.hub.huggingface import wire
 from hallmark.services.hub.huggingface.contents import Contents, mismatch
 from hallmark.services.hub.huggingface.links import Links
 from hallmark.services.hub.huggingface.rows import README, Forbidden, Repository, Rows, Update
+from hallmark.services.hub.huggingface.unoffered import MODELS_ONLY, NO_PRIVATE, refused
 from hallmark.services.hub.publisher import Publisher
 from hallmark.services.hub.staging import Staged, stage, too_large
 from hallmark.services.hub.writers import NOBODY
@@ -54,6 +55,12 @@ class Plan(msgspec.Struct):
     """The body of POST .../preupload/{revision}."""
 
     files: list[Planned]
+
+
+class Tag(msgspec.Struct):
+    """The body of POST .../tag/{revision}. What its `message` says is not kept."""
+
+    tag: str
 
 
 class Wanted(msgspec.Struct):
@@ -109,9 +116,9 @@ class Writing:
         writer = self._publisher.writers.writer(scope)
         asked = await _read(receive, Create)
         if asked.type not in (None, "model"):
-            raise InvalidInput("models_only", "This hub keeps models, no data sets and no spaces.")
+            raise refused(MODELS_ONLY)
         if asked.private or asked.visibility not in (None, "public"):
-            raise InvalidInput("no_private_repositories", "Everybody may read what is published here.")
+            raise refused(NO_PRIVATE)
         namespace = asked.organization or (await self.whoami(scope))["name"]
         repository = check_repository(namespace, asked.name)
         url = f"{wire.base_of(scope)}/{repository}"
@@ -144,6 +151,18 @@ class Writing:
             oid = before.oid if before is not None else None
             planned.append({"path": file.path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
         return {"files": planned}
+
+    async def tag(self, scope: Scope, receive: Receive, repository: Repository, revision: str) -> None:
+        """POST /api/models/{id}/tag/{revision}. Raises NotFound, and as `Rows.tag`."""
+        await self.may(scope, repository)
+        asked = await _read(receive, Tag)
+        named = await self._rows.revision(repository, revision)
+        await self._rows.tag(repository, asked.tag, named.commit)
+
+    async def untag(self, scope: Scope, repository: Repository, name: str) -> None:
+        """DELETE /api/models/{id}/tag/{name}. Raises NotFound `revision_not_found`."""
+        await self.may(scope, repository)
+        await self._rows.untag(repository, name)
 
     async def batch(self, scope: Scope, receive: Receive, repository: Repository) -> dict[str, Any]:
         """POST /{id}.git/info/lfs/objects/batch: a link for each file that is not here."""
