@@ -25,11 +25,11 @@ from typing import Final
 import msgspec
 
 from hallmark.core.document import hex0x
-from hallmark.core.documents import KeyBundle
+from hallmark.core.documents import KeyBundle, Manifest
 from hallmark.core.receipt import Mode
 from hallmark.core.registry import Member, Registry
 from hallmark.core.statements import Role
-from hallmark.routing.eligibility import BUSY, Eligibility, Wanted
+from hallmark.routing.eligibility import BUSY, Eligibility, Wanted, modes_of
 from hallmark.routing.load import NodeLoad
 
 UNREACHABLE: Final = "not_reachable"
@@ -84,7 +84,8 @@ def capacity(
             place = _place(bundle, excluded.get(hex0x(key), ""), loads.get(key) or NodeLoad())
             if label in failing and label in bundle.upstreams and not place.reason:
                 place = _Place(place.slots, 0, FAILING)
-            rows.setdefault((label, MODES.get(bundle.mode, "unknown")), []).append(place)
+            for mode in modes_of(bundle, newest(registry, label)) or (bundle.mode,):
+                rows.setdefault((label, MODES.get(mode, "unknown")), []).append(place)
             # Eligible for one of its models is eligible.
             best[key] = place if not place.reason else best.get(key, place)
     every = [best.get(key) or _Place(bundle.capacity, 0, UNUSED) for key, bundle in nodes]
@@ -93,6 +94,12 @@ def capacity(
         for (model, mode), places in sorted(rows.items())
     )
     return slots, _split(every)
+
+
+def newest(registry: Registry, label: str) -> Manifest | None:
+    """The manifest that a label points to; None for a provider's name."""
+    known = registry.labels.get(label)
+    return known.versions[-1][2] if known and known.versions else None
 
 
 def _offered(registry: Registry, nodes: Sequence[tuple[bytes, KeyBundle]]) -> list[str]:

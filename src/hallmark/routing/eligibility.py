@@ -19,12 +19,14 @@ from hallmark.core.documents import (
     Candidates,
     Exclusion,
     KeyBundle,
+    Manifest,
     Measurement,
 )
 from hallmark.core.errors import HallmarkError, NotFound, Unavailable
 from hallmark.core.evidence import Assurance
 from hallmark.core.evidence import Verdict as EvidenceVerdict
 from hallmark.core.model_names import ModelName, require_pin
+from hallmark.core.modes import NAMES, possible
 from hallmark.core.naming import no_such_model
 from hallmark.core.receipt import Mode
 from hallmark.core.registry import Member, Registry
@@ -38,6 +40,13 @@ MARGIN: Final = 60_000
 BUSY: Final = frozenset(("at_capacity", "node_busy"))
 # What keeps a node away for a moment only. Whatever a node that was asked answered is of this kind, too.
 PASSING: Final = frozenset(("at_capacity", "not_reachable", "payment_elsewhere"))
+NEEDS: Final[Mapping[int, str]] = {
+    Mode.VANILLA: "Vanilla answers come from nodes without an enclave.",
+    Mode.TEE: "Tee answers come from nodes in an enclave.",
+    Mode.REPLAY: "Replay needs a model whose artifact is of integers.",
+    Mode.ZKML: "Zkml needs a model whose manifest names a circuit.",
+}
+HINT: Final = "Nothing was computed or charged. GET /v1/models has the modes of each model."
 ASSURANCE: Final = (Assurance.NONE, Assurance.SIMULATED, Assurance.HARDWARE)
 
 
@@ -57,6 +66,12 @@ class NoNodeForPayee(HallmarkError):
     """No node that the payment could pay can serve this, and waiting does not change it (402)."""
 
     status = 402
+    retry = False
+
+
+class ModeUnavailable(Unavailable):
+    """No node answers with this model in this mode, and waiting does not change it."""
+
     retry = False
 
 
@@ -96,6 +111,13 @@ class Eligibility(msgspec.Struct, frozen=True):
     """What the label points to; None where it is a provider's alone."""
     payee: str = ""
     """Whom the request pays: only nodes of this payee are left (see `routing.payees`)."""
+    modes: tuple[str, ...] = ()
+    """The modes in which some node that offers the model can answer, as the log has it."""
+
+    def _no_such_mode(self) -> tuple[str, str, str]:
+        asked, there = NAMES.get(self.wanted.mode, "unknown"), ", ".join(self.modes) or "none"
+        why = f"No node answers with {self.wanted.model} in the mode {asked}; its modes are: {there}."
+        return "mode_unavailable", f"{why} {NEEDS.get(self.wanted.mode, '')}".rstrip(), HINT
 
     def require(self) -> None:
         """Raises NotFound `model_not_found`, PinNotMet `model_moved` or `model_not_pinnable`, Unavailable
@@ -107,13 +129,15 @@ class Eligibility(msgspec.Struct, frozen=True):
         if not self.eligible:
             raise self.refusal()
 
-    def refusal(self, tried: Iterable[str] = ()) -> NoNode | NoNodeForPayee:
+    def refusal(self, tried: Iterable[str] = ()) -> NoNode | NoNodeForPayee | ModeUnavailable:
         """The error when nobody can serve; `tried` are the outcomes of nodes that were asked."""
         counts = Counter([exclusion.reason for exclusion in self.excluded])
         outcomes = tuple(tried)
         counts.update(outcomes)
         told = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()))
         passing = bool(outcomes) or not PASSING.isdisjoint(counts)
+        if counts and set(counts) == {"mode_not_offered"}:
+            return ModeUnavailable(*self._no_such_mode())
         if self.payee and not passing:
             return NoNodeForPayee(
                 "no_node_for_payee",
@@ -135,6 +159,7 @@ class _Case(msgspec.Struct, frozen=True):
     bundle: KeyBundle
     wanted: Wanted
     artifact: str | None
+    manifest: Manifest | None
     policy: AttestationPolicy | None
     measurements: tuple[Measurement, ...]
     load: NodeLoad
@@ -157,7 +182,7 @@ def eligibility(
     version = label.at(at) if label else None
     artifact = version[1].artifact if version else None
     policy, measurements = registry.attestation_policy(at), registry.measurements(at)
-    eligible, excluded = [], []
+    eligible, excluded, modes = [], [], set[Mode]()
     offered = False
     newest = _newest(registry, at)
     for key, member in sorted(registry.members.items()):
@@ -173,6 +198,7 @@ def eligibility(
             member.bundle,
             wanted,
             artifact,
+            version[1] if version else None,
             policy,
             measurements,
             load,
@@ -182,13 +208,16 @@ def eligibility(
         )
         offered = offered or wanted.model in member.bundle.upstreams
         reason = next((reason for reason, holds in RULES if not holds(case)), "")
+        if reason in ("", "mode_not_offered", *PASSING):
+            modes.update(modes_of(member.bundle, case.manifest))
         if reason:
             excluded.append(Exclusion(hex0x(key), reason))
         else:
             eligible.append(Eligible(key, member.bundle, member.document))
     known = artifact is not None or offered
     there = () if known else tuple(_there(registry))
-    return Eligibility(wanted, tuple(eligible), tuple(excluded), known, there, artifact)
+    names = tuple(NAMES[mode] for mode in sorted(modes))
+    return Eligibility(wanted, tuple(eligible), tuple(excluded), known, there, artifact=artifact, modes=names)
 
 
 def _there(registry: Registry) -> set[str]:
@@ -234,7 +263,16 @@ def _holds_artifact(case: _Case) -> bool:
 
 
 def _offers_mode(case: _Case) -> bool:
-    return case.wanted.mode in (ANY_MODE, case.bundle.mode)
+    """By what confines the node, and by what the manifest says of an artifact that the node runs itself."""
+    if case.wanted.mode == ANY_MODE:
+        return True
+    return case.wanted.mode in modes_of(case.bundle, case.manifest)
+
+
+def modes_of(bundle: KeyBundle, manifest: Manifest | None) -> tuple[Mode, ...]:
+    """The modes in which a node can answer with the model that this manifest binds; None: a provider's."""
+    own = manifest if manifest is not None and manifest.artifact in bundle.artifacts else None
+    return possible(bundle.mode, own)
 
 
 def _has_evidence(case: _Case) -> bool:

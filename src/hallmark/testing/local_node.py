@@ -73,6 +73,7 @@ class LocalRuntime:
         party, fields = self.party, msgspec.structs.asdict(draft)
         beacon, attachments = fields.pop("beacon"), fields.pop("attachments")
         assert party.bundle is not None
+        asked = fields.pop("mode")
         receipt = Receipt(
             version=RECEIPT_VERSION,
             network=self.net.genesis.network,
@@ -80,7 +81,7 @@ class LocalRuntime:
             bundle=party.bundle.digest(),
             sequence=party.sequence,
             previous=party.previous,
-            mode=party.bundle.mode,
+            mode=party.bundle.mode if asked is None else asked,
             beacon_size=beacon.size,
             beacon_root=beacon.root,
             **fields,

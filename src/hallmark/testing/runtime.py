@@ -131,7 +131,7 @@ class MemoryRuntime:
         fields: dict[str, Any] = {
             name: getattr(draft, name)
             for name in draft.__struct_fields__
-            if name not in ("beacon", "attachments")
+            if name not in ("beacon", "attachments", "mode")
         }
         receipt = Receipt(
             version=RECEIPT_VERSION,
@@ -140,7 +140,7 @@ class MemoryRuntime:
             bundle=digest_of(KeyBundle, self.bundle),
             sequence=len(self.signed),
             previous=self.signed[-1].receipt.digest() if self.signed else ZERO32,
-            mode=self.configuration.mode,
+            mode=self.configuration.mode if draft.mode is None else draft.mode,
             beacon_size=draft.beacon.size,
             beacon_root=draft.beacon.root,
             **fields,

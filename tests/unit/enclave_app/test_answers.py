@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import numpy as np
+import pytest
 import safetensors.numpy
 
 from hallmark.core.answer import sampling_seed
 from hallmark.core.document import digest_of, hex0x, unhex
 from hallmark.core.documents import InputRecord, KeyBundle
 from hallmark.core.hashing import ZERO32
+from hallmark.core.receipt import Mode
 from hallmark.services.enclave.app import create_app, describe_engines
 from hallmark.services.enclave.runtime import Model
 from hallmark.testing.runtime import MemoryRuntime
@@ -190,6 +193,33 @@ async def test_receipts_form_a_chain(client: httpx.AsyncClient, check: Any, runt
     assert [receipt.previous for receipt in receipts] == [ZERO32, receipts[0].digest(), receipts[1].digest()]
     salts = {value for item in checked for value in item.hallmark["salts"].values()}
     assert len(salts | {item.parameters.node_nonce for item in checked}) == 9
+
+
+async def test_an_asked_mode_is_the_receipts_or_refused(client: httpx.AsyncClient, check: Any) -> None:
+    """Asked for what it is, a node answers; for anything else it refuses before any work."""
+    response = await client.post(CHAT, json=HELLO, headers={"hallmark-mode": "TEE"})
+    assert check(response).receipt.mode == Mode.TEE
+    for name in ("vanilla", "replay", "zkml"):
+        for path, body in ((CHAT, HELLO), ("/v1/hallmark/infer", {"model": "scores", "inputs": {}})):
+            refused = await client.post(path, json=body, headers={"hallmark-mode": name})
+            error = refused.json()["error"]
+            assert (refused.status_code, error["code"]) == (503, "mode_unavailable")
+            assert f"in the mode {name}; its modes are: tee." in error["message"]
+    unknown = await client.post(CHAT, json=HELLO, headers={"hallmark-mode": "sure"})
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (400, "bad_mode")
+    assert check(await client.post(CHAT, json=HELLO)).receipt.sequence == 1
+
+
+async def test_without_a_trace_nothing_is_signed_as_replay(
+    client: httpx.AsyncClient, runtime: MemoryRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manifest may promise integers; a run that made no trace gets no receipt that says replay."""
+    tiny = runtime.models["tiny"]
+    exact = msgspec.structs.replace(tiny.manifest, format="integer-exact")
+    monkeypatch.setitem(runtime.models, "tiny", msgspec.structs.replace(tiny, manifest=exact))
+    refused = await client.post(CHAT, json=HELLO, headers={"hallmark-mode": "replay"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "mode_unavailable")
+    assert runtime.signed == []
 
 
 async def test_models_and_identity_are_listed(client: httpx.AsyncClient, runtime: Any) -> None:

@@ -205,6 +205,10 @@ async def test_wrong_paths_methods_and_options(ask: Any) -> None:
     assert (await ask.raw("/v1/models", method="DELETE"))[1]["allow"] == "GET, HEAD"
     assert (await ask.chat(Hallmark_Policy="nonsense"))[0] == 404
     assert (await ask.chat(Hallmark_Mode="nonsense"))[0] == 400
+    status, _, body = await ask.chat(Hallmark_Mode="replay")
+    assert (status, json.loads(body)["error"]["code"]) == (503, "mode_unavailable")
+    assert "its modes are: tee." in json.loads(body)["error"]["message"]
+    assert (await ask.chat(Hallmark_Mode="tee"))[0] == 200
     assert (await ask.raw(f"/v1/hallmark/receipts/0x{'00' * 32}?wait=never", method="GET"))[0] == 400
 
 

@@ -259,6 +259,10 @@ async def test_the_network_and_its_models(ask: Any, local: LocalNetwork) -> None
         ("digits", 2, 16)
     ]
     assert (await ask.get("/v1/models/digits"))[1]["hallmark"]["modes"] == ["tee"]
+    by_mode = models["data"][0]["hallmark"]["by_mode"]
+    assert by_mode["tee"] == {"available": True, "free": 16, "reason": ""}
+    assert by_mode["replay"]["free"] == 0
+    assert by_mode["replay"]["reason"] == "Replay needs a model whose artifact is of integers."
     assert (await ask.get("/v1/models/none"))[0] == 404
     local.net.add(local.net.retirement(local.net.nodes[0]))
     local.log.witness()

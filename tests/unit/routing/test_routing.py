@@ -18,7 +18,13 @@ from hallmark.core.receipt import Mode
 from hallmark.core.statements import Ticket
 from hallmark.crypto.secp256k1 import Key, recover_statement
 from hallmark.routing.choice import choose
-from hallmark.routing.eligibility import Eligibility, Wanted, candidates_document, eligibility
+from hallmark.routing.eligibility import (
+    Eligibility,
+    ModeUnavailable,
+    Wanted,
+    candidates_document,
+    eligibility,
+)
 from hallmark.routing.load import ERROR_MS, LoadTable, NodeLoad
 from hallmark.routing.ticket import LIFE_MS, SHARED_MS, Place, Tickets, sign_ticket
 from hallmark.testing.network import HOUR, LittleNetwork
@@ -124,10 +130,29 @@ def test_other_reasons(change: Callable[[object], None], reason: str) -> None:
     assert reasons(found) == {hex0x(net.nodes[0].address): reason}
 
 
+def test_a_mode_is_offered_by_what_runs_the_artifact() -> None:
+    """An artifact of integers is offered as replay by every node that holds it, and by no provider."""
+    net = LittleNetwork(found=False)
+    net.manifest = msgspec.structs.replace(net.manifest, format="integer-exact")
+    net.found()
+    found = judged(net, Wanted("digits", Mode.REPLAY))
+    assert {node.node for node in found.eligible} == {node.address for node in net.nodes}
+    assert found.modes == ("tee", "replay")
+    registry = net.replica().registry
+    member = registry.members[net.nodes[0].address]
+    member.bundle = msgspec.structs.replace(member.bundle, artifacts=(), upstreams=("digits",))
+    excluded = reasons(eligibility(registry, Wanted("digits", Mode.REPLAY), {}, now=net.now))
+    assert excluded == {hex0x(net.nodes[0].address): "mode_not_offered"}
+
+
 def test_what_the_client_asks_for_excludes() -> None:
     """A mode or an assurance that nobody offers leaves nobody; an unknown model is not found."""
     net = LittleNetwork()
     assert set(reasons(judged(net, Wanted("digits", Mode.ZKML))).values()) == {"mode_not_offered"}
+    with pytest.raises(ModeUnavailable) as refused:
+        judged(net, Wanted("digits", Mode.ZKML)).require()
+    assert refused.value.reason == "mode_unavailable"
+    assert "digits in the mode zkml; its modes are: tee." in refused.value.message
     hardware = Wanted("digits", assurance=Assurance.HARDWARE)
     assert set(reasons(judged(net, hardware)).values()) == {"assurance_too_low"}
     with pytest.raises(NotFound) as caught:

@@ -38,6 +38,7 @@ from hallmark.services.enclave import infer, relayed, textual
 from hallmark.services.enclave.answers import Call, told_of
 from hallmark.services.enclave.billing import PAYMENT, TOKENS, X402
 from hallmark.services.enclave.limits import BODY_BYTES, silence_s, told
+from hallmark.services.enclave.modes import require_mode
 from hallmark.services.enclave.routes import client_nonce
 from hallmark.services.enclave.runtime import Model, Runtime
 from hallmark.services.enclave.stop_requests import Stops
@@ -143,7 +144,7 @@ class App:
         return _Place(self)
 
     async def _chat(self, call: Call) -> None:
-        label = self._label(decode(call.body, Named).model)
+        label = self._asked(call, decode(call.body, Named).model)
         if label in self._upstreams:
             await relayed.answer(call, Task.CHAT, decode(call.body, Envelope), self._upstreams[label])
             return
@@ -153,7 +154,7 @@ class App:
         await textual.answer(call, asked, model, engine)
 
     async def _completion(self, call: Call) -> None:
-        label = self._label(decode(call.body, Named).model)
+        label = self._asked(call, decode(call.body, Named).model)
         if label in self._upstreams:
             await relayed.answer(call, Task.COMPLETION, decode(call.body, Envelope), self._upstreams[label])
             return
@@ -163,14 +164,14 @@ class App:
         await textual.answer(call, asked, model, engine)
 
     async def _embedding(self, call: Call) -> None:
-        label = self._label(decode(call.body, Named).model)
+        label = self._asked(call, decode(call.body, Named).model)
         if label not in self._upstreams:
             self._engine(label, Task.EMBEDDING)
             raise not_offered(Task.EMBEDDING)
         await relayed.answer(call, Task.EMBEDDING, decode(call.body, Envelope), self._upstreams[label])
 
     async def _images(self, call: Call) -> None:
-        label = self._label(decode(call.body, Named).model)
+        label = self._asked(call, decode(call.body, Named).model)
         if label not in self._upstreams:
             self._engine(label, Task.IMAGE)
             raise not_offered(Task.IMAGE)
@@ -179,10 +180,18 @@ class App:
 
     async def _infer(self, call: Call) -> None:
         asked = decode(call.body, infer.Inference)
-        asked = msgspec.structs.replace(asked, model=self._label(asked.model))
+        asked = msgspec.structs.replace(asked, model=self._asked(call, asked.model))
         model, engine = self._engine(asked.model, Task.TENSOR)
         refuse_unknown(call.body, infer.Inference)
         await infer.answer(call, asked, model, engine)
+
+    def _asked(self, call: Call, model: str) -> str:
+        """The same, where this node can also keep the mode that the request asks for: see `require_mode`."""
+        label = self._label(model)
+        if label in self._upstreams or label in self._engines:
+            known = None if label in self._upstreams else self._runtime.models[label].manifest
+            require_mode(call.scope, self._runtime.configuration.mode, known)
+        return label
 
     def _label(self, model: str) -> str:
         """The label that a request names. Raises PinNotMet when it pins another artifact than runs here."""

@@ -11,6 +11,7 @@ import msgspec
 from hallmark.core.answer import sampling_seed
 from hallmark.core.document import digest_of, hex0x, unhex
 from hallmark.core.documents import Parameters, RouteRecord, UpstreamRecord
+from hallmark.core.errors import Unavailable
 from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.marks import Question, State
 from hallmark.core.prices import Use
@@ -19,6 +20,7 @@ from hallmark.http.asgi import Scope
 from hallmark.payments.x402.messages import RESPONSE_HEADER
 from hallmark.services.enclave.inputs import inputs_root
 from hallmark.services.enclave.metering import Meter
+from hallmark.services.enclave.modes import asked_mode, missing
 from hallmark.services.enclave.routes import Route, client_nonce, read_route
 from hallmark.services.enclave.runtime import Beacon, Model, ReceiptDraft, Runtime, SignedReceipt
 
@@ -43,6 +45,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     beacon: Beacon
     started: int
     meter: Meter = UNMETERED
+    mode: int | None = None
 
     @property
     def seed(self) -> int:
@@ -111,6 +114,7 @@ def open_request(
         route=read_route(scope, runtime, now, upstream=upstream),
         beacon=runtime.beacon(),
         started=now,
+        mode=asked_mode(scope),
     )
 
 
@@ -126,6 +130,8 @@ async def seal(runtime: Runtime, opening: Opening, outcome: Outcome, *, complete
     whole = complete or not meter.draws
     bill = meter.close(opening.request, outcome.use if whole else None)
     change = await meter.change()
+    if missing(opening.mode, outcome.parameters):
+        raise Unavailable("mode_unavailable", "The engine made no trace, so the mode cannot be kept.")
     parameters = outcome.parameters.encode()
     upstream = outcome.upstream.encode() if outcome.upstream else b""
     signed = await runtime.sign_receipt(
@@ -147,6 +153,7 @@ async def seal(runtime: Runtime, opening: Opening, outcome: Outcome, *, complete
             upstream=digest_of(UpstreamRecord, upstream) if upstream else ZERO32,
             inputs=inputs_root(outcome.inputs),
             client_nonce=opening.client_nonce,
+            mode=opening.mode,
         )
     )
     meter.receipt(signed.id)

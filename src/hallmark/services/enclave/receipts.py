@@ -82,7 +82,7 @@ class ReceiptChain:
             previous=self._previous,
             request=draft.request,
             response=draft.response,
-            mode=self._configuration.mode,
+            mode=self._configuration.mode if draft.mode is None else draft.mode,
             artifact=draft.artifact,
             manifest=draft.manifest,
             upstream=draft.upstream,

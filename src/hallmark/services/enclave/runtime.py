@@ -60,8 +60,8 @@ class Model(msgspec.Struct, frozen=True):
 
 
 class ReceiptDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """What the application says about one answer; the shell adds version, network, node, bundle, mode,
-    sequence and previous.
+    """What the application says about one answer; the shell adds version, network, node, bundle,
+    sequence and previous. `mode` is None where nothing but what confines the node is said.
 
     Digests are 32 bytes, times unix ms. `beacon` is the beacon as it was when the request arrived.
     `attachments` travel in the log entry: (route record bytes, candidates document, packed ticket ||
@@ -87,6 +87,7 @@ class ReceiptDraft(msgspec.Struct, frozen=True, kw_only=True):
     charged: int = 0
     policy: bytes = ZERO32
     client_nonce: bytes = ZERO32
+    mode: int | None = None
 
 
 class SignedReceipt(msgspec.Struct, frozen=True):

@@ -13,9 +13,9 @@ from hallmark.core.document import hex0x
 from hallmark.core.money import Offer
 from hallmark.core.prices import COUNTED
 from hallmark.discovery.catalogue import Catalogue
-from hallmark.routing.capacity import MODES, present
+from hallmark.routing.capacity import MODES, newest, present
 from hallmark.routing.eligibility import Wanted as Asked
-from hallmark.routing.eligibility import eligibility
+from hallmark.routing.eligibility import eligibility, modes_of
 from hallmark.services.explorer import offers
 from hallmark.services.explorer.model_filter import units
 from hallmark.services.explorer.network import GatewayNetwork
@@ -55,10 +55,10 @@ def offered(watch: FollowedLog, catalogue: Catalogue) -> dict[str, list[tuple[by
     """Labels that present nodes offer, each with their keys and modes."""
     found: dict[str, list[tuple[bytes, str]]] = {}
     for key, bundle in present(watch.replica.registry):
-        mode = MODES.get(bundle.mode, "unknown")
         labels = {name for one in bundle.artifacts for name in catalogue.labels_of(one)}
         for label in labels | set(bundle.upstreams):
-            found.setdefault(label, []).append((key, mode))
+            modes = modes_of(bundle, newest(watch.replica.registry, label)) or (bundle.mode,)
+            found.setdefault(label, []).extend((key, MODES.get(mode, "unknown")) for mode in modes)
     return found
 
 

@@ -8,13 +8,15 @@ from types import MappingProxyType
 from typing import Final
 
 from hallmark.core.document import hex0x
+from hallmark.core.documents import Manifest
 from hallmark.core.model_names import read_model_name
+from hallmark.core.modes import NAMES
 from hallmark.core.registry import Member, Registry
 from hallmark.core.statements import Role
 from hallmark.http.health import Health
 from hallmark.routing.capacity import MODES, Capacity, ModelSlots, capacity, present
-from hallmark.routing.eligibility import Wanted
-from hallmark.routing.load import LoadTable
+from hallmark.routing.eligibility import NEEDS, Eligibility, Wanted, modes_of
+from hallmark.routing.load import LoadTable, NodeLoad
 from hallmark.services.following.follower import Follower
 from hallmark.services.gateway.failures import Failures
 from hallmark.services.gateway.health import Facts, NodeSeen
@@ -80,6 +82,7 @@ class Overview:
         known = self._registry.labels.get(label)
         version = known.at(self._registry.size) if known else None
         manifest = version[1] if version else None
+        modes = self._modes(found, manifest)
         facts: dict[str, object] = {
             "artifact": manifest.artifact if manifest else None,
             "manifest": hex0x(version[0]) if version else None,
@@ -89,11 +92,24 @@ class Overview:
             "description": known.card.description if known else None,
             "nodes": len(found.eligible),
             "capacity": sum(node.bundle.capacity for node in found.eligible),
-            "modes": sorted({MODES.get(node.bundle.mode, "unknown") for node in found.eligible}),
+            "modes": sorted(name for name, told in modes.items() if told["available"]),
+            "by_mode": modes,
             "excluded": dict(Counter(exclusion.reason for exclusion in found.excluded)),
         }
         owner = hex0x(known.owner) if known else "upstream"
         return {"id": label, "object": "model", "created": 0, "owned_by": owner, "hallmark": facts}
+
+    def _modes(self, found: Eligibility, manifest: Manifest | None) -> dict[str, dict[str, object]]:
+        """Each mode: whether a node can be asked for it now, on how many free slots, and why not."""
+        told: dict[str, dict[str, object]] = {}
+        for number, name in NAMES.items():
+            nodes = [node for node in found.eligible if number in modes_of(node.bundle, manifest)]
+            taken = [(self._loads.loads.get(node.node) or NodeLoad()).in_flight for node in nodes]
+            free = sum(max(0, node.bundle.capacity - busy) for node, busy in zip(nodes, taken, strict=True))
+            later = "No node that answers in it can be asked now."
+            why = "" if nodes else later if name in found.modes else NEEDS[number]
+            told[name] = {"available": bool(nodes), "free": free, "reason": why}
+        return told
 
     def _measurements(self) -> list[dict[str, object]]:
         """Every measurement that the authority ever accepted, and the positions at which it counts."""

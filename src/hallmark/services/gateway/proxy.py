@@ -60,7 +60,13 @@ from hallmark.telemetry.logs import get_logger
 from hallmark.telemetry.metrics import Metrics
 from hallmark.verification.answer_parser import ParsedAnswer, open_answer, open_stream, unsigned
 
-PASSED_ON: Final = SENT | {b"content-type", b"accept", b"hallmark-nonce", b"hallmark-inputs"}
+PASSED_ON: Final = SENT | {
+    b"content-type",
+    b"accept",
+    b"hallmark-nonce",
+    b"hallmark-inputs",
+    b"hallmark-mode",
+}
 SKEWED: Final = "clock_skew"
 UNTIMELY: Final = frozenset(("ticket_expired", "ticket_early"))
 STREAM: Final = b"text/event-stream"

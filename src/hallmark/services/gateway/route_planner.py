@@ -14,7 +14,7 @@ from hallmark.core.documents import Attempt
 from hallmark.core.errors import InvalidInput, Unavailable
 from hallmark.core.evidence import Assurance
 from hallmark.core.model_names import read_model_name
-from hallmark.core.receipt import Mode
+from hallmark.core.modes import BY_NAME
 from hallmark.crypto.secp256k1 import Signer
 from hallmark.http.asgi import Scope, header
 from hallmark.routing.choice import choose
@@ -109,7 +109,9 @@ class RoutePlanner:
             order = self.payers.lead(order, found.eligible, paying)
         genesis = self._follower.replica.genesis
         signed = self._tickets.of(
-            candidates_document(found, order, order[0].bundle.mode),
+            candidates_document(
+                found, order, order[0].bundle.mode if wanted.mode == ANY_MODE else wanted.mode
+            ),
             Place(genesis.network, genesis.chain_id, head.checkpoint.size, head.checkpoint.root),
             now=self._clock(),
             nonce=self._random(32),
@@ -158,15 +160,14 @@ def read_wanted(scope: Scope, model: str) -> Wanted:
 
 def wanted(model: str, mode: str, assurance: str) -> Wanted:
     """The same from texts; empty means any. Raises InvalidInput `bad_mode`, `bad_assurance`."""
-    modes = {item.name.lower(): int(item) for item in Mode}
-    if mode and mode.lower() not in modes:
-        raise InvalidInput("bad_mode", f"A mode is one of {', '.join(modes)}.")
+    if mode and mode.lower() not in BY_NAME:
+        raise InvalidInput("bad_mode", f"A mode is one of {', '.join(BY_NAME)}.")
     try:
         least = Assurance(assurance.lower()) if assurance else Assurance.NONE
     except ValueError:
         raise InvalidInput("bad_assurance", "An assurance is hardware, simulated or none.") from None
     named = read_model_name(model)
-    return Wanted(named.label, modes[mode.lower()] if mode else ANY_MODE, least, named.artifact)
+    return Wanted(named.label, BY_NAME[mode.lower()] if mode else ANY_MODE, least, named.artifact)
 
 
 def pin_of(node: Eligible) -> bytes:

@@ -140,7 +140,7 @@ export class Settings {
     const modes = model?.modes ?? [];
     this.mode.replaceChildren(
       option("", modes.length === 0 ? "any" : `any of: ${modes.join(", ")}`),
-      ...modes.map((name) => option(name, `${name} or more`)),
+      ...modes.map((name) => option(name, name)),
     );
     this.mode.value = modes.includes(mode) ? mode : "";
     if (model === undefined) {
