@@ -1,7 +1,8 @@
 """Faults F1 to F9: what each costs, when, and what can show it today.
 
-Shares are parts per million of `basis`. The table is what is agreed; no contract holds stake yet, so nothing
-is taken by it. Statistics never slash: F5 and F9 have no share, whatever the evidence.
+Shares are parts per million of `basis`. The table is what is agreed; no network deploys the contract that
+holds stake (Stake.sol) yet, so nothing is taken by it. Statistics never slash: F5 and F9 have no share,
+whatever the evidence.
 """
 
 from __future__ import annotations

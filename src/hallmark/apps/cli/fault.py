@@ -39,7 +39,7 @@ def list_faults(*, as_data: bool) -> None:
     if as_data:
         emit(json.dumps([_row(row) for row in SANCTIONS.values()], indent=2) + "\n")
         return
-    emit("No contract holds stake yet: these are the agreed shares, and nothing is taken.\n\n")
+    emit("No network holds stake yet: these are the agreed shares, and nothing is taken.\n\n")
     for row in SANCTIONS.values():
         emit(f"F{row.number.value}  {row.what}\n    {_cost(row)}, {row.when.value}\n    {row.today}\n")
 
