@@ -20,7 +20,7 @@ from hallmark.core.merkle import leaf_hash, root
 from hallmark.core.safetensors import StoredTensor, read_tensors, write_tensors
 from hallmark.engines import load
 from hallmark.engines.integer.language import ExactLanguageEngine
-from hallmark.engines.integer.numbers import EXP2_LIMIT
+from hallmark.engines.integer.numbers import EXP2_LIMIT, Matrix
 from hallmark.engines.integer.sampler import choose
 from hallmark.engines.integer.tensor import ExactTensorEngine
 from hallmark.engines.integer.tokenizer import words
@@ -148,6 +148,41 @@ def test_a_model_that_could_overflow_is_refused(files: Callable[[str], dict[str,
     with pytest.raises(InvalidInput) as caught:
         loaded(kept | {"weights.safetensors": write_tensors(tensors)})
     assert caught.value.reason == "integer_overflow"
+
+
+@pytest.mark.parametrize(
+    ("model", "table", "value"),
+    [
+        ("pydoc", "exp2", 0),
+        ("digits", "exp2", -1),
+        ("pydoc", "sigmoid", 1 << 21),
+        ("breast-cancer", "sigmoid", -1),
+        ("breast-cancer", "input.shift", 256),
+        ("digits", "input.shift", -1),
+    ],
+)
+def test_tables_out_of_range_are_refused(
+    model: str, table: str, value: int, files: Callable[[str], dict[str, bytes]]
+) -> None:
+    """A sum of shares is never zero, and the guard's bounds rest on what tables can hold."""
+    kept = files(model)
+    tensors = dict(read_tensors(kept["weights.safetensors"]))
+    shape = tensors[table].shape
+    numbers = np.full(shape, 1 << 20 if table == "exp2" else 100, "<i4")
+    tensors[table] = StoredTensor("I32", shape, numbers.tobytes())
+    loaded(kept | {"weights.safetensors": write_tensors(tensors)})
+    numbers[0] = value
+    tensors[table] = StoredTensor("I32", shape, numbers.tobytes())
+    with pytest.raises(InvalidInput) as caught:
+        loaded(kept | {"weights.safetensors": write_tensors(tensors)})
+    assert caught.value.reason == "bad_artifact"
+
+
+def test_scales_are_powers_of_two() -> None:
+    """Whatever vector library computes them: not one is rounded."""
+    shift = np.arange(0, 41)
+    made = Matrix(np.ones((1, 41), np.int64), shift)
+    assert [float(one) for one in made.scale] == [1 / (1 << int(one)) for one in shift]
 
 
 @pytest.mark.parametrize("broken", ["exact.json", "weights.safetensors", "tokenizer.json"])

@@ -10,7 +10,7 @@ import numpy as np
 
 from hallmark.core.errors import InvalidInput
 from hallmark.core.safetensors import NotSafetensors, StoredTensor, read_tensors
-from hallmark.engines.integer.numbers import EXP2_STEPS, SIGMOID_ENTRIES, Ints, Matrix
+from hallmark.engines.integer.numbers import EXP2_STEPS, SIGMOID_ENTRIES, TABLE_BITS, Ints, Matrix
 from hallmark.engines.integer.tokenizer import ChatMarks
 from hallmark.engines.integer.transformer import Layer, Shape, Tables, Transformer
 
@@ -53,11 +53,27 @@ class Tensors:
             raise bad(f"its tensor {name} is not there, or has another type or shape")
         return np.frombuffer(stored.data, dtype=TYPES[stored.dtype]).astype(np.int64).reshape(shape)
 
+    def exp2(self) -> Ints:
+        """The table of 2^-(i/4096), which begins with 1, so that no sum of shares is zero."""
+        table = self.get_within("exp2", EXP2_STEPS, most=1 << TABLE_BITS)
+        if table[0] != 1 << TABLE_BITS:
+            raise bad("its table exp2 does not begin with 1")
+        return table
+
+    def sigmoid(self) -> Ints:
+        """The table of the sigmoid, from 0 to 1."""
+        return self.get_within("sigmoid", SIGMOID_ENTRIES, most=1 << TABLE_BITS)
+
+    def get_within(self, name: str, *shape: int, most: int) -> Ints:
+        """The integers of a tensor, which are from 0 to `most`."""
+        found = self.get(name, *shape)
+        if found.min() < 0 or found.max() > most:
+            raise bad(f"a number of its tensor {name} is out of its range")
+        return found
+
     def matrix(self, name: str, rows: int, columns: int) -> Matrix:
         """Weights with their columns' shifts."""
-        shift = self.get(f"{name}.shift", columns)
-        if shift.max() > MOST_SHIFT or shift.min() < 0:
-            raise bad(f"a shift of {name} is out of its range")
+        shift = self.get_within(f"{name}.shift", columns, most=MOST_SHIFT)
         return Matrix(self.get(name, rows, columns), shift)
 
 
@@ -67,8 +83,8 @@ def read_language(file: LanguageFile, files: Mapping[str, bytes]) -> Transformer
     _check_shape(shape)
     layers = tuple(_layer(tensors, shape, number) for number in range(shape.layers))
     tables = Tables(
-        exp2=tensors.get("exp2", EXP2_STEPS),
-        sigmoid=tensors.get("sigmoid", SIGMOID_ENTRIES),
+        exp2=tensors.exp2(),
+        sigmoid=tensors.sigmoid(),
         cosine=tensors.get("cosine", shape.context, shape.head // 2),
         sine=tensors.get("sine", shape.context, shape.head // 2),
     )

@@ -71,7 +71,7 @@ class Matrix:
 
     def __init__(self, integers: Ints, shift: Ints) -> None:
         exact = integers.astype(np.float64)
-        self.scale = np.exp2(-shift.astype(np.float64))  # a power of two: no library rounds it
+        self.scale = np.ldexp(1.0, -shift.astype(np.int32))  # exact: vector libraries round exp2
         self.values = np.ascontiguousarray(exact * self.scale)
         self.lengths = np.sqrt((exact * exact).sum(axis=0)) * SLACK
         self.sums = np.abs(exact)

@@ -17,7 +17,6 @@ from hallmark.engines.artifact import Artifact, TensorEntry
 from hallmark.engines.integer.files import Tensors, bad, read_exact
 from hallmark.engines.integer.language import VERSION, describe
 from hallmark.engines.integer.numbers import (
-    EXP2_STEPS,
     RESIDUAL_LIMIT,
     SIGMOID_ENTRIES,
     SIGMOID_SHIFT,
@@ -82,10 +81,10 @@ class ExactTensorEngine(Unoffered):
             raise bad("it is of another version of the arithmetic")
         self._stepper, self.labels = stepper, artifact.model.labels
         tensors = Tensors(artifact.files)
-        shift = tensors.get("input.shift", file.width) - SMALLEST_SHIFT
-        self._scale = np.exp2(shift.astype(np.float64))
-        self._exp2 = expanded_exp2(tensors.get("exp2", EXP2_STEPS))
-        self._sigmoid = tensors.get("sigmoid", SIGMOID_ENTRIES)
+        shift = tensors.get_within("input.shift", file.width, most=255) - SMALLEST_SHIFT
+        self._scale = np.ldexp(1.0, shift.astype(np.int32))
+        self._exp2 = expanded_exp2(tensors.exp2())
+        self._sigmoid = tensors.sigmoid()
         self._load(tensors, artifact.model.inputs)
 
     def _load(self, tensors: Tensors, declared: tuple[TensorEntry, ...]) -> None:

@@ -194,7 +194,7 @@ class Transformer:
     def _check(self) -> None:
         """The guard over every sum of products that this model can make, whatever it is asked."""
         shape, tables = self.shape, np.concatenate((self._cosine.ravel(), self._sine.ravel()))
-        if np.abs(tables).max() > 1 or self.exp2.max() > 1 << TABLE_BITS or self.exp2.min() < 0:
+        if np.abs(tables).max() > 1:
             raise InvalidInput("bad_artifact", "A table of the artifact is out of its range.")
         guard(shape.width * RESIDUAL_LIMIT**2, "norm")
         length = float(np.sqrt(shape.width)) * (ONE + 1)
