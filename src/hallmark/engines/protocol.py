@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import msgspec
 
 from hallmark.core.errors import InvalidInput
+from hallmark.core.merkle import fold_peaks
 
 MILLION = 1_000_000
 
@@ -84,10 +85,17 @@ class Sampling(msgspec.Struct, frozen=True):
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """What a receipt commits to of a run that can be replayed: the root over `leaves` leaves."""
+    """What a receipt commits to of a run that can be replayed: the root over `leaves` leaves. It is kept as
+    the perfect subtrees' hashes, because one is made for every token and few are ever asked for their root.
+    """
 
-    root: bytes
+    peaks: tuple[bytes, ...]
     leaves: int
+
+    @property
+    def root(self) -> bytes:
+        """The root, 32 bytes."""
+        return fold_peaks(self.peaks)
 
 
 class Delta(msgspec.Struct, frozen=True):

@@ -16,34 +16,35 @@ import numpy as np
 from hallmark.engines.integer.numbers import Floats
 from hallmark.engines.integer.trace import Tracer
 from hallmark.engines.integer.transformer import Cache, Transformer
+from hallmark.engines.protocol import Trace
 
 MOST_TOGETHER: Final = 32
 PREFILL_ROWS: Final = 256
 
 
 class Running:
-    """One sequence: what it was given so far, its cache and trace, and the token that was chosen last.
+    """One sequence: what waits to be run, its cache and trace, and the token that was chosen and not taken
+    yet, with the trace as it was then.
 
     `choose` takes integer logits and how many tokens were chosen before.
     """
 
-    def __init__(self, model: Transformer, choose: Callable[[Floats, int], int], tracer: Tracer) -> None:
+    def __init__(
+        self, model: Transformer, prompt: list[int], choose: Callable[[Floats, int], int], tracer: Tracer
+    ) -> None:
         self.cache, self.tracer = Cache(model.shape), tracer
         self._choose = choose
-        self.waits: list[int] = []
-        self.chosen: int | None = None
+        self.waits = prompt
+        self.chosen: tuple[int, Trace] | None = None
         self._count = 0
 
-    def give(self, tokens: list[int]) -> None:
-        """The tokens to be run next, before one can be chosen."""
-        self.waits, self.chosen = tokens, None
-
     def take(self, logits: Floats, part: list[int], states: list[Floats]) -> None:
-        """What a step made of `part`, the first tokens that waited."""
+        """What a step made of `part`, the first tokens that waited. A chosen token waits at once."""
         self.tracer.add(part, states)
         self.waits = self.waits[len(part) :]
         if not self.waits:
-            self.chosen = self._choose(logits, self._count)
+            token = self._choose(logits, self._count)
+            self.chosen, self.waits = (token, self.tracer.trace()), [token]
             self._count += 1
 
 
@@ -66,13 +67,16 @@ class Batcher:
             if one in self._running:
                 self._running.remove(one)
 
-    def next_token(self, one: Running) -> int:
-        """The token chosen for `one`, computed now, with whoever else waits, unless it is there."""
+    def next_token(self, one: Running) -> tuple[int, Trace]:
+        """The token chosen for `one`, and the trace up to it: computed now, with whoever else has none that
+        is not taken, unless it is there. A prompt may take several passes.
+        """
         while True:
             with self._lock:
                 if one.chosen is not None:
-                    return one.chosen
-                others = [other for other in self._running if other.waits and other is not one]
+                    taken, one.chosen = one.chosen, None
+                    return taken
+                others = [other for other in self._running if other.chosen is None and other is not one]
                 self._step([one, *others[: self._together - 1]])
 
     def _step(self, together: list[Running]) -> None:

@@ -91,7 +91,7 @@ class ExactLanguageEngine(Unoffered):
         words, stops, count = ByteDetokenizer(self.tokenizer.table), StopMatcher(stop), 0
 
         def delta(text: str, finish: str = "") -> Delta:
-            return Delta(text, prompt, count, budget, finish, tracer.trace())
+            return Delta(text, prompt, count, budget, finish, tracer.told)
 
         for token in tokens:
             count += 1
@@ -122,16 +122,16 @@ class ExactLanguageEngine(Unoffered):
     ) -> Generator[int, None, None]:
         """The chosen tokens, the end token included, in steps shared with whoever else runs."""
         exp2 = self.model.exp2
-        one = Running(self.model, lambda row, step: choose(row, sampling, exp2, seed=seed, step=step), tracer)
-        one.give(prompt)
+        one = Running(
+            self.model, prompt, lambda row, step: choose(row, sampling, exp2, seed=seed, step=step), tracer
+        )
         self._batcher.enter(one)
         try:
             for _ in range(budget):
-                token = self._batcher.next_token(one)
+                token, tracer.told = self._batcher.next_token(one)
                 yield token
                 if token in self.ends:
                     return
-                one.give([token])
         finally:
             self._batcher.leave(one)
 

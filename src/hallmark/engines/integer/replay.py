@@ -1,8 +1,8 @@
 """Running an answer again, and where the two runs part.
 
-The text of an answer is cut into tokens and run in one pass; where the model chooses exactly these, that is
-the run. Where it does not (another cut of the same text, or another answer), it is run token by token. Both
-ways are the same bits, so which one was taken says nothing.
+The text of an answer says which tokens to expect: they are run in one pass, and as far as the model chooses
+just these, they are the run's. Where it chooses another one, the rest of the text is cut anew behind it. What
+is expected decides how much is run in a pass, and never a bit of what comes out.
 """
 
 from __future__ import annotations
@@ -48,66 +48,98 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Rerun(msgspec.Struct, frozen=True):
-    """What running again gave: deltas, the leaves of its trace, and whether one pass was enough."""
+    """What running again gave: deltas, the leaves of its trace, and how many passes it took."""
 
     deltas: tuple[Delta, ...]
     leaves: tuple[bytes, ...]
-    one_pass: bool
+    passes: int = 1
 
     @property
     def trace(self) -> Trace:
         """The trace of the run."""
-        return Trace(root([leaf_hash(leaf) for leaf in self.leaves]), len(self.leaves))
+        return Trace((root([leaf_hash(leaf) for leaf in self.leaves]),), len(self.leaves))
 
 
 def rerun(
     engine: ExactLanguageEngine, prompt: list[int], sampling: Sampling, seed: int, given: Told
 ) -> Rerun:
-    """Run a prompt again for as many tokens as were given.
+    """Run a prompt again for as many tokens as were given, and for one more where that should have been the
+    end and is none.
 
     Raises InvalidInput `context_length_exceeded` as the first run would have.
     """
     budget = engine.budget(len(prompt), sampling.max_tokens)
-    guess = engine.tokenizer.text(given.text)
-    if given.finish == "stop":
-        guess.append(min(engine.ends, default=0))
-    made = _one_pass(engine, prompt, guess, sampling, seed) if len(guess) == given.tokens_out else None
-    tokens: Iterator[int]
-    if made is not None:
-        tracer, tokens = made, iter(guess)
-    else:
-        tracer = Tracer(engine.model.shape.layers, keep=True)
-        chosen = engine.tokens(prompt, budget, sampling, seed, tracer=tracer)
-        # Of an answer that came to its end, the run has to come to it by itself.
-        tokens = chosen if given.finish else itertools.islice(chosen, given.tokens_out)
-    deltas = tuple(_stopped(engine.told(tokens, len(prompt), budget, sampling.stop, tracer), given))
-    return Rerun(deltas, tuple(tracer.leaves or ()), made is not None)
+    again = _Again(engine, prompt, sampling, seed, given)
+    again.until(min(given.tokens_out, budget))
+    deltas, ended = again.told(budget)
+    if given.finish and not ended and given.tokens_out < budget:
+        again.until(given.tokens_out + 1)
+        deltas, ended = again.told(budget)
+    if not given.finish:
+        # Of an answer that was cut off, no end that it did not come to.
+        deltas = deltas[: max(given.tokens_out, 1)]
+    return Rerun(tuple(deltas), tuple(again.tracer.leaves or ()), again.passes)
 
 
-def _stopped(deltas: Iterator[Delta], given: Told) -> Iterator[Delta]:
-    """The deltas; of an answer that was cut off no end that it did not come to."""
-    for delta in deltas:
-        yield delta
-        if not given.finish and delta.tokens_out == given.tokens_out:
-            return
+class _Again:
+    """One run: `chosen` are the tokens that the model chose, of which all but the last were run."""
 
+    def __init__(
+        self, engine: ExactLanguageEngine, prompt: list[int], sampling: Sampling, seed: int, given: Told
+    ) -> None:
+        self._engine, self._prompt, self._sampling, self._seed = engine, prompt, sampling, seed
+        self._text, self._finish = given.text.encode("utf-8", "replace"), given.finish
+        self._cache = Cache(engine.model.shape)
+        self.tracer = Tracer(engine.model.shape.layers, keep=True)
+        self.chosen: list[int] = []
+        self.passes = 0
 
-def _one_pass(
-    engine: ExactLanguageEngine, prompt: list[int], guess: list[int], sampling: Sampling, seed: int
-) -> Tracer | None:
-    """The trace of prompt and guess, if the model chooses just that guess; None otherwise."""
-    model, fed = engine.model, prompt + guess[:-1]
-    if not guess or len(fed) > engine.context:
-        return None
-    tracer, cache = Tracer(model.shape.layers, keep=True), Cache(model.shape)
-    for at in range(0, len(fed), ROWS):
-        part = fed[at : at + ROWS]
-        logits, states = _run(model, cache, part)
-        tracer.add(part, states)
-        for place, row in enumerate(logits, start=at - len(prompt) + 1):
-            if place >= 0 and choose(row, sampling, model.exp2, seed=seed, step=place) != guess[place]:
-                return None
-    return tracer
+    def until(self, count: int) -> None:
+        """Choose up to `count` tokens in all, or up to the end token."""
+        while len(self.chosen) < count and not (self.chosen and self.chosen[-1] in self._engine.ends):
+            self._pass(count)
+
+    def told(self, budget: int) -> tuple[list[Delta], bool]:
+        """The deltas of what was chosen, and whether it came to an end by itself."""
+        ran_out = False
+
+        def source() -> Iterator[int]:
+            nonlocal ran_out
+            yield from self.chosen
+            ran_out = True
+
+        deltas = self._engine.told(source(), len(self._prompt), budget, self._sampling.stop, self.tracer)
+        return list(deltas), not ran_out
+
+    def _pass(self, count: int) -> None:
+        """Run what was chosen and not run yet, and behind it what is expected, as far as that is chosen."""
+        sure, begin = self._prompt + self.chosen, self._cache.length
+        known = sure + self._expected()
+        part = known[begin : begin + ROWS][: self._engine.context - begin]
+        logits, states = _run(self._engine.model, self._cache, part)
+        self.passes += 1
+        held = 0
+        for place, row in enumerate(logits, start=begin):
+            held += 1
+            step = place + 1 - len(self._prompt)
+            if step < 0:
+                continue
+            token = choose(row, self._sampling, self._engine.model.exp2, seed=self._seed, step=step)
+            self.chosen.append(token)
+            expected = known[place + 1] if place + 1 < len(known) else None
+            if token != expected or token in self._engine.ends or len(self.chosen) == count:
+                break
+        self._cache.length = begin + held
+        self.tracer.add(part[:held], [rows[:held] for rows in states])
+
+    def _expected(self) -> list[int]:
+        """The tokens of the text behind what was chosen; none where that is not how the text goes."""
+        table = self._engine.tokenizer.table
+        made = b"".join(table.get(token, b"") for token in self.chosen)
+        if not self._text.startswith(made):
+            return []
+        rest = self._engine.tokenizer.text(self._text[len(made) :].decode("utf-8", "replace"))
+        return [*rest, min(self._engine.ends, default=0)] if self._finish == "stop" else rest
 
 
 def _run(model: Transformer, cache: Cache, part: list[int]) -> tuple[Floats, list[Floats]]:

@@ -25,12 +25,15 @@ LEAF_SIZE: Final = LEAF.size + 32
 
 
 class Tracer:
-    """Makes the trace of one sequence. `leaves` are its leaves' bytes; kept only where asked for."""
+    """Makes the trace of one sequence. `leaves` are its leaves' bytes; kept only where asked for. `told` is
+    the trace as of the token that was given out last: states of what others' steps ran ahead are not in it.
+    """
 
     def __init__(self, layers: int, *, keep: bool = False) -> None:
         self._layers = layers
         self._tree = CompactRange()
         self._position = 0
+        self.told = self.trace()
         self.leaves: list[bytes] | None = [] if keep else None
 
     def add(self, tokens: Sequence[int], states: Sequence[Floats]) -> None:
@@ -47,7 +50,7 @@ class Tracer:
 
     def trace(self) -> Trace:
         """The trace so far."""
-        return Trace(self._tree.root(), self._tree.size)
+        return Trace(tuple(self._tree.peaks), self._tree.size)
 
 
 def place_of(leaf: bytes) -> tuple[int, int, int]:

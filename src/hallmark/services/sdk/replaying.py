@@ -110,7 +110,7 @@ def replay(papers: Papers, artifact: bytes, leaves: list[bytes] | None = None) -
             "Use the version of Python and of Hallmark that has that engine.",
         )
     engine = load(artifact, unhex(papers.manifest.sha256))
-    trace = Trace(unhex(str(papers.parameters.trace_root)), int(papers.parameters.trace_leaves))  # type: ignore[arg-type]  # both are there
+    trace = Trace((unhex(str(papers.parameters.trace_root)),), int(papers.parameters.trace_leaves))  # type: ignore[arg-type]  # both are there
     if isinstance(engine, ExactLanguageEngine) and papers.path in TEXT_PATHS:
         return _language(papers, engine, trace, leaves)
     if isinstance(engine, ExactTensorEngine) and papers.path not in TEXT_PATHS:
@@ -156,7 +156,7 @@ def _tensors(papers: Papers, engine: ExactTensorEngine, trace: Trace, leaves: li
         raise InvalidInput("not_replayable", "The request's tensors cannot be read.") from error
     tracer = Tracer(len(engine.stages), keep=True)
     outputs = engine.run(engine.prepare(inputs if isinstance(inputs, Mapping) else {}), tracer)
-    again = Rerun((), tuple(tracer.leaves or ()), one_pass=True)
+    again = Rerun((), tuple(tracer.leaves or ()))
     difference = None
     if isinstance(given.get("safetensors"), str):
         came = read_tensors(base64.b64decode(given["safetensors"]))
