@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from hallmark import AsyncClient, Cleared, Client, Draft
 from hallmark.core.documents import ClearingPolicy, Requirement
-from hallmark.core.errors import HallmarkError, Held, Unavailable, VerificationFailed
+from hallmark.core.errors import HallmarkError, Held, InvalidInput, Unavailable, VerificationFailed
 from hallmark.core.marks import Finding, Question, State, derive_marks
 from hallmark.core.policy import evaluate
+from hallmark.core.receipt import Mode
 from hallmark.services.sdk.answers import AnswerHeld
+from hallmark.services.sdk.asking import require_mode
 from hallmark.services.sdk.network import error_of, find
+from hallmark.services.sdk.paid_request import PaidRequest
 from hallmark.services.sdk.verifying import Verifier
+from hallmark.services.sdk.way import PlainQuestion
 from hallmark.testing.local_network import LocalNetwork
 from hallmark.testing.local_node import ANSWER
 from hallmark.testing.stub_evidence import verify_stub_evidence
@@ -223,6 +229,45 @@ def plain_url() -> Iterator[tuple[str, LocalNetwork]]:
     thread.join(5)
 
 
+async def test_a_mode_is_kept_or_nothing_is_handed_out(
+    client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receipt has the asked mode; one that nobody keeps is refused, and one that got lost is noticed."""
+    draft = await client.ask("Which?", model="digits", mode="tee")
+    assert draft.receipt.dossier.opened().mode == Mode.TEE
+    for name, kind, reason in (
+        ("replay", Unavailable, "mode_unavailable"),
+        ("any", InvalidInput, "bad_mode"),
+    ):
+        with pytest.raises(kind) as caught:
+            await client.ask("Which?", model="digits", mode=name)
+        assert caught.value.reason == reason
+        with pytest.raises(kind):
+            await client.infer("digits", {}, mode=name)
+        with pytest.raises(kind):
+            _ = [piece async for piece in client.stream("Which?", model="digits", mode=name)]
+    with pytest.raises(VerificationFailed) as lost:
+        require_mode(draft.receipt.dossier.opened(), ((b"hallmark-mode", b"replay"),))
+    assert lost.value.reason == "mode_not_kept"
+    monkeypatch.setattr("hallmark.services.sdk.way.PlainQuestion.sent", _without_its_mode(PlainQuestion.sent))
+    with pytest.raises(VerificationFailed) as lost:
+        await client.ask("Which?", model="digits", mode="replay")
+    assert lost.value.reason == "mode_not_kept"
+
+
+def _without_its_mode(sent: Callable[..., Any]) -> Callable[..., Any]:
+    """What sends a question as somebody on the way would who leaves its mode out."""
+
+    @contextlib.asynccontextmanager
+    async def stripped(question: PlainQuestion, paid: PaidRequest) -> AsyncIterator[Any]:
+        asked, question._headers = question._headers, ()
+        async with sent(question, paid) as response:
+            question._headers = asked
+            yield response
+
+    return stripped
+
+
 def test_the_plain_client_does_the_same(plain_url: tuple[str, LocalNetwork], tmp_path: Path) -> None:
     """Without asyncio: ask, stream, require, wait, save, by a trust file on disk."""
     url, network = plain_url
@@ -231,7 +276,9 @@ def test_the_plain_client_does_the_same(plain_url: tuple[str, LocalNetwork], tmp
         draft = client.ask("Which?", model="digits")
         assert draft.text == TEXT
         assert draft.receipt.wait("witnessed", 5).decide("witnessed").missing == ()
-        assert client.ask("Which?", model="digits", require="witnessed").text == TEXT
+        assert client.ask("Which?", model="digits", mode="tee", require="witnessed").text == TEXT
+        with pytest.raises(Unavailable):
+            client.infer("digits", {}, mode="vanilla")
         stream = client.stream("Which?", model="digits")
         assert "".join(stream) == TEXT
         assert stream.draft.receipt.save(tmp_path / "r.json").stat().st_size > 1000

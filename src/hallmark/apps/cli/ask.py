@@ -17,6 +17,7 @@ from hallmark.apps.cli.output import console, emit
 from hallmark.core.document import hex0x
 from hallmark.core.documents import RouteRecord
 from hallmark.core.errors import InvalidInput
+from hallmark.core.modes import BY_NAME
 from hallmark.core.safetensors import header_length
 from hallmark.services.sdk.answers import AnswerHeld, Cleared, Draft
 from hallmark.services.sdk.seen_models import ALLOW, REFUSE, WARN, ModelMoved
@@ -66,6 +67,9 @@ def _answering(command: F) -> F:
     command = click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait for marks.")(
         command
     )
+    command = click.option(
+        "--mode", type=click.Choice(list(BY_NAME)), help="Answer in this mode, or not at all."
+    )(command)
     command = click.option("--json", "as_data", is_flag=True, help="Print JSON.")(command)
     command = click.option("--pay", is_flag=True, help="Pay from the wallet if the answer is not free.")(
         command
@@ -186,17 +190,16 @@ def ask(home: Path, /, prompt: str, **options: Any) -> None:
     """
     text = sys.stdin.read() if prompt == "-" else prompt
     wanted = {"max_tokens": options["max_tokens"], "temperature": options["temperature"]}
-    settings = {name: value for name, value in wanted.items() if value is not None}
+    settings: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+    settings |= {"model": options["model"], "mode": options["mode"]}
     with _client(home, options) as client:
         _pays(client, options)
         if options["require"] or options["as_data"]:
             _whole(
-                lambda require: client.ask(
-                    text, model=options["model"], require=require, timeout=options["timeout"], **settings
-                ),
+                lambda require: client.ask(text, require=require, timeout=options["timeout"], **settings),
                 options,
             )
-        stream = client.stream(text, model=options["model"], **settings)
+        stream = client.stream(text, **settings)
         for piece in stream:
             emit(piece)
         emit("\n\n")
@@ -230,8 +233,10 @@ def infer(home: Path, /, model: str, source: Path, **options: Any) -> None:
 
         def run(require: str | None) -> Draft[PlainReceipt] | Cleared[PlainReceipt]:
             if require is None:
-                return client.infer(model, inputs)
-            return client.infer(model, inputs, require=require, timeout=options["timeout"])
+                return client.infer(model, inputs, mode=options["mode"])
+            return client.infer(
+                model, inputs, mode=options["mode"], require=require, timeout=options["timeout"]
+            )
 
         if options["require"] or options["as_data"]:
             _whole(run, options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 from urllib.parse import quote
@@ -18,6 +17,7 @@ from hallmark.crypto.secp256k1 import Key
 from hallmark.crypto.token_keys import KeySet
 from hallmark.services.sdk.answer_stream import AnswerStream
 from hallmark.services.sdk.answers import Cleared, Draft, clear
+from hallmark.services.sdk.asking import Messages, ModeName, draft_of, encode_chat, in_mode
 from hallmark.services.sdk.chain_account import Balance, ChainAccount, Movement, Withdrawal
 from hallmark.services.sdk.key_proof import require_proven
 from hallmark.services.sdk.model_history import ModelHistory, read_history, read_page
@@ -30,7 +30,7 @@ from hallmark.services.sdk.receipts import AsyncReceipt, News, open_answer, read
 from hallmark.services.sdk.seen_models import WARN, ModelMove, SeenModels
 from hallmark.services.sdk.spending import REGISTRY, Limits, Spending
 from hallmark.services.sdk.spending_store import Spent
-from hallmark.services.sdk.tensors import Tensors, encode_infer, outputs_of
+from hallmark.services.sdk.tensors import Tensors, encode_infer
 from hallmark.services.sdk.token_price import most_for
 from hallmark.services.sdk.token_request import TokenRequest
 from hallmark.services.sdk.tokens import Leaving, Tokens
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from hallmark.services.sdk.gateway_watch import GatewayWatch, Judged
     from hallmark.services.sealing.ticket_check import CheckedTicket
 
-Messages = str | Sequence[Mapping[str, Any]]
 MOST_PAGES = 100
 CHAT = "/v1/chat/completions"
 INFER = "/v1/hallmark/infer"
@@ -230,47 +229,57 @@ class AsyncClient:
         prompt: Messages,
         *,
         model: str = "pydoc",
+        mode: ModeName = None,
         require: str | None = None,
         timeout: float = 10.0,
         **options: Any,
     ) -> Draft[AsyncReceipt] | Cleared[AsyncReceipt]:
         """Ask a language model. `options` are those of the OpenAI chat API (temperature, max_tokens, ...).
+        `mode` is what the receipt's is to be: tee, vanilla, replay or zkml; refused where no node keeps it.
 
         Without `require` a Draft, at once. With the name of a clearing policy a Cleared answer, or
         AnswerHeld after
         `timeout` seconds.
         """
         model = self._models.named(model)
-        draft = await self._post(CHAT, encode_chat(prompt, model, options), model)
+        draft = await self._post(CHAT, encode_chat(prompt, model, options), model, in_mode(mode))
         return draft if require is None else await self._cleared(draft, require, timeout)
 
-    def stream(self, prompt: Messages, *, model: str = "pydoc", **options: Any) -> AnswerStream:
+    def stream(
+        self, prompt: Messages, *, model: str = "pydoc", mode: ModeName = None, **options: Any
+    ) -> AnswerStream:
         """Ask a language model and read the answer as it comes: `async for piece in stream`, then
         `stream.draft`.
         """
         model = self._models.named(model)
         body = encode_chat(prompt, model, {**options, "stream": True})
         arrived = functools.partial(self._arrived, model)
-        return AnswerStream(self._way.question(CHAT, body), self.paid, self._handle, arrived)
+        return AnswerStream(self._way.question(CHAT, body, in_mode(mode)), self.paid, self._handle, arrived)
 
     @overload
     async def infer(
-        self, model: str, inputs: Tensors, *, require: None = ..., timeout: float = ...
+        self, model: str, inputs: Tensors, *, mode: ModeName = ..., require: None = ..., timeout: float = ...
     ) -> Draft[AsyncReceipt]: ...
 
     @overload
     async def infer(
-        self, model: str, inputs: Tensors, *, require: str, timeout: float = ...
+        self, model: str, inputs: Tensors, *, mode: ModeName = ..., require: str, timeout: float = ...
     ) -> Cleared[AsyncReceipt]: ...
 
     async def infer(
-        self, model: str, inputs: Tensors, *, require: str | None = None, timeout: float = 10.0
+        self,
+        model: str,
+        inputs: Tensors,
+        *,
+        mode: ModeName = None,
+        require: str | None = None,
+        timeout: float = 10.0,
     ) -> Draft[AsyncReceipt] | Cleared[AsyncReceipt]:
         """Run a tensor model on named nested lists of numbers, or on the bytes of a safetensors file: then
-        `body["safetensors"]` is such a file too, in base64. `require` as in `ask`.
+        `body["safetensors"]` is such a file too, in base64. `mode` and `require` as in `ask`.
         """
         model = self._models.named(model)
-        draft = await self._post(INFER, encode_infer(model, inputs), model)
+        draft = await self._post(INFER, encode_infer(model, inputs), model, in_mode(mode))
         return draft if require is None else await self._cleared(draft, require, timeout)
 
     async def models(self) -> list[dict[str, Any]]:
@@ -403,8 +412,8 @@ class AsyncClient:
             raise error_of(status, body)
         return msgspec.json.decode(body)
 
-    async def _post(self, path: str, body: bytes, model: str) -> Draft[AsyncReceipt]:
-        question = self._way.question(path, body)
+    async def _post(self, path: str, body: bytes, model: str, headers: Pairs = ()) -> Draft[AsyncReceipt]:
+        question = self._way.question(path, body, headers)
         await question.prepare()
         async with self.paid(question) as paid:
             async with question.sent(paid) as response:
@@ -415,7 +424,7 @@ class AsyncClient:
             receipt = self._handle(dossier)
             question.arrived(receipt)
             await paid.delivered(receipt, answer)
-        return _draft(msgspec.json.decode(content), receipt, self._arrived(model, receipt))
+        return draft_of(msgspec.json.decode(content), receipt, self._arrived(model, receipt))
 
     def _arrived(self, model: str, receipt: AsyncReceipt) -> ModelMove | None:
         return self._models.arrived(model, receipt.dossier.opened().artifact)
@@ -456,17 +465,3 @@ class AsyncClient:
         status, body = await self._way.submit(entry)
         if status not in (200, 202):
             raise error_of(status, body)
-
-
-def encode_chat(prompt: Messages, model: str, options: Mapping[str, Any]) -> bytes:
-    """The exact bytes of a chat request. Raises InvalidInput `bad_prompt`."""
-    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
-    if not messages:
-        raise InvalidInput("bad_prompt", "A prompt has at least one message.")
-    return msgspec.json.encode({"model": model, "messages": messages, **options})
-
-
-def _draft(body: dict[str, Any], receipt: AsyncReceipt, moved: ModelMove | None) -> Draft[AsyncReceipt]:
-    choices = body.get("choices") or [{}]
-    message = choices[0].get("message") or {}
-    return Draft(message.get("content") or "", body, receipt, outputs_of(body), receipt.payment, moved)

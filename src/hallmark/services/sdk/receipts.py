@@ -19,6 +19,7 @@ from hallmark.core.members import check_members
 from hallmark.core.policy import Outcome
 from hallmark.core.receipt import Receipt
 from hallmark.services.sdk.answers import AnswerHeld, PaidFor
+from hallmark.services.sdk.asking import Headers, require_mode
 from hallmark.services.sdk.verifying import Verifier
 from hallmark.verification.dossier import (
     FORMAT,
@@ -163,14 +164,16 @@ class AsyncReceipt:
         """The seven marks as derived now."""
         return dict(self.verify().marks)
 
-    def arrived(self, nonce: bytes) -> None:
-        """Require that a fresh answer belongs to the request that carried `nonce`, and that nothing about it
-        fails outright: such an answer is not handed out, not even as a draft.
+    def arrived(self, nonce: bytes, headers: Headers = ()) -> None:
+        """Require that a fresh answer belongs to the request that carried `nonce` and these headers, has the
+        mode that they ask for, and that nothing about it fails outright: such an answer is not handed out,
+        not even as a draft.
 
-        Raises VerificationFailed `nonce_mismatch`, `answer_does_not_hold`.
+        Raises VerificationFailed `nonce_mismatch`, `mode_not_kept`, `answer_does_not_hold`.
         """
         if self.dossier.opened().client_nonce != nonce:
             raise VerificationFailed("nonce_mismatch", "The receipt is of another request, or of an old one.")
+        require_mode(self.dossier.opened(), headers)
         if self._verifier is None:
             return
         for question, mark in self.marks().items():

@@ -150,7 +150,7 @@ class SealedQuestion:
         """The receipt is of this request, and its route is the one that was sealed. Raises
         VerificationFailed.
         """
-        receipt.arrived(self.nonce)
+        receipt.arrived(self.nonce, self._headers)
         assert self.sealed is not None
         compare(receipt.dossier, self.sealed)
         receipt.sealed = self.sealed

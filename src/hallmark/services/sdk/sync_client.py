@@ -15,8 +15,9 @@ from hallmark.core.marks import Mark, Question
 from hallmark.crypto.secp256k1 import Key
 from hallmark.services.sdk.answer_stream import AnswerStream
 from hallmark.services.sdk.answers import Cleared, Draft, PaidFor, clear
+from hallmark.services.sdk.asking import Messages, ModeName
 from hallmark.services.sdk.chain_account import Balance, Withdrawal
-from hallmark.services.sdk.client import AsyncClient, History, Messages
+from hallmark.services.sdk.client import AsyncClient, History
 from hallmark.services.sdk.model_history import ModelHistory
 from hallmark.services.sdk.network import Chain
 from hallmark.services.sdk.offers import NodeOffer
@@ -266,37 +267,47 @@ class Client:
         prompt: Messages,
         *,
         model: str = "pydoc",
+        mode: ModeName = None,
         require: str | None = None,
         timeout: float = 10.0,
         **options: Any,
     ) -> Draft[PlainReceipt] | Cleared[PlainReceipt]:
         """Ask a language model; see `AsyncClient.ask`."""
+        options |= {"model": model, "mode": mode}
         if require is None:
-            return _draft(self._loop.run(self._client.ask(prompt, model=model, **options)), self._loop)
-        asked = self._client.ask(prompt, model=model, require=require, timeout=timeout, **options)
+            return _draft(self._loop.run(self._client.ask(prompt, **options)), self._loop)
+        asked = self._client.ask(prompt, require=require, timeout=timeout, **options)
         return _cleared(self._loop.run(asked), self._loop)
 
-    def stream(self, prompt: Messages, *, model: str = "pydoc", **options: Any) -> PlainStream:
+    def stream(
+        self, prompt: Messages, *, model: str = "pydoc", mode: ModeName = None, **options: Any
+    ) -> PlainStream:
         """Ask a language model and read the answer as it comes; see `AsyncClient.stream`."""
-        return PlainStream(self._client.stream(prompt, model=model, **options), self._loop)
+        return PlainStream(self._client.stream(prompt, model=model, mode=mode, **options), self._loop)
 
     @overload
     def infer(
-        self, model: str, inputs: Tensors, *, require: None = ..., timeout: float = ...
+        self, model: str, inputs: Tensors, *, mode: ModeName = ..., require: None = ..., timeout: float = ...
     ) -> Draft[PlainReceipt]: ...
 
     @overload
     def infer(
-        self, model: str, inputs: Tensors, *, require: str, timeout: float = ...
+        self, model: str, inputs: Tensors, *, mode: ModeName = ..., require: str, timeout: float = ...
     ) -> Cleared[PlainReceipt]: ...
 
     def infer(
-        self, model: str, inputs: Tensors, *, require: str | None = None, timeout: float = 10.0
+        self,
+        model: str,
+        inputs: Tensors,
+        *,
+        mode: ModeName = None,
+        require: str | None = None,
+        timeout: float = 10.0,
     ) -> Draft[PlainReceipt] | Cleared[PlainReceipt]:
         """Run a tensor model; see `AsyncClient.infer`."""
         if require is None:
-            return _draft(self._loop.run(self._client.infer(model, inputs)), self._loop)
-        asked = self._client.infer(model, inputs, require=require, timeout=timeout)
+            return _draft(self._loop.run(self._client.infer(model, inputs, mode=mode)), self._loop)
+        asked = self._client.infer(model, inputs, mode=mode, require=require, timeout=timeout)
         return _cleared(self._loop.run(asked), self._loop)
 
     def models(self) -> list[dict[str, Any]]:

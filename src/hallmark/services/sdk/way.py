@@ -144,7 +144,7 @@ class PlainQuestion:
 
     def arrived(self, receipt: AsyncReceipt) -> None:
         """Raises as `AsyncReceipt.arrived` does."""
-        receipt.arrived(self.nonce)
+        receipt.arrived(self.nonce, self._headers)
 
 
 def headers_of(nonce: bytes) -> Pairs:
