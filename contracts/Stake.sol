@@ -197,6 +197,13 @@ contract Stake is ReentrancyGuardTransient {
         emit Exposed(owner, node, exposure.amount);
     }
 
+    /// @notice So much of an owner's stake can be counted on for a node key. What is asked to be lowered can still be taken, but is
+    /// counted no more from the request on: once it is due, it can be gone in the block before a fault is shown.
+    function backing(address owner, address node) external view returns (uint128) {
+        Exposure storage exposure = exposureOf[owner][node];
+        return exposure.lowersAt == 0 ? exposure.amount : exposure.lowered;
+    }
+
     /// @notice Ask for `amount` back (0: cancel), from the unbonding delay on. A new request begins the delay again. What leaves
     /// backs no further exposure from now on.
     function requestExit(uint128 amount) external {

@@ -88,6 +88,20 @@ async def test_stake_leaves_after_the_delay_and_not_before(chain: StakeOnChain) 
     assert await chain.send(exit_call(OWNER.address)) == "NothingPending"
 
 
+async def test_what_is_being_lowered_is_not_counted_on(chain: StakeOnChain) -> None:
+    """From the request on: it can be lowered just before a fault is shown. A fault still takes all of it."""
+    owner = OWNER.address
+    assert await chain.backing(owner, NODE) == 400
+    assert not await chain.send(request_lowering_call(NODE, 150), OWNER)
+    assert await chain.backing(owner, NODE) == 150
+    await chain.pass_time(DELAYS.unbonding + 1)
+    assert await chain.backing(owner, NODE) == 150
+    index = chain.add(chain.fault(NODE))
+    assert not await chain.send(chain.slashing(owner, index, await chain.anchor()))
+    assert await chain.account(owner) == (600, 0, 0)
+    assert await chain.backing(owner, NODE) == 0
+
+
 async def test_a_fault_in_the_log_takes_the_exposure_and_holds_it(chain: StakeOnChain) -> None:
     """Also while it is being lowered; the beneficiary gets it when the appeal window is over, once."""
     assert not await chain.send(request_lowering_call(NODE, 0), OWNER)

@@ -86,6 +86,12 @@ class StakeOnChain:
         )
         return found[0], found[1], found[2]
 
+    async def backing(self, owner: bytes, node: bytes) -> int:
+        """What can be counted on for a node key."""
+        data = stake_call("backing", ["address", "address"], ["0x" + owner.hex(), "0x" + node.hex()])
+        (found,) = abi_decode(["uint128"], await self.rpc.read(self.address, data))
+        return int(found)
+
     async def pass_time(self, seconds: int) -> None:
         """Let the chain's time go on by so much."""
         await self.rpc.call("evm_increaseTime", hex(seconds))
