@@ -32,7 +32,9 @@ YEAR: Final = 365 * DAY
 LAST: Final = 30 * DAY
 """An offer that ends within so many ms is replaced at a start."""
 LANGUAGE: Final = frozenset(("onnxruntime-genai", "gguf"))
-"""Formats of models that are priced by tokens; others are priced by the call."""
+"""Formats of models that are priced by tokens; others are priced by the call, or by the image."""
+IMAGES: Final = frozenset(("shapes",))
+"""Formats of models that are priced by the image."""
 
 TOKENS_IN: Final = 150_000
 TOKENS_OUT: Final = 600_000
@@ -72,25 +74,32 @@ class Money(msgspec.Struct, frozen=True):
 
 
 class Served(msgspec.Struct, frozen=True):
-    """A label that a node serves: a tensor model, a language model, or an upstream's."""
+    """A label that a node serves: a tensor model, a language model, one that draws, or an upstream's."""
 
     label: str
     tensor: bool = False
     upstream: bool = False
+    draws: bool = False
 
     @property
     def price(self) -> Price:
         """What it costs where its owner has not said otherwise."""
         if self.tensor:
             return Price(self.label, call=CALL)
+        if self.draws:
+            return Price(self.label, image=IMAGE)
         images = IMAGE if self.upstream else 0
         return Price(self.label, million_tokens_in=TOKENS_IN, million_tokens_out=TOKENS_OUT, image=images)
 
 
 def served_by(node: NodePlan, models: Mapping[str, Shipped]) -> tuple[Served, ...]:
     """Everything that a node answers with."""
-    own = (Served(label, models[label].manifest.format not in LANGUAGE) for label in node.models)
+    own = (_own(label, models[label].manifest.format) for label in node.models)
     return (*own, *(Served(label, upstream=True) for label in node.upstreams if label not in node.models))
+
+
+def _own(label: str, form: str) -> Served:
+    return Served(label, tensor=form not in LANGUAGE | IMAGES, draws=form in IMAGES)
 
 
 def free_use(pricing: Pricing, served: Iterable[Served]) -> FreeUse:
@@ -99,7 +108,7 @@ def free_use(pricing: Pricing, served: Iterable[Served]) -> FreeUse:
         return FreeUse(everything=True)
     if pricing == "paid":
         return FreeUse()
-    free = (one.label for one in served if one.tensor and one.label != EXAMPLE)
+    free = (one.label for one in served if (one.tensor and one.label != EXAMPLE) or one.draws)
     return FreeUse(SMALL, SMALL, models=tuple(free))
 
 

@@ -23,8 +23,8 @@ FEW: Final = 20
 FACETS: Final = ("modality", "task", "licence", "artifact", "word")
 LAST: Final = "\U0010ffff"
 MODALITIES: Final = {
+    "image": ("image", "text-to-image", "object-detection", "depth", "segmentation", "unconditional-image"),
     "text": ("chat", "text", "translation", "summarization", "question", "fill-mask", "token", "sentence"),
-    "image": ("image", "object-detection", "depth", "segmentation", "unconditional-image"),
     "audio": ("audio", "speech", "voice"),
     "video": ("video",),
     "table": ("classification", "regression", "tabular", "tensor", "time-series"),

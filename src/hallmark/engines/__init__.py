@@ -83,6 +83,12 @@ def _load_integer(artifact: Artifact, stepper: Stepper, _scratch: Path) -> Engin
     return (ExactTensorEngine if artifact.model.inputs else ExactLanguageEngine)(artifact, stepper)
 
 
+def _load_shapes(artifact: Artifact, stepper: Stepper, _scratch: Path) -> Engine:
+    from hallmark.engines.shapes import ShapesEngine
+
+    return ShapesEngine(artifact, stepper)
+
+
 def _describe_onnx() -> Description:
     from hallmark.engines import onnx
 
@@ -115,10 +121,17 @@ def _describe_integer() -> Description:
     return language.describe()
 
 
+def _describe_shapes() -> Description:
+    from hallmark.engines import shapes
+
+    return shapes.describe()
+
+
 Loader = Callable[[Artifact, Stepper, Path], Engine]
 LOADERS: Final[dict[str, tuple[Loader, Callable[[], Description]]]] = {
     "gguf": (_load_gguf, _describe_gguf),
     "onnx": (_load_onnx, _describe_onnx),
     "integer-exact": (_load_integer, _describe_integer),
     "onnxruntime-genai": (_load_genai, _describe_genai),
+    "shapes": (_load_shapes, _describe_shapes),
 }

@@ -40,8 +40,8 @@ class TensorEntry(msgspec.Struct, frozen=True):
 class ModelFile(msgspec.Struct, frozen=True):
     """model.json: which engine reads the artifact and what it is for.
 
-    `format` is "onnx", "onnxruntime-genai" or "gguf"; `task` is free text for people ("chat",
-    "classification"); `file` is a tensor model's graph or the GGUF file; `inputs` and `outputs` name its
+    `format` is one of `engines.LOADERS`; `task` is free text for people ("chat", "classification");
+    `file` is a tensor model's graph, the GGUF file or the weights; `inputs` and `outputs` name its
     tensors in order (empty: all); `labels` names classes.
     """
 

@@ -116,6 +116,13 @@ class Delta(msgspec.Struct, frozen=True):
     trace: Trace | None = None
 
 
+class Drawn(msgspec.Struct, frozen=True):
+    """An image (PNG), and in words what it shows."""
+
+    image: bytes
+    words: str
+
+
 class TensorSpec(msgspec.Struct, frozen=True):
     """A named tensor of a model: element type as numpy spells it, and its shape; None is any size from 1 on.
 
@@ -169,6 +176,18 @@ class Engine(Protocol):
         """Embed texts; float32 of shape (texts, dimensions)."""
         ...
 
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """The sides, in pixels, of the square images that it draws; empty where it draws none."""
+        ...
+
+    async def draw(self, prompt: str, side: int, seed: int) -> Drawn:
+        """Draw an image of one of `sides`; `seed` (uint64) chooses what the prompt leaves open.
+
+        Raises BadParameter `invalid_value`, `cannot_draw` for a prompt that it cannot draw.
+        """
+        ...
+
     def close(self) -> None:
         """Stop its threads and forget the model."""
         ...
@@ -178,6 +197,7 @@ class Unoffered:
     """The calls of `Engine` for engines that do not offer them: each raises `unsupported_task`."""
 
     context = 0
+    sides: tuple[int, ...] = ()
 
     async def generate(
         self,
@@ -196,6 +216,10 @@ class Unoffered:
     async def embed(self, texts: tuple[str, ...]) -> Array:  # noqa: ARG002
         """Not offered."""
         raise unsupported(Task.EMBEDDING)
+
+    async def draw(self, prompt: str, side: int, seed: int) -> Drawn:  # noqa: ARG002
+        """Not offered."""
+        raise unsupported(Task.IMAGE)
 
 
 def context_exceeded(limit: int, prompt: int) -> InvalidInput:

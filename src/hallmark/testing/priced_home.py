@@ -18,6 +18,7 @@ from hallmark.core.money import Offer
 NOW = 1_790_000_000_000
 MONEY = Money(b"\x11" * 20, b"\x12" * 20)
 FORMATS = {"digits": "onnx", "breast-cancer": "onnx", "pydoc": "onnxruntime-genai", "more": "onnx"}
+FORMATS |= {"shapes": "shapes"}
 
 
 def shipped(label: str) -> Shipped:

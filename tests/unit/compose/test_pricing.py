@@ -9,7 +9,7 @@ import pytest
 
 from hallmark.compose.genesis import Author
 from hallmark.compose.plan import Offers, load_plan, with_offers
-from hallmark.compose.pricing import LAST, SMALL, YEAR, Money, offer_entry, write_offers
+from hallmark.compose.pricing import IMAGE, LAST, SMALL, YEAR, Money, offer_entry, write_offers
 from hallmark.core.beacon import network_id
 from hallmark.core.document import hex0x
 from hallmark.core.entries import decode
@@ -123,3 +123,14 @@ def test_a_node_reads_the_entry_as_the_log_has_it(site: Site) -> None:
         newest = site.founding.offer(owner.address)
         assert newest is not None
         assert decode(data) == newest[0]
+
+
+def test_a_model_that_draws_is_priced_by_the_image(site: Site) -> None:
+    """It is free at first, as tensor models are, and costs by the number where everything is paid."""
+    nodes = tuple(msgspec.structs.replace(node, models=(*node.models, "shapes")) for node in site.plan.nodes)
+    site.plan = msgspec.structs.replace(site.plan, nodes=nodes)
+    site.start()
+    assert is_free(site.offer(), Use(images=3), "shapes")
+    site.start(now=NOW + 1, chosen="paid")
+    assert not is_free(site.offer(), Use(images=1), "shapes")
+    assert cost(price_of(site.offer(), "shapes"), Use(images=3)) == 3 * IMAGE

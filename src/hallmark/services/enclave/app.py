@@ -34,7 +34,7 @@ from hallmark.engines.stepper import Stepper
 from hallmark.engines.upstream import Target, Upstream
 from hallmark.http.asgi import Disconnected, Receive, Scope, Send, header, read_body, respond_json
 from hallmark.http.errors import UnknownEncoding, not_allowed, respond_error
-from hallmark.services.enclave import infer, relayed, textual
+from hallmark.services.enclave import drawn, infer, relayed, textual
 from hallmark.services.enclave.answers import Call, told_of
 from hallmark.services.enclave.billing import PAYMENT, TOKENS, X402
 from hallmark.services.enclave.limits import BODY_BYTES, silence_s, told
@@ -173,8 +173,12 @@ class App:
     async def _images(self, call: Call) -> None:
         label = self._asked(call, decode(call.body, Named).model)
         if label not in self._upstreams:
-            self._engine(label, Task.IMAGE)
-            raise not_offered(Task.IMAGE)
+            model, engine = self._engine(label, Task.IMAGE)
+            drawing = msgspec.structs.replace(decode(call.body, drawn.Drawing), model=label)
+            check_images(decode(call.body, AskedImages))
+            refuse_unknown(call.body, drawn.Drawing)
+            await drawn.answer(call, drawing, model, engine)
+            return
         check_images(decode(call.body, AskedImages))
         await relayed.answer(call, Task.IMAGE, decode(call.body, Envelope), self._upstreams[label])
 
