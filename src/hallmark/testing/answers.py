@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -146,10 +146,11 @@ class Answers:
         upstream_record: Document | None = None,
         paid: Callable[[Receipt], tuple[Payment, bytes]] | None = None,
         asked: bytes = REQUEST,
+        applied: Mapping[str, Any] | None = None,
         **changes: Any,
     ) -> Answer:
         """An answer by `node` that now extends its chain (unless `advance` is false). `sealed`: how it came,
-        where it did; `asked`: the request's body.
+        where it did; `asked`: the request's body; `applied`: more of its parameters.
         """
         self.count += 1
         net, manifest = self.network, None if upstream_record else self.network.manifest
@@ -163,7 +164,9 @@ class Answers:
             hex0x(node.address),
             sealed=sealed or msgspec.UNSET,
         )
-        parameters = Parameters("chat", 64, node_nonce=hex0x(self.salt("nonce")), engine="onnx 1 test")
+        parameters = Parameters(
+            "chat", 64, node_nonce=hex0x(self.salt("nonce")), engine="onnx 1 test", **(applied or {})
+        )
         salts = (self.salt("request"), self.salt("response"))
         receipt = msgspec.structs.replace(
             self.receipt(node, manifest, salts),

@@ -269,6 +269,7 @@ def test_the_batch_reaches_every_reason_of_a_dossier(judged: Judged) -> None:
         "id_mismatch", "inputs_mismatch", "insecure_mismatch", "judged_unfit", "judgement_unknown",
         "key_compromised",
         "manifest_mismatch", "measurement_revoked", "mode_mismatch", "mode_not_supported",
+        "mode_not_of_artifact", "trace_missing",
         "parameters_mismatch", "proof_invalid",
         "receipt_version", "registration_mismatch", "registration_proof", "request_mismatch",
         "response_mismatch", "review_proof",

@@ -97,6 +97,7 @@ def whole(batch: Batch) -> Case:
     for signatures in ((other,), (twin.answer.signature, other), ()):
         at = net.add(replace(twin.answer.entry, signatures=signatures))
         add(batch, "entry signed otherwise", twin, replace(twin.dossier(), entry=twin.notary.part(at)))
+    modes(batch)
     insecure = Case(DevelopmentNetwork(insecure=("no-seccomp", "no-landlock")))
     add(batch, "insecure", insecure, insecure.dossier())
     return case
@@ -164,6 +165,27 @@ def answers(net: DevelopmentNetwork) -> dict[str, dict[str, Any]]:
         "of another network": {"network": one},
     }
     return made | {f"ticket {name}": {"ticket_changes": change} for name, change in tickets.items()}
+
+
+def modes(batch: Batch) -> None:
+    """Replay and zkml receipts of artifacts that allow them, and of ones that do not; whole and left out."""
+    traced = {"trace_root": hex0x(sha256(b"trace")), "trace_leaves": 7}
+    for about in ({"format": "integer-exact"}, {"circuit": hex0x(sha256(b"key"))}, {}):
+        net = DevelopmentNetwork(found=False)
+        net.manifest = replace(net.manifest, **about)
+        net.found()
+        vanilla = Party("vanilla", Role.NODE)
+        vanilla.bundle = net.bundle(vanilla, Mode.VANILLA)
+        net.register(vanilla)
+        for node in (net.nodes[0], vanilla):
+            for mode in (Mode.REPLAY, Mode.ZKML):
+                for applied in ({}, traced):
+                    case = Case(net, node, mode=mode, applied=applied)
+                    name, whole_one = f"{about} {node.name} {mode.name} {len(applied)}", case.dossier()
+                    add(batch, name, case, whole_one)
+                    for left in ("manifest", "parameters", "bundle"):
+                        shown = replace(whole_one.documents, **{left: "" if left == "bundle" else None})
+                        add(batch, f"{name}, no {left}", case, replace(whole_one, documents=shown))
 
 
 def seconds(batch: Batch) -> None:

@@ -16,8 +16,9 @@ from hallmark.core.entries import Entry
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Mode
 from hallmark.core.sealing import GRACE_MS
+from hallmark.core.statements import Role
 from hallmark.crypto.secp256k1 import HALF_ORDER, recover
-from hallmark.testing.network import HOUR, SEALING, LittleNetwork, key, sealed_path
+from hallmark.testing.network import HOUR, SEALING, LittleNetwork, Party, key, sealed_path
 from hallmark.testing.stub_evidence import verify_stub_evidence
 from hallmark.verification.fold import Replica
 from hallmark.verification.outcome import Check, Outcome
@@ -251,6 +252,32 @@ def test_each_lie_is_found_by_its_reason(name: str) -> None:
     net = LittleNetwork(sealing=SEALING)
     index = net.add(lie(net))
     assert reason in net.replica().failures(index)
+
+
+@pytest.mark.parametrize(
+    ("about", "mode"),
+    [({"format": "integer-exact"}, Mode.REPLAY), ({"circuit": "0x" + "07" * 32}, Mode.ZKML)],
+)
+def test_a_mode_that_the_manifest_allows_passes(about: dict[str, str], mode: Mode) -> None:
+    """An enclave's receipt of integers may say replay, and one of a circuit zkml; neither both."""
+    net = LittleNetwork(found=False)
+    net.manifest = msgspec.structs.replace(net.manifest, **about)
+    net.found()
+    allowed = net.add(net.receipt_entry(net.nodes[0], mode=mode))
+    other = Mode.ZKML if mode is Mode.REPLAY else Mode.REPLAY
+    refused = net.add(net.receipt_entry(net.nodes[0], mode=other))
+    replica = net.replica()
+    assert replica.failures(allowed) == ()
+    assert "mode_not_of_artifact" in replica.failures(refused)
+
+
+def test_a_bundle_of_another_mode_is_not_registered() -> None:
+    """What confines a node is nothing or an enclave; a bundle that says replay is refused."""
+    net = LittleNetwork()
+    party = Party("replay", Role.NODE)
+    party.bundle = net.bundle(party, Mode.REPLAY)
+    index = net.register(party)
+    assert "mode_not_supported" in net.replica().failures(index)
 
 
 def test_replay_is_found() -> None:
