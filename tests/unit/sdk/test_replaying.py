@@ -297,10 +297,11 @@ async def test_answers_of_an_enclave_are_replayed_from_their_saved_receipts(
     saved, runner = tmp_path / "r.json", CliRunner()
     async with httpx.AsyncClient(transport=transport, base_url="http://node.invalid") as client:
         for path, body in asked:
-            response = await client.post(path, json=body)
+            response = await client.post(path, json=body, headers={"hallmark-mode": "replay"})
             assert response.status_code == 200
             opened = (open_stream if body.get("stream") else open_answer)(response.content)
             dossier = opened.dossier(path, response.request.content)
+            assert dossier.opened().mode == Mode.REPLAY
             saved.write_bytes(dossier.encode())
             done = runner.invoke(cli, ["--home", str(tmp_path), "replay", str(saved)])
             assert (done.exit_code, done.output[:10]) == (0, "same bits:"), done.output
