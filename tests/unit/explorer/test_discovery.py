@@ -13,7 +13,7 @@ from hallmark.core.statements import Said
 from hallmark.discovery.exposure import Exposure
 from hallmark.discovery.ranking import PERIOD_MS, seed_of
 from hallmark.services.explorer.model_filter import filter_of
-from hallmark.services.explorer.model_search import modes_now
+from hallmark.services.explorer.model_search import modes_now, offered
 from hallmark.services.explorer.network import GatewayNetwork
 from hallmark.testing.explorer import ExplorerFixture
 from hallmark.testing.network import LittleNetwork
@@ -100,7 +100,7 @@ async def test_what_can_be_answered_now_needs_both_words(exploring: ExplorerFixt
         slots = [{"model": "digits", "mode": "tee", "idle": 5, "busy": 0, "reasons": {}} | changes]
         counts = {"ineligible": 0, "offline": 0}
         told = msgspec.convert({"slots": [slot | counts for slot in slots]}, GatewayNetwork)
-        return modes_now(watch, catalogue, told, now, only)
+        return modes_now(watch, offered(watch, catalogue), told, now, only)
 
     now = exploring.net.now
     assert modes(now) == modes(now, frozenset(("digits",))) == {"digits": {"tee"}}

@@ -74,14 +74,17 @@ class Showing:
         watch, found, tally, now = self._watch, self.discovery, self._index.tally, self._watch.clock()
         told = await self._ask()
         await found.refresh(tally, now)
-        within = self._within(asked, told, now)
+        standing = model_search.offered(watch, found.catalogue)
+        modes = model_search.modes_now(watch, standing, told, now) if asked.mode else None
+        within = self._within(asked, standing, modes, now)
         most = max(1, min(limit, MOST))
         hits = found.catalogue.search(asked.wanted, within=within, start=start, most=most)
         seed = hex0x(found.seed)
         self.impressions.shown(found.period, seed, hits.rows)
         following = start + most if start + most < min(hits.total, model_search.DEEPEST) else 0
-        labels = {hit.item.label for hit in hits.rows}
-        modes = model_search.modes_now(watch, found.catalogue, told, now, labels)
+        if modes is None:
+            labels = {hit.item.label for hit in hits.rows}
+            modes = model_search.modes_now(watch, standing, told, now, labels)
         lines = model_cards.lines(watch, tally, told, now, hits=hits.rows, modes=modes)
         return ModelList(
             hits.total,
@@ -138,15 +141,23 @@ class Showing:
         rows = tuple(ShownRow(one.label, one.artifact, one.place, one.count) for one in table.rows)
         return ExposureTable(_period(told), table.before, table.encode().decode(), rows)
 
-    def _within(self, asked: Filter, told: GatewayNetwork | None, now: int) -> frozenset[str] | None:
-        """The labels that can be answered now as it is asked for; None where that is not asked."""
-        watch, catalogue = self._watch, self.discovery.catalogue
+    def _within(
+        self,
+        asked: Filter,
+        standing: model_search.Offered,
+        modes: dict[str, set[str]] | None,
+        now: int,
+    ) -> frozenset[str] | None:
+        """The labels that can be answered now as it is asked for, of those that are offered; None where that
+        is not asked. `modes` are theirs where a mode is asked for.
+        """
         found: frozenset[str] | None = None
-        if asked.mode:
-            modes = model_search.modes_now(watch, catalogue, told, now).items()
-            found = frozenset(label for label, known in modes if known and asked.mode in (ANY, *known))
+        if modes is not None:
+            found = frozenset(
+                label for label, known in modes.items() if known and asked.mode in (ANY, *known)
+            )
         if asked.max_price:
-            cheap = model_search.affordable(watch, catalogue, asked.max_price, now)
+            cheap = model_search.affordable(self._watch, standing, asked.max_price, now)
             found = cheap if found is None else found & cheap
         return found
 

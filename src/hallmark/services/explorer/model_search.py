@@ -21,26 +21,28 @@ from hallmark.services.explorer.model_filter import units
 from hallmark.services.explorer.network import GatewayNetwork
 from hallmark.services.following.followed_log import FollowedLog
 
+Offered = dict[str, list[tuple[bytes, str]]]
+"""Labels that present nodes offer, each with their keys and modes."""
 DEEPEST: Final = 10_000
 """Places that can be paged to: who looks for something further down asks for it."""
 
 
 def modes_now(
     watch: FollowedLog,
-    catalogue: Catalogue,
+    standing: Offered,
     told: GatewayNetwork | None,
     now: int,
     only: Set[str] | None = None,
 ) -> dict[str, set[str]]:
     """Labels with the modes in which each can be answered now: a node that the log lets be asked, and a free
-    slot by the gateway's word. Of these labels, or of all.
+    slot by the gateway's word. Of these labels, or of all that `offered` found.
     """
     free: dict[str, set[str]] = {}
     for one in told.slots if told is not None else ():
         if one.idle > 0:
             free.setdefault(one.model, set()).add(one.mode)
     found: dict[str, set[str]] = {}
-    for label, nodes in offered(watch, catalogue).items():
+    for label, nodes in standing.items():
         modes = free.get(label)
         if not modes or (only is not None and label not in only):
             continue
@@ -51,9 +53,9 @@ def modes_now(
     return found
 
 
-def offered(watch: FollowedLog, catalogue: Catalogue) -> dict[str, list[tuple[bytes, str]]]:
+def offered(watch: FollowedLog, catalogue: Catalogue) -> Offered:
     """Labels that present nodes offer, each with their keys and modes."""
-    found: dict[str, list[tuple[bytes, str]]] = {}
+    found: Offered = {}
     for key, bundle in present(watch.replica.registry):
         labels = {name for one in bundle.artifacts for name in catalogue.labels_of(one)}
         for label in labels | set(bundle.upstreams):
@@ -62,14 +64,14 @@ def offered(watch: FollowedLog, catalogue: Catalogue) -> dict[str, list[tuple[by
     return found
 
 
-def affordable(watch: FollowedLog, catalogue: Catalogue, most: str, now: int) -> frozenset[str]:
+def affordable(watch: FollowedLog, standing: Offered, most: str, now: int) -> frozenset[str]:
     """Labels that some present node answers for at most so much for whatever is counted: an owner without an
     offer in force asks nothing.
     """
     in_force = offers.in_force(watch, now)
     owners = watch.replica.registry.members
     found = set()
-    for label, nodes in offered(watch, catalogue).items():
+    for label, nodes in standing.items():
         terms = [in_force.get(owners[key].owner, ()) for key, _ in nodes]
         if any(not made or any(_fits(offer, label, most) for offer in made) for made in terms):
             found.add(label)
