@@ -170,7 +170,8 @@ async def hub(count: int, searches: int, folder: Path) -> dict[str, Any]:
     for number in range(count):
         name = f"maker-{draw.randrange(count // 5 + 1)}/{draw.choice(WORDS)}-{number}"
         card = json.dumps({"_": {"tags": ["onnx", draw.choice(TASKS), f"license:{draw.choice(LICENCES)}"]}})
-        values.append((name, name, number, number, "0" * 40, card.replace(" ", "")))
+        at = number * 60_000  # one a minute: what changed in the last minute is read again by each search
+        values.append((name, name, at, at, "0" * 40, card.replace(" ", "")))
     statement = (
         "INSERT INTO hub_repositories (key, id, created, updated, head, card) VALUES (?, ?, ?, ?, ?, ?)"
     )

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from hallmark.core.errors import Conflict, HallmarkError, InvalidInput, NotFound
 from hallmark.core.hashing import sha256
 from hallmark.hub.card import Card, summary
 from hallmark.hub.revision import COMMIT, Change, FileEntry, Revision, apply
+from hallmark.services.hub.huggingface.names import Known, Names
 from hallmark.services.hub.writers import NOBODY, OPERATOR
 from hallmark.store.raw import RawDatabase, Row, Transaction
 
@@ -31,6 +33,8 @@ HOUSE: Final = "hallmark"
 MAIN: Final = ("main", "HEAD", "refs/heads/main")
 TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.A)
 MOST_TAGS: Final = 1_000
+AT_ONCE: Final = 500
+LATELY_MS: Final = 60_000
 COLUMNS: Final = "key, id, created, updated, head, card"
 
 
@@ -99,6 +103,7 @@ class Rows:
 
     def __init__(self, database: RawDatabase) -> None:
         self._database = database
+        self._names, self._looking = Names(), asyncio.Lock()
         self._decoded: OrderedDict[tuple[str, str], Revision] = OrderedDict()
         database.migrate("hub_repositories", (_create, _create_tags))
 
@@ -119,7 +124,9 @@ class Rows:
             _insert(transaction, key, 0, first)
             return made
 
-        return await self._database.async_write(work)
+        made = await self._database.async_write(work)
+        await self._look(key)
+        return made
 
     async def find(self, namespace: str, name: str) -> Repository:
         """A repository. Raises NotFound `repository_not_found`."""
@@ -143,21 +150,42 @@ class Rows:
         self, *, text: str, author: str, tags: Sequence[str], limit: int, offset: int
     ) -> list[Repository]:
         """Repositories whose id holds `text` and whose cards have all `tags`, newest change first."""
-        where, values = "key LIKE ? ESCAPE '\\'", [f"%{_quoted(text.lower())}%"]
-        for tag in tags:
-            where += " AND card LIKE ? ESCAPE '\\'"
-            values.append(f"%{_quoted(msgspec.json.encode(tag).decode())}%")
-        if author:
-            where, values = where + " AND key >= ? AND key < ?", [*values, f"{author}/", f"{author}0"]
-        found = await self._database.async_read(
-            lambda transaction: transaction.fetch(
-                f"SELECT {COLUMNS} FROM hub_repositories WHERE {where} "  # noqa: S608 - constants
-                "ORDER BY updated DESC, key LIMIT ? OFFSET ?",
-                (*values, limit, offset),
-            )
+        await self._look()
+        found = self._names.search(text=text.lower(), author=author, tags=tags, limit=limit, offset=offset)
+
+        def work(transaction: Transaction) -> list[Row]:
+            rows: list[Row] = []
+            for at in range(0, len(found), AT_ONCE):
+                keys = found[at : at + AT_ONCE]
+                marks = ", ".join("?" * len(keys))
+                statement = f"SELECT {COLUMNS} FROM hub_repositories WHERE key IN ({marks})"  # noqa: S608 - constants
+                rows += transaction.fetch(statement, tuple(keys))
+            return rows
+
+        listed = (
+            {str(row[0]): _repository(row) for row in await self._database.async_read(work)} if found else {}
         )
-        listed = [_repository(row) for row in found]
-        return [one for one in listed if set(tags) <= set(one.card.get("_", {}).get("tags", ()))]
+        return [listed[key] for key in found if key in listed]
+
+    async def _look(self, key: str = "") -> None:
+        """Take in what changed since the last look, or lately: a commit may be written after a later one. And
+        this key, whatever the clock says; nothing while nobody searched.
+        """
+        if key and not len(self._names):
+            return
+        async with self._looking:
+            since = self._names.newest - LATELY_MS if len(self._names) else -1
+            found = await self._database.async_read(
+                lambda transaction: transaction.fetch(
+                    "SELECT key, updated, card FROM hub_repositories WHERE updated >= ? OR key = ? "
+                    "ORDER BY updated, key DESC",
+                    (since, key),
+                )
+            )
+            if len(found) > AT_ONCE:
+                await asyncio.to_thread(lambda: self._names.put([_known(row) for row in found]))
+            else:
+                self._names.put([_known(row) for row in found])
 
     async def revision(self, repository: Repository, name: str) -> Revision:
         """The revision with this commit or tag, or the newest for `main`. Raises NotFound
@@ -242,9 +270,11 @@ class Rows:
 
         Raises Conflict `revision_moved`, `path_is_folder`, NotFound, TooLarge `too_many_files`, Forbidden.
         """
-        return await self._database.async_write(
+        made = await self._database.async_write(
             lambda transaction: _commit(transaction, repository.key, update)
         )
+        await self._look(repository.key)
+        return made
 
     async def content(self, digest: str) -> FileEntry | None:
         """What is known of the bytes with this SHA-256 (hex), after they were examined."""
@@ -348,11 +378,12 @@ def _no_revision() -> HallmarkError:
     )
 
 
-def _quoted(text: str) -> str:
-    return "".join("\\" + letter if letter in "\\%_" else letter for letter in text)
-
-
 def _repository(row: Row) -> Repository:
     key, identifier, created, updated, head, card = row
     read: Callable[[str], Any] = msgspec.json.decode
     return Repository(str(key), str(identifier), int(created), int(updated), str(head), read(str(card)))
+
+
+def _known(row: Row) -> Known:
+    card = msgspec.json.decode(str(row[2]))
+    return Known(str(row[0]), int(row[1]), frozenset(map(str, card.get("_", {}).get("tags", ()))))
