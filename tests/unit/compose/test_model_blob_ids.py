@@ -28,6 +28,7 @@ def test_every_card_of_the_shipped_models_names_its_licence() -> None:
         "breast-cancer": "apache-2.0",
         "digits": "apache-2.0",
         "pydoc": "other",
+        "shapes": "apache-2.0",
     }
     assert named["pydoc"]["license_name"] == "Apache-2.0 AND PSF-2.0"
     assert all(f"license:{card['license']}" in summary(card)["tags"] for card in named.values())
