@@ -175,11 +175,12 @@ class Rows:
             return
         async with self._looking:
             since = self._names.newest - LATELY_MS if len(self._names) else -1
+            where = "key = ?" if key else "updated >= ?"
             found = await self._database.async_read(
                 lambda transaction: transaction.fetch(
-                    "SELECT key, updated, card FROM hub_repositories WHERE updated >= ? OR key = ? "
+                    f"SELECT key, updated, card FROM hub_repositories WHERE {where} "  # noqa: S608 - constants
                     "ORDER BY updated, key DESC",
-                    (since, key),
+                    (key or since,),
                 )
             )
             if len(found) > AT_ONCE:
