@@ -1,4 +1,6 @@
-"""An OpenAI-compatible server as an engine, and what an authority declares, on a network of their own."""
+"""An OpenAI-compatible server as an engine, a model that draws, and what an authority declares, on a network
+of their own.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +27,7 @@ from hallmark.testing.real_network import Network, hallmark, start_network
 pytestmark = pytest.mark.integration
 
 
+SHAPES = Path(__file__).parents[2] / "models" / "shapes"
 DRAWN = base64.b64encode(b"\x89PNG\r\n\x1a\n a circle").decode()
 
 
@@ -88,7 +91,8 @@ def with_upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]
     threading.Thread(target=server.serve_forever, daemon=True).start()
     home = tmp_path_factory.mktemp("upstream") / "home"
     address = f"large=http://127.0.0.1:{server.server_address[1]}/v1#provider/large-model"
-    start_network(home, "--no-ask", "--port", "25500", "--upstream", address, "--free")
+    draws = f"shapes={SHAPES}"
+    start_network(home, "--no-ask", "--port", "25500", "--upstream", address, "--model", draws, "--free")
     yield Network(home)
     assert hallmark(home, "down").returncode == 0
     server.shutdown()
@@ -150,6 +154,35 @@ def test_a_providers_images_have_a_receipt(with_upstream: Network) -> None:
     linked = {"model": "large", "prompt": "a red circle", "response_format": "url"}
     refused = httpx.post(f"{with_upstream.gateway}/v1/images/generations", json=linked, timeout=30)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported_parameter")
+
+
+def test_the_embedded_generators_images_are_verified_offline(with_upstream: Network, tmp_path: Path) -> None:
+    """A stock client gets an image from the model that draws; its receipt verifies with the answer's bytes,
+    the model witnessed, and an answer with one letter of the image changed is refused.
+    """
+    with openai.OpenAI(base_url=f"{with_upstream.gateway}/v1", api_key="none") as stock:
+        raw = stock.images.with_raw_response.generate(model="shapes", prompt="a small red circle on white")
+    image = base64.b64decode(raw.parse().data[0].b64_json or "")
+    assert image.startswith(b"\x89PNG\r\n\x1a\n")
+    asked, answer = tmp_path / "request.json", tmp_path / "answer.json"
+    asked.write_bytes(raw.http_response.request.content)
+    answer.write_bytes(raw.http_response.content)
+    saved = tmp_path / "saved.json"
+    read = ("--from", str(asked), "--save", str(saved))
+    done = with_upstream.run("receipt", str(answer), *read)
+    assert done.returncode == 0, done.stdout + done.stderr
+    verified = with_upstream.run("verify", str(saved))
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    identifier = json.loads(answer.read_bytes())["hallmark"]["id"]
+    deadline = time.monotonic() + 240
+    with product.Client(home=with_upstream.home) as client:
+        while (found := client.receipt(identifier).marks())[Question.MODEL].state is not State.WITNESSED:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.2)
+    content = answer.read_bytes()
+    at = content.index(b"b64_json") + 60
+    answer.write_bytes(content[:at] + (b"B" if content[at : at + 1] == b"A" else b"A") + content[at + 1 :])
+    assert with_upstream.run("receipt", str(answer), *read).returncode != 0
 
 
 CANARIES = ("sk-canary-sings-at-dawn", "sk-canary-sings-at-noon")
