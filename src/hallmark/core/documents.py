@@ -113,8 +113,7 @@ class Manifest(Document, frozen=True):
     """One version of a model: the label bound to an artifact.
 
     `artifact` is the Walrus blob ID (its 32 bytes), `sha256` and `size` (bytes) are of the same content;
-    `derived_from` is the digest of the manifest that this version replaces, empty for the first. `circuit` is
-    the digest of the verifying key of a circuit that computes this artifact, where there is one.
+    `derived_from` is the digest of the manifest that this version replaces, empty for the first.
     """
 
     TAG = "hallmark/manifest/v1"
@@ -128,7 +127,6 @@ class Manifest(Document, frozen=True):
     task: str
     card: Hex32
     derived_from: str = ""
-    circuit: Hex32 | msgspec.UnsetType = msgspec.UNSET
 
 
 class Parameters(Document, frozen=True):
@@ -137,8 +135,7 @@ class Parameters(Document, frozen=True):
     `seed` = SHA-256("hallmark/seed/v1" || client nonce || node nonce) read as uint64, used only when
     `temperature` > 0.
     `trace_root` is the root of an RFC 6962 tree over the run's states, `trace_leaves` how many leaves it has:
-    there where the engine's answers can be made again to the bit. `zk_commitments` are what a proof must open
-    to, of the input and of the output: there where the receipt's mode is ZKML.
+    there where the engine's answers can be made again to the bit.
     """
 
     TAG = "hallmark/parameters/v1"
@@ -154,7 +151,6 @@ class Parameters(Document, frozen=True):
     engine: str = ""
     trace_root: Hex32 | msgspec.UnsetType = msgspec.UNSET
     trace_leaves: Uint63 | msgspec.UnsetType = msgspec.UNSET
-    zk_commitments: tuple[Hex32, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class UpstreamRecord(Document, frozen=True):

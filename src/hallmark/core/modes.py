@@ -1,24 +1,21 @@
 """Which modes a receipt may have: by what confines its node, and by what its manifest says of the artifact.
 
 A bundle's mode says what confines the node: nothing (VANILLA) or an enclave (TEE). A receipt of these two
-modes says the same and nothing more. REPLAY and ZKML say how the answer can be shown afterwards, on either
-kind of node; which artifacts allow that is their manifest's to say, by one row of `ALLOWED` a mode. A row is
-idle until an engine makes what it stands for: then no manifest of this kind is published, and no receipt has
-this mode.
+modes says the same and nothing more. REPLAY says how the answer can be shown afterwards, on either kind of
+node; which artifacts allow that is their manifest's to say, by one row of `ALLOWED` a mode. A mode without a
+row is refused whatever documents say, as ZKML is.
 
     mode     node           the manifest
     VANILLA  vanilla        any, or none (an upstream provider)
     TEE      tee            any, or none
     REPLAY   vanilla, tee   has a format whose engine computes in integers
-    ZKML     vanilla, tee   names a circuit
+    ZKML     none           nothing makes or checks its proofs yet: no receipt may have it
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Final
-
-import msgspec
 
 from hallmark.core.documents import Manifest
 from hallmark.core.receipt import Mode
@@ -36,17 +33,15 @@ def _integers(manifest: Manifest) -> bool:
     return manifest.format in INTEGER_FORMATS
 
 
-def _circuit(manifest: Manifest) -> bool:
-    return manifest.circuit is not msgspec.UNSET
-
-
-ALLOWED: Final[Mapping[Mode, Callable[[Manifest], bool]]] = {Mode.REPLAY: _integers, Mode.ZKML: _circuit}
+ALLOWED: Final[Mapping[Mode, Callable[[Manifest], bool]]] = {Mode.REPLAY: _integers}
 """What the manifest of an artifact must say for a receipt to have the mode."""
+UNDERSTOOD: Final = frozenset((*CONFINED, *ALLOWED))
+"""The modes whose proof is checked here. Any other is refused, whatever documents say."""
 
 
 def refusal(mode: int, confinement: int) -> str:
     """Why no receipt of a node so confined has this mode, as a reason code; empty where it may have it."""
-    if mode not in NAMES or confinement not in CONFINED:
+    if mode not in UNDERSTOOD or confinement not in CONFINED:
         return "mode_not_supported"
     return "mode_mismatch" if mode in CONFINED and mode != confinement else ""
 
@@ -56,9 +51,11 @@ def artifact_refusal(mode: int, manifest: Manifest | None) -> str:
 
     None stands for no manifest: a provider answered, or none that is known.
     """
-    needs = ALLOWED.get(Mode(mode)) if mode in NAMES else None
+    if mode not in UNDERSTOOD:
+        return "mode_not_supported"
+    needs = ALLOWED.get(Mode(mode))
     if needs is None:
-        return "" if mode in NAMES else "mode_not_supported"
+        return ""
     return "" if manifest is not None and needs(manifest) else "mode_not_of_artifact"
 
 

@@ -44,7 +44,7 @@ NEEDS: Final[Mapping[int, str]] = {
     Mode.VANILLA: "Vanilla answers come from nodes without an enclave.",
     Mode.TEE: "Tee answers come from nodes in an enclave.",
     Mode.REPLAY: "Replay needs a model whose artifact is of integers.",
-    Mode.ZKML: "Zkml needs a model whose manifest names a circuit.",
+    Mode.ZKML: "Nothing makes zkml answers yet.",
 }
 HINT: Final = "Nothing was computed or charged. GET /v1/models has the modes of each model."
 ASSURANCE: Final = (Assurance.NONE, Assurance.SIMULATED, Assurance.HARDWARE)

@@ -20,8 +20,8 @@ import msgspec
 
 from hallmark.core.hashing import sha256
 
-RULES: Final = 16
-CODE: Final = "8fc860787b45481529695af2db90ab15faf461cc7663389f86a3e6ee4b16551e"
+RULES: Final = 18
+CODE: Final = "0ffe96087db2de7b0ec96f0167c273c02d78cc52327d122e5a6e972d28739c40"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -111,7 +111,6 @@ BESIDE: Final[Mapping[int, str]] = {
         "mode replay: by its receipt whoever has artifact and prompt can compute the same bits again; nobody "
         "did so here"
     ),
-    Mode.ZKML: "mode zkml: by its receipt a proof of the computation can be made; none is shown here",
 }
 """What a mode that says nothing of the node says of the answer, and what it does not show."""
 

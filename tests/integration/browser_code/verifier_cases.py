@@ -168,9 +168,9 @@ def answers(net: DevelopmentNetwork) -> dict[str, dict[str, Any]]:
 
 
 def modes(batch: Batch) -> None:
-    """Replay and zkml receipts of artifacts that allow them, and of ones that do not; whole and left out."""
+    """Replay receipts of artifacts that allow it and that do not, and zkml ones; whole and left out."""
     traced = {"trace_root": hex0x(sha256(b"trace")), "trace_leaves": 7}
-    for about in ({"format": "integer-exact"}, {"circuit": hex0x(sha256(b"key"))}, {}):
+    for about in ({"format": "integer-exact"}, {}):
         net = DevelopmentNetwork(found=False)
         net.manifest = replace(net.manifest, **about)
         net.found()

@@ -12,7 +12,6 @@ from hallmark.core.receipt import Mode
 ZERO = "0x" + "00" * 32
 FLOAT = Manifest("digits", "1", ZERO, ZERO, 1, "onnx", "classification", ZERO)
 INTEGERS = msgspec.structs.replace(FLOAT, format="integer-exact")
-CIRCUIT = msgspec.structs.replace(FLOAT, circuit=ZERO)
 
 
 @pytest.mark.parametrize("mode", [*range(5), 255])
@@ -20,7 +19,7 @@ CIRCUIT = msgspec.structs.replace(FLOAT, circuit=ZERO)
 def test_a_mode_that_says_what_confines_a_node_is_the_bundles(mode: int, confinement: int) -> None:
     """VANILLA and TEE are said by nodes of that kind alone, the others by both."""
     found = modes.refusal(mode, confinement)
-    if mode > 3 or confinement > 1:
+    if mode > 2 or confinement > 1:
         assert found == "mode_not_supported"
     elif mode < 2:
         assert found == ("" if mode == confinement else "mode_mismatch")
@@ -34,14 +33,13 @@ def test_a_mode_that_says_what_confines_a_node_is_the_bundles(mode: int, confine
         (None, {"vanilla", "tee"}),
         (FLOAT, {"vanilla", "tee"}),
         (INTEGERS, {"vanilla", "tee", "replay"}),
-        (CIRCUIT, {"vanilla", "tee", "zkml"}),
     ],
 )
 def test_the_manifest_says_which_other_modes_there_are(manifest: Manifest | None, names: set[str]) -> None:
-    """Only integers can be replayed, only a circuit can be proved, and a provider's answer can be neither."""
+    """Only integers can be replayed, and a provider's answer cannot; no proof of zkml is understood."""
     allowed = {name for name, mode in modes.BY_NAME.items() if not modes.artifact_refusal(mode, manifest)}
     assert allowed == names
-    assert modes.artifact_refusal(4, manifest) == "mode_not_supported"
+    assert {modes.artifact_refusal(mode, manifest) for mode in (3, 4)} == {"mode_not_supported"}
     for confinement in modes.CONFINED:
         other = "vanilla" if confinement == Mode.TEE else "tee"
         found = {mode.name.lower() for mode in modes.possible(confinement, manifest)}
@@ -50,9 +48,6 @@ def test_the_manifest_says_which_other_modes_there_are(manifest: Manifest | None
 
 def test_what_is_not_there_is_not_written() -> None:
     """Manifests and parameters without the newer members keep their bytes."""
-    assert b"circuit" not in FLOAT.encode()
     assert b"trace" not in Parameters("chat").encode()
-    assert b"zk" not in Parameters("chat").encode()
-    assert Manifest.decode(CIRCUIT.encode()) == CIRCUIT
-    traced = Parameters("chat", trace_root=ZERO, trace_leaves=3, zk_commitments=(ZERO, ZERO))
+    traced = Parameters("chat", trace_root=ZERO, trace_leaves=3)
     assert Parameters.decode(traced.encode()) == traced

@@ -48,7 +48,7 @@ export type Measurement = Of<typeof Measurement.type>;
 
 export const Manifest = document("manifest", struct({
   label: string, version: string, artifact: Hex32, sha256: Hex32, size: uint63, format: string, task: string,
-  card: Hex32, derived_from: withDefault(string, ""), circuit: optional(Hex32),
+  card: Hex32, derived_from: withDefault(string, ""),
 }));
 export type Manifest = Of<typeof Manifest.type>;
 
@@ -56,7 +56,7 @@ export const Parameters = document("parameters", struct({
   task: string, max_tokens: withDefault(integer, 0n), temperature: withDefault(integer, 0n),
   top_p: withDefault(integer, 1_000_000n), top_k: withDefault(integer, 0n), stop: withDefault(texts, NO_TEXTS),
   node_nonce: withDefault(Hex32, ZERO), seed: withDefault(integer, 0n), engine: withDefault(string, ""),
-  trace_root: optional(Hex32), trace_leaves: optional(uint63), zk_commitments: optional(list(Hex32)),
+  trace_root: optional(Hex32), trace_leaves: optional(uint63),
 }));
 export type Parameters = Of<typeof Parameters.type>;
 

@@ -12,7 +12,7 @@ import { decodeEntry, leafOf, SIGNATURE_SIZE, type Entry } from "./entries.ts";
 import { attempted, HallmarkError, translated } from "./errors.ts";
 import { Members, parseJSON } from "./json.ts";
 import { recoverStatement } from "./keys.ts";
-import { artifactRefusal, isConfined, isMode, refusal, REPLAY } from "./modes.ts";
+import { artifactRefusal, isConfined, isUnderstood, refusal, REPLAY } from "./modes.ts";
 import { pinOf } from "./model-names.ts";
 import { ProofVerifier, type ProvenPlace } from "./proof.ts";
 import { sentenceOf } from "./reasons.ts";
@@ -160,7 +160,7 @@ export class Examination {
     const { receipt } = this;
     const mode = receipt.number("mode");
     const text = this.dossier.documents.manifest;
-    required(isMode(mode), "mode_not_supported");
+    required(isUnderstood(mode), "mode_not_supported");
     if (isConfined(mode)) return true;
     if (text === null && !same(receipt.bytes("artifact"), ZERO32)) return false;
     const manifest = text ? committed(Manifest, text, receipt.bytes("manifest"), "manifest_mismatch") : undefined;

@@ -75,7 +75,6 @@ export function ran({ node, mode, upstream }: Ran, image: string, assurance: str
 const BESIDE: Readonly<Record<number, string>> = {
   2:
     "mode replay: by its receipt whoever has artifact and prompt can compute the same bits again; nobody did so here",
-  3: "mode zkml: by its receipt a proof of the computation can be made; none is shown here",
 };
 
 /** What the mode adds to what is known of the node, in words of its own; nothing for vanilla and tee. */

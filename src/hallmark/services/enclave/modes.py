@@ -39,6 +39,4 @@ def require_mode(scope: Scope, confinement: int, manifest: Manifest | None) -> N
 
 def missing(mode: int | None, parameters: Parameters) -> bool:
     """Whether the run left out what its mode is shown by."""
-    if mode == Mode.REPLAY:
-        return parameters.trace_root is msgspec.UNSET
-    return mode == Mode.ZKML and parameters.zk_commitments is msgspec.UNSET
+    return mode == Mode.REPLAY and parameters.trace_root is msgspec.UNSET
