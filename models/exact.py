@@ -211,11 +211,11 @@ def convert(name: str) -> dict[str, bytes]:
 
 
 def write(name: str, out: Path) -> Path:
-    """Write the artifact's files and the card below `out`."""
+    """Write the artifact's files and the card into artifact/ below `out`."""
     (out / "artifact").mkdir(parents=True, exist_ok=True)
     for file, content in convert(name).items():
         (out / "artifact" / file).write_bytes(content)
-    (out / "README.md").write_bytes((HERE / "exact" / f"{name}.md").read_bytes())
+    (out / "artifact" / "README.md").write_bytes((HERE / "exact" / f"{name}.md").read_bytes())
     return out
 
 

@@ -32,6 +32,7 @@ from hallmark.core.entries import Entry
 from hallmark.core.errors import Conflict, NotFound, Unavailable, VerificationFailed
 from hallmark.core.gguf import read_gguf
 from hallmark.core.hashing import sha256
+from hallmark.core.modes import INTEGER_FORMATS
 from hallmark.crypto.secp256k1 import Key
 from hallmark.engines import llama_library
 from hallmark.http.client import Pool
@@ -41,7 +42,7 @@ from hallmark.hub.cache import BlobIdCache, Identity
 from hallmark.hub.card import plain, read_card, write_card
 from hallmark.hub.formats import Format
 from hallmark.hub.manifest import Network, make_manifest, publish_label, publish_version
-from hallmark.hub.model_folder import FILES, README, ModelFolder, completed, read_folder
+from hallmark.hub.model_folder import FILES, MODEL, README, ModelFolder, completed, read_folder
 from hallmark.hub.publication import FileList, NamedFile, hub_secret
 from hallmark.hub.revision import check_repository
 from hallmark.services.enclave.probe_messages import Said, Tensor
@@ -62,7 +63,13 @@ TASKS: Final[Mapping[Format, str]] = {
     Format.SAFETENSORS: "weights",
     Format.GGUF: "text-generation",
 }
+OPENED: Final = frozenset((str(Format.ONNX), *INTEGER_FORMATS))
+"""Formats that the usual image loads: such a model is opened before it is published."""
 Say = Callable[[str], None]
+
+
+class _Named(msgspec.Struct, frozen=True):
+    format: str = ""
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -172,10 +179,11 @@ def _prepared(home: Home, wish: Wish, owner: Key, say: Say) -> _Publication:
     model = read_folder(wish.folder)
     task = wish.task or _said_task(model) or TASKS[model.weights.format]
     files = completed(model, task)
-    said = Said(str(model.weights.format), inputs=tuple(Tensor(*one) for one in model.weights.tensors))
+    engine = _engine_format(model)
+    said = Said(engine, inputs=tuple(Tensor(*one) for one in model.weights.tensors))
     if model.weights.format is Format.GGUF:
         said = msgspec.structs.replace(said, facts=read_gguf(model.files[model.main]).facts())
-    if model.weights.format is Format.ONNX or (said.facts and llama_library.installed()):
+    if engine in OPENED or (said.facts and llama_library.installed()):
         say("opening it in the sandbox")
         built = image.build(home.dir("image"), engines=engines_for({said.format}))
         opened = probe(built, pack_files(files), said.format)
@@ -204,6 +212,16 @@ def _prepared(home: Home, wish: Wish, owner: Key, say: Say) -> _Publication:
         identity,
         said.engine,
     )
+
+
+def _engine_format(model: ModelFolder) -> str:
+    """The format that an engine reads: the weights' own, or of safetensors what their model.json says."""
+    try:
+        said = msgspec.json.decode(model.files.get(MODEL, b"{}"), type=_Named).format
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        said = ""
+    inside = model.weights.format is Format.SAFETENSORS and said in INTEGER_FORMATS
+    return said if inside else str(model.weights.format)
 
 
 def _named(names: BlobIdCache, data: bytes) -> NamedFile:
