@@ -20,7 +20,9 @@ from hallmark.compose.keys import Keys
 from hallmark.compose.models import Shipped
 from hallmark.compose.plan import NodePlan, Plan, Pricing
 from hallmark.core.document import hex0x
+from hallmark.core.documents import Manifest
 from hallmark.core.entries import Entry
+from hallmark.core.modes import INTEGER_FORMATS
 from hallmark.core.money import Asset, FreeUse, Offer, Price
 from hallmark.core.prices import check_offer
 from hallmark.core.statements import PriceOffer
@@ -33,6 +35,8 @@ LAST: Final = 30 * DAY
 """An offer that ends within so many ms is replaced at a start."""
 LANGUAGE: Final = frozenset(("onnxruntime-genai", "gguf"))
 """Formats of models that are priced by tokens; others are priced by the call, or by the image."""
+TEXT_TASKS: Final = frozenset(("chat", "completion", "text-generation"))
+"""What models of integers do that are priced by tokens: their format is that of tensor models, too."""
 IMAGES: Final = frozenset(("shapes",))
 """Formats of models that are priced by the image."""
 
@@ -94,12 +98,14 @@ class Served(msgspec.Struct, frozen=True):
 
 def served_by(node: NodePlan, models: Mapping[str, Shipped]) -> tuple[Served, ...]:
     """Everything that a node answers with."""
-    own = (_own(label, models[label].manifest.format) for label in node.models)
+    own = (_own(label, models[label].manifest) for label in node.models)
     return (*own, *(Served(label, upstream=True) for label in node.upstreams if label not in node.models))
 
 
-def _own(label: str, form: str) -> Served:
-    return Served(label, tensor=form not in LANGUAGE | IMAGES, draws=form in IMAGES)
+def _own(label: str, manifest: Manifest) -> Served:
+    form, integers = manifest.format, manifest.format in INTEGER_FORMATS
+    text = form in LANGUAGE or (integers and manifest.task in TEXT_TASKS)
+    return Served(label, tensor=not text and form not in IMAGES, draws=form in IMAGES)
 
 
 def free_use(pricing: Pricing, served: Iterable[Served]) -> FreeUse:

@@ -18,13 +18,14 @@ from hallmark.core.money import Offer
 NOW = 1_790_000_000_000
 MONEY = Money(b"\x11" * 20, b"\x12" * 20)
 FORMATS = {"digits": "onnx", "breast-cancer": "onnx", "pydoc": "onnxruntime-genai", "more": "onnx"}
-FORMATS |= {"shapes": "shapes"}
+FORMATS |= {"shapes": "shapes", "digits-exact": "integer-exact", "pydoc-exact": "integer-exact"}
+TASKS = {"pydoc-exact": "chat"}
 
 
 def shipped(label: str) -> Shipped:
     """A model of this label, as far as prices look at it."""
     zero = "0x" + "00" * 32
-    manifest = Manifest(label, "1", zero, zero, 1, FORMATS[label], "task", zero)
+    manifest = Manifest(label, "1", zero, zero, 1, FORMATS[label], TASKS.get(label, "task"), zero)
     return Shipped(ModelCard(label, "0x" + "00" * 20, "task", ""), manifest, Path(label))
 
 

@@ -134,3 +134,15 @@ def test_a_model_that_draws_is_priced_by_the_image(site: Site) -> None:
     site.start(now=NOW + 1, chosen="paid")
     assert not is_free(site.offer(), Use(images=1), "shapes")
     assert cost(price_of(site.offer(), "shapes"), Use(images=3)) == 3 * IMAGE
+
+
+def test_a_language_model_of_integers_is_priced_by_tokens(site: Site) -> None:
+    """Its format says integers, its task says text: it is not free without bound as tensor models are."""
+    labels = ("digits-exact", "pydoc-exact")
+    nodes = tuple(msgspec.structs.replace(node, models=(*node.models, *labels)) for node in site.plan.nodes)
+    site.plan = msgspec.structs.replace(site.plan, nodes=nodes)
+    site.start()
+    assert price_of(site.offer(), "pydoc-exact").million_tokens_out > 0
+    assert price_of(site.offer(), "digits-exact").call > 0
+    assert "digits-exact" in site.offer().free.models
+    assert "pydoc-exact" not in site.offer().free.models
