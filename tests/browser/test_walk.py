@@ -269,6 +269,7 @@ def test_facts_are_the_scene() -> None:
     assert facts_of(scene) == Facts(
         {**dict.fromkeys(QUESTIONS, "absent"), "ran": "witnessed", "model": "claimed"},
         "simulated", "example", "plain", False, "HOLD", "witnessed", parts.LABEL, parts.artifact(),
+        mode="tee", confinement="tee",
     )  # fmt: skip
 
 

@@ -122,7 +122,7 @@ def marks_of(scene: Scene) -> tuple[ShownMark, ...]:
 def _finding(scene: Scene, question: Question, state: State) -> Finding:
     detail = {"what": _what(scene, question, state)}
     if question is Question.RAN:
-        detail["assurance"] = scene.assurance
+        detail |= {"assurance": scene.assurance, "mode": "tee"}
     if question is Question.MODEL and scene.asserted_by:
         detail["asserted_by"] = scene.asserted_by
     if question is Question.REVIEWED:

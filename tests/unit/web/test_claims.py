@@ -11,9 +11,13 @@ import pytest
 
 from hallmark.apps.web.claims import RULES, Facts, Observation, Row, Run, Struck, of_json, of_text, violations
 from hallmark.apps.web.marks import drawn
+from hallmark.core.evidence import Assurance
 from hallmark.core.marks import Question, State
+from hallmark.core.receipt import Mode
 from hallmark.core.shown import ShownMark
+from hallmark.services.explorer.wording import mode_told
 from hallmark.testing.scene import Scene, marks_of
+from hallmark.verification import wording
 
 ME = "0x" + "11" * 32
 STATES = tuple(state.value for state in State)
@@ -80,6 +84,25 @@ CASES = (
     ),
     Case(
         "ran without hardware", facts(assurance="none"), "Hardware evidence was seen.", "No hardware vouches."
+    ),
+    Case("no zero knowledge", facts(mode="tee"), "It has a zk proof.", "It has no zero-knowledge proof."),
+    Case(
+        "mode vanilla: enclave",
+        facts(assurance="none", mode="vanilla", confinement="vanilla"),
+        "The enclave ran it.",
+        "Node 0x12 ran this without an enclave, and nothing measured its code.",
+    ),
+    Case(
+        "mode replay: computed again",
+        facts(mode="replay"),
+        "The answer was computed again: the same bits.",
+        "Whoever has artifact and prompt can compute the same bits again; nobody did so here.",
+    ),
+    Case(
+        "mode of a node: replay",
+        facts(mode="tee", confinement="tee"),
+        "The answer can be repeated.",
+        "Full nodes did not run the model again.",
     ),
     Case(
         "model asserted: artifact",
@@ -202,6 +225,71 @@ CASES = (
     Case("HOLD: words", facts(item="HOLD"), "This was released.", "Released by Ada until 14:00, still HOLD."),
     Case("REJECTED: words", facts(item="REJECTED"), "It is all set.", "REJECTED by a reviewer."),
 )
+
+
+BORROWED = (
+    (
+        "no zero knowledge",
+        {"mode": "replay"},
+        ("Zero knowledge.", "zkSNARK-free? a zk-SNARK.", "Proven by a circuit."),
+    ),
+    (
+        "mode vanilla: enclave",
+        {"mode": "replay", "confinement": "vanilla", "assurance": "none"},
+        ("Answered in an enclave.", "Runs in a TEE.", "Image 1.4 ran this in an enclave of node 0x12."),
+    ),
+    (
+        "mode replay: computed again",
+        {"mode": "replay", "confinement": "tee"},
+        ("Re-ran the model.", "Bit for bit.", "It can be computed again. The run was repeated."),
+    ),
+    ("mode of a node: replay", {"mode": "vanilla"}, ("The same bits came.", "A reproducible run.")),
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "given", "said"), [(rule, given, one) for rule, given, said in BORROWED for one in said]
+)
+def test_no_mode_borrows_anothers_words(rule: str, given: dict[str, str], said: str) -> None:
+    """Each sentence belongs to another mode than the receipt's, however it is put."""
+    assert rule in {found.rule for found in violations({ME: facts(**given)}, observed(said, {}))}
+
+
+def test_an_answer_that_was_computed_again_here_may_be_said_to_be() -> None:
+    """`hallmark replay` says it of its own run, and of no other mode's receipt."""
+    seen = observed("The answer was computed again here: the same bits.", {})
+    assert violations({ME: facts(mode="replay", replayed=True)}, seen) == ()
+    assert violations({ME: facts(mode="tee", replayed=True)}, seen) != ()
+
+
+@pytest.mark.parametrize(
+    ("receipt", "bundle"), [(Mode.VANILLA, 0), (Mode.TEE, 1), (Mode.REPLAY, 0), (Mode.REPLAY, 1)]
+)
+def test_what_the_product_says_of_each_mode_is_its_own(receipt: Mode, bundle: int) -> None:
+    """Its sentence about a receipt breaks no rule of the table under that receipt's mode and confinement."""
+    confined = ("vanilla", "tee")[bundle]
+    assurance = (Assurance.NONE, Assurance.HARDWARE)[bundle]
+    notes = wording.beside(receipt, shown=True)
+    said = wording.ran(bytes(32), bundle, image="1.4" * bundle, assurance=assurance, notes=notes)
+    own = facts(assurance=assurance.value, mode=receipt.name.lower(), confinement=confined)
+    for text in (said, mode_told(receipt)):
+        assert violations({ME: own}, observed(text, {})) == ()
+
+
+def test_a_receipt_that_says_zkml_is_told_without_a_proof() -> None:
+    """The explorer's sentence about the mode says that no proof of it is understood."""
+    assert violations({ME: facts(mode="zkml")}, observed(mode_told(Mode.ZKML), {})) == ()
+
+
+def test_mode_and_confinement_come_from_the_mark_ran() -> None:
+    """A mode of a node says what confines it; a replay receipt's mark does not, so that stays unknown."""
+    for mode, confined in (("vanilla", "vanilla"), ("tee", "tee"), ("replay", ""), ("unknown", "")):
+        marks = [
+            msgspec.structs.replace(mark, detail={"mode": mode})
+            for mark in marks_of(Scene({"ran": "claimed"}))
+        ]
+        own = Facts.of(marks)
+        assert (own.mode, own.confinement) == (mode, confined)
 
 
 def observed(text: str, place: dict[str, Any]) -> Observation:

@@ -47,8 +47,8 @@ FAILED: Final[Mapping[str, str]] = {
 MODES: Final[Mapping[int, str]] = {
     Mode.VANILLA: "vanilla: no enclave, nothing measured the code",
     Mode.TEE: "tee: in an enclave whose image evidence names",
-    Mode.REPLAY: "replay: the run can be repeated bit for bit",
-    Mode.ZKML: "zkml: a proof of the run",
+    Mode.REPLAY: "replay: the run can be repeated bit for bit; nobody did so here",
+    Mode.ZKML: "zkml: no proof of the run is understood here",
 }
 
 

@@ -7,7 +7,8 @@ command line and PDF files; docs/claims.md explains it.
 from hallmark.apps.web.claims.check import Violation, violations
 from hallmark.apps.web.claims.facts import Facts, When
 from hallmark.apps.web.claims.observed import Observation, Paint, Row, Run, Sign, Struck, of_json, of_text
-from hallmark.apps.web.claims.table import RULES, Rule
+from hallmark.apps.web.claims.rule import Rule
+from hallmark.apps.web.claims.table import RULES
 
 __all__ = [
     "RULES",

@@ -11,7 +11,8 @@ import msgspec
 from hallmark.apps.web.claims import drawn
 from hallmark.apps.web.claims.facts import Facts
 from hallmark.apps.web.claims.observed import Observation, Run
-from hallmark.apps.web.claims.table import RULES, Rule
+from hallmark.apps.web.claims.rule import Rule
+from hallmark.apps.web.claims.table import RULES
 from hallmark.apps.web.claims.violation import Violation
 from hallmark.apps.web.claims.words import DENIED, REACH, WANTED, claimed, clauses, compiled
 from hallmark.core.marks import Question, State

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from hallmark.core.marks import LADDER, NEGATIVE, Question, State
+from hallmark.core.modes import BY_NAME, CONFINED
 from hallmark.core.shown import ShownMark
 
 RANK: Mapping[str, int] = {state.value: rank for rank, state in enumerate(LADDER)}
@@ -23,6 +24,8 @@ class Facts(msgspec.Struct, frozen=True):
     direct, `preserved` true when a kept row entered that nobody validated again. `item` is HOLD, CLEAR,
     FINAL, REJECTED, or "" where no item is spoken of. `label` and `artifact` are the model's, `policy` the
     name that an item is judged under. `done` is the act that this very session has just done on the page.
+    `mode` is the receipt's, `confinement` what confines its node (vanilla, tee, or "": not known),
+    `replayed` true when whoever shows the receipt computed its answer again and got the same bits.
     """
 
     states: Mapping[str, str] = {}
@@ -35,12 +38,18 @@ class Facts(msgspec.Struct, frozen=True):
     label: str = ""
     artifact: str = ""
     done: str = ""
+    mode: str = ""
+    confinement: str = ""
+    replayed: bool = False
 
     @classmethod
     def of(cls, marks: Iterable[ShownMark], **rest: str | bool) -> Facts:
         """The facts that follow from seven marks; `rest` are the members that no mark carries."""
         found = {mark.question: mark for mark in marks}
+        mode = found["ran"].detail.get("mode", "") if "ran" in found else ""
         own = {
+            "mode": mode,
+            "confinement": mode if BY_NAME.get(mode) in CONFINED else "",
             "states": {question: mark.state for question, mark in found.items()},
             "assurance": found["ran"].assurance if "ran" in found else "",
             "asserted_by": found["model"].detail.get("asserted_by", "") if "model" in found else "",
@@ -60,7 +69,7 @@ class When(msgspec.Struct, frozen=True):
     """A condition over facts: every member that is given must hold; none given: always.
 
     `below` and `states` speak of `question`'s mark; `negative` of any mark; `nothing` is a state that no mark
-    is in; `undone`: nobody has just done anything here.
+    is in; `undone`: nobody has just done anything here; `unreplayed`: nobody computed the answer again here.
     """
 
     question: str = ""
@@ -74,6 +83,9 @@ class When(msgspec.Struct, frozen=True):
     negative: bool = False
     nothing: str = ""
     undone: bool = False
+    mode: tuple[str, ...] = ()
+    confinement: tuple[str, ...] = ()
+    unreplayed: bool = False
 
     def holds(self, facts: Facts) -> bool:
         """Whether the condition holds of `facts`."""
@@ -88,6 +100,9 @@ class When(msgspec.Struct, frozen=True):
                 not self.preserved or facts.preserved,
                 not self.nothing or all(facts.state(q.value) != self.nothing for q in Question),
                 not self.undone or not facts.done,
+                not self.mode or facts.mode in self.mode,
+                not self.confinement or facts.confinement in self.confinement,
+                not self.unreplayed or not facts.replayed,
                 not self.negative or any(facts.state(q.value) in NEGATIVE for q in Question),
             )
         )
@@ -110,4 +125,7 @@ class When(msgspec.Struct, frozen=True):
         parts += ["any mark is negative"] * self.negative
         parts += [f"no mark is `{self.nothing}`"] * bool(self.nothing)
         parts += ["this session has not just done it"] * self.undone
+        parts += [f"the mode is {' or '.join(self.mode)}"] * bool(self.mode)
+        parts += [f"the node's confinement is {' or '.join(self.confinement)}"] * bool(self.confinement)
+        parts += ["the answer was not computed again here"] * self.unreplayed
         return " and ".join(parts) or "always"
