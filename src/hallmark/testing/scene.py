@@ -154,7 +154,8 @@ def _what(scene: Scene, question: Question, state: State) -> str:
         Question.INPUTS: memory if scene.memory else "no outside input is named",
         Question.PAID: "a payment of 1200 atomic units is named and was not compared",
         Question.PROVED: "every log entry below 1088, of which this receipt is number 1042"
-        + ("" if state.is_negative else "; no objection stands against it"),
+        if state.is_negative
+        else wording.clean(1042, 1088, Mode.TEE, quorum=state in (State.WITNESSED, State.ANCHORED)),
         Question.REVIEWED: f"1 reviewer judged the answer {'unfit' if state.is_negative else 'fit'} "
         "(complete), having seen the marks as they stood then",
     }[question]

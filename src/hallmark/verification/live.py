@@ -329,7 +329,8 @@ def _route(view: View) -> Mapping[str, str] | None:
 
 def _proved(view: View, inclusion: Inclusion | None) -> Mapping[str, str]:
     size = inclusion.size if inclusion else view.replica.size
-    return {"what": wording.clean(view.index, size), "index": str(view.index), "size": str(size)}
+    what = wording.clean(view.index, size, view.receipt.mode, quorum=inclusion is not None)
+    return {"what": what, "index": str(view.index), "size": str(size)}
 
 
 def _finding(

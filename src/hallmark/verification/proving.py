@@ -34,7 +34,7 @@ def proved(exam: Examination) -> Iterable[Finding]:
     place, objected = placed.place, exam.objections()
     if objected is not None and objected.state is not None:
         return _objected(exam, objected)
-    detail = _told(place, silent=objected is not None)
+    detail = _told(place, exam.receipt.mode, silent=objected is not None)
     by = wording.quorum(len(place.signers), place.of)
     return [Finding(Question.PROVED, State.WITNESSED, by, placed.witnessed_at, place.root, detail=detail)]
 
@@ -72,7 +72,7 @@ def anchored(exam: Examination) -> Iterable[Finding]:
     if not covers or placed is None or placed.place is None:
         return [_absent({"anchor": wording.NO_PATH})]
     place = placed.place
-    detail = _told(place, silent=placed.part.after is not None) | {
+    detail = _told(place, exam.receipt.mode, silent=placed.part.after is not None) | {
         "chain": str(word.chain_id),
         "transaction": word.transaction,
         "confirmations": str(confirmations),
@@ -116,10 +116,10 @@ def _covers(word: Anchor, placed: Placed) -> bool:
     return word.size == place.size
 
 
-def _told(place: ProvenPlace, *, silent: bool) -> dict[str, str]:
+def _told(place: ProvenPlace, mode: int, *, silent: bool) -> dict[str, str]:
     told = wording.silent if silent else wording.proved
     return {
-        "what": told(place.index, place.size),
+        "what": told(place.index, place.size, mode),
         "index": str(place.index),
         "size": str(place.size),
         "root": hex0x(place.root),

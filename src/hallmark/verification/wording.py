@@ -220,27 +220,37 @@ def inputs(records: Sequence[InputRecord], at: int) -> str:
     return f"{len(listed)} outside inputs, not re-validated: " + "; ".join(listed)
 
 
-def proved(index: int, size: int) -> str:
+def papers(mode: int, *, quorum: bool) -> str:
+    """What a check of a receipt is not, by its mode; `quorum`: full nodes checked, not one viewer alone."""
+    checked = "full nodes checked its papers and did not run the model again"
+    alone = "its papers were checked and the model was not run again"
+    anybody = "; anybody who has artifact and prompt can, by hallmark replay" if mode == Mode.REPLAY else ""
+    return f"{checked if quorum else alone}{anybody}"
+
+
+def proved(index: int, size: int, mode: int) -> str:
     """Where the receipt stands, and what a proof of that leaves open."""
     return (
-        f"every log entry below {size}, of which this receipt is number {index}; an objection of theirs "
-        "would stand in the log beside it, which this proof alone does not rule out"
+        f"every log entry below {size}, of which this receipt is number {index}; "
+        f"{papers(mode, quorum=True)}; "
+        "an objection of theirs would stand in the log beside it, which this proof alone does not rule out"
     )
 
 
-def silent(index: int, size: int) -> str:
+def silent(index: int, size: int, mode: int) -> str:
     """Where the receipt stands, when every entry up to the checkpoint's end was read and none objects."""
     return (
         f"every log entry below {size}, of which this receipt is number {index}; "
+        f"{papers(mode, quorum=True)}; "
         f"none of the {size - index - 1} entries logged behind it up to there objects to it"
     )
 
 
-def clean(index: int, size: int) -> str:
+def clean(index: int, size: int, mode: int, *, quorum: bool) -> str:
     """Where the receipt stands, said by somebody who read the log up to there and found no objection."""
     return (
         f"every log entry below {size}, of which this receipt is number {index}; "
-        "no objection stands against it"
+        f"{papers(mode, quorum=quorum)}; no objection stands against it"
     )
 
 

@@ -225,6 +225,21 @@ def test_marks_are_equal_byte_for_byte(judged: Judged) -> None:
     assert len(set(said)) > 220
 
 
+def test_proved_says_in_both_that_nobody_ran_the_model_again(judged: Judged) -> None:
+    """Of a witnessed replay receipt both add that anybody can, of a tee receipt neither does."""
+    names = judged.batch.names["dossiers"]
+    replay = next(
+        at for at, name in enumerate(names) if "integer-exact" in name and name.endswith("REPLAY 2")
+    )
+    tee = names.index("admitted 0 ms into a second")
+    for told in (judged.batch.python["dossiers"], judged.browser["marks"]):
+        for at, can in ((replay, True), (tee, False)):
+            proved = next(mark for mark in json.loads(told[at]) if mark["question"] == "proved")
+            assert proved["state"] == "witnessed"
+            assert "full nodes checked its papers and did not run the model again" in proved["shows"]
+            assert ("anybody who has artifact and prompt can, by hallmark replay" in proved["shows"]) is can
+
+
 def test_files_with_two_meanings_are_refused_by_both(judged: Judged) -> None:
     """Repeated members, newlines behind a text that has a form, and second spellings: no dossier."""
     names = judged.batch.names["dossiers"]

@@ -56,6 +56,10 @@ def test_marks_rise_with_the_log() -> None:
     assert _states(viewer.marks()) == ["witnessed"] * 4
     assert _states(viewer.marks(anchored=True)) == ["witnessed"] * 3 + ["anchored"]
     assert "no objection stands" in viewer.marks()[Question.PROVED].shows
+    assert "full nodes checked its papers" in viewer.marks()[Question.PROVED].shows
+    alone = viewer.marks(cosigned=False)[Question.PROVED].shows
+    assert "full nodes" not in alone
+    assert "its papers were checked and the model was not run again" in alone
 
 
 def test_witnessed_is_never_dated_before_what_it_covers() -> None:

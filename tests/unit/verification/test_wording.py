@@ -14,6 +14,7 @@ from hallmark.core.statements import Role
 from hallmark.testing.dossiers import Notary, proof_verifier
 from hallmark.testing.network import LittleNetwork, Party
 from hallmark.testing.stub_evidence import verify_stub_evidence
+from hallmark.verification import wording
 from hallmark.verification.dossier import Dossier
 from hallmark.verification.live import Inclusion, live_findings
 from hallmark.verification.offline import verify_dossier
@@ -99,6 +100,28 @@ def test_no_mark_wears_another_marks_words(name: str) -> None:
         if question is Question.ROUTE and mark.detail.get("path") == "plain":
             assert not re.search(ROUTE_PLAIN, mark.shows, re.IGNORECASE), text
             assert "gateway" in mark.shows
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_proved_says_that_nobody_ran_the_model_again(mode: Mode) -> None:
+    """Each sentence of the mark says so, with full nodes only where they checked, and who can."""
+    said = {
+        (True, wording.proved(1, 2, mode)),
+        (True, wording.silent(1, 2, mode)),
+        (True, wording.clean(1, 2, mode, quorum=True)),
+        (False, wording.clean(1, 2, mode, quorum=False)),
+    }
+    for quorum, sentence in said:
+        assert ("full nodes checked its papers and did not run the model again" in sentence) is quorum
+        assert ("the model was not run again" in sentence) is not quorum
+        assert ("can, by hallmark replay" in sentence) is (mode is Mode.REPLAY)
+
+
+def test_the_mark_proved_takes_the_sentence_of_its_receipts_mode() -> None:
+    """Offline and live, of vanilla and tee receipts."""
+    for name in ("witnessed", "vanilla", "live"):
+        assert "full nodes checked its papers" in SITUATIONS[name][Question.PROVED].shows
+        assert "hallmark replay" not in SITUATIONS[name][Question.PROVED].shows
 
 
 def test_situations_cover_the_states() -> None:

@@ -25,7 +25,7 @@ export function proved(exam: Examination): Finding[] {
   const { index, size, root, signers } = place;
   const objected = objectionsTo(placed, exam.trust);
   if (objected?.state) return objections(exam, objected, objected.state);
-  const what = (objected ? words.silent : words.proved)(index, size);
+  const what = (objected ? words.silent : words.proved)(index, size, exam.receipt.number("mode"));
   const detail = { what, index: String(index), size: String(size), root: hex0x(root), signers: signers.join(", ") };
   const by = words.quorum(signers.length, place.of);
   return [{ question: "proved", state: "witnessed", by, at: witnessedAt(placed), evidence: root, detail }];

@@ -1,6 +1,7 @@
 /** The plain words of findings (verification/words.py): no sentence says more than the state behind it. */
 import { hex0x } from "./bytes.ts";
 import type { InputRecord, Manifest, UpstreamRecord } from "./documents.ts";
+import { REPLAY } from "./modes.ts";
 
 export const SIMULATED = "the hardware is simulated and does not protect from its own host";
 export const MODES = ["vanilla", "tee", "replay", "zkml"] as const;
@@ -144,18 +145,24 @@ export function inputs(records: readonly InputRecord[], at: bigint): string {
   return `${listed.length} outside inputs, not re-validated: ${listed.join("; ")}`;
 }
 
+/** What the check of a receipt by full nodes is not, by its mode. */
+function papers(mode: bigint): string {
+  const checked = "full nodes checked its papers and did not run the model again";
+  return mode === REPLAY ? `${checked}; anybody who has artifact and prompt can, by hallmark replay` : checked;
+}
+
 /** Where the receipt stands, and what a proof of that leaves open. */
-export function proved(index: bigint, size: bigint): string {
+export function proved(index: bigint, size: bigint, mode: bigint): string {
   return (
-    `every log entry below ${size}, of which this receipt is number ${index}; an objection of theirs ` +
-    "would stand in the log beside it, which this proof alone does not rule out"
+    `every log entry below ${size}, of which this receipt is number ${index}; ${papers(mode)}; ` +
+    "an objection of theirs would stand in the log beside it, which this proof alone does not rule out"
   );
 }
 
 /** Where the receipt stands, when every entry up to the checkpoint's end was read and none objects. */
-export function silent(index: bigint, size: bigint): string {
+export function silent(index: bigint, size: bigint, mode: bigint): string {
   return (
-    `every log entry below ${size}, of which this receipt is number ${index}; ` +
+    `every log entry below ${size}, of which this receipt is number ${index}; ${papers(mode)}; ` +
     `none of the ${size - index - 1n} entries logged behind it up to there objects to it`
   );
 }
