@@ -36,7 +36,7 @@ def connection(command: F) -> F:
     return click.option("--trust", type=click.Path(path_type=Path), help="The network's trust file.")(command)
 
 
-def _private(command: F) -> F:
+def private(command: F) -> F:
     """Options that say which way a question takes."""
     command = click.option(
         "--sealed", is_flag=True, help="Seal it to an enclave, through a relay; never plain instead."
@@ -52,7 +52,7 @@ def _private(command: F) -> F:
     )
 
 
-def _answering(command: F) -> F:
+def answering(command: F) -> F:
     """Options of commands that produce an answer."""
     command = click.option(
         "--on-model-change",
@@ -85,7 +85,8 @@ def _answering(command: F) -> F:
     )
 
 
-def _pays(client: Client, options: dict[str, Any]) -> None:
+def pays(client: Client, options: dict[str, Any]) -> None:
+    """Have the client pay as `--pay`, `--tokens` and `--max` say. Raises InvalidInput `two_ways_to_pay`."""
     if options["pay"] and options["tokens"]:
         raise InvalidInput(
             "two_ways_to_pay",
@@ -98,12 +99,14 @@ def _pays(client: Client, options: dict[str, Any]) -> None:
         client.spending(max_per_request=options["most"], max_per_day=PER_DAY)
 
 
-def _say_payment(answer: Draft[PlainReceipt] | Cleared[PlainReceipt]) -> None:
+def say_payment(answer: Draft[PlainReceipt] | Cleared[PlainReceipt]) -> None:
+    """What it cost, on a line."""
     if answer.payment is not None:
         console().print(Text(f"cost  {answer.payment.words}", style="bright_black"))
 
 
-def _say_move(answer: Draft[PlainReceipt] | Cleared[PlainReceipt]) -> None:
+def say_move(answer: Draft[PlainReceipt] | Cleared[PlainReceipt]) -> None:
+    """That the label points to another artifact than before."""
     if answer.moved is not None:
         console().print(Text(f"! {answer.moved.words}", style="yellow"))
         console().print(Text(f"  hallmark model history {answer.moved.label}", style="bright_black"))
@@ -114,7 +117,7 @@ def client_of(home: Path, url: str | None, trust: Path | None) -> Client:
     return Client(url, trust=trust, home=home if url is None or trust is None else None)
 
 
-def _client(home: Path, options: dict[str, Any]) -> Client:
+def client_for(home: Path, options: dict[str, Any]) -> Client:
     """A client for what the connection options say, on the way that `--sealed` and `--relay` say.
 
     Raises InvalidInput `url_on_the_sealed_way`.
@@ -152,7 +155,7 @@ def _client(home: Path, options: dict[str, Any]) -> Client:
     )
 
 
-def _say_way(receipt: PlainReceipt) -> None:
+def say_way(receipt: PlainReceipt) -> None:
     """What each party saw of a sealed question."""
     sealed = receipt.sealed
     if sealed is None:
@@ -179,8 +182,8 @@ def _say_way(receipt: PlainReceipt) -> None:
 @click.option("--model", default="pydoc", show_default=True)
 @click.option("--max-tokens", type=int, help="Longest answer, in tokens.")
 @click.option("--temperature", type=float, help="0 is greedy; above it the receipt commits to the seed.")
-@_answering
-@_private
+@answering
+@private
 @connection
 @click.pass_obj
 def ask(home: Path, /, prompt: str, **options: Any) -> None:
@@ -192,8 +195,8 @@ def ask(home: Path, /, prompt: str, **options: Any) -> None:
     wanted = {"max_tokens": options["max_tokens"], "temperature": options["temperature"]}
     settings: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     settings |= {"model": options["model"], "mode": options["mode"]}
-    with _client(home, options) as client:
-        _pays(client, options)
+    with client_for(home, options) as client:
+        pays(client, options)
         if options["require"] or options["as_data"]:
             _whole(
                 lambda require: client.ask(text, require=require, timeout=options["timeout"], **settings),
@@ -203,10 +206,10 @@ def ask(home: Path, /, prompt: str, **options: Any) -> None:
         for piece in stream:
             emit(piece)
         emit("\n\n")
-        _say_move(stream.draft)
-        _say_payment(stream.draft)
-        _say_way(stream.draft.receipt)
-        _watch(stream.draft.receipt, options)
+        say_move(stream.draft)
+        say_payment(stream.draft)
+        say_way(stream.draft.receipt)
+        watch(stream.draft.receipt, options)
 
 
 @click.command()
@@ -218,8 +221,8 @@ def ask(home: Path, /, prompt: str, **options: Any) -> None:
     required=True,
     help="JSON of named tensors, or a safetensors file.",
 )
-@_answering
-@_private
+@answering
+@private
 @connection
 @click.pass_obj
 def infer(home: Path, /, model: str, source: Path, **options: Any) -> None:
@@ -228,8 +231,8 @@ def infer(home: Path, /, model: str, source: Path, **options: Any) -> None:
     MODEL is a label such as `digits`; `hallmark models` lists them.
     """
     inputs = _read_inputs(source)
-    with _client(home, options) as client:
-        _pays(client, options)
+    with client_for(home, options) as client:
+        pays(client, options)
 
         def run(require: str | None) -> Draft[PlainReceipt] | Cleared[PlainReceipt]:
             if require is None:
@@ -242,10 +245,10 @@ def infer(home: Path, /, model: str, source: Path, **options: Any) -> None:
             _whole(run, options)
         draft = run(None)
         emit(_pretty(draft.outputs) + "\n\n")
-        _say_move(draft)
-        _say_payment(draft)
-        _say_way(draft.receipt)
-        _watch(draft.receipt, options)
+        say_move(draft)
+        say_payment(draft)
+        say_way(draft.receipt)
+        watch(draft.receipt, options)
 
 
 def _whole(
@@ -258,7 +261,7 @@ def _whole(
         report_held(error)
         sys.exit(1)
     handle = answer.receipt
-    decision = answer.decision if isinstance(answer, Cleared) else _settled(handle, options["timeout"])
+    decision = answer.decision if isinstance(answer, Cleared) else settled(handle, options["timeout"])
     if options["save"]:
         handle.save(options["save"])
     if options["as_data"]:
@@ -269,9 +272,9 @@ def _whole(
         emit(as_json(handle, decision, **shown) + "\n")
     else:
         emit((answer.text or _pretty(answer.outputs)) + "\n\n")
-        _say_move(answer)
-        _say_payment(answer)
-        _say_way(handle)
+        say_move(answer)
+        say_payment(answer)
+        say_way(handle)
         print_decision(handle.verify(), decision)
     sys.exit(0)
 
@@ -292,7 +295,7 @@ def sealed_json(handle: PlainReceipt) -> dict[str, Any] | None:
     }
 
 
-def _settled(handle: PlainReceipt, timeout: float) -> Any:
+def settled(handle: PlainReceipt, timeout: float) -> Any:
     """The decision under `witnessed` once it is met or the time is over."""
     try:
         return handle.wait("witnessed", timeout).decide("witnessed")
@@ -300,7 +303,8 @@ def _settled(handle: PlainReceipt, timeout: float) -> Any:
         return error.decision
 
 
-def _watch(handle: PlainReceipt, options: dict[str, Any]) -> None:
+def watch(handle: PlainReceipt, options: dict[str, Any]) -> None:
+    """The marks as they are struck; saves the receipt where `--save` says."""
     watched = follow(handle, "witnessed", options["timeout"])
     console().print()
     print_decision(handle.verify(), watched.decision, watched.times)

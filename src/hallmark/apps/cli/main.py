@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "Show every service with its state."),
     "ask": ("ask", "Ask a language model."),
     "infer": ("ask", "Run a tensor model."),
+    "draw": ("draw", "Have a model draw images, each a file."),
     "models": ("models", "List the models and who can serve them; search among them."),
     "proxy": ("proxy", "A local server for any OpenAI client; it seals questions to enclaves."),
     "steering": ("steering", "Whether the gateway steers, by its route tickets and the log."),

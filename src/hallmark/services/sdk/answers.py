@@ -72,11 +72,20 @@ class PaidFor(msgspec.Struct, frozen=True):
         return f"{charged} (of {reserved} reserved{note})"
 
 
+class Image(msgspec.Struct, frozen=True):
+    """An image's file: PNG where a model of a node drew it, PNG, JPEG or WebP from an upstream server.
+    `revised_prompt` is what the model says that it shows, empty where it says nothing.
+    """
+
+    data: bytes
+    revised_prompt: str = ""
+
+
 class Draft(msgspec.Struct, Generic[R], frozen=True):
     """An answer as the node gave it. Nothing about it is proved yet; see `receipt`.
 
-    `text` is a language model's answer, empty for tensors; `outputs` are named tensors; `body` is the whole
-    response as JSON data; `payment` is None where the node offers nothing.
+    `text` is a language model's answer, empty for tensors; `outputs` are named tensors, `images` what was
+    drawn; `body` is the whole response as JSON data; `payment` is None where the node offers nothing.
     """
 
     text: str
@@ -86,6 +95,7 @@ class Draft(msgspec.Struct, Generic[R], frozen=True):
     payment: PaidFor | None = None
     moved: ModelMove | None = None
     """The label points to another artifact than when this client last had an answer under it."""
+    images: tuple[Image, ...] = ()
 
 
 class Cleared(msgspec.Struct, Generic[R], frozen=True):
@@ -99,6 +109,7 @@ class Cleared(msgspec.Struct, Generic[R], frozen=True):
     seal: object = None
     payment: PaidFor | None = None
     moved: ModelMove | None = None
+    images: tuple[Image, ...] = ()
 
     def __post_init__(self) -> None:
         if self.seal is not _SEAL:
@@ -109,6 +120,5 @@ def clear(draft: Draft[R], decision: Decision) -> Cleared[R]:
     """The draft as a cleared answer. Raises AnswerHeld `policy_not_met` unless the decision is CLEAR."""
     if decision.outcome is not Outcome.CLEAR:
         raise AnswerHeld(decision, decision.policy)
-    return Cleared(
-        draft.text, draft.body, draft.receipt, decision, draft.outputs, _SEAL, draft.payment, draft.moved
-    )
+    d = draft
+    return Cleared(d.text, d.body, d.receipt, decision, d.outputs, _SEAL, d.payment, d.moved, images=d.images)

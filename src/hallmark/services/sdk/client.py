@@ -19,6 +19,7 @@ from hallmark.services.sdk.answer_stream import AnswerStream
 from hallmark.services.sdk.answers import Cleared, Draft, clear
 from hallmark.services.sdk.asking import Messages, ModeName, draft_of, encode_chat, in_mode
 from hallmark.services.sdk.chain_account import Balance, ChainAccount, Movement, Withdrawal
+from hallmark.services.sdk.drawing import Draws, images_of
 from hallmark.services.sdk.key_proof import require_proven
 from hallmark.services.sdk.model_history import ModelHistory, read_history, read_page
 from hallmark.services.sdk.money import Money
@@ -56,7 +57,7 @@ class History(msgspec.Struct, frozen=True):
     payments: tuple[Spent, ...]
 
 
-class AsyncClient:
+class AsyncClient(Draws):
     """Talks to one network.
 
     `base_url` is a gateway; `trust` its trust file; without them `home` (default ~/.hallmark) says
@@ -424,7 +425,8 @@ class AsyncClient:
             receipt = self._handle(dossier)
             question.arrived(receipt)
             await paid.delivered(receipt, answer)
-        return draft_of(msgspec.json.decode(content), receipt, self._arrived(model, receipt))
+        found = draft_of(msgspec.json.decode(content), receipt, self._arrived(model, receipt))
+        return msgspec.structs.replace(found, images=images_of(found.body))
 
     def _arrived(self, model: str, receipt: AsyncReceipt) -> ModelMove | None:
         return self._models.arrived(model, receipt.dossier.opened().artifact)

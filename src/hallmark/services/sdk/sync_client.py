@@ -310,6 +310,31 @@ class Client:
         asked = self._client.infer(model, inputs, mode=mode, require=require, timeout=timeout)
         return _cleared(self._loop.run(asked), self._loop)
 
+    @overload
+    def draw(
+        self, prompt: str, *, model: str = ..., require: None = ..., timeout: float = ..., **options: Any
+    ) -> Draft[PlainReceipt]: ...
+
+    @overload
+    def draw(
+        self, prompt: str, *, model: str = ..., require: str, timeout: float = ..., **options: Any
+    ) -> Cleared[PlainReceipt]: ...
+
+    def draw(
+        self,
+        prompt: str,
+        *,
+        model: str = "shapes",
+        require: str | None = None,
+        timeout: float = 10.0,
+        **options: Any,
+    ) -> Draft[PlainReceipt] | Cleared[PlainReceipt]:
+        """Have images made; see `AsyncClient.draw`."""
+        if require is None:
+            return _draft(self._loop.run(self._client.draw(prompt, model=model, **options)), self._loop)
+        asked = self._client.draw(prompt, model=model, require=require, timeout=timeout, **options)
+        return _cleared(self._loop.run(asked), self._loop)
+
     def models(self) -> list[dict[str, Any]]:
         """The models that the network knows."""
         return self._loop.run(self._client.models())
@@ -355,11 +380,11 @@ async def _next(pieces: AsyncIterator[str]) -> str | None:
 
 def _draft(draft: Draft[AsyncReceipt], loop: _Loop) -> Draft[PlainReceipt]:
     receipt = PlainReceipt(draft.receipt, loop)
-    return Draft(draft.text, draft.body, receipt, draft.outputs, draft.payment, draft.moved)
+    d = draft
+    return Draft(d.text, d.body, receipt, d.outputs, d.payment, d.moved, d.images)
 
 
 def _cleared(cleared: Cleared[AsyncReceipt], loop: _Loop) -> Cleared[PlainReceipt]:
-    draft = Draft(
-        cleared.text, cleared.body, cleared.receipt, cleared.outputs, cleared.payment, cleared.moved
-    )
+    c = cleared
+    draft = Draft(c.text, c.body, c.receipt, c.outputs, c.payment, c.moved, c.images)
     return clear(_draft(draft, loop), cleared.decision)
