@@ -46,6 +46,7 @@ NEEDS: Final[Mapping[int, str]] = {
     Mode.REPLAY: "Replay needs a model whose artifact is of integers.",
     Mode.ZKML: "Nothing makes zkml answers yet.",
 }
+UNASKED: Final = "No node that answers in it can be asked now."
 HINT: Final = "Nothing was computed or charged. GET /v1/models has the modes of each model."
 ASSURANCE: Final = (Assurance.NONE, Assurance.SIMULATED, Assurance.HARDWARE)
 

@@ -15,6 +15,7 @@ from hallmark.services.explorer.model_views import (
     ExposureTable,
     ModelCardPage,
     ModelList,
+    ModeNow,
     Server,
     Version,
 )
@@ -269,6 +270,7 @@ class SceneExplorer:
             (self.row(),),
             records=quality(self.scene),
             licence="" if known.row.asserted else "apache-2.0",
+            modes=(ModeNow("tee", 6, ""), ModeNow("zkml", 0, "Nothing makes zkml answers yet.")),
             repository="" if known.row.asserted else "hallmark/a-model",
         )
         kept = {

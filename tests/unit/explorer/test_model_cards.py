@@ -6,6 +6,8 @@ import msgspec
 
 from hallmark.core.blob_ids import blob_text
 from hallmark.core.document import hex0x, unhex
+from hallmark.core.receipt import Mode
+from hallmark.routing.eligibility import NEEDS, UNASKED
 from hallmark.services.explorer import model_cards
 from hallmark.services.explorer.figures import Tally
 from hallmark.services.explorer.network import GatewayNetwork
@@ -65,9 +67,28 @@ async def test_who_serves_it(watching: FollowedLogFixture) -> None:
     assert (one.node, one.reason, one.answers, one.asserted) == (hex0x(node.address), "", "answers", False)
     assert "1 node offers it, of which 1 may be asked by what the log holds. 5 slots free now" in found.told
     assert [slots.idle for slots in found.slots] == [5]
+    assert [(one.mode, one.free) for one in found.modes if not one.reason] == [("tee", 5)]
     silent = model_cards.page(watch, "digits", tally, (), told=None, now=net.now)
-    assert (silent.servers[0].answers, silent.slots) == ("", ())
+    assert (silent.servers[0].answers, silent.slots, silent.modes) == ("", (), ())
     assert silent.told.endswith(model_cards.SILENT)
     late = model_cards.page(watch, "digits", tally, (), told=heard, now=net.now + 10**12)
     assert late.servers[0].reason
     assert late.servers[0].sentence
+
+
+def test_each_mode_has_its_free_slots_or_why_it_has_none() -> None:
+    """A full node can still be asked; one that is left out cannot; what no node offers says what it needs."""
+    row = NETWORK["slots"][0]
+    left_out = {"idle": 0, "busy": 0, "ineligible": 4}
+    rows = [
+        row | {"idle": 0},
+        row | {"mode": "replay"} | left_out,
+        row | {"model": "other", "mode": "vanilla"},
+    ]
+    found = model_cards.modes_now(msgspec.convert({"slots": rows}, GatewayNetwork), "digits")
+    assert {one.mode: (one.free, one.reason) for one in found} == {
+        "vanilla": (0, NEEDS[Mode.VANILLA]),
+        "tee": (0, ""),
+        "replay": (0, UNASKED),
+        "zkml": (0, NEEDS[Mode.ZKML]),
+    }

@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from hallmark.apps.web.app import create_app
 from hallmark.services.explorer.model_filter import Filter
-from hallmark.services.explorer.model_views import ModelList
+from hallmark.services.explorer.model_views import ModelCardPage, ModelList
 from hallmark.services.explorer.views import Receipts
 from hallmark.testing.scene import digest
 from hallmark.testing.scene_explorer import SIZE, SceneExplorer
@@ -36,6 +36,14 @@ class Moved(SceneExplorer):
         return Receipts(3, "", SIZE, (self.row(0), old, msgspec.structs.replace(old, id=item_id(2))))
 
 
+class Untold(SceneExplorer):
+    """The gateway does not answer."""
+
+    async def model_card(self, label: str) -> ModelCardPage:
+        """That label, of which nobody told a mode."""
+        return msgspec.structs.replace(await super().model_card(label), modes=())
+
+
 def client(explorer: SceneExplorer) -> TestClient:
     """Pages over one explorer."""
     app = create_app(msgspec.structs.replace(surfaces(explorer.scene), explorer=explorer))
@@ -62,6 +70,15 @@ def test_unknown_is_neither_a_pass_nor_a_zero() -> None:
     assert "nobody has said anything of it" in unknown
     assert ">unknown<" in unknown
     assert "in 1,000" not in unknown
+
+
+def test_a_model_says_in_which_mode_it_can_be_asked_for_now() -> None:
+    """Free slots where a node can be asked, the reason where none can; nothing where nobody told."""
+    page = client(SceneExplorer(Scene())).get(f"/models/{LABEL}").text
+    modes = page.split('id="modes"')[1].split("</dl>")[0]
+    assert "<dt>Mode tee</dt><dd>6 slots free now</dd>" in modes
+    assert "<dt>Mode zkml</dt><dd>not now: Nothing makes zkml answers yet.</dd>" in modes
+    assert 'id="modes"' not in client(Untold(Scene())).get(f"/models/{LABEL}").text
 
 
 def test_what_was_said_of_a_receipt_names_its_speakers() -> None:

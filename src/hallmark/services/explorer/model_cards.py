@@ -12,15 +12,16 @@ from typing import Final
 
 from hallmark.core.blob_ids import blob_text
 from hallmark.core.document import hex0x, unhex
+from hallmark.core.modes import NAMES
 from hallmark.core.registry import Label
 from hallmark.discovery.catalogue import Hit
 from hallmark.routing.capacity import MODES, present
-from hallmark.routing.eligibility import Wanted, eligibility
+from hallmark.routing.eligibility import NEEDS, UNASKED, Wanted, eligibility
 from hallmark.services.explorer import links, models, offers, outcomes, wording
 from hallmark.services.explorer.figures import Tally
 from hallmark.services.explorer.licences import repository_of
 from hallmark.services.explorer.lineage import steps
-from hallmark.services.explorer.model_views import ModelCardPage, ModelLine, Server, Version
+from hallmark.services.explorer.model_views import ModelCardPage, ModelLine, ModeNow, Server, Version
 from hallmark.services.explorer.network import GatewayNetwork
 from hallmark.services.explorer.outcome_views import ArtifactQuality, RecordRow, quality_words
 from hallmark.services.explorer.receipt_context import called
@@ -103,6 +104,7 @@ def page(
         lineage=lineage,
         servers=serving,
         slots=tuple(one for one in told.slots if one.model == name) if told is not None else (),
+        modes=modes_now(told, name) if told is not None else (),
         prices=prices,
         receipts=receipts,
         records=records,
@@ -182,6 +184,17 @@ def _since(watch: FollowedLog, label: Label) -> int:
 
 def _idle(told: GatewayNetwork, name: str) -> int:
     return sum(one.idle for one in told.slots if one.model == name)
+
+
+def modes_now(told: GatewayNetwork, name: str) -> tuple[ModeNow, ...]:
+    """Every mode: its free slots, or why no answer of this model can be asked for in it."""
+    found = []
+    for number, mode in NAMES.items():
+        rows = [one for one in told.slots if (one.model, one.mode) == (name, mode)]
+        asked = any(one.idle + one.busy > 0 for one in rows)
+        why = "" if asked else UNASKED if rows else NEEDS[number]
+        found.append(ModeNow(mode, sum(one.idle for one in rows), why))
+    return tuple(found)
 
 
 def _told(serving: tuple[Server, ...], told: GatewayNetwork | None, name: str) -> str:

@@ -29,6 +29,16 @@ class Server(Shown, frozen=True):
     asserted: bool
 
 
+class ModeNow(Shown, frozen=True):
+    """Whether an answer of the model can be asked for in this mode now, by the gateway's word: `free` slots,
+    and why it cannot ("": it can).
+    """
+
+    mode: str
+    free: int
+    reason: str
+
+
 class Version(Shown, frozen=True):
     """What a label pointed to: an artifact by its blob ID (in both of its forms), with length in bytes,
     SHA-256 and form, by a manifest that `signed_by` signed. `receipts` is how many name that manifest.
@@ -138,6 +148,7 @@ class ModelCardPage(Shown, frozen=True):
     "unknown", `quality_told` who is counted and where the record begins. `records` are all artifacts that it
     ever pointed to, newest first, each with its own; `asserted` what was said of a provider's answers.
     `licence` is that of the card in the hub ("": none), `repository` where that stands.
+    `modes` are all modes, each with what is free now; none where the gateway does not answer.
     """
 
     row: ModelRow
@@ -156,3 +167,4 @@ class ModelCardPage(Shown, frozen=True):
     asserted: RecordRow | None = None
     licence: str = ""
     repository: str = ""
+    modes: tuple[ModeNow, ...] = ()

@@ -15,7 +15,7 @@ from hallmark.core.registry import Member, Registry
 from hallmark.core.statements import Role
 from hallmark.http.health import Health
 from hallmark.routing.capacity import MODES, Capacity, ModelSlots, capacity, present
-from hallmark.routing.eligibility import NEEDS, Eligibility, Wanted, modes_of
+from hallmark.routing.eligibility import NEEDS, UNASKED, Eligibility, Wanted, modes_of
 from hallmark.routing.load import LoadTable, NodeLoad
 from hallmark.services.following.follower import Follower
 from hallmark.services.gateway.failures import Failures
@@ -106,8 +106,7 @@ class Overview:
             nodes = [node for node in found.eligible if number in modes_of(node.bundle, manifest)]
             taken = [(self._loads.loads.get(node.node) or NodeLoad()).in_flight for node in nodes]
             free = sum(max(0, node.bundle.capacity - busy) for node, busy in zip(nodes, taken, strict=True))
-            later = "No node that answers in it can be asked now."
-            why = "" if nodes else later if name in found.modes else NEEDS[number]
+            why = "" if nodes else UNASKED if name in found.modes else NEEDS[number]
             told[name] = {"available": bool(nodes), "free": free, "reason": why}
         return told
 
