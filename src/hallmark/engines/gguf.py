@@ -74,7 +74,7 @@ class GGUFEngine(Unoffered):
         finally:
             shutil.rmtree(folder)
         table = {token: self._model.piece(token) for token in range(self._model.size)}
-        marks = [self._model.text(one) for one in range(self._model.size) if self._model.control(one)]
+        marks = [self._model.text(one) for one in range(self._model.size) if self._model.mark(one)]
         tokenizer = _Tokenizer(self._model, header)
         self._table = table
         self._prompter = Prompter(tokenizer, table, marks, has_template=bool(header.template))
@@ -135,7 +135,7 @@ class _Tokenizer:
         environment.globals["raise_exception"] = _refuse
         try:
             self._template = environment.from_string(template) if template else None
-        except TemplateError as error:
+        except Exception as error:  # Python's own too: SyntaxError, RecursionError, ValueError of a number
             raise InvalidInput("bad_artifact", "The artifact's chat template cannot be read.") from error
         self._marks = {
             f"{name}_token": model.text(header.values[key]) if key in header.values else ""

@@ -35,6 +35,8 @@ N_CTX, N_BATCH, THREADS, FLASH_ATTENTION, CACHE_TYPES = 0, 4, 28, 52, 104
 F32: Final = 0
 BATCH: Final = 512
 LONGEST_PIECE: Final = 1 << 12
+NORMAL, BYTE = 1 << 2, 1 << 5
+"""Attributes of a token that is plain text and nothing else (enum llama_token_attr)."""
 
 
 class Parameters(ctypes.Structure):
@@ -126,7 +128,7 @@ def _declare(lib: Any) -> None:
         "llama_model_n_ctx_train": (whole, (pointer,)),
         "llama_vocab_n_tokens": (whole, (pointer,)),
         "llama_vocab_is_eog": (flag, (pointer, whole)),
-        "llama_vocab_is_control": (flag, (pointer, whole)),
+        "llama_vocab_get_attr": (whole, (pointer, whole)),
         "llama_vocab_get_text": (text, (pointer, whole)),
         "llama_tokenize": (whole, (pointer, text, whole, tokens, whole, flag, flag)),
         "llama_token_to_piece": (whole, (pointer, whole, pointer, whole, whole, flag)),
@@ -164,9 +166,11 @@ class Llama:
         written = self._lib.llama_vocab_get_text(self._vocabulary, token)
         return bytes(written or b"").decode("utf-8", "replace")
 
-    def control(self, token: int) -> bool:
-        """Whether a token is a mark of the template and no text."""
-        return bool(self._lib.llama_vocab_is_control(self._vocabulary, token))
+    def mark(self, token: int) -> bool:
+        """Whether a token is more than text. `tokens` finds control, unknown and user-defined ones whole in
+        any text; whatever else is not plain counts as one too.
+        """
+        return int(self._lib.llama_vocab_get_attr(self._vocabulary, token)) not in (NORMAL, BYTE)
 
     def piece(self, token: int) -> bytes:
         """The bytes that a token stands for; none for a mark."""

@@ -102,10 +102,19 @@ class Prompter:
         for at, part in enumerate(text.split(HOLDER)):
             pieces.append(part)
             if at < len(held):
-                # Split after the first character: neither half is the mark, so neither becomes its token.
-                pieces += [held[at][:1], held[at][1:]]
+                pieces += self._apart(held[at])
         encoded = [self._tokenizer.encode(piece) for piece in pieces if piece]
         return np.concatenate(encoded).astype(np.int32) if encoded else np.zeros(0, dtype=np.int32)
+
+    def _apart(self, mark: str) -> list[str]:
+        """A mark split after its first character, so that neither half becomes its token; where the second
+        half holds another mark, that one is split as well.
+        """
+        pieces, rest = [mark[:1]], mark[1:]
+        while found := self._marks.search(rest):
+            pieces.append(rest[: found.start() + 1])
+            rest = rest[found.start() + 1 :]
+        return [*pieces, rest]
 
 
 def _special_tokens(tokenizer: Mapping[str, object]) -> list[str]:
