@@ -22,6 +22,8 @@ import pytest
 
 import hallmark as product
 from hallmark.core.marks import Question, State
+from hallmark.http.multipart import read_form
+from hallmark.services.sdk.saved import open_answer, read_answer
 from hallmark.testing.real_network import Network, hallmark, start_network
 
 pytestmark = pytest.mark.integration
@@ -41,15 +43,17 @@ class Server(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer a chat completion, streamed or whole; tools come back as they were offered."""
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        body = self.rfile.read(int(self.headers["content-length"]))
+        edits = self.path.endswith("/images/edits")
+        asked = dict(read_form(self.headers["content-type"].encode(), body)) if edits else json.loads(body)
         Server.seen.append(asked)
         Server.keys.append(self.headers.get("authorization", ""))
         if Server.wanted and Server.keys[-1] != f"Bearer {Server.wanted}":
             error = {"message": f"Incorrect API key: {Server.keys[-1]}", "code": "invalid_api_key"}
             self._send(json.dumps({"error": error}).encode(), "application/json", 401)
             return
-        if self.path.endswith("/images/generations"):
-            images = [{"b64_json": DRAWN}] * asked.get("n", 1)
+        if edits or self.path.endswith("/images/generations"):
+            images = [{"b64_json": DRAWN}] * int(asked.get("n", 1))
             self._send(json.dumps({"created": 1, "data": images}).encode(), "application/json")
             return
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
@@ -154,6 +158,36 @@ def test_a_providers_images_have_a_receipt(with_upstream: Network) -> None:
     linked = {"model": "large", "prompt": "a red circle", "response_format": "url"}
     refused = httpx.post(f"{with_upstream.gateway}/v1/images/generations", json=linked, timeout=30)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported_parameter")
+
+
+def test_a_changed_image_has_a_receipt_for_the_form(with_upstream: Network, tmp_path: Path) -> None:
+    """A stock client's form reaches the provider under its own name of the model; offline the receipt is
+    shown to be about the exact form and answer, and about no form with one letter changed.
+    """
+    picture = b"\x89PNG\r\n\x1a\n \xff a square"
+    with openai.OpenAI(base_url=f"{with_upstream.gateway}/v1", api_key="none") as stock:
+        raw = stock.images.with_raw_response.edit(
+            model="large", image=("a.png", picture), prompt="make it round", n=2, response_format="b64_json"
+        )
+        with pytest.raises(openai.NotFoundError, match="changes no images"):
+            stock.images.edit(model="shapes", image=("a.png", picture), prompt="make it round")
+    assert [image.b64_json for image in raw.parse().data or ()] == [DRAWN, DRAWN]
+    assert Server.seen[-1] == {
+        "model": b"provider/large-model",
+        "prompt": b"make it round",
+        "n": b"2",
+        "response_format": b"b64_json",
+        "image": picture,
+    }
+    form, answer = tmp_path / "form", tmp_path / "answer.json"
+    form.write_bytes(sent := raw.http_response.request.read())
+    answer.write_bytes(raw.http_response.content)
+    saved = read_answer(answer.read_bytes())
+    assert open_answer(saved, sent).complete
+    assert not open_answer(saved, sent.replace(b"a square", b"a sphere")).complete
+    done = with_upstream.run("verify", str(answer), "--from", str(form))
+    told = " ".join(done.stdout.split())
+    assert "what was signed, byte for byte, sent to /v1/images/edits" in told, done.stdout + done.stderr
 
 
 def test_the_embedded_generators_images_are_verified_offline(with_upstream: Network, tmp_path: Path) -> None:

@@ -55,8 +55,9 @@ def images_of(answer: bytes) -> tuple[bytes, ...] | None:
         images = tuple(base64.b64decode(image.b64_json, validate=True) for image in found.data)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    return images if all(map(_is_image, images)) else None
+    return images if all(map(is_image, images)) else None
 
 
-def _is_image(data: bytes) -> bool:
+def is_image(data: bytes) -> bool:
+    """Whether bytes begin as PNG, JPEG or WebP do."""
     return data.startswith(SIGNATURES) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")

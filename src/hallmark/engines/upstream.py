@@ -38,6 +38,7 @@ from hallmark.http.tls import spki_digest
 Dial = Callable[[str], Awaitable[socket.socket]]
 
 MAX_ANSWER: Final = 32 * 1024 * 1024
+JSON: Final = b"application/json"
 CONNECT_S: Final = 10.0
 SILENCE_S: Final = 540.0
 MAX_COMMENT: Final = 200
@@ -123,8 +124,10 @@ class Upstream:
         return self._description
 
     @asynccontextmanager
-    async def open(self, path: str, body: bytes, authorization: bytes = b"") -> AsyncGenerator[Reply, None]:
-        """Send a request to `path` below the base URL ("/chat/completions").
+    async def open(
+        self, path: str, body: bytes, authorization: bytes = b"", *, kind: bytes = JSON
+    ) -> AsyncGenerator[Reply, None]:
+        """Send a request to `path` below the base URL ("/chat/completions"); `kind` is its media type.
 
         Raises as `refusal` makes errors; UpstreamFailed `upstream_failed`, `upstream_timed_out`; Unavailable
         `upstream_unreachable`, alone among these when no byte of the body has left.
@@ -133,7 +136,8 @@ class Upstream:
         try:
             with self._named():
                 async with asyncio.timeout(self._silence_s):
-                    connection = await self._sent(connection, self._head(path, body, authorization), body)
+                    head = self._head(path, body, authorization, kind)
+                    connection = await self._sent(connection, head, body)
                     await connection.head()
                 response = Response(connection, self._silence_s)
                 if response.status != 200:
@@ -178,6 +182,11 @@ class Upstream:
         silent.status = 504
         return silent
 
+    @property
+    def model(self) -> str:
+        """What the model is called there."""
+        return self.target.model or self.target.label
+
     def prepare(self, body: bytes, *, stream: bool) -> bytes:
         """The body as it goes out; see the module docstring. `body` is a JSON object."""
         members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
@@ -208,11 +217,11 @@ class Upstream:
             raise Unavailable("upstream_unreachable", f"{self.target.name} cannot be reached.") from error
         return connection
 
-    def _head(self, path: str, body: bytes, authorization: bytes) -> bytes:
+    def _head(self, path: str, body: bytes, authorization: bytes, kind: bytes) -> bytes:
         lines = [
             f"POST {self._path}{path} HTTP/1.1".encode("ascii"),
             b"host: " + self._authority,
-            b"content-type: application/json",
+            b"content-type: " + kind,
             b"accept: application/json, text/event-stream",
             b"content-length: " + str(len(body)).encode(),
         ]

@@ -1,15 +1,23 @@
-"""Reading multipart/form-data (RFC 7578) as it comes: nothing is kept but what may be part of a delimiter."""
+"""multipart/form-data (RFC 7578): read as it comes, where nothing is kept but what may be part of a
+delimiter; read whole, within bounds; and written.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 from urllib.parse import unquote
 
+import msgspec
+
 from hallmark.core.errors import InvalidInput
+from hallmark.core.hashing import sha256
 
 MOST_HEAD: Final = 80 * 1024
+MOST_PARTS: Final = 32
+MOST_PART: Final = 8 << 20
+PIECE: Final = 64 * 1024
 TYPE: Final = re.compile(r'multipart/form-data\s*;.*?boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.I)
 NAME: Final = re.compile(r';\s*name="((?:[^"\\]|\\.)*)"', re.I | re.S)
 NAME_EXTENDED: Final = re.compile(r";\s*name\*=utf-8'[^';]*'([^;\s]+)", re.I)
@@ -30,6 +38,11 @@ class Multipart:
             raise malformed("The body is multipart/form-data with a boundary.")
         self._delimiter = b"\r\n--" + (found[1] or found[2]).encode("latin-1")
         self._rest, self._state = b"\r\n", "preamble"
+
+    @property
+    def opening(self) -> bytes:
+        """How a body begins that has nothing before its first part."""
+        return self._delimiter[2:] + b"\r\n"
 
     @property
     def done(self) -> bool:
@@ -103,6 +116,53 @@ def _name(head: bytes) -> str:
     if quoted is None:
         raise malformed("A part has no name.")
     return ESCAPED.sub(lambda match: match[1] or chr(int(match[2], 16)), quoted[1])
+
+
+class FormPart(msgspec.Struct, frozen=True):
+    """One part of a form that is written; with `kind`, its media type, it is a file of the name `file`."""
+
+    name: str
+    data: bytes
+    kind: str = ""
+    file: str = ""
+
+
+def read_form(content_type: bytes, body: bytes) -> list[tuple[str, bytes]]:
+    """The parts of a whole form, name and bytes, in order.
+
+    The body begins with its boundary, so that its bytes say by themselves what they mean, whatever the header
+    that came with them said. Raises InvalidInput `bad_multipart`, `too_many_parts`, `part_too_large`.
+    """
+    form = Multipart(content_type)
+    if not body.startswith(form.opening):
+        raise malformed("The form does not begin with the boundary that its Content-Type names.")
+    parts: list[tuple[str, bytearray]] = []
+    for at in range(0, len(body), PIECE):
+        for event in form.feed(body[at : at + PIECE]):
+            if isinstance(event, str):
+                parts.append((event, bytearray()))
+            else:
+                parts[-1][1].extend(event)
+            if len(parts) > MOST_PARTS:
+                raise InvalidInput("too_many_parts", f"A form here has at most {MOST_PARTS} parts.")
+            if len(parts[-1][1]) > MOST_PART:
+                raise InvalidInput("part_too_large", f"A part of a form has at most {MOST_PART >> 20} MiB.")
+    if not form.done:
+        raise malformed("The form ends before its last boundary.")
+    return [(name, bytes(data)) for name, data in parts]
+
+
+def write_form(parts: Sequence[FormPart]) -> tuple[bytes, bytes]:
+    """Content-Type and body of a form. Its boundary is a digest of the parts, so no part can hold it. Names
+    are the program's own: they are written as they are.
+    """
+    boundary = b"hallmark-" + sha256(*(sha256(part.data) for part in parts))[:16].hex().encode()
+    pieces = []
+    for part in parts:
+        head = f'Content-Disposition: form-data; name="{part.name}"'
+        head += f'; filename="{part.file}"\r\nContent-Type: {part.kind}' if part.kind else ""
+        pieces.append(b"--%b\r\n%b\r\n\r\n%b\r\n" % (boundary, head.encode(), part.data))
+    return b"multipart/form-data; boundary=" + boundary, b"".join(pieces) + b"--%b--\r\n" % boundary
 
 
 def malformed(message: str) -> InvalidInput:

@@ -25,6 +25,7 @@ from hallmark.services.enclave.routes import client_nonce
 from hallmark.services.enclave.runtime import Beacon, Model, ReceiptDraft, SignedReceipt
 from hallmark.services.enclave.stop_requests import Stops
 from hallmark.services.enclave.streaming import Emitter
+from hallmark.services.gateway.paths import EDITS
 from hallmark.services.sealing.keys import ScheduledKeys, shown
 from hallmark.testing.network import LittleNetwork, Party
 
@@ -191,7 +192,7 @@ class LocalNode(Service):
             case "forge":
                 send = _forging(send)
         call = Call(self.runtime, scope, receive, send, body, self.stops)
-        asked = msgspec.json.decode(body)
+        asked = {} if scope["path"] == EDITS else msgspec.json.decode(body)
         most = Use(len(body), asked.get("max_tokens") or CONTEXT)
         opening = await metered(call, open_request(self.runtime, scope, body), "digits", most)
         if asked.get("stream"):

@@ -14,6 +14,7 @@ from hallmark.core.answer import DONE, split_hallmark, split_hallmark_stream
 from hallmark.core.document import hex0x
 from hallmark.core.documents import RouteRecord
 from hallmark.core.receipt import response_digest
+from hallmark.http.multipart import FormPart, write_form
 from hallmark.services.gateway.paths import normal
 from hallmark.testing.local_network import LocalNetwork
 from hallmark.testing.local_node import ANSWER
@@ -36,6 +37,25 @@ async def test_bodies_go_through_unaltered(ask: Any, local: LocalNetwork) -> Non
     salt = bytes.fromhex(hallmark["salts"]["response"][2:])
     assert hex0x(response_digest(salt, content)) == hallmark["receipt"]["response"]
     assert headers["hallmark-receipt"] == hallmark["id"]
+
+
+async def test_a_form_goes_through_unaltered(ask: Any, local: LocalNetwork) -> None:
+    """Of an edit's form only the model is read; without one, or without a form, there is a reason."""
+    kind, sent = write_form([FormPart("model", b"digits"), FormPart("image", b"\xff\xfe")])
+    status, _, _ = await ask.raw("/v1/images/edits", sent, headers={"content-type": kind.decode()})
+    assert status == 200
+    assert [got for node in local.nodes for got in node.bodies] == [sent]
+    for code, parts in [
+        ("bad_request", [FormPart("image", b"\xff")]),
+        ("bad_request", [FormPart("model", b"\xff")]),
+        ("bad_request", [FormPart("model", b"digits"), FormPart("model", b"letters")]),
+        ("model_not_found", [FormPart("model", b"nowhere")]),
+    ]:
+        kind, body = write_form(parts)
+        _, _, told = await ask.raw("/v1/images/edits", body, headers={"content-type": kind.decode()})
+        assert json.loads(told)["error"]["code"] == code
+    status, _, told = await ask.raw("/v1/images/edits", b'{"model":"digits"}')
+    assert (status, json.loads(told)["error"]["code"]) == (400, "bad_multipart")
 
 
 async def test_marks_are_struck_by_the_gateway_itself(ask: Any) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hallmark.core.errors import InvalidInput
-from hallmark.http.multipart import Multipart
+from hallmark.http.multipart import MOST_PART, MOST_PARTS, FormPart, Multipart, read_form, write_form
 
 TYPE = b"multipart/form-data; boundary=xYz"
 
@@ -99,3 +99,36 @@ def test_another_type_has_a_reason(content_type: bytes) -> None:
     with pytest.raises(InvalidInput) as error:
         Multipart(content_type)
     assert error.value.reason == "bad_multipart"
+
+
+def form(*parts: tuple[str, bytes]) -> tuple[bytes, bytes]:
+    """A written form of these parts."""
+    return write_form([FormPart(name, data) for name, data in parts])
+
+
+def test_what_is_written_is_read() -> None:
+    """Parts and files come back as they were, also those that hold another form."""
+    inner = form(("a", b"1"))[1]
+    parts = [FormPart("a", b""), FormPart("b[]", inner), FormPart("c", b"\r\n--", "image/png", "c.png")]
+    kind, body = write_form(parts)
+    assert read_form(kind, body) == [(part.name, part.data) for part in parts]
+    assert b'name="c"; filename="c.png"\r\nContent-Type: image/png\r\n\r\n' in body
+
+
+def test_a_whole_form_is_bounded_complete_and_says_its_boundary_itself() -> None:
+    """Too many parts, one too large, an end that comes too early, and bytes before the first boundary."""
+    kind, body = form(("a", b"1"))
+    many, large = form(*[("a", b"")] * (MOST_PARTS + 1)), form(("a", bytes(MOST_PART + 1)))
+    most = form(("a", bytes(MOST_PART)), *[("b", b"")] * (MOST_PARTS - 1))
+    assert len(read_form(*most)) == MOST_PARTS
+    for reason, data in [
+        ("too_many_parts", many),
+        ("part_too_large", large),
+        ("bad_multipart", (kind, body[:-4])),
+        ("bad_multipart", (kind, b"\r\n" + body)),
+        ("bad_multipart", (kind[:-1], body)),
+        ("bad_multipart", (b"application/json", b"{}")),
+    ]:
+        with pytest.raises(InvalidInput) as error:
+            read_form(*data)
+        assert error.value.reason == reason

@@ -247,6 +247,15 @@ async def test_there_is_no_plain_way(local: SealedNetwork) -> None:
     await proxy.aclose()
 
 
+async def test_a_form_does_not_go_sealed(url: str) -> None:
+    """Changes of images are refused plainly, and nothing is sent in clear instead."""
+    files = {"image": b"\x89PNG\r\n\x1a\n"}
+    async with httpx.AsyncClient() as http:
+        answer = await http.post(f"{url}/v1/images/edits", data={"model": "digits"}, files=files)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unsupported_endpoint")
+    assert "sealed" in answer.json()["error"]["message"]
+
+
 async def test_no_page_of_another_site_asks(local: SealedNetwork, url: str) -> None:
     """Foreign origins and foreign names for this address are refused, unless the owner named them."""
     async with httpx.AsyncClient() as http:

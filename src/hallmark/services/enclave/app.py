@@ -3,6 +3,7 @@
     POST /v1/chat/completions   POST /v1/completions   POST /v1/embeddings   POST /v1/hallmark/infer
     GET  /v1/models             GET  /v1/models/{id}   GET  /v1/hallmark/identity
     GET  /v1/hallmark/clock     GET  /v1/hallmark/keys     POST /v1/hallmark/stop
+    POST /v1/images/generations POST /v1/images/edits (a form)
 
 `create_app` loads every model before the enclave is confined for good. The application holds no state between
 requests but the number of answers being made; it logs ids and numbers only.
@@ -25,6 +26,7 @@ from hallmark.core.errors import Conflict, NotFound, Unavailable
 from hallmark.core.model_names import read_model_name, require_pin
 from hallmark.core.naming import no_such_model
 from hallmark.engines import describe_format, load
+from hallmark.engines.openai_edits import read_edit
 from hallmark.engines.openai_images import AskedImages, check_images
 from hallmark.engines.openai_request import Chat, Completion, Envelope, decode, require_text
 from hallmark.engines.protocol import Engine, Task
@@ -51,6 +53,8 @@ CHARGED: Final = b"hallmark-charged"
 complete answer could not be handed out with its receipt. A payment that is used already says nothing of
 itself.
 """
+EDITS: Final = "/v1/images/edits"
+"""The one path whose body is a form, and no JSON."""
 READS: Final = frozenset(("/v1/models", "/v1/hallmark/identity", "/v1/hallmark/clock", "/v1/hallmark/keys"))
 SCRATCH: Final = Path("/tmp")  # noqa: S108 - the enclave's own tmpfs, the one place that it can write to
 
@@ -82,6 +86,7 @@ class App:
             "/v1/embeddings": self._embedding,
             "/v1/hallmark/infer": self._infer,
             "/v1/images/generations": self._images,
+            EDITS: self._edit,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,7 +126,8 @@ class App:
                     "unsupported_encoding", "A node takes bodies as they are, not compressed."
                 )
             body = await read_body(receive, self._body_bytes)
-            require_text(body)
+            if path != EDITS:
+                require_text(body)
             with self._place():
                 await self._posts[path](Call(self._runtime, scope, receive, send, body, self._stops))
         elif path == "/v1/hallmark/stop":
@@ -181,6 +187,18 @@ class App:
             return
         check_images(decode(call.body, AskedImages))
         await relayed.answer(call, Task.IMAGE, decode(call.body, Envelope), self._upstreams[label])
+
+    async def _edit(self, call: Call) -> None:
+        edit = read_edit(header(call.scope, b"content-type") or b"", call.body)
+        label = self._asked(call, edit.model)
+        if label not in self._upstreams:
+            self._engine(label, Task.IMAGE)
+            raise NotFound(
+                "unsupported_endpoint",
+                "This model draws from a prompt alone: it changes no images.",
+                "Use /v1/images/generations, or a model that a provider answers for.",
+            )
+        await relayed.answer(call, Task.IMAGE, Envelope(edit.model), self._upstreams[label], edit=edit)
 
     async def _infer(self, call: Call) -> None:
         asked = decode(call.body, infer.Inference)

@@ -1,7 +1,8 @@
 """Input records: what entered a run from outside the conversation, each committed to by digest.
 
 Recorded are tool results (messages of role tool or function) and attachments (image, audio and file parts).
-The content of a record is the exact text of the message, or the exact JSON of the part's payload, as it came.
+The content of a record is the exact text of the message, or the exact JSON of the part's payload, as it came;
+of an image in a form, its exact bytes.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ def input_records(messages: Sequence[ChatMessage], salt: bytes) -> tuple[bytes, 
     if len(records) > MAX_RECORDS:
         raise invalid_value("messages", f"with at most {MAX_RECORDS} tool results and attachments")
     return records
+
+
+def image_records(images: Sequence[bytes], salt: bytes) -> tuple[bytes, ...]:
+    """The same for the images of a form."""
+    return tuple(InputRecord("image", hex0x(input_digest(salt, one)), SOURCE).encode() for one in images)
 
 
 def images_in(messages: Sequence[ChatMessage]) -> int:

@@ -12,14 +12,15 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import Parameters, UpstreamRecord
 from hallmark.core.errors import HallmarkError, Unauthorized
 from hallmark.core.prices import Use
+from hallmark.engines.openai_edits import Edit
 from hallmark.engines.openai_images import images_of
 from hallmark.engines.openai_request import Envelope, decode
 from hallmark.engines.openai_response import Shape
 from hallmark.engines.protocol import MILLION, Task
-from hallmark.engines.upstream import Asserted, Chunk, Reply, Target, Upstream
+from hallmark.engines.upstream import JSON, Asserted, Chunk, Reply, Target, Upstream
 from hallmark.http.asgi import header
 from hallmark.services.enclave.answers import Call, Ending, answer_stream, answer_whole, metered
-from hallmark.services.enclave.inputs import images_in, input_records
+from hallmark.services.enclave.inputs import image_records, images_in, input_records
 from hallmark.services.enclave.receipt_maker import Opening, Outcome, open_request
 from hallmark.services.enclave.streaming import Emitter
 
@@ -45,6 +46,7 @@ class _Relay(msgspec.Struct):
     parameters: Parameters
     authorization: bytes
     images: int = 0
+    edit: Edit | None = None
     reply: Reply | None = None
     last: bytes = b""
     chunks: int = 0
@@ -107,8 +109,11 @@ class _Relay(msgspec.Struct):
     def _open(self, *, stream: bool) -> AbstractAsyncContextManager[Reply]:
         scope = self.call.scope
         path = str(scope["path"]).removeprefix("/v1")
-        body = self.upstream.prepare(self.call.body, stream=stream)
-        return self.upstream.open(path, body, self.authorization)
+        if self.edit is not None:
+            kind, body = self.edit.form(self.upstream.model)
+        else:
+            kind, body = JSON, self.upstream.prepare(self.call.body, stream=stream)
+        return self.upstream.open(path, body, self.authorization, kind=kind)
 
     @property
     def _said(self) -> Asserted:
@@ -142,14 +147,19 @@ class _Relay(msgspec.Struct):
         )
 
 
-async def answer(call: Call, task: Task, envelope: Envelope, upstream: Upstream) -> None:
-    """Pass a request to an upstream server and its answer to the client."""
+async def answer(
+    call: Call, task: Task, envelope: Envelope, upstream: Upstream, *, edit: Edit | None = None
+) -> None:
+    """Pass a request to an upstream server and its answer to the client. `edit` is a request that came as a
+    form; its images are inputs, and are not counted as tokens.
+    """
     opening = open_request(call.runtime, call.scope, call.body, upstream=True)
     target = upstream.target
-    sent, images = decode(call.body, dict[str, Any]), images_in(envelope.messages)
+    sent = decode(call.body, dict[str, Any]) if edit is None else {"n": edit.n}
+    images, read = images_in(envelope.messages), len(call.body if edit is None else edit.prompt.encode())
     if task is Task.IMAGE:
         images = sent.get("n") or 1
-    most = Use(len(call.body), 0 if task in AT_ONCE else _most_out(sent, call), images)
+    most = Use(read, 0 if task in AT_ONCE else _most_out(sent, call), images)
     opening = await metered(call, opening, target.label, most)
     relay = _Relay(
         call=call,
@@ -157,9 +167,12 @@ async def answer(call: Call, task: Task, envelope: Envelope, upstream: Upstream)
         envelope=envelope,
         opening=opening,
         task=task,
-        inputs=input_records(envelope.messages, opening.request_salt),
+        inputs=input_records(envelope.messages, opening.request_salt)
+        if edit is None
+        else image_records(edit.pictures, opening.request_salt),
         parameters=_parameters(sent, task, upstream, opening),
         images=images,
+        edit=edit,
         authorization=header(call.scope, AUTHORIZATION) or call.runtime.upstream_authorization(target.label),
     )
     try:

@@ -7,6 +7,8 @@ from typing import Final
 from hallmark.core.errors import NotFound
 from hallmark.http.asgi import Scope, header
 
+EDITS: Final = "/v1/images/edits"
+"""The one among them whose body is a form, and no JSON."""
 ANSWERS: Final = frozenset(
     (
         "/v1/chat/completions",
@@ -14,6 +16,7 @@ ANSWERS: Final = frozenset(
         "/v1/embeddings",
         "/v1/hallmark/infer",
         "/v1/images/generations",
+        EDITS,
     )
 )
 OTHERS: Final = frozenset(("/v1/models",))

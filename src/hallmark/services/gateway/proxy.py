@@ -41,6 +41,7 @@ from hallmark.services.gateway.node_errors import (
     read_failure,
 )
 from hallmark.services.gateway.outbox import Outbox, Track
+from hallmark.services.gateway.paths import EDITS
 from hallmark.services.gateway.payments import SENT, TOLD, lost_with_payment, read_paying
 from hallmark.services.gateway.receipt_status import ReceiptStatus
 from hallmark.services.gateway.receipt_store import Kept
@@ -52,7 +53,14 @@ from hallmark.services.gateway.response import (
     receipt_headers,
 )
 from hallmark.services.gateway.response_headers import request_id
-from hallmark.services.gateway.route_planner import RoutePlan, RoutePlanner, pin_of, read_named, read_wanted
+from hallmark.services.gateway.route_planner import (
+    RoutePlan,
+    RoutePlanner,
+    pin_of,
+    read_named,
+    read_named_form,
+    read_wanted,
+)
 from hallmark.services.gateway.stop_requests import StopRequests
 from hallmark.services.gateway.stream_capture import StreamCapture
 from hallmark.services.gateway.wait_queue import WaitQueue
@@ -127,7 +135,7 @@ class Proxy:
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises HallmarkError before the first byte, Disconnected."""
         body = decoded(scope, await read_body(receive, self._limits.body), self._limits.body)
-        named = read_named(body)
+        named = read_named_form(scope, body) if scope["path"] == EDITS else read_named(body)
         policy = (header(scope, b"hallmark-policy") or b"").decode("latin-1")
         if policy:
             self._desk.require_policy(policy)

@@ -17,6 +17,7 @@ from hallmark.core.model_names import read_model_name
 from hallmark.core.modes import BY_NAME
 from hallmark.crypto.secp256k1 import Signer
 from hallmark.http.asgi import Scope, header
+from hallmark.http.multipart import read_form
 from hallmark.routing.choice import choose
 from hallmark.routing.eligibility import (
     ANY_MODE,
@@ -139,6 +140,22 @@ def read_named(body: bytes) -> RequestFields:
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput("bad_json", "The request body is not valid JSON.", EXAMPLE) from error
+    return _printable(named)
+
+
+def read_named_form(scope: Scope, body: bytes) -> RequestFields:
+    """The same of a form, which is never streamed. Raises InvalidInput `bad_request` and as `read_form`."""
+    parts = read_form(header(scope, b"content-type") or b"", body)
+    models = [data for name, data in parts if name == "model"]
+    if len(models) != 1:
+        raise BadField("bad_request", "The form needs one part 'model'.")
+    try:
+        return _printable(RequestFields(models[0].decode()))
+    except UnicodeDecodeError as error:
+        raise BadField("bad_request", "The form's 'model' is not valid UTF-8.") from error
+
+
+def _printable(named: RequestFields) -> RequestFields:
     if len(named.model) > MAX_LABEL or not named.model.isprintable():
         raise BadField("bad_request", "The request's 'model' cannot be the name of a model.")
     return named

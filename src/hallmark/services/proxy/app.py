@@ -19,7 +19,7 @@ from hallmark.core.errors import HallmarkError, NotFound, Unauthorized
 from hallmark.http.asgi import ASGIApp, Message, Receive, Scope, Send, header, respond, respond_json
 from hallmark.http.errors import not_allowed
 from hallmark.http.serve import Service
-from hallmark.services.gateway.paths import ANSWERS
+from hallmark.services.gateway.paths import ANSWERS, EDITS
 from hallmark.services.proxy.answers import NAME, Answers, request_name
 from hallmark.services.proxy.standing import Desk, Standing
 from hallmark.services.sdk.client import AsyncClient
@@ -112,6 +112,12 @@ class Proxy:
         if path in ANSWERS:
             if method != "POST":
                 raise not_allowed("POST")
+            if path == EDITS:
+                raise NotFound(
+                    "unsupported_endpoint",
+                    "This proxy takes no forms: changes of images do not go sealed yet.",
+                    "A gateway takes them, and sees them.",
+                )
             await self._answers.serve(scope, receive, send)
             return
         if method not in ("GET", "HEAD"):

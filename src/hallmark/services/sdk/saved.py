@@ -113,24 +113,32 @@ def open_answer(
     assert dossier is not None
     salts = _salts(dossier, head)
     receipt = dossier.opened()
-    sent, told_request = _request(receipt, request, path, salts)
+    sent, told_request, shown = _request(receipt, request, path, salts)
     came, told_answer = _response(receipt, saved, salts)
     kept = Salts(salts.request if sent else None, salts.response if came else None)
     whole = msgspec.structs.replace(dossier, salts=kept, request=sent, response=came)
-    complete = sent is not None and came is not None
+    complete = shown and came is not None
     return Opened(Dossier.parse(whole.encode()), told_request, told_answer, complete)
 
 
-def _request(receipt: Receipt, body: bytes | None, path: str, salts: Salts) -> tuple[RequestCopy | None, str]:
+def _request(
+    receipt: Receipt, body: bytes | None, path: str, salts: Salts
+) -> tuple[RequestCopy | None, str, bool]:
+    """A copy for the dossier, a sentence, and whether this is what was signed. A dossier keeps text alone: a
+    form with images in it is compared here, and not kept.
+    """
     if body is None:
-        return None, "not at hand: give the request's exact body to have it compared"
+        return None, "not at hand: give the request's exact body to have it compared", False
     if salts.request is None:
-        return None, "not compared: its salt is missing (see docs/clients.md)"
+        return None, "not compared: its salt is missing (see docs/clients.md)", False
     salt = unhex(salts.request)
     for how, where, form in requests(body, path):
         if request_digest(salt, where, form) == receipt.request:
-            return RequestCopy(where, form.decode()), _told(how, where)
-    return None, "NOT the request that this receipt is about, or not the exact bytes that were sent"
+            try:
+                return RequestCopy(where, form.decode()), _told(how, where), True
+            except UnicodeDecodeError:
+                return None, f"{_told(how, where)}; it is no text, so the saved receipt is without it", True
+    return None, "NOT the request that this receipt is about, or not the exact bytes that were sent", False
 
 
 def _response(receipt: Receipt, saved: Saved, salts: Salts) -> tuple[ResponseCopy | None, str]:

@@ -18,7 +18,9 @@ PATHS: Final = {
     "safetensors": ("/v1/hallmark/infer",),
 }
 """Where a request may have gone that has this member."""
-ALL: Final = tuple(dict.fromkeys(path for paths in PATHS.values() for path in paths))
+FORM: Final = "/v1/images/edits"
+"""Where a request went whose body is no JSON object, but a form."""
+ALL: Final = (*dict.fromkeys(path for paths in PATHS.values() for path in paths), FORM)
 COMPACT: Final = (",", ":")
 SPACED: Final = (", ", ": ")
 FRAME: Final = ("id", "object", "created", "model")
