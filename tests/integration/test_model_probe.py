@@ -14,7 +14,8 @@ from hallmark.testing.weights import onnx
 
 pytestmark = pytest.mark.integration
 
-DIGITS = Path(__file__).parents[2] / "models" / "digits" / "artifact"
+MODELS = Path(__file__).parents[2] / "models"
+DIGITS = MODELS / "digits" / "artifact"
 
 
 def test_what_a_model_takes_and_gives() -> None:
@@ -31,4 +32,16 @@ def test_what_a_model_takes_and_gives() -> None:
     assert refused.value.reason == "bad_artifact"
     with pytest.raises(InvalidInput) as refused:
         probe(built, pack_files({"model.json": b"{}", "a.onnx": onnx()}), "onnx")
+    assert refused.value.reason == "bad_artifact"
+
+
+def test_a_model_that_draws_is_opened_too() -> None:
+    """It says that it draws; other weights under its name are refused with the engine's reason."""
+    built = usual_image()
+    said = probe(built, pack_artifact(MODELS / "shapes" / "artifact"), "shapes")
+    assert (said.reason, said.format, said.tasks) == ("", "shapes", ("image",))
+    assert said.engine.startswith("shapes/1 ")
+    files = {"model.json": b'{"format":"shapes","file":"a"}', "a": b"nothing"}
+    with pytest.raises(InvalidInput) as refused:
+        probe(built, pack_files(files), "shapes")
     assert refused.value.reason == "bad_artifact"

@@ -63,13 +63,16 @@ TASKS: Final[Mapping[Format, str]] = {
     Format.SAFETENSORS: "weights",
     Format.GGUF: "text-generation",
 }
-OPENED: Final = frozenset((str(Format.ONNX), *INTEGER_FORMATS))
+INSIDE: Final = INTEGER_FORMATS | {"shapes"}
+"""Formats of engines that read safetensors; a model.json says which."""
+OPENED: Final = INSIDE | {str(Format.ONNX)}
 """Formats that the usual image loads: such a model is opened before it is published."""
 Say = Callable[[str], None]
 
 
 class _Named(msgspec.Struct, frozen=True):
     format: str = ""
+    task: str = ""
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -177,9 +180,10 @@ class _Desk(msgspec.Struct, frozen=True):
 
 def _prepared(home: Home, wish: Wish, owner: Key, say: Say) -> _Publication:
     model = read_folder(wish.folder)
-    task = wish.task or _said_task(model) or TASKS[model.weights.format]
+    named = _named_inside(model)
+    task = wish.task or _said_task(model) or named.task or TASKS[model.weights.format]
     files = completed(model, task)
-    engine = _engine_format(model)
+    engine = named.format or str(model.weights.format)
     said = Said(engine, inputs=tuple(Tensor(*one) for one in model.weights.tensors))
     if model.weights.format is Format.GGUF:
         said = msgspec.structs.replace(said, facts=read_gguf(model.files[model.main]).facts())
@@ -214,14 +218,15 @@ def _prepared(home: Home, wish: Wish, owner: Key, say: Say) -> _Publication:
     )
 
 
-def _engine_format(model: ModelFolder) -> str:
-    """The format that an engine reads: the weights' own, or of safetensors what their model.json says."""
+def _named_inside(model: ModelFolder) -> _Named:
+    """What a model.json says of safetensors that an engine reads; nothing where none reads them."""
+    if model.weights.format is not Format.SAFETENSORS:
+        return _Named()
     try:
-        said = msgspec.json.decode(model.files.get(MODEL, b"{}"), type=_Named).format
+        said = msgspec.json.decode(model.files.get(MODEL, b"{}"), type=_Named)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        said = ""
-    inside = model.weights.format is Format.SAFETENSORS and said in INTEGER_FORMATS
-    return said if inside else str(model.weights.format)
+        return _Named()
+    return said if said.format in INSIDE else _Named()
 
 
 def _named(names: BlobIdCache, data: bytes) -> NamedFile:

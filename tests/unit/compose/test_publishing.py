@@ -1,4 +1,4 @@
-"""Under which format a folder is published."""
+"""Under which format and task a folder is published."""
 
 from __future__ import annotations
 
@@ -6,28 +6,42 @@ from pathlib import Path
 
 import pytest
 
-from hallmark.compose.publishing import OPENED, _engine_format
+from hallmark.compose.publishing import OPENED, _named_inside
 from hallmark.core.safetensors import StoredTensor, write_tensors
+from hallmark.engines import LOADERS
 from hallmark.hub.model_folder import read_folder
+
+SHAPES = Path(__file__).resolve().parents[3] / "models" / "shapes" / "artifact"
 
 
 @pytest.mark.parametrize(
     ("about", "format"),
     [
         (b'{"format": "integer-exact"}', "integer-exact"),
-        (b'{"format": "onnx"}', "safetensors"),
-        (b"not JSON", "safetensors"),
-        (None, "safetensors"),
+        (b'{"format": "shapes"}', "shapes"),
+        (b'{"format": "onnx", "task": "tensor"}', ""),
+        (b'{"format": 7}', ""),
+        (b"not JSON", ""),
+        (None, ""),
     ],
 )
 def test_safetensors_are_what_their_model_json_says_if_an_engine_reads_that(
     about: bytes | None, format: str, tmp_path: Path
 ) -> None:
-    """Integers in safetensors are published under their engine's format, and opened before; any other word
-    in model.json changes nothing.
+    """Safetensors for an engine are published under its format, and opened before; any other word in
+    model.json changes nothing.
     """
     (tmp_path / "weights.safetensors").write_bytes(write_tensors({"a": StoredTensor("U8", (1,), b"\1")}))
     if about is not None:
         (tmp_path / "model.json").write_bytes(about)
-    assert _engine_format(read_folder(tmp_path)) == format
-    assert (format in OPENED) == (format == "integer-exact")
+    named = _named_inside(read_folder(tmp_path))
+    assert named.format == format
+    assert (named.format in OPENED) == bool(format)
+    assert format or not named.task
+
+
+def test_the_shipped_generator_is_published_as_what_it_is() -> None:
+    """Its own format, which an engine loads, and its own task, so that a search for images finds it."""
+    named = _named_inside(read_folder(SHAPES))
+    assert (named.format, named.task) == ("shapes", "text-to-image")
+    assert named.format in LOADERS

@@ -81,7 +81,9 @@ async def test_a_search_by_task_words_and_size(exploring: ExplorerFixture) -> No
     """Only what has all of it; while the gateway is silent, nothing passes for available."""
     net = exploring.net
     publish(net, "me/speech", "speech-recognition")
+    publish(net, "me/shapes", "text-to-image")
     await exploring.witness()
+    assert await labels(exploring, "modality=image") == ["me/shapes"]
     assert await labels(exploring, "modality=audio") == ["me/speech"]
     assert await labels(exploring, "q=spee&task=speech-recognition") == ["me/speech"]
     assert await labels(exploring, f"max_size={net.manifest.size}") == ["digits"]
