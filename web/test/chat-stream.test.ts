@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { splitStream } from "../src/chat/answer.ts";
 import { dossierText, grown, openAnswer, readDossier, readNews, withoutContent } from "../src/chat/dossier.ts";
 import { rawMembers, rawObject, textAt } from "../src/chat/rawjson.ts";
+import { run, type Ended } from "../src/chat/runs.ts";
 import { EventSplitter, isFinished, readPiece, textOf } from "../src/chat/sse.ts";
 
 const encode = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
@@ -15,6 +16,18 @@ const hallmark =
 const receiptEvent = (frame = '{"id":"c","choices":[{"index":0,"delta":{}}]', inner = hallmark): string =>
   `data: ${frame},"hallmark":${inner}}\n\n`;
 const DONE = "data: [DONE]\n\n";
+const ASKED = {
+  outcome: "asking",
+  model: "digits",
+  asserted: "",
+  policy: "",
+  nonce: "",
+  receipt: "",
+  arrivedAt: 0,
+  provedAt: 0,
+  facts: null,
+  trouble: null,
+} as const;
 const refused = (body: string, reason: string): void => {
   assert.throws(
     () => splitStream(encode(body)),
@@ -154,4 +167,25 @@ test("members are cut out of JSON exactly as they stand, whatever is nested in t
   assert.equal(rawMembers('{"a":{"b\\"}":[1,{"c":"]}"}]}}').get("a"), '{"b\\"}":[1,{"c":"]}"}]}');
   assert.equal(rawObject([['q"', "1"]]), '{"q\\"":1}');
   for (const bad of ["[]", "1", "{", '{"a":}', ""]) assert.throws(() => rawMembers(bad));
+});
+
+test("an answer in another mode than was asked for is not shown", async () => {
+  const nonce = "ab".repeat(32);
+  const state = { ...ASKED, nonce };
+  const ended = async (asked: string, mode: number): Promise<Ended> => {
+    const more = `"mode":${mode},"clientNonce":"0x${nonce}","upstream":"0x${"0".repeat(64)}"`;
+    const inner = hallmark.replace('"version":1,', `"version":1,${more},`);
+    const sealed = { ask: async () => encode(delta("Hi") + receiptEvent(undefined, inner) + DONE), check: () => {} };
+    const signal = new AbortController().signal;
+    return run({ text: "{}", state, mode: asked, signal, stopped: () => false, onText: () => {}, sealed });
+  };
+  for (const [asked, mode] of [["", 1], ["tee", 1], ["replay", 2]] as const) {
+    const kept = await ended(asked, mode);
+    assert.deepEqual([kept.state.trouble, kept.text], [null, "Hi"]);
+  }
+  for (const [asked, mode] of [["replay", 1], ["tee", 2], ["tee", 7]] as const) {
+    const refusedOne = await ended(asked, mode);
+    assert.deepEqual([refusedOne.state.outcome, refusedOne.state.trouble?.reason], ["failed", "mode_not_kept"]);
+    assert.deepEqual([refusedOne.text, refusedOne.dossier], ["", undefined]);
+  }
 });

@@ -26,16 +26,29 @@ os.putenv("ORT_DISABLE_TELEMETRY", "1")
 
 
 def load(
-    source: Source, expected_sha256: bytes, *, stepper: Stepper | None = None, scratch: Path | None = None
+    source: Source,
+    expected_sha256: bytes,
+    *,
+    format_: str = "",
+    stepper: Stepper | None = None,
+    scratch: Path | None = None,
 ) -> Engine:
-    """Load a model from its artifact (a tar), whose SHA-256 must be `expected_sha256` (32 bytes).
+    """Load a model from its artifact (a tar), whose SHA-256 must be `expected_sha256` (32 bytes). `format_`
+    is what its manifest says: a manifest that names another engine than the artifact promises what it cannot
+    keep, such as a mode.
 
     `stepper` gives the threads (a new one with one thread when None); `scratch` is where a private
     folder may stand while loading (the system's temporary folder when None), best on a tmpfs. Raises
     VerificationFailed `artifact_digest_mismatch`, InvalidInput `bad_artifact`, `unknown_format`,
-    Unavailable `engine_not_installed`.
+    `artifact_other_format`, Unavailable `engine_not_installed`.
     """
     artifact = read_artifact(source, expected_sha256)
+    if format_ and format_ != artifact.model.format:
+        raise InvalidInput(
+            "artifact_other_format",
+            "The manifest names another format than the artifact's model.json.",
+            "Publish the model again: hallmark model publish writes both.",
+        )
     loader = LOADERS.get(artifact.model.format)
     if loader is None:
         raise unknown_format()

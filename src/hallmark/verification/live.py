@@ -278,7 +278,7 @@ def _ran(view: View) -> Mapping[str, str] | None:
             image=image,
             assurance=assurance,
             upstream=view.passed_on,
-            notes=[*wording.beside(receipt.mode, shown=True), *notes],
+            notes=[*wording.beside(receipt.mode, shown=False), *notes],
         ),
         "assurance": assurance.value,
         "mode": Mode(receipt.mode).name.lower() if receipt.mode in (0, 1, 2, 3) else "unknown",

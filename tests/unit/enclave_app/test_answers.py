@@ -21,6 +21,7 @@ from hallmark.core.documents import InputRecord, KeyBundle
 from hallmark.core.hashing import ZERO32
 from hallmark.core.receipt import Mode
 from hallmark.services.enclave.app import create_app, describe_engines
+from hallmark.services.enclave.receipt_maker import UNMETERED
 from hallmark.services.enclave.runtime import Model
 from hallmark.testing.runtime import MemoryRuntime
 from hallmark.testing.tiny_models import CONTEXT, SCRIPT
@@ -213,13 +214,16 @@ async def test_an_asked_mode_is_the_receipts_or_refused(client: httpx.AsyncClien
 async def test_without_a_trace_nothing_is_signed_as_replay(
     client: httpx.AsyncClient, runtime: MemoryRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A manifest may promise integers; a run that made no trace gets no receipt that says replay."""
+    """A manifest may promise integers; a run without a trace gets no receipt of mode replay, and is free."""
     tiny = runtime.models["tiny"]
     exact = msgspec.structs.replace(tiny.manifest, format="integer-exact")
     monkeypatch.setitem(runtime.models, "tiny", msgspec.structs.replace(tiny, manifest=exact))
+    charged: list[str] = []
+    for step in ("collect", "close", "change"):
+        monkeypatch.setattr(UNMETERED, step, lambda *_, step=step: charged.append(step), raising=False)
     refused = await client.post(CHAT, json=HELLO, headers={"hallmark-mode": "replay"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "mode_unavailable")
-    assert runtime.signed == []
+    assert (runtime.signed, charged) == ([], [])
 
 
 async def test_models_and_identity_are_listed(client: httpx.AsyncClient, runtime: Any) -> None:

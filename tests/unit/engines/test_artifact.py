@@ -88,11 +88,14 @@ def test_what_is_no_artifact_is_refused(data: bytes) -> None:
 
 
 def test_formats_are_a_table() -> None:
-    """An unknown format is refused by name; known ones describe engine, version, flags and processor."""
+    """Formats that are unknown, or not the manifest's, are refused; known ones say what bits rest on."""
     data = tiny_models.pack({"model.json": b'{"format":"pickle"}'})
     with pytest.raises(InvalidInput) as caught:
         load(data, digest(data))
     assert caught.value.reason == "unknown_format"
+    with pytest.raises(InvalidInput) as caught:
+        load(data, digest(data), format_="onnx")
+    assert caught.value.reason == "artifact_other_format"
     text = describe_format("onnxruntime-genai").text()
     assert text.startswith("onnxruntime-genai/0.18.0 threads=1 ")
     assert "/" in text.split()[-1]

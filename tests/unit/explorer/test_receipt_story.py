@@ -13,7 +13,7 @@ from hallmark.services.explorer import receipt_story
 from hallmark.services.explorer.receipt_context import ReceiptContext
 from hallmark.services.explorer.shared_views import Fact
 from hallmark.testing.followed_log import FollowedLogFixture
-from hallmark.testing.network import LittleNetwork, Party
+from hallmark.testing.network import LittleNetwork, Party, sealed_path
 from hallmark.verification.tree import root_of
 
 
@@ -142,6 +142,23 @@ async def test_a_vanilla_node_has_no_enclave_on_the_way(watching: FollowedLogFix
     assert "Hardware" not in values
     hops = {hop.role: hop.saw for hop in receipt_story.route(watching.watch, found).hops}
     assert hops == {"client": True, "gateway": True, "node": True}
+
+
+async def test_a_replay_receipt_puts_no_enclave_where_none_is(watching: FollowedLogFixture) -> None:
+    """Its mode says nothing of the node: the bundle does, and without one the host is taken to have seen."""
+    net = watching.net
+    bare = net.add(net.receipt_entry(vanilla(net), mode=Mode.REPLAY, sealed=sealed_path()))
+    enclosed = net.add(net.receipt_entry(net.nodes[0], mode=Mode.REPLAY, sealed=sealed_path()))
+    await watching.witness()
+
+    def hops(index: int) -> dict[str, bool]:
+        found = receipt_story.route(watching.watch, told(watching, index))
+        return {hop.role: hop.saw for hop in found.hops if hop.role in ("node", "enclave")}
+
+    assert hops(bare) == {"node": True}
+    assert hops(enclosed) == {"node": False, "enclave": True}
+    watching.watch.replica.memory.attested.clear()
+    assert hops(enclosed) == {"node": True}
 
 
 async def test_the_timeline_is_in_true_order_with_gaps_from_the_last_byte(

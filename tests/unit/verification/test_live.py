@@ -9,16 +9,20 @@ import pytest
 from msgspec.structs import replace
 
 from hallmark.core.marks import Mark, Question, State, derive_marks
+from hallmark.core.receipt import Mode
 from hallmark.testing.answers import Answer
 from hallmark.testing.network import LittleNetwork
+from hallmark.verification import wording
 from hallmark.verification.live import Inclusion, live_findings
 
 
 class Viewer:
     """A logged answer and a view of it."""
 
-    def __init__(self, **answer: Any) -> None:
-        self.net = LittleNetwork()
+    def __init__(self, *, format_: str = "onnx", **answer: Any) -> None:
+        self.net = LittleNetwork(found=False)
+        self.net.manifest = replace(self.net.manifest, format=format_)
+        self.net.found()
         self.answer: Answer = self.net.answer(self.net.nodes[0], **answer)
         self.index = self.net.add(self.answer.entry)
 
@@ -60,6 +64,13 @@ def test_marks_rise_with_the_log() -> None:
     alone = viewer.marks(cosigned=False)[Question.PROVED].shows
     assert "full nodes" not in alone
     assert "its papers were checked and the model was not run again" in alone
+
+
+def test_a_trace_that_no_full_node_saw_is_not_promised() -> None:
+    """Parameters are the owner's: that a receipt of mode replay names a trace was not compared here."""
+    ran = Viewer(format_="integer-exact", mode=Mode.REPLAY).marks()[Question.RAN]
+    assert ran.state is State.WITNESSED
+    assert wording.MODE_NOT_COMPARED in ran.shows
 
 
 def test_witnessed_is_never_dated_before_what_it_covers() -> None:

@@ -44,6 +44,11 @@ export function answersNonce(dossier: RawMembers, nonce: string): boolean {
   return textAt(dossier, "receipt", "clientNonce") === `0x${nonce}`;
 }
 
+/** Whether the receipt has the mode that was asked for; any will do where none was (""). */
+export function keepsMode(dossier: RawMembers, mode: string): boolean {
+  return mode === "" || MODES[numberAt(dossier, "receipt", "mode")] === mode;
+}
+
 const WHO: Readonly<Record<string, string>> = {
   gateway: "the gateway: it passes the plain request on",
   enclave: "the enclave of the node: it has to read the question to answer it",

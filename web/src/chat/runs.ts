@@ -2,7 +2,7 @@
 import { ask, Failed, type Asking } from "./api.ts";
 import { openAnswer } from "./dossier.ts";
 import { splitStream } from "./answer.ts";
-import { answersNonce, factsOf } from "./facts.ts";
+import { answersNonce, factsOf, keepsMode } from "./facts.ts";
 import { readShortfalls } from "./gate.ts";
 import { textAt, type RawMembers } from "./rawjson.ts";
 import { PATH } from "./request.ts";
@@ -61,24 +61,34 @@ export async function run(question: Question): Promise<Ended> {
     const trouble = troubleFrom(error);
     return {
       state: { ...state, outcome: "failed", trouble },
-      text: trouble.reason === "nonce_mismatch" || trouble.reason === "route_mismatch" ? "" : text,
+      text: NOT_SHOWN.has(trouble.reason) ? "" : text,
       dossier: undefined,
     };
   }
 }
+
+/** What a receipt says that makes the text before it nobody's answer to this question. */
+const NOT_SHOWN: ReadonlySet<string> = new Set(["nonce_mismatch", "route_mismatch", "mode_not_kept"]);
 
 /** The node stopped before anything had left. */
 function isStop(error: unknown): boolean {
   return error instanceof Failed && error.trouble.reason === "stopped";
 }
 
-function complete({ text, state, stopped, sealed }: Question, body: Uint8Array<ArrayBuffer>, arrivedAt: number): Ended {
+function complete({ text, state, mode, stopped, sealed }: Question, body: Uint8Array<ArrayBuffer>, arrivedAt: number): Ended {
   const dossier = openAnswer(PATH, text, body);
   if (!answersNonce(dossier, state.nonce)) {
     throw new HallmarkError(
       "nonce_mismatch",
       "The receipt is of another request, or of an old one, so its answer is not shown.",
       "Keep nothing of it. Ask again.",
+    );
+  }
+  if (!keepsMode(dossier, mode)) {
+    throw new HallmarkError(
+      "mode_not_kept",
+      `The question asked for the mode ${mode}, and the receipt has another one, so its answer is not shown.`,
+      "Keep nothing of it: somebody on the way left the mode out, or the node did not keep it.",
     );
   }
   sealed?.check(dossier);

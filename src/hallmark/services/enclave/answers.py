@@ -15,6 +15,7 @@ from hallmark.core.prices import Use
 from hallmark.engines.openai_response import DONE
 from hallmark.http.asgi import Receive, Scope, Send, header, respond
 from hallmark.services.enclave.billing import PAYMENT, SEALED, TOKENS, X402, Asked
+from hallmark.services.enclave.modes import require_shown
 from hallmark.services.enclave.receipt_maker import Opening, Outcome, Sealed, seal
 from hallmark.services.enclave.runtime import TEXT_LIMIT, Runtime
 from hallmark.services.enclave.stop_requests import Stoppable, Stops, stopped_early
@@ -70,6 +71,7 @@ async def answer_whole(call: Call, opening: Opening, work: Coroutine[Any, Any, t
         content, ending = await while_present(call.receive, work)
         outcome = ending.outcome(sha256(opening.response_start, content))
         call.runtime.require_room()
+        require_shown(opening.mode, outcome.parameters)
         await opening.meter.collect(outcome.use)
     except Gone:
         opening.meter.cancel()

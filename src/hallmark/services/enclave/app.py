@@ -328,7 +328,9 @@ def create_app(runtime: Runtime, *, scratch: Path = SCRATCH) -> App:
     engines = {}
     for label, model in runtime.models.items():
         digest = bytes.fromhex(model.manifest.sha256[2:])
-        engines[label] = load(model.artifact, digest, stepper=stepper, scratch=scratch)
+        engines[label] = load(
+            model.artifact, digest, format_=model.manifest.format, stepper=stepper, scratch=scratch
+        )
     secure = any(url.startswith("https:") for url in configuration.upstreams.values())
     context = ssl.create_default_context() if secure else None
     upstreams = {

@@ -37,6 +37,7 @@ def require_mode(scope: Scope, confinement: int, manifest: Manifest | None) -> N
         )
 
 
-def missing(mode: int | None, parameters: Parameters) -> bool:
-    """Whether the run left out what its mode is shown by."""
-    return mode == Mode.REPLAY and parameters.trace_root is msgspec.UNSET
+def require_shown(mode: int | None, parameters: Parameters) -> None:
+    """Raises Unavailable `mode_unavailable` where the run left out what its mode is shown by."""
+    if mode == Mode.REPLAY and parameters.trace_root is msgspec.UNSET:
+        raise Unavailable("mode_unavailable", "The engine made no trace, so the mode cannot be kept.")

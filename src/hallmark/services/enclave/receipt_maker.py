@@ -11,7 +11,6 @@ import msgspec
 from hallmark.core.answer import sampling_seed
 from hallmark.core.document import digest_of, hex0x, unhex
 from hallmark.core.documents import Parameters, RouteRecord, UpstreamRecord
-from hallmark.core.errors import Unavailable
 from hallmark.core.hashing import ZERO32, sha256
 from hallmark.core.marks import Question, State
 from hallmark.core.prices import Use
@@ -20,7 +19,7 @@ from hallmark.http.asgi import Scope
 from hallmark.payments.x402.messages import RESPONSE_HEADER
 from hallmark.services.enclave.inputs import inputs_root
 from hallmark.services.enclave.metering import Meter
-from hallmark.services.enclave.modes import asked_mode, missing
+from hallmark.services.enclave.modes import asked_mode, require_shown
 from hallmark.services.enclave.routes import Route, client_nonce, read_route
 from hallmark.services.enclave.runtime import Beacon, Model, ReceiptDraft, Runtime, SignedReceipt
 
@@ -122,16 +121,15 @@ async def seal(runtime: Runtime, opening: Opening, outcome: Outcome, *, complete
     """Close the bill, sign the receipt, wait until both are stored, and write the owner's object. Of an
     answer that is not complete only what was drawn for it is charged.
 
-    Raises Unavailable `receipt_not_stored`, `journal_not_kept`, and what `Meter.change` raises: the answer
-    must then not be completed.
+    Raises Unavailable `receipt_not_stored`, `journal_not_kept`, `mode_unavailable`, and what `Meter.change`
+    raises: the answer must then not be completed.
     """
     model, meter = outcome.model, opening.meter
     runtime.require_room()
+    require_shown(opening.mode, outcome.parameters)
     whole = complete or not meter.draws
     bill = meter.close(opening.request, outcome.use if whole else None)
     change = await meter.change()
-    if missing(opening.mode, outcome.parameters):
-        raise Unavailable("mode_unavailable", "The engine made no trace, so the mode cannot be kept.")
     parameters = outcome.parameters.encode()
     upstream = outcome.upstream.encode() if outcome.upstream else b""
     signed = await runtime.sign_receipt(

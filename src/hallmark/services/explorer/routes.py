@@ -107,10 +107,11 @@ def _hops(
         hops.append(Hop("gateway", gateway, named, "gateway" in saw, sees=sees, beside=aside))
     node = hex0x(told.receipt.node)
     named = called(watch, members.get(told.receipt.node))
-    # Without an enclave the node's host itself is what the record calls the enclave.
-    bare = told.receipt.mode == Mode.VANILLA
     known = watch.replica.memory.attested.get((told.receipt.node, told.receipt.bundle))
     vouched = known.evidence.assurance if known is not None and known.evidence is not None else Assurance.NONE
+    # Without an enclave the node's host itself is what the record calls the enclave. It is taken to be so,
+    # too, where the bundle that says what confines the node is not known here.
+    bare = known is None or known.bundle.mode == Mode.VANILLA
     carried = "" if sealed is msgspec.UNSET else "carried ciphertext"
     clear = "node" in saw or (bare and "enclave" in saw)
     hops.append(Hop("node", node, named, clear, EXPOSED[vouched], carried))
