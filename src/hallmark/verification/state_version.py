@@ -20,7 +20,7 @@ import msgspec
 
 from hallmark.core.hashing import sha256
 
-RULES: Final = 20
+RULES: Final = 18
 CODE: Final = "0ffe96087db2de7b0ec96f0167c273c02d78cc52327d122e5a6e972d28739c40"
 
 

@@ -68,7 +68,9 @@ def answering(command: F) -> F:
         command
     )
     command = click.option(
-        "--mode", type=click.Choice(list(BY_NAME)), help="Ask for this mode; another one in the receipt, which comes last, is an error."
+        "--mode",
+        type=click.Choice(list(BY_NAME)),
+        help="Ask for this mode; another one in the receipt, which comes last, is an error.",
     )(command)
     command = click.option("--json", "as_data", is_flag=True, help="Print JSON.")(command)
     command = click.option("--pay", is_flag=True, help="Pay from the wallet if the answer is not free.")(
