@@ -179,7 +179,8 @@ function unreachable(error: unknown): unknown {
   });
 }
 
-function readModel(value: Record<string, unknown>): Model {
+/** A model of the gateway's list. */
+export function readModel(value: Record<string, unknown>): Model {
   const facts = isRecord(value["hallmark"]) ? value["hallmark"] : {};
   const text = (name: string): string => (typeof facts[name] === "string" ? facts[name] : "");
   const number = (name: string): number => (typeof facts[name] === "number" ? facts[name] : 0);

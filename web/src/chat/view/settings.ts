@@ -1,5 +1,6 @@
 // What the next question is asked of: model, mode, policy, and the rest of the conversation's settings.
 import type { Model } from "../api.ts";
+import { chosenMode, modeChoices } from "../modes.ts";
 import type { Conversation } from "../tree.ts";
 import { h, identifier, on, setText } from "./dom.ts";
 
@@ -138,11 +139,8 @@ export class Settings {
   private describe(mode = this.mode.value): void {
     const model = this.models.find((one) => one.id === this.model.value);
     const modes = model?.modes ?? [];
-    this.mode.replaceChildren(
-      option("", modes.length === 0 ? "any" : `any of: ${modes.join(", ")}`),
-      ...modes.map((name) => option(name, name)),
-    );
-    this.mode.value = modes.includes(mode) ? mode : "";
+    this.mode.replaceChildren(...modeChoices(modes).map(({ value, words }) => option(value, words)));
+    this.mode.value = chosenMode(modes, mode);
     if (model === undefined) {
       setText(
         this.about,
