@@ -222,11 +222,14 @@ class Unoffered:
         raise unsupported(Task.IMAGE)
 
 
-def context_exceeded(limit: int, prompt: int) -> InvalidInput:
-    """The error for a prompt that leaves no room for an answer, worded as OpenAI words it."""
+def context_exceeded(limit: int, prompt: int, *, at_least: bool = False) -> InvalidInput:
+    """The error for a prompt that leaves no room for an answer, worded as OpenAI words it. `at_least` where
+    it was not counted, and cannot have fewer tokens.
+    """
+    has = f"has {'at least ' if at_least else ''}{prompt} tokens"
     return InvalidInput(
         "context_length_exceeded",
-        f"This model's maximum context length is {limit} tokens. However, your prompt has {prompt} tokens.",
+        f"This model's maximum context length is {limit} tokens. However, your prompt {has}.",
         "Shorten the prompt: at least one token must be left for the answer.",
     )
 

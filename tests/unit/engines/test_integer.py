@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import itertools
 import json
+import random
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +26,7 @@ from hallmark.engines.integer.language import ExactLanguageEngine
 from hallmark.engines.integer.numbers import EXP2_LIMIT, Matrix
 from hallmark.engines.integer.sampler import choose
 from hallmark.engines.integer.tensor import ExactTensorEngine
-from hallmark.engines.integer.tokenizer import words
+from hallmark.engines.integer.tokenizer import ExactTokenizer, words
 from hallmark.engines.integer.trace import LEAF_SIZE, Tracer, place_of
 from hallmark.engines.integer.transformer import Cache
 from hallmark.engines.protocol import ChatRequest, CompletionRequest, Message, Sampling
@@ -247,6 +250,92 @@ def test_words_are_cut_as_gpt2s_pattern_cuts_them() -> None:
     """Contractions, spaces before words, runs of white space and signs."""
     text = "it's  42 x\n\n y!!'ll É²\t"
     assert list(words(text)) == ["it", "'s", " ", " 42", " x", "\n\n", " y", "!!'", "ll", " É", "²", "\t"]
+
+
+def merged_plainly(tokenizer: ExactTokenizer, word: str) -> list[int]:
+    """BPE as it is told: the pair of the lowest rank, the leftmost of several, until none has a rank."""
+    parts, ranks = [tokenizer._letters[byte] for byte in word.encode()], tokenizer._ranks
+    while len(parts) > 1:
+        rank, at = min((ranks.get(pair, len(ranks)), at) for at, pair in enumerate(itertools.pairwise(parts)))
+        if rank == len(ranks):
+            break
+        parts[at : at + 2] = [parts[at] + parts[at + 1]]
+    return [tokenizer._ids[part] for part in parts]
+
+
+def test_merging_gives_what_plain_merging_gives(pydoc: ExactLanguageEngine) -> None:
+    """Words of letters that often stand together, runs of one letter, and other scripts."""
+    draw, tokenizer = random.Random(5), pydoc.tokenizer
+    drawn = ["".join(draw.choices("tehrinas_é", k=draw.randrange(1, 90))) for _ in range(300)]
+    whole = " ".join(
+        fact["name"] for fact in json.loads((MODELS / "pydoc" / "facts.json").read_text())["facts"]
+    )
+    for word in [*drawn, *words(whole), *("e" * n for n in range(1, 40)), "ss" * 31, "日本語" * 9]:
+        assert list(tokenizer._merge(word)) == merged_plainly(tokenizer, word), word
+
+
+def test_a_long_word_is_merged_without_looking_at_all_of_it_each_time(
+    pydoc: ExactLanguageEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A word of n letters takes at most 3 n looks at the ranks; the plain way takes n for each merge."""
+
+    class Counting(dict[tuple[str, str], int]):
+        looks = 0
+
+        def get(self, *args: object) -> object:  # type: ignore[override]  # only counted
+            self.looks += 1
+            return super().get(*args)  # type: ignore[call-overload]
+
+    ranks = Counting(pydoc.tokenizer._ranks)
+    monkeypatch.setattr(pydoc.tokenizer, "_ranks", ranks)
+    pydoc.tokenizer._merge("there" * 400)
+    assert 2000 < ranks.looks < 6000
+
+
+def test_text_is_cut_away_from_the_event_loop(
+    pydoc: ExactLanguageEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long prompt holds up its own answer, and nobody who waits on the loop."""
+    threads, cut = [], pydoc.tokenizer.encode
+
+    def seen(request: ChatRequest) -> list[int]:
+        threads.append(threading.current_thread())
+        return cut(request)
+
+    async def run() -> None:
+        async for _ in pydoc.generate(asked("os.mkfifo"), Sampling(max_tokens=1), 1):
+            pass
+
+    monkeypatch.setattr(pydoc.tokenizer, "encode", seen)
+    asyncio.run(run())
+    assert threads
+    assert threading.main_thread() not in threads
+
+
+def test_what_cannot_fit_is_refused_before_it_is_cut(
+    pydoc: ExactLanguageEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More bytes than the context's tokens can be, in one prompt or over many messages, are not merged; the
+    bound never says more tokens than there are.
+    """
+    longest = max(map(len, pydoc.tokenizer.table.values()))
+    most = pydoc.context * longest
+    for request in (asked("os.mkfifo"), CompletionRequest("é" * 900), CompletionRequest(" " * 70)):
+        assert pydoc.tokenizer.fewest(request) <= len(pydoc.tokenizer.encode(request))
+    assert pydoc.tokenizer.fewest(CompletionRequest("x" * most)) == pydoc.context
+
+    def never(text: str) -> list[int]:
+        raise AssertionError("cut")
+
+    monkeypatch.setattr(pydoc.tokenizer, "text", never)
+    for request in (
+        CompletionRequest("x" * (most + 1)),
+        ChatRequest((Message("user", "x" * (most // 2)),) * 2),
+        ChatRequest((Message("user", ""),) * pydoc.context),
+    ):
+        with pytest.raises(InvalidInput, match="at least") as caught:
+            next(pydoc.steps(request, Sampling(), 0))
+        assert caught.value.reason == "context_length_exceeded"
 
 
 def test_a_prompt_that_leaves_no_room_or_is_empty_is_refused(pydoc: ExactLanguageEngine) -> None:

@@ -26,6 +26,7 @@ from hallmark.core.receipt import Mode, Receipt
 from hallmark.core.safetensors import StoredTensor, read_tensors, write_tensors
 from hallmark.engines import load
 from hallmark.engines.integer.language import ExactLanguageEngine
+from hallmark.engines.integer.replay import Told, compare, rerun
 from hallmark.engines.integer.trace import Tracer
 from hallmark.engines.protocol import ChatRequest, Message, Sampling
 from hallmark.hub.artifact import pack_files
@@ -161,6 +162,34 @@ def test_an_honest_answer_is_the_same_bits(engine: ExactLanguageEngine, artifact
     done = replay(made.papers, artifact)
     assert (what(done), list(done.leaves)) == ("", made.leaves)
     assert what(replay(made.papers, artifact, made.leaves)) == ""
+
+
+def test_the_text_of_an_answer_is_cut_once(
+    engine: ExactLanguageEngine, artifact: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many passes it takes, only the rest of a token is cut anew in each."""
+    cut, pieces = engine.tokenizer.text, list[str]()
+
+    def counted(text: str) -> list[int]:
+        pieces.append(text)
+        return cut(text)
+
+    longest, passes = max(map(len, engine.tokenizer.table.values())), 0
+    for seed in range(4):
+        sampling = Sampling(max_tokens=60, temperature=3_000_000)
+        request = ChatRequest((Message("user", "What does json.dumps do?"),))
+        deltas, prompt = list(engine.steps(request, sampling, seed)), engine.encode(request)
+        text, last = "".join(delta.text for delta in deltas), deltas[-1]
+        assert last.trace is not None
+        given = Told(text, last.finish, last.tokens_in, last.tokens_out, last.trace)
+        with monkeypatch.context() as patched:
+            patched.setattr(engine.tokenizer, "text", counted)
+            again = rerun(engine, prompt, sampling, seed, given)
+        assert compare(again, given) is None
+        assert pieces[0] == text
+        assert all(len(piece.encode()) < longest for piece in pieces[1:])
+        passes, pieces = passes + again.passes, []
+    assert passes > 8
 
 
 def test_a_forged_token_is_found_at_its_place(engine: ExactLanguageEngine, artifact: bytes) -> None:

@@ -77,12 +77,25 @@ class ExactLanguageEngine(Unoffered):
     def steps(
         self, request: ChatRequest | CompletionRequest, sampling: Sampling, seed: int
     ) -> Generator[Delta, None, None]:
-        """The answer, one token a step; what `generate` runs on a thread."""
-        prompt = self.tokenizer.encode(request)
+        """The answer, one token a step; what `generate` runs on a thread, the cutting of the text included.
+
+        Raises InvalidInput `empty_prompt`, `context_length_exceeded`.
+        """
+        prompt = self.encode(request)
         budget = self.budget(len(prompt), sampling.max_tokens)
         tracer = Tracer(self.model.shape.layers)
         tokens = self.tokens(prompt, budget, sampling, seed, tracer=tracer)
-        return self.told(tokens, len(prompt), budget, sampling.stop, tracer)
+        yield from self.told(tokens, len(prompt), budget, sampling.stop, tracer)
+
+    def encode(self, request: ChatRequest | CompletionRequest) -> list[int]:
+        """Token ids of a request. What cannot fit is refused before it is cut.
+
+        Raises InvalidInput `empty_prompt`, `context_length_exceeded`.
+        """
+        fewest = self.tokenizer.fewest(request)
+        if fewest > self.context:
+            raise context_exceeded(self.context, fewest, at_least=True)
+        return self.tokenizer.encode(request)
 
     def told(
         self, tokens: Iterable[int], prompt: int, budget: int, stop: tuple[str, ...], tracer: Tracer

@@ -8,6 +8,7 @@ is expected decides how much is run in a pass, and never a bit of what comes out
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -89,6 +90,9 @@ class _Again:
     ) -> None:
         self._engine, self._prompt, self._sampling, self._seed = engine, prompt, sampling, seed
         self._text, self._finish = given.text.encode("utf-8", "replace"), given.finish
+        self._cut = engine.tokenizer.text(given.text)
+        table = engine.tokenizer.table
+        self._bounds = list(itertools.accumulate((len(table.get(one, b"")) for one in self._cut), initial=0))
         self._cache = Cache(engine.model.shape)
         self.tracer = Tracer(engine.model.shape.layers, keep=True)
         self.chosen: list[int] = []
@@ -133,12 +137,18 @@ class _Again:
         self.tracer.add(part[:held], [rows[:held] for rows in states])
 
     def _expected(self) -> list[int]:
-        """The tokens of the text behind what was chosen; none where that is not how the text goes."""
+        """Tokens of the text behind what was chosen, for one pass; none where that is not how the text goes.
+
+        The text was cut once. Where what was chosen ends within a token, the rest of that one is cut anew.
+        """
         table = self._engine.tokenizer.table
         made = b"".join(table.get(token, b"") for token in self.chosen)
         if not self._text.startswith(made):
             return []
-        rest = self._engine.tokenizer.text(self._text[len(made) :].decode("utf-8", "replace"))
+        place = bisect_left(self._bounds, len(made))
+        within = self._text[len(made) : self._bounds[place]] if place < len(self._bounds) else b""
+        rest = self._engine.tokenizer.text(within.decode("utf-8", "replace"))
+        rest += self._cut[place : place + ROWS]
         return [*rest, min(self._engine.ends, default=0)] if self._finish == "stop" else rest
 
 

@@ -8,7 +8,7 @@ text: a user cannot write another role's mark.
 from __future__ import annotations
 
 import functools
-import itertools
+import heapq
 import json
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -53,10 +53,12 @@ class ExactTokenizer:
         if table is None or any(letter not in self._ids for letter in self._letters):
             raise _unreadable()
         self.table, self.chat = table, chat
+        self._longest = max(len(text) for text in self._ids)
         self._word = functools.lru_cache(maxsize=4096)(self._merge)
 
     def encode(self, request: ChatRequest | CompletionRequest) -> list[int]:
         """Token ids of a request. Raises InvalidInput `empty_prompt`."""
+        tokens: list[int]
         if isinstance(request, CompletionRequest) or self.chat is None:
             tokens = self.text(request.prompt) if isinstance(request, CompletionRequest) else []
         else:
@@ -69,6 +71,15 @@ class ExactTokenizer:
             raise InvalidInput("empty_prompt", "The prompt is empty.")
         return tokens
 
+    def fewest(self, request: ChatRequest | CompletionRequest) -> int:
+        """How many tokens `encode` gives at least, by the text's bytes and the longest token; cheap."""
+        if isinstance(request, CompletionRequest):
+            texts, marks = [request.prompt], 0
+        else:
+            texts = [message.content.strip(TRIMMED) for message in request.messages]
+            marks = 2 * len(texts) + 1 if self.chat else 0
+        return marks + -(-sum(len(text.encode("utf-8", "replace")) for text in texts) // self._longest)
+
     def text(self, text: str) -> list[int]:
         """Token ids of plain text."""
         tokens: list[int] = []
@@ -77,18 +88,35 @@ class ExactTokenizer:
         return tokens
 
     def _merge(self, word: str) -> tuple[int, ...]:
+        """Of all neighbours the pair of the lowest rank, the leftmost of several, is put together until none
+        has a rank. O(n log n): a pair waits in the heap, and is passed over where its parts are no more.
+        """
         parts = [self._letters[byte] for byte in word.encode("utf-8", "replace")]
-        while len(parts) > 1:
-            ranked = [(self._ranks.get(pair, len(self._ranks)), at) for at, pair in enumerate(_pairs(parts))]
-            rank, at = min(ranked)
-            if rank == len(self._ranks):
-                break
-            parts[at : at + 2] = [parts[at] + parts[at + 1]]
-        return tuple([self._ids[part] for part in parts])
+        end = len(parts)
+        after, before = list(range(1, end + 1)), list(range(-1, end - 1))
+        waiting: list[tuple[int, int, str, str]] = []
 
+        def offer(at: int) -> None:
+            if at >= 0 and after[at] < end:
+                left, right = parts[at], parts[after[at]]
+                rank = self._ranks.get((left, right))
+                if rank is not None:
+                    heapq.heappush(waiting, (rank, at, left, right))
 
-def _pairs(parts: list[str]) -> Iterator[tuple[str, str]]:
-    return itertools.pairwise(parts)
+        for at in range(end):
+            offer(at)
+        while waiting:
+            _, at, left, right = heapq.heappop(waiting)
+            other = after[at]
+            if parts[at] != left or other == end or parts[other] != right:
+                continue
+            parts[at], parts[other] = left + right, ""
+            after[at] = after[other]
+            if after[at] < end:
+                before[after[at]] = at
+            offer(before[at])
+            offer(at)
+        return tuple([self._ids[part] for part in parts if part])
 
 
 def words(text: str) -> Iterator[str]:

@@ -129,7 +129,7 @@ def _language(
         asked = decode(papers.request, Completion)
         request = completion_request(asked)
     chosen, receipt, applied = sampling(asked), papers.receipt, papers.parameters
-    prompt = engine.tokenizer.encode(request)
+    prompt = engine.encode(request)
     for name in ("temperature", "top_p", "top_k", "stop"):
         if getattr(chosen, name) != getattr(applied, name):
             told = f"The request asked for another {name} than the receipt says was applied."
