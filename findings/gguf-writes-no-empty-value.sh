@@ -2,7 +2,7 @@
 # gguf 0.19.0 (PyPI, llama.cpp's own): what its writer is given and its reader gives back differ, without a word. `add_string` of ""
 # and `add_array` of [] write nothing at all, so that the key is absent; so are `add_chat_template("")` and `add_token_merges([])`, and a
 # tokenizer of bytes alone has no list of merges. `add_key_value` does write the empty string. Python's floats become 32 bits inside of a
-# list, and the reader flattens a list of lists, which the file does hold as one, so that [[1, 2], [3]] and [[1], [2, 3]] are told apart no more.
+# list, and the reader flattens a list of lists, which the file does hold as one, so that [[1, 2], [3]] and [[1], [2, 3]] read alike.
 #
 # Seen:
 #   add_string ""                 absent
