@@ -23,6 +23,7 @@ from tests.vectors.sealing import sealing_vectors
 from tests.vectors.signatures import signature_vectors
 
 from hallmark.core import documents
+from hallmark.core.derivations import Making
 from hallmark.core.document import Document, digest_of
 from hallmark.core.entries import STATEMENTS, Entry, Kind
 from hallmark.core.marks import State
@@ -32,6 +33,7 @@ from hallmark.core.receipt import Receipt
 from hallmark.core.statements import AnchoredCheckpoint, SignIn, Ticket
 from hallmark.core.tokens import IssuerKeys
 from hallmark.core.typed import TypedStruct
+from hallmark.testing.derivations import MADE, derivation
 from hallmark.testing.dossiers import Notary, clearing_policy
 from hallmark.testing.network import CHAIN_ID, LittleNetwork
 from hallmark.testing.outcomes import NAMED, outcome
@@ -54,6 +56,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     Payment,
     IssuerKeys,
     Basis,
+    Making,
 )
 
 KEPT = frozenset(
@@ -160,6 +163,7 @@ def sample_documents(net: LittleNetwork) -> dict[type[Document], Document]:
         payment(answer.receipt, offer(net), spend_bytes(net, bytes(20), 9)),
         keys_of_issuer(net),
         NAMED,
+        MADE,
         documents.UpstreamRecord("example", "https://example.test", "big", "big-9", "r1"),
         documents.InputRecord("tool", zero32, "client", 1),
         clearing_policy("witnessed", State.WITNESSED, "hardware"),
@@ -209,6 +213,7 @@ def sample_entries(net: LittleNetwork) -> dict[Kind, Entry]:
         Kind.OFFER: price_offer(net, offer(net)),
         Kind.ISSUER_EPOCH: issuer_epoch(net, keys_of_issuer(net)),
         Kind.OUTCOME: outcome(net, net.reviewers[0].key, subject),
+        Kind.DERIVATION: derivation(net, net.reviewers[0].key, bytes(32), b"\x07" * 32),
     }
     assert set(made) == set(Kind)
     return made

@@ -33,7 +33,7 @@ test("every statement that a dossier can hold is hashed and signed as published"
     assert.equal(hex(typed.signingDigest(statement, BigInt(valid.chain_id))), valid.signing_digest);
     for (const { packed, reason } of invalid) refuses(() => typed.unpack(layout, bytes(packed)), reason);
   }
-  assert.equal(layouts.length, 16 + OF_THE_VAULT.length);
+  assert.equal(layouts.length, 17 + OF_THE_VAULT.length);
 });
 
 test("a ceiling is hashed and signed in the vault's own domain; spends are held to payments.json", () => {
@@ -49,7 +49,7 @@ test("a ceiling is hashed and signed in the vault's own domain; spends are held 
 
 test("every document that a dossier can hold has its published digest, and no second spelling", () => {
   const published = vectors("documents");
-  const known = ["KeyBundle", "Measurement", "Manifest", "Parameters", "UpstreamRecord", "RouteRecord", "InputRecord", "Candidates", "EnclaveConfiguration", "ClearingPolicy", "AttestationPolicy", "Offer", "Payment", "Basis"] as const;
+  const known = ["KeyBundle", "Measurement", "Manifest", "Parameters", "UpstreamRecord", "RouteRecord", "InputRecord", "Candidates", "EnclaveConfiguration", "ClearingPolicy", "AttestationPolicy", "Offer", "Payment", "Basis", "Making"] as const;
   for (const name of known) {
     const type = documents[name] as documents.DocumentType<unknown>;
     const { tag, valid, invalid } = published[name];

@@ -287,7 +287,7 @@ def _point(desk: _Desk, publication: _Publication, known: ModelHistory | None, c
     moved = newest is None or newest.sha256 != manifest.sha256
     if moved:
         entries = [] if known is not None else [publish_label(card, network, owner, at)]
-        asyncio.run(_log(desk.plan, [*entries, publish_version(manifest, network, owner, at)]))
+        asyncio.run(log_entries(desk.plan, [*entries, publish_version(manifest, network, owner, at)]))
         _until_seen(desk.client, manifest)
     digest = newest.manifest if newest is not None and not moved else hex0x(manifest.digest())
     version = newest.version if newest is not None and not moved else manifest.version
@@ -305,8 +305,10 @@ def _point(desk: _Desk, publication: _Publication, known: ModelHistory | None, c
     )
 
 
-async def _log(plan: Plan, entries: list[Entry]) -> None:
-    """Raises VerificationFailed `publication_objected`, Unavailable `publication_not_logged`."""
+async def log_entries(plan: Plan, entries: list[Entry]) -> None:
+    """Hand them to the home's log. Raises VerificationFailed `publication_objected`, Unavailable
+    `publication_not_logged`.
+    """
     pool = Pool()
     log = LogClient(pool, f"http://127.0.0.1:{plan.log_port}", plan.origin)
     try:

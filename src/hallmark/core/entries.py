@@ -51,6 +51,7 @@ class Kind(enum.IntEnum):
     OFFER = 13
     ISSUER_EPOCH = 14
     OUTCOME = 15
+    DERIVATION = 16
 
 
 STATEMENTS: Final[dict[Kind, type[TypedStruct]]] = {
@@ -69,6 +70,7 @@ STATEMENTS: Final[dict[Kind, type[TypedStruct]]] = {
     Kind.OFFER: s.PriceOffer,
     Kind.ISSUER_EPOCH: s.IssuerEpoch,
     Kind.OUTCOME: s.Outcome,
+    Kind.DERIVATION: s.Derivation,
 }
 CLASSES: Final[dict[int, type[TypedStruct]]] = {kind.value: cls for kind, cls in STATEMENTS.items()}
 KINDS: Final[dict[type[TypedStruct], Kind]] = {cls: kind for kind, cls in STATEMENTS.items()}
@@ -78,9 +80,9 @@ class Entry(msgspec.Struct, frozen=True):
     """A decoded entry. Nothing in it is verified yet.
 
     Attachments by kind: REGISTRATION document, evidence (`Evidence.encode()`, empty without an
-    enclave); APPROVAL, PUBLICATION, VERSION, POLICY, OFFER, ISSUER_EPOCH, OUTCOME the document; RECEIPT
-    route record, candidates document, ticket (packed || signature), the last two empty when direct; VERDICT
-    the list of what it objects to (`core.objected`); others none.
+    enclave); APPROVAL, PUBLICATION, VERSION, POLICY, OFFER, ISSUER_EPOCH, OUTCOME, DERIVATION the document;
+    RECEIPT route record, candidates document, ticket (packed || signature), the last two empty when direct;
+    VERDICT the list of what it objects to (`core.objected`); others none.
     """
 
     statement: TypedStruct

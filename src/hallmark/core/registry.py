@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from hallmark.core.derivations import Making
 from hallmark.core.documents import (
     AttestationPolicy,
     ClearingPolicy,
@@ -148,6 +149,17 @@ class IssuedKeys(msgspec.Struct, frozen=True):
     document: IssuerKeys
 
 
+class Derived(msgspec.Struct, frozen=True):
+    """What its owner said that a manifest's artifact was made from: the log position of that, the other
+    manifest's digest, SHA-256 of the tool (zero: not named), and the document.
+    """
+
+    position: int
+    source: bytes
+    tool: bytes
+    making: Making
+
+
 class Registry(msgspec.Struct):
     """Everything that the log has established up to `size`. Mutable by `hallmark.verification.fold` alone."""
 
@@ -156,6 +168,8 @@ class Registry(msgspec.Struct):
     members: dict[bytes, Member] = {}
     labels: dict[str, Label] = {}
     manifests: dict[bytes, tuple[int, Manifest]] = {}
+    derivations: dict[bytes, Derived] = {}
+    """By the derived manifest's digest: one a manifest, the first."""
     approved: dict[bytes, Approved] = {}
     attestation: list[tuple[int, bytes, AttestationPolicy]] = []
     clearing: dict[str, list[tuple[int, bytes, ClearingPolicy]]] = {}

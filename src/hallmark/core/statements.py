@@ -269,6 +269,23 @@ class Outcome(TypedStruct, frozen=True):
     at: Uint64
 
 
+class Derivation(TypedStruct, frozen=True):
+    """The owner of the label of manifest `derived` says that its artifact was made from that of manifest
+    `source` (both digests). `tool` is SHA-256 of the tool's bytes, zero where it is not named so; `document`
+    the digest of the `Making` (core.derivations). Signed by `author`.
+    """
+
+    NAME: ClassVar[str] = "Derivation"
+
+    network: Bytes32
+    author: Address
+    source: Bytes32
+    derived: Bytes32
+    tool: Bytes32
+    document: Bytes32
+    at: Uint64
+
+
 class AnchoredCheckpoint(TypedStruct, frozen=True):
     """What full nodes sign for the chain: this log had this root at this size. `origin` is SHA-256 of
     the origin text.

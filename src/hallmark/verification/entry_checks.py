@@ -32,7 +32,7 @@ from hallmark.core.receipt import Mode
 from hallmark.core.registry import host_of
 from hallmark.core.statements import Registration, Role, text_of
 from hallmark.core.tokens import IssuerKeys, check_issuer_keys
-from hallmark.verification import dispute_checks, outcome_checks, reviews
+from hallmark.verification import derivation_checks, dispute_checks, outcome_checks, reviews
 from hallmark.verification.judged_statement import CLEARING, JudgedStatement
 from hallmark.verification.outcome import NO_SUBJECT, OK, Rule
 
@@ -347,4 +347,5 @@ RULES: Final[dict[Kind, tuple[Rule[JudgedStatement], ...]]] = {
     Kind.FAULT: (*ALWAYS, *dispute_checks.FAULT_RULES),
     Kind.REVIEW: (*ALWAYS, *reviews.REVIEW_RULES),
     Kind.OUTCOME: (*FORM, DOCUMENT, *outcome_checks.OUTCOME_RULES),
+    Kind.DERIVATION: (*FORM, DOCUMENT, *derivation_checks.DERIVATION_RULES),
 }

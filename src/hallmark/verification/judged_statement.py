@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, cast
 
+from hallmark.core.derivations import Making
 from hallmark.core.document import Document
 from hallmark.core.documents import (
     AttestationPolicy,
@@ -21,6 +22,7 @@ from hallmark.core.money import Offer
 from hallmark.core.objected import Run, decode_runs
 from hallmark.core.outcomes import Basis
 from hallmark.core.statements import (
+    Derivation,
     Fault,
     IssuerEpoch,
     Outcome,
@@ -49,6 +51,7 @@ DOCUMENTS: Final[dict[Kind, type[Document]]] = {
     Kind.OFFER: Offer,
     Kind.ISSUER_EPOCH: IssuerKeys,
     Kind.OUTCOME: Basis,
+    Kind.DERIVATION: Making,
 }
 
 
@@ -127,6 +130,11 @@ class JudgedStatement(JudgedEntry):
     def outcome(self) -> Outcome:
         """The statement as what somebody says of an answer."""
         return cast(Outcome, self.entry.statement)
+
+    @property
+    def derivation(self) -> Derivation:
+        """The statement as what an owner says that a model was made from."""
+        return cast(Derivation, self.entry.statement)
 
     @lazy
     def runs(self) -> tuple[Run, ...]:

@@ -20,8 +20,8 @@ import msgspec
 
 from hallmark.core.hashing import sha256
 
-RULES: Final = 18
-CODE: Final = "0ffe96087db2de7b0ec96f0167c273c02d78cc52327d122e5a6e972d28739c40"
+RULES: Final = 19
+CODE: Final = "454d83b86c3558c6a5a9f6e10cee65224638626167078153064ce2256e71a3a3"
 
 
 def version(kinds: Iterable[tuple[str, Any]], rules: int = RULES) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, cast
 
+from hallmark.core.derivations import Making
 from hallmark.core.document import unhex
 from hallmark.core.documents import (
     AttestationPolicy,
@@ -27,6 +28,7 @@ from hallmark.core.registry import (
     SEQUENCE_BITS,
     Approved,
     Chain,
+    Derived,
     Ended,
     IssuedKeys,
     Label,
@@ -219,6 +221,13 @@ def take_word(case: JudgedStatement, _: ReceiptCaches) -> None:
     case.registry.outcomes[key] = (*said, (case.index, outcome.said))
 
 
+def derive(case: JudgedStatement, _: ReceiptCaches) -> None:
+    """An owner said what a model was made from; the first word stays."""
+    said = case.derivation
+    made = Derived(case.index, said.source, said.tool, cast(Making, case.document))
+    case.registry.derivations.setdefault(said.derived, made)
+
+
 def extend_chain(case: JudgedReceipt, accepted: bool) -> None:
     """A signed receipt takes its place in its key's chain; contradictory ones are remembered side by side."""
     receipt, registry, taken = case.receipt, case.registry, case.taken
@@ -284,5 +293,6 @@ TRANSITIONS: Final[dict[Kind, Callable[[JudgedStatement, ReceiptCaches], None]]]
     Kind.FAULT: blame,
     Kind.REVIEW: judge_answer,
     Kind.OUTCOME: take_word,
+    Kind.DERIVATION: derive,
     Kind.POLICY: decree,
 }

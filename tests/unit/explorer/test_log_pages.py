@@ -22,6 +22,7 @@ from hallmark.ledger.tiles import decode_bundle
 from hallmark.services.explorer.entries import words_of
 from hallmark.services.explorer.figures import nearest_rank
 from hallmark.store import deferred
+from hallmark.testing.derivations import derivation
 from hallmark.testing.dossiers import clearing_policy
 from hallmark.testing.outcomes import outcome
 from hallmark.testing.payments import issuer_epoch, keys_of_issuer, offer, price_offer
@@ -40,6 +41,9 @@ def every_kind(net: Any) -> dict[Kind, int]:
     net.register(net.issuer)
     net.add(issuer_epoch(net, keys_of_issuer(net)))
     net.add(outcome(net, Key(b"\x51" * 32), receipt))
+    newer = net.make_manifest("2", b"made from it", hex0x(net.manifest.digest()))
+    net.add(net.version(newer))
+    net.add(derivation(net, net.maker, net.manifest.digest(), newer.digest()))
     net.add(net.retirement(net.gateway))
     net.add(net.revocation(net.measurement, net.tree.size))
     net.add(net.compromise(net.nodes[1], net.tree.size))

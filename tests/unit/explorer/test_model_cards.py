@@ -5,12 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from hallmark.core.blob_ids import blob_text
+from hallmark.core.derivations import Figure, Making
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.receipt import Mode
 from hallmark.routing.eligibility import NEEDS, UNASKED
 from hallmark.services.explorer import model_cards
 from hallmark.services.explorer.figures import Tally
 from hallmark.services.explorer.network import GatewayNetwork
+from hallmark.testing.derivations import derivation
 from hallmark.testing.followed_log import FollowedLogFixture
 
 NETWORK = {
@@ -53,6 +55,37 @@ async def test_a_page_says_by_whose_word(watching: FollowedLogFixture) -> None:
     # No bundle has the artifact that the label points to now, and a node that left offers nothing.
     assert found.servers == ()
     assert found.told.startswith("No node offers it.")
+
+
+async def test_what_it_was_made_from_is_the_owners_word(watching: FollowedLogFixture) -> None:
+    """The sentence names tool and figures, says whose word they are, and that nothing is proven."""
+    net = watching.net
+    made = net.make_manifest("2", b"made from it", hex0x(net.manifest.digest()))
+    net.add(net.version(made))
+    at = net.add(derivation(net, net.maker, net.manifest.digest(), made.digest()))
+    await watching.witness()
+    found = model_cards.page(watching.watch, "digits", Tally({}), (), told=None, now=net.now)
+    (origin,) = found.origins
+    assert (origin.version, origin.index, origin.manifest) == ("2", at, hex0x(made.digest()))
+    assert origin.source == hex0x(net.manifest.digest())
+    assert origin.sentence == (
+        f"Made from digits version {net.manifest.version}, by models/exact.py, version 1: the owner's word. "
+        "Measured: held-out images told 448 images over 450; images told alike 450 images over 450: also "
+        "the owner's word. No proof: anybody who has both can convert again and compare the bytes."
+    )
+
+
+async def test_a_name_that_claims_something_is_not_shown(watching: FollowedLogFixture) -> None:
+    """A tool or a figure cannot wear a mark's word on the page."""
+    net = watching.net
+    made = net.make_manifest("2", b"made from it", hex0x(net.manifest.digest()))
+    net.add(net.version(made))
+    making = Making("verified by TEE", "1", "", (Figure("proven", 1, "checked", 1),))
+    net.add(derivation(net, net.maker, net.manifest.digest(), made.digest(), making))
+    await watching.witness()
+    found = model_cards.page(watching.watch, "digits", Tally({}), (), told=None, now=net.now)
+    shown = found.origins[0].sentence + found.origins[0].tool + "".join(found.origins[0].measured)
+    assert not any(word in shown for word in ("verified", "TEE", "proven", "checked"))
 
 
 async def test_who_serves_it(watching: FollowedLogFixture) -> None:

@@ -172,6 +172,15 @@ export const Basis = document("outcome-basis", struct({
 }));
 export type Basis = Of<typeof Basis.type>;
 
+const Figure = struct({ name: string, value: uint63, unit: string, of: uint63 });
+
+/** What an owner says of how a model was made from another (core/derivations.py). */
+export const Making = document("derivation", struct({
+  tool: string, version: string, parameters: withDefault(string, ""),
+  figures: withDefault(list(Figure), [] as readonly Of<typeof Figure>[]),
+}));
+export type Making = Of<typeof Making.type>;
+
 /** Reads exact bytes. Raises `bad_document` unless they are well-formed and canonical. */
 export function readDocument<T>(type: DocumentType<T>, data: Uint8Array): T {
   const bad = () => new HallmarkError("bad_document", "This is not a document of that type in canonical form.");

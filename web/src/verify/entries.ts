@@ -27,6 +27,7 @@ export const KINDS: ReadonlyMap<number, readonly [name: string, layout: typed.La
   [13, ["offer", typed.PriceOffer]],
   [14, ["issuer_epoch", typed.IssuerEpoch]],
   [15, ["outcome", typed.Outcome]],
+  [16, ["derivation", typed.Derivation]],
 ]);
 
 /** A decoded entry. Nothing in it is verified yet. */

@@ -83,6 +83,10 @@ export const Outcome = layout(
   "Outcome",
   `bytes32 network,address speaker,bytes32 item,uint64 subject,uint8 said,bytes32 document,${AT}`,
 );
+export const Derivation = layout(
+  "Derivation",
+  `bytes32 network,address author,bytes32 source,bytes32 derived,bytes32 tool,bytes32 document,${AT}`,
+);
 /** What payers sign for a vault's contract (core/vault.py, core/spending.py). */
 export const SpendingCeiling = layout(
   "SpendingCeiling",

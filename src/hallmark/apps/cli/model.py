@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import click
@@ -169,6 +170,55 @@ def verify(
             found = client.model_history(label)
             digest = hex0x(sha256(pack_files(files)))
             out.print(Text(_place(found, digest, checked=client.verifies)))
+
+
+@model.command()
+@click.option("--from", "source", required=True, metavar="LABEL", help="What it was made from.")
+@click.option("--to", "target", required=True, metavar="LABEL", help="What was made; its owner signs.")
+@click.option("--tool", required=True, metavar="NAME", help="What made it, such as models/exact.py.")
+@click.option("--tool-version", default="1", show_default=True, help="The tool's version.")
+@click.option("--tool-file", type=click.Path(path_type=Path), help="The tool; its SHA-256 is logged.")
+@click.option("--parameters", default="", help="With which parameters it ran.")
+@click.option(
+    "--quality",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="What was measured: a JSON list of name, value, unit, of.",
+)
+@click.option(
+    "--key-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The owner's key; default: the home's.",
+)
+@click.option("--json", "as_data", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def derived(home: Path, /, *, source: str, target: str, key_file: Path | None, **options: Any) -> None:
+    """Say, as its owner, what a label's newest version was made from, by which tool, and what was measured.
+
+    It is your word, as an entry of the log; the first on a version stays. Nobody takes it for a proof.
+    """
+    from hallmark.compose.deriving import derived as say_derived
+    from hallmark.compose.deriving import read_making
+    from hallmark.compose.home import Home
+
+    key = read_key(key_file) if key_file is not None else None
+    tool = options["tool_file"]
+    making = read_making(options["tool"], options["tool_version"], options["parameters"], options["quality"])
+    told = say_derived(Home(home), (source, target), making, _read_file(tool) if tool else b"", key)
+    if options["as_data"]:
+        emit(msgspec.json.format(msgspec.json.encode(told), indent=2).decode() + "\n")
+        return
+    out = console()
+    out.print(Text(f"{told.label} version {told.version}: made from {told.made_from}, by your word"))
+    out.print(Text("  No proof: anybody can convert again and compare the bytes.", style="bright_black"))
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput("no_such_file", f"{path} cannot be read.", "Name a file that is there.") from error
 
 
 def _place(found: ModelHistory, digest: str, *, checked: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from hallmark.core.derivations import Making
 from hallmark.core.document import hex0x, unhex
 from hallmark.core.documents import Manifest, Measurement, ModelCard
 from hallmark.core.entries import Entry, Kind
@@ -17,6 +18,7 @@ from hallmark.core.receipt import Receipt
 from hallmark.core.statements import (
     Approval,
     Compromise,
+    Derivation,
     Fault,
     IssuerEpoch,
     Judgement,
@@ -240,6 +242,26 @@ def basis_told(basis: Basis) -> str:
     return f"{basis.kind} {basis.rests_on}"
 
 
+def _derivation(s: Derivation, entry: Entry) -> Words:
+    making = _document(entry, Making)
+    facts = (
+        _key("Author", s.author),
+        _bytes("Made from manifest", s.source),
+        _bytes("Made", s.derived),
+        Fact("Tool", tool_told(making) if making else "nothing that can be read"),
+        _bytes("Tool's bytes", s.tool),
+        _bytes("Document", s.document),
+    )
+    said = "An owner says what a model was made from. Nothing here shows that it was."
+    return Words(said, facts, f"/explore/search?q={hex0x(s.derived)}")
+
+
+def tool_told(making: Making) -> str:
+    """A tool and its version, in a line."""
+    name = shown_name(making.tool) or "something whose name is not shown here"
+    return f"{name}, version {shown_name(making.version) or 'not shown here'}"
+
+
 def _policy(s: PolicyStatement, _entry: Entry) -> Words:
     kind = text_of(s.kind)
     link = links.policy(kind.removeprefix(CLEARING)) if kind.startswith(CLEARING) else ""
@@ -264,6 +286,7 @@ _TABLE: Final[dict[Kind, Callable[[Any, Entry], Words]]] = {
     Kind.FAULT: _fault,
     Kind.REVIEW: _review,
     Kind.OUTCOME: _outcome,
+    Kind.DERIVATION: _derivation,
     Kind.POLICY: _policy,
     Kind.OFFER: _offer,
     Kind.ISSUER_EPOCH: _issuer_epoch,

@@ -10,6 +10,7 @@ from hallmark.core.receipt import Receipt
 from hallmark.core.statements import (
     Approval,
     Compromise,
+    Derivation,
     Fault,
     IssuerEpoch,
     Outcome,
@@ -114,4 +115,6 @@ def subjects(entry: Entry) -> tuple[bytes, ...]:
             return (reviewer, item)
         case Outcome(speaker=speaker, item=item):
             return (speaker, item)
+        case Derivation(author=author, source=source, derived=derived):
+            return (author, source, derived)
     return ()

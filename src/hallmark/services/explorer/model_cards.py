@@ -111,6 +111,7 @@ def page(
         asserted=said if known.row.asserted else None,
         licence=licence,
         repository=repository_of(name) if licence else "",
+        origins=known.origins,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from hallmark.services.explorer.model_filter import Filter
 from hallmark.services.explorer.network_views import ModelPrice, Slots
 from hallmark.services.explorer.outcome_views import ArtifactQuality, RecordRow
-from hallmark.services.explorer.shared_views import Fact, LineageStep, Shown
+from hallmark.services.explorer.shared_views import Fact, LineageStep, Origin, Shown
 from hallmark.services.explorer.views import Listed, ModelRow, ReceiptRow
 
 
@@ -168,3 +168,4 @@ class ModelCardPage(Shown, frozen=True):
     licence: str = ""
     repository: str = ""
     modes: tuple[ModeNow, ...] = ()
+    origins: tuple[Origin, ...] = ()

@@ -14,6 +14,7 @@ from hallmark.routing.capacity import present
 from hallmark.services.explorer import links, wording
 from hallmark.services.explorer.figures import Tally
 from hallmark.services.explorer.lineage import steps
+from hallmark.services.explorer.origins import origins
 from hallmark.services.explorer.shared_views import Fact
 from hallmark.services.explorer.views import (
     MeasurementRow,
@@ -76,7 +77,12 @@ def page(watch: FollowedLog, name: str, tally: Tally, receipts: tuple[ReceiptRow
     )
     served = functools.partial(tally.of, "version")
     return ModelPage(
-        row, label.card.description, (*facts, *through), steps(watch, label, served=served), receipts
+        row,
+        label.card.description,
+        (*facts, *through),
+        steps(watch, label, served=served),
+        receipts,
+        origins(watch, label),
     )
 
 

@@ -103,6 +103,24 @@ class InputView(Shown, frozen=True):
     content: str
 
 
+class Origin(Shown, frozen=True):
+    """What the owner of a label says that one of its versions was made from: the log position of that, the
+    other version as a label and as its manifest's digest, the tool with SHA-256 of its bytes (zero: not
+    named) and its parameters, and what was measured. `sentence` says all of it, and whose word it is.
+    """
+
+    version: str
+    manifest: str
+    index: int
+    source: str
+    made_from: str
+    tool: str
+    tool_digest: str
+    parameters: str
+    measured: tuple[str, ...]
+    sentence: str
+
+
 class LineageStep(Shown, frozen=True):
     """One version of a label. `here` marks what the receipt names, `then` what the label pointed to
     when the answer was given,

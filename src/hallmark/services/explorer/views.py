@@ -12,7 +12,15 @@ from hallmark.core.shown import ShownMark
 from hallmark.services.explorer.network_views import NetworkPage
 from hallmark.services.explorer.outcome_views import ReceiptOutcomes
 from hallmark.services.explorer.payment_views import Money, PaymentViews
-from hallmark.services.explorer.shared_views import Fact, InputView, LineageStep, Moment, RouteView, Shown
+from hallmark.services.explorer.shared_views import (
+    Fact,
+    InputView,
+    LineageStep,
+    Moment,
+    Origin,
+    RouteView,
+    Shown,
+)
 
 if TYPE_CHECKING:
     from hallmark.services.explorer.model_views import ExposurePage, ExposureTable, ModelCardPage, ModelList
@@ -158,6 +166,7 @@ class ModelPage(Shown, frozen=True):
     facts: tuple[Fact, ...]
     lineage: tuple[LineageStep, ...]
     receipts: tuple[ReceiptRow, ...]
+    origins: tuple[Origin, ...] = ()
 
 
 class FaultRow(Shown, frozen=True):

@@ -54,6 +54,7 @@ SIZES: Final[dict[int, int]] = {
     Kind.OFFER: 16_384,
     Kind.ISSUER_EPOCH: 16_384,
     Kind.OUTCOME: 16_384,
+    Kind.DERIVATION: 16_384,
 }
 """The largest entry of each kind, in bytes."""
 MAX_SIGNATURES: Final = 16
@@ -69,6 +70,7 @@ ONE: Final = frozenset(
         Kind.OFFER,
         Kind.ISSUER_EPOCH,
         Kind.OUTCOME,
+        Kind.DERIVATION,
     )
 )
 """Kinds with one signature."""

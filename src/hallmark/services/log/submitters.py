@@ -23,6 +23,7 @@ from hallmark.core.money import Payment
 from hallmark.core.objected import decode_runs, digest_of_runs
 from hallmark.core.receipt import Receipt
 from hallmark.core.statements import (
+    Derivation,
     Fault,
     IssuerEpoch,
     Outcome,
@@ -30,7 +31,6 @@ from hallmark.core.statements import (
     Role,
     Ticket,
     Verdict,
-    Version,
     text_of,
 )
 from hallmark.crypto.secp256k1 import recover
@@ -101,7 +101,7 @@ def presume(entry: Entry, known: Membership) -> Submitter:
             known_issuer = known.member(statement.issuer, Role.ISSUER)
             return Submitter(Lane.MEMBERS, "members", statement.issuer) if known_issuer else _unknown()
         case Kind.VERSION:
-            return _version(statement, known)
+            return _published(statement.owner, known)
         case Kind.RETIREMENT | Kind.COMPROMISE:
             # Whose quota it uses is settled by who signed: a thief of the key shall not use it up before.
             return AUTHORITY if known.member(statement.key) else _unknown()
@@ -114,6 +114,8 @@ def presume(entry: Entry, known: Membership) -> Submitter:
             return Submitter(Lane.MEMBERS, "reviews", statement.reviewer) if registered else _unknown()
         case Kind.OUTCOME:
             return _outcome(statement, known)
+        case Kind.DERIVATION:
+            return _published(statement.author, known)
     return AUTHORITY
 
 
@@ -124,10 +126,11 @@ def _registration(statement: Registration, known: Membership) -> Submitter:
     return _member(statement.owner) if known.vouched(statement.owner) else STRANGER
 
 
-def _version(statement: Version, known: Membership) -> Submitter:
-    if known.vouched(statement.owner):
-        return _member(statement.owner)
-    return STRANGER if known.publisher(statement.owner) else _unknown()
+def _published(owner: bytes, known: Membership) -> Submitter:
+    """What the owner of a label says of what he published."""
+    if known.vouched(owner):
+        return _member(owner)
+    return STRANGER if known.publisher(owner) else _unknown()
 
 
 def _receipt(receipt: Receipt, known: Membership) -> Submitter:
@@ -293,6 +296,13 @@ def _confirm_outcome(entry: Entry, signers: Signers, _known: Membership, _author
     return Note(s.struct_hash(), s.speaker)
 
 
+def _confirm_derivation(entry: Entry, signers: Signers, _known: Membership, _authority: Authority) -> Note:
+    s = cast(Derivation, entry.statement)
+    _signed(signers, s.author)
+    _attached(entry, 1, DOCUMENTS[entry.kind], s.document)
+    return Note(s.struct_hash())
+
+
 def _confirm_verdict(entry: Entry, signers: Signers, _known: Membership, _authority: Authority) -> Note:
     s = cast(Verdict, entry.statement)
     _signed(signers, s.author)
@@ -327,6 +337,7 @@ _CONFIRM: Final[dict[Kind, Callable[[Entry, Signers, Membership, Authority], Not
     Kind.FAULT: _confirm_said,
     Kind.REVIEW: _confirm_said,
     Kind.OUTCOME: _confirm_outcome,
+    Kind.DERIVATION: _confirm_derivation,
 }
 
 
