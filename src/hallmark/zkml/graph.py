@@ -17,6 +17,7 @@ DTYPES: Final = {1: ("<f4", 4), 7: ("<i8", 8), 11: ("<f8", 8)}
 MAX_FILE: Final = 4_000_000
 MAX_VALUES: Final = 1_000_000
 MAX_NODES: Final = 200
+MAX_DIMS: Final = 8
 Attribute = int | float | list[int] | str
 
 
@@ -119,10 +120,14 @@ def _tensor(data: bytes) -> tuple[str, Floats]:
             name = pb.text(value)
         elif number in (4, 9) or (number == 7 and kind == 7):
             raw = np.array(pb.numbers(value), "<i8").tobytes() if number == 7 else pb.blob(value)
-    if kind not in DTYPES or any(size < 0 for size in dims):
-        raise InvalidInput("bad_onnx", "A constant is of a type that no circuit is made for.")
+    if kind not in DTYPES or len(dims) > MAX_DIMS:
+        raise InvalidInput("bad_onnx", "A constant is of a type or a shape that no circuit is made for.")
     count = math.prod(dims)
-    if count > MAX_VALUES or len(raw) != count * DTYPES[kind][1]:
+    if (
+        not all(1 <= size <= MAX_VALUES for size in dims)
+        or count > MAX_VALUES
+        or len(raw) != count * DTYPES[kind][1]
+    ):
         raise InvalidInput("bad_onnx", "A constant's bytes do not fit its shape.")
     array = np.frombuffer(raw, DTYPES[kind][0]).astype(np.float64).reshape(dims)
     if not np.isfinite(array).all():

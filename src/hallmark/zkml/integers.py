@@ -92,7 +92,7 @@ def quantise(model: IntegerModel, values: Sequence[float]) -> tuple[int, ...]:
         raise InvalidInput("zk_wrong_shape", f"This circuit takes {len(model.columns)} numbers.")
     found = []
     for column, value in zip(model.columns, values, strict=True):
-        q = round(Fraction(value) * 2**column.shift) if math.isfinite(value) else column.last + 1
+        q = round(Fraction(value) * 2**column.shift) if _is_finite(value) else column.last + 1
         if not column.low <= q <= column.last:
             raise InvalidInput(
                 "zk_outside_domain",
@@ -101,6 +101,13 @@ def quantise(model: IntegerModel, values: Sequence[float]) -> tuple[int, ...]:
             )
         found.append(q)
     return tuple(found)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 def evaluate(model: IntegerModel, inputs: Sequence[int]) -> tuple[int, ...]:

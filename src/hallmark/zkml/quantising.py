@@ -1,23 +1,42 @@
 """From an ONNX graph to the integer model: constants folded, weights rounded, bounds calculated.
 
 Supported: Sub, Add, Mul, Div by constants before the first linear layer; Reshape, Flatten; Conv (stride 1,
-the same zero padding on all sides, one group), Gemm, Relu, MaxPool 2x2 after Relu. Everything after the last
-linear layer must be one of TAIL.
+the same zero padding on all sides, one group), Gemm, Relu, MaxPool 2x2 after Relu; between two linear layers
+a Relu, because bounds go on from 0. Everything after the last linear layer must be one of TAIL. An attribute
+that is not looked at is refused, unless it says what is assumed anyway.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import msgspec
 import numpy as np
 
 from hallmark.core.errors import InvalidInput
-from hallmark.zkml.graph import Floats, Graph, Node, too_large
+from hallmark.zkml.graph import MAX_VALUES, Attribute, Floats, Graph, Node, too_large
 from hallmark.zkml.integers import Column, IntegerModel, Integers, Layer
 
 TAIL: Final = {"Softmax", "Sigmoid", "ArgMax", "Squeeze", "GreaterOrEqual", "Cast"}
 ELEMENTWISE: Final = {"Sub", "Add", "Mul", "Div"}
+LOOKED_AT: Final = {
+    "Conv": {"kernel_shape", "pads", "strides", "dilations", "group"},
+    "Gemm": {"alpha", "beta", "transA", "transB"},
+    "MaxPool": {"kernel_shape", "strides"},
+}
+ASSUMED: Final[dict[str, dict[str, Attribute]]] = {
+    "Conv": {"auto_pad": "NOTSET"},
+    "Flatten": {"axis": 1},
+    "MaxPool": {
+        "auto_pad": "NOTSET",
+        "ceil_mode": 0,
+        "dilations": [1, 1],
+        "pads": [0, 0, 0, 0],
+        "storage_order": 0,
+    },
+    "Reshape": {"allowzero": 0},
+}
 MAX_COLUMNS: Final = 1024
 LARGEST: Final = 2**60
 
@@ -66,17 +85,21 @@ def read_stages(graph: Graph) -> tuple[Floats, Floats, list[Stage]]:
             continue
         if done or not node.inputs or node.inputs[0] != value or len(node.outputs) != 1:
             raise _unsupported(node)
+        if not _is_read_whole(node):
+            raise _unsupported(node)
         if node.op in ELEMENTWISE and not stages:
             scale, addend = _fold(node, graph.constants[node.inputs[1]], scale, addend)
         elif node.op == "Reshape" and not stages:
             shape = [int(size) for size in graph.constants[node.inputs[1]].tolist()]
             grid = (shape[1], shape[2], shape[3]) if len(shape) == 4 else (0, 0, 0)
-        elif node.op in ("Conv", "Gemm"):
+        elif node.op in ("Conv", "Gemm") and (not stages or stages[-1].relu):
             stages.append(_linear(node, graph, grid))
             grid = _grid_after(stages[-1])
+            if node.op == "Conv" and (min(grid) < 1 or math.prod(grid) > MAX_VALUES):
+                raise _unsupported(node)
         elif node.op == "Relu" and stages and not stages[-1].relu:
             stages[-1] = msgspec.structs.replace(stages[-1], relu=True)
-        elif node.op == "MaxPool" and stages and stages[-1].relu and _is_two_by_two(node, grid):
+        elif node.op == "MaxPool" and stages and _is_pooled(node, stages[-1], grid):
             stages[-1] = msgspec.structs.replace(stages[-1], pool=True)
             grid = (grid[0], grid[1] // 2, grid[2] // 2)
         elif node.op != "Flatten":
@@ -127,8 +150,10 @@ def _linear(node: Node, graph: Graph, grid: tuple[int, int, int]) -> Stage:
     weights = graph.constants[node.inputs[1]]
     bias = graph.constants[node.inputs[2]] if len(node.inputs) > 2 else np.zeros(1)
     if node.op == "Gemm":
-        if any(node.attributes.get(name, 1.0) != 1.0 for name in ("alpha", "beta")) or node.attributes.get(
-            "transA"
+        if (
+            any(node.attributes.get(name, 1.0) != 1.0 for name in ("alpha", "beta"))
+            or node.attributes.get("transA")
+            or weights.ndim != 2
         ):
             raise _unsupported(node)
         weights = weights if node.attributes.get("transB") else weights.T
@@ -140,9 +165,13 @@ def _linear(node: Node, graph: Graph, grid: tuple[int, int, int]) -> Stage:
     if (
         not plain
         or not isinstance(pads, list)
+        or len(pads) != 4
         or len(set(pads)) != 1
         or weights.ndim != 4
         or grid[0] != weights.shape[1]
+        or not 0 <= pads[0] < max(weights.shape[2:])
+        or max(grid) > MAX_VALUES
+        or node.attributes.get("kernel_shape", list(weights.shape[2:])) != list(weights.shape[2:])
     ):
         raise _unsupported(node)
     return Stage(weights, np.broadcast_to(bias, weights.shape[0]), pads[0], grid)
@@ -155,7 +184,19 @@ def _grid_after(stage: Stage) -> tuple[int, int, int]:
     return out, stage.grid[1] + 2 * stage.pad - down + 1, stage.grid[2] + 2 * stage.pad - right + 1
 
 
-def _is_two_by_two(node: Node, grid: tuple[int, int, int]) -> bool:
+def _is_read_whole(node: Node) -> bool:
+    """Whether each attribute is looked at, or says what is assumed anyway."""
+    read, assumed = LOOKED_AT.get(node.op, set()), ASSUMED.get(node.op, {})
+    return all(
+        name in read or (name in assumed and assumed[name] == value)
+        for name, value in node.attributes.items()
+    )
+
+
+def _is_pooled(node: Node, stage: Stage, grid: tuple[int, int, int]) -> bool:
+    """Whether it is the first pooling after a ReLU, of fields of two by two that fill the grid."""
+    if not stage.relu or stage.pool:
+        return False
     even = grid[1] % 2 == 0 and grid[2] % 2 == 0 and grid[1] > 0
     return even and node.attributes.get("kernel_shape") == [2, 2] and node.attributes.get("strides") == [2, 2]
 

@@ -43,8 +43,8 @@ def integer_model(label: str, onnx: bytes) -> IntegerModel:
     if label not in RECIPES:
         raise InvalidInput("zk_no_circuit", "No circuit is published for this model.")
     columns, recipe = RECIPES[label]
-    graph = read(onnx)
     try:
+        graph = read(onnx)
         with np.errstate(all="raise", under="ignore"):
             return to_integers(graph, columns(graph), recipe)
     except (LookupError, ValueError, TypeError, ArithmeticError, StopIteration) as error:

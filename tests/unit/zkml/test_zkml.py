@@ -15,7 +15,7 @@ from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.core.hashing import sha256
 from hallmark.zkml import poseidon
 from hallmark.zkml.circom import generate
-from hallmark.zkml.graph import read
+from hallmark.zkml.graph import Attribute, Graph, Node, read
 from hallmark.zkml.integers import (
     IntegerModel,
     commit_inputs,
@@ -172,6 +172,101 @@ def test_damaged_files_are_refused_with_our_reasons(label: str) -> None:
                 data[rng.randrange(min(len(data), 900))] = rng.randrange(256)
         with contextlib.suppress(HallmarkError):
             integer_model(label, bytes(data))
+
+
+def _varint(value: int) -> bytes:
+    out = b""
+    while value > 127:
+        out, value = out + bytes([value & 127 | 128]), value >> 7
+    return out + bytes([value])
+
+
+def _onnx(dims: list[int], values: int) -> bytes:
+    """A file whose graph is one constant of floats."""
+    raw = bytes(4 * values)
+    tensor = b"".join(b"\x08" + _varint(size) for size in dims) + b"\x10\x01\x4a" + _varint(len(raw)) + raw
+    graph = b"\x2a" + _varint(len(tensor)) + tensor
+    return b"\x3a" + _varint(len(graph)) + graph
+
+
+@pytest.mark.parametrize(
+    ("dims", "values"), [([1] * 65, 1), ([1] * 9, 1), ([0, 2**62, 2**62], 0), ([0, *[10**6] * 7], 0)]
+)
+def test_a_shape_that_numpy_does_not_take_is_refused(dims: list[int], values: int) -> None:
+    """Too many dimensions, and a product that only a zero makes small, have our reason."""
+    with pytest.raises(InvalidInput) as refused:
+        read(_onnx(dims, values))
+    assert refused.value.reason == "bad_onnx"
+    assert read(_onnx([1] * 8, 1)).constants[""].shape == (1,) * 8
+
+
+def test_whole_numbers_that_no_float_holds_are_outside_the_domain() -> None:
+    """A number of 400 digits is refused like an infinity."""
+    with pytest.raises(InvalidInput) as refused:
+        quantise(_model("digits"), [10**400, *_held_out("digits")[0][0][1:]])
+    assert refused.value.reason == "zk_outside_domain"
+
+
+def _chain(*steps: tuple[str, dict[str, Attribute]], shape: tuple[int, ...] = (1, 1, 4, 4)) -> Graph:
+    """A graph of these operators, one after the other."""
+    weights = {"Conv": "kernel", "Gemm": "matrix", "Reshape": "shape", "Sub": "one"}
+    nodes = tuple(
+        Node(op, (str(at), *([weights[op]] if op in weights else [])), (str(at + 1),), attributes)
+        for at, (op, attributes) in enumerate(steps)
+    )
+    constants = {
+        "kernel": np.ones((1, 1, 1, 1)),
+        "matrix": np.ones((4, 4)),
+        "shape": np.array(shape, np.float64),
+        "one": np.ones(1),
+    }
+    return Graph(nodes, constants, ("0",), (str(len(nodes)),))
+
+
+GRID, CONV, RELU, GEMM = ("Reshape", {}), ("Conv", {}), ("Relu", {}), ("Gemm", {})
+POOL: tuple[str, dict[str, Attribute]] = ("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]})
+
+
+def test_what_the_attributes_assume_may_be_said() -> None:
+    """An attribute that says what holds anyway is no reason to refuse."""
+    pool = ("MaxPool", {**POOL[1], "auto_pad": "NOTSET", "ceil_mode": 0, "pads": [0, 0, 0, 0]})
+    conv = ("Conv", {"auto_pad": "NOTSET", "kernel_shape": [1, 1], "group": 1})
+    _, _, stages = read_stages(_chain(GRID, conv, RELU, pool, ("Flatten", {"axis": 1}), GEMM))
+    assert [(stage.relu, stage.pool) for stage in stages] == [(True, True), (False, False)]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (GEMM, GEMM),
+        (GRID, CONV, CONV, RELU, GEMM),
+        (GRID, CONV, RELU, POOL, POOL, GEMM),
+        (GRID, ("Conv", {"auto_pad": "SAME_UPPER"}), RELU, GEMM),
+        (GRID, ("Conv", {"kernel_shape": [3, 3]}), RELU, GEMM),
+        (GRID, ("Conv", {"pads": [9, 9, 9, 9]}), RELU, GEMM),
+        (GRID, CONV, RELU, ("MaxPool", {**POOL[1], "ceil_mode": 1}), GEMM),
+        (GRID, CONV, RELU, ("MaxPool", {**POOL[1], "pads": [1, 1, 1, 1]}), GEMM),
+        (("Reshape", {"allowzero": 1}), CONV, RELU, GEMM),
+        (GRID, CONV, RELU, ("Flatten", {"axis": 2}), GEMM),
+        (("Gemm", {"unheard_of": 1}),),
+        (("Sub", {"axis": 0}), GEMM),
+    ],
+)
+def test_a_graph_whose_meaning_is_not_kept_is_refused(
+    steps: tuple[tuple[str, dict[str, Attribute]], ...],
+) -> None:
+    """A linear layer without ReLU before the next, a second pool, an attribute that nobody looks at."""
+    with pytest.raises(InvalidInput) as refused:
+        read_stages(_chain(*steps))
+    assert refused.value.reason == "zk_unsupported_operator"
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 2**40, 2**40), (1, 1, 0, 4), (1, 1, 4000, 4000)])
+def test_a_grid_is_bounded(shape: tuple[int, ...]) -> None:
+    """What a reshape says is no size that anything is made of before it is looked at."""
+    with pytest.raises(InvalidInput) as refused:
+        read_stages(_chain(GRID, CONV, RELU, GEMM, shape=shape))
+    assert refused.value.reason == "zk_unsupported_operator"
 
 
 def test_what_no_circuit_is_made_for() -> None:
