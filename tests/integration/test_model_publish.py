@@ -163,3 +163,30 @@ def killed_while_storing(network: Network, folder: Path) -> None:
         assert any(b"storing" in line for line in said)
         process.kill()
     assert process.wait() != 0
+
+
+def test_a_model_that_draws_is_published_served_and_asked(network: Network, tmp_path: Path) -> None:
+    """From its folder to an image in a file, the receipt witnessed."""
+    folder = Path(__file__).parents[2] / "models" / "shapes" / "artifact"
+    done = network.run("model", "publish", str(folder), "--label", "me/shapes", "--license", "apache-2.0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = network.run("node", "serve", "me/shapes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    out = tmp_path / "out.png"
+    asked = (
+        "draw",
+        "a small red circle on white",
+        "--model",
+        "me/shapes",
+        "--size",
+        "256x256",
+        "-o",
+        str(out),
+    )
+    done = network.run(*asked, "--require", "witnessed", "--timeout", "60")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert out.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert "a small red circle " in done.stdout
+    with Client(home=network.home) as client:
+        found = client.get_json("/models.json?modality=image")
+    assert "me/shapes" in json.dumps(found)
