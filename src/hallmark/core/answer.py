@@ -35,6 +35,8 @@ INPUT_TAG: Final = b"hallmark/input-content/v1\0"
 # Members of a receipt's event besides the receipt; choices are checked to be empty.
 FRAME: Final = frozenset({"id", "object", "created", "model", "choices", "hallmark"})
 DATA: Final = b"data: "
+COMMENT: Final = b": waiting\n\n"
+"""What a stream emits that is silent for long. It is covered, and says nothing."""
 EMPTY_CHOICE: Final[dict[str, object]] = {
     "index": 0,
     "logprobs": None,

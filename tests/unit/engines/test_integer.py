@@ -211,6 +211,33 @@ def test_what_is_no_such_artifact_is_refused(broken: str, files: Callable[[str],
         assert caught.value.reason == "bad_artifact"
 
 
+@pytest.mark.parametrize(
+    ("model", "name", "change"),
+    [
+        ("digits", "exact.json", lambda f: f["stages"][0].update(size=-f["stages"][0]["size"])),
+        ("digits", "exact.json", lambda f: f.update(width=0)),
+        ("digits", "exact.json", lambda f: f["stages"][0].update(outputs=0)),
+        ("digits", "exact.json", lambda f: f.update(stages=[])),
+        ("pydoc", "exact.json", lambda f: f["model"].update(epsilon=1 << 62)),
+        ("pydoc", "exact.json", lambda f: f["model"].update(epsilon=10**400)),
+        ("pydoc", "tokenizer.json", lambda f: f["model"]["merges"].append(["zq", "zq"])),
+        ("pydoc", "tokenizer.json", lambda f: f["model"]["merges"].append(["z", "q", "x"])),
+        ("pydoc", "tokenizer.json", lambda f: f["model"]["vocab"].update(z="9")),
+        ("pydoc", "tokenizer.json", lambda f: f["added_tokens"].append({"id": "9", "content": "x"})),
+    ],
+)
+def test_what_would_fail_with_every_request_is_refused_as_it_is_loaded(
+    model: str, name: str, change: Callable[[object], object], files: Callable[[str], dict[str, bytes]]
+) -> None:
+    """Sizes out of range, merges into what is no token, and tokens that are no numbers."""
+    described = json.loads(files(model)[name])
+    loaded(files(model) | {name: json.dumps(described).encode()})
+    change(described)
+    with pytest.raises(InvalidInput) as caught:
+        loaded(files(model) | {name: json.dumps(described).encode()})
+    assert caught.value.reason == "bad_artifact"
+
+
 def test_draws_follow_the_weights(pydoc: ExactLanguageEngine) -> None:
     """Over many seeds, tokens come as often as their temperature says, and only those that are kept."""
     logits = np.array([0.0, 16384.0, 8192.0, -400_000.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import json
 import sys
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from hallmark.apps.cli.main import cli
+from hallmark.apps.cli.main import cli, main
 from hallmark.core.answer import sampling_seed
 from hallmark.core.document import hex0x
 from hallmark.core.documents import Manifest, Parameters
@@ -28,6 +29,7 @@ from hallmark.engines import load
 from hallmark.engines.integer.language import ExactLanguageEngine
 from hallmark.engines.integer.replay import Told, compare, rerun
 from hallmark.engines.integer.trace import Tracer
+from hallmark.engines.openai_response import Shape, Usage
 from hallmark.engines.protocol import ChatRequest, Message, Sampling
 from hallmark.hub.artifact import pack_files
 from hallmark.services.enclave.app import App
@@ -104,8 +106,8 @@ def ran(
         tracer = forged(engine, prompt + chosen[:-1])
     deltas = list(engine.told(chosen, len(prompt), sampling.max_tokens, sampling.stop, tracer))
     leaves, last = tracer.leaves or [], deltas[-1]
-    message = {"role": "assistant", "content": "".join(delta.text for delta in deltas)}
-    answer = {"id": "x", "choices": [{"message": message, "finish_reason": last.finish}]}
+    text, usage = "".join(delta.text for delta in deltas), Usage(len(prompt), last.tokens_out)
+    answer = Shape("x", 1, "pydoc-exact", chat=True).whole(text, last.finish, usage)
     body = {"model": "pydoc-exact", "messages": [{"role": "user", "content": "What does json.dumps do?"}],
             "max_tokens": 20, "temperature": 2.0}  # fmt: skip
     manifest = Manifest("pydoc-exact", "1", hex0x(ZERO32), hex0x(sha256(artifact)), len(artifact),
@@ -116,7 +118,7 @@ def ran(
     )  # fmt: skip
     papers = Papers(
         receipt(tokens_in=len(prompt), tokens_out=last.tokens_out), parameters, manifest, CHAT,
-        json.dumps(body).encode(), json.dumps(answer).encode(),
+        json.dumps(body).encode(), answer,
     )  # fmt: skip
     return Ran(committed(papers, leaves), leaves, prompt)
 
@@ -292,6 +294,34 @@ def test_an_answer_that_ends_early_and_says_stop_is_found(
     assert what(replay(made.papers, artifact)) == "answer"
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        lambda a: a["choices"][0]["message"].update(tool_calls=[{"function": {"name": "pay"}}]),
+        lambda a: a.update(model="another"),
+        lambda a: a.update(choices=[1]),
+    ],
+)
+def test_an_answer_that_holds_more_or_is_of_another_form_is_found(
+    forged: Callable[[dict[str, Any]], None], engine: ExactLanguageEngine, artifact: bytes
+) -> None:
+    """The right text beside anything else, for another model or in no choice, is not the same bits."""
+    papers = ran(engine, artifact).papers
+    answer = json.loads(papers.answer)
+    forged(answer)
+    papers = msgspec.structs.replace(papers, answer=json.dumps(answer, separators=(",", ":")).encode())
+    assert what(replay(papers, artifact)) == "answer"
+
+
+def test_other_counts_in_the_answer_are_found(engine: ExactLanguageEngine, artifact: bytes) -> None:
+    """An answer that counts other tokens than its receipt is not the same bits."""
+    papers = ran(engine, artifact).papers
+    answer = json.loads(papers.answer)
+    answer["usage"] = Usage(1, 1).to_json()
+    papers = msgspec.structs.replace(papers, answer=msgspec.json.encode(answer))
+    assert what(replay(papers, artifact)) == "counts"
+
+
 def test_another_engine_cannot_say(engine: ExactLanguageEngine, artifact: bytes) -> None:
     """Of an answer by another version of the arithmetic nothing is said."""
     papers = ran(engine, artifact).papers
@@ -302,7 +332,7 @@ def test_another_engine_cannot_say(engine: ExactLanguageEngine, artifact: bytes)
 
 
 async def test_answers_of_an_enclave_are_replayed_from_their_saved_receipts(
-    exact: Any, artifact: bytes, tmp_path: Path
+    exact: Any, artifact: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Chats, streams, completions and tensors, from the application to the command: exit code 0 for the same
     bits, 4 for other states, 2 for what is missing.
@@ -313,10 +343,13 @@ async def test_answers_of_an_enclave_are_replayed_from_their_saved_receipts(
     transport = httpx.ASGITransport(App(MemoryRuntime(models), engines, {}))
     said = {"model": "pydoc-exact", "messages": [{"role": "user", "content": "What does math.sqrt do?"}]}
     image = json.loads((MODELS / "digits" / "example.json").read_text())
+    tensor = StoredTensor("F32", np.shape(image["image"]), np.array(image["image"], "<f4").tobytes())
+    stored = base64.b64encode(write_tensors({"image": tensor})).decode()
     asked = [
         (CHAT, said), (CHAT, said | {"stream": True, "temperature": 0.9, "max_tokens": 9, "seed": 5}),
         (CHAT, said | {"stop": ["the"]}),
         ("/v1/completions", {"model": "pydoc-exact", "prompt": "zlib", "max_tokens": 5}),
+        ("/v1/hallmark/infer", {"model": "digits-exact", "safetensors": stored}),
         ("/v1/hallmark/infer", {"model": "digits-exact", "inputs": image}),
     ]  # fmt: skip
     folder = tmp_path / "artifacts"
@@ -341,6 +374,25 @@ async def test_answers_of_an_enclave_are_replayed_from_their_saved_receipts(
     papers = open_papers(dossier)
     other = msgspec.structs.replace(papers.parameters, trace_root=hex0x(ZERO32))
     assert what(replay(msgspec.structs.replace(papers, parameters=other), packed["digits-exact"])) == "trace"
+    forged = msgspec.structs.replace(papers, answer=papers.answer.replace(b'"labels":["0"', b'"labels":["8"'))
+    assert (what(replay(forged, packed["digits-exact"])), forged == papers) == ("answer", False)
     (folder / "digits-exact.tar").unlink()
-    done = runner.invoke(cli, ["--home", str(tmp_path), "replay", str(saved)])
-    assert isinstance(done.exception, InvalidInput) or done.exit_code == 2
+    command = ["hallmark", "--home", str(tmp_path), "replay", str(saved)]
+    assert ended(command, monkeypatch) == 2
+    (folder / "digits-exact.tar").write_bytes(packed["digits-exact"])
+    assert ended(command, monkeypatch) == 0
+    (tmp_path / "leaves").write_bytes(bytes(42))
+    assert ended([*command, "--trace", str(tmp_path / "leaves")], monkeypatch) == 4
+    saved.write_bytes(broken.encode())
+    assert ended(command, monkeypatch) == 4
+
+
+def ended(command: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """The exit code of the program, by its own entry point."""
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "argv", command)
+        try:
+            main()
+        except SystemExit as end:
+            return int(end.code or 0)
+    return 0

@@ -18,6 +18,9 @@ EXACT_FILE: Final = "exact.json"
 WEIGHTS_FILE: Final = "weights.safetensors"
 TYPES: Final = {"U8": "<u1", "I16": "<i2", "I32": "<i4"}
 MOST_SHIFT: Final = 40
+MOST_SIZE: Final = 1 << 20
+MOST_EPSILON: Final = 1 << 28
+"""One, in the units in which a mean of squares is."""
 T = TypeVar("T")
 
 
@@ -67,7 +70,7 @@ class Tensors:
     def get_within(self, name: str, *shape: int, most: int) -> Ints:
         """The integers of a tensor, which are from 0 to `most`."""
         found = self.get(name, *shape)
-        if found.min() < 0 or found.max() > most:
+        if not found.size or found.min() < 0 or found.max() > most:
             raise bad(f"a number of its tensor {name} is out of its range")
         return found
 
@@ -105,7 +108,7 @@ def _layer(tensors: Tensors, shape: Shape, number: int) -> Layer:
 
 def _check_shape(shape: Shape) -> None:
     sizes = (shape.layers, shape.width, shape.heads, shape.hidden, shape.vocabulary, shape.context)
-    if min(*sizes, shape.epsilon) < 1 or max(sizes) > 1 << 20:
+    if min(*sizes, shape.epsilon) < 1 or max(sizes) > MOST_SIZE or shape.epsilon > MOST_EPSILON:
         raise bad("a size in exact.json is out of its range")
     if shape.width % shape.heads or shape.head % 2 or any(not 0 <= e < shape.vocabulary for e in shape.ends):
         raise bad("the sizes in exact.json do not fit together")

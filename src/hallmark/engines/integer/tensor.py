@@ -14,7 +14,7 @@ import numpy as np
 
 from hallmark.core.errors import InvalidInput
 from hallmark.engines.artifact import Artifact, TensorEntry
-from hallmark.engines.integer.files import Tensors, bad, read_exact
+from hallmark.engines.integer.files import MOST_SIZE, Tensors, bad, read_exact
 from hallmark.engines.integer.language import VERSION, describe
 from hallmark.engines.integer.numbers import (
     RESIDUAL_LIMIT,
@@ -34,6 +34,7 @@ from hallmark.engines.stepper import Stepper
 from hallmark.engines.tensors import to_array
 
 INPUT_LIMIT: Final = float(1 << 32)
+MOST_EDGE: Final = 1 << 12
 SMALLEST_SHIFT: Final = 128
 """An input's shift is stored with this added, so that large values can be made smaller."""
 
@@ -63,6 +64,13 @@ class TensorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ends: Literal["softmax", "sigmoid"]
 
 
+def _check_sizes(file: TensorFile) -> None:
+    sizes = [file.width, *(size for stage in file.stages for size in (stage.inputs, stage.outputs))]
+    edges = [stage.size for stage in file.stages]
+    if not edges or min(sizes) < 1 or max(sizes) > MOST_SIZE or min(edges) < 0 or max(edges) > MOST_EDGE:
+        raise bad("a size in exact.json is out of its range")
+
+
 class TracedOutputs(dict[str, Array]):
     """Outputs by name, with the trace of the run that made them."""
 
@@ -79,6 +87,7 @@ class ExactTensorEngine(Unoffered):
         self._file = file = read_exact(artifact.files, TensorFile)
         if file.version != VERSION:
             raise bad("it is of another version of the arithmetic")
+        _check_sizes(file)
         self._stepper, self.labels = stepper, artifact.model.labels
         tensors = Tensors(artifact.files)
         shift = tensors.get_within("input.shift", file.width, most=255) - SMALLEST_SHIFT

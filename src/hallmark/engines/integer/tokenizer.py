@@ -43,7 +43,7 @@ class ExactTokenizer:
             described: dict[str, Any] = json.loads(file)
             model = described["model"]
             pairs = [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in model["merges"]]
-            self._ranks = {pair: rank for rank, pair in enumerate(pairs)}
+            self._ranks = {(str(left), str(right)): rank for rank, (left, right) in enumerate(pairs)}
             self._ids: Mapping[str, int] = model["vocab"]
             table = token_bytes(described)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -51,6 +51,9 @@ class ExactTokenizer:
         letters = {byte: letter for letter, byte in byte_alphabet().items()}
         self._letters = [letters[byte] for byte in range(256)]
         if table is None or any(letter not in self._ids for letter in self._letters):
+            raise _unreadable()
+        made = ("".join(pair) in self._ids for pair in self._ranks)
+        if any(type(token) is not int for token in (*self._ids.values(), *table)) or not all(made):
             raise _unreadable()
         self.table, self.chat = table, chat
         self._longest = max(len(text) for text in self._ids)

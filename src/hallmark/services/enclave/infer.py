@@ -12,7 +12,7 @@ with `safetensors` instead of `outputs`: the same bits, without a number written
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -21,11 +21,12 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import Parameters
 from hallmark.core.errors import InvalidInput
 from hallmark.core.prices import Use
-from hallmark.core.safetensors import NotSafetensors, read_tensors, write_tensors
-from hallmark.engines.protocol import Array, Engine, Task, Trace
+from hallmark.core.safetensors import NotSafetensors, read_tensors
+from hallmark.engines.protocol import Engine, Task, Trace
+from hallmark.engines.tensor_response import Head, whole
 from hallmark.services.enclave.answers import Call, Ending, answer_whole, metered
 from hallmark.services.enclave.limits import told
-from hallmark.services.enclave.receipt_maker import Opening, Outcome, open_request
+from hallmark.services.enclave.receipt_maker import Outcome, open_request
 from hallmark.services.enclave.runtime import Model
 from hallmark.services.enclave.textual import traced
 
@@ -81,32 +82,9 @@ async def answer(call: Call, asked: Inference, model: Model, engine: Engine) -> 
     async def work() -> tuple[bytes, Ending]:
         outputs = await engine.infer(tensors)
         runs.append(getattr(outputs, "trace", None))
-        content = _content(asked, outputs, getattr(engine, "labels", ()), opening)
+        head = Head(f"infer-{opening.answer_id}", opening.started // 1000, asked.model)
+        stored = asked.safetensors is not None
+        content = whole(head, outputs, getattr(engine, "labels", ()), stored=stored)
         return content, Ending(outcome, bytes)
 
     await answer_whole(call, opening, work())
-
-
-def _content(
-    asked: Inference, outputs: Mapping[str, Array], labels: Sequence[str], opening: Opening
-) -> bytes:
-    content: dict[str, object] = {
-        "id": f"infer-{opening.answer_id}",
-        "object": "hallmark.inference",
-        "created": opening.started // 1000,
-        "model": asked.model,
-    }
-    if asked.safetensors is None:
-        content["outputs"] = {name: array.tolist() for name, array in outputs.items()}
-    else:
-        content["safetensors"] = _file(outputs)
-    if labels:
-        content["labels"] = labels
-    return msgspec.json.encode(content)
-
-
-def _file(outputs: Mapping[str, Array]) -> str:
-    """A safetensors file of these, in base64."""
-    from hallmark.engines.tensors import to_tensor  # an enclave without an engine has no numpy
-
-    return base64.b64encode(write_tensors({n: to_tensor(a) for n, a in outputs.items()})).decode()

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from hallmark.core.answer import COMMENT
 from hallmark.core.errors import HallmarkError
 from hallmark.http.asgi import Receive, Send
 from hallmark.http.errors import render
@@ -16,7 +17,6 @@ from hallmark.services.enclave.limits import KEEP_ALIVE_MS
 
 KEEP_ALIVE_S: Final = KEEP_ALIVE_MS / 1000
 """A stream that is silent for longer gets a comment, so that nobody on the way takes it for dead."""
-COMMENT: Final = b": waiting\n\n"
 GAP_S: Final = 0.02
 """A stream is written to at most every so many seconds."""
 LATE_S: Final = 0.001

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hallmark.core.answer import DONE, sampling_seed
+from hallmark.core.answer import sampling_seed
 from hallmark.core.document import digest_of, unhex
 from hallmark.core.documents import Manifest, Parameters
 from hallmark.core.errors import InvalidInput, VerificationFailed
@@ -33,8 +33,9 @@ from hallmark.engines.openai_request import (
     decode,
     sampling,
 )
+from hallmark.engines.openai_response import Usage
 from hallmark.engines.protocol import Trace
-from hallmark.engines.tensors import to_tensor
+from hallmark.services.sdk.replay_answers import read_text, same_tensors
 from hallmark.verification.dossier import Dossier
 
 CHAT_PATH: Final = "/v1/chat/completions"
@@ -140,61 +141,43 @@ def _language(
         )
     if applied.seed != sampling_seed(receipt.client_nonce, unhex(applied.node_nonce)):
         return Replayed(Difference("seed", "The seed does not follow from the two nonces."), (), 0)
-    text, finish = _text(papers.answer)
-    given = Told(text, finish, receipt.tokens_in, receipt.tokens_out, trace)
+    said = read_text(papers.answer, chat=papers.path == CHAT_PATH, streams=asked.streams)
+    if said is None or said.model != asked.model:
+        told = "The answer is of another form than an enclave's, or holds more than one choice with its text."
+        return Replayed(Difference("answer", told), (), 0)
+    if said.usage not in (None, Usage(receipt.tokens_in, receipt.tokens_out)):
+        return Replayed(Difference("counts", "The answer and its receipt count other tokens."), (), 0)
+    given = Told(said.text, said.finish, receipt.tokens_in, receipt.tokens_out, trace)
     again = rerun(engine, prompt, chosen, applied.seed, given)
-    return Replayed(compare(again, given, leaves), again.leaves, len(again.deltas), not finish)
+    return Replayed(compare(again, given, leaves), again.leaves, len(again.deltas), not said.finish)
+
+
+class _Inference(msgspec.Struct, frozen=True):
+    """A request to /v1/hallmark/infer."""
+
+    model: str
+    inputs: dict[str, Any] | None = None
+    safetensors: str | None = None
 
 
 def _tensors(papers: Papers, engine: ExactTensorEngine, trace: Trace, leaves: list[bytes] | None) -> Replayed:
-    asked = _json(papers.request)
-    given = _json(papers.answer)
-    stored = asked.get("safetensors")
+    asked = decode(papers.request, _Inference)
+    stored = asked.safetensors is not None
+    if stored == (asked.inputs is not None):
+        raise InvalidInput("not_replayable", "The request's tensors cannot be read.")
     try:
-        inputs = read_tensors(base64.b64decode(stored)) if isinstance(stored, str) else asked.get("inputs")
+        inputs: Mapping[str, Any] = asked.inputs or {}
+        if asked.safetensors is not None:
+            inputs = read_tensors(base64.b64decode(asked.safetensors, validate=True))
     except ValueError as error:
         raise InvalidInput("not_replayable", "The request's tensors cannot be read.") from error
     tracer = Tracer(len(engine.stages), keep=True)
-    outputs = engine.run(engine.prepare(inputs if isinstance(inputs, Mapping) else {}), tracer)
+    outputs = engine.run(engine.prepare(inputs), tracer)
     again = Rerun((), tuple(tracer.leaves or ()))
-    difference = None
-    if isinstance(given.get("safetensors"), str):
-        came = read_tensors(base64.b64decode(given["safetensors"]))
-        same = {n: bytes(t.data) for n, t in came.items()} == {
-            n: to_tensor(a).data for n, a in outputs.items()
-        }
-    else:
-        same = given.get("outputs") == {name: array.tolist() for name, array in outputs.items()}
-    if not same:
-        difference = Difference("answer", "The outputs are not those of the run.")
-    told = Told("", "", 0, 0, trace)
-    return Replayed(difference or compare(again, told, leaves), again.leaves, 0)
-
-
-def _text(answer: bytes) -> tuple[str, str]:
-    """Text and ending of a JSON answer or of a stream's covered bytes."""
-    if not answer.startswith(b"data:"):
-        objects = [_json(answer)]
-    else:
-        lines = (line.removeprefix(b"data: ") for line in answer.split(b"\n\n"))
-        objects = [_json(line) for line in lines if line and line != DONE.strip() and line[:1] == b"{"]
-    text, finish = "", ""
-    for one in objects:
-        for choice in one.get("choices") or ():
-            said = choice.get("delta") or choice.get("message") or {}
-            text += str(said.get("content") or choice.get("text") or "")
-            finish = str(choice.get("finish_reason") or finish)
-    return text, finish
-
-
-def _json(data: bytes) -> dict[str, Any]:
-    try:
-        value = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput("not_replayable", "The request or the answer is not JSON.") from error
-    if not isinstance(value, dict):
-        raise InvalidInput("not_replayable", "The request or the answer is no JSON object.")
-    return value
+    if not same_tensors(papers.answer, asked.model, outputs, engine.labels, stored=stored):
+        told = "The answer is not that of the run: its outputs, its labels or its form are others."
+        return Replayed(Difference("answer", told), again.leaves, 0)
+    return Replayed(compare(again, Told("", "", 0, 0, trace), leaves), again.leaves, 0)
 
 
 def _incomplete(what: str) -> InvalidInput:
