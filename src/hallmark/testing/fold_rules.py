@@ -1,6 +1,6 @@
 """The source that defines what a fold finds, as one digest: see `hallmark.verification.state_version`.
 
-    python -m hallmark.testing.fold_rules           raises RULES, and notes the source as it is
+    python -m hallmark.testing.fold_rules           raises RULES where the source is another than was noted
     python -m hallmark.testing.fold_rules --same    only notes it: every log gives the state that it gave
 
 The source is that of the fold, of what judges evidence, and of every module of this project that they import.
@@ -85,10 +85,11 @@ def _path(name: str) -> Path | None:
 
 def main() -> None:
     """Write the digest, and the number unless it stays."""
-    rules = state_version.RULES + ("--same" not in sys.argv[1:])
-    values = {"RULES": str(rules), "CODE": f'"{code()}"'}
+    found = code()
+    rules = state_version.RULES + (found != state_version.CODE and "--same" not in sys.argv[1:])
+    values = {"RULES": str(rules), "CODE": f'"{found}"'}
     text = NOTED.read_text()
-    NOTED.write_text(NUMBERS.sub(lambda found: f"{found[1]}: Final = {values[found[1]]}", text))
+    NOTED.write_text(NUMBERS.sub(lambda one: f"{one[1]}: Final = {values[one[1]]}", text))
     print(f"RULES is {rules}.")
 
 
