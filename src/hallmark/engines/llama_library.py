@@ -101,7 +101,7 @@ def library() -> Any:
     found = sorted(_folder().glob("xllamacpp*.so"))
     if not found:
         raise missing()
-    lib = ctypes.CDLL(str(found[0]))
+    lib = _opened(found[0])
     _declare(lib)
     if bytes(lib.llama_context_default_params().data)[: len(CONTEXT_DEFAULTS)] != CONTEXT_DEFAULTS:
         raise Unavailable(
@@ -112,6 +112,17 @@ def library() -> Any:
     lib.llama_log_set(SILENCE, None)
     lib.llama_backend_init()
     return lib
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:  # its wheel leaves libgomp to the system
+        raise Unavailable(
+            "engine_not_installed",
+            "The library of the extra llamacpp cannot be loaded: one that it needs is not here.",
+            "On Debian: apt-get install libgomp1.",
+        ) from error
 
 
 def _declare(lib: Any) -> None:

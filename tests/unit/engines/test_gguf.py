@@ -173,6 +173,20 @@ def test_without_the_extra_it_is_refused_in_plain_words(monkeypatch: pytest.Monk
         assert "hallmark[llamacpp]" in error.value.hint
 
 
+def test_a_library_that_the_system_cannot_load_is_told_with_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The wheel brings no libgomp: its absence is a reason with a hint, not the loader's own error."""
+    (tmp_path / "xllamacpp.so").write_bytes(b"not a library")
+    monkeypatch.setattr(llama_library, "_folder", lambda: tmp_path)
+    llama_library.library.cache_clear()
+    with pytest.raises(HallmarkError) as error:
+        llama_library.library()
+    assert error.value.reason == "engine_not_installed"
+    assert "libgomp1" in error.value.hint
+    llama_library.library.cache_clear()
+
+
 def test_another_build_of_the_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the library's parameters are laid out otherwise, nothing is written into them."""
     llama_library.library.cache_clear()
