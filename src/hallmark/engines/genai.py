@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ import onnxruntime_genai as og
 
 from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.engines.artifact import Artifact
-from hallmark.engines.generation import room_for, steps
+from hallmark.engines.generation import SteppedEngine, room_for, steps
 from hallmark.engines.processor import processor_class
 from hallmark.engines.prompt import Prompter
 from hallmark.engines.protocol import (
@@ -30,8 +30,6 @@ from hallmark.engines.protocol import (
     Description,
     Sampling,
     Task,
-    Unoffered,
-    unsupported,
 )
 from hallmark.engines.sampling import choose, uniform
 from hallmark.engines.stepper import Stepper
@@ -54,7 +52,7 @@ def describe() -> Description:
     return Description("onnxruntime-genai", og.__version__, FLAGS, processor_class())
 
 
-class GenAIEngine(Unoffered):
+class GenAIEngine(SteppedEngine):
     """A language model with its tokenizer and chat template. `context` is its context length in tokens."""
 
     def __init__(self, artifact: Artifact, stepper: Stepper, scratch: Path) -> None:
@@ -63,7 +61,7 @@ class GenAIEngine(Unoffered):
         Raises InvalidInput `bad_artifact` when the files cannot be loaded.
         """
         og.disable_telemetry_events()
-        self._stepper = stepper
+        super().__init__(stepper)
         folder = Path(tempfile.mkdtemp(prefix="model-", dir=scratch))
         try:
             self._load(artifact, folder)
@@ -96,19 +94,6 @@ class GenAIEngine(Unoffered):
     def describe(self) -> Description:
         """See `Engine.describe`."""
         return describe()
-
-    async def generate(
-        self, request: ChatRequest | CompletionRequest, sampling: Sampling, seed: int
-    ) -> AsyncGenerator[Delta, None]:
-        """See `Engine.generate`."""
-        if isinstance(request, ChatRequest) and Task.CHAT not in self.tasks:
-            raise unsupported(Task.CHAT)
-        stream = self._stepper.stream(self.steps(request, sampling, seed))
-        try:
-            async for delta in stream:
-                yield delta
-        finally:
-            await stream.aclose()
 
     def steps(
         self, request: ChatRequest | CompletionRequest, sampling: Sampling, seed: int
@@ -147,6 +132,3 @@ class GenAIEngine(Unoffered):
                 yield token
                 if step + 1 < budget:
                     generator.append_tokens(np.array([token], dtype=np.int32))
-
-    def close(self) -> None:
-        """Nothing to stop: the threads belong to whoever made the stepper."""

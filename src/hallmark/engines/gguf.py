@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from hallmark.core.errors import InvalidInput
 from hallmark.core.gguf import MAGIC, GGUFHeader, read_gguf
 from hallmark.engines import llama_library
 from hallmark.engines.artifact import Artifact
-from hallmark.engines.generation import room_for, steps
+from hallmark.engines.generation import SteppedEngine, room_for, steps
 from hallmark.engines.processor import processor_class
 from hallmark.engines.prompt import Prompter
 from hallmark.engines.protocol import (
@@ -35,7 +35,6 @@ from hallmark.engines.protocol import (
     Description,
     Sampling,
     Task,
-    Unoffered,
     unsupported,
 )
 from hallmark.engines.sampling import choose, uniform
@@ -53,7 +52,7 @@ def describe() -> Description:
     return Description("llama.cpp/xllamacpp", llama_library.version(), FLAGS, processor_class())
 
 
-class GGUFEngine(Unoffered):
+class GGUFEngine(SteppedEngine):
     """A language model with its tokenizer and chat template. `context` is its context length in tokens."""
 
     def __init__(self, artifact: Artifact, stepper: Stepper, scratch: Path) -> None:
@@ -65,7 +64,7 @@ class GGUFEngine(Unoffered):
         header = read_gguf(data)
         self.facts = header.facts()
         self.context = min(header.context, MOST_CONTEXT)
-        self._stepper = stepper
+        super().__init__(stepper)
         folder = Path(tempfile.mkdtemp(prefix="model-", dir=scratch))
         try:
             path = folder / "model.gguf"
@@ -83,19 +82,6 @@ class GGUFEngine(Unoffered):
     def describe(self) -> Description:
         """See `Engine.describe`."""
         return describe()
-
-    async def generate(
-        self, request: ChatRequest | CompletionRequest, sampling: Sampling, seed: int
-    ) -> AsyncGenerator[Delta, None]:
-        """See `Engine.generate`."""
-        if isinstance(request, ChatRequest) and Task.CHAT not in self.tasks:
-            raise unsupported(Task.CHAT)
-        stream = self._stepper.stream(self.steps(request, sampling, seed))
-        try:
-            async for delta in stream:
-                yield delta
-        finally:
-            await stream.aclose()
 
     def steps(
         self, request: ChatRequest | CompletionRequest, sampling: Sampling, seed: int
@@ -121,9 +107,6 @@ class GGUFEngine(Unoffered):
                     logits = context.add([token])
         finally:
             context.close()
-
-    def close(self) -> None:
-        """Nothing to stop: the threads belong to whoever made the stepper."""
 
 
 class _Tokenizer:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import AsyncGenerator, Generator, Iterable
+from collections.abc import Generator, Iterable
 from typing import Final
 
 from hallmark.engines.artifact import Artifact
+from hallmark.engines.generation import SteppedEngine, room_for, steps
 from hallmark.engines.integer.batch import Batcher, Running
 from hallmark.engines.integer.files import LanguageFile, bad, read_exact, read_language
 from hallmark.engines.integer.sampler import choose
@@ -19,12 +20,10 @@ from hallmark.engines.protocol import (
     Description,
     Sampling,
     Task,
-    Unoffered,
     context_exceeded,
-    unsupported,
 )
 from hallmark.engines.stepper import Stepper
-from hallmark.engines.text import ByteDetokenizer, StopMatcher
+from hallmark.engines.text import ByteDetokenizer
 
 VERSION: Final = 1
 """Of the arithmetic. Whatever changes a bit of any answer is another version."""
@@ -37,7 +36,7 @@ def describe() -> Description:
     return Description("integer-exact", str(VERSION), (f"unicode={unicodedata.unidata_version}",))
 
 
-class ExactLanguageEngine(Unoffered):
+class ExactLanguageEngine(SteppedEngine):
     """A language model with its tokenizer. `context` is its context length in tokens."""
 
     def __init__(self, artifact: Artifact, stepper: Stepper) -> None:
@@ -45,7 +44,7 @@ class ExactLanguageEngine(Unoffered):
         file = read_exact(artifact.files, LanguageFile)
         if file.version != VERSION:
             raise bad("it is of another version of the arithmetic")
-        self._stepper = stepper
+        super().__init__(stepper)
         self.model = read_language(file, artifact.files)
         self.context = self.model.shape.context
         self.tokenizer = ExactTokenizer(artifact.files.get("tokenizer.json", b""), file.chat)
@@ -61,19 +60,6 @@ class ExactLanguageEngine(Unoffered):
         """See `Engine.describe`."""
         return describe()
 
-    async def generate(
-        self, request: ChatRequest | CompletionRequest, sampling: Sampling, seed: int
-    ) -> AsyncGenerator[Delta, None]:
-        """See `Engine.generate`."""
-        if isinstance(request, ChatRequest) and Task.CHAT not in self.tasks:
-            raise unsupported(Task.CHAT)
-        stream = self._stepper.stream(self.steps(request, sampling, seed))
-        try:
-            async for delta in stream:
-                yield delta
-        finally:
-            await stream.aclose()
-
     def steps(
         self, request: ChatRequest | CompletionRequest, sampling: Sampling, seed: int
     ) -> Generator[Delta, None, None]:
@@ -82,7 +68,7 @@ class ExactLanguageEngine(Unoffered):
         Raises InvalidInput `empty_prompt`, `context_length_exceeded`.
         """
         prompt = self.encode(request)
-        budget = self.budget(len(prompt), sampling.max_tokens)
+        budget = room_for(self.context, len(prompt), sampling.max_tokens)
         tracer = Tracer(self.model.shape.layers)
         tokens = self.tokens(prompt, budget, sampling, seed, tracer=tracer)
         yield from self.told(tokens, len(prompt), budget, sampling.stop, tracer)
@@ -100,35 +86,10 @@ class ExactLanguageEngine(Unoffered):
     def told(
         self, tokens: Iterable[int], prompt: int, budget: int, stop: tuple[str, ...], tracer: Tracer
     ) -> Generator[Delta, None, None]:
-        """The deltas of an answer of these tokens; nothing is taken of `tokens` beyond its end."""
-        words, stops, count = ByteDetokenizer(self.tokenizer.table), StopMatcher(stop), 0
-
-        def delta(text: str, finish: str = "") -> Delta:
-            return Delta(text, prompt, count, budget, finish, tracer.told)
-
-        for token in tokens:
-            count += 1
-            if token in self.ends:
-                break
-            shown = stops.push(words.push(token))
-            if stops.stopped:
-                yield delta(shown, "stop")
-                return
-            if count < budget:
-                yield delta(shown)
-                continue
-            rest = shown + stops.push(words.flush())
-            yield delta(rest + stops.flush(), "stop" if stops.stopped else "length")
-            return
-        rest = stops.push(words.flush())
-        yield delta(rest + stops.flush(), "stop")
-
-    def budget(self, prompt: int, wanted: int) -> int:
-        """How many tokens the answer may have. Raises InvalidInput `context_length_exceeded`."""
-        room = self.context - prompt
-        if room < 1:
-            raise context_exceeded(self.context, prompt)
-        return min(wanted, room) if wanted else room
+        """The deltas of an answer of these tokens."""
+        words = ByteDetokenizer(self.tokenizer.table)
+        lengths = (prompt, budget)
+        return steps(tokens, self.ends.__contains__, words, stop, lengths, trace=lambda: tracer.told)
 
     def tokens(
         self, prompt: list[int], budget: int, sampling: Sampling, seed: int, *, tracer: Tracer
@@ -147,9 +108,6 @@ class ExactLanguageEngine(Unoffered):
                     return
         finally:
             self._batcher.leave(one)
-
-    def close(self) -> None:
-        """Nothing to stop: the threads belong to whoever made the stepper."""
 
 
 def _around(file: LanguageFile) -> tuple[int, ...]:

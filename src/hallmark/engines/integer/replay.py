@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from hallmark.core.merkle import leaf_hash, root
+from hallmark.engines.generation import room_for
 from hallmark.engines.integer.language import ExactLanguageEngine
 from hallmark.engines.integer.numbers import Floats
 from hallmark.engines.integer.sampler import choose
@@ -69,7 +70,7 @@ def rerun(
 
     Raises InvalidInput `context_length_exceeded` as the first run would have.
     """
-    budget = engine.budget(len(prompt), sampling.max_tokens)
+    budget = room_for(engine.context, len(prompt), sampling.max_tokens)
     again = _Again(engine, prompt, sampling, seed, given)
     again.until(min(given.tokens_out, budget))
     deltas, ended = again.told(budget)

@@ -21,6 +21,7 @@ from hallmark.core.errors import InvalidInput, VerificationFailed
 from hallmark.core.receipt import Receipt, request_digest, response_digest
 from hallmark.core.safetensors import read_tensors
 from hallmark.engines import load
+from hallmark.engines.generation import room_for
 from hallmark.engines.integer.language import ExactLanguageEngine, describe
 from hallmark.engines.integer.replay import Difference, Rerun, Told, compare, rerun
 from hallmark.engines.integer.tensor import ExactTensorEngine
@@ -135,7 +136,7 @@ def _language(
         if getattr(chosen, name) != getattr(applied, name):
             told = f"The request asked for another {name} than the receipt says was applied."
             return Replayed(Difference(name, told), (), 0)
-    if engine.budget(len(prompt), chosen.max_tokens) != applied.max_tokens:
+    if room_for(engine.context, len(prompt), chosen.max_tokens) != applied.max_tokens:
         return Replayed(
             Difference("max_tokens", "The answer was given another length than was asked."), (), 0
         )
