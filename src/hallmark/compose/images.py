@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from hallmark.compose.home import Home
 from hallmark.compose.models import kept_model
 from hallmark.compose.plan import Plan
-from hallmark.engines import llama_library
 from hallmark.hub.formats import Format
 from hallmark.services.node.image_contents import USUAL
 from hallmark.services.node.measure import ImageInfo, build_image
@@ -24,6 +23,8 @@ def engines_for(formats: Iterable[str]) -> tuple[str, ...]:
     """
     if Format.GGUF not in formats:
         return USUAL
+    from hallmark.engines import llama_library  # it brings numpy, which no other start needs
+
     if not llama_library.installed():
         raise llama_library.missing()
     return (*USUAL, "gguf")

@@ -34,7 +34,6 @@ from hallmark.core.gguf import read_gguf
 from hallmark.core.hashing import sha256
 from hallmark.core.modes import INTEGER_FORMATS
 from hallmark.crypto.secp256k1 import Key
-from hallmark.engines import llama_library
 from hallmark.http.client import Pool
 from hallmark.hub import openssf
 from hallmark.hub.artifact import pack_files
@@ -185,9 +184,13 @@ def _prepared(home: Home, wish: Wish, owner: Key, say: Say) -> _Publication:
     files = completed(model, task)
     engine = named.format or str(model.weights.format)
     said = Said(engine, inputs=tuple(Tensor(*one) for one in model.weights.tensors))
+    opens = engine in OPENED
     if model.weights.format is Format.GGUF:
+        from hallmark.engines import llama_library  # it brings numpy, which no other publication needs
+
         said = msgspec.structs.replace(said, facts=read_gguf(model.files[model.main]).facts())
-    if engine in OPENED or (said.facts and llama_library.installed()):
+        opens = llama_library.installed()
+    if opens:
         say("opening it in the sandbox")
         built = image.build(home.dir("image"), engines=engines_for({said.format}))
         opened = probe(built, pack_files(files), said.format)

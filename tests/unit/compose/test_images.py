@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from hallmark.compose.images import engines_for
@@ -24,3 +27,10 @@ def test_without_the_extra_no_such_image_is_made(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(Unavailable) as error:
         engines_for({"gguf"})
     assert error.value.reason == "engine_not_installed"
+
+
+def test_what_starts_or_publishes_loads_no_tensors() -> None:
+    """`hallmark up` and `model publish` wait for numpy only where a GGUF model is among theirs."""
+    script = "import hallmark.apps.cli.network, hallmark.compose.publishing, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert "numpy" not in loaded.split()
