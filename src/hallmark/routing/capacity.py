@@ -26,7 +26,7 @@ import msgspec
 
 from hallmark.core.document import hex0x
 from hallmark.core.documents import KeyBundle, Manifest
-from hallmark.core.receipt import Mode
+from hallmark.core.modes import NAMES
 from hallmark.core.registry import Member, Registry
 from hallmark.core.statements import Role
 from hallmark.routing.eligibility import BUSY, Eligibility, Wanted, modes_of
@@ -35,7 +35,6 @@ from hallmark.routing.load import NodeLoad
 UNREACHABLE: Final = "not_reachable"
 UNUSED: Final = "model_not_offered"
 FAILING: Final = "provider_failing"
-MODES: Final = {int(mode): mode.name.lower() for mode in Mode}
 Judge = Callable[[Wanted], Eligibility]
 
 
@@ -85,7 +84,7 @@ def capacity(
             if label in failing and label in bundle.upstreams and not place.reason:
                 place = _Place(place.slots, 0, FAILING)
             for mode in modes_of(bundle, newest(registry, label)) or (bundle.mode,):
-                rows.setdefault((label, MODES.get(mode, "unknown")), []).append(place)
+                rows.setdefault((label, NAMES.get(mode, "unknown")), []).append(place)
             # Eligible for one of its models is eligible.
             best[key] = place if not place.reason else best.get(key, place)
     every = [best.get(key) or _Place(bundle.capacity, 0, UNUSED) for key, bundle in nodes]

@@ -15,7 +15,7 @@ from hallmark.core.document import hex0x, unhex
 from hallmark.core.modes import NAMES
 from hallmark.core.registry import Label
 from hallmark.discovery.catalogue import Hit
-from hallmark.routing.capacity import MODES, present
+from hallmark.routing.capacity import present
 from hallmark.routing.eligibility import NEEDS, UNASKED, Wanted, eligibility
 from hallmark.services.explorer import links, models, offers, outcomes, wording
 from hallmark.services.explorer.figures import Tally
@@ -134,7 +134,7 @@ def servers(watch: FollowedLog, name: str, told: GatewayNetwork | None, now: int
                 node=node,
                 name=called(watch, registry.members.get(key)),
                 link=links.node(key),
-                mode=MODES.get(bundle.mode, "unknown"),
+                mode=NAMES.get(bundle.mode, "unknown"),
                 slots=bundle.capacity,
                 reason=reason,
                 sentence=wording.routing(reason) if reason else "",

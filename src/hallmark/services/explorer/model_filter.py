@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl
 
 from hallmark.core.amounts import parse_amount
 from hallmark.core.errors import HallmarkError, InvalidInput
+from hallmark.core.modes import NAMES as MODES
 from hallmark.discovery.catalogue import Wanted
-from hallmark.routing.capacity import MODES
 from hallmark.services.explorer.shared_views import Shown
 
 ANY: Final = "any"

@@ -10,10 +10,11 @@ from collections.abc import Set
 from typing import Final
 
 from hallmark.core.document import hex0x
+from hallmark.core.modes import NAMES
 from hallmark.core.money import Offer
 from hallmark.core.prices import COUNTED
 from hallmark.discovery.catalogue import Catalogue
-from hallmark.routing.capacity import MODES, newest, present
+from hallmark.routing.capacity import newest, present
 from hallmark.routing.eligibility import Wanted as Asked
 from hallmark.routing.eligibility import eligibility, modes_of
 from hallmark.services.explorer import offers
@@ -60,7 +61,7 @@ def offered(watch: FollowedLog, catalogue: Catalogue) -> Offered:
         labels = {name for one in bundle.artifacts for name in catalogue.labels_of(one)}
         for label in labels | set(bundle.upstreams):
             modes = modes_of(bundle, newest(watch.replica.registry, label)) or (bundle.mode,)
-            found.setdefault(label, []).extend((key, MODES.get(mode, "unknown")) for mode in modes)
+            found.setdefault(label, []).extend((key, NAMES.get(mode, "unknown")) for mode in modes)
     return found
 
 

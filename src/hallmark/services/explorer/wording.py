@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from hallmark.core.modes import NAMES
 from hallmark.core.receipt import Mode
 from hallmark.verification.reasons import REASONS
 
@@ -54,7 +55,7 @@ MODES: Final[Mapping[int, str]] = {
 
 def mode(number: int) -> str:
     """A mode's name; "unknown" for numbers that are none."""
-    return Mode(number).name.lower() if number in tuple(Mode) else "unknown"
+    return NAMES.get(number, "unknown")
 
 
 def mode_told(number: int) -> str:

@@ -11,10 +11,11 @@ from hallmark.core.document import hex0x
 from hallmark.core.documents import Manifest
 from hallmark.core.model_names import read_model_name
 from hallmark.core.modes import NAMES
+from hallmark.core.receipt import Mode
 from hallmark.core.registry import Member, Registry
 from hallmark.core.statements import Role
 from hallmark.http.health import Health
-from hallmark.routing.capacity import MODES, Capacity, ModelSlots, capacity, present
+from hallmark.routing.capacity import Capacity, ModelSlots, capacity, present
 from hallmark.routing.eligibility import NEEDS, UNASKED, Eligibility, Wanted, modes_of
 from hallmark.routing.load import LoadTable, NodeLoad
 from hallmark.services.following.follower import Follower
@@ -101,13 +102,15 @@ class Overview:
 
     def _modes(self, found: Eligibility, manifest: Manifest | None) -> dict[str, dict[str, object]]:
         """Each mode: whether a node can be asked for it now, on how many free slots, and why not."""
+        able: list[tuple[tuple[Mode, ...], int]] = []
+        for node in found.eligible:
+            busy = (self._loads.loads.get(node.node) or NodeLoad()).in_flight
+            able.append((modes_of(node.bundle, manifest), max(0, node.bundle.capacity - busy)))
         told: dict[str, dict[str, object]] = {}
         for number, name in NAMES.items():
-            nodes = [node for node in found.eligible if number in modes_of(node.bundle, manifest)]
-            taken = [(self._loads.loads.get(node.node) or NodeLoad()).in_flight for node in nodes]
-            free = sum(max(0, node.bundle.capacity - busy) for node, busy in zip(nodes, taken, strict=True))
-            why = "" if nodes else UNASKED if name in found.modes else NEEDS[number]
-            told[name] = {"available": bool(nodes), "free": free, "reason": why}
+            free = [slots for modes, slots in able if number in modes]
+            why = "" if free else UNASKED if name in found.modes else NEEDS[number]
+            told[name] = {"available": bool(free), "free": sum(free), "reason": why}
         return told
 
     def _measurements(self) -> list[dict[str, object]]:
@@ -228,7 +231,7 @@ class Overview:
                 "name": self._called(member),
                 "endpoint": member.bundle.endpoint,
                 "bundle": hex0x(member.document),
-                "mode": MODES.get(member.bundle.mode, "unknown"),
+                "mode": NAMES.get(member.bundle.mode, "unknown"),
                 "engine": member.bundle.engine,
                 "capacity": member.bundle.capacity,
                 "in_flight": load.in_flight,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hallmark.core.document import hex0x
 from hallmark.core.hashing import ZERO32
-from hallmark.core.receipt import Mode, Receipt
+from hallmark.core.modes import NAMES
+from hallmark.core.receipt import Receipt
 from hallmark.review.items import Item
 from hallmark.services.explorer.receipt_story import ReceiptContext, facts
 from hallmark.services.explorer.shared_views import Fact
@@ -15,13 +16,12 @@ from hallmark.services.review.notices import moment
 def facts_of_receipt(item: Item, receipt: Receipt) -> tuple[tuple[str, str], ...]:
     """Lines of name and value. Nothing in them is a judgement."""
     artifact = hex0x(receipt.artifact) if receipt.artifact != ZERO32 else "none: a provider answered"
-    known = {mode.value: mode.name.lower() for mode in Mode}
     lines = (
         ("Receipt", item.id),
         ("Node", hex0x(receipt.node)),
         ("Model", item.model),
         ("Artifact", artifact),
-        ("Mode", known.get(receipt.mode, "unknown")),
+        ("Mode", NAMES.get(receipt.mode, "unknown")),
         ("Answered", moment(receipt.finished)),
         ("Tokens", f"{receipt.tokens_in} in, {receipt.tokens_out} out"),
         ("Log position", str(item.index) if item.index >= 0 else "no quorum covers it yet"),
