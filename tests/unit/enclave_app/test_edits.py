@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -42,14 +41,6 @@ def server() -> FakeUpstream:
 def runtime(models: Any, server: FakeUpstream) -> MemoryRuntime:
     """A runtime with the upstream `qwen` beside the embedded models."""
     return MemoryRuntime(models, upstreams={"qwen": URL}, dialer=server.dial)
-
-
-@pytest.fixture
-async def client(runtime: MemoryRuntime, make_app: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """An HTTP client of the application."""
-    transport = httpx.ASGITransport(make_app(runtime))
-    async with httpx.AsyncClient(transport=transport, base_url="http://node.invalid") as made:
-        yield made
 
 
 async def test_a_form_is_written_anew_and_its_receipt_is_about_what_came(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -76,14 +75,6 @@ def server() -> FakeUpstream:
 def runtime(models: Any, server: FakeUpstream) -> MemoryRuntime:
     """A runtime with the upstream `qwen` beside the embedded models."""
     return MemoryRuntime(models, upstreams={"qwen": URL}, dialer=server.dial)
-
-
-@pytest.fixture
-async def client(runtime: MemoryRuntime, make_app: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """An HTTP client of the application."""
-    transport = httpx.ASGITransport(make_app(runtime))
-    async with httpx.AsyncClient(transport=transport, base_url="http://node.invalid") as made:
-        yield made
 
 
 async def test_a_json_answer_passes_through(
