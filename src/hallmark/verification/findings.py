@@ -149,16 +149,18 @@ def ran(exam: Examination) -> Iterable[Finding]:
 
 
 def _told(exam: Examination, evidence: EvidenceVerdict | None) -> str:
-    node, mode, upstream = exam.receipt.node, exam.confinement, exam.passed_on
+    node, mode, upstream, said = exam.receipt.node, exam.confinement, exam.passed_on, exam.receipt.mode
     if mode is None:
         return wording.unconfined(node)
     if evidence is None and mode == Mode.TEE:
         why = wording.NOT_SHOWN["evidence" if exam.shows_bundle else "bundle"]
-        return wording.unvouched(node, mode, upstream=upstream, why=why)
+        return wording.unvouched(node, mode, upstream=upstream, why=why, said=said)
     image = evidence.measurement if evidence else ""
     assurance = evidence.assurance if evidence else Assurance.NONE
     notes = () if exam.shows_bundle else (wording.NOT_SHOWN["bundle"],)
-    return wording.ran(node, mode, image=image, assurance=assurance, upstream=upstream, notes=notes)
+    return wording.ran(
+        node, mode, image=image, assurance=assurance, upstream=upstream, said=said, notes=notes
+    )
 
 
 def model(exam: Examination) -> Iterable[Finding]:

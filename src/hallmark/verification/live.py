@@ -278,6 +278,7 @@ def _ran(view: View) -> Mapping[str, str] | None:
             image=image,
             assurance=assurance,
             upstream=view.passed_on,
+            said=receipt.mode,
             notes=[*wording.beside(receipt.mode, shown=False), *notes],
         ),
         "assurance": assurance.value,

@@ -84,18 +84,19 @@ def ran(
     image: str,
     assurance: Assurance,
     upstream: bool = False,
+    said: int | None = None,
     notes: Sequence[str] = (),
 ) -> str:
     """Which code ran the request, in which mode, on which hardware; for a provider's answer (`upstream`),
-    which code passed it on, because what ran the model is out of sight.
+    which code passed it on, because what ran the model is out of sight. `mode` is what confines the node;
+    `said` the receipt's, which is named by `beside` where it is another.
     """
     if mode == Mode.VANILLA:
         did = "passed this on" if upstream else "ran this"
         parts = [f"node {short(node)} {did} without an enclave, and nothing measured its code"]
         parts += [UNMEASURED] * upstream
     else:
-        name, did = Mode(mode).name.lower(), "passed this on from" if upstream else "ran this in"
-        parts = [f"image {image or 'unknown'} {did} an enclave of node {short(node)}, mode {name}"]
+        parts = [_enclosed(node, mode, image=image, upstream=upstream, said=said)]
         parts += [UNMEASURED] * upstream
         if assurance is Assurance.SIMULATED:
             parts.append(SIMULATED)
@@ -104,6 +105,13 @@ def ran(
         else:
             parts.append("no hardware vouches for it")
     return "; ".join([*parts, *notes])
+
+
+def _enclosed(node: bytes, mode: int, *, image: str, upstream: bool, said: int | None) -> str:
+    name = Mode(mode).name.lower() if mode in tuple(Mode) else "unknown"
+    did = "passed this on from" if upstream else "ran this in"
+    told = f"image {image or 'unknown'} {did} an enclave of node {short(node)}"
+    return f"{told}, mode {name}" if said in (None, mode) else told
 
 
 BESIDE: Final[Mapping[int, str]] = {
@@ -163,11 +171,9 @@ def weaker(facts: Sequence[str]) -> str:
     )
 
 
-def unvouched(node: bytes, mode: int, *, upstream: bool, why: str) -> str:
-    """What a node says ran, where nothing here vouches for it, and why nothing does."""
-    name = Mode(mode).name.lower() if mode in tuple(Mode) else "unknown"
-    did = "passed this on from" if upstream else "ran this in"
-    parts = [f"image unknown {did} an enclave of node {short(node)}, mode {name}"]
+def unvouched(node: bytes, mode: int, *, upstream: bool, why: str, said: int | None = None) -> str:
+    """What a node says ran, where nothing here vouches for it, and why nothing does; `said` as in `ran`."""
+    parts = [_enclosed(node, mode, image="", upstream=upstream, said=said)]
     parts += [UNMEASURED] * upstream
     return "; ".join([*parts, why, "nothing here vouches for it"])
 

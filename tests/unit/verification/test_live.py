@@ -141,3 +141,12 @@ def test_both_receipts_of_an_equivocation_are_failed() -> None:
     net.add(net.fault(net.full_nodes[0], net.nodes[0].address, "equivocation", viewer.index, second))
     mark = viewer.marks()[Question.PROVED]
     assert (mark.state, mark.reason) == (State.FAILED, "equivocation")
+
+
+def test_a_receipt_is_told_in_its_own_mode_alone() -> None:
+    """What confines the node is told without the name of a mode that the receipt does not have."""
+    replay = Viewer(format_="integer-exact", mode=Mode.REPLAY).marks()[Question.RAN].shows
+    assert "an enclave of node" in replay
+    assert "mode tee" not in replay
+    assert "mode replay" in replay
+    assert "mode tee" in Viewer().marks()[Question.RAN].shows

@@ -270,7 +270,8 @@ def test_what_the_product_says_of_each_mode_is_its_own(receipt: Mode, bundle: in
     confined = ("vanilla", "tee")[bundle]
     assurance = (Assurance.NONE, Assurance.HARDWARE)[bundle]
     notes = wording.beside(receipt, shown=True)
-    said = wording.ran(bytes(32), bundle, image="1.4" * bundle, assurance=assurance, notes=notes)
+    how = {"image": "1.4" * bundle, "assurance": assurance, "said": receipt}
+    said = wording.ran(bytes(32), bundle, **how, notes=notes)
     own = facts(assurance=assurance.value, mode=receipt.name.lower(), confinement=confined)
     for text in (said, mode_told(receipt)):
         assert violations({ME: own}, observed(text, {})) == ()

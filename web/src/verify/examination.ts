@@ -297,7 +297,8 @@ export class Examination {
   get ranBy(): Ran {
     const { receipt } = this;
     const upstream = same(receipt.bytes("artifact"), ZERO32) && !same(receipt.bytes("upstream"), ZERO32);
-    return { node: receipt.bytes("node"), mode: receipt.number("mode"), upstream };
+    const said = receipt.number("mode");
+    return { node: receipt.bytes("node"), mode: said, upstream, said };
   }
 
   /** False when the file leaves the key bundle out. */

@@ -58,16 +58,18 @@ export interface Ran {
   readonly node: Uint8Array;
   readonly mode: bigint;
   readonly upstream: boolean;
+  /** The receipt's mode: where it is not what confines the node (`mode`), it is named by `beside`. */
+  readonly said: bigint;
 }
 
 /** Which code ran the request, in which mode, on which hardware. */
-export function ran({ node, mode, upstream }: Ran, image: string, assurance: string): string {
+export function ran({ node, mode, upstream, said }: Ran, image: string, assurance: string): string {
   const did = upstream ? "passed this on" : "ran this";
   if (mode === 0n) {
     const bare = `node ${short(node)} ${did} without an enclave, and nothing measured its code`;
     return upstream ? `${bare}; ${UNMEASURED}` : bare;
   }
-  const told = enclave({ node, mode, upstream }, image || "unknown");
+  const told = enclave({ node, mode, upstream, said }, image || "unknown");
   if (assurance === "simulated") return `${told}; ${SIMULATED}`;
   return `${told}; ${assurance === "hardware" ? "hardware evidence names the image" : "no hardware vouches for it"}`;
 }
@@ -98,9 +100,10 @@ export function unvouched(ran: Ran, why: string): string {
   return `${enclave(ran, "unknown")}; ${why}; nothing here vouches for it`;
 }
 
-function enclave({ node, mode, upstream }: Ran, image: string): string {
+function enclave({ node, mode, upstream, said }: Ran, image: string): string {
   const did = upstream ? "passed this on from" : "ran this in";
-  const told = `image ${image} ${did} an enclave of node ${short(node)}, mode ${MODES[Number(mode)] ?? "unknown"}`;
+  const named = said === mode ? `, mode ${MODES[Number(mode)] ?? "unknown"}` : "";
+  const told = `image ${image} ${did} an enclave of node ${short(node)}${named}`;
   return upstream ? `${told}; ${UNMEASURED}` : told;
 }
 
