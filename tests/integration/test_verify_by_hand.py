@@ -22,7 +22,7 @@ from hallmark.attestation import verify
 from hallmark.core.answer import DONE, hallmark_event, join_hallmark
 from hallmark.core.document import hex0x
 from hallmark.core.policy import Outcome
-from hallmark.core.receipt import request_digest, response_digest
+from hallmark.core.receipt import Mode, request_digest, response_digest
 from hallmark.testing.answers import Answer
 from hallmark.testing.development import DevelopmentNetwork
 from hallmark.testing.dossiers import Notary, proof_verifier
@@ -54,9 +54,9 @@ def _run(folder: Path, dossier: bytes, trust: str) -> subprocess.CompletedProces
 
 
 def test_the_example_is_short_and_imports_nothing_of_ours() -> None:
-    """275 lines at most, and no import of Hallmark."""
+    """285 lines at most, and no import of Hallmark."""
     text = EXAMPLE.read_text()
-    assert len(text.splitlines()) <= 275
+    assert len(text.splitlines()) <= 285
     imported = {
         alias.name if isinstance(node, ast.Import) else node.module
         for node in ast.walk(ast.parse(text))
@@ -143,6 +143,39 @@ def test_a_payment_record_belongs_to_its_receipt(answered: Callable[..., Answer]
         msgspec.structs.replace(dossier, payment_authorization="bW9yZQ=="),
     ):
         assert _run(tmp_path, changed.encode(), trust).returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("form", "applied", "said"),
+    [
+        ("integer-exact", {"trace_root": "0x" + "07" * 32, "trace_leaves": 7}, ""),
+        ("integer-exact", {}, "the parameters name a trace"),
+        ("onnx", {"trace_root": "0x" + "07" * 32, "trace_leaves": 7}, "the manifest allows the mode"),
+    ],
+)
+def test_a_replay_receipt_passes_where_its_documents_allow_the_mode(
+    form: str, applied: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    """On a node in an enclave, whose bundle has the mode tee; anything else is named."""
+    net = DevelopmentNetwork(found=False)
+    net.manifest = msgspec.structs.replace(net.manifest, format=form)
+    net.found()
+    answer = net.answer(net.nodes[0], mode=Mode.REPLAY, applied=applied)
+    notary, index = Notary(net), net.add(answer.entry)
+    done = _run(tmp_path, notary.dossier(answer, index).encode(), net.trust(notary).to_toml())
+    assert (done.returncode == 0) is (not said), done.stdout + done.stderr
+    assert said in done.stderr
+
+
+def test_a_mode_that_is_not_the_nodes_does_not_pass(tmp_path: Path) -> None:
+    """A node in an enclave signs nothing as vanilla or zkml."""
+    net = DevelopmentNetwork()
+    for mode in (Mode.VANILLA, Mode.ZKML):
+        answer = net.answer(net.nodes[0], mode=mode)
+        notary, index = Notary(net), net.add(answer.entry)
+        done = _run(tmp_path, notary.dossier(answer, index).encode(), net.trust(notary).to_toml())
+        assert done.returncode == 1
+        assert "what confines the node allows" in done.stderr
 
 
 def test_a_member_that_is_named_twice_does_not_pass(
