@@ -33,6 +33,7 @@ bytes32 clientNonce""".replace("\n", "")
 SIZE = {"uint8": 1, "uint64": 8, "uint128": 16, "address": 20, "bytes32": 32}
 ZERO = "0x" + "00" * 32
 PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/hallmark/infer")
+PATHS += ("/v1/images/generations",)  # not /v1/images/edits: its body is a form, and no text
 sha = lambda *parts: hashlib.sha256(b"".join(parts)).digest()
 keccak256 = lambda *parts: keccak.new(digest_bits=256, data=b"".join(parts)).digest()
 unhex = lambda text: bytes.fromhex(re.fullmatch("0x((?:[0-9a-f]{2})*)", text)[1])

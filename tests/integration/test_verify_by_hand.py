@@ -23,6 +23,7 @@ from hallmark.core.answer import DONE, hallmark_event, join_hallmark
 from hallmark.core.document import hex0x
 from hallmark.core.policy import Outcome
 from hallmark.core.receipt import Mode, request_digest, response_digest
+from hallmark.services.gateway.paths import ANSWERS, EDITS
 from hallmark.testing.answers import Answer
 from hallmark.testing.development import DevelopmentNetwork
 from hallmark.testing.dossiers import Notary, proof_verifier
@@ -64,6 +65,11 @@ def test_the_example_is_short_and_imports_nothing_of_ours() -> None:
         for alias in node.names
     }
     assert not any(str(name).startswith("hallmark") for name in imported)
+
+
+def test_it_tries_every_path_whose_body_is_text() -> None:
+    """So that an answer as it came is found, wherever it was asked for."""
+    assert set(example().PATHS) == ANSWERS - {EDITS}
 
 
 def test_a_valid_receipt_passes(saved: tuple[Dossier, Trust, int], tmp_path: Path) -> None:

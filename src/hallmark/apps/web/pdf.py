@@ -50,7 +50,7 @@ BY_HAND: Final = (
     "gave it to you.",
     "2. hallmark verify {name}.pdf --trust trust.toml reads the attachment, derives the seven marks again "
     "and asks no server. So does hallmark verify {name}.hallmark.json with the attachment saved.",
-    "3. examples/verify_receipt.py does the central steps in 150 lines that are meant to be read; "
+    "3. examples/verify_receipt.py does the central steps in under 300 lines that are meant to be read; "
     "docs/verify-by-hand.md walks through them.",
     "Marks can change after this page was made: evidence expires, and an objection or a revocation may be "
     "in the log.",
