@@ -22,7 +22,6 @@ from hallmark.core.safetensors import StoredTensor, write_tensors
 from hallmark.hub.artifact import pack_files
 
 HERE = Path(__file__).resolve().parent
-TOOL, VERSION = "models/exact.py", "1"
 FORMAT = "integer-exact"
 ONE = 1 << 14
 TABLE = 1 << 20
@@ -79,11 +78,16 @@ def rounded(values: np.ndarray, one: float = ONE) -> np.ndarray:
     return np.rint(values.astype(np.float64) * one).astype(np.int32)
 
 
+def floats(graph: Graph) -> Values:
+    """The graph's values as float64, which holds each of them."""
+    return {name: one.astype(np.float64) for name, one in graph.values.items()}
+
+
 def language(folder: Path) -> dict[str, bytes]:
     """The files of a language model's integer-exact artifact."""
     graph = read_graph((folder / "model.onnx").read_bytes())
     config = json.loads((folder / "genai_config.json").read_text())["model"]
-    decoder, weights = config["decoder"], {k: v.astype(np.float64) for k, v in graph.values.items()}
+    decoder, weights = config["decoder"], floats(graph)
     width, heads = decoder["hidden_size"], decoder["num_attention_heads"]
     turn = LOG2_E / float(np.sqrt(np.float64(width // heads)))
     values: Values = {"exp2": exp2_table(), "sigmoid": sigmoid_table()}
@@ -141,9 +145,7 @@ def chat_marks(folder: Path) -> dict[str, object]:
 
 def digits(folder: Path) -> dict[str, bytes]:
     """The files of digits' integer-exact artifact."""
-    weights = {
-        k: v.astype(np.float64) for k, v in read_graph((folder / "model.onnx").read_bytes()).values.items()
-    }
+    weights = floats(read_graph((folder / "model.onnx").read_bytes()))
     values: Values = {"exp2": exp2_table(), "sigmoid": sigmoid_table()}
     values["input.shift"] = np.full(64, 128 + 10, np.uint8)  # 0..16 in units of 2^-10 is 0..1 of 2^-14
     for name in ("first", "second"):
@@ -164,9 +166,7 @@ def digits(folder: Path) -> dict[str, bytes]:
 
 def breast_cancer(folder: Path) -> dict[str, bytes]:
     """The files of breast-cancer's integer-exact artifact: the standardisation is within the weights."""
-    weights = {
-        k: v.astype(np.float64) for k, v in read_graph((folder / "model.onnx").read_bytes()).values.items()
-    }
+    weights = floats(read_graph((folder / "model.onnx").read_bytes()))
     slopes = weights["weight"][:, 0] / weights["scale"]
     units = 34  # sums are in units of 2^-34; each column's integers are 14 bits of its slope
     shift = units - 14 + np.frexp(slopes)[1]

@@ -1,15 +1,16 @@
-"""The nodes and the values of an ONNX graph, read as protobuf, for graphs with their values inside.
+"""The nodes and the values of an ONNX graph, for graphs with their values inside.
 
-Nothing is run, and no library of ONNX is needed: `models/exact.py` runs wherever numpy does.
+Nothing is run, and no library of ONNX is needed. What reads graphs for circuits (`hallmark.zkml.graph`) has
+bounds that a language model is over, so the two have the wire format in common and no more.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+
+from hallmark.zkml import protobuf as pb
 
 GRAPH, NODE, INITIALIZER = 7, 1, 5
 TYPES = {1: "<f4", 7: "<i8", 6: "<i4", 11: "<f8"}
@@ -32,80 +33,43 @@ class Graph(NamedTuple):
 
 
 def read_graph(model: bytes) -> Graph:
-    """Read a model file. Raises ValueError where it holds what is not read here."""
-    (graph,) = [value for field, value in _fields(model) if field == GRAPH]
-    nodes = tuple(_node(value) for field, value in _fields(graph) if field == NODE)
-    return Graph(nodes, dict(_value(value) for field, value in _fields(graph) if field == INITIALIZER))
+    """Read a model file. Raises InvalidInput where it is none, ValueError where it holds what is not read."""
+    (graph,) = _inside(model, GRAPH)
+    return Graph(tuple(map(_node, _inside(graph, NODE))), dict(map(_value, _inside(graph, INITIALIZER))))
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        if tag & 7 == 0:
-            value, at = _varint(message, at)
-            yield tag >> 3, value
-        elif tag & 7 == 2:
-            size, at = _varint(message, at)
-            yield tag >> 3, message[at : at + size]
-            at += size
-        else:
-            size = {1: 8, 5: 4}[tag & 7]
-            yield tag >> 3, message[at : at + size]
-            at += size
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
+def _inside(message: bytes, field: int) -> list[bytes]:
+    return [pb.blob(value) for number, value in pb.fields(message) if number == field]
 
 
 def _node(message: bytes) -> Node:
-    parts: dict[int, list[bytes]] = {}
-    for field, value in _fields(message):
-        parts.setdefault(field, []).append(value)
-    texts = [tuple(one.decode() for one in parts.get(field, [])) for field in (1, 2)]
-    attributes = dict(_attribute(one) for one in parts.get(5, []))
-    return Node(parts[4][0].decode(), texts[0], texts[1], attributes)
+    inputs, outputs, (operation,) = ([one.decode() for one in _inside(message, field)] for field in (1, 2, 4))
+    return Node(operation, tuple(inputs), tuple(outputs), dict(map(_attribute, _inside(message, 5))))
 
 
 def _attribute(message: bytes) -> tuple[str, list[int] | float]:
     name, integers, single = "", [], 0.0
-    for field, value in _fields(message):
+    for field, value in pb.fields(message):
         if field == 1:
-            name = value.decode()
-        elif field in (3, 8) and isinstance(value, int):
-            integers.append(value)
-        elif field == 8:
-            integers += [number for number, _ in _packed(value)]
+            name = pb.text(value)
+        elif field in (3, 8):
+            integers += pb.numbers(value)
         elif field == 2:
-            (single,) = struct.unpack("<f", value)
+            single = pb.float32(value)
     return name, integers or single
-
-
-def _packed(data: bytes) -> Iterator[tuple[int, int]]:
-    at = 0
-    while at < len(data):
-        value, at = _varint(data, at)
-        yield value, at
 
 
 def _value(message: bytes) -> tuple[str, np.ndarray]:
     shape, kind, name, raw = [], 0, "", None
-    for field, value in _fields(message):
+    for field, value in pb.fields(message):
         if field == 1:
-            shape += [value] if isinstance(value, int) else [number for number, _ in _packed(value)]
+            shape += pb.numbers(value)
         elif field == 2:
             kind = value
         elif field == 8:
-            name = value.decode()
+            name = pb.text(value)
         elif field == 9:
-            raw = value
+            raw = pb.blob(value)
     if raw is None or kind not in TYPES:
         raise ValueError(f"the values of {name} are not inside, or of a type that is not read here")
     return name, np.frombuffer(raw, dtype=TYPES[kind]).reshape(shape)

@@ -19,9 +19,12 @@ from typing import Any
 import gguf
 import numpy as np
 import numpy.typing as npt
-from onnx_weights import initialisers
 
-HERE = Path(__file__).parent / "artifact"
+HERE = Path(__file__).resolve().parent / "artifact"
+sys.path.insert(0, str(HERE.parents[1]))
+
+from onnx_graph import read_graph  # noqa: E402
+
 Values = npt.NDArray[np.float32]
 EPSILON = 1e-5
 LAYER = re.compile(r"model\.layers\.(\d+)\.(.+)\.weight")
@@ -54,7 +57,7 @@ def write(target: Path, source: Path = HERE) -> None:
     _vocabulary(writer, config, tokenizer)
     template = json.loads((source / "tokenizer_config.json").read_text())["chat_template"]
     writer.add_chat_template(template)
-    tensors = dict(_tensors(initialisers((source / "model.onnx").read_bytes()), heads))
+    tensors = dict(_tensors(read_graph((source / "model.onnx").read_bytes()).values, heads))
     writer.add_feed_forward_length(tensors["blk.0.ffn_gate.weight"].shape[0])
     for name, values in tensors.items():
         writer.add_tensor(name, values)

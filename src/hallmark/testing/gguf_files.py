@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import struct
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hallmark.core.gguf import ALIGNMENT
+from hallmark.testing.model_scripts import model_script
 
 U32, TEXT, LIST = 4, 8, 9
 Pair = tuple[str, int, bytes]
@@ -69,14 +68,4 @@ def header(
 
 def write_pydoc(target: Path) -> None:
     """The shipped language model as a GGUF file, by its own script."""
-    folder = Path(__file__).parents[3] / "models" / "pydoc"
-    sys.path.insert(0, str(folder))
-    try:
-        spec = importlib.util.spec_from_file_location("to_gguf", folder / "to_gguf.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(folder))
-    module.write(target)
+    model_script("to_gguf", "pydoc").write(target)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import itertools
 import json
 import random
-import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 
 import msgspec
@@ -31,8 +28,8 @@ from hallmark.engines.integer.trace import LEAF_SIZE, Tracer, place_of
 from hallmark.engines.integer.transformer import Cache
 from hallmark.engines.protocol import ChatRequest, CompletionRequest, Message, Sampling
 from hallmark.hub.artifact import pack_files
+from hallmark.testing.model_scripts import MODELS, model_script
 
-MODELS = Path(__file__).resolve().parents[3] / "models"
 SHA256 = {
     "pydoc": "48a33f0d0994d6c030d1105b41d2ea938c714f065a645059dea71d91fe24c437",
     "digits": "1e739fd026b264084d20cdd3703559b8eba0bf22335446fdda5cd0ca1c24b4f5",
@@ -43,11 +40,7 @@ SHA256 = {
 @pytest.fixture(scope="module")
 def exact() -> ModuleType:
     """The converter, imported as it runs."""
-    sys.path.insert(0, str(MODELS))
-    try:
-        return importlib.import_module("exact")
-    finally:
-        sys.path.remove(str(MODELS))
+    return model_script("exact")
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,10 +18,10 @@ from hallmark.engines.rasteriser import draw
 from hallmark.engines.request_errors import BadParameter
 from hallmark.engines.scene import COLOURS, POSITIONS, SHAPES, SIZES, Scene
 from hallmark.engines.shapes import SIDES
+from hallmark.testing.model_scripts import MODELS, model_script
 from hallmark.testing.tiny_models import pack
 
-FOLDER = Path(__file__).resolve().parents[3] / "models" / "shapes"
-FILES = {path.name: path.read_bytes() for path in (FOLDER / "artifact").iterdir()}
+FILES = {path.name: path.read_bytes() for path in (MODELS / "shapes" / "artifact").iterdir()}
 PIXELS = "f92e1417b331d15cba9b30fe9e7feb00992e3c0a2437079e9fca92d16f46eb1c"
 PROMPT = "a small red circle on white"
 
@@ -121,13 +119,8 @@ def test_weights_of_another_form_are_refused() -> None:
 
 async def test_held_out_prompts_are_drawn_as_asked(engine: Engine) -> None:
     """The judge sees in the pixels what the hand-written prompts ask for, as often as the card says."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        import measure
-
-        figures = [measure.measure(name, 1) for name in measure.SETS]
-    finally:
-        sys.path.remove(str(FOLDER))
+    measure = model_script("measure", "shapes")
+    figures = [measure.measure(name, 1) for name in measure.SETS]
     shares = [found["all_right"] / found["images"] for found in figures]
     assert shares[0] > 0.9
     assert shares[1] > 0.65

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import json
 import sys
 from collections.abc import Callable, Iterable
@@ -34,10 +33,10 @@ from hallmark.engines.protocol import ChatRequest, Message, Sampling
 from hallmark.hub.artifact import pack_files
 from hallmark.services.enclave.app import App
 from hallmark.services.sdk.replaying import Papers, Replayed, open_papers, replay
+from hallmark.testing.model_scripts import MODELS, model_script
 from hallmark.testing.runtime import MemoryRuntime, model_of
 from hallmark.verification.answer_parser import open_answer, open_stream
 
-MODELS = Path(__file__).resolve().parents[3] / "models"
 CHAT = "/v1/chat/completions"
 NONCES = (b"\x01" * 32, b"\x02" * 32)
 SEED = sampling_seed(*NONCES)
@@ -47,11 +46,7 @@ WARM = Sampling(max_tokens=20, temperature=2_000_000)
 @pytest.fixture(scope="module")
 def exact() -> Any:
     """The converter."""
-    sys.path.insert(0, str(MODELS))
-    try:
-        return importlib.import_module("exact")
-    finally:
-        sys.path.remove(str(MODELS))
+    return model_script("exact")
 
 
 @pytest.fixture(scope="module")
