@@ -4,7 +4,8 @@ Only headers are read, with every length compared with what is left of the file,
 that a made-up file costs seconds. Of what a header names, sizes must add up: what is cut off is found.
 
     safetensors   see `core.safetensors`
-    GGUF          "GGUF" || u32 version || u64 tensors || u64 pairs || pairs || tensors || padding || data
+    GGUF          see `core.gguf`, which reads whole bytes strictly for an engine; here a file may hold what
+                  no engine takes (other architectures, lists in lists, tensors in any order)
     ONNX          a protobuf `ModelProto` (onnx.proto3), see `hub.onnx_file`
 """
 
@@ -12,11 +13,12 @@ from __future__ import annotations
 
 import enum
 import math
+import struct
 from typing import BinaryIO, Final
 
 import msgspec
 
-from hallmark.core.gguf import BLOCKS
+from hallmark.core.gguf import ALIGNMENT, BLOCKS, LIST, MAGIC, PLAIN, TEXT, VERSIONS
 from hallmark.core.safetensors import NotSafetensors, header_length, read_header
 from hallmark.hub import onnx_file
 from hallmark.hub.weight_reader import Reader, bad, truncated
@@ -24,11 +26,6 @@ from hallmark.hub.weight_reader import Reader, bad, truncated
 MOST_PARTS: Final = 4_000_000
 MOST_DIMENSIONS: Final = 8
 DEEPEST: Final = 4
-ALIGNMENT: Final = 32
-PLAIN: Final = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-"""GGUF's types of values that have a fixed length."""
-TEXT: Final = 8
-LIST: Final = 9
 
 
 class Format(enum.StrEnum):
@@ -57,7 +54,7 @@ def read_weights(file: BinaryIO, size: int) -> Weights | None:
     """
     file.seek(0)
     head = file.read(16)
-    if head.startswith(b"GGUF"):
+    if head.startswith(MAGIC):
         return _gguf(Reader(file, size))
     if length := header_length(head):
         return _safetensors(file, size, length)
@@ -92,9 +89,9 @@ class _Parts:
 
 
 def _gguf(reader: Reader) -> Weights:
-    reader.skip(4)
+    reader.skip(len(MAGIC))
     (version,) = reader.unpack("<I")
-    if version not in (2, 3):
+    if version not in VERSIONS:
         raise bad(f"A GGUF file has the unknown version {version}.")
     tensors, pairs = reader.unpack("<QQ")
     parts = _Parts()
@@ -137,15 +134,15 @@ def _text(reader: Reader) -> str:
 def _value(reader: Reader, parts: _Parts, kind: int, depth: int) -> str | int | None:
     """A text or a whole number; None for anything else, which is passed over."""
     if kind in PLAIN:
-        data = reader.take(PLAIN[kind])
-        return int.from_bytes(data, "little", signed=kind in (1, 3, 5, 11)) if kind not in (6, 12) else None
+        (value,) = reader.unpack(PLAIN[kind])
+        return value if isinstance(value, int) else None
     if kind == TEXT:
         return _text(reader)
     if kind != LIST or depth == DEEPEST:
         raise bad("A GGUF file has a value of an unknown type.")
     of, count = reader.unpack("<IQ")
     if of in PLAIN:
-        reader.skip(count * PLAIN[of])
+        reader.skip(count * struct.calcsize(PLAIN[of]))
         return None
     parts.take(count)
     for _ in range(count):
