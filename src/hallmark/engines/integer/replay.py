@@ -50,16 +50,12 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Rerun(msgspec.Struct, frozen=True):
-    """What running again gave: deltas, the leaves of its trace, and how many passes it took."""
+    """What running again gave: deltas, its trace with the leaves, and how many passes it took."""
 
     deltas: tuple[Delta, ...]
+    trace: Trace
     leaves: tuple[bytes, ...]
     passes: int = 1
-
-    @property
-    def trace(self) -> Trace:
-        """The trace of the run."""
-        return Trace((root([leaf_hash(leaf) for leaf in self.leaves]),), len(self.leaves))
 
 
 def rerun(
@@ -80,7 +76,8 @@ def rerun(
     if not given.finish:
         # Of an answer that was cut off, no end that it did not come to.
         deltas = deltas[: max(given.tokens_out, 1)]
-    return Rerun(tuple(deltas), tuple(again.tracer.leaves or ()), again.passes)
+    tracer = again.tracer
+    return Rerun(tuple(deltas), tracer.trace(), tuple(tracer.leaves or ()), again.passes)
 
 
 class _Again:

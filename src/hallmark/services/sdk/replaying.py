@@ -174,7 +174,7 @@ def _tensors(papers: Papers, engine: ExactTensorEngine, trace: Trace, leaves: li
         raise InvalidInput("not_replayable", "The request's tensors cannot be read.") from error
     tracer = Tracer(len(engine.stages), keep=True)
     outputs = engine.run(engine.prepare(inputs), tracer)
-    again = Rerun((), tuple(tracer.leaves or ()))
+    again = Rerun((), outputs.trace, tuple(tracer.leaves or ()))
     if not same_tensors(papers.answer, asked.model, outputs, engine.labels, stored=stored):
         told = "The answer is not that of the run: its outputs, its labels or its form are others."
         return Replayed(Difference("answer", told), again.leaves, 0)
