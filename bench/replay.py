@@ -4,7 +4,7 @@
 
 One thread each (OPENBLAS_NUM_THREADS=1 is set here before numpy is imported). Processor seconds of this
 process; the rounds take turns, and the median of the rounds is printed. The float engine makes one sequence
-at a time; the integer engine is measured alone and with 8 and 32 sequences in one step.
+at a time; the integer engine is measured alone and with 8 and 24 sequences in one step.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Engines: whatever computes answers, behind one protocol.
 
 `load` reads an artifact and gives the engine that its model.json names; a new engine is one file and one
-row of
-`LOADERS`. Engines are imported only when an artifact needs them.
+row of `LOADERS`. Engines are imported only when an artifact needs them.
 
 onnxruntime makes a device id and a telemetry database as it is imported, unless its environment forbids it.
 """

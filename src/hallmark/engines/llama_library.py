@@ -31,7 +31,7 @@ CONTEXT_DEFAULTS: Final = struct.pack(
     *(-1.0, -1.0, -1.0, -1.0), 0, -1.0, *(0, 0), *(1, 1), *(0, 0),
 )  # fmt: skip
 """How llama_context_default_params() begins: sizes, threads, attention, rope, types of cache."""
-N_CTX, N_BATCH, THREADS, FLASH_ATTENTION, CACHE_TYPES = 0, 4, 28, 52, 104
+N_CTX, THREADS, FLASH_ATTENTION, CACHE_TYPES = 0, 28, 52, 104
 F32: Final = 0
 BATCH: Final = 512
 LONGEST_PIECE: Final = 1 << 12
@@ -135,8 +135,6 @@ def _declare(lib: Any) -> None:
         "llama_log_set": (None, (Logger, pointer)),
         "llama_model_load_from_file": (pointer, (text, Parameters)),
         "llama_model_get_vocab": (pointer, (pointer,)),
-        "llama_model_free": (None, (pointer,)),
-        "llama_model_n_ctx_train": (whole, (pointer,)),
         "llama_vocab_n_tokens": (whole, (pointer,)),
         "llama_vocab_is_eog": (flag, (pointer, whole)),
         "llama_vocab_get_attr": (whole, (pointer, whole)),
@@ -155,7 +153,7 @@ def _declare(lib: Any) -> None:
 
 
 class Llama:
-    """A loaded model: its vocabulary, and new contexts."""
+    """A loaded model: its vocabulary, and new contexts. It stays until the process ends, as engines do."""
 
     def __init__(self, path: Path) -> None:
         """Load the file at `path`, which may be gone afterwards. Raises InvalidInput `bad_artifact`."""
@@ -195,12 +193,6 @@ class Llama:
         room = (ctypes.c_int32 * (len(data) + 8))()
         count = self._lib.llama_tokenize(self._vocabulary, data, len(data), room, len(room), False, True)
         return np.array(room[: max(count, 0)], dtype=np.int32)
-
-    def close(self) -> None:
-        """Forget the model; no context may be left."""
-        if self._model:
-            self._lib.llama_model_free(self._model)
-            self._model = None
 
     def context(self, length: int) -> Context:
         """A new, empty context for so many tokens. Raises Unavailable `engine_out_of_memory`."""

@@ -25,7 +25,7 @@ HOLDER = "\ue000"
 
 
 class Tokenizer(Protocol):
-    """What is used of onnxruntime-genai's tokenizer."""
+    """What is used of a library's tokenizer."""
 
     def encode(self, text: str) -> Array:
         """Token ids of a text, special tokens recognised."""

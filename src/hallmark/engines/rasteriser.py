@@ -18,7 +18,6 @@ from hallmark.engines.scene import COLOURS, Scene
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-Grid = "npt.NDArray[np.int64]"
 Point = tuple[int, int]
 
 CANVAS: Final = 16_384

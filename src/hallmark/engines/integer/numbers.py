@@ -63,10 +63,11 @@ def guard(bound: float, what: str) -> float:
 
 
 class Matrix:
-    """Weights of one product: `values` (rows, columns) are exact multiples of 2^-shift, column by column.
+    """Weights of one product: `values` (rows, columns) are exact multiples of `scale`, each column's own
+    power of two.
 
-    `columns` are the Euclidean lengths of the columns, and `most` the largest sums of magnitudes, both in
-    units of the integers that the artifact holds; `shift` is each column's power of two.
+    `lengths` are the Euclidean lengths of the columns, and `sums` the magnitudes that bounds are summed over,
+    both in units of the integers that the artifact holds.
     """
 
     def __init__(self, integers: Ints, shift: Ints) -> None:
