@@ -60,6 +60,18 @@ def header(
 ) -> bytes:
     """A file of zeros behind `sound` pairs, some of them `changed` (None: left out)."""
     pairs = [pair for pair in {**sound(), **(changed or {})}.values() if pair is not None]
+    return written(pairs, tensors, data=data, magic=magic, version=version)
+
+
+def written(
+    pairs: Sequence[Pair],
+    tensors: Sequence[bytes],
+    *,
+    data: int,
+    magic: bytes = b"GGUF",
+    version: int = 3,
+) -> bytes:
+    """A file of so many zeros behind these pairs and tensors."""
     out = magic + struct.pack("<IQQ", version, len(tensors), len(pairs))
     out += b"".join(text(key) + struct.pack("<I", kind) + value for key, kind, value in pairs)
     out += b"".join(tensors)

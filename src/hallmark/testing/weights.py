@@ -7,8 +7,10 @@ import math
 import struct
 from collections.abc import Mapping
 
-from hallmark.core.gguf import ALIGNMENT, BLOCKS
+from hallmark.core.gguf import BLOCKS
 from hallmark.core.safetensors import BITS
+from hallmark.testing import gguf_files
+from hallmark.testing.protobuf import varint
 
 
 def safetensors(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> bytes:
@@ -24,21 +26,18 @@ def safetensors(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> bytes:
 
 def gguf(about: Mapping[str, str], tensors: Mapping[str, tuple[int, tuple[int, ...]]]) -> bytes:
     """A GGUF file of zeros: words about it, and type and shape by name."""
-    out = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(about))
-    for key, value in about.items():
-        out += _text(key) + struct.pack("<I", 8) + _text(value)
-    at = 0
+    listed, at = [], 0
     for name, (kind, shape) in tensors.items():
-        out += _text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, at)
+        listed.append(gguf_files.tensor(name, shape, kind, at))
         values, length = BLOCKS[kind]
         at += math.prod(shape) // values * length
-    return out + bytes(-len(out) % ALIGNMENT) + bytes(at)
+    return gguf_files.written([gguf_files.said(*pair) for pair in about.items()], listed, data=at)
 
 
 def field(number: int, wire: int, value: int | bytes) -> bytes:
     """A field of a protobuf message: a number (wire type 0), or bytes (2)."""
-    tag = _varint(number << 3 | wire)
-    return tag + (_varint(value) if isinstance(value, int) else _varint(len(value)) + value)
+    tag = varint(number << 3 | wire)
+    return tag + (varint(value) if isinstance(value, int) else varint(len(value)) + value)
 
 
 def onnx(external: str = "") -> bytes:
@@ -47,15 +46,3 @@ def onnx(external: str = "") -> bytes:
     tensor = field(1, 0, 4) + field(2, 0, 1) + (field(13, 2, pair) if external else field(9, 2, bytes(16)))
     opset = field(2, 0, 17)
     return field(1, 0, 8) + field(2, 2, b"by hand") + field(7, 2, field(5, 2, tensor)) + field(8, 2, opset)
-
-
-def _text(text: str) -> bytes:
-    return struct.pack("<Q", len(text)) + text.encode()
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*out, value))

@@ -13,6 +13,7 @@ import pytest
 
 from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.core.hashing import sha256
+from hallmark.testing.protobuf import message, number
 from hallmark.zkml import poseidon
 from hallmark.zkml.circom import generate
 from hallmark.zkml.graph import Attribute, Graph, Node, read
@@ -174,19 +175,10 @@ def test_damaged_files_are_refused_with_our_reasons(label: str) -> None:
             integer_model(label, bytes(data))
 
 
-def _varint(value: int) -> bytes:
-    out = b""
-    while value > 127:
-        out, value = out + bytes([value & 127 | 128]), value >> 7
-    return out + bytes([value])
-
-
 def _onnx(dims: list[int], values: int) -> bytes:
     """A file whose graph is one constant of floats."""
-    raw = bytes(4 * values)
-    tensor = b"".join(b"\x08" + _varint(size) for size in dims) + b"\x10\x01\x4a" + _varint(len(raw)) + raw
-    graph = b"\x2a" + _varint(len(tensor)) + tensor
-    return b"\x3a" + _varint(len(graph)) + graph
+    tensor = b"".join(number(1, size) for size in dims) + number(2, 1) + message(9, bytes(4 * values))
+    return message(7, message(5, tensor))
 
 
 @pytest.mark.parametrize(
