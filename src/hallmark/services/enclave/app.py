@@ -33,6 +33,7 @@ from hallmark.engines.protocol import Engine, Task
 from hallmark.engines.request_errors import BadParameter
 from hallmark.engines.request_parameters import refuse_unknown
 from hallmark.engines.stepper import Stepper
+from hallmark.engines.tensor_request import Inference
 from hallmark.engines.upstream import Target, Upstream
 from hallmark.http.asgi import Disconnected, Receive, Scope, Send, header, read_body, respond_json
 from hallmark.http.errors import UnknownEncoding, not_allowed, respond_error
@@ -201,10 +202,10 @@ class App:
         await relayed.answer(call, Task.IMAGE, Envelope(edit.model), self._upstreams[label], edit=edit)
 
     async def _infer(self, call: Call) -> None:
-        asked = decode(call.body, infer.Inference)
+        asked = decode(call.body, Inference)
         asked = msgspec.structs.replace(asked, model=self._asked(call, asked.model))
         model, engine = self._engine(asked.model, Task.TENSOR)
-        refuse_unknown(call.body, infer.Inference)
+        refuse_unknown(call.body, Inference)
         await infer.answer(call, asked, model, engine)
 
     def _asked(self, call: Call, model: str) -> str:

@@ -8,8 +8,6 @@ holds it, is `hallmark verify`'s to say.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +17,6 @@ from hallmark.core.document import digest_of, unhex
 from hallmark.core.documents import Manifest, Parameters
 from hallmark.core.errors import InvalidInput, VerificationFailed
 from hallmark.core.receipt import Receipt, request_digest, response_digest
-from hallmark.core.safetensors import read_tensors
 from hallmark.engines import load
 from hallmark.engines.generation import room_for
 from hallmark.engines.integer.language import ExactLanguageEngine, describe
@@ -36,6 +33,7 @@ from hallmark.engines.openai_request import (
 )
 from hallmark.engines.openai_response import Usage
 from hallmark.engines.protocol import Trace
+from hallmark.engines.tensor_request import Inference
 from hallmark.services.sdk.replay_answers import read_text, same_tensors
 from hallmark.verification.dossier import Dossier
 
@@ -153,28 +151,16 @@ def _language(
     return Replayed(compare(again, given, leaves), again.leaves, len(again.deltas), not said.finish)
 
 
-class _Inference(msgspec.Struct, frozen=True):
-    """A request to /v1/hallmark/infer."""
-
-    model: str
-    inputs: dict[str, Any] | None = None
-    safetensors: str | None = None
-
-
 def _tensors(papers: Papers, engine: ExactTensorEngine, trace: Trace, leaves: list[bytes] | None) -> Replayed:
-    asked = decode(papers.request, _Inference)
-    stored = asked.safetensors is not None
-    if stored == (asked.inputs is not None):
-        raise InvalidInput("not_replayable", "The request's tensors cannot be read.")
+    asked = decode(papers.request, Inference)
     try:
-        inputs: Mapping[str, Any] = asked.inputs or {}
-        if asked.safetensors is not None:
-            inputs = read_tensors(base64.b64decode(asked.safetensors, validate=True))
-    except ValueError as error:
+        inputs = asked.tensors()
+    except InvalidInput as error:
         raise InvalidInput("not_replayable", "The request's tensors cannot be read.") from error
     tracer = Tracer(len(engine.stages), keep=True)
     outputs = engine.run(engine.prepare(inputs), tracer)
     again = Rerun((), outputs.trace, tuple(tracer.leaves or ()))
+    stored = asked.safetensors is not None
     if not same_tensors(papers.answer, asked.model, outputs, engine.labels, stored=stored):
         told = "The answer is not that of the run: its outputs, its labels or its form are others."
         return Replayed(Difference("answer", told), again.leaves, 0)
