@@ -7,6 +7,7 @@ import base64
 import hashlib
 import os
 import pickle
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 
 from hallmark.core.document import hex0x
 from hallmark.hub.revision import LARGE
+from hallmark.services.hub.huggingface.names import Names
 from hallmark.testing.blob_stores import Answer, RunningStore, blob_store, small_id
 
 ME, YOU = {"authorization": "Bearer me"}, {"authorization": "Bearer you"}
@@ -151,6 +153,20 @@ async def test_search(store: RunningStore) -> None:
     following = page.headers["link"].partition("<")[2].partition(">")[0].removeprefix(store.url)
     rest = (await store.ask("GET", following)).json
     assert len({one["id"] for one in (*page.json, *rest)}) == 3
+
+
+async def test_a_search_holds_up_nobody_else(store: RunningStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nothing fits is looked for among all ids, which takes long where there are many: in a thread."""
+    threads, search = list[int](), Names.search
+
+    def searched(self: Names, **asked: Any) -> list[str]:
+        threads.append(threading.get_ident())
+        return search(self, **asked)
+
+    monkeypatch.setattr(Names, "search", searched)
+    assert [one["id"] for one in (await store.ask("GET", "/api/models?search=first")).json] == ["me/first"]
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
 
 
 async def test_who_may_publish_where(store: RunningStore) -> None:

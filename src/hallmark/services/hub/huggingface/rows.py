@@ -125,7 +125,7 @@ class Rows:
             return made
 
         made = await self._database.async_write(work)
-        await self._look(key)
+        await self._changed(key)
         return made
 
     async def find(self, namespace: str, name: str) -> Repository:
@@ -150,8 +150,14 @@ class Rows:
         self, *, text: str, author: str, tags: Sequence[str], limit: int, offset: int
     ) -> list[Repository]:
         """Repositories whose id holds `text` and whose cards have all `tags`, newest change first."""
-        await self._look()
-        found = self._names.search(text=text.lower(), author=author, tags=tags, limit=limit, offset=offset)
+        async with self._looking:
+            # Lately, too: a commit may be written after a later one.
+            since = self._names.newest - LATELY_MS if len(self._names) else -1
+            await self._look("updated >= ?", since)
+            # In a thread: what nothing fits is looked for among all that there is.
+            found = await asyncio.to_thread(
+                self._names.search, text=text.lower(), author=author, tags=tags, limit=limit, offset=offset
+            )
 
         def work(transaction: Transaction) -> list[Row]:
             rows: list[Row] = []
@@ -167,26 +173,24 @@ class Rows:
         )
         return [listed[key] for key in found if key in listed]
 
-    async def _look(self, key: str = "") -> None:
-        """Take in what changed since the last look, or lately: a commit may be written after a later one. And
-        this key, whatever the clock says; nothing while nobody searched.
-        """
-        if key and not len(self._names):
-            return
-        async with self._looking:
-            since = self._names.newest - LATELY_MS if len(self._names) else -1
-            where = "key = ?" if key else "updated >= ?"
-            found = await self._database.async_read(
-                lambda transaction: transaction.fetch(
-                    f"SELECT key, updated, card FROM hub_repositories WHERE {where} "  # noqa: S608 - constants
-                    "ORDER BY updated, key DESC",
-                    (key or since,),
-                )
+    async def _changed(self, key: str) -> None:
+        """Take in this key, whatever the clock says; nothing while nobody searched."""
+        if len(self._names):
+            async with self._looking:
+                await self._look("key = ?", key)
+
+    async def _look(self, where: str, value: str | int) -> None:
+        found = await self._database.async_read(
+            lambda transaction: transaction.fetch(
+                f"SELECT key, updated, card FROM hub_repositories WHERE {where} "  # noqa: S608 - constants
+                "ORDER BY updated, key DESC",
+                (value,),
             )
-            if len(found) > AT_ONCE:
-                await asyncio.to_thread(lambda: self._names.put([_known(row) for row in found]))
-            else:
-                self._names.put([_known(row) for row in found])
+        )
+        if len(found) > AT_ONCE:
+            await asyncio.to_thread(lambda: self._names.put([_known(row) for row in found]))
+        else:
+            self._names.put([_known(row) for row in found])
 
     async def revision(self, repository: Repository, name: str) -> Revision:
         """The revision with this commit or tag, or the newest for `main`. Raises NotFound
@@ -274,7 +278,7 @@ class Rows:
         made = await self._database.async_write(
             lambda transaction: _commit(transaction, repository.key, update)
         )
-        await self._look(repository.key)
+        await self._changed(repository.key)
         return made
 
     async def content(self, digest: str) -> FileEntry | None:
