@@ -9,7 +9,7 @@ import pytest
 from hallmark.core.entries import Entry
 from hallmark.core.statements import code
 from hallmark.crypto.secp256k1 import Key
-from hallmark.services.chain.contract import read_contract
+from hallmark.services.chain.contract import call_data, read_contract
 from hallmark.services.chain.rpc import RPC, Reverted
 from hallmark.services.chain.stake import (
     StakeDelays,
@@ -20,7 +20,6 @@ from hallmark.services.chain.stake import (
     request_exit_call,
     request_lowering_call,
     stake_address,
-    stake_call,
     stake_code,
     stake_error,
     take_call,
@@ -221,8 +220,8 @@ async def test_the_contract_refuses_delays_that_do_not_add_up(chain: StakeOnChai
 
 async def test_nothing_but_money_that_came_is_deposited(chain: StakeOnChain) -> None:
     """A deposit of nothing, or without approval, is refused."""
-    data = stake_call("deposit", ["address", "uint256"], ["0x" + OWNER.address.hex(), 0])
+    data = call_data("deposit", ["address", "uint256"], ["0x" + OWNER.address.hex(), 0])
     assert await chain.send(data, OWNER) == "NothingReceived"
-    data = stake_call("deposit", ["address", "uint256"], ["0x" + OWNER.address.hex(), 5])
+    data = call_data("deposit", ["address", "uint256"], ["0x" + OWNER.address.hex(), 5])
     assert (await chain.send(data, OWNER)).startswith("0x")
     assert await chain.account(OWNER.address) == (1_000, 400, 0)

@@ -20,6 +20,7 @@ from hallmark.services.chain.contract import (
     Parameters,
     abi_decode,
     abi_encode,
+    call_data,
     read_contract,
     submit_call,
 )
@@ -30,7 +31,6 @@ from hallmark.services.chain.stake import (
     StakeParameters,
     deposit_call,
     slash_call,
-    stake_call,
     stake_code,
     stake_error,
 )
@@ -80,7 +80,7 @@ class StakeOnChain:
 
     async def account(self, owner: bytes) -> tuple[int, int, int]:
         """Stake, exposed, leaving."""
-        data = stake_call("accountOf", ["address"], ["0x" + owner.hex()])
+        data = call_data("accountOf", ["address"], ["0x" + owner.hex()])
         found = abi_decode(
             ["uint128", "uint128", "uint128", "uint64"], await self.rpc.read(self.address, data)
         )
@@ -88,7 +88,7 @@ class StakeOnChain:
 
     async def backing(self, owner: bytes, node: bytes) -> int:
         """What can be counted on for a node key."""
-        data = stake_call("backing", ["address", "address"], ["0x" + owner.hex(), "0x" + node.hex()])
+        data = call_data("backing", ["address", "address"], ["0x" + owner.hex(), "0x" + node.hex()])
         (found,) = abi_decode(["uint128"], await self.rpc.read(self.address, data))
         return int(found)
 

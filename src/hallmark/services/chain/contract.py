@@ -96,6 +96,11 @@ def selector(signature: str) -> bytes:
     return keccak256(signature.encode())[:4]
 
 
+def call_data(name: str, kinds: Sequence[str], values: Sequence[Any]) -> bytes:
+    """Call data of a function, by its name and the types of its arguments."""
+    return selector(f"{name}({','.join(kinds)})") + abi_encode(kinds, values)
+
+
 def creation_code(artifact: Artifact, parameters: Parameters) -> bytes:
     """Bytecode followed by the ABI-encoded constructor arguments."""
     arguments = abi_encode(
@@ -122,16 +127,13 @@ def anchor_address(artifact: Artifact, parameters: Parameters) -> bytes:
 
 def submit_call(size: int, root: bytes, signatures: tuple[bytes, ...]) -> bytes:
     """Call data of `submit`. Signatures must be in ascending order of their signers' addresses."""
-    return selector("submit(uint64,bytes32,bytes[])") + abi_encode(
-        ["uint64", "bytes32", "bytes[]"], [size, root, list(signatures)]
-    )
+    return call_data("submit", ["uint64", "bytes32", "bytes[]"], [size, root, list(signatures)])
 
 
 def inclusion_call(leaf: bytes, index: int, size: int, proof: tuple[bytes, ...]) -> bytes:
     """Call data of `verifyInclusion`; `leaf` is the RFC 6962 leaf hash."""
-    return selector("verifyInclusion(bytes32,uint64,uint64,bytes32[])") + abi_encode(
-        ["bytes32", "uint64", "uint64", "bytes32[]"], [leaf, index, size, list(proof)]
-    )
+    kinds = ["bytes32", "uint64", "uint64", "bytes32[]"]
+    return call_data("verifyInclusion", kinds, [leaf, index, size, list(proof)])
 
 
 ERRORS: Final = {

@@ -14,7 +14,7 @@ import msgspec
 from hallmark.core.document import hex0x
 from hallmark.core.errors import InvalidInput
 from hallmark.core.statements import Verdict
-from hallmark.services.chain.contract import Artifact, abi_encode, create2_address, selector
+from hallmark.services.chain.contract import Artifact, abi_encode, call_data, create2_address, selector
 from hallmark.services.chain.rpc import Reverted
 
 DAY: Final = 86_400
@@ -85,45 +85,40 @@ def stake_address(artifact: Artifact, parameters: StakeParameters) -> bytes:
     return create2_address(stake_code(artifact, parameters))
 
 
-def stake_call(name: str, types: Sequence[str], values: Sequence[object]) -> bytes:
-    """Call data of a function by its name and the types of its arguments."""
-    return selector(f"{name}({','.join(types)})") + abi_encode(types, values)
-
-
 def deposit_call(owner: bytes, amount: int) -> bytes:
     """Put approved tokens into an owner's account."""
-    return stake_call("deposit", ["address", "uint256"], [hex0x(owner), amount])
+    return call_data("deposit", ["address", "uint256"], [hex0x(owner), amount])
 
 
 def expose_call(node: bytes, amount: int) -> bytes:
     """Have so much of the caller's stake answer for a node key."""
-    return stake_call("expose", ["address", "uint128"], [hex0x(node), amount])
+    return call_data("expose", ["address", "uint128"], [hex0x(node), amount])
 
 
 def request_lowering_call(node: bytes, amount: int) -> bytes:
     """Ask that less answers for a node key."""
-    return stake_call("requestLowering", ["address", "uint128"], [hex0x(node), amount])
+    return call_data("requestLowering", ["address", "uint128"], [hex0x(node), amount])
 
 
 def lower_call(owner: bytes, node: bytes) -> bytes:
     """Lower what was asked for, once it is due."""
-    return stake_call("lower", ["address", "address"], [hex0x(owner), hex0x(node)])
+    return call_data("lower", ["address", "address"], [hex0x(owner), hex0x(node)])
 
 
 def request_exit_call(amount: int) -> bytes:
     """Ask for stake back."""
-    return stake_call("requestExit", ["uint128"], [amount])
+    return call_data("requestExit", ["uint128"], [amount])
 
 
 def exit_call(owner: bytes) -> bytes:
     """Pay out what was asked for, once it is due."""
-    return stake_call("exit", ["address"], [hex0x(owner)])
+    return call_data("exit", ["address"], [hex0x(owner)])
 
 
 def slash_call(owner: bytes, leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:
     """Take an owner's exposure by a fault entry (its whole leaf) and its audit path."""
     types = ["address", "bytes", "uint64", "uint64", "bytes32[]"]
-    return stake_call("slash", types, [hex0x(owner), leaf, index, size, list(proof)])
+    return call_data("slash", types, [hex0x(owner), leaf, index, size, list(proof)])
 
 
 def refute_call(hold: bytes, verdicts: Sequence[SignedVerdict]) -> bytes:
@@ -133,12 +128,12 @@ def refute_call(hold: bytes, verdicts: Sequence[SignedVerdict]) -> bytes:
         for v in sorted(verdicts, key=lambda v: v.statement.author)
     ]
     types = ["bytes32", "(address,uint64,bytes32,uint64,bytes,bytes)[]"]
-    return stake_call("refute", types, [hold, rows])
+    return call_data("refute", types, [hold, rows])
 
 
 def take_call(hold: bytes) -> bytes:
     """Pay what nobody refuted to the beneficiary."""
-    return stake_call("take", ["bytes32"], [hold])
+    return call_data("take", ["bytes32"], [hold])
 
 
 def stake_error(artifact: Artifact, revert: Reverted) -> str:

@@ -11,7 +11,7 @@ from hallmark.core.document import hex0x
 from hallmark.core.eip3009 import Authorization, TokenDomain
 from hallmark.core.errors import VerificationFailed
 from hallmark.core.hashing import keccak256
-from hallmark.services.chain.contract import Artifact, abi_encode, create2_address, selector
+from hallmark.services.chain.contract import Artifact, call_data, create2_address
 from hallmark.services.chain.rpc import RPC, Reverted, data
 
 DEV_MONEY_NAME: Final = "Hallmark Development Money"
@@ -35,12 +35,12 @@ def dev_token_address(artifact: Artifact) -> bytes:
 
 def approve_call(spender: bytes, amount: int) -> bytes:
     """Let `spender` take up to `amount` of the sender's tokens."""
-    return _call("approve", ["address", "uint256"], [hex0x(spender), amount])
+    return call_data("approve", ["address", "uint256"], [hex0x(spender), amount])
 
 
 def transfer_call(to: bytes, amount: int) -> bytes:
     """Send tokens."""
-    return _call("transfer", ["address", "uint256"], [hex0x(to), amount])
+    return call_data("transfer", ["address", "uint256"], [hex0x(to), amount])
 
 
 def transfer_topics(giver: bytes, taker: bytes) -> list[str]:
@@ -67,7 +67,7 @@ async def moved(rpc: RPC, token: bytes, giver: bytes, taker: bytes, blocks: rang
 
 def faucet_call(to: bytes, amount: int) -> bytes:
     """Make development money."""
-    return _call("faucet", ["address", "uint256"], [hex0x(to), amount])
+    return call_data("faucet", ["address", "uint256"], [hex0x(to), amount])
 
 
 def authorized_transfer_call(authorization: Authorization, signature: bytes) -> bytes:
@@ -75,7 +75,7 @@ def authorized_transfer_call(authorization: Authorization, signature: bytes) -> 
     kinds = ["address", "address", "uint256", "uint256", "uint256", "bytes32", "uint8", "bytes32", "bytes32"]
     a = authorization
     values = [hex0x(a.holder), hex0x(a.to), a.value, a.valid_after, a.valid_before, a.nonce]
-    return _call("transferWithAuthorization", kinds, [*values, *_parts(signature)])
+    return call_data("transferWithAuthorization", kinds, [*values, *_parts(signature)])
 
 
 def authorized_deposit_call(authorization: Authorization, signature: bytes) -> bytes:
@@ -85,15 +85,11 @@ def authorized_deposit_call(authorization: Authorization, signature: bytes) -> b
     kinds = ["address", "uint256", "uint256", "uint256", "bytes32", "uint8", "bytes32", "bytes32"]
     a = authorization
     values = [hex0x(a.holder), a.value, a.valid_after, a.valid_before, a.nonce]
-    return _call("depositWithAuthorization", kinds, [*values, *_parts(signature)])
+    return call_data("depositWithAuthorization", kinds, [*values, *_parts(signature)])
 
 
 def _parts(signature: bytes) -> tuple[int, bytes, bytes]:
     return signature[64], signature[:32], signature[32:64]
-
-
-def _call(name: str, kinds: Sequence[str], values: Sequence[Any]) -> bytes:
-    return selector(f"{name}({','.join(kinds)})") + abi_encode(kinds, values)
 
 
 class TokenContract:
@@ -145,7 +141,7 @@ class TokenContract:
     async def _read(self, name: str, kinds: Sequence[str], values: Sequence[Any], returns: str) -> Any:
         from eth_abi.abi import decode
 
-        returned = await self._rpc.read(self.address, _call(name, kinds, values))
+        returned = await self._rpc.read(self.address, call_data(name, kinds, values))
         try:
             return decode([returns], returned)[0]
         except Exception as error:

@@ -24,7 +24,7 @@ from hallmark.core.vault import (
     SpendingCeiling,
     WithdrawalRequest,
 )
-from hallmark.services.chain.contract import Artifact, abi_encode, create2_address, selector
+from hallmark.services.chain.contract import Artifact, abi_encode, call_data, create2_address, selector
 from hallmark.services.chain.rpc import RPC, Reverted
 
 HOUR: Final = 3600
@@ -122,7 +122,7 @@ def vault_address(artifact: Artifact, parameters: VaultParameters) -> bytes:
 
 def deposit_call(payer: bytes, amount: int) -> bytes:
     """The sender's approved tokens go into the account of `payer`."""
-    return _call("deposit", ["address", "uint256"], [hex0x(payer), amount])
+    return call_data("deposit", ["address", "uint256"], [hex0x(payer), amount])
 
 
 def ceiling_call(ceiling: SpendingCeiling, signature: bytes) -> bytes:
@@ -136,13 +136,13 @@ def ceiling_call(ceiling: SpendingCeiling, signature: bytes) -> bytes:
         ceiling.valid_until,
     )
     kinds = ["(address,address,address,uint128,uint32,uint32)", "bytes"]
-    return _call("setCeiling", kinds, [fields, signature])
+    return call_data("setCeiling", kinds, [fields, signature])
 
 
 def lease_call(lease: Lease, rows: bytes, signature: bytes) -> bytes:
     """Take, raise or renew leases; `rows` are the packed rows that `lease.rows` is the digest of."""
     kinds = ["address", "uint64", "uint64", "bytes", "bytes"]
-    return _call("lease", kinds, [hex0x(lease.enclave), lease.sequence, lease.until, rows, signature])
+    return call_data("lease", kinds, [hex0x(lease.enclave), lease.sequence, lease.until, rows, signature])
 
 
 def settle_call(settlement: Settlement, rows: bytes, signature: bytes) -> bytes:
@@ -150,34 +150,34 @@ def settle_call(settlement: Settlement, rows: bytes, signature: bytes) -> bytes:
     s = settlement
     kinds = ["address", "uint64", "bytes", "bytes32", "bool", "bytes"]
     values = [hex0x(s.enclave), s.sequence, rows, s.receipts_root, bool(s.closing), signature]
-    return _call("settle", kinds, values)
+    return call_data("settle", kinds, values)
 
 
 def release_call(enclave: bytes, payer: bytes) -> bytes:
     """Give back what is left of a lease that can no longer be settled."""
-    return _call("release", ["address", "address"], [hex0x(enclave), hex0x(payer)])
+    return call_data("release", ["address", "address"], [hex0x(enclave), hex0x(payer)])
 
 
 def collect_call(payee: bytes) -> bytes:
     """Pay a payee what it earned."""
-    return _call("collect", ["address"], [hex0x(payee)])
+    return call_data("collect", ["address"], [hex0x(payee)])
 
 
 def withdrawal_call(amount: int) -> bytes:
     """The sender asks for `amount` back; EVERYTHING for all, 0 to cancel."""
-    return _call("requestWithdrawal", ["uint96"], [amount])
+    return call_data("requestWithdrawal", ["uint96"], [amount])
 
 
 def signed_withdrawal_call(request: WithdrawalRequest, signature: bytes) -> bytes:
     """The same by the payer's signature."""
     kinds = ["address", "uint128", "uint64", "uint64", "bytes"]
     values = [hex0x(request.payer), request.amount, request.nonce, request.deadline, signature]
-    return _call("requestWithdrawalFor", kinds, values)
+    return call_data("requestWithdrawalFor", kinds, values)
 
 
 def finalize_call(payer: bytes) -> bytes:
     """Pay out what a payer requested and what is free of it."""
-    return _call("finalizeWithdrawal", ["address"], [hex0x(payer)])
+    return call_data("finalizeWithdrawal", ["address"], [hex0x(payer)])
 
 
 def register_call(registration: EnclaveRegistration, signatures: Sequence[bytes]) -> bytes:
@@ -185,27 +185,23 @@ def register_call(registration: EnclaveRegistration, signatures: Sequence[bytes]
     r = registration
     kinds = ["address", "address", "bytes32", "bytes32", "uint64", "bytes[]"]
     values = [hex0x(r.enclave), hex0x(r.payee), r.bundle, r.measurement, r.valid_until, list(signatures)]
-    return _call("register", kinds, values)
+    return call_data("register", kinds, values)
 
 
 def revoke_call(revocation: EnclaveRevocation, signatures: Sequence[bytes]) -> bytes:
     """Revoke an enclave's key for good. Signatures in ascending order of their signers' addresses."""
     values = [hex0x(revocation.enclave), revocation.reason, list(signatures)]
-    return _call("revoke", ["address", "bytes32", "bytes[]"], values)
+    return call_data("revoke", ["address", "bytes32", "bytes[]"], values)
 
 
 def pause_call(paused: bool, signatures: Sequence[bytes]) -> bytes:
     """Stop deposits, or let them begin again. Signatures in ascending order of their signers' addresses."""
-    return _call("pauseDeposits", ["bool", "bytes[]"], [paused, list(signatures)])
+    return call_data("pauseDeposits", ["bool", "bytes[]"], [paused, list(signatures)])
 
 
 def multicall(calls: Sequence[bytes]) -> bytes:
     """Several of these in one transaction: all of them, or none."""
-    return _call("multicall", ["bytes[]"], [list(calls)])
-
-
-def _call(name: str, kinds: Sequence[str], values: Sequence[Any]) -> bytes:
-    return selector(f"{name}({','.join(kinds)})") + abi_encode(kinds, values)
+    return call_data("multicall", ["bytes[]"], [list(calls)])
 
 
 OTHER_VERSION: Final = "vault_of_another_version"
@@ -341,7 +337,7 @@ class VaultContract:
         from eth_abi.abi import decode
 
         try:
-            returned = await self._rpc.read(self.address, _call(name, kinds, values), block=self.block)
+            returned = await self._rpc.read(self.address, call_data(name, kinds, values), block=self.block)
         except Reverted as error:
             raise await self._unread(name) from error
         try:

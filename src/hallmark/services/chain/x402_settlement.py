@@ -25,7 +25,7 @@ from hallmark.core.errors import InvalidInput, VerificationFailed
 from hallmark.core.x402_payment import Authorization, Deposit
 from hallmark.payments.x402.actions import Claim, Claims, Refund, Sweep
 from hallmark.payments.x402.channels import OnChain
-from hallmark.services.chain.contract import abi_decode, abi_encode, selector
+from hallmark.services.chain.contract import abi_decode, abi_encode, call_data, selector
 from hallmark.services.chain.rpc import RPC, Reverted
 from hallmark.services.chain.token import TokenContract, authorized_transfer_call
 
@@ -96,10 +96,10 @@ def payment_call(payment: Authorization, amount: int) -> To:
     to, owner = hex0x(permit.to), hex0x(payment.payer)
     if payment.scheme == "exact":
         values = [permitted, owner, (to, permit.valid_after), payment.signature]
-        return To(digests.EXACT_PROXY, _call("settle", EXACT, values))
+        return To(digests.EXACT_PROXY, call_data("settle", EXACT, values))
     witness = (to, hex0x(permit.facilitator), permit.valid_after)
     return To(
-        digests.UPTO_PROXY, _call("settle", UPTO, [permitted, amount, owner, witness, payment.signature])
+        digests.UPTO_PROXY, call_data("settle", UPTO, [permitted, amount, owner, witness, payment.signature])
     )
 
 
@@ -184,10 +184,12 @@ async def payer_state(rpc: RPC, payment: Authorization) -> PayerState:
     allowance = await token.allowance(payment.payer, digests.PERMIT2)
     holder = hex0x(payment.payer)
     if payment.transfer is not None:
-        asked = _call("authorizationState", ("address", "bytes32"), [holder, payment.transfer.nonce])
+        asked = call_data("authorizationState", ("address", "bytes32"), [holder, payment.transfer.nonce])
         return PayerState(any(await rpc.read(token.address, asked)), balance, allowance)
     nonce = payment.permit.nonce if payment.permit is not None else 0
-    bits = await rpc.read(digests.PERMIT2, _call("nonceBitmap", ("address", "uint256"), [holder, nonce >> 8]))
+    bits = await rpc.read(
+        digests.PERMIT2, call_data("nonceBitmap", ("address", "uint256"), [holder, nonce >> 8])
+    )
     used = bool(int.from_bytes(bits, "big") >> (nonce & 0xFF) & 1)
     return PayerState(used, balance, allowance)
 
@@ -195,7 +197,7 @@ async def payer_state(rpc: RPC, payment: Authorization) -> PayerState:
 async def _read(
     rpc: RPC, name: str, kinds: Sequence[str], values: Sequence[Any], returns: Sequence[str]
 ) -> tuple[Any, ...]:
-    returned = await rpc.read(digests.BATCH_SETTLEMENT, _call(name, kinds, values))
+    returned = await rpc.read(digests.BATCH_SETTLEMENT, call_data(name, kinds, values))
     try:
         return abi_decode(returns, returned)
     except VerificationFailed as error:
@@ -222,8 +224,4 @@ def _claim(one: Claim) -> tuple[Any, ...]:
 
 
 def _channels(name: str, kinds: Sequence[str], values: Sequence[Any]) -> To:
-    return To(digests.BATCH_SETTLEMENT, _call(name, kinds, values))
-
-
-def _call(name: str, kinds: Sequence[str], values: Sequence[Any]) -> bytes:
-    return selector(f"{name}({','.join(kinds)})") + abi_encode(kinds, values)
+    return To(digests.BATCH_SETTLEMENT, call_data(name, kinds, values))
