@@ -24,7 +24,6 @@ from hallmark.services.hub.blobs import Blobs
 from hallmark.services.hub.huggingface import wire
 from hallmark.services.hub.huggingface.links import Links
 from hallmark.services.hub.huggingface.rows import Repository, Rows
-from hallmark.services.hub.writers import BEARER
 from hallmark.store.raw import RawDatabase, Transaction
 
 PRIVATE: Final = b"no-store"
@@ -160,9 +159,7 @@ class Downloads:
 
     async def _permitted(self, scope: Scope) -> Revision:
         """The revision that the request's token is for."""
-        shown = header(scope, b"authorization") or b""
-        token = shown[len(BEARER) :].decode("latin-1") if shown[: len(BEARER)].lower() == BEARER else ""
-        named, _, rest = token.partition(".")
+        named, _, rest = wire.token_of(scope).partition(".")
         until, _, tag = rest.partition(".")
         try:
             permits = bytes.fromhex(named).decode()

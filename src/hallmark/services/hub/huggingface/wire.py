@@ -16,6 +16,7 @@ from hallmark.http.errors import headers_of
 from hallmark.hub.revision import FileEntry, Revision, pointer
 from hallmark.services.hub.huggingface.rows import Repository
 from hallmark.services.hub.wire import status_of
+from hallmark.services.hub.writers import BEARER
 
 CODES: Final = {
     "repository_not_found": "RepoNotFound",
@@ -47,6 +48,12 @@ def base_of(scope: Scope) -> str:
     if not HOST.fullmatch(host):
         raise InvalidInput("bad_host", "The request names no host that can be read.", "Send a Host header.")
     return f"{scope.get('scheme', 'http')}://{host.decode()}"
+
+
+def token_of(scope: Scope) -> str:
+    """The token that a request shows; "" without one."""
+    shown = header(scope, b"authorization") or b""
+    return shown[len(BEARER) :].decode("latin-1") if shown[: len(BEARER)].lower() == BEARER else ""
 
 
 async def send_xet_token(send: Send, token: str, url: str, until: int) -> None:

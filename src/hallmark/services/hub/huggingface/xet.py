@@ -10,7 +10,7 @@ import contextlib
 from typing import Any, Final
 
 from hallmark.core.errors import NotFound, Unauthorized
-from hallmark.http.asgi import Receive, Scope, Send, header
+from hallmark.http.asgi import Receive, Scope, Send
 from hallmark.hub.revision import FileEntry
 from hallmark.hub.xet import MOST_SHARD, MOST_XORB, ShardFile, Term, XorbReader, read_hash, shard_files
 from hallmark.hub.xet_layout import MOST_PIECES, Layout, Piece, file_hash
@@ -22,7 +22,6 @@ from hallmark.services.hub.huggingface.links import Links
 from hallmark.services.hub.huggingface.xorbs import Xorbs
 from hallmark.services.hub.publisher import Publisher
 from hallmark.services.hub.staging import disk, stage, too_large
-from hallmark.services.hub.writers import BEARER
 
 ROOM: Final = 4 << 20
 
@@ -138,9 +137,7 @@ class Xet:
 
     def _check(self, scope: Scope) -> None:
         """Raises Unauthorized `upload_link_invalid`."""
-        shown = header(scope, b"authorization") or b""
-        token = shown[len(BEARER) :].decode("latin-1") if shown[: len(BEARER)].lower() == BEARER else ""
-        match token.split("."):
+        match wire.token_of(scope).split("."):
             case [writer, until, tag]:
                 self._links.check(f"xet {writer}", until, tag)
             case _:
