@@ -159,6 +159,7 @@ def _tensors(papers: Papers, engine: ExactTensorEngine, trace: Trace, leaves: li
         raise InvalidInput("not_replayable", "The request's tensors cannot be read.") from error
     tracer = Tracer(len(engine.stages), keep=True)
     outputs = engine.run(engine.prepare(inputs), tracer)
+    stored = asked.safetensors is not None
     again = Rerun((), outputs.trace, tuple(tracer.leaves or ()))
     stored = asked.safetensors is not None
     if not same_tensors(papers.answer, asked.model, outputs, engine.labels, stored=stored):
