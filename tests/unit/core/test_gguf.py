@@ -32,6 +32,13 @@ def test_a_sound_header_is_read() -> None:
     }  # fmt: skip
 
 
+def test_the_type_with_the_most_bytes_stands_first_and_an_unnamed_one_by_its_number() -> None:
+    """No card says F32 of a file whose weights are rounded, or gives a type a name that it has not."""
+    some = (tensor("a", (8,)), tensor("b", (64, 8), 2, 32), tensor("c", (256,), 29, 320))
+    found = read_gguf(header(tensors=some, data=512))
+    assert dict(found.facts())["quantisation"] == "Q4_0, type 29, F32"
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [

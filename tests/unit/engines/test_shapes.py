@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,7 +17,7 @@ from hallmark.engines.prompt_net import MOST_WORDS
 from hallmark.engines.protocol import Engine, Task
 from hallmark.engines.rasteriser import draw
 from hallmark.engines.request_errors import BadParameter
-from hallmark.engines.scene import COLOURS, POSITIONS, SHAPES, SIZES, Scene
+from hallmark.engines.scene import COLOURS, PLACES, POSITIONS, SHAPES, SIZES, Scene
 from hallmark.engines.shapes import SIDES
 from hallmark.testing.model_scripts import MODELS, model_script
 from hallmark.testing.tiny_models import pack
@@ -63,6 +64,31 @@ async def test_the_seed_chooses_what_is_open_and_nothing_else(engine: Engine) ->
     assert drawn[0] == drawn[-1]
     assert len({one.words for one in drawn}) > 4
     assert all(one.words.startswith("a small red circle ") for one in drawn)
+
+
+def test_the_words_name_all_of_a_scene() -> None:
+    """Number, size, colour, shape, place and ground: other words for each other scene."""
+    scene = Scene("ring", "blue", "yellow", "small", 2, 3)
+    assert scene.words() == "three small blue rings at the top right on yellow"
+    for part, others in {
+        "shape": SHAPES, "colour": COLOURS, "background": COLOURS, "size": SIZES,
+        "position": range(len(POSITIONS)), "count": range(1, 5),
+    }.items():  # fmt: skip
+        said = {msgspec.structs.replace(scene, **{part: other}).words() for other in others}
+        assert len(said) == len(others)
+
+
+async def test_the_words_are_true_of_the_image_where_the_seed_chose(engine: Engine) -> None:
+    """Colour, ground and place that no prompt named are those of the pixels."""
+    names = {colour: name for name, colour in COLOURS.items()}
+    for seed in range(12):
+        drawn = await engine.draw("a small square", 256, seed)
+        pixels = rgb(drawn.image)
+        colours, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_counts=True)
+        ground, ink = (tuple(colours[at].tolist()) for at in np.argsort(counts)[::-1][:2])
+        across = np.argwhere((pixels == np.array(ink)).all(axis=2)).mean(axis=0) * 3 // 256
+        place = PLACES[int(across[0]) * 3 + int(across[1])]
+        assert drawn.words == f"a small {names[ink]} square {place} on {names[ground]}"
 
 
 def test_every_scene_is_the_same_to_the_bit() -> None:

@@ -76,16 +76,21 @@ async def test_what_it_was_made_from_is_the_owners_word(watching: FollowedLogFix
 
 
 async def test_a_name_that_claims_something_is_not_shown(watching: FollowedLogFixture) -> None:
-    """A tool or a figure cannot wear a mark's word on the page."""
+    """A tool, a figure or a version cannot wear a mark's word on the page."""
     net = watching.net
-    made = net.make_manifest("2", b"made from it", hex0x(net.manifest.digest()))
+    source = net.make_manifest("witnessed", b"the source", hex0x(net.manifest.digest()))
+    net.add(net.version(source))
+    made = net.make_manifest("2", b"made from it", hex0x(source.digest()))
     net.add(net.version(made))
-    making = Making("verified by TEE", "1", "", (Figure("proven", 1, "checked", 1),))
-    net.add(derivation(net, net.maker, net.manifest.digest(), made.digest(), making))
+    making = Making("verified by TEE", "attested", "", (Figure("proven", 1, "checked", 1),))
+    net.add(derivation(net, net.maker, source.digest(), made.digest(), making))
     await watching.witness()
     found = model_cards.page(watching.watch, "digits", Tally({}), (), told=None, now=net.now)
-    shown = found.origins[0].sentence + found.origins[0].tool + "".join(found.origins[0].measured)
-    assert not any(word in shown for word in ("verified", "TEE", "proven", "checked"))
+    (origin,) = found.origins
+    shown = " ".join((origin.sentence, origin.tool, origin.made_from, *origin.measured))
+    assert not any(
+        word in shown for word in ("verified", "TEE", "attested", "proven", "checked", "witnessed")
+    )
 
 
 async def test_who_serves_it(watching: FollowedLogFixture) -> None:

@@ -15,6 +15,10 @@ from hallmark.core.documents import Candidate, RouteRecord
 from hallmark.core.errors import HallmarkError, InvalidInput
 from hallmark.core.marks import Question
 from hallmark.services.relay.info import TO_GATEWAY, TO_NODE
+from hallmark.services.sdk.paid_request import PaidRequest
+from hallmark.services.sdk.sealed_way import SealedQuestion
+from hallmark.services.sealing.client import Passage, SealedPath
+from hallmark.services.sealing.node_check import CheckedNode
 from hallmark.services.sealing.refusals import CLEAR, AnswerBroken
 from hallmark.services.sealing.route_compare import compare
 from hallmark.testing.local_node import ANSWER
@@ -139,6 +143,32 @@ async def test_another_node_is_asked_only_where_the_first_did_not_begin(
     with pytest.raises(HallmarkError):
         await asked(client, streamed=True)
     assert sum(len(node.bodies) for node in local.nodes) == 1
+
+
+async def test_a_mode_that_was_not_kept_under_the_seal(
+    local: SealedNetwork, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that forgets the mode, and an enclave that answers in another, get nothing handed out."""
+    passage = SealedPath.passage
+
+    async def forgetful(way: SealedPath, model: str, _mode: str = "", assurance: str = "") -> Passage:
+        return await passage(way, model, "", assurance)
+
+    exchanged = SealedQuestion._exchanged
+
+    async def deaf(question: SealedQuestion, node: CheckedNode, paid: PaidRequest) -> Any:
+        headers, question._headers = question._headers, ()
+        try:
+            return await exchanged(question, node, paid)
+        finally:
+            question._headers = headers
+
+    monkeypatch.setattr(SealedPath, "passage", forgetful)
+    monkeypatch.setattr(SealedQuestion, "_exchanged", deaf)
+    with pytest.raises(HallmarkError, match="mode_not_kept"):
+        await client.ask("Which?", model="digits", mode="replay")
+    with pytest.raises(HallmarkError, match="mode_not_kept"):
+        _ = [piece async for piece in client.stream("Which?", model="digits", mode="replay")]
 
 
 async def test_an_enclaves_own_refusal_is_told(local: SealedNetwork, client: AsyncClient) -> None:

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from hallmark.core.marks import Mark, Question, State, derive_marks
 from hallmark.core.receipt import Mode
+from hallmark.core.statements import Role
 from hallmark.testing.answers import Answer
-from hallmark.testing.network import LittleNetwork
+from hallmark.testing.network import LittleNetwork, Party
 from hallmark.verification import wording
 from hallmark.verification.live import Inclusion, live_findings
 
@@ -19,11 +20,16 @@ from hallmark.verification.live import Inclusion, live_findings
 class Viewer:
     """A logged answer and a view of it."""
 
-    def __init__(self, *, format_: str = "onnx", **answer: Any) -> None:
+    def __init__(self, *, format_: str = "onnx", confined: Mode = Mode.TEE, **answer: Any) -> None:
         self.net = LittleNetwork(found=False)
         self.net.manifest = replace(self.net.manifest, format=format_)
         self.net.found()
-        self.answer: Answer = self.net.answer(self.net.nodes[0], **answer)
+        node = self.net.nodes[0]
+        if confined != Mode.TEE:
+            node = Party("another", Role.NODE)
+            node.bundle = self.net.bundle(node, confined)
+            self.net.register(node)
+        self.answer: Answer = self.net.answer(node, **answer)
         self.index = self.net.add(self.answer.entry)
 
     def marks(
@@ -71,6 +77,15 @@ def test_a_trace_that_no_full_node_saw_is_not_promised() -> None:
     ran = Viewer(format_="integer-exact", mode=Mode.REPLAY).marks()[Question.RAN]
     assert ran.state is State.WITNESSED
     assert wording.MODE_NOT_COMPARED in ran.shows
+    assert "ran this in an enclave of node" in ran.shows
+
+
+def test_a_replay_receipt_names_no_enclave_where_its_node_has_none() -> None:
+    """What confines a node is its bundle's to say, and not the receipt's mode."""
+    viewer = Viewer(format_="integer-exact", confined=Mode.VANILLA, mode=Mode.REPLAY)
+    shows = viewer.marks(shown=False)[Question.RAN].shows
+    assert "without an enclave" in shows
+    assert "nobody did so here" in shows
 
 
 def test_witnessed_is_never_dated_before_what_it_covers() -> None:

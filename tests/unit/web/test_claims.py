@@ -277,6 +277,12 @@ def test_what_the_product_says_of_each_mode_is_its_own(receipt: Mode, bundle: in
         assert violations({ME: own}, observed(text, {})) == ()
 
 
+def test_a_mode_that_can_be_repeated_is_told_with_that_nobody_did() -> None:
+    """In the explorer's own sentence as in the mark's."""
+    assert mode_told(Mode.REPLAY).endswith("; nobody did so here")
+    assert all(said.endswith("; nobody did so here") for said in wording.BESIDE.values())
+
+
 def test_a_receipt_that_says_zkml_is_told_without_a_proof() -> None:
     """The explorer's sentence about the mode says that no proof of it is understood."""
     assert violations({ME: facts(mode="zkml")}, observed(mode_told(Mode.ZKML), {})) == ()
