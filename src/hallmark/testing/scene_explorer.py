@@ -200,8 +200,9 @@ class SceneExplorer:
         if label != parts.LABEL:
             raise NotFound("unknown_model", "There is no such label.")
         lineage, facts = parts.lineage(self.scene), (Fact("Task", "chat"),)
-        page = ModelPage(self._model(), "A small model for tests.", facts, lineage, (self.row(),))
-        return msgspec.structs.replace(self.scene.poisoned(page), row=page.row, receipts=page.receipts)
+        rows, made = (self.row(),), parts.origins()
+        page = ModelPage(self._model(), "A small model for tests.", facts, lineage, rows, made)
+        return msgspec.structs.replace(self.scene.poisoned(page), row=page.row, receipts=rows, origins=made)
 
     def _servers(self) -> tuple[Server, ...]:
         """A node that may be asked, and one that may not."""
@@ -272,12 +273,14 @@ class SceneExplorer:
             licence="" if known.row.asserted else "apache-2.0",
             modes=(ModeNow("tee", 6, ""), ModeNow("zkml", 0, "Nothing makes zkml answers yet.")),
             repository="" if known.row.asserted else "hallmark/a-model",
+            origins=parts.origins(),
         )
         kept = {
             "row": page.row,
             "receipts": page.receipts,
             "servers": page.servers,
             "versions": page.versions,
+            "origins": page.origins,
         }
         return msgspec.structs.replace(self.scene.poisoned(page), **kept)
 

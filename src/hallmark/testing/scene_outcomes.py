@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hallmark.core.blob_ids import blob_text
 from hallmark.core.document import unhex
+from hallmark.discovery.attribution import NOT_SHOWN, WITHIN
 from hallmark.discovery.record import Record
 from hallmark.services.explorer.model_filter import Filter
 from hallmark.services.explorer.model_views import (
@@ -20,6 +21,7 @@ from hallmark.services.explorer.outcome_views import (
     ReceiptOutcomes,
     RecordRow,
     SaidWord,
+    Unknown,
     quality_words,
 )
 from hallmark.services.explorer.views import ModelRow
@@ -89,6 +91,7 @@ def words(scene: Scene) -> ReceiptOutcomes:
             ),
         ),
         (row("node", parts.node_key(0)), row("route", f"plain {address('gateway')}")),
+        unknown=(Unknown("template", WITHIN), Unknown("data", NOT_SHOWN)),
     )
 
 

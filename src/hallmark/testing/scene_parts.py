@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hallmark.core.marks import State
 from hallmark.routing.steering import Doubt
+from hallmark.services.explorer.origins import told
 from hallmark.services.explorer.shared_views import (
     Fact,
     Hop,
@@ -11,6 +12,7 @@ from hallmark.services.explorer.shared_views import (
     Left,
     LineageStep,
     Moment,
+    Origin,
     RouteView,
     SealedView,
 )
@@ -163,4 +165,38 @@ def lineage(scene: Scene) -> tuple[LineageStep, ...]:
     return tuple(steps)
 
 
-__all__ = ["artifact", "facts", "inputs", "item_id", "lineage", "marks_of", "node_key", "route", "timeline"]
+def origins() -> tuple[Origin, ...]:
+    """What the owner says that the third version was made from, in the words of the real page."""
+    made_from, tool, measured = (
+        "digits version 1",
+        "models/exact.py, version 1",
+        ("images 448 images over 450",),
+    )
+    said = told(made_from, tool, measured)
+    one = Origin(
+        "3",
+        digest("manifest", 3),
+        21,
+        digest("manifest", 1),
+        made_from,
+        tool,
+        digest("tool"),
+        "",
+        measured,
+        said,
+    )
+    return (one,)
+
+
+__all__ = [
+    "artifact",
+    "facts",
+    "inputs",
+    "item_id",
+    "lineage",
+    "marks_of",
+    "node_key",
+    "origins",
+    "route",
+    "timeline",
+]

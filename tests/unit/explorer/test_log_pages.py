@@ -69,6 +69,9 @@ async def test_every_kind_of_entry_has_words_and_a_page(exploring: Any) -> None:
             Kind.OFFER,
         )
         assert words_of(decode(split_leaf(net.leaves[index])[1])).facts
+    told = await exploring.explorer.entry(places[Kind.DERIVATION])
+    assert told.facts[0].value.startswith("An owner says")
+    assert told.facts[0].value.endswith("Nothing here shows that it was.")
     for index in (-1, net.tree.size):
         with pytest.raises(NotFound, match="unknown_entry"):
             await exploring.explorer.entry(index)

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from hallmark.apps.web.app import create_app
 from hallmark.core.errors import Unavailable
+from hallmark.discovery.attribution import NOT_SHOWN, WITHIN
 from hallmark.services.explorer.network_views import NetworkPage
 from hallmark.services.explorer.views import Found, ReceiptPage, Results
 from hallmark.services.sdk.pdf import attached_dossier
@@ -529,3 +530,30 @@ def test_exposure_says_whose_sums_these_are(held: TestClient) -> None:
     """
     for path in ("/explore/exposure", "/explore/exposure/498000"):
         assert "this server's own sums" in Page(held.get(path).text).text.lower(), path
+
+
+@pytest.mark.parametrize("path", [f"/models/{LABEL}", f"/explore/models/{LABEL}"])
+def test_what_a_model_was_made_from_stands_with_whose_word_it_is(held: TestClient, path: str) -> None:
+    """All of the sentence, on the page as in its twin; nothing of it where a provider asserts the label."""
+    (origin,) = held.get(f"{path}.json").json()["origins"]
+    assert origin["sentence"].count("the owner's word") == 2
+    assert "No proof" in origin["sentence"]
+    assert origin["sentence"] in Page(held.get(path).text).text
+    asserted = client(Scene(asserted_by="example.com"))
+    assert "the owner's word" not in Page(asserted.get(path).text).text
+
+
+def test_modes_of_a_model_stand_with_whose_word_they_are_and_why_not(held: TestClient) -> None:
+    """Slots are the gateway's word, and a mode that nobody keeps says so instead of a number."""
+    text = Page(held.get(f"/models/{LABEL}").text).text
+    assert "In which mode an answer can be asked for now, by the gateway's word." in text
+    assert "Mode zkml not now: Nothing makes zkml answers yet." in text
+    assert "Mode tee 6 slots free now" in text
+
+
+def test_a_receipt_says_on_what_words_could_not_land(held: TestClient) -> None:
+    """What is not known of it stands there with the reason, and is not left out."""
+    text = Page(held.get(f"/explore/receipts/{item_id()}").text).text
+    assert "It lands on nothing else, for what else had a part is not known from the log:" in text
+    assert f"template: {WITHIN}" in text
+    assert f"data: {NOT_SHOWN}" in text

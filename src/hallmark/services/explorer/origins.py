@@ -41,9 +41,16 @@ def _origins(watch: FollowedLog, label: Label) -> Iterator[Origin]:
             tool_digest=hex0x(said.tool),
             parameters=said.making.parameters,
             measured=measured,
-            sentence=f"Made from {made_from}, by {tool}: the owner's word. Measured: {'; '.join(measured)}: "
-            f"also the owner's word. {CHECK}",
+            sentence=told(made_from, tool, measured),
         )
+
+
+def told(made_from: str, tool: str, measured: tuple[str, ...]) -> str:
+    """All of it in words, with whose word it is."""
+    return (
+        f"Made from {made_from}, by {tool}: the owner's word. Measured: {'; '.join(measured)}: "
+        f"also the owner's word. {CHECK}"
+    )
 
 
 def _figure(figure: Figure) -> str:
