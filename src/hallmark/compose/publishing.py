@@ -245,7 +245,8 @@ def _readme(wish: Wish, model: ModelFolder, said: Said, task: str) -> bytes:
     """A card from what the model itself says."""
     front = {"license": wish.licence, "library_name": said.format, "pipeline_tag": wish.task}
     name = model.weights.about.get("general.name", "")
-    text = wish.description or f"A model for the task {task}, in the format {said.format}. {name}".strip()
+    made = f"A model for the task {task}, in the format {said.format}. {plain(name)}".strip()
+    text = wish.description or made
     text += "".join(f"\n- {name}: {plain(value)}" for name, value in said.facts)
     inputs = "Inputs" if said.engine and not said.facts else "Tensors"
     tables = {inputs: _rows(said.inputs), "Outputs": _rows(said.outputs)}

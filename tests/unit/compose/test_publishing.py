@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from hallmark.compose.publishing import OPENED, _named_inside
+from hallmark.compose.publishing import OPENED, Wish, _named_inside, _readme
 from hallmark.core.safetensors import StoredTensor, write_tensors
 from hallmark.engines import LOADERS
-from hallmark.hub.model_folder import read_folder
+from hallmark.hub.formats import Format, Weights
+from hallmark.hub.model_folder import ModelFolder, read_folder
+from hallmark.services.enclave.probe_messages import Said
 
 SHAPES = Path(__file__).resolve().parents[3] / "models" / "shapes" / "artifact"
 
@@ -38,6 +40,17 @@ def test_safetensors_are_what_their_model_json_says_if_an_engine_reads_that(
     assert named.format == format
     assert (named.format in OPENED) == bool(format)
     assert format or not named.task
+
+
+def test_what_a_file_says_of_itself_stays_one_line_of_its_card() -> None:
+    """No name and no tokenizer of a stranger's file makes a heading, a table or a tag of the owner's card."""
+    bad = "x\n## Verified\n| a | <b>`"
+    model = ModelFolder({}, b"", "model.gguf", Weights(Format.GGUF, about={"general.name": bad}))
+    card = _readme(Wish(Path(), "me/a"), model, Said("gguf", facts=(("tokenizer", bad),)), "chat").decode()
+    lines = card.splitlines()
+    assert "- tokenizer: x?## Verified?? a ? ?b>?" in lines
+    assert not any(line.startswith(("## Verified", "| a |")) for line in lines)
+    assert "<b>" not in card
 
 
 def test_the_shipped_generator_is_published_as_what_it_is() -> None:

@@ -36,6 +36,7 @@ from hallmark.services.sdk.replaying import Papers, Replayed, open_papers, repla
 from hallmark.testing.model_scripts import MODELS, model_script
 from hallmark.testing.runtime import MemoryRuntime, model_of
 from hallmark.verification.answer_parser import open_answer, open_stream
+from hallmark.verification.dossier import Dossier
 
 CHAT = "/v1/chat/completions"
 NONCES = (b"\x01" * 32, b"\x02" * 32)
@@ -362,10 +363,13 @@ async def test_answers_of_an_enclave_are_replayed_from_their_saved_receipts(
             saved.write_bytes(dossier.encode())
             done = runner.invoke(cli, ["--home", str(tmp_path), "replay", str(saved)])
             assert (done.exit_code, done.output[:10]) == (0, "same bits:"), done.output
+            assert "not looked at: who signed the receipt" in done.output
     broken = msgspec.structs.replace(dossier, request=msgspec.structs.replace(dossier.request, body="{}"))
     with pytest.raises(VerificationFailed) as caught:
         open_papers(broken)
     assert caught.value.reason == "replay_other_papers"
+    with pytest.raises(InvalidInput, match="not_replayable"):
+        open_papers(without_trace(dossier))
     papers = open_papers(dossier)
     other = msgspec.structs.replace(papers.parameters, trace_root=hex0x(ZERO32))
     assert what(replay(msgspec.structs.replace(papers, parameters=other), packed["digits-exact"])) == "trace"
@@ -380,6 +384,15 @@ async def test_answers_of_an_enclave_are_replayed_from_their_saved_receipts(
     assert ended([*command, "--trace", str(tmp_path / "leaves")], monkeypatch) == 4
     saved.write_bytes(broken.encode())
     assert ended(command, monkeypatch) == 4
+
+
+def without_trace(dossier: Dossier) -> Dossier:
+    """The file as of an engine whose parameters name no trace."""
+    said = Parameters.decode((dossier.documents.parameters or "").encode())
+    bare = msgspec.structs.replace(said, trace_root=msgspec.UNSET, trace_leaves=msgspec.UNSET)
+    documents = msgspec.structs.replace(dossier.documents, parameters=bare.encode().decode())
+    receipt = dossier.receipt | {"parameters": hex0x(bare.digest())}
+    return msgspec.structs.replace(dossier, receipt=receipt, documents=documents)
 
 
 def ended(command: list[str], monkeypatch: pytest.MonkeyPatch) -> int:

@@ -19,6 +19,7 @@ from hallmark.hub.artifact import pack_artifact
 from hallmark.services.sdk.saved import Saved, open_answer, read_file
 
 DIFFERS = 4
+BESIDE = "not looked at: who signed the receipt, and whether the log holds it; `hallmark verify` does"
 
 
 @click.command()
@@ -67,6 +68,7 @@ def replay(home: Path, /, file: Path, **options: Any) -> None:
         console().print(Text(told if done.tokens else f"same bits: {len(done.leaves)} states of layers"))
         if done.cut:
             console().print(Text("the answer was cut off: what came of it was compared, not why it ended"))
+        console().print(Text(BESIDE))
     else:
         console().print(Text(f"differs: {done.difference.told} ({done.difference.what})"))
     if done.difference is not None:
