@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -40,6 +41,8 @@ MARGIN: Final = 60_000
 BUSY: Final = frozenset(("at_capacity", "node_busy"))
 # What keeps a node away for a moment only. Whatever a node that was asked answered is of this kind, too.
 PASSING: Final = frozenset(("at_capacity", "not_reachable", "payment_elsewhere"))
+OFFERING: Final = PASSING | {"", "mode_not_offered"}
+"""What is said of a node whose modes are those of the model."""
 NEEDS: Final[Mapping[int, str]] = {
     Mode.VANILLA: "Vanilla answers come from nodes without an enclave.",
     Mode.TEE: "Tee answers come from nodes in an enclave.",
@@ -48,6 +51,8 @@ NEEDS: Final[Mapping[int, str]] = {
 }
 UNASKED: Final = "No node that answers in it can be asked now."
 HINT: Final = "Nothing was computed or charged. GET /v1/models has the modes of each model."
+_possible: Final = lru_cache(maxsize=1024)(possible)
+"""Every request asks it of every node, and there are few answers."""
 ASSURANCE: Final = (Assurance.NONE, Assurance.SIMULATED, Assurance.HARDWARE)
 
 
@@ -209,7 +214,7 @@ def eligibility(
         )
         offered = offered or wanted.model in member.bundle.upstreams
         reason = next((reason for reason, holds in RULES if not holds(case)), "")
-        if reason in ("", "mode_not_offered", *PASSING):
+        if reason in OFFERING:
             modes.update(modes_of(member.bundle, case.manifest))
         if reason:
             excluded.append(Exclusion(hex0x(key), reason))
@@ -273,7 +278,7 @@ def _offers_mode(case: _Case) -> bool:
 def modes_of(bundle: KeyBundle, manifest: Manifest | None) -> tuple[Mode, ...]:
     """The modes in which a node can answer with the model that this manifest binds; None: a provider's."""
     own = manifest if manifest is not None and manifest.artifact in bundle.artifacts else None
-    return possible(bundle.mode, own)
+    return _possible(bundle.mode, own)
 
 
 def _has_evidence(case: _Case) -> bool:
