@@ -21,7 +21,7 @@ from hallmark.core.prices import Use
 from hallmark.engines.protocol import MILLION, Engine, Task
 from hallmark.engines.request_errors import invalid_value, unsupported_parameter
 from hallmark.services.enclave.answers import Call, Ending, answer_whole, metered
-from hallmark.services.enclave.receipt_maker import Opening, Outcome, open_request
+from hallmark.services.enclave.receipt_maker import Outcome, open_request
 from hallmark.services.enclave.runtime import Model
 
 EACH_TAG: Final = b"hallmark/image-seed/v1\0"
@@ -75,8 +75,7 @@ def seed_of(seed: int, number: int) -> int:
 
 async def answer(call: Call, asked: Drawing, model: Model, engine: Engine) -> None:
     """Draw what a request asks for, and answer with it."""
-    side_of(asked, engine)
-    number = asked.n or 1
+    side, number = side_of(asked, engine), asked.n or 1
     opening = open_request(call.runtime, call.scope, call.body, seed=asked.seed)
     opening = await metered(call, opening, asked.model, Use(images=number))
 
@@ -90,13 +89,13 @@ async def answer(call: Call, asked: Drawing, model: Model, engine: Engine) -> No
         )
         return Outcome(response=response, parameters=parameters, model=model, images=number)
 
-    await answer_whole(call, opening, _run(asked, engine, opening, Ending(outcome, bytes)))
+    async def work() -> tuple[bytes, Ending]:
+        data = []
+        for each in range(number):
+            drawn = await engine.draw(asked.prompt, side, seed_of(opening.seed, each))
+            image = base64.b64encode(drawn.image).decode()
+            data.append({"b64_json": image, "revised_prompt": drawn.words})
+        content = msgspec.json.encode({"created": opening.started // 1000, "data": data})
+        return content, Ending(outcome, bytes)
 
-
-async def _run(asked: Drawing, engine: Engine, opening: Opening, ending: Ending) -> tuple[bytes, Ending]:
-    data, side = [], side_of(asked, engine)
-    for each in range(asked.n or 1):
-        drawn = await engine.draw(asked.prompt, side, seed_of(opening.seed, each))
-        image = base64.b64encode(drawn.image).decode()
-        data.append({"b64_json": image, "revised_prompt": drawn.words})
-    return msgspec.json.encode({"created": opening.started // 1000, "data": data}), ending
+    await answer_whole(call, opening, work())
