@@ -15,7 +15,7 @@ request, so two receipts never name the same content: rows are told apart by kin
 from __future__ import annotations
 
 import enum
-from collections.abc import Container, Iterator
+from collections.abc import Iterator, Set
 from typing import Final
 
 import msgspec
@@ -118,7 +118,7 @@ def _key(words: str) -> bytes:
     return "".join(c if c.isprintable() else "?" for c in words).encode()[:LONGEST]
 
 
-def unknown(receipt: Receipt, landed: Container[Scope]) -> tuple[tuple[Scope, str], ...]:
+def unknown(receipt: Receipt, landed: Set[Scope]) -> tuple[tuple[Scope, str], ...]:
     """What had or may have had a part in the answer and cannot be known from the log: what, and why."""
     found = []
     if Scope.ROUTE not in landed:
@@ -127,7 +127,7 @@ def unknown(receipt: Receipt, landed: Container[Scope]) -> tuple[tuple[Scope, st
         found.append((Scope.TEMPLATE, PROVIDERS if receipt.artifact == ZERO32 else WITHIN))
     if Scope.PARAMETERS not in landed:
         found.append((Scope.PARAMETERS, "The receipt commits to them, and nobody who spoke showed them."))
-    if not {Scope.DATA, Scope.MEMORY} & {scope for scope in Scope if scope in landed}:
+    if landed.isdisjoint((Scope.DATA, Scope.MEMORY)):
         found.append((Scope.DATA, NOTHING_ENTERED if receipt.inputs in (ZERO32, EMPTY_ROOT) else NOT_SHOWN))
     return tuple(found)
 
