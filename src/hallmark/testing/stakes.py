@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from functools import partial
 
 import msgspec
 
 from hallmark.core.beacon import network_id
 from hallmark.core.entries import Entry
 from hallmark.core.hashing import keccak256, sha256
-from hallmark.core.merkle import inclusion_proof, leaf_hash, node_hash, root
+from hallmark.core.merkle import inclusion_proof, leaf_hash
 from hallmark.core.objected import digest_of_runs, encode_runs, runs_of
 from hallmark.core.statements import AnchoredCheckpoint, Fault, Verdict, code
 from hallmark.crypto.secp256k1 import Key, sign_statement
@@ -37,6 +36,7 @@ from hallmark.services.chain.stake import (
 from hallmark.services.chain.token import TokenContract, approve_call, faucet_call
 from hallmark.services.chain.transactions import deploy_anchor, deploy_code
 from hallmark.testing.anvil import CHAIN_ID, fund, toolchain, transact
+from hallmark.verification.tree import Tree
 
 SUBMITTER = Key(b"\x09" * 32)
 FULL_NODES = tuple(sorted((Key(bytes([n]) * 32) for n in range(1, 5)), key=lambda key: key.address))
@@ -53,7 +53,9 @@ class StakeOnChain:
         self.rpc, self.log, self.parameters, self.address = rpc, log, parameters, address
         self.artifact: Artifact = read_contract(toolchain().contracts / "Stake.json")
         self.token = TokenContract(rpc, parameters.asset)
-        self.leaves: list[bytes] = [b"\0" * 8 + b"some entry", b"\0" * 8 + b"another entry"]
+        self.leaves, self.tree = list[bytes](), Tree()
+        for leaf in (b"\0" * 8 + b"some entry", b"\0" * 8 + b"another entry"):
+            self._append(leaf)
 
     async def send(self, data: bytes, key: Key = SUBMITTER, *, to: bytes | None = None) -> str:
         """Empty when the transaction succeeded, else the name of the error that refused it."""
@@ -105,12 +107,16 @@ class StakeOnChain:
 
     def add(self, entry: Entry) -> int:
         """Put an entry into the log; where it stands."""
-        self.leaves.append((2_000).to_bytes(8, "big") + entry.encode())
+        self._append((2_000).to_bytes(8, "big") + entry.encode())
         return len(self.leaves) - 1
+
+    def _append(self, leaf: bytes) -> None:
+        self.leaves.append(leaf)
+        self.tree.append(leaf_hash(leaf))
 
     async def anchor(self) -> int:
         """Have a quorum sign the log as it is, and anchor that; its size."""
-        size, over = len(self.leaves), root([leaf_hash(leaf) for leaf in self.leaves])
+        size, over = self.tree.size, self.tree.root()
         origin = sha256(self.log.origin.encode())
         statement = AnchoredCheckpoint(self.log.network, origin, size, over)
         signatures = tuple(sign_statement(statement, CHAIN_ID, key) for key in FULL_NODES[:3])
@@ -119,7 +125,7 @@ class StakeOnChain:
 
     def slashing(self, owner: bytes, index: int, size: int, *, leaf: bytes | None = None) -> bytes:
         """Call data that takes the owner's exposure by the entry at `index`."""
-        proof = inclusion_proof(index, size, partial(_node, self.leaves[:size]))
+        proof = inclusion_proof(index, size, self.tree.node)
         return slash_call(owner, self.leaves[index] if leaf is None else leaf, index, size, proof)
 
     def hold(self, owner: bytes, entry: Entry) -> bytes:
@@ -154,10 +160,3 @@ async def new_stake(rpc: RPC, parameters: StakeParameters | None = None) -> Stak
     code_ = stake_code(read_contract(folder / "Stake.json"), made)
     deployed = await deploy_code(rpc, SUBMITTER, code_, timeout_s=60.0)
     return StakeOnChain(rpc, log, made, deployed.address)
-
-
-def _node(leaves: Sequence[bytes], level: int, index: int) -> bytes:
-    """A perfect subtree's hash."""
-    if level == 0:
-        return leaf_hash(leaves[index])
-    return node_hash(_node(leaves, level - 1, 2 * index), _node(leaves, level - 1, 2 * index + 1))
