@@ -318,6 +318,18 @@ def test_other_counts_in_the_answer_are_found(engine: ExactLanguageEngine, artif
     assert what(replay(papers, artifact)) == "counts"
 
 
+def test_an_answer_that_was_cut_off_is_told_as_such(engine: ExactLanguageEngine, artifact: bytes) -> None:
+    """What came of it is the same, and nobody says why it ended."""
+    made = ran(engine, artifact, tokens=lambda chosen: chosen[:6])
+    shape = Shape("x", 1, "pydoc-exact", chat=True)
+    text = json.loads(made.papers.answer)["choices"][0]["message"]["content"]
+    request = json.dumps(json.loads(made.papers.request) | {"stream": True}).encode()
+    papers = msgspec.structs.replace(made.papers, request=request, answer=shape.first() + shape.text(text))
+    done = replay(papers, artifact)
+    assert (done.difference, done.cut) == (None, True)
+    assert not replay(ran(engine, artifact).papers, artifact).cut
+
+
 def test_another_engine_cannot_say(engine: ExactLanguageEngine, artifact: bytes) -> None:
     """Of an answer by another version of the arithmetic nothing is said."""
     papers = ran(engine, artifact).papers
@@ -382,6 +394,15 @@ async def test_answers_of_an_enclave_are_replayed_from_their_saved_receipts(
     assert ended(command, monkeypatch) == 0
     (tmp_path / "leaves").write_bytes(bytes(42))
     assert ended([*command, "--trace", str(tmp_path / "leaves")], monkeypatch) == 4
+    done = runner.invoke(cli, [*command[1:], "--trace", str(tmp_path / "leaves")])
+    assert done.output.startswith("differs: ")
+    assert "same bits" not in done.output
+    done = runner.invoke(cli, [*command[1:], "--trace", str(tmp_path / "leaves"), "--json"])
+    assert json.loads(done.output)["same"] is False
+    with monkeypatch.context() as patched:
+        cut = Replayed(None, (b"",), 3, cut=True)
+        patched.setattr("hallmark.services.sdk.replaying.replay", lambda *_: cut)
+        assert "not why it ended" in runner.invoke(cli, command[1:]).output
     saved.write_bytes(broken.encode())
     assert ended(command, monkeypatch) == 4
 
