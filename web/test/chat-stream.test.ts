@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { splitStream } from "../src/chat/answer.ts";
+import type { Asking } from "../src/chat/api.ts";
 import { dossierText, grown, openAnswer, readDossier, readNews, withoutContent } from "../src/chat/dossier.ts";
 import { rawMembers, rawObject, textAt } from "../src/chat/rawjson.ts";
 import { run, type Ended } from "../src/chat/runs.ts";
@@ -175,7 +176,14 @@ test("an answer in another mode than was asked for is not shown", async () => {
   const ended = async (asked: string, mode: number): Promise<Ended> => {
     const more = `"mode":${mode},"clientNonce":"0x${nonce}","upstream":"0x${"0".repeat(64)}"`;
     const inner = hallmark.replace('"version":1,', `"version":1,${more},`);
-    const sealed = { ask: async () => encode(delta("Hi") + receiptEvent(undefined, inner) + DONE), check: () => {} };
+    const sealed = {
+      // The text came before the receipt, as it does.
+      ask: async ({ onText }: Asking) => {
+        onText("Hi");
+        return encode(delta("Hi") + receiptEvent(undefined, inner) + DONE);
+      },
+      check: () => {},
+    };
     const signal = new AbortController().signal;
     return run({ text: "{}", state, mode: asked, signal, stopped: () => false, onText: () => {}, sealed });
   };
