@@ -78,6 +78,13 @@ def test_what_does_not_hold_is_refused_by_its_reason(
     assert not scene.net.replica().registry.derivations
 
 
+def test_the_author_signs_alone(scene: Scene) -> None:
+    """A second signature makes it nobody's word."""
+    entry = derivation(scene.net, scene.net.maker, *scene.manifests[:2])
+    twice = msgspec.structs.replace(entry, signatures=entry.signatures * 2)
+    assert "bad_signature" in scene.failures(scene.net.add(twice))
+
+
 def test_nothing_is_made_from_itself(scene: Scene) -> None:
     """Neither at once, nor by way of others."""
     first, second, third = scene.manifests[:3]
