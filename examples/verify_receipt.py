@@ -64,9 +64,8 @@ def check_receipt(d, trust):
     require(list(r) == [name for _, name in fields], "the receipt has its fields, in order")
     words = [r[n].to_bytes(32, "big") if k[0] == "u" else unhex(r[n]).rjust(32, b"\0") for k, n in fields]
     struct = keccak256(keccak256(f"Receipt({RECEIPT})".encode()), *words)
-    domain_type = keccak256(b"EIP712Domain(string name,string version,uint256 chainId)")
-    named = keccak256(b"Hallmark") + keccak256(b"1") + trust["chain_id"].to_bytes(32, "big")
-    domain = keccak256(domain_type, named)
+    kind = keccak256(b"EIP712Domain(string name,string version,uint256 chainId)")
+    domain = keccak256(kind, keccak256(b"Hallmark"), keccak256(b"1"), trust["chain_id"].to_bytes(32, "big"))
     signature, digest = unhex(d["signature"]), keccak256(b"\x19\x01", domain, struct)
     raw = signature[:64] + bytes([signature[64] - 27])
     key = PublicKey.from_signature_and_message(raw, digest, hasher=None).format(compressed=False)
@@ -106,14 +105,11 @@ def check_documents(d, r):
     if docs.get("configuration"):  # a receipt that came by a lookup repeats nothing: its list is empty
         off = json.loads(docs["configuration"])["insecure"]
         require(off == [] and d.get("insecure", []) == [], "no check was switched off")
-    require(bundle["signing_key"] == r["node"], "the bundle is the node's")
-    confined = bundle["mode"] in (0, 1) and r["mode"] in (bundle["mode"], 2)  # 2, replay: on either node
-    require(confined, "the mode is one that what confines the node allows")
+    require(bundle["signing_key"] == r["node"] and bundle["mode"] in (0, 1), "the bundle is the node's")
+    require(r["mode"] in (bundle["mode"], 2), "the mode is one that what confines the node allows")
     records = [sha(b"\0", text.encode()) for text in docs.get("inputs") or ()]
-    if records or r["inputs"] == "0x" + sha().hex():
+    if r["inputs"] == "0x" + sha().hex() or there(records or None, "the records of outside inputs"):
         require(merkle(records) == unhex(r["inputs"]), "the records of outside inputs")
-    else:
-        missing.append("the records of outside inputs")
     require((r["artifact"] == ZERO) != (r["upstream"] == ZERO), "it names an artifact or a provider")
     if r["artifact"] == ZERO:
         require(r["mode"] != 2, "a provider's answer is never replay")
@@ -212,11 +208,8 @@ def read(data, request):
     else:  # a JSON answer: all of it but its last member is signed
         answer, said = before + b"}", after.rstrip()[:-1]
     d = load(said)
-    path = d.get("path")
-    return d | {
-        "response": {"body": answer.decode()},
-        "request": {"path": path, "body": request.decode()} if request is not None else None,
-    }
+    sent = {"path": d.get("path"), "body": request.decode()} if request is not None else None
+    return d | {"response": {"body": answer.decode()}, "request": sent}
 
 
 def inflated(part):
